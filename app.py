@@ -1,0 +1,165 @@
+"""The whole service put together once, and the one table of what its errors look like."""
+
+import atexit
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+
+import click
+import msgspec
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, Unauthorized
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import cli
+from config import Settings, load_env
+from openapi import DESCRIPTION
+from reports import report_routes
+from tracking.invalid import Invalid
+from tracking.store import StoreUnavailable
+from tracking.wiring import Service, open_service
+from webhooks.access import is_token
+from webhooks.shopify import shopify_webhooks
+
+logger = logging.getLogger(__name__)
+
+# Endpoints that ask for no token: Shopify signs its webhooks, the rest says nothing of the shop.
+PUBLIC = frozenset({"shopify.receive", "health", "ready", "openapi"})
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def create_app(env: Mapping[str, str] | None = None) -> Flask:
+    """Bring in the world: the environment, the database, the destinations, the clock.
+
+    Raises:
+        ConfigurationError: the environment does not describe a service.
+    """
+    settings = Settings.from_env(load_env() if env is None else env)
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    for warning in settings.warnings:
+        logger.warning("%s", warning)
+    service = open_service(settings, time.time)
+    if settings.deliver and _serves():
+        deliverers = service.deliverers()
+        deliverers.start()
+        atexit.register(deliverers.stop)
+    return assemble(service)
+
+
+def assemble(service: Service) -> Flask:
+    """Wire the routes, the guard and the error table around a service."""
+    settings = service.settings
+    app = Flask(__name__)
+    app.extensions["service"] = service
+    app.register_blueprint(
+        shopify_webhooks(service.tracker, settings.shopify_webhook_secrets, settings.shopify_shops)
+    )
+    app.register_blueprint(report_routes(service))
+    app.add_url_rule("/health", "health", _health)
+    app.add_url_rule("/ready", "ready", lambda: _ready(service))
+    app.add_url_rule("/openapi.json", "openapi", lambda: _json(DESCRIPTION))
+    _guard(app, settings.api_tokens)
+    _describe_errors(app)
+    cli.register(app)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def _serves() -> bool:
+    """Whether this process serves requests: `flask` commands other than `run` do not."""
+    context = click.get_current_context(silent=True)
+    return context is None or context.info_name == "run"
+
+
+def _guard(app: Flask, tokens: tuple[bytes, ...]) -> None:
+    @app.before_request
+    def ask_who_it_is() -> Response | None:
+        if request.endpoint in PUBLIC or request.endpoint is None:
+            return None
+        if not tokens:
+            return problem(503, "Not configured", "Set API_TOKEN to open this endpoint.")
+        if not is_token(request.headers.get("Authorization"), tokens):
+            raise Unauthorized("A bearer token is required: Authorization: Bearer <API_TOKEN>.")
+        return None
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers.extend(_HEADERS)
+        return response
+
+
+def problem(
+    status: int,
+    title: str,
+    detail: str = "",
+    errors: Sequence[Mapping[str, str]] = (),
+    request_id: str = "",
+) -> Response:
+    """A problem as RFC 9457 describes it, with an id to find it by in the log."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    more = {"errors": list(errors), "request_id": request_id or uuid.uuid4().hex}
+    return Response(
+        msgspec.json.encode({**body, **more}), status, content_type="application/problem+json"
+    )
+
+
+def _describe_errors(app: Flask) -> None:
+    @app.errorhandler(Invalid)
+    def invalid(error: Invalid) -> Response:
+        faults = [{"field": fault.field, "message": fault.message} for fault in error.faults]
+        return problem(400, "Invalid input", str(error), faults)
+
+    @app.errorhandler(StoreUnavailable)
+    def unavailable(error: StoreUnavailable) -> Response:
+        logger.error("store unavailable: %s", error)
+        answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
+        answer.headers["Retry-After"] = "10"
+        return answer
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        answer = problem(error.code or 500, error.name, error.description or "")
+        for name, value in error.get_headers():
+            if name in ("Allow", "Retry-After", "WWW-Authenticate"):
+                answer.headers[name] = value
+        if error.code == 401:
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        request_id = uuid.uuid4().hex
+        # The type and the place, never the text: it may quote a person.
+        logger.error("%s %s %s", request_id, type(error).__name__, _place(error))
+        detail = "It was logged under this request_id."
+        return problem(500, "Internal error", detail, request_id=request_id)
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
+
+
+def _health() -> Response:
+    return _json({"status": "ok"})
+
+
+def _ready(service: Service) -> Response:
+    state = service.readiness()
+    return _json(state, 200 if state["status"] == "ok" else 503)
+
+
+def _json(body: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(body), status, content_type="application/json")

@@ -1,0 +1,545 @@
+"""What a merchant may write into the environment, and what the service makes of it."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import VARIABLES, ConfigurationError, Settings, load_env
+
+ROOT = Path(__file__).parent.parent
+SECRET = "b7f1c0ffee55a91d0034"
+NEEDED = {"SHOPIFY_WEBHOOK_SECRET": SECRET}
+TOKEN = "reports-4f6a8e20c7b9"
+
+# The contract: every name, what it is without a word from the merchant, and as which value.
+CONTRACT: list[tuple[str, str, str, Any]] = [
+    ("SHOPIFY_WEBHOOK_SECRET", "", "shopify_webhook_secrets", (SECRET.encode(),)),
+    ("SHOPIFY_STORE_URL", "", "shopify_shops", frozenset()),
+    ("PINTEREST_ACCESS_TOKEN", "", "pinterest_access_token", ""),
+    ("PINTEREST_AD_ACCOUNT_ID", "", "pinterest_ad_account_id", ""),
+    (
+        "PINTEREST_API_BASE",
+        "https://api.pinterest.com/v5",
+        "pinterest_api_base",
+        "https://api.pinterest.com/v5",
+    ),
+    ("PINTEREST_SEND", "attributed", "pinterest_send", "attributed"),
+    ("PINTEREST_TEST_MODE", "false", "pinterest_test_mode", False),
+    ("TRACK_AI_ENDPOINT", "", "track_ai_endpoint", ""),
+    ("TRACK_AI_STORE_ID", "pinterest_store", "track_ai_store_id", "pinterest_store"),
+    (
+        "TRACK_AI_PINTEREST_PIXEL_ID",
+        "pinterest_pixel",
+        "track_ai_pinterest_pixel_id",
+        "pinterest_pixel",
+    ),
+    (
+        "DATABASE_URL",
+        "sqlite:///data/tracking.db",
+        "database_url",
+        "sqlite:///data/tracking.db",
+    ),
+    ("API_TOKEN", "", "api_tokens", ()),
+    ("CLICK_WINDOW_DAYS", "30", "click_window_days", 30),
+    ("VIEW_WINDOW_HOURS", "24", "view_window_hours", 24),
+    ("ATTRIBUTION_MODEL", "last_touch", "attribution_model", "last_touch"),
+    ("PURCHASE_ON", "create", "purchase_on", "create"),
+    ("CONVERSION_VALUE", "net", "conversion_value", "net"),
+    ("CONTENT_ID", "product", "content_id", "product"),
+    ("SHOP_TIMEZONE", "UTC", "shop_timezone", ZoneInfo("UTC")),
+    ("CONSENT_UNKNOWN", "send", "consent_unknown", "send"),
+    ("RETENTION_DAYS", "400", "retention_days", 400),
+    ("TRUSTED_PROXIES", "0", "trusted_proxies", 0),
+    ("PORT", "8000", "port", 8000),
+    ("WEB_CONCURRENCY", "2", "web_concurrency", 2),
+    ("DELIVER", "true", "deliver", True),
+    ("LOG_LEVEL", "INFO", "log_level", "INFO"),
+]
+ATTRIBUTE = {name: attribute for name, _, attribute, _ in CONTRACT}
+
+MODELS = (
+    "first_touch",
+    "last_touch",
+    "last_non_direct",
+    "linear",
+    "position_based",
+    "time_decay",
+    "view_through",
+)
+CHOICES: dict[str, tuple[str, ...]] = {
+    "PINTEREST_SEND": ("attributed", "all", "off"),
+    "ATTRIBUTION_MODEL": MODELS,
+    "PURCHASE_ON": ("create", "paid"),
+    "CONVERSION_VALUE": ("net", "total"),
+    "CONTENT_ID": ("product", "variant", "sku"),
+    "CONSENT_UNKNOWN": ("send", "limit", "hold"),
+    "LOG_LEVEL": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+}
+RANGES = {
+    "CLICK_WINDOW_DAYS": (0, 365),
+    "VIEW_WINDOW_HOURS": (0, 8760),
+    "RETENTION_DAYS": (1, 3650),
+    "TRUSTED_PROXIES": (0, 10),
+    "PORT": (1, 65535),
+    "WEB_CONCURRENCY": (1, 64),
+}
+SWITCHES = ("PINTEREST_TEST_MODE", "DELIVER")
+
+GOOD: list[tuple[str, str, Any]] = [
+    ("SHOPIFY_WEBHOOK_SECRET", "old-key-1, new-key-2,,", (b"old-key-1", b"new-key-2")),
+    ("SHOPIFY_WEBHOOK_SECRET", "schlüssel", ("schlüssel".encode(),)),
+    ("SHOPIFY_STORE_URL", "my-shop.myshopify.com", {"my-shop.myshopify.com"}),
+    ("SHOPIFY_STORE_URL", "HTTPS://My-Shop.MyShopify.com/", {"my-shop.myshopify.com"}),
+    (
+        "SHOPIFY_STORE_URL",
+        "a.myshopify.com, http://b2.myshopify.com,",
+        {"a.myshopify.com", "b2.myshopify.com"},
+    ),
+    ("PINTEREST_ACCESS_TOKEN", " pina_Zx8=~. ", "pina_Zx8=~."),
+    ("PINTEREST_AD_ACCOUNT_ID", "549755813888", "549755813888"),
+    ("PINTEREST_AD_ACCOUNT_ID", "9" * 18, "9" * 18),
+    ("PINTEREST_API_BASE", "https://api.pinterest.com:443/v5/", "https://api.pinterest.com:443/v5"),
+    ("PINTEREST_API_BASE", "http://127.0.0.1:8099/v5", "http://127.0.0.1:8099/v5"),
+    ("PINTEREST_API_BASE", "http://127.9.8.7/", "http://127.9.8.7"),
+    ("PINTEREST_API_BASE", "http://[::1]:8099", "http://[::1]:8099"),
+    ("PINTEREST_API_BASE", "http://localhost:8099/v5", "http://localhost:8099/v5"),
+    ("TRACK_AI_ENDPOINT", "https://in.track.example/e/", "https://in.track.example/e/"),
+    ("TRACK_AI_ENDPOINT", "http://127.0.0.1:9000/e", "http://127.0.0.1:9000/e"),
+    ("TRACK_AI_STORE_ID", "shop_7", "shop_7"),
+    ("TRACK_AI_PINTEREST_PIXEL_ID", "px-7", "px-7"),
+    ("DATABASE_URL", "sqlite:////data/my shop.db", "sqlite:////data/my shop.db"),
+    ("DATABASE_URL", "postgresql+psycopg://u:p@db/t", "postgresql+psycopg://u:p@db/t"),
+    ("DATABASE_URL", "postgresql://u:p@db/t", "postgresql+psycopg://u:p@db/t"),
+    ("DATABASE_URL", "postgres://u:p@db/t?x=1", "postgresql+psycopg://u:p@db/t?x=1"),
+    ("DATABASE_URL", "postgresql:///t", "postgresql+psycopg:///t"),
+    ("API_TOKEN", f"{TOKEN},another+one/of=them!", (TOKEN.encode(), b"another+one/of=them!")),
+    ("SHOP_TIMEZONE", "America/Los_Angeles", ZoneInfo("America/Los_Angeles")),
+    *((name, choice, choice) for name, choices in CHOICES.items() for choice in choices),
+    *((name, choices[0].swapcase(), choices[0]) for name, choices in CHOICES.items()),
+    *((name, str(edge), edge) for name, edges in RANGES.items() for edge in edges),
+    *((name, yes, True) for name in SWITCHES for yes in ("true", "1", "yes", "on", "TRUE", "On")),
+    *((name, no, False) for name in SWITCHES for no in ("false", "0", "no", "off", "False", "NO")),
+]
+
+BAD: list[tuple[str, str]] = [
+    *(
+        ("SHOPIFY_WEBHOOK_SECRET", bad)
+        for bad in (
+            *("", "   ", ",", " , ,", f"{SECRET},changeme", "line\x0bbreak-key"),
+            *("changeme", "CHANGE-ME", "secret", "<your_webhook_secret>", "Password"),
+            "shopify_webhook_secret",
+        )
+    ),
+    *(
+        ("SHOPIFY_STORE_URL", bad)
+        for bad in (
+            *("evil.com", "shop.myshopify.com.evil.com", "myshopify.com", ".myshopify.com"),
+            *("-a.myshopify.com", "a.b.myshopify.com", "a.myshopify.com.", "a_b.myshopify.com"),
+            *("a.myshopify.com:443", "https://a.myshopify.com/admin", "ftp://a.myshopify.com"),
+            *("u@a.myshopify.com", "\u212aa.myshopify.com", "a.myshopify.com b.myshopify.com"),
+            *(",", "a.myshopify.com\n.evil.com", "https://", "shöp.myshopify.com"),
+        )
+    ),
+    *(("PINTEREST_ACCESS_TOKEN", bad) for bad in ("Bearer pina_123", "pinä", "a\x00b", "a\nb")),
+    *(
+        ("PINTEREST_AD_ACCOUNT_ID", bad)
+        for bad in (
+            *("1/../../x", "1?x=", "@evil", "9" * 19, "-1", "1_000", "12 34", "act_123"),
+            "١٢٣",
+        )
+    ),
+    *(
+        ("PINTEREST_API_BASE", bad)
+        for bad in (
+            *("http://api.pinterest.com/v5", "https://evil.example/v5", "api.pinterest.com/v5"),
+            *("https://api.pinterest.com.evil.example", "https://api.pinterest.com@evil.example"),
+            *("https://u:p@api.pinterest.com/v5", "https://api.pinterest.com/v5?x=1"),
+            *("https://api.pinterest.com/v5#x", "https://api.pinterest.com:8443/v5"),
+            *("https://api.pinterest.com\\@evil.example", "https://127.0.0.1/v5"),
+            *(
+                "http://128.0.0.1",
+                "http://127.1",
+                "http://0.0.0.0",
+                "http://localhost.evil.example",
+            ),
+            *("http://u@localhost", "http://localhost:0", "http://localhost:65536", "http://"),
+            *(
+                "http://0177.0.0.1",
+                "http://[::2]",
+                "file:///etc/passwd",
+                "https://api.pinterest.com/a b",
+            ),
+        )
+    ),
+    *(
+        ("TRACK_AI_ENDPOINT", bad)
+        for bad in (
+            *("http://track.example/e", "https://u:p@track.example", "https://", "track.example"),
+            *("https://track.example/e#x", "https://track.example:99999/", "http://10.0.0.1/"),
+        )
+    ),
+    *(("TRACK_AI_STORE_ID", bad) for bad in ("two words", "x" * 101, "größe")),
+    *(("TRACK_AI_PINTEREST_PIXEL_ID", bad) for bad in ("two words", "x" * 101)),
+    *(
+        ("DATABASE_URL", bad)
+        for bad in (
+            *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///?mode=ro", "tracking.db"),
+            *("mysql://u:p@db/t", "postgresql+asyncpg://u:p@db/t", "postgresql://", "sqlite:/x.db"),
+        )
+    ),
+    *(("API_TOKEN", bad) for bad in (f"{TOKEN},spa ces", "spaces in the token", "t\u00f6ken")),
+    *(("API_TOKEN", bad) for bad in ("umlaut-ä-in-the-token", "'" + TOKEN + "'")),
+    *(("SHOP_TIMEZONE", bad) for bad in ("Berlin", "/etc/passwd", "../../etc/passwd", "America")),
+    *((name, bad) for name in CHOICES for bad in ("none-of-them", "1", "'off'", "off,all")),
+    *((name, bad) for name in SWITCHES for bad in ("ture", "2", "y", "enabled", "true false")),
+    *((name, str(high + 1)) for name, (_, high) in RANGES.items()),
+    *(
+        (name, bad)
+        for name in RANGES
+        for bad in ("-1", "1.5", "1e1", "1_0", "0x1", "\u0661", "ten", "9" * 5000, "+1", "1 0")
+    ),
+]
+
+
+def settings(**env: str) -> Settings:
+    return Settings.from_env(NEEDED | env)
+
+
+def problems(env: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(env)
+    return caught.value.problems
+
+
+def lines_of_the_example() -> list[tuple[str, str, str]]:
+    """Each setting of `.env.example`: the comment above it, its name and its value."""
+    text = (ROOT / ".env.example").read_text("utf-8")
+    return re.findall(r"^# (.+)\n#?([A-Z][A-Z_]*)=(.*)$", text, re.MULTILINE)
+
+
+def test_the_table_of_variables_is_the_contract() -> None:
+    assert [(v.name, v.default) for v in VARIABLES] == [(name, text) for name, text, *_ in CONTRACT]
+
+
+def test_every_field_of_the_settings_is_a_variable() -> None:
+    assert [f.name for f in fields(Settings)] == list(ATTRIBUTE.values())
+
+
+@pytest.mark.parametrize(("name", "default", "attribute", "value"), CONTRACT)
+def test_a_shop_that_gives_only_its_secret_gets_the_defaults(
+    name: str, default: str, attribute: str, value: Any
+) -> None:
+    assert getattr(settings(), attribute) == value
+
+
+@pytest.mark.parametrize("name", sorted(set(ATTRIBUTE) - set(NEEDED)))
+def test_an_empty_value_is_no_value(name: str) -> None:
+    assert settings(**{name: " "}) == settings()
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_a_good_value_is_understood(name: str, text: str, value: Any) -> None:
+    assert getattr(settings(**{name: text}), ATTRIBUTE[name]) == value
+
+
+@pytest.mark.parametrize(("name", "bad"), BAD)
+def test_a_wrong_value_stops_the_start_and_names_its_variable(name: str, bad: str) -> None:
+    found = problems(NEEDED | {name: bad})
+
+    assert len(found) == 1
+    assert re.fullmatch(rf"{name}: .+; accepted: .+", found[0])
+
+
+def test_every_variable_is_tried_with_good_and_with_bad_values() -> None:
+    names = {variable.name for variable in VARIABLES}
+
+    assert {name for name, *_ in GOOD} == names
+    assert {name for name, _ in BAD} == names
+
+
+def test_without_a_secret_the_service_does_not_start() -> None:
+    (problem,) = problems({})
+
+    assert problem.startswith("SHOPIFY_WEBHOOK_SECRET: missing; accepted: ")
+
+
+@pytest.mark.parametrize(("name", "choices"), CHOICES.items())
+def test_a_wrong_choice_is_answered_with_the_choices(name: str, choices: tuple[str, ...]) -> None:
+    (problem,) = problems(NEEDED | {name: "something"})
+
+    assert problem.endswith(f"accepted: {', '.join(choices)}")
+
+
+def test_all_problems_are_told_at_once_each_on_a_line_of_its_own() -> None:
+    wrong = {name: bad for name, bad in BAD if name != "API_TOKEN"} | {"API_TOKEN": "spa ces"}
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(wrong)
+
+    lines = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == [variable.name for variable in VARIABLES]
+    assert tuple(lines) == caught.value.problems
+
+
+@pytest.mark.parametrize("other", ["SHOPIFY_WEBHOOK_SECRET", "PINTEREST_ACCESS_TOKEN"])
+def test_a_key_has_one_purpose(other: str) -> None:
+    (problem,) = problems(NEEDED | {other: TOKEN, "API_TOKEN": f"another-{TOKEN},{TOKEN}"})
+
+    assert problem.startswith("API_TOKEN: also given as")
+
+
+def test_a_key_with_two_purposes_is_told_beside_other_problems() -> None:
+    found = problems({"SHOPIFY_WEBHOOK_SECRET": TOKEN, "API_TOKEN": TOKEN, "PORT": "none"})
+
+    assert [line.split(":")[0] for line in found] == ["PORT", "API_TOKEN"]
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_quotes_that_came_along_with_a_secret_are_noticed(quote: str) -> None:
+    (problem,) = problems({"SHOPIFY_WEBHOOK_SECRET": f"{quote}{SECRET}{quote}"})
+
+    assert "wrapped in quotes" in problem
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00a0", "\ufeff", "\x00", "\ud800", "\r"])
+def test_a_character_nobody_sees_is_noticed(unseen: str) -> None:
+    (problem,) = problems({"SHOPIFY_WEBHOOK_SECRET": f"{SECRET}{unseen}x"})
+
+    assert "cannot be seen" in problem
+
+
+def test_names_that_are_not_ours_are_ignored() -> None:
+    assert settings(PATH="/bin", CLICK_WINDOW="7", PINTEREST="x") == settings()
+
+
+def test_no_secret_shows_in_the_settings() -> None:
+    keys = {
+        "SHOPIFY_WEBHOOK_SECRET": "canary-one,canary-two",
+        "PINTEREST_ACCESS_TOKEN": "canary-three",
+        "API_TOKEN": "canary-four-and-some-more",
+        "DATABASE_URL": "postgresql://u:canary-five@db/t",
+    }
+    found = Settings.from_env(keys)
+
+    assert "canary" not in repr(found)
+    assert "canary" not in str(found)
+    assert "canary" not in " ".join(found.warnings)
+
+
+@pytest.mark.parametrize("name", list(ATTRIBUTE))
+def test_no_problem_repeats_what_was_given(name: str) -> None:
+    # A secret pasted into the wrong line is a secret still.
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({name: "canary \x00 canary"})
+
+    assert name in str(caught.value)
+    assert "canary" not in str(caught.value) + repr(caught.value)
+    assert caught.value.__context__ is None
+
+
+@given(env=st.dictionaries(st.sampled_from(list(ATTRIBUTE)), st.text(), max_size=4))
+def test_whatever_the_environment_holds_it_is_settings_or_a_list_of_problems(
+    env: dict[str, str],
+) -> None:
+    try:
+        Settings.from_env(NEEDED | env)
+    except ConfigurationError as error:
+        assert {line.split(":")[0] for line in error.problems} <= set(env)
+
+
+@given(number=st.integers(-10, 70_000), name=st.sampled_from(list(RANGES)))
+def test_a_number_is_taken_exactly_within_its_range(number: int, name: str) -> None:
+    low, high = RANGES[name]
+
+    if low <= number <= high:
+        assert getattr(settings(**{name: str(number)}), ATTRIBUTE[name]) == number
+    else:
+        assert len(problems(NEEDED | {name: str(number)})) == 1
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_value_can_be_kept_in_a_file(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "secret").write_bytes(f"{SECRET}{ending}".encode())
+
+    found = Settings.from_env({"SHOPIFY_WEBHOOK_SECRET_FILE": str(tmp_path / "secret")})
+
+    assert found.shopify_webhook_secrets == (SECRET.encode(),)
+
+
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_every_variable_can_be_kept_in_a_file(
+    tmp_path: Path, name: str, text: str, value: Any
+) -> None:
+    (tmp_path / "value").write_text(f"{text}\n", "utf-8")
+    env = {k: v for k, v in NEEDED.items() if k != name} | {f"{name}_FILE": str(tmp_path / "value")}
+
+    assert getattr(Settings.from_env(env), ATTRIBUTE[name]) == value
+
+
+def test_a_byte_order_mark_in_the_file_is_no_part_of_the_secret(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET, "utf-8-sig")
+
+    found = Settings.from_env({"SHOPIFY_WEBHOOK_SECRET_FILE": str(tmp_path / "secret")})
+
+    assert found.shopify_webhook_secrets == (SECRET.encode(),)
+
+
+def test_a_value_given_directly_and_by_file_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+
+    (problem,) = problems(NEEDED | {"API_TOKEN": TOKEN, "API_TOKEN_FILE": str(tmp_path / "token")})
+
+    assert problem == "API_TOKEN: given twice; accepted: either API_TOKEN or API_TOKEN_FILE"
+
+
+def test_an_empty_line_beside_a_file_is_not_a_second_value(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+
+    assert settings(API_TOKEN="", API_TOKEN_FILE=str(tmp_path / "token")).api_tokens
+
+
+@pytest.mark.parametrize("path", ["canary/does/not/exist", ".", "canary\x00"])
+def test_a_file_that_cannot_be_read_is_a_problem(path: str) -> None:
+    (problem,) = problems(NEEDED | {"PORT_FILE": path})
+
+    assert problem.startswith("PORT: its file ")
+    assert "canary" not in problem
+
+
+def test_a_file_that_is_not_text_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET, "utf-16")
+
+    (problem,) = problems({"SHOPIFY_WEBHOOK_SECRET_FILE": str(tmp_path / "secret")})
+
+    assert "not UTF-8 text" in problem
+
+
+@pytest.mark.parametrize("env", [{}, {"PINTEREST_ACCESS_TOKEN": "pina"}])
+def test_without_token_and_account_orders_are_only_reported(env: dict[str, str]) -> None:
+    found = settings(**env)
+
+    assert found.is_report_only
+    assert not found.sends_to_pinterest
+
+
+@pytest.mark.parametrize(("send", "sends"), [("attributed", True), ("all", True), ("off", False)])
+def test_with_token_and_account_purchases_are_sent_unless_that_is_off(
+    send: str, sends: bool
+) -> None:
+    found = settings(
+        PINTEREST_ACCESS_TOKEN="pina", PINTEREST_AD_ACCOUNT_ID="7", PINTEREST_SEND=send
+    )
+
+    assert not found.is_report_only
+    assert found.sends_to_pinterest is sends
+
+
+@pytest.mark.parametrize(("endpoint", "sends"), [("", False), ("https://track.example/e", True)])
+def test_track_ai_is_a_destination_once_it_has_an_address(endpoint: str, sends: bool) -> None:
+    assert settings(TRACK_AI_ENDPOINT=endpoint).sends_to_track_ai is sends
+
+
+@pytest.mark.parametrize(
+    ("env", "missing"),
+    [
+        ({"PINTEREST_ACCESS_TOKEN": "pina"}, "PINTEREST_AD_ACCOUNT_ID"),
+        ({"PINTEREST_AD_ACCOUNT_ID": "7"}, "PINTEREST_ACCESS_TOKEN"),
+    ],
+)
+def test_half_a_pinterest_account_is_warned_of(env: dict[str, str], missing: str) -> None:
+    (warning,) = settings(**env).warnings
+
+    assert warning.startswith(f"{missing}: missing")
+
+
+def test_test_mode_is_warned_of() -> None:
+    (warning,) = settings(PINTEREST_TEST_MODE="true").warnings
+
+    assert warning.startswith("PINTEREST_TEST_MODE: on")
+
+
+@pytest.mark.parametrize(
+    ("click", "view", "kept", "warns"),
+    [
+        *(("30", "24", "30", False), ("30", "24", "29", True), ("0", "0", "1", False)),
+        *(("0", "48", "2", False), ("0", "49", "2", True)),
+    ],
+)
+def test_touches_purged_before_their_window_ends_are_warned_of(
+    click: str, view: str, kept: str, warns: bool
+) -> None:
+    found = settings(CLICK_WINDOW_DAYS=click, VIEW_WINDOW_HOURS=view, RETENTION_DAYS=kept)
+
+    assert [w.split(":")[0] for w in found.warnings] == ["RETENTION_DAYS"] * warns
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {"PINTEREST_ACCESS_TOKEN": "pina", "PINTEREST_AD_ACCOUNT_ID": "7"}]
+)
+def test_a_sound_configuration_has_no_warnings(env: dict[str, str]) -> None:
+    assert settings(**env).warnings == ()
+
+
+def test_the_example_lists_exactly_what_the_code_reads_with_its_help_and_default() -> None:
+    assert lines_of_the_example() == [(v.help, v.name, v.default) for v in VARIABLES]
+
+
+def test_the_example_has_no_setting_that_the_check_above_overlooks() -> None:
+    text = (ROOT / ".env.example").read_text("utf-8")
+    named = re.findall(r"^\W*(\w+)\s*=", text, re.MULTILINE)
+
+    assert [name for name in named if name.isupper()] == [variable.name for variable in VARIABLES]
+
+
+def test_the_example_works_once_the_secret_is_filled_in(tmp_path: Path) -> None:
+    text = (ROOT / ".env.example").read_text("utf-8")
+    (tmp_path / ".env").write_text(
+        text.replace("SHOPIFY_WEBHOOK_SECRET=", f"SHOPIFY_WEBHOOK_SECRET={SECRET}"), "utf-8"
+    )
+
+    assert Settings.from_env(load_env(tmp_path / ".env", {})) == settings()
+
+
+def test_the_example_as_it_is_does_not_start() -> None:
+    (problem,) = problems(load_env(ROOT / ".env.example", {}))
+
+    assert problem.startswith("SHOPIFY_WEBHOOK_SECRET: missing")
+
+
+def test_the_environment_has_the_last_word_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1\nLOG_LEVEL=DEBUG\n")
+
+    env = load_env(tmp_path / ".env", {"PORT": "2"})
+
+    assert env == {"PORT": "2", "LOG_LEVEL": "DEBUG"}
+
+
+def test_a_shop_without_a_file_is_configured_by_the_environment_alone(tmp_path: Path) -> None:
+    assert load_env(tmp_path / ".env", NEEDED) == NEEDED
+
+
+def test_the_file_is_taken_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=\"quoted\"\nB='${A}'\nC=${A}x\nD\n", "utf-8-sig")
+
+    assert load_env(tmp_path / ".env", {}) == {"A": "quoted", "B": "${A}", "C": "${A}x"}
+
+
+def test_a_file_that_is_not_text_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"API_TOKEN=\xff\xfe")
+
+    with pytest.raises(ConfigurationError, match=r"\.env: cannot be read"):
+        load_env(tmp_path / ".env", {})
+
+
+@pytest.mark.parametrize("name", ["SHOPIFY_WEBHOOK_SECRET", "API_TOKEN"])
+def test_a_key_short_enough_to_be_guessed_is_warned_about(name: str) -> None:
+    settings = Settings.from_env(NEEDED | {name: "fifteen-letters"})
+
+    assert any(name in warning for warning in settings.warnings)
+    assert not any("fifteen-letters" in warning for warning in settings.warnings)

@@ -1,0 +1,17 @@
+"""Pinterest conversion tracking: what other Python programs may import."""
+
+from tracking.library import (
+    PinterestConversionTracker,
+    track_pinterest_add_to_cart,
+    track_pinterest_checkout,
+    track_pinterest_product_view,
+    track_pinterest_purchase,
+)
+
+__all__ = [
+    "PinterestConversionTracker",
+    "track_pinterest_add_to_cart",
+    "track_pinterest_checkout",
+    "track_pinterest_product_view",
+    "track_pinterest_purchase",
+]

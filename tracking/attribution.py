@@ -1,0 +1,329 @@
+"""Which touches earned an order, by every model at once and exact to the last cent."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from fractions import Fraction
+from itertools import product
+from math import lcm
+from operator import attrgetter
+from typing import Literal, Self
+
+Kind = Literal["click", "view"]
+Scope = Literal["pinterest", "all"]
+Model = Literal[
+    "first_touch",
+    "last_touch",
+    "last_non_direct",
+    "linear",
+    "position_based",
+    "time_decay",
+    "view_through",
+]
+
+_DAY = 86_400
+_HOUR = 3_600
+_HALF_LIFE = 7 * _DAY
+_FIFTY_DIGITS = Context(prec=50)
+_DECAY = _FIFTY_DIGITS.divide(_FIFTY_DIGITS.ln(Decimal(2)), Decimal(_HALF_LIFE))
+_ONE = Fraction(1)
+_ZERO = Fraction(0)
+_BY_AGE = attrgetter("at", "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One meeting of a person with the shop's marketing. `at` is seconds UTC.
+
+    `key` is made from the content: two touches with one key are one touch, told twice. It also
+    decides which of two touches of the same second is the older one.
+    """
+
+    key: str
+    at: int
+    kind: Kind
+    is_pinterest: bool
+    is_direct: bool
+    campaign_id: str = ""
+    campaign: str = ""
+    pin_id: str = ""
+    ad_id: str = ""
+    source: str = ""
+    medium: str = ""
+    visitor: str = ""
+    click_id: str = ""
+
+
+Path = tuple[Touch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How long a touch counts, in seconds by kind; 0 switches that kind off."""
+
+    click_window: int = 30 * _DAY
+    view_window: int = 24 * _HOUR
+
+    @classmethod
+    def of(cls, click_days: int, view_hours: int) -> Self:
+        """The windows in the units an operator sets them in."""
+        return cls(click_days * _DAY, view_hours * _HOUR)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """A touch's share of an order under every (scope, model) whose `bit` is in `mask`.
+
+    `touch` is None for the share that no touch earned.
+    """
+
+    touch: Touch | None
+    share: Fraction
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A credit turned into money: `amounts` are minor units, one per figure that was split."""
+
+    touch: Touch | None
+    share: Fraction
+    mask: int
+    amounts: tuple[int, ...]
+
+
+def age(touch: Touch, at: int) -> int:
+    """Elapsed seconds from the touch to the instant; negative if the touch came after it."""
+    return at - touch.at
+
+
+def is_in_window(touch: Touch, at: int, rules: Rules) -> bool:
+    """Whether the touch is young enough for an order placed at that instant, both ends included.
+
+    Elapsed seconds, never calendar days: where the clocks change the window keeps its length.
+    """
+    window = rules.click_window if touch.kind == "click" else rules.view_window
+    return window > 0 and 0 <= age(touch, at) <= window
+
+
+def path_of(touches: Iterable[Touch], at: int, rules: Rules, scope: Scope) -> Path:
+    """The touches that count for an order placed at that instant, oldest first.
+
+    They are all clicks or all views: a click beats a view whatever the recency, as Pinterest
+    counts. In the scope "pinterest" only a Pinterest click can beat a Pinterest view.
+    """
+    eligible = [
+        touch
+        for touch in touches
+        if (scope == "all" or touch.is_pinterest) and is_in_window(touch, at, rules)
+    ]
+    clicks = [touch for touch in eligible if touch.kind == "click"]
+    once = {touch.key: touch for touch in clicks or eligible}
+    return tuple(sorted(once.values(), key=_BY_AGE))
+
+
+def shares(path: Path, at: int, model: Model) -> tuple[Fraction, ...]:
+    """What each touch of a `path_of` earned of an order placed at that instant.
+
+    The shares sum to exactly 1, or to 0 where the model credits nobody: the path is empty, or
+    it is one of clicks and the model looks at views.
+    """
+    return MODELS[model](path, at) if path else ()
+
+
+def _all_to(index: int, path: Path) -> tuple[Fraction, ...]:
+    return tuple(_ONE if i == index else _ZERO for i in range(len(path)))
+
+
+def _first_touch(path: Path, at: int) -> tuple[Fraction, ...]:
+    return _all_to(0, path)
+
+
+def _last_touch(path: Path, at: int) -> tuple[Fraction, ...]:
+    return _all_to(len(path) - 1, path)
+
+
+def _last_non_direct(path: Path, at: int) -> tuple[Fraction, ...]:
+    """The newest touch that came from somewhere; the newest of all where none did."""
+    sourced = [i for i, touch in enumerate(path) if not touch.is_direct]
+    return _all_to(sourced[-1] if sourced else len(path) - 1, path)
+
+
+def _linear(path: Path, at: int) -> tuple[Fraction, ...]:
+    return (Fraction(1, len(path)),) * len(path)
+
+
+def _position_based(path: Path, at: int) -> tuple[Fraction, ...]:
+    """40 % to each end, 20 % to what lies between; ends without a middle share evenly."""
+    between = len(path) - 2
+    if between < 1:
+        return _linear(path, at)
+    end = Fraction(2, 5)
+    return (end, *(Fraction(1, 5 * between),) * between, end)
+
+
+def _time_decay(path: Path, at: int) -> tuple[Fraction, ...]:
+    """Half the weight for every seven days of age, continuously."""
+    weights = [_decayed(age(touch, at)) for touch in path]
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
+
+
+def _decayed(seconds: int) -> Fraction:
+    """2^(-seconds / half-life): whole half-lives exactly, the rest of one to fifty digits.
+
+    So the weights of touches whole half-lives apart are in exact proportion, and where they tie
+    for a spare cent no rounding decides.
+    """
+    halvings, rest = divmod(seconds, _HALF_LIFE)
+    # The exponential function, as it is six times as fast as Decimal's power.
+    weight = _FIFTY_DIGITS.exp(_FIFTY_DIGITS.multiply(Decimal(-rest), _DECAY))
+    numerator, denominator = weight.as_integer_ratio()
+    return Fraction(numerator, denominator << halvings)
+
+
+def _view_through(path: Path, at: int) -> tuple[Fraction, ...]:
+    """The newest view, where no click counts: what an order owes to seeing alone."""
+    if path[-1].kind == "click":
+        return (_ZERO,) * len(path)
+    return _last_touch(path, at)
+
+
+SCOPES: tuple[Scope, ...] = ("pinterest", "all")
+
+# Stored masks depend on the order of both tables. A new model goes to the end.
+MODELS: Mapping[Model, Callable[[Path, int], tuple[Fraction, ...]]] = {
+    "first_touch": _first_touch,
+    "last_touch": _last_touch,
+    "last_non_direct": _last_non_direct,
+    "linear": _linear,
+    "position_based": _position_based,
+    "time_decay": _time_decay,
+    "view_through": _view_through,
+}
+
+_BITS: Mapping[tuple[Scope, Model], int] = {
+    (scope, model): 1 << place for place, (model, scope) in enumerate(product(MODELS, SCOPES))
+}
+_EVERY_BIT = sum(_BITS.values())
+
+
+def bit(scope: Scope, model: Model) -> int:
+    """The one bit that stands for this scope and model in a mask."""
+    return _BITS[scope, model]
+
+
+def split(amount: int, shares: Sequence[Fraction]) -> tuple[int, ...]:
+    """Minor units by share, largest remainder first, ties to the older (earlier) share.
+
+    Shares that sum to 1 get exactly the amount between them, those that sum to 0 get nothing.
+    A negative amount is split as the positive one is, with the signs turned.
+    """
+    if amount < 0:
+        return tuple(-part for part in split(-amount, shares))
+    unit = lcm(*(share.denominator for share in shares))
+    exact = [
+        divmod(amount * share.numerator * (unit // share.denominator), unit) for share in shares
+    ]
+    parts = [whole for whole, _ in exact]
+    remainders = [remainder for _, remainder in exact]
+    largest_first = sorted(range(len(parts)), key=lambda i: -remainders[i])
+    for i in largest_first[: sum(remainders) // unit]:
+        parts[i] += 1
+    return tuple(parts)
+
+
+def credits_of(touches: Iterable[Touch], at: int, rules: Rules) -> tuple[Credit, ...]:
+    """Who earned an order placed at that instant, under every scope and model.
+
+    Under each of them the shares sum to exactly 1. Sorted by age of the touch, oldest first,
+    what nobody earned last; the order of the touches given does not matter.
+    """
+    seen = tuple(touches)
+    return _credits_of_many(seen, at, rules) if len(seen) > 1 else _credits_of_one(seen, at, rules)
+
+
+def _credits_of_many(touches: Path, at: int, rules: Rules) -> tuple[Credit, ...]:
+    masks: dict[_Earned, int] = {}
+    for path, scopes in _scopes_by_path(touches, at, rules).items():
+        for model in MODELS:
+            bits = sum(bit(scope, model) for scope in scopes)
+            for earned in _earned(path, shares(path, at, model)):
+                masks[earned] = masks.get(earned, 0) | bits
+    credits = (Credit(touch, Fraction(*ratio), mask) for (touch, ratio), mask in masks.items())
+    return tuple(sorted(credits, key=_place))
+
+
+def _scopes_by_path(touches: Path, at: int, rules: Rules) -> dict[Path, list[Scope]]:
+    scopes: dict[Path, list[Scope]] = {}
+    for scope in SCOPES:
+        scopes.setdefault(path_of(touches, at, rules, scope), []).append(scope)
+    return scopes
+
+
+# A share as its ratio: to hash a Fraction costs a modular inverse.
+_Earned = tuple[Touch | None, tuple[int, int]]
+_NOBODY: Sequence[_Earned] = ((None, (1, 1)),)
+
+
+def _earned(path: Path, shares: Sequence[Fraction]) -> Sequence[_Earned]:
+    earned = [(t, share.as_integer_ratio()) for t, share in zip(path, shares, strict=True) if share]
+    return earned or _NOBODY
+
+
+def _place(credit: Credit) -> tuple[bool, int, str, int]:
+    lowest_bit = credit.mask & -credit.mask
+    touch = credit.touch
+    return (False, touch.at, touch.key, lowest_bit) if touch else (True, 0, "", lowest_bit)
+
+
+_KINDS: tuple[Kind, ...] = ("click", "view")
+# What a touch earns that stands alone. Nearly every order has one touch, its own session, or none.
+_ALONE: Mapping[tuple[Kind, bool], int] = {
+    (kind, is_pinterest): _credits_of_many(
+        (Touch("", 0, kind, is_pinterest, is_direct=False),), 0, Rules()
+    )[0].mask
+    for kind, is_pinterest in product(_KINDS, (True, False))
+}
+_UNEARNED = (Credit(None, _ONE, _EVERY_BIT),)
+
+
+def _credits_of_one(touches: Path, at: int, rules: Rules) -> tuple[Credit, ...]:
+    if not touches or not is_in_window(touches[0], at, rules):
+        return _UNEARNED
+    touch = touches[0]
+    mask = _ALONE[touch.kind, touch.is_pinterest]
+    credit = Credit(touch, _ONE, mask)
+    return (credit, Credit(None, _ONE, _EVERY_BIT ^ mask)) if mask != _EVERY_BIT else (credit,)
+
+
+def allocations_of(credits: Sequence[Credit], amounts: Sequence[int]) -> tuple[Allocation, ...]:
+    """The money of each touch: every amount (minor units) split on its own, under every model.
+
+    `credits` are those of one order, in the order `credits_of` puts them in. For each bit the
+    amounts of its rows sum exactly to the amounts given. Figures that differ by a refund are
+    given as states (gross, net): what a touch lost is the difference of its two parts, while a
+    refund split by itself could land on another touch's cent.
+    """
+    figures = tuple(amounts)
+    masks = {(i, figures): credit.mask for i, credit in enumerate(credits) if credit.share == 1}
+    for sharers, mask in _sharers(credits).items():
+        ratios = [credits[i].share for i in sharers]
+        parts = {figure: split(figure, ratios) for figure in set(figures)}
+        for place, i in enumerate(sharers):
+            row = (i, tuple(parts[figure][place] for figure in figures))
+            masks[row] = masks.get(row, 0) | mask
+    return tuple(
+        Allocation(credits[i].touch, credits[i].share, mask, part)
+        for (i, part), mask in sorted(masks.items())
+    )
+
+
+def _sharers(credits: Sequence[Credit]) -> dict[tuple[int, ...], int]:
+    """The places of credits that share an order, and the bits under which they do."""
+    partial = [(i, credit.mask) for i, credit in enumerate(credits) if credit.share != 1]
+    masks: dict[tuple[int, ...], int] = {}
+    for one in _BITS.values() if partial else ():
+        if sharers := tuple(i for i, mask in partial if mask & one):
+            masks[sharers] = masks.get(sharers, 0) | one
+    return masks

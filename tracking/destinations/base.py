@@ -1,0 +1,67 @@
+"""What every destination promises."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tracking.conversion import Conversion
+from tracking.outcome import Outcome
+
+
+class Unencodable(ValueError):
+    """A conversion that the destination would refuse. The message names the field."""
+
+
+class Destination(Protocol):
+    """Somebody who is told about conversions."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def max_batch(self) -> int:
+        """How many events one call may carry."""
+        ...
+
+    @property
+    def calls_per_minute(self) -> int:
+        """How many calls the account may make in any 60 seconds, by all deliverers together."""
+        ...
+
+    def encode(self, conversion: Conversion) -> bytes:
+        """The finished event.
+
+        Raises:
+            Unencodable: it would break the destination's published schema.
+        """
+        ...
+
+    def send(self, events: Sequence[bytes]) -> Outcome:
+        """One call with these events, 1 to `max_batch`. Network trouble is an outcome."""
+        ...
+
+    def strip(self, event: bytes) -> bytes:
+        """The event without IP address and user agent."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections kept open for later calls."""
+        ...
+
+
+class DestinationSettings(Protocol):
+    """What destinations read of the settings. Empty text means: not configured."""
+
+    @property
+    def pinterest_access_token(self) -> str: ...
+    @property
+    def pinterest_ad_account_id(self) -> str: ...
+    @property
+    def pinterest_api_base(self) -> str: ...
+    @property
+    def pinterest_test_mode(self) -> bool: ...
+    @property
+    def track_ai_endpoint(self) -> str: ...
+    @property
+    def track_ai_store_id(self) -> str: ...
+    @property
+    def track_ai_pinterest_pixel_id(self) -> str: ...

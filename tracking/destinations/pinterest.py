@@ -1,0 +1,281 @@
+"""Pinterest's Conversions API: a conversion in its words, and its answers in ours."""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from tracking.conversion import Content, Conversion
+from tracking.destinations import pinterest_schema
+from tracking.destinations.answers import is_refusal, read, refused, unsettled, words
+from tracking.destinations.base import DestinationSettings, Unencodable
+from tracking.destinations.outgoing import (
+    DEADLINE_SECONDS,
+    Http,
+    HttpAnswer,
+    is_loopback,
+    safe_url,
+)
+from tracking.outcome import (
+    Accepted,
+    Answered,
+    BatchRefused,
+    EventResult,
+    Outcome,
+    Refused,
+    TryLater,
+)
+
+BASE = "https://api.pinterest.com/v5"
+
+_TOKEN = re.compile(r"[!-~]+")
+_ACCOUNT_ID = re.compile(r"[0-9]{1,18}")
+_HOST = "pinterest.com"
+
+
+class _Status(msgspec.Struct):
+    """What is said of one event. Texts are missing, null or empty alike, as seen live."""
+
+    status: Literal["processed", "failed"]
+    error_message: str | None = None
+    warning_message: str | None = None
+
+
+class _Statuses(msgspec.Struct):
+    events: list[_Status]
+
+
+class _Detailed(msgspec.Struct):
+    """Where the statuses of a 422 were seen."""
+
+    details: _Statuses
+
+
+class _Error(msgspec.Struct):
+    message: str
+    code: int | str | None = None
+
+
+class Pinterest:
+    """An ad account that is told about conversions. In test mode it records none of them."""
+
+    name = "pinterest"
+
+    def __init__(
+        self,
+        token: str,
+        account_id: str,
+        base: str = BASE,
+        test_mode: bool = False,
+        deadline: float = DEADLINE_SECONDS,
+    ) -> None:
+        """
+        Raises:
+            ValueError: a setting that cannot be right. The message names it, but not the token.
+        """
+        if not _TOKEN.fullmatch(token):
+            raise ValueError("PINTEREST_ACCESS_TOKEN: must be printable ASCII without spaces")
+        if not _ACCOUNT_ID.fullmatch(account_id):
+            raise ValueError("PINTEREST_AD_ACCOUNT_ID: must be 1 to 18 digits")
+        self._token = token.encode()
+        self._url = f"{_checked(base)}/ad_accounts/{account_id}/events"
+        self._repr = f"<Pinterest {account_id}{', test mode' if test_mode else ''}>"
+        # Of a test call Pinterest processes the first 20 events, and it takes ten a second.
+        self.max_batch = 20 if test_mode else 1000
+        self.calls_per_minute = 600 if test_mode else 5000
+        if test_mode:
+            self._url += "?test=true"
+        self._http = Http(deadline)
+
+    def __repr__(self) -> str:
+        return self._repr
+
+    def encode(self, conversion: Conversion) -> bytes:
+        """The finished event of Pinterest's published form.
+
+        Raises:
+            Unencodable: no such event can be made of it.
+        """
+        return encode(conversion)
+
+    def send(self, events: Sequence[bytes]) -> Outcome:
+        """One call with these events. Whatever goes wrong is an outcome."""
+        answer = self._http.call(
+            "POST",
+            self._url,
+            headers={
+                "Authorization": f"Bearer {self._token.decode()}",
+                "Content-Type": "application/json",
+            },
+            body=b'{"data":[' + b",".join(events) + b"]}",
+        )
+        if isinstance(answer, TryLater):
+            return answer
+        # What is said may be kept, and somebody on the way may quote the whole request.
+        body = answer.body.replace(self._token, b"(token)")
+        return outcome_of(HttpAnswer(answer.status, answer.headers, body), len(events))
+
+    def strip(self, event: bytes) -> bytes:
+        """The event without IP address and user agent."""
+        return strip(event)
+
+    def close(self) -> None:
+        """Close the connections kept open for later calls."""
+        self._http.close()
+
+
+def connected(settings: DestinationSettings) -> Pinterest | None:
+    """The configured account, None without token or id."""
+    if not (settings.pinterest_access_token and settings.pinterest_ad_account_id):
+        return None
+    return Pinterest(
+        settings.pinterest_access_token,
+        settings.pinterest_ad_account_id,
+        settings.pinterest_api_base,
+        settings.pinterest_test_mode,
+    )
+
+
+def encode(conversion: Conversion) -> bytes:
+    """A conversion as an event of Pinterest's published form.
+
+    Raises:
+        Unencodable: no such event can be made of it; the message names each field at fault.
+    """
+    event = event_of(conversion)
+    if not pinterest_schema.is_valid(event):
+        problems = map(str, pinterest_schema.problems_of(event))
+        raise Unencodable(words("; ".join(problems)))
+    try:
+        return msgspec.json.encode(event)
+    except UnicodeEncodeError:
+        raise Unencodable("/: holds half of a surrogate pair") from None
+
+
+def strip(event: bytes) -> bytes:
+    """An event of Pinterest's form without IP address and user agent."""
+    tree = msgspec.json.decode(event)
+    tree["user_data"].pop("client_ip_address", None)
+    tree["user_data"].pop("client_user_agent", None)
+    return msgspec.json.encode(tree)
+
+
+def event_of(conversion: Conversion) -> dict[str, Any]:
+    """A conversion in Pinterest's words, without the fields that have nothing to say."""
+    return {
+        "event_name": conversion.event_name,
+        "action_source": conversion.action_source,
+        "event_time": conversion.event_time,
+        "event_id": conversion.event_id,
+        "user_data": _user_data(conversion),
+        **_filled(
+            event_source_url=conversion.event_source_url,
+            partner_name=conversion.partner_name,
+            language=conversion.language,
+            opt_out=conversion.opt_out,
+            custom_data=_custom_data(conversion),
+        ),
+    }
+
+
+def outcome_of(answer: HttpAnswer, count: int) -> Outcome:
+    """What an answer to a call of `count` events means.
+
+    A 200 is no success in itself, and a 422 may hold some: both are read event by event. What
+    does not read as Pinterest's settles nothing.
+    """
+    if answer.status in (200, 201):
+        return _results(read(answer.body, _Statuses), count) or unsettled(
+            answer, f"the answer does not say what became of each of {count} events"
+        )
+    said = _said(answer.body)
+    if not is_refusal(answer.status):
+        return unsettled(answer, said)
+    if answer.status == 422:
+        detailed = read(answer.body, _Detailed)
+        statuses = detailed.details if detailed else read(answer.body, _Statuses)
+        return _results(statuses, count) or _unprocessed(answer, said, count)
+    return refused(answer, said, count)
+
+
+def _unprocessed(answer: HttpAnswer, said: str, count: int) -> Outcome:
+    outcome = refused(answer, said, count)
+    if count == 1 and isinstance(outcome, BatchRefused):
+        return Answered((Refused(outcome.reason),))
+    return outcome
+
+
+def _results(statuses: _Statuses | None, count: int) -> Answered | None:
+    if statuses is None or len(statuses.events) != count:
+        return None
+    return Answered(tuple(_result(status) for status in statuses.events))
+
+
+def _result(status: _Status) -> EventResult:
+    error, warning = words(status.error_message or ""), words(status.warning_message or "")
+    if status.status == "processed":
+        return Accepted(warning)
+    return Refused(error or warning or "failed, without a reason")
+
+
+def _said(body: bytes) -> str:
+    """Pinterest's words on an error; nothing if they are not in Pinterest's form."""
+    error = read(body, _Error)
+    if error is None or not error.message:
+        return ""
+    return error.message if error.code is None else f"{error.message} (code {error.code})"
+
+
+def _checked(base: str) -> str:
+    parts = safe_url(base, "PINTEREST_API_BASE")
+    host = parts.hostname or ""
+    if not (is_loopback(host) or host == _HOST or host.endswith(f".{_HOST}")):
+        raise ValueError(f"PINTEREST_API_BASE: must be a host of {_HOST}, or this machine")
+    return base.rstrip("/")
+
+
+def _filled(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}
+
+
+def _user_data(conversion: Conversion) -> dict[str, Any]:
+    return _filled(
+        **conversion.identity.user_data(),
+        click_id=conversion.click_id,
+        client_ip_address=_address(conversion.ip),
+        client_user_agent=conversion.user_agent,
+    )
+
+
+def _address(ip: str) -> str:
+    """The buyer's address as it is, nothing if it is nobody's or none."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return ""
+    return "" if address.is_unspecified or "%" in ip else ip
+
+
+def _custom_data(conversion: Conversion) -> dict[str, Any]:
+    ids = (content.id for content in conversion.contents if content.id)
+    return _filled(
+        currency=conversion.currency,
+        value=conversion.value,
+        order_id=conversion.order_id,
+        content_ids=list(dict.fromkeys(ids)),
+        contents=list(filter(None, map(_content, conversion.contents))),
+        num_items=conversion.num_items,
+        opt_out_type="LDP" if conversion.limited else "",
+    )
+
+
+def _content(content: Content) -> dict[str, Any]:
+    return _filled(
+        id=content.id,
+        item_name=content.name,
+        item_brand=content.brand,
+        item_price=content.price,
+        quantity=content.quantity,
+    )

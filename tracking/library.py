@@ -1,0 +1,288 @@
+"""For other Python programs: record storefront events and purchases, and read the reports.
+
+Everything goes through the same tracker and store as the webhooks. The first call reads the
+environment, and `.env`, as the service does.
+"""
+
+import hashlib
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from config import Settings, load_env
+from tracking.conversion import EVENT_NAMES, Content, Conversion, Stage
+from tracking.identity import identity_of
+from tracking.invalid import Fault, Invalid
+from tracking.money import amount, is_currency, to_minor
+from tracking.order import Browser, Buyer, Line, Order
+from tracking.reporting import Reports
+from tracking.session import session_from
+from tracking.tracker import Sighting, Tracker
+from tracking.wiring import Service, open_service
+
+Money = float | int | str | Decimal
+SessionData = Mapping[str, Any]
+
+_shared: Service | None = None
+_opening = threading.Lock()
+
+
+class PinterestConversionTracker:
+    """The tracker and the reports. Without a service it opens the one the environment describes.
+
+    Raises:
+        ConfigurationError: the environment does not describe a service.
+    """
+
+    def __init__(self, service: Service | None = None) -> None:
+        self._service = service or _shared_service()
+        self.tracker: Tracker = self._service.tracker
+        self.reports: Reports = self._service.reports
+
+    def track_purchase(
+        self,
+        order_id: str,
+        order_value: Money,
+        order_items: Sequence[Mapping[str, Any]] = (),
+        session_data: SessionData | None = None,
+        customer_email: str = "",
+        customer_phone: str = "",
+        currency: str = "USD",
+    ) -> bool:
+        """Record a purchase; the same order again changes nothing.
+
+        Raises:
+            Invalid: the order id, the value or the currency cannot be used.
+            StoreUnavailable: nothing may have been stored.
+        """
+        told = session_data or {}
+        now = int(self._service.clock())
+        order = _order(
+            _order_id(order_id),
+            _minor("order_value", order_value, _currency(currency)),
+            currency,
+            tuple(_line(item) for item in order_items),
+            told,
+            Buyer(
+                emails=tuple(filter(None, (customer_email,))),
+                phones=tuple(filter(None, (customer_phone,))),
+            ),
+            now,
+        )
+        self.tracker.record(order, "library")
+        return True
+
+    def track_stage(
+        self,
+        stage: Stage,
+        contents: Sequence[Content],
+        value: Money,
+        session_data: SessionData | None = None,
+        url: str = "",
+        currency: str = "USD",
+    ) -> bool:
+        """Record a product view, an addition to the cart or the start of a checkout, now.
+
+        Raises:
+            Invalid: the value or the currency cannot be used.
+            StoreUnavailable: nothing may have been stored.
+        """
+        told = session_data or {}
+        session = session_from(_told(told), str(told.get("referrer") or ""))
+        minor = _minor("value", value, _currency(currency))
+        conversion = Conversion(
+            event_id=f"{EVENT_NAMES[stage]}-{uuid.uuid4().hex}",
+            event_name=EVENT_NAMES[stage],
+            action_source="web",
+            event_time=int(self._service.clock()),
+            identity=identity_of(
+                Buyer(emails=tuple(filter(None, (str(told.get("email") or ""),))))
+            ),
+            event_source_url=url,
+            click_id=session.click_id,
+            ip=str(told.get("client_ip_address") or ""),
+            user_agent=str(told.get("client_user_agent") or ""),
+            currency=currency,
+            value=str(amount(str(value))),
+            contents=tuple(contents),
+            num_items=sum(content.quantity for content in contents),
+        )
+        self.tracker.record_sighting(Sighting(stage, conversion, session, minor))
+        return True
+
+    def get_conversion_funnel_analysis(
+        self, start_date: str | None = None, end_date: str | None = None
+    ) -> dict[str, Any]:
+        """The report of GET /conversion-funnel; dates are inclusive shop days (YYYY-MM-DD)."""
+        return self.reports.funnel(start_date, end_date)
+
+    def get_roi_analysis(
+        self, start_date: str | None = None, end_date: str | None = None
+    ) -> dict[str, Any]:
+        """The report of GET /roi-analysis; dates are inclusive shop days (YYYY-MM-DD)."""
+        return self.reports.roi(start_date, end_date)
+
+
+def track_pinterest_purchase(
+    order_id: str,
+    order_value: Money,
+    order_items: Sequence[Mapping[str, Any]] = (),
+    session_data: SessionData | None = None,
+    customer_email: str = "",
+    customer_phone: str = "",
+    currency: str = "USD",
+) -> bool:
+    """Record a purchase; True when it is on disk. The same order again changes nothing."""
+    return PinterestConversionTracker().track_purchase(
+        order_id, order_value, order_items, session_data, customer_email, customer_phone, currency
+    )
+
+
+def track_pinterest_product_view(
+    product_id: str,
+    product_name: str = "",
+    product_price: Money = 0,
+    product_url: str = "",
+    session_data: SessionData | None = None,
+    currency: str = "USD",
+) -> bool:
+    """Record a look at a product; True when it is on disk."""
+    content = _content(product_id, product_name, product_price, 1)
+    return PinterestConversionTracker().track_stage(
+        "product_view", (content,), product_price, session_data, product_url, currency
+    )
+
+
+def track_pinterest_add_to_cart(
+    product_id: str,
+    product_name: str = "",
+    product_price: Money = 0,
+    quantity: int = 1,
+    session_data: SessionData | None = None,
+    currency: str = "USD",
+) -> bool:
+    """Record that a product was put into the cart; True when it is on disk."""
+    content = _content(product_id, product_name, product_price, quantity)
+    value = (amount(str(product_price)) or Decimal(0)) * quantity
+    return PinterestConversionTracker().track_stage(
+        "add_to_cart", (content,), value, session_data, currency=currency
+    )
+
+
+def track_pinterest_checkout(
+    cart_value: Money,
+    cart_items: Sequence[Mapping[str, Any]] = (),
+    session_data: SessionData | None = None,
+    currency: str = "USD",
+) -> bool:
+    """Record that a checkout was begun; True when it is on disk."""
+    contents = [
+        _content(
+            str(item.get("product_id") or ""),
+            str(item.get("title") or ""),
+            item.get("price") or 0,
+            int(item.get("quantity") or 1),
+        )
+        for item in cart_items
+    ]
+    return PinterestConversionTracker().track_stage(
+        "checkout_initiation", contents, cart_value, session_data, currency=currency
+    )
+
+
+def _shared_service() -> Service:
+    global _shared
+    with _opening:
+        if _shared is None:
+            _shared = open_service(Settings.from_env(load_env()), time.time)
+        return _shared
+
+
+def _told(session_data: SessionData) -> list[tuple[str, str]]:
+    """Session data under the names of note attributes."""
+    told = [(str(name), str(value)) for name, value in session_data.items() if value is not None]
+    visitor = session_data.get("visitor_id") or session_data.get("session_id")
+    return [*told, ("pin_vid", str(visitor))] if visitor else told
+
+
+def _order(
+    order_id: str,
+    value: int,
+    currency: str,
+    lines: tuple[Line, ...],
+    told: SessionData,
+    buyer: Buyer,
+    now: int,
+) -> Order:
+    content = f"{order_id}\0{value}\0{currency}\0{lines!r}"
+    return Order(
+        id=order_id,
+        name=order_id,
+        placed_at=now,
+        processed_at=now,
+        # Whatever Shopify says of the same order is newer.
+        updated_at=0,
+        cancelled_at=None,
+        currency=currency,
+        net=value,
+        total=value,
+        test=False,
+        financial_status="paid",
+        source_name="library",
+        locale="",
+        origin="",
+        landing_site="",
+        referring_site=str(told.get("referrer") or ""),
+        checkout_token="",
+        cart_token="",
+        notes=tuple(_told(told)),
+        lines=lines,
+        refunds=(),
+        buyer=buyer,
+        browser=Browser(
+            ip=str(told.get("client_ip_address") or ""),
+            user_agent=str(told.get("client_user_agent") or ""),
+        ),
+        digest=hashlib.sha256(content.encode()).hexdigest(),
+    )
+
+
+def _order_id(value: object) -> str:
+    text = str(value).strip()
+    if not text or len(text) > 64 or not text.isprintable():
+        raise Invalid(Fault("order_id", "not an id of 1 to 64 printable characters"))
+    return text
+
+
+def _line(item: Mapping[str, Any]) -> Line:
+    return Line(
+        product_id=str(item.get("product_id") or ""),
+        variant_id=str(item.get("variant_id") or ""),
+        sku=str(item.get("sku") or ""),
+        title=str(item.get("title") or ""),
+        vendor=str(item.get("vendor") or ""),
+        price=amount(str(item.get("price") or 0)) or Decimal(0),
+        quantity=int(item.get("quantity") or 1),
+    )
+
+
+def _content(product_id: str, name: str, price: Money, quantity: int) -> Content:
+    return Content(
+        id=str(product_id or ""), name=str(name or ""), price=str(price), quantity=int(quantity)
+    )
+
+
+def _currency(value: str) -> str:
+    if not is_currency(value):
+        raise Invalid(Fault("currency", "not an ISO 4217 code such as USD"))
+    return value
+
+
+def _minor(name: str, value: Money, currency: str) -> int:
+    found = amount(str(value))
+    if found is None or found < 0:
+        raise Invalid(Fault(name, "not an amount of zero or more, such as 12.50"))
+    return to_minor(found, currency)

@@ -1,0 +1,630 @@
+"""A Shopify order as values: the only place that knows the keys of Shopify's order bodies.
+
+Sources for the traps handled here: shopify.dev webhook and Order pages; live bodies, in which
+optional keys are null, absent, numbers instead of text or lists instead of objects.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tracking.money import amount, is_currency, to_minor
+
+MAX_ID_DIGITS = 20
+# Applications that place orders for somebody: there the browser is the staff member's, not the
+# buyer's (draft orders) or there is none (point of sale).
+_DRAFT_APP_ID = "1354745"
+_DRAFT_SOURCE = "shopify_draft_order"
+_POS_SOURCE = "pos"
+_RENEWAL_SOURCES = frozenset({"subscription_contract", "subscription_contract_checkout_one"})
+# An order whose processing lies this much before its creation was imported from another system.
+_IMPORT_LAG = 86_400
+
+_ID = re.compile(r"[0-9]{1,20}")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+# The order of an order's life. It decides between two bodies of the same second.
+_LIFE = {
+    status: rank
+    for rank, status in enumerate(
+        [
+            "pending",
+            "authorized",
+            "partially_paid",
+            "paid",
+            "partially_refunded",
+            "refunded",
+            "voided",
+            "expired",
+        ]
+    )
+}
+_PAID = frozenset({"paid", "partially_refunded", "refunded"})
+
+
+class NotAnOrder(ValueError):
+    """The body cannot be understood as what its topic promises. The message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A postal address in clear text; it lives only inside one call."""
+
+    first_name: str = field(default="", repr=False)
+    last_name: str = field(default="", repr=False)
+    city: str = field(default="", repr=False)
+    province_code: str = field(default="", repr=False)
+    zip: str = field(default="", repr=False)
+    country_code: str = field(default="", repr=False)
+    phone: str = field(default="", repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.last_name or self.city or self.zip or self.country_code or self.phone)
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """Who bought, in clear text; it lives only inside one call. `repr` shows nothing."""
+
+    emails: tuple[str, ...] = field(default=(), repr=False)
+    phones: tuple[str, ...] = field(default=(), repr=False)
+    addresses: tuple[Address, ...] = field(default=(), repr=False)
+    customer_id: str = field(default="", repr=False)
+    first_name: str = field(default="", repr=False)
+    last_name: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The buyer's browser as Shopify saw it, empty where it was somebody else's."""
+
+    ip: str = field(default="", repr=False)
+    user_agent: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the order. `price` is per piece, before discounts, in major units."""
+
+    product_id: str
+    variant_id: str
+    sku: str
+    title: str
+    vendor: str
+    price: Decimal
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """Money given back. Both figures in minor units of the shop's currency, never negative.
+
+    `goods` is what was given back of the goods alone, without tax and shipping; `paid` all of it.
+    """
+
+    id: str
+    order_id: str
+    at: int
+    goods: int
+    paid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One state of an order. Instants are seconds UTC; money is minor units of `currency`."""
+
+    id: str
+    name: str
+    placed_at: int
+    processed_at: int
+    updated_at: int
+    cancelled_at: int | None
+    currency: str
+    net: int
+    total: int
+    test: bool
+    financial_status: str
+    source_name: str
+    locale: str
+    origin: str
+    landing_site: str
+    referring_site: str
+    checkout_token: str
+    cart_token: str
+    notes: tuple[tuple[str, str], ...]
+    lines: tuple[Line, ...]
+    refunds: tuple[Refund, ...]
+    buyer: Buyer
+    browser: Browser
+    digest: str
+
+    VERSION_WIDTH: ClassVar[int] = 3
+
+    @property
+    def version(self) -> str:
+        """Text that sorts by age of the state: of two bodies of one order the greater is newer.
+
+        Shopify's `updated_at` has whole seconds, and create and paid often share one. Then the
+        later stage of life decides, and at last the body itself, so that the order of arrival
+        never does.
+        """
+        life = _LIFE.get(self.financial_status, 0) + (10 if self.cancelled_at is not None else 0)
+        return f"{self.updated_at:012d}.{life:02d}.{len(self.refunds):03d}.{self.digest[:16]}"
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the whole amount was received, be it given back since."""
+        return self.financial_status in _PAID
+
+    @property
+    def is_pos(self) -> bool:
+        """Whether it was sold over the counter."""
+        return self.source_name == _POS_SOURCE
+
+    @property
+    def is_renewal(self) -> bool:
+        """Whether a subscription renewed itself: nobody visited the shop."""
+        return self.source_name in _RENEWAL_SOURCES
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it was sold earlier, elsewhere, and only entered into the shop now."""
+        return self.placed_at - self.processed_at > _IMPORT_LAG
+
+
+# What a body may hold where text is expected.
+_Text = str | int | float | bool | None
+
+
+class _Money(msgspec.Struct):
+    amount: _Text = None
+
+
+class _MoneySet(msgspec.Struct):
+    shop_money: _Money | None = None
+
+
+class _Tax(msgspec.Struct):
+    price: _Text = None
+
+
+class _Discount(msgspec.Struct):
+    amount: _Text = None
+
+
+class _Line(msgspec.Struct):
+    product_id: _Text = None
+    variant_id: _Text = None
+    sku: _Text = None
+    title: _Text = None
+    vendor: _Text = None
+    price: _Text = None
+    quantity: _Text = None
+    tax_lines: list[_Tax] | None = None
+    discount_allocations: list[_Discount] | None = None
+
+
+class _Address(msgspec.Struct):
+    first_name: _Text = None
+    last_name: _Text = None
+    city: _Text = None
+    province_code: _Text = None
+    zip: _Text = None
+    country_code: _Text = None
+    phone: _Text = None
+
+
+class _Customer(msgspec.Struct):
+    id: _Text = None
+    email: _Text = None
+    phone: _Text = None
+    first_name: _Text = None
+    last_name: _Text = None
+    default_address: _Address | None = None
+
+
+class _Client(msgspec.Struct):
+    browser_ip: _Text = None
+    user_agent: _Text = None
+
+
+class _RefundLine(msgspec.Struct):
+    subtotal: _Text = None
+    total_tax: _Text = None
+    subtotal_set: _MoneySet | None = None
+    total_tax_set: _MoneySet | None = None
+
+
+class _Adjustment(msgspec.Struct):
+    kind: _Text = None
+    amount: _Text = None
+    tax_amount: _Text = None
+    amount_set: _MoneySet | None = None
+    tax_amount_set: _MoneySet | None = None
+
+
+class _Transaction(msgspec.Struct):
+    kind: _Text = None
+    status: _Text = None
+    amount: _Text = None
+    currency: _Text = None
+
+
+class _Refund(msgspec.Struct):
+    id: _Text = None
+    order_id: _Text = None
+    created_at: _Text = None
+    processed_at: _Text = None
+    refund_line_items: list[_RefundLine] | None = None
+    order_adjustments: list[_Adjustment] | None = None
+    transactions: list[_Transaction] | None = None
+
+
+class _Order(msgspec.Struct):
+    id: _Text = None
+    name: _Text = None
+    created_at: _Text = None
+    processed_at: _Text = None
+    updated_at: _Text = None
+    cancelled_at: _Text = None
+    currency: _Text = None
+    subtotal_price: _Text = None
+    total_price: _Text = None
+    total_tax: _Text = None
+    total_shipping_price_set: _MoneySet | None = None
+    taxes_included: bool | None = None
+    test: bool | None = None
+    financial_status: _Text = None
+    source_name: _Text = None
+    app_id: _Text = None
+    customer_locale: _Text = None
+    order_status_url: _Text = None
+    landing_site: _Text = None
+    referring_site: _Text = None
+    checkout_token: _Text = None
+    cart_token: _Text = None
+    browser_ip: _Text = None
+    email: _Text = None
+    contact_email: _Text = None
+    phone: _Text = None
+    note_attributes: list[dict[str, Any]] | dict[str, Any] | None = None
+    line_items: list[_Line] | None = None
+    refunds: list[_Refund] | None = None
+    billing_address: _Address | None = None
+    shipping_address: _Address | None = None
+    customer: _Customer | None = None
+    client_details: _Client | None = None
+
+
+_decode_order = msgspec.json.Decoder(_Order).decode
+_decode_refund = msgspec.json.Decoder(_Refund).decode
+_ORDER_FIELDS = {f.name: f.type for f in msgspec.structs.fields(_Order)}
+_REFUND_FIELDS = {f.name: f.type for f in msgspec.structs.fields(_Refund)}
+# Without these there is no order; everything else is evidence that may be missing or odd.
+_ORDER_NEEDS = frozenset({"id", "line_items", "refunds", "test"})
+_REFUND_NEEDS = frozenset({"id", "order_id", "transactions", "refund_line_items"})
+
+
+def order_of(body: bytes) -> Order:
+    """The order a webhook body of the orders topics describes.
+
+    Raises:
+        NotAnOrder: the body is not JSON, not an order, or lacks what an order cannot be without.
+    """
+    raw = _decoded(body, _decode_order, _Order, _ORDER_FIELDS, _ORDER_NEEDS)
+    order_id = _id("id", raw.id)
+    if raw.line_items is None:
+        raise NotAnOrder("line_items: missing, so this is not an order")
+    currency = _text(raw.currency)
+    if not is_currency(currency):
+        raise NotAnOrder("currency: not an ISO 4217 code")
+    placed_at = _instant("created_at", raw.created_at)
+    total = _amount("total_price", raw.total_price)
+    source = _text(raw.source_name)
+    return Order(
+        id=order_id,
+        name=_text(raw.name, 64),
+        placed_at=placed_at,
+        processed_at=_instant_or(raw.processed_at, placed_at),
+        updated_at=_instant_or(raw.updated_at, placed_at),
+        cancelled_at=_cancelled_at(raw.cancelled_at),
+        currency=currency,
+        net=to_minor(_net(raw, total), currency),
+        total=to_minor(total, currency),
+        test=bool(raw.test),
+        financial_status=_text(raw.financial_status, 32),
+        source_name=source,
+        locale=_text(raw.customer_locale, 16),
+        origin=_origin(_text(raw.order_status_url)),
+        landing_site=_text(raw.landing_site, 4096),
+        referring_site=_text(raw.referring_site, 4096),
+        checkout_token=_text(raw.checkout_token, 128),
+        cart_token=_text(raw.cart_token, 128),
+        notes=_notes(raw.note_attributes),
+        lines=tuple(_lines(raw.line_items)),
+        refunds=tuple(
+            _refund(r, order_id, currency) for r in raw.refunds or () if _is_id(_text(r.id))
+        ),
+        buyer=_buyer(raw),
+        browser=_browser(raw, source),
+        digest=hashlib.sha256(body).hexdigest(),
+    )
+
+
+def refund_of(body: bytes) -> tuple[Refund, str]:
+    """The refund a body of refunds/create describes, and the currency its figures are in.
+
+    The body names its order but not the order's currency; the currency is the one of its
+    transactions or of its shop money.
+
+    Raises:
+        NotAnOrder: the body is not a refund.
+    """
+    raw = _decoded(body, _decode_refund, _Refund, _REFUND_FIELDS, _REFUND_NEEDS)
+    _id("id", raw.id)
+    order_id = _id("order_id", raw.order_id)
+    if raw.refund_line_items is None and raw.transactions is None:
+        raise NotAnOrder("refund_line_items: missing, so this is not a refund")
+    currency = _refund_currency(body, raw)
+    if currency is None:
+        raise NotAnOrder("transactions: no currency to read the refund in")
+    return _refund(raw, order_id, currency), currency
+
+
+def _decoded(
+    body: bytes, decode: Any, struct: Any, fields: dict[str, Any], needs: frozenset[str]
+) -> Any:
+    """The typed body; where an unneeded field has an impossible type, it counts as missing."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAnOrder(f"not JSON: {error}") from None
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAnOrder(f"not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise NotAnOrder("the body is not a JSON object")
+    found: dict[str, Any] = {}
+    for name, kind in fields.items():
+        try:
+            found[name] = msgspec.convert(tree.get(name), kind)
+        except msgspec.ValidationError as error:
+            if name in needs:
+                raise NotAnOrder(f"{name}: {error}") from None
+    return struct(**found)
+
+
+def _text(value: _Text, limit: int = 512) -> str:
+    """Text of a scalar, without what no store can hold (NUL, lone surrogates), cut at `limit`."""
+    if value is None or value is True or value is False:
+        return ""
+    text = value if isinstance(value, str) else str(value)
+    if not text.isascii() or "\x00" in text:
+        text = _UNSTORABLE.sub("", text)
+    return text.strip()[:limit]
+
+
+def _is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+def _id(name: str, value: _Text) -> str:
+    text = _text(value)
+    if not _is_id(text):
+        raise NotAnOrder(f"{name}: not a Shopify id")
+    return text
+
+
+def _digits_or_empty(value: _Text) -> str:
+    text = _text(value)
+    return text if _is_id(text) else ""
+
+
+def _instant(name: str, value: _Text) -> int:
+    try:
+        moment = datetime.fromisoformat(_text(value))
+        if moment.tzinfo is None:
+            raise NotAnOrder(f"{name}: has no time zone")
+        return int(moment.timestamp())
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, NotAnOrder):
+            raise
+        raise NotAnOrder(f"{name}: not an ISO 8601 instant") from None
+
+
+def _instant_or(value: _Text, default: int) -> int:
+    try:
+        return _instant("", value)
+    except NotAnOrder:
+        return default
+
+
+def _cancelled_at(value: _Text) -> int | None:
+    # An unreadable date still says that the order is cancelled; nothing depends on when.
+    return _instant_or(value, 0) if _text(value) else None
+
+
+def _amount(name: str, value: _Text) -> Decimal:
+    found = amount(value)
+    if found is None:
+        raise NotAnOrder(f"{name}: not an amount")
+    return found
+
+
+def _sum(amounts: Iterable[_Text]) -> Decimal:
+    return sum((amount(a) or Decimal(0) for a in amounts), Decimal(0))
+
+
+def _net(raw: _Order, total: Decimal) -> Decimal:
+    """After discounts, without tax and shipping: what Pinterest recommends as the value."""
+    lines = raw.line_items or []
+    goods = amount(raw.subtotal_price)
+    if goods is None:
+        goods = sum(
+            (
+                (amount(line.price) or Decimal(0)) * _quantity(line.quantity)
+                - _sum(d.amount for d in line.discount_allocations or ())
+                for line in lines
+            ),
+            Decimal(0),
+        )
+    if raw.taxes_included:
+        # The subtotal of such shops holds the goods' tax, but not the shipping's, which
+        # total_tax would include.
+        if any(line.tax_lines for line in lines):
+            goods -= _sum(tax.price for line in lines for tax in line.tax_lines or ())
+        else:
+            goods -= amount(raw.total_tax) or Decimal(0)
+    return min(max(goods, Decimal(0)), total) if total > 0 else max(goods, Decimal(0))
+
+
+def _quantity(value: _Text) -> int:
+    text = _text(value)
+    return int(text) if _is_id(text) and len(text) <= 9 else 0
+
+
+def _lines(lines: list[_Line]) -> Iterable[Line]:
+    for line in lines:
+        yield Line(
+            product_id=_digits_or_empty(line.product_id),
+            variant_id=_digits_or_empty(line.variant_id),
+            sku=_text(line.sku, 128),
+            title=_text(line.title, 256),
+            vendor=_text(line.vendor, 128),
+            price=amount(line.price) or Decimal(0),
+            quantity=_quantity(line.quantity),
+        )
+
+
+def _shop_money(money: _MoneySet | None) -> Decimal | None:
+    return amount(money.shop_money.amount) if money and money.shop_money else None
+
+
+def _refund(raw: _Refund, order_id: str, currency: str) -> Refund:
+    goods = tax = shipping = Decimal(0)
+    for line in raw.refund_line_items or ():
+        goods += _shop_money(line.subtotal_set) or amount(line.subtotal) or Decimal(0)
+        tax += _shop_money(line.total_tax_set) or amount(line.total_tax) or Decimal(0)
+    for item in raw.order_adjustments or ():
+        # Adjustments are negative where more than the lines was given back.
+        value = _shop_money(item.amount_set) or amount(item.amount) or Decimal(0)
+        tax -= _shop_money(item.tax_amount_set) or amount(item.tax_amount) or Decimal(0)
+        if _text(item.kind) == "shipping_refund":
+            shipping -= value
+        else:
+            goods -= value
+    paid = _paid_back(raw.transactions or (), currency)
+    itemised = bool(raw.refund_line_items or raw.order_adjustments)
+    if paid is None:
+        paid = goods + tax + shipping
+    elif not itemised:
+        goods = paid
+    else:
+        goods = min(goods, paid)
+    at = _instant_or(raw.processed_at, _instant_or(raw.created_at, 0))
+    return Refund(
+        id=_text(raw.id),
+        order_id=order_id,
+        at=at,
+        goods=max(0, to_minor(goods, currency)),
+        paid=max(0, to_minor(paid, currency)),
+    )
+
+
+def _paid_back(transactions: Iterable[_Transaction], currency: str) -> Decimal | None:
+    """What left the shop's account, in the shop's currency; None where that is not said."""
+    found = [t for t in transactions if _text(t.kind) == "refund"]
+    if not found or any(_text(t.currency) not in ("", currency) for t in found):
+        # No payment (an item taken off an unpaid order), or paid back in the buyer's currency.
+        return None
+    return _sum(t.amount for t in found if _text(t.status) == "success")
+
+
+def _refund_currency(body: bytes, raw: _Refund) -> str | None:
+    found = _SHOP_CURRENCY.search(body)
+    if found:
+        return found[1].decode()
+    codes = {_text(t.currency) for t in raw.transactions or ()}
+    known = [code for code in sorted(codes) if is_currency(code)]
+    return known[0] if known else None
+
+
+_SHOP_CURRENCY = re.compile(
+    rb'"shop_money"\s*:\s*\{\s*"amount"\s*:\s*"?[^",}]*"?\s*,\s*"currency_code"\s*:\s*"([A-Z]{3})"'
+)
+
+
+def _notes(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """Names and values as the shop wrote them, at most 100 of at most 2,000 characters."""
+    if not raw:
+        return ()
+    pairs = raw.items() if isinstance(raw, dict) else ((n.get("name"), n.get("value")) for n in raw)
+    found = []
+    for name, value in pairs:
+        if isinstance(name, str) and isinstance(value, str | int | float) and name:
+            found.append((_text(name, 128), _text(value, 2000)))
+    return tuple(found[:100])
+
+
+def _address(raw: _Address | None) -> Address:
+    if raw is None:
+        return Address()
+    return Address(
+        first_name=_text(raw.first_name),
+        last_name=_text(raw.last_name),
+        city=_text(raw.city),
+        province_code=_text(raw.province_code),
+        zip=_text(raw.zip),
+        country_code=_text(raw.country_code),
+        phone=_text(raw.phone),
+    )
+
+
+def _buyer(raw: _Order) -> Buyer:
+    customer = raw.customer or _Customer()
+    billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
+    addresses = [a for a in (billing, shipping) if a]
+    if not addresses:
+        addresses = [a for a in (_address(customer.default_address),) if a]
+    emails = (_text(raw.email), _text(raw.contact_email), _text(customer.email))
+    phones = (_text(raw.phone), _text(customer.phone))
+    return Buyer(
+        emails=tuple(dict.fromkeys(e for e in emails if e)),
+        phones=tuple(dict.fromkeys(p for p in phones if p)),
+        addresses=tuple(addresses),
+        customer_id=_digits_or_empty(customer.id),
+        first_name=_text(customer.first_name),
+        last_name=_text(customer.last_name),
+    )
+
+
+def _browser(raw: _Order, source_name: str) -> Browser:
+    if source_name == _DRAFT_SOURCE or _text(raw.app_id) == _DRAFT_APP_ID:
+        return Browser()
+    if source_name == _POS_SOURCE:
+        return Browser()
+    client = raw.client_details or _Client()
+    return Browser(
+        ip=_text(client.browser_ip) or _text(raw.browser_ip),
+        user_agent=_text(client.user_agent, 2048),
+    )
+
+
+def _origin(url: str) -> str:
+    """Scheme and host of the shop's own pages, as its order status address tells them."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    if parts.scheme != "https" or not parts.hostname:
+        return ""
+    return f"https://{parts.hostname}"

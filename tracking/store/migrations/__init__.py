@@ -1,0 +1,69 @@
+"""Brings a database to the current schema, by itself, at every start."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
+
+_HERE = Path(__file__).parent
+_LOCK_KEY = 7_240_117_002  # any number that nobody else locks
+_WAIT_SECONDS = 60
+
+
+def migrate(database_url: str) -> None:
+    """Run every migration that is missing, in one transaction: all of them or none.
+
+    Processes that start together take turns; those that come later find nothing left to do.
+    """
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite" and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    with _begun(database_url) as connection:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def head() -> str:
+    """The newest revision this release knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_HERE))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _begun(database_url: str) -> Iterator[Connection]:
+    engine = create_engine(database_url, poolclass=NullPool)
+    if engine.dialect.name == "sqlite":
+        _take_over_transactions(engine)
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _take_over_transactions(engine: Engine) -> None:
+    """The driver would commit before each CREATE TABLE, and a kill would leave half a schema."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(raw: object, record: object) -> None:
+        raw.isolation_level = None  # type: ignore[attr-defined]
+        raw.execute(f"PRAGMA busy_timeout={_WAIT_SECONDS * 1000}")  # type: ignore[attr-defined]
+        raw.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+        raw.execute("PRAGMA synchronous=FULL")  # type: ignore[attr-defined]
+
+    @event.listens_for(engine, "begin")
+    def _began(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,116 @@
+"""Orders as last seen, the bodies that told of them, and what was given back."""
+
+from sqlalchemy import bindparam, delete, func, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from tracking.store.schema import links, orders, receipts, refunds
+from tracking.store.statement import Connection, Row, Statement
+
+# Links of one person that are looked up at once; the list is padded to this length, so that the
+# text of the statement never changes.
+MOST_LINKS = 8
+LINK_NAMES = tuple(f"link{i}" for i in range(MOST_LINKS))
+
+
+def link_values(found: tuple[str, ...]) -> dict[str, str]:
+    """The parameters `LINK_NAMES` for these links."""
+    padded = (*found[:MOST_LINKS], *[""] * (MOST_LINKS - len(found)))
+    return dict(zip(LINK_NAMES, padded, strict=True))
+
+
+_add_receipt = Statement(
+    insert(receipts)
+    .values({c.name: bindparam(c.name) for c in receipts.c})
+    .on_conflict_do_nothing()
+    .returning(receipts.c.digest)
+)
+_of_id = Statement(select(orders).where(orders.c.id == bindparam("id")))
+_of_id_locked = Statement(select(orders).where(orders.c.id == bindparam("id")).with_for_update())
+_row = {c.name: bindparam(c.name) for c in orders.c}
+_put = Statement(
+    insert(orders)
+    .values(_row)
+    .on_conflict_do_update(
+        index_elements=[orders.c.id],
+        set_={c.name: literal_column(f"excluded.{c.name}") for c in orders.c if c.name != "id"},
+    )
+)
+_later_of_person = Statement(
+    select(orders)
+    .distinct()
+    .join(links, links.c.visitor == orders.c.visitor)
+    .where(
+        links.c.link.in_([bindparam(n) for n in LINK_NAMES]),
+        orders.c.placed_at > bindparam("after"),
+        orders.c.placed_at <= bindparam("until"),
+        orders.c.id != bindparam("but"),
+    )
+    .order_by(orders.c.placed_at, orders.c.id)
+)
+_refund_row = {c.name: bindparam(c.name) for c in refunds.c}
+_put_refund = Statement(
+    {
+        dialect: insert(refunds)
+        .values(_refund_row)
+        .on_conflict_do_update(
+            index_elements=[refunds.c.order_id, refunds.c.id],
+            set_={
+                name: greater(refunds.c[name], literal_column(f"excluded.{name}"))
+                for name in ("at", "goods", "paid")
+            },
+        )
+        for dialect, greater in (("sqlite", func.max), ("postgresql", func.greatest))
+    }
+)
+_refunds_of = Statement(
+    select(
+        func.coalesce(func.sum(refunds.c.goods), 0).label("goods"),
+        func.coalesce(func.sum(refunds.c.paid), 0).label("paid"),
+    ).where(
+        refunds.c.order_id == bindparam("order_id"), refunds.c.currency == bindparam("currency")
+    )
+)
+_purge_receipts = Statement(delete(receipts).where(receipts.c.received_at < bindparam("before")))
+
+
+def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: int) -> bool:
+    """Note the body as taken in; false if the very same body was taken in before."""
+    row = _add_receipt.first(conn, digest=digest, topic=topic, order_id=order_id, received_at=now)
+    return row is not None
+
+
+def of_id(conn: Connection, order_id: str) -> Row | None:
+    """The order as it is known."""
+    return _of_id.first(conn, id=order_id)
+
+
+def put(conn: Connection, **row: object) -> None:
+    """Insert the order or replace what is known of it."""
+    _put.run(conn, **row)
+
+
+def later_of_person(
+    conn: Connection, person: tuple[str, ...], after: int, until: int, but: str
+) -> list[Row]:
+    """The other orders of a person placed in (after, until], oldest first."""
+    return _later_of_person.all(conn, after=after, until=until, but=but, **link_values(person))
+
+
+def put_refund(
+    conn: Connection, id: str, order_id: str, at: int, goods: int, paid: int, currency: str
+) -> None:
+    """Add a refund. Seen again it can only have grown: a pending payment succeeds once."""
+    _put_refund.run(
+        conn, id=id, order_id=order_id, at=at, goods=goods, paid=paid, currency=currency
+    )
+
+
+def refunded(conn: Connection, order_id: str, currency: str) -> Row:
+    """What was given back of an order: `goods` and `paid`."""
+    found = _refunds_of.first(conn, order_id=order_id, currency=currency)
+    return found
+
+
+def purge_receipts(conn: Connection, before: int) -> None:
+    """Forget bodies taken in before this instant."""
+    _purge_receipts.run(conn, before=before)

@@ -1,0 +1,375 @@
+"""Events on their way out. Claiming one is a promise to settle it before the lease ends."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import and_, bindparam, case, delete, func, literal_column, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from tracking.store.schema import accounts, attempts, conversions, outbox
+from tracking.store.statement import Connection, Row, Statement
+
+_conversion_row = {c.name: bindparam(c.name) for c in conversions.c if c.name != "id"}
+_put_conversion = Statement(
+    insert(conversions)
+    .values(_conversion_row)
+    .on_conflict_do_update(
+        index_elements=[conversions.c.event_id],
+        set_={
+            name: literal_column(f"excluded.{name}")
+            for name in _conversion_row
+            if name not in ("event_id", "recorded_at")
+        },
+    )
+)
+_conversion = Statement(select(conversions).where(conversions.c.event_id == bindparam("event_id")))
+# An event that was settled, or that is being sent right now, stays as it is: Pinterest knows it.
+_is_open = and_(outbox.c.state.in_(["waiting", "withdrawn"]), outbox.c.attempts == 0)
+_queue = Statement(
+    insert(outbox)
+    .values(
+        event_id=bindparam("event_id"),
+        destination=bindparam("destination"),
+        state="waiting",
+        payload=bindparam("payload"),
+        event_time=bindparam("event_time"),
+        due_at=bindparam("now"),
+        queued_at=bindparam("now"),
+    )
+    .on_conflict_do_update(
+        constraint=None,
+        index_elements=[outbox.c.event_id, outbox.c.destination],
+        set_={
+            "payload": literal_column("excluded.payload"),
+            "state": "waiting",
+            "is_withdrawn": 0,
+            "reason": "",
+            "settled_at": 0,
+        },
+        where=or_(
+            and_(outbox.c.state == "waiting", outbox.c.leased_until <= bindparam("now")),
+            outbox.c.state == "withdrawn",
+        ),
+    )
+)
+_withdraw = Statement(
+    update(outbox)
+    .where(outbox.c.event_id == bindparam("b_event_id"), outbox.c.state == "waiting")
+    .values(
+        is_withdrawn=1,
+        # One that is under way may arrive; if it does not, the settling withdraws it.
+        state=case((outbox.c.leased_until > bindparam("b_now"), "waiting"), else_="withdrawn"),
+        reason=bindparam("b_reason"),
+        settled_at=bindparam("b_now"),
+    )
+)
+_has_due = Statement(
+    select(outbox.c.id)
+    .where(
+        outbox.c.destination == bindparam("destination"),
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.due_at <= bindparam("now"),
+        outbox.c.leased_until <= bindparam("now"),
+    )
+    .limit(1)
+)
+_due = (
+    select(outbox.c.id)
+    .where(
+        outbox.c.destination == bindparam("b_destination"),
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.due_at <= bindparam("b_now"),
+        outbox.c.leased_until <= bindparam("b_now"),
+    )
+    .order_by(outbox.c.due_at, outbox.c.id)
+    .limit(bindparam("b_most"))
+    .with_for_update(skip_locked=True)
+)
+_claim = Statement(
+    update(outbox)
+    .where(outbox.c.id.in_(_due.scalar_subquery()))
+    .values(claim=bindparam("b_claim"), leased_until=bindparam("b_until"))
+    .returning(
+        outbox.c.id,
+        outbox.c.event_id,
+        outbox.c.payload,
+        outbox.c.event_time,
+        outbox.c.attempts,
+    )
+)
+_settle = Statement(
+    update(outbox)
+    .where(outbox.c.id == bindparam("b_id"), outbox.c.claim == bindparam("b_claim"))
+    .values(
+        state=case(
+            (
+                and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1),
+                "withdrawn",
+            ),
+            else_=bindparam("b_state"),
+        ),
+        payload=bindparam("b_payload"),
+        reason=bindparam("b_reason"),
+        due_at=bindparam("b_due_at"),
+        attempts=outbox.c.attempts + bindparam("b_used"),
+        settled_at=bindparam("b_settled_at"),
+        claim="",
+        leased_until=0,
+    )
+)
+_release = Statement(
+    update(outbox)
+    .where(outbox.c.claim == bindparam("b_claim"), outbox.c.state == literal_column("'waiting'"))
+    .values(claim="", leased_until=0)
+)
+_hasten = Statement(
+    update(outbox)
+    .where(
+        outbox.c.destination == bindparam("b_destination"),
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.due_at > bindparam("b_now"),
+        outbox.c.leased_until <= bindparam("b_now"),
+    )
+    .values(due_at=bindparam("b_now"))
+)
+_add_attempt = Statement(
+    insert(attempts).values({c.name: bindparam(c.name) for c in attempts.c if c.name != "id"})
+)
+_attempts_of = Statement(
+    select(attempts).where(attempts.c.event_id == bindparam("event_id")).order_by(attempts.c.id)
+)
+_of_event = Statement(
+    select(outbox).where(outbox.c.event_id == bindparam("event_id")).order_by(outbox.c.destination)
+)
+_waiting = Statement(
+    select(
+        func.count().label("events"),
+        func.min(outbox.c.queued_at).label("oldest"),
+    ).where(outbox.c.state == literal_column("'waiting'"))
+)
+_states = Statement(
+    select(outbox.c.destination, outbox.c.state, func.count().label("events"))
+    .group_by(outbox.c.destination, outbox.c.state)
+    .order_by(outbox.c.destination, outbox.c.state)
+)
+_dead = Statement(
+    select(
+        outbox.c.id,
+        outbox.c.event_id,
+        outbox.c.destination,
+        outbox.c.event_time,
+        outbox.c.attempts,
+        outbox.c.reason,
+        outbox.c.settled_at,
+    )
+    .where(outbox.c.state == "dead", outbox.c.id > bindparam("after"))
+    .order_by(outbox.c.id)
+    .limit(bindparam("most"))
+)
+_replay = Statement(
+    update(outbox)
+    .where(
+        outbox.c.state == "dead",
+        or_(bindparam("b_event_id") == "", outbox.c.event_id == bindparam("b_event_id")),
+        outbox.c.event_time > bindparam("b_since"),
+    )
+    .values(
+        state="waiting",
+        attempts=0,
+        due_at=bindparam("b_now"),
+        reason="",
+        settled_at=0,
+        is_withdrawn=0,
+    )
+    .returning(outbox.c.id)
+)
+_purge = Statement(
+    delete(outbox).where(
+        outbox.c.state.in_(["sent", "dead", "withdrawn"]),
+        outbox.c.settled_at < bindparam("before"),
+    )
+)
+_purge_attempts = Statement(delete(attempts).where(attempts.c.at < bindparam("before")))
+_open_account = Statement(
+    insert(accounts).values(destination=bindparam("destination")).on_conflict_do_nothing()
+)
+_account = Statement(
+    select(accounts).where(accounts.c.destination == bindparam("destination")).with_for_update()
+)
+_put_account = Statement(
+    update(accounts)
+    .where(accounts.c.destination == bindparam("b_destination"))
+    .values(
+        paused_until=bindparam("b_paused_until"),
+        pause_reason=bindparam("b_pause_reason"),
+        failures=bindparam("b_failures"),
+        opened=bindparam("b_opened"),
+        next_call_at=bindparam("b_next_call_at"),
+    )
+)
+_accounts = Statement(select(accounts).order_by(accounts.c.destination))
+_log = Statement(
+    select(
+        conversions.c.id,
+        conversions.c.event_id,
+        conversions.c.stage,
+        conversions.c.order_id,
+        conversions.c.at,
+        conversions.c.reason.label("decision"),
+        conversions.c.detail,
+        outbox.c.destination,
+        outbox.c.state,
+        outbox.c.attempts,
+        outbox.c.reason,
+        outbox.c.due_at,
+        outbox.c.settled_at,
+    )
+    .select_from(conversions.outerjoin(outbox, outbox.c.event_id == conversions.c.event_id))
+    .where(
+        conversions.c.id > bindparam("after"),
+        or_(
+            bindparam("state") == "",
+            func.coalesce(outbox.c.state, "not_sent") == bindparam("state"),
+        ),
+    )
+    .order_by(conversions.c.id, outbox.c.destination)
+    .limit(bindparam("most"))
+)
+
+
+def put_conversion(conn: Connection, **row: object) -> None:
+    """Record an event of the funnel, or what has become of it."""
+    _put_conversion.run(conn, **row)
+
+
+def conversion(conn: Connection, event_id: str) -> Row | None:
+    """The recorded event of this id."""
+    return _conversion.first(conn, event_id=event_id)
+
+
+def queue(
+    conn: Connection, event_id: str, destination: str, payload: bytes, event_time: int, now: int
+) -> None:
+    """Put a finished event in line, or replace the one that still waits there."""
+    _queue.run(
+        conn,
+        event_id=event_id,
+        destination=destination,
+        payload=payload,
+        event_time=event_time,
+        now=now,
+    )
+
+
+def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:
+    """Hold back an event that was not sent yet."""
+    _withdraw.run(conn, b_event_id=event_id, b_reason=reason, b_now=now)
+
+
+def has_due(conn: Connection, destination: str, now: int) -> bool:
+    """Whether anything may be claimed. Asked first, since asking takes no write lock."""
+    return _has_due.first(conn, destination=destination, now=now) is not None
+
+
+def claim(
+    conn: Connection, destination: str, claim: str, now: int, until: int, most: int
+) -> list[Row]:
+    """Lease up to `most` due events until an instant; nobody else gets them before."""
+    rows = _claim.all(
+        conn, b_destination=destination, b_claim=claim, b_now=now, b_until=until, b_most=most
+    )
+    return sorted(rows, key=lambda row: row.id)
+
+
+def settle(conn: Connection, claim: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Write what became of claimed events. An event whose lease passed on to another claim is
+    left to it."""
+    _settle.run_many(conn, ({**row, "b_claim": claim} for row in rows))
+
+
+def release(conn: Connection, claim: str) -> None:
+    """Give back what was claimed and not tried."""
+    _release.run(conn, b_claim=claim)
+
+
+def hasten(conn: Connection, destination: str, now: int) -> None:
+    """Let everything that waits for its next attempt be due: the destination answers again."""
+    _hasten.run(conn, b_destination=destination, b_now=now)
+
+
+def add_attempts(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Note what each event's delivery attempt was answered."""
+    _add_attempt.run_many(conn, rows)
+
+
+def attempts_of(conn: Connection, event_id: str) -> list[Row]:
+    """Every delivery attempt of an event, oldest first."""
+    return _attempts_of.all(conn, event_id=event_id)
+
+
+def of_event(conn: Connection, event_id: str) -> list[Row]:
+    """The event's row for each destination."""
+    return _of_event.all(conn, event_id=event_id)
+
+
+def waiting(conn: Connection) -> Row:
+    """How many `events` wait, and since when the `oldest` does (None if none)."""
+    return _waiting.first(conn)
+
+
+def states(conn: Connection) -> list[Row]:
+    """How many events are in which state, for each destination."""
+    return _states.all(conn)
+
+
+def dead(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
+    """A page of the dead letters."""
+    return _dead.all(conn, after=after, most=most)
+
+
+def replay(conn: Connection, now: int, since: int, event_id: str = "") -> int:
+    """Put dead letters (or one) whose event is newer than `since` back in line; how many."""
+    return len(_replay.all(conn, b_now=now, b_since=since, b_event_id=event_id))
+
+
+def purge(conn: Connection, before: int) -> None:
+    """Forget events settled before this instant, and the attempts made before it."""
+    _purge.run(conn, before=before)
+    _purge_attempts.run(conn, before=before)
+
+
+def account(conn: Connection, destination: str) -> Row:
+    """The shared state of a destination's account, locked until the transaction ends."""
+    _open_account.run(conn, destination=destination)
+    return _account.first(conn, destination=destination)
+
+
+def put_account(
+    conn: Connection,
+    destination: str,
+    paused_until: int,
+    pause_reason: str,
+    failures: int,
+    opened: int,
+    next_call_at: int,
+) -> None:
+    """Write the shared state of a destination's account."""
+    _put_account.run(
+        conn,
+        b_destination=destination,
+        b_paused_until=paused_until,
+        b_pause_reason=pause_reason,
+        b_failures=failures,
+        b_opened=opened,
+        b_next_call_at=next_call_at,
+    )
+
+
+def all_accounts(conn: Connection) -> list[Row]:
+    """The shared state of every destination's account."""
+    return _accounts.all(conn)
+
+
+def log(conn: Connection, state: str, after: int, most: int) -> list[Row]:
+    """A page of the delivery log: each event with its state at each destination."""
+    return _log.all(conn, state=state, after=after, most=most)

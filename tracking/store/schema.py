@@ -1,0 +1,232 @@
+"""The tables. Instants are whole seconds UTC, money is minor units unless a name says micros."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+
+_Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts up by itself there
+
+
+def _text(name: str, **more: object) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="", **more)  # type: ignore[arg-type]
+
+
+def _int(name: str, default: int = 0) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default=str(default))
+
+
+# One row for each body that was taken in, whatever its headers said.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    _text("topic"),
+    _text("order_id"),
+    _int("received_at"),
+    sqlite_with_rowid=False,
+)
+
+# The newest known state of each order. `path` holds the touches its credit is computed from.
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("name"),
+    _text("version"),
+    _int("placed_at"),
+    Column("cancelled_at", BigInteger),
+    _text("currency"),
+    _int("gross"),
+    _int("refunds"),
+    _int("cancellations"),
+    _int("is_counted"),
+    _int("is_paid"),
+    _int("is_test"),
+    _text("financial_status"),
+    _text("source_name"),
+    _text("visitor"),
+    _text("match_method"),
+    _text("links"),
+    _text("session"),
+    _text("consent"),
+    _text("unusable"),
+    _text("path"),
+    Index("orders_by_time", "placed_at"),
+    Index("orders_by_visitor", "visitor", "placed_at"),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    _int("at"),
+    _int("goods"),
+    _int("paid"),
+    _text("currency"),
+)
+
+touches = Table(
+    "touches",
+    metadata,
+    Column("key", Text, primary_key=True),
+    _text("visitor"),
+    _int("at"),
+    _text("kind"),
+    _int("is_pinterest"),
+    _int("is_direct"),
+    _text("source"),
+    _text("medium"),
+    _text("campaign_id"),
+    _text("campaign"),
+    _text("pin_id"),
+    _text("ad_id"),
+    _text("click_id"),
+    Index("touches_of_visitor", "visitor", "at"),
+)
+
+# Which visitor ids were seen with which identity digest: the ground of cross-device matching.
+links = Table(
+    "links",
+    metadata,
+    Column("link", Text, primary_key=True),
+    Column("visitor", Text, primary_key=True),
+    Index("links_of_visitor", "visitor"),
+    sqlite_with_rowid=False,
+)
+
+# What each touch earned of an order, for the (scope, model) pairs in `mask`. `touch_key` empty:
+# the part that no touch earned. `share` is millionths of the order.
+credits = Table(
+    "credits",
+    metadata,
+    Column("order_id", Text, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    _int("mask"),
+    _int("placed_at"),
+    _int("credited_at"),
+    _text("currency"),
+    _text("touch_key"),
+    _int("is_pinterest"),
+    _text("campaign_id"),
+    _text("campaign"),
+    _int("share"),
+    _int("gross"),
+    _int("net"),
+    _int("cancellations"),
+    Index("credits_by_order_time", "placed_at"),
+    Index("credits_by_touch_time", "credited_at"),
+    sqlite_with_rowid=False,
+)
+
+# Every event of the funnel, with the reason if it is not sent (a key of conversion.REASONS).
+conversions = Table(
+    "conversions",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    _text("stage"),
+    _text("order_id"),
+    _text("visitor"),
+    _int("at"),
+    _int("is_counted"),
+    _int("is_pinterest"),
+    _text("campaign_id"),
+    _text("campaign"),
+    _text("currency"),
+    _int("value"),
+    _text("reason"),
+    _text("detail"),
+    _int("recorded_at"),
+    Index("conversions_by_time", "at"),
+)
+
+# Events on their way: waiting → sent | dead | withdrawn. A claim is a lease that ends by itself.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    _text("state"),
+    Column("payload", LargeBinary, nullable=False),
+    _int("event_time"),
+    _int("attempts"),
+    _int("due_at"),
+    _text("claim"),
+    _int("leased_until"),
+    _int("is_withdrawn"),
+    _text("reason"),
+    _int("queued_at"),
+    _int("settled_at"),
+    UniqueConstraint("event_id", "destination", name="outbox_once"),
+    Index(
+        "outbox_due",
+        "destination",
+        "due_at",
+        sqlite_where=text("state = 'waiting'"),
+        postgresql_where=text("state = 'waiting'"),
+    ),
+    Index("outbox_by_state", "state", "id"),
+)
+
+# What each delivery attempt was answered.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    _text("event_id"),
+    _text("destination"),
+    _int("at"),
+    _text("outcome"),
+    _text("detail"),
+    Index("attempts_of_event", "event_id"),
+)
+
+# The state of each destination's account, shared by all deliverers.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    _int("paused_until"),
+    _text("pause_reason"),
+    _int("failures"),
+    _int("opened"),
+    _int("next_call_at"),
+)
+
+# Signed bodies that could not be understood: the one place where clear text rests, for a time.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("digest", Text, nullable=False, unique=True),
+    _text("topic"),
+    _text("reason"),
+    Column("body", LargeBinary, nullable=False),
+    _int("received_at"),
+    _int("replayed_at"),
+)
+
+# Ad spend of a campaign on one day, in millionths of the currency's major unit.
+spend = Table(
+    "spend",
+    metadata,
+    Column("date", Text, primary_key=True),
+    Column("campaign_id", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    _text("campaign"),
+    _int("micros"),
+    _int("recorded_at"),
+)

@@ -1,0 +1,190 @@
+"""The store in one SQLite file: one writer at a time over all processes, readers beside it."""
+
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TypeVar
+
+from tracking.store.statement import Connection, StoreUnavailable
+from tracking.store.turns import Ticket, Turns
+
+T = TypeVar("T")
+
+# Below Shopify's five seconds, so that the answer is a clear 503 and not a time-out.
+BUSY_SECONDS = 3.0
+# How long one attempt waits inside SQLite while it holds our own lock. Only a foreign program
+# can make it wait at all, since our own writers queue for the lock file first.
+_BUSY_ATTEMPT_MS = 200
+_CHECKPOINT_PAGES = 4000
+# These say that one statement was wrong, not that the file cannot be written.
+_FAULTS_OF_THE_ROW = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.ProgrammingError,
+    sqlite3.NotSupportedError,
+)
+
+
+class SqliteStore:
+    """Opened lazily by the process that uses it: a connection carried over a fork may corrupt
+    the file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._turns = Turns(self._commit)
+        self._pid = 0
+        self._writer: sqlite3.Connection | None = None
+        self._lock_file: IO[bytes] | None = None
+        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._opening = threading.Lock()
+
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """Carry out the work in a transaction of its own and return when it is on disk.
+
+        Works that wait at the same time share one transaction, each behind a savepoint.
+
+        Raises:
+            StoreUnavailable: it could not be written, or may not have been.
+        """
+        try:
+            result: T = self._turns.run(work)
+        except (sqlite3.DatabaseError, OSError) as error:
+            if isinstance(error, _FAULTS_OF_THE_ROW):
+                raise
+            raise StoreUnavailable(f"the database cannot be written: {error}") from error
+        return result
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot of what is committed, which no writer waits for."""
+        self._check_process()
+        try:
+            raw = self._readers.get_nowait()
+        except queue.Empty:
+            raw = self._open()
+            raw.execute("PRAGMA query_only=ON")
+        try:
+            raw.execute("BEGIN")
+            yield Connection(raw, self.dialect)
+        finally:
+            raw.rollback()
+            self._readers.put(raw)
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        while not self._readers.empty():
+            self._readers.get_nowait().close()
+        self._drop_writer()
+        if self._lock_file is not None:
+            self._lock_file.close()
+            self._lock_file = None
+
+    def _commit(self, turns: Turns) -> None:
+        self._check_process()
+        with self._begun() as conn:
+            tickets = turns.take()
+            self._carry_out(conn, tickets)
+            conn.raw.execute("COMMIT")
+
+    def _carry_out(self, conn: Connection, tickets: list[Ticket]) -> None:
+        for ticket in tickets:
+            conn.raw.execute("SAVEPOINT ticket")
+            try:
+                ticket.result = ticket.work(conn)
+            except Exception as error:
+                if not conn.raw.in_transaction:
+                    # A full disk or a broken file has taken the whole transaction with it.
+                    raise
+                conn.raw.execute("ROLLBACK TO ticket")
+                ticket.error = error
+            conn.raw.execute("RELEASE ticket")
+
+    @contextmanager
+    def _begun(self) -> Iterator[Connection]:
+        """A write transaction. Whatever goes wrong in it, the connection is replaced."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            with self._locked():
+                raw = self._writing()
+                if self._begins(raw, deadline):
+                    try:
+                        yield Connection(raw, self.dialect)
+                    except BaseException:
+                        self._drop_writer()
+                        raise
+                    return
+            time.sleep(0.02)
+
+    def _begins(self, raw: sqlite3.Connection, deadline: float) -> bool:
+        """Whether the write lock was free. A foreign holder is waited for without our own lock,
+        so that no process waits twice."""
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
+                return False
+            self._drop_writer()
+            raise
+        return True
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """This process's turn among all processes that write the file. The busy handler of
+        SQLite is no queue: under load it leaves writers waiting for seconds."""
+        if self._lock_file is None:
+            self._lock_file = Path(f"{self.path}.lock").open("ab")
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    def _writing(self) -> sqlite3.Connection:
+        if self._writer is None:
+            self._writer = self._open()
+        return self._writer
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _check_process(self) -> None:
+        """After a fork nothing that the parent opened may be used or even closed."""
+        if self._pid == os.getpid():
+            return
+        with self._opening:
+            if self._pid not in (0, os.getpid()):
+                self._inherited = (self._writer, self._lock_file, self._readers)
+                self._writer = self._lock_file = None
+                self._readers = queue.SimpleQueue()
+                self._turns = Turns(self._commit)
+            self._pid = os.getpid()
+
+    def _open(self) -> sqlite3.Connection:
+        raw = sqlite3.connect(
+            self.path,
+            timeout=_BUSY_ATTEMPT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        for pragma in (
+            "journal_mode=WAL",
+            # FULL flushes the log at every commit; with less, an acknowledged order can be gone
+            # after a power cut.
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "cache_size=-32000",
+            f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
+        ):
+            raw.execute(f"PRAGMA {pragma}")
+        return raw

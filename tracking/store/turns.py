@@ -1,0 +1,95 @@
+"""One commit for many waiting writers: the first to wait leads, the others are carried along.
+
+A flush to disk costs more than all the statements of a webhook. While one leader flushes, the
+requests that arrive queue up behind it, and the next leader commits all of them at once.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class Ticket:
+    """One writer's work and, once it was committed, its result or its error."""
+
+    __slots__ = ("_waiting", "error", "is_done", "result", "work")
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self.work = work
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.is_done = False
+        self._waiting = threading.Lock()
+        self._waiting.acquire()
+
+    def wait(self) -> None:
+        """Until the work is done, or until it is this writer's turn to lead."""
+        self._waiting.acquire()
+
+    def wake(self) -> None:
+        self._waiting.release()
+
+
+class Turns:
+    """Queues writers and lets one at a time commit a batch.
+
+    `commit(turns)` takes the lock that other processes respect, then the batch with `take()`,
+    and fills in each ticket's result or error. What it raises is the error of every ticket of
+    its batch.
+    """
+
+    def __init__(self, commit: Callable[["Turns"], None], most: int = 64) -> None:
+        self._commit = commit
+        self._most = most
+        self._mutex = threading.Lock()
+        self._queue: deque[Ticket] = deque()
+        self._batch: list[Ticket] = []
+        self._has_leader = False
+
+    def run(self, work: Callable[[Any], Any]) -> Any:
+        """The work's result, once it is committed.
+
+        Raises:
+            BaseException: whatever the work, or the commit of its batch, raised.
+        """
+        ticket = Ticket(work)
+        with self._mutex:
+            self._queue.append(ticket)
+            leads = not self._has_leader
+            self._has_leader = True
+        if not leads:
+            ticket.wait()
+        if not ticket.is_done:
+            self._lead()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.result
+
+    def take(self) -> list[Ticket]:
+        """The batch to commit now. Called once the write lock is held, so that whoever arrived
+        while the leader waited for it is carried along."""
+        with self._mutex:
+            count = min(self._most, len(self._queue))
+            self._batch = [self._queue.popleft() for _ in range(count)]
+        return self._batch
+
+    def _lead(self) -> None:
+        self._batch = []
+        try:
+            self._commit(self)
+        except BaseException as error:
+            for ticket in self._batch or self.take():
+                ticket.error = error
+        finally:
+            self._hand_over(self._batch)
+
+    def _hand_over(self, batch: list[Ticket]) -> None:
+        with self._mutex:
+            heir = self._queue[0] if self._queue else None
+            self._has_leader = heir is not None
+        if heir is not None:
+            heir.wake()
+        for ticket in batch:
+            ticket.is_done = True
+            ticket.wake()

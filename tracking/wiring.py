@@ -1,0 +1,92 @@
+"""The service without HTTP, put together from its settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from config import Settings
+from tracking.attribution import Rules
+from tracking.conversion import Policy
+from tracking.delivery import Deliverer, Deliverers
+from tracking.destinations import Destination, connect_all
+from tracking.reporting import Reports
+from tracking.spending import Spending
+from tracking.store import Store, StoreUnavailable, health, open_store, outbox
+from tracking.store.migrations import head, migrate
+from tracking.tracker import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that takes in, carries out and reports, over one store."""
+
+    settings: Settings
+    store: Store
+    destinations: Mapping[str, Destination]
+    tracker: Tracker
+    reports: Reports
+    spending: Spending
+    clock: Callable[[], float]
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether the service can do its work, and in which mode it does it."""
+        state: dict[str, Any] = {
+            "status": "ok",
+            "store_writable": True,
+            "migrations_at_head": True,
+            "oldest_waiting_seconds": None,
+            "report_only": self.settings.is_report_only,
+            "test_mode": self.settings.pinterest_test_mode,
+        }
+        try:
+            self.store.commit(health.write)
+            with self.store.read() as conn:
+                waiting = outbox.waiting(conn)
+                state["migrations_at_head"] = health.revision(conn) == head()
+        except StoreUnavailable:
+            return {**state, "status": "unavailable", "store_writable": False}
+        if waiting.oldest is not None:
+            state["oldest_waiting_seconds"] = max(0, int(self.clock()) - int(waiting.oldest))
+        if not state["migrations_at_head"]:
+            state["status"] = "unavailable"
+        return state
+
+    def deliverers(self) -> Deliverers:
+        """Threads that deliver, not started yet."""
+        return Deliverers(
+            [Deliverer(self.store, d, self.clock) for d in self.destinations.values()]
+        )
+
+
+def open_service(settings: Settings, clock: Callable[[], float]) -> Service:
+    """Bring the database to the current schema and open the service on it."""
+    migrate(settings.database_url)
+    store = open_store(settings.database_url)
+    return service_of(settings, store, connect_all(settings), clock)
+
+
+def service_of(
+    settings: Settings,
+    store: Store,
+    destinations: Mapping[str, Destination],
+    clock: Callable[[], float],
+) -> Service:
+    """Wire a service: which store, who is told, and what time it is are the caller's."""
+    rules = Rules.of(settings.click_window_days, settings.view_window_hours)
+    model = settings.attribution_model
+    policy = Policy(
+        send=settings.pinterest_send,
+        purchase_on=settings.purchase_on,
+        value=settings.conversion_value,
+        content_id=settings.content_id,
+        consent_unknown=settings.consent_unknown,
+    )
+    return Service(
+        settings=settings,
+        store=store,
+        destinations=destinations,
+        tracker=Tracker(store, destinations, policy, rules, model, clock),
+        reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
+        spending=Spending(store, clock),
+        clock=clock,
+    )
