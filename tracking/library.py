@@ -19,7 +19,7 @@ from tracking.invalid import Fault, Invalid
 from tracking.money import amount, is_currency, to_minor
 from tracking.order import Browser, Buyer, Line, Order
 from tracking.reporting import Reports
-from tracking.session import session_from
+from tracking.session import Consent, session_from
 from tracking.tracker import Sighting, Tracker
 from tracking.wiring import Service, open_service
 
@@ -66,10 +66,7 @@ class PinterestConversionTracker:
             currency,
             tuple(_line(item) for item in order_items),
             told,
-            Buyer(
-                emails=tuple(filter(None, (customer_email,))),
-                phones=tuple(filter(None, (customer_phone,))),
-            ),
+            _buyer(customer_email, customer_phone),
             now,
         )
         self.tracker.record(order, "library")
@@ -110,7 +107,7 @@ class PinterestConversionTracker:
             contents=tuple(contents),
             num_items=sum(content.quantity for content in contents),
         )
-        self.tracker.record_sighting(Sighting(stage, conversion, session, minor))
+        self.tracker.record_sighting(Sighting(stage, conversion, session, minor, Consent()))
         return True
 
     def get_conversion_funnel_analysis(
@@ -255,6 +252,10 @@ def _order_id(value: object) -> str:
     if not text or len(text) > 64 or not text.isprintable():
         raise Invalid(Fault("order_id", "not an id of 1 to 64 printable characters"))
     return text
+
+
+def _buyer(email: str, phone: str) -> Buyer:
+    return Buyer(emails=(email,) if email else (), phones=(phone,) if phone else ())
 
 
 def _line(item: Mapping[str, Any]) -> Line:

@@ -132,11 +132,13 @@ class Reports:
                 return None
             event_id = event_id_of(order_id)
             reach = max(self.rules.click_window, self.rules.view_window, 1)
+            visitors = touches.visitors_of(conn, order.links.split(), order.visitor)
+            nearby = touches.of_visitors(
+                conn, visitors, order.placed_at - 2 * reach, order.placed_at
+            )
             story = Story(
                 order=order,
-                touches=touches.of_person(
-                    conn, tuple(order.links.split()), order.placed_at - 2 * reach, order.placed_at
-                ),
+                touches=[touches.touch_of(row) for row in nearby if row.kind],
                 credits=touches.credits_of(conn, order_id),
                 conversion=outbox.conversion(conn, event_id),
                 deliveries=outbox.of_event(conn, event_id),

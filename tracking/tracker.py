@@ -1,7 +1,7 @@
 """Where what came in meets what is known: gather, decide, write, in one transaction each."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +38,8 @@ from tracking.store.statement import Connection, Row
 
 Status = Literal["accepted", "duplicate", "stale", "quarantined"]
 
+# Digests that one order may say its buyer is known by.
+_MOST_LINKS = 8
 # An order as the store counts shares of it. Split like money, the parts sum to whole orders.
 _WHOLE = 1_000_000
 _NO_REFUND = {"goods": 0, "paid": 0}
@@ -76,7 +78,7 @@ class Sighting:
     conversion: Conversion
     session: Session
     value: int
-    consent: Consent = Consent()
+    consent: Consent
 
 
 class Tracker:
@@ -163,9 +165,8 @@ class Tracker:
         session = session_of(order)
         consent = consent_of(order)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
-        known = (*identity.links(), *_visitor_links(session))
-        person = known[: orders.MOST_LINKS] or (f"or:{order.id}",)
-        visitor = session.visitor or person[0]
+        person = identity.links()[:_MOST_LINKS]
+        visitor = session.visitor or (person[0] if person else f"or:{order.id}")
         return Draft(
             order=order,
             session=session,
@@ -200,37 +201,39 @@ class Tracker:
 
     def _write_state(self, conn: Connection, draft: Draft, known: Row | None, now: int) -> None:
         order, touch = draft.order, draft.touch
-        seen = touches.of_person(conn, draft.person, order.placed_at - self._reach, order.placed_at)
+        visitors = touches.visitors_of(conn, draft.person, draft.visitor)
+        nearby = touches.of_visitors(
+            conn, visitors, order.placed_at - self._reach, order.placed_at + self._reach
+        )
         given_back = _NO_REFUND
         if known is not None or order.refunds or order.cancelled_at is not None:
             given_back = orders.refunded(conn, order.id, order.currency)._asdict()
 
-        path = self._path(seen, touch, order.id, order.placed_at)
+        path = self._path(nearby, touch, order.id, order.placed_at)
         counted = is_purchase(order, self.policy)
         row = self._order_row(draft, path, counted, given_back)
         allocations = self._allocated(row, path)
 
         if touch is not None:
             touches.put(conn, touch)
-        elif known is not None:
-            touches.drop(conn, touch_key(order.id))
+        else:
+            touches.put_marker(conn, touch_key(order.id), draft.visitor, order.placed_at)
         orders.put(conn, **row)
         self._write_credits(conn, row, allocations, is_new=known is None)
         self._write_event(conn, draft, path, allocations, known, now)
         if touch is not None:
-            self._credit_later_orders(conn, draft.person, touch, order.id)
+            self._credit_later_orders(conn, nearby, touch)
 
     def _path(
-        self, seen: Sequence[Touch], own: Touch | None, order_id: str, at: int
+        self, nearby: Iterable[Row], own: Touch | None, order_id: str, at: int
     ) -> tuple[Touch, ...]:
         """The touches the credit of an order is computed from, oldest first."""
         key = touch_key(order_id)
-        found = [t for t in seen if t.key != key and is_in_window(t, at, self.rules)]
-        if own is not None and is_in_window(own, at, self.rules):
+        found = [touches.touch_of(row) for row in nearby if row.kind and row.key != key]
+        if own is not None:
             found.append(own)
-        if len(found) > 1:
-            found.sort(key=lambda touch: (touch.at, touch.key))
-        return tuple(found)
+        inside = [touch for touch in found if is_in_window(touch, at, self.rules)]
+        return tuple(sorted(inside, key=lambda touch: (touch.at, touch.key)))
 
     def _order_row(
         self,
@@ -368,34 +371,38 @@ class Tracker:
         ]
         return max(earned, key=lambda e: e[:3])[3] if earned else None
 
-    def _credit_later_orders(
-        self, conn: Connection, person: tuple[str, ...], touch: Touch, order_id: str
-    ) -> None:
+    def _credit_later_orders(self, conn: Connection, nearby: Iterable[Row], touch: Touch) -> None:
         """A touch that is told late may have earned an order that came in before it."""
-        for row in orders.later_of_person(
-            conn, person, touch.at - 1, touch.at + self._reach, order_id
-        ):
-            links = tuple(row.links.split())
-            at = row.placed_at
-            seen = touches.of_person(conn, links, at - self._reach, at)
-            own = next((t for t in seen if t.key == touch_key(row.id)), None)
-            path = self._path(seen, own, row.id, at)
-            changed = {**row._asdict(), "path": _json(path)}
-            if changed["path"] != row.path:
-                orders.put(conn, **changed)
-                self._write_credits(conn, changed, self._allocated(changed, path), is_new=False)
+        for seen in nearby:
+            order_id = order_id_of(seen.key)
+            if order_id and seen.key != touch.key and seen.at >= touch.at:
+                self._credit_again(conn, order_id)
+
+    def _credit_again(self, conn: Connection, order_id: str) -> None:
+        row = orders.of_id(conn, order_id)
+        if row is None:
+            return
+        visitors = touches.visitors_of(conn, row.links.split(), row.visitor)
+        nearby = touches.of_visitors(conn, visitors, row.placed_at - self._reach, row.placed_at)
+        own = next((seen for seen in nearby if seen.kind and seen.key == touch_key(order_id)), None)
+        path = self._path(nearby, touches.touch_of(own) if own else None, order_id, row.placed_at)
+        changed = {**row._asdict(), "path": _json(path)}
+        if changed["path"] != row.path:
+            orders.put(conn, **changed)
+            self._write_credits(conn, changed, self._allocated(changed, path), is_new=False)
 
     def _record_sighting(self, conn: Connection, sighting: Sighting) -> None:
         conversion, session = sighting.conversion, sighting.session
         now, at = self._now(), conversion.event_time
         if outbox.conversion(conn, conversion.event_id) is not None:
             return
-        links = (*conversion.identity.links(), *_visitor_links(session))[: orders.MOST_LINKS]
+        links = conversion.identity.links()[:_MOST_LINKS]
         visitor = session.visitor or (links[0] if links else conversion.event_id)
-        seen = touches.of_person(conn, links, at - self._reach, at) if links else []
+        visitors = touches.visitors_of(conn, links, visitor)
+        nearby = touches.of_visitors(conn, visitors, at - self._reach, at)
 
-        path = [t for t in seen if t.is_pinterest and is_in_window(t, at, self.rules)]
-        best = max(path, key=lambda touch: (touch.at, touch.key), default=None)
+        path = [touch for touch in self._path(nearby, None, "", at) if touch.is_pinterest]
+        best = path[-1] if path else None
         reason, detail, payloads = self._finished(
             conversion,
             reason_not_to_send_sighting(
@@ -457,6 +464,11 @@ class Tracker:
 def touch_key(order_id: str) -> str:
     """The key of the touch that an order's own session is."""
     return f"order:{order_id}"
+
+
+def order_id_of(key: str) -> str:
+    """The order whose own session a touch is; "" for any other touch."""
+    return key.removeprefix("order:") if key.startswith("order:") else ""
 
 
 def own_touch(order: Order, session: Session, visitor: str) -> Touch | None:
@@ -528,14 +540,9 @@ def _newest_click_id(path: Sequence[Touch]) -> str:
     return next(found, "")
 
 
-def _visitor_links(session: Session) -> tuple[str, ...]:
-    """The pixel's visitor id as a link of its own, so that its touches are found by it."""
-    return (f"vi:{session.visitor}",) if session.visitor else ()
-
-
 def _match_method(draft: Draft) -> str:
     """How an order finds its visitor: by the pixel's id, or by who the buyer is."""
     if draft.session.visitor:
         return "note_attribute"
-    kind = draft.person[0][:2]
+    kind = draft.visitor[:2]
     return {"em": "email", "ph": "phone", "id": "customer"}.get(kind, "")

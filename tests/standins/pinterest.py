@@ -273,11 +273,11 @@ class FakePinterest:
     ) -> None:
         if mode == "refused":
             raise ValueError("refused is for tests in this process: nothing could end it")
+        if mode or figures:
+            self.mode = replace(Mode(mode) if mode else self._mode, **figures)
         if forget:
             self.forget()
         self.poisoned |= frozenset(poison)
-        if mode:
-            self.mode = replace(Mode(mode), **figures)
 
     def _answer(self, request: Request, account_id: str) -> tuple[list[Any], Reply]:
         refusal = self._unwelcome(request, account_id)

@@ -109,11 +109,11 @@ class Http:
 
 
 def _trouble(error: BaseException) -> str:
-    """The kinds of error, outermost first. Their texts stay out: they may quote a header."""
-    cause = error.args[0] if error.args else None
-    cause = getattr(cause, "reason", cause)
-    names = [type(e).__name__ for e in (error, cause) if isinstance(e, BaseException)]
-    return "no answer: " + ", ".join(dict.fromkeys(names))
+    """The root of the trouble. Only the system's own text: others may quote a header."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    said = error.strerror if isinstance(error, OSError) else None
+    return f"no answer: {type(error).__name__}" + (f": {said}" if said else "")
 
 
 class _Deadline:

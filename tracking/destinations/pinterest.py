@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -33,6 +34,8 @@ BASE = "https://api.pinterest.com/v5"
 _TOKEN = re.compile(r"[!-~]+")
 _ACCOUNT_ID = re.compile(r"[0-9]{1,18}")
 _HOST = "pinterest.com"
+# A shorter token is somebody's made-up one, and may be a part of the answer's own words.
+_SECRET_LENGTH = 12
 
 
 class _Status(msgspec.Struct):
@@ -71,7 +74,8 @@ class Pinterest:
         test_mode: bool = False,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        """
+        """A whole call may take `deadline` seconds. Nothing is called yet.
+
         Raises:
             ValueError: a setting that cannot be right. The message names it, but not the token.
         """
@@ -82,9 +86,10 @@ class Pinterest:
         self._token = token.encode()
         self._url = f"{_checked(base)}/ad_accounts/{account_id}/events"
         self._repr = f"<Pinterest {account_id}{', test mode' if test_mode else ''}>"
-        # Of a test call Pinterest processes the first 20 events, and it takes ten a second.
+        # Of a test call Pinterest processes the first 20 events, and it takes ten such calls a
+        # second: a minute's worth of 60 stays below that in any burst.
         self.max_batch = 20 if test_mode else 1000
-        self.calls_per_minute = 600 if test_mode else 5000
+        self.calls_per_minute = 60 if test_mode else 5000
         if test_mode:
             self._url += "?test=true"
         self._http = Http(deadline)
@@ -113,9 +118,7 @@ class Pinterest:
         )
         if isinstance(answer, TryLater):
             return answer
-        # What is said may be kept, and somebody on the way may quote the whole request.
-        body = answer.body.replace(self._token, b"(token)")
-        return outcome_of(HttpAnswer(answer.status, answer.headers, body), len(events))
+        return outcome_of(self._without_token(answer), len(events))
 
     def strip(self, event: bytes) -> bytes:
         """The event without IP address and user agent."""
@@ -124,6 +127,12 @@ class Pinterest:
     def close(self) -> None:
         """Close the connections kept open for later calls."""
         self._http.close()
+
+    def _without_token(self, answer: HttpAnswer) -> HttpAnswer:
+        """What is said may be kept, and somebody on the way may quote the whole request."""
+        if len(self._token) < _SECRET_LENGTH:
+            return answer
+        return replace(answer, body=answer.body.replace(self._token, b"(token)"))
 
 
 def connected(settings: DestinationSettings) -> Pinterest | None:

@@ -11,6 +11,8 @@ from tracking.destinations.base import DestinationSettings
 from tracking.destinations.outgoing import DEADLINE_SECONDS, Http, safe_url
 from tracking.outcome import Accepted, Answered, Outcome, TryLater
 
+MAX_SAID = 4096
+
 
 class TrackAI:
     """A shop's pixel at Track AI. A call's events are taken or refused together."""
@@ -22,7 +24,8 @@ class TrackAI:
     def __init__(
         self, endpoint: str, store_id: str, pixel_id: str, deadline: float = DEADLINE_SECONDS
     ) -> None:
-        """
+        """A whole call may take `deadline` seconds. Nothing is called yet.
+
         Raises:
             ValueError: an endpoint that may not be called.
         """
@@ -52,7 +55,7 @@ class TrackAI:
             return answer
         if 200 <= answer.status < 300:
             return Answered((Accepted(),) * len(events))
-        said = words(answer.body.decode(errors="replace"))
+        said = words(answer.body[:MAX_SAID].decode(errors="replace"))
         if is_refusal(answer.status):
             return refused(answer, said, len(events))
         return unsettled(answer, said)

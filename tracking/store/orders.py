@@ -3,20 +3,8 @@
 from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.schema import links, orders, receipts, refunds
+from tracking.store.schema import orders, receipts, refunds
 from tracking.store.statement import Connection, Row, Statement
-
-# Links of one person that are looked up at once; the list is padded to this length, so that the
-# text of the statement never changes.
-MOST_LINKS = 8
-LINK_NAMES = tuple(f"link{i}" for i in range(MOST_LINKS))
-
-
-def link_values(found: tuple[str, ...]) -> dict[str, str]:
-    """The parameters `LINK_NAMES` for these links."""
-    padded = (*found[:MOST_LINKS], *[""] * (MOST_LINKS - len(found)))
-    return dict(zip(LINK_NAMES, padded, strict=True))
-
 
 _add_receipt = Statement(
     insert(receipts)
@@ -34,18 +22,6 @@ _put = Statement(
         index_elements=[orders.c.id],
         set_={c.name: literal_column(f"excluded.{c.name}") for c in orders.c if c.name != "id"},
     )
-)
-_later_of_person = Statement(
-    select(orders)
-    .distinct()
-    .join(links, links.c.visitor == orders.c.visitor)
-    .where(
-        links.c.link.in_([bindparam(n) for n in LINK_NAMES]),
-        orders.c.placed_at > bindparam("after"),
-        orders.c.placed_at <= bindparam("until"),
-        orders.c.id != bindparam("but"),
-    )
-    .order_by(orders.c.placed_at, orders.c.id)
 )
 _refund_row = {c.name: bindparam(c.name) for c in refunds.c}
 _put_refund = Statement(
@@ -89,13 +65,6 @@ def put(conn: Connection, **row: object) -> None:
     _put.run(conn, **row)
 
 
-def later_of_person(
-    conn: Connection, person: tuple[str, ...], after: int, until: int, but: str
-) -> list[Row]:
-    """The other orders of a person placed in (after, until], oldest first."""
-    return _later_of_person.all(conn, after=after, until=until, but=but, **link_values(person))
-
-
 def put_refund(
     conn: Connection, id: str, order_id: str, at: int, goods: int, paid: int, currency: str
 ) -> None:
@@ -107,8 +76,7 @@ def put_refund(
 
 def refunded(conn: Connection, order_id: str, currency: str) -> Row:
     """What was given back of an order: `goods` and `paid`."""
-    found = _refunds_of.first(conn, order_id=order_id, currency=currency)
-    return found
+    return _refunds_of.first(conn, order_id=order_id, currency=currency)
 
 
 def purge_receipts(conn: Connection, before: int) -> None:

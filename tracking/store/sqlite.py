@@ -49,7 +49,8 @@ class SqliteStore:
     def commit(self, work: Callable[[Connection], T]) -> T:
         """Carry out the work in a transaction of its own and return when it is on disk.
 
-        Works that wait at the same time share one transaction, each behind a savepoint.
+        Works that wait at the same time share one transaction; one that fails, fails alone. A
+        work may be carried out twice, the first time in vain, so it changes only the store.
 
         Raises:
             StoreUnavailable: it could not be written, or may not have been.
@@ -91,17 +92,26 @@ class SqliteStore:
         self._check_process()
         with self._begun() as conn:
             tickets = turns.take()
-            self._carry_out(conn, tickets)
+            try:
+                for ticket in tickets:
+                    ticket.result = ticket.work(conn)
+            except Exception:
+                self._carry_out_apart(conn, tickets)
             conn.raw.execute("COMMIT")
 
-    def _carry_out(self, conn: Connection, tickets: list[Ticket]) -> None:
+    def _carry_out_apart(self, conn: Connection, tickets: list[Ticket]) -> None:
+        """Begin again with a savepoint around each work, so that the one at fault fails alone."""
+        if not conn.raw.in_transaction:
+            # A full disk or a broken file has taken the whole transaction with it.
+            raise
+        conn.raw.execute("ROLLBACK")
+        conn.raw.execute("BEGIN IMMEDIATE")
         for ticket in tickets:
             conn.raw.execute("SAVEPOINT ticket")
             try:
                 ticket.result = ticket.work(conn)
             except Exception as error:
                 if not conn.raw.in_transaction:
-                    # A full disk or a broken file has taken the whole transaction with it.
                     raise
                 conn.raw.execute("ROLLBACK TO ticket")
                 ticket.error = error

@@ -63,7 +63,9 @@ class Statement:
         """Carry it out once for each row of values."""
         text, names, fixed = self._text(conn.dialect)
         found = [tuple([row[n] if n in row else fixed[n] for n in names]) for row in rows]
-        if found:
+        if len(found) == 1:
+            conn.cursor.execute(text, found[0])
+        elif found:
             conn.cursor.executemany(text, found)
 
     def _executed(self, conn: Connection, values: dict[str, Any]) -> Any:

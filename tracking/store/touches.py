@@ -7,12 +7,13 @@ from sqlalchemy import bindparam, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.attribution import Touch
-from tracking.store.orders import LINK_NAMES, link_values
 from tracking.store.schema import credits, links, touches
 from tracking.store.statement import Connection, Row, Statement
 
-# An address that a whole staff orders with must not make each order slower than the last.
-MOST_TOUCHES = 200
+# What one person is believed to have. Without a bound, an address that a whole staff orders with
+# would make each order slower than the last.
+MOST_VISITORS = 20
+MOST_TOUCHES = 100
 
 _touch_row = {c.name: bindparam(c.name) for c in touches.c}
 _put = Statement(
@@ -23,17 +24,22 @@ _put = Statement(
         set_={c.name: literal_column(f"excluded.{c.name}") for c in touches.c if c.name != "key"},
     )
 )
-_drop = Statement(delete(touches).where(touches.c.key == bindparam("key")))
-_of_person = Statement(
+_NO_TOUCH: dict[str, Any] = {
+    **dict.fromkeys([c.name for c in touches.c if c.type.python_type is str], ""),
+    "is_pinterest": 0,
+    "is_direct": 0,
+}
+_visitors_of = Statement(
+    select(links.c.visitor).where(links.c.link == bindparam("link")).limit(MOST_VISITORS + 1)
+)
+_of_visitor = Statement(
     select(touches)
-    .distinct()
-    .join(links, links.c.visitor == touches.c.visitor)
     .where(
-        links.c.link.in_([bindparam(n) for n in LINK_NAMES]),
+        touches.c.visitor == bindparam("visitor"),
         touches.c.at >= bindparam("since"),
         touches.c.at <= bindparam("until"),
     )
-    .order_by(touches.c.at.desc(), touches.c.key.desc())
+    .order_by(touches.c.at, touches.c.key)
     .limit(MOST_TOUCHES)
 )
 _add_link = Statement(
@@ -50,34 +56,55 @@ _credits_of = Statement(
 
 def put(conn: Connection, touch: Touch) -> None:
     """Insert the touch or replace the one of the same key."""
-    _put.run(
-        conn,
-        key=touch.key,
-        visitor=touch.visitor,
-        at=touch.at,
-        kind=touch.kind,
-        is_pinterest=int(touch.is_pinterest),
-        is_direct=int(touch.is_direct),
-        source=touch.source,
-        medium=touch.medium,
-        campaign_id=touch.campaign_id,
-        campaign=touch.campaign,
-        pin_id=touch.pin_id,
-        ad_id=touch.ad_id,
-        click_id=touch.click_id,
-    )
+    _put.run(conn, **touch_row(touch))
 
 
-def drop(conn: Connection, key: str) -> None:
-    """Forget a touch that a newer state of its order no longer shows."""
-    _drop.run(conn, key=key)
+def put_marker(conn: Connection, key: str, visitor: str, at: int) -> None:
+    """Note that a visitor ordered without visiting, so that later touches find the order."""
+    _put.run(conn, **{**_NO_TOUCH, "key": key, "visitor": visitor, "at": at})
 
 
-def of_person(conn: Connection, person: tuple[str, ...], since: int, until: int) -> list[Touch]:
-    """The touches in [since, until] of any visitor id seen with one of these links; the newest,
-    should there be more than MOST_TOUCHES."""
-    rows = _of_person.all(conn, since=since, until=until, **link_values(person))
-    return [touch_of(row) for row in rows]
+def visitors_of(conn: Connection, person: Iterable[str], visitor: str) -> tuple[str, ...]:
+    """The visitor id, and every other one seen with one of the person's links, sorted.
+
+    A link with more than MOST_VISITORS is no person's: it is a shop's own address, or a number
+    that a form fills in by itself. It joins nobody.
+    """
+    found = {visitor}
+    for key in person:
+        seen = _visitors_of.all(conn, link=key)
+        if len(seen) <= MOST_VISITORS:
+            found.add(key)
+            found.update(row.visitor for row in seen)
+    return tuple(sorted(found))
+
+
+def of_visitors(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Row]:
+    """What these visitor ids did in [since, until]: touches, and orders without a visit."""
+    return [
+        row
+        for visitor in visitors
+        for row in _of_visitor.all(conn, visitor=visitor, since=since, until=until)
+    ]
+
+
+def touch_row(touch: Touch) -> dict[str, Any]:
+    """The core's value as a row."""
+    return {
+        "key": touch.key,
+        "visitor": touch.visitor,
+        "at": touch.at,
+        "kind": touch.kind,
+        "is_pinterest": int(touch.is_pinterest),
+        "is_direct": int(touch.is_direct),
+        "source": touch.source,
+        "medium": touch.medium,
+        "campaign_id": touch.campaign_id,
+        "campaign": touch.campaign,
+        "pin_id": touch.pin_id,
+        "ad_id": touch.ad_id,
+        "click_id": touch.click_id,
+    }
 
 
 def touch_of(row: Row) -> Touch:
@@ -101,7 +128,7 @@ def touch_of(row: Row) -> Touch:
 
 def link(conn: Connection, person: Iterable[str], visitor: str) -> None:
     """Note that this visitor id was seen with these identity digests."""
-    _add_link.run_many(conn, ({"link": key, "visitor": visitor} for key in person))
+    _add_link.run_many(conn, [{"link": k, "visitor": visitor} for k in person if k != visitor])
 
 
 def put_credits(

@@ -1,0 +1,142 @@
+"""The durable webhook against a bare handler that only verifies the HMAC, as a ratio.
+
+    python -m bench.webhooks [--rounds 6] [--seconds 3] [--connections 32] [--database-url URL]
+
+Both run under the same gunicorn settings at the same time; bursts of wrk (a Debian package)
+alternate between them, so that whatever else the machine does hits both. The service gets every
+order once: signature, attribution, event, outbox row, all on disk before the answer.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.orders import signed_orders
+
+SECRET = "a-secret-for-benchmarks-only"
+POOL = 12_000
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def gunicorn(app: str, port: int, env: dict[str, str]) -> Iterator[str]:
+    """Serve `app` with the service's own settings."""
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
+    server = subprocess.Popen(
+        [*command, app],
+        env={**os.environ, **env, "PORT": str(port)},
+        cwd=HERE.parent,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/nothing-here", timeout=1)
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the server did not start")
+
+
+def burst(url: str, pool: Path, seconds: int, connections: int) -> dict[str, Any]:
+    """One burst of wrk."""
+    found = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+        + ["-s", str(HERE / "webhooks.lua"), url, "--", str(pool)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    line = next(row for row in found.stdout.splitlines() if row.startswith("RESULT"))
+    result: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+    result["rate"] = result["requests"] / result["seconds"]
+    return result
+
+
+def write_pool(path: Path, first: int) -> None:
+    """A file of orders nobody sent before."""
+    with path.open("wb") as out:
+        for signature, body in signed_orders(SECRET.encode(), first, POOL):
+            out.write(signature.encode() + b" " + body + b"\n")
+
+
+def main() -> None:
+    """Run the rounds and print their ratios."""
+    args = _arguments()
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is missing: apt-get install wrk")
+    with tempfile.TemporaryDirectory() as folder:
+        env = {
+            "SHOPIFY_WEBHOOK_SECRET": SECRET,
+            "DATABASE_URL": args.database_url or f"sqlite:///{folder}/bench.db",
+            "PINTEREST_ACCESS_TOKEN": "bench",
+            "PINTEREST_AD_ACCOUNT_ID": "1",
+            "DELIVER": "false",
+        }
+        pool = Path(folder, "pool")
+        with (
+            gunicorn("bench.bare:create_app()", 8801, env) as bare,
+            gunicorn("app:create_app()", 8802, env) as service,
+        ):
+            _rounds(args, pool, bare, service)
+
+
+def _rounds(args: argparse.Namespace, pool: Path, bare: str, service: str) -> None:
+    rates, tails, errors = [], [], 0
+    print(f"{'round':>5} {'bare/s':>8} {'durable/s':>9} {'ratio':>6} {'p99 ms':>14}")
+    first = time.time_ns() // 1000
+    for number in range(args.rounds):
+        write_pool(pool, first + number * POOL)
+        servers = [("bare", bare), ("durable", service)]
+        if number % 2:
+            servers.reverse()
+        found = {name: burst(url, pool, args.seconds, args.connections) for name, url in servers}
+        if found["durable"]["requests"] > POOL:
+            raise SystemExit("the pool is too small for this machine: orders were repeated")
+        errors += found["bare"]["errors"] + found["durable"]["errors"]
+        rates.append(found["durable"]["rate"] / found["bare"]["rate"])
+        tails.append(found["durable"]["p99"] / found["bare"]["p99"])
+        print(
+            f"{number + 1:>5} {found['bare']['rate']:>8.0f} {found['durable']['rate']:>9.0f}"
+            f" {rates[-1]:>6.2f} {found['bare']['p99']:>6.1f} {found['durable']['p99']:>7.1f}"
+        )
+    print(f"rate: {_spread(rates)} of bare; p99: {_spread(tails)} times bare; errors: {errors}")
+
+
+def _spread(values: list[float]) -> str:
+    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return f"{middle:.2f} [{low:.2f}-{high:.2f}]"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--database-url", default="")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
