@@ -80,11 +80,12 @@ class Deliverer:
         claim = self.store.commit(self._claim)
         if claim is None:
             return 0
-        late = [row for row in claim.rows if is_expired(row.event_time, self._now())]
+        now = self._now()
+        late = [row for row in claim.rows if is_expired(row.event_time, now)]
+        fresh = [row for row in claim.rows if not is_expired(row.event_time, now)]
         for row in late:
             logger.warning("event %s dead: it expired", row.event_id)
-        self._settle(claim, [(row, expired(row.reason, self._now())) for row in late])
-        fresh = [row for row in claim.rows if row not in late]
+        self._settle(claim, [(row, expired(row.reason, now)) for row in late])
         concluded = len(late)
         for rows, outcome in self._sent(claim, fresh):
             self._conclude(claim, rows, outcome)
@@ -137,7 +138,7 @@ class Deliverer:
     def _sent(self, claim: Claim, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Outcome]]:
         """Send the rows; where one spoils the call, halve it until the culprit is alone.
 
-        Ends early when the lease or the rate limit allows no further call.
+        Ends early where the lease, the rate limit or the destination allows no further call.
         """
         pending = [rows] if rows else []
         while pending:
@@ -148,6 +149,8 @@ class Deliverer:
                 pending += [batch[half:], batch[:half]]
             else:
                 yield batch, outcome
+            if isinstance(outcome, Paused | TryLater):
+                return
             if pending and not self._may_call_again(claim):
                 return
 

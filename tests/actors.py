@@ -1,0 +1,157 @@
+"""Who acts in the tests: Shopify that sends signed webhooks, the shop's owner, and the clock."""
+
+import copy
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from webhooks.signature import sign
+
+SECRET = "shpss_a-secret-of-the-tests-only"
+API_TOKEN = "a-token-of-the-tests-only"
+# 2026-11-20T12:00:00Z, a Friday.
+NOW = 1_795_176_000
+DAY, HOUR = 86_400, 3_600
+
+
+class Clock:
+    """The time in seconds UTC. It moves only when it is told to."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, *, days: float = 0, hours: float = 0, seconds: float = 0) -> None:
+        """Move on (or back)."""
+        self.now += days * DAY + hours * HOUR + seconds
+
+
+def instant(seconds: float) -> str:
+    """Seconds UTC as Shopify writes them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def order(**changes: Any) -> dict[str, Any]:
+    """An order body of one line worth 40.00 USD, plus 3.00 tax and 7.00 shipping, placed NOW.
+
+    The buyer is known by e-mail and browser and came directly. Give only what matters.
+    """
+    body: dict[str, Any] = {
+        "id": 5_001,
+        "name": "#1001",
+        "created_at": instant(NOW),
+        "processed_at": instant(NOW),
+        "updated_at": instant(NOW),
+        "cancelled_at": None,
+        "test": False,
+        "currency": "USD",
+        "subtotal_price": "40.00",
+        "total_tax": "3.00",
+        "total_price": "50.00",
+        "taxes_included": False,
+        "financial_status": "paid",
+        "source_name": "web",
+        "customer_locale": "en-US",
+        "order_status_url": "https://shop.example/1/orders/abc/authenticate?key=x",
+        "landing_site": "/products/mug",
+        "referring_site": "",
+        "email": "ada@example.com",
+        "contact_email": "ada@example.com",
+        "phone": None,
+        "note_attributes": [],
+        "client_details": {"browser_ip": "203.0.113.7", "user_agent": "Mozilla/5.0 (Macintosh)"},
+        "customer": {"id": 9_001, "email": "ada@example.com", "first_name": "Ada"},
+        "billing_address": {
+            "first_name": "Ada",
+            "last_name": "Love",
+            "city": "New York",
+            "province_code": "NY",
+            "zip": "10001",
+            "country_code": "US",
+            "phone": "212-555-0142",
+        },
+        "line_items": [
+            {
+                "id": 1,
+                "product_id": 111,
+                "variant_id": 222,
+                "sku": "MUG-1",
+                "title": "Mug",
+                "vendor": "Kiln",
+                "price": "20.00",
+                "quantity": 2,
+                "discount_allocations": [],
+                "tax_lines": [{"price": "3.00"}],
+            }
+        ],
+        "refunds": [],
+    }
+    return copy.deepcopy(body | changes)
+
+
+def refund(**changes: Any) -> dict[str, Any]:
+    """A refund body that gives 10.00 USD of the goods of `order()` back."""
+    body: dict[str, Any] = {
+        "id": 7_001,
+        "order_id": 5_001,
+        "created_at": instant(NOW + HOUR),
+        "processed_at": instant(NOW + HOUR),
+        "refund_line_items": [{"id": 1, "quantity": 1, "subtotal": 10.0, "total_tax": 0}],
+        "order_adjustments": [],
+        "transactions": [
+            {"kind": "refund", "status": "success", "amount": "10.00", "currency": "USD"}
+        ],
+    }
+    return copy.deepcopy(body | changes)
+
+
+def pinned(campaign_id: str = "626735565838", **more: str) -> str:
+    """The landing page of a click on a paid pin."""
+    told = {"utm_source": "pinterest", "utm_medium": "cpc", "utm_campaign_id": campaign_id, **more}
+    return "/products/mug?" + "&".join(f"{name}={value}" for name, value in told.items())
+
+
+class Shop:
+    """Shopify on one side of the service, the shop's owner on the other."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+
+    def sends(
+        self,
+        topic: str,
+        body: Mapping[str, Any] | bytes,
+        *,
+        secret: str = SECRET,
+        headers: Mapping[str, str] | None = None,
+    ) -> TestResponse:
+        """Post a signed webhook."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        signature = sign(raw, secret.encode())
+        return self.client.post(
+            f"/webhooks/{topic}",
+            data=raw,
+            content_type="application/json",
+            headers={"X-Shopify-Hmac-Sha256": signature, **(headers or {})},
+        )
+
+    def reads(self, path: str, **parameters: str) -> Any:
+        """Get a report as the owner, as JSON."""
+        response = self.client.get(path, query_string=parameters, headers=bearer())
+        assert response.status_code == 200, response.get_data(as_text=True)
+        return response.get_json()
+
+    def spends(self, *rows: Mapping[str, Any]) -> TestResponse:
+        """Hand in ad spend as the owner."""
+        return self.client.post("/spend", json={"rows": list(rows)}, headers=bearer())
+
+
+def bearer(token: str = API_TOKEN) -> dict[str, str]:
+    """The header that opens the reports."""
+    return {"Authorization": f"Bearer {token}"}

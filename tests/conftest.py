@@ -1,0 +1,155 @@
+"""The world of the tests: two real databases, a clock that is turned by hand, and the actors."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import settings as hypothesis_settings
+
+from app import assemble
+from config import Settings
+from tests.actors import API_TOKEN, NOW, SECRET, Clock, Shop
+from tests.standins.pinterest import FakePinterest
+from tracking.destinations import connect_all
+from tracking.store import open_store
+from tracking.store.migrations import migrate
+from tracking.store.schema import metadata
+from tracking.wiring import Service, service_of
+
+# Two busy cores may take any single example over the default of 200 ms.
+hypothesis_settings.register_profile("shared-machine", deadline=None)
+hypothesis_settings.load_profile("shared-machine")
+
+POSTGRES = os.environ.get("TEST_POSTGRES", "postgresql:///test")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A migrated schema of its own in a real PostgreSQL; skipped where there is none."""
+    schema = f"test_{uuid.uuid4().hex[:12]}"
+    try:
+        with psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3) as connection:
+            connection.execute(f"CREATE SCHEMA {schema}")
+    except psycopg.OperationalError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostgreSQL at TEST_POSTGRES ({POSTGRES}): {error}")
+    base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
+    joint = "&" if "?" in base else "?"
+    url = f"{base}{joint}options=-csearch_path%3D{schema}"
+    migrate(url)
+    yield url
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind: a test that uses it runs on both."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        path = tmp_path / "tracking.db"
+        shutil.copy(template, path)
+        return f"sqlite:///{path}"
+    url: str = request.getfixturevalue("postgres_url")
+    tables = ", ".join(metadata.tables)
+    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")  # type: ignore[arg-type]
+    return url
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """An empty SQLite file, for tests in which the database makes no difference."""
+    path = tmp_path / "tracking.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The time, standing still until it is turned."""
+    return Clock(NOW)
+
+
+@pytest.fixture
+def pinterest() -> Iterator[FakePinterest]:
+    """Pinterest as a real HTTP server that enforces its own rules."""
+    with FakePinterest(token="pina_test_token", account_id="549755885175") as server:
+        yield server
+
+
+BuildService = Callable[..., Service]
+
+
+@pytest.fixture
+def build_service(clock: Clock) -> Iterator[BuildService]:
+    """Makes services on a migrated database: `build_service(url, PINTEREST_SEND="all")`.
+
+    With `pinterest=server` it has the credentials of that stand-in.
+    """
+    opened: list[Service] = []
+
+    def build(url: str, pinterest: FakePinterest | None = None, **env: str) -> Service:
+        known = {"SHOPIFY_WEBHOOK_SECRET": SECRET, "API_TOKEN": API_TOKEN, "DATABASE_URL": url}
+        if pinterest is not None:
+            known |= {
+                "PINTEREST_ACCESS_TOKEN": pinterest.token,
+                "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
+                "PINTEREST_API_BASE": pinterest.url,
+            }
+        settings = Settings.from_env(known | env)
+        service = service_of(settings, open_store(url), connect_all(settings), clock)
+        opened.append(service)
+        return service
+
+    yield build
+    for service in opened:
+        service.store.close()
+        for destination in service.destinations.values():
+            destination.close()
+
+
+@pytest.fixture
+def service(build_service: BuildService, database_url: str, pinterest: FakePinterest) -> Service:
+    """A service on each database that sends every order to the stand-in."""
+    return build_service(database_url, pinterest=pinterest, PINTEREST_SEND="all")
+
+
+@pytest.fixture
+def app(service: Service) -> Flask:
+    """The HTTP face of the service."""
+    return assemble(service)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """An HTTP client without a token."""
+    return app.test_client()
+
+
+@pytest.fixture
+def shop(app: Flask) -> Shop:
+    """A shop whose Shopify calls the service and whose owner reads its reports."""
+    return Shop(app.test_client())
+
+
+def pytest_configure(config: Any) -> None:
+    """The environment of the machine decides nothing in a test."""
+    for name in ("SHOPIFY_WEBHOOK_SECRET", "API_TOKEN", "DATABASE_URL", "PINTEREST_ACCESS_TOKEN"):
+        os.environ.pop(name, None)
