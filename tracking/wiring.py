@@ -9,6 +9,7 @@ from tracking.attribution import Rules
 from tracking.conversion import Policy
 from tracking.delivery import Deliverer, Deliverers
 from tracking.destinations import Destination, connect_all
+from tracking.planning import Planner
 from tracking.reporting import Reports
 from tracking.spending import Spending
 from tracking.store import Store, StoreUnavailable, health, open_store, outbox
@@ -85,7 +86,7 @@ def service_of(
         settings=settings,
         store=store,
         destinations=destinations,
-        tracker=Tracker(store, destinations, policy, rules, model, clock),
+        tracker=Tracker(store, Planner(destinations, policy, rules, model), clock),
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spending=Spending(store, clock),
         clock=clock,

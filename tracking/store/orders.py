@@ -1,5 +1,8 @@
 """Orders as last seen, the bodies that told of them, and what was given back."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -60,7 +63,7 @@ def of_id(conn: Connection, order_id: str) -> Row | None:
     return _of_id.first(conn, id=order_id)
 
 
-def put(conn: Connection, **row: object) -> None:
+def put(conn: Connection, row: Mapping[str, Any]) -> None:
     """Insert the order or replace what is known of it."""
     _put.run(conn, **row)
 

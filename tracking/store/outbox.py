@@ -1,6 +1,6 @@
 """Events on their way out. Claiming one is a promise to settle it before the lease ends."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import and_, bindparam, case, delete, func, literal_column, or_, select, update
@@ -237,7 +237,7 @@ _log = Statement(
 )
 
 
-def put_conversion(conn: Connection, **row: object) -> None:
+def put_conversion(conn: Connection, row: Mapping[str, Any]) -> None:
     """Record an event of the funnel, or what has become of it."""
     _put_conversion.run(conn, **row)
 

@@ -65,7 +65,6 @@ orders = Table(
     _text("consent"),
     _text("unusable"),
     _text("path"),
-    Index("orders_by_time", "placed_at"),
 )
 
 refunds = Table(
@@ -100,7 +99,6 @@ touches = Table(
 )
 
 # Which visitor ids were seen with which identity digest: the ground of cross-device matching.
-# A visitor whose id is the digest itself needs no row.
 links = Table(
     "links",
     metadata,
@@ -114,10 +112,10 @@ links = Table(
 credits = Table(
     "credits",
     metadata,
+    Column("placed_at", BigInteger, primary_key=True),
     Column("order_id", Text, primary_key=True),
     Column("n", Integer, primary_key=True),
     _int("mask"),
-    _int("placed_at"),
     _int("credited_at"),
     _text("currency"),
     _text("touch_key"),
@@ -128,7 +126,6 @@ credits = Table(
     _int("gross"),
     _int("net"),
     _int("cancellations"),
-    Index("credits_by_order_time", "placed_at"),
     Index("credits_by_touch_time", "credited_at"),
     sqlite_with_rowid=False,
 )

@@ -5,7 +5,7 @@ webhook; the driver's cursor with finished text costs a few microseconds.
 """
 
 from collections import namedtuple
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -59,7 +59,7 @@ class Statement:
         """Carry it out, for a statement that gives nothing back."""
         self._executed(conn, values)
 
-    def run_many(self, conn: Connection, rows: Iterable[dict[str, Any]]) -> None:
+    def run_many(self, conn: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Carry it out once for each row of values."""
         text, names, fixed = self._text(conn.dialect)
         found = [tuple([row[n] if n in row else fixed[n] for n in names]) for row in rows]

@@ -1,6 +1,6 @@
 """Touches, whose they are, and what they earned."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, delete, literal_column, select
@@ -74,7 +74,6 @@ def visitors_of(conn: Connection, person: Iterable[str], visitor: str) -> tuple[
     for key in person:
         seen = _visitors_of.all(conn, link=key)
         if len(seen) <= MOST_VISITORS:
-            found.add(key)
             found.update(row.visitor for row in seen)
     return tuple(sorted(found))
 
@@ -128,11 +127,11 @@ def touch_of(row: Row) -> Touch:
 
 def link(conn: Connection, person: Iterable[str], visitor: str) -> None:
     """Note that this visitor id was seen with these identity digests."""
-    _add_link.run_many(conn, [{"link": k, "visitor": visitor} for k in person if k != visitor])
+    _add_link.run_many(conn, [{"link": key, "visitor": visitor} for key in person])
 
 
 def put_credits(
-    conn: Connection, order_id: str, rows: list[dict[str, Any]], *, is_new: bool
+    conn: Connection, order_id: str, rows: Iterable[Mapping[str, Any]], *, is_new: bool
 ) -> None:
     """Replace what the touches earned of an order."""
     if not is_new:

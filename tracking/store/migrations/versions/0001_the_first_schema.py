@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -71,10 +70,10 @@ def upgrade() -> None:
 
     op.create_table(
         "credits",
+        sa.Column("placed_at", sa.BigInteger(), nullable=False),
         sa.Column("order_id", sa.Text(), nullable=False),
         sa.Column("n", sa.Integer(), nullable=False),
         sa.Column("mask", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("placed_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("credited_at", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("currency", sa.Text(), server_default="", nullable=False),
         sa.Column("touch_key", sa.Text(), server_default="", nullable=False),
@@ -85,11 +84,10 @@ def upgrade() -> None:
         sa.Column("gross", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("net", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("cancellations", sa.BigInteger(), server_default="0", nullable=False),
-        sa.PrimaryKeyConstraint("order_id", "n"),
+        sa.PrimaryKeyConstraint("placed_at", "order_id", "n"),
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("credits", schema=None) as batch_op:
-        batch_op.create_index("credits_by_order_time", ["placed_at"], unique=False)
         batch_op.create_index("credits_by_touch_time", ["credited_at"], unique=False)
 
     op.create_table(
@@ -124,9 +122,6 @@ def upgrade() -> None:
         sa.Column("path", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    with op.batch_alter_table("orders", schema=None) as batch_op:
-        batch_op.create_index("orders_by_time", ["placed_at"], unique=False)
-
     op.create_table(
         "outbox",
         sa.Column(
