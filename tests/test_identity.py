@@ -3,13 +3,13 @@
 # ruff: noqa: RUF001 - shoppers type full-width digits and curly apostrophes.
 
 import string
-from dataclasses import replace
 from hashlib import sha256
 
 import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tracking.identity import (
     _PLAIN,

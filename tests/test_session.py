@@ -180,7 +180,7 @@ def test_what_the_pixel_stored_fills_every_gap() -> None:
     )
     session = session_of(an_order(), stored)
     assert {origin for _, origin in session.origins} == {"pixel"}
-    for field in (field for field in Session.__slots__ if field != "origins"):
+    for field in (field for field in Session.__struct_fields__ if field != "origins"):
         assert getattr(session, field) == getattr(stored, field)
 
 

@@ -9,6 +9,8 @@ from math import lcm
 from operator import attrgetter
 from typing import Literal, Self
 
+import msgspec
+
 Kind = Literal["click", "view"]
 Scope = Literal["pinterest", "all"]
 Model = Literal[
@@ -31,8 +33,7 @@ _ZERO = Fraction(0)
 _BY_AGE = attrgetter("at", "key")
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(msgspec.Struct, frozen=True, omit_defaults=True):
     """One meeting of a person with the shop's marketing. `at` is seconds UTC.
 
     `key` is made from the content: two touches with one key are one touch, told twice. It also
@@ -70,8 +71,7 @@ class Rules:
         return cls(click_days * _DAY, view_hours * _HOUR)
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(msgspec.Struct, frozen=True):
     """A touch's share of an order under every (scope, model) whose `bit` is in `mask`.
 
     `touch` is None for the share that no touch earned.
@@ -82,8 +82,7 @@ class Credit:
     mask: int
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(msgspec.Struct, frozen=True):
     """A credit turned into money: `amounts` are minor units, one per figure that was split."""
 
     touch: Touch | None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+import msgspec
+
 from tracking.identity import Identity
 from tracking.money import to_major
 from tracking.order import Line, Order
@@ -59,8 +61,7 @@ class Policy:
     consent_unknown: ConsentUnknown = "send"
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """One product of an event; `price` is decimal text in major units, before discounts."""
 
     id: str
@@ -70,8 +71,7 @@ class Content:
     quantity: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Conversion:
+class Conversion(msgspec.Struct, frozen=True):
     """One event as a destination needs it. An empty text means: leave it out.
 
     `event_time` is seconds UTC, `value` decimal text in major units of `currency`. `limited`

@@ -10,12 +10,12 @@ combining dot, and "ß" stays. Case folding would make digests that nobody else 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 from typing import NewType
 from unicodedata import category, normalize
 
+import msgspec
 from phonenumbers import (
     SUPPORTED_REGIONS,
     NumberParseException,
@@ -29,6 +29,8 @@ from phonenumbers import (
 )
 
 from tracking.order import Address, Buyer
+
+MOST_LINKS = 8
 
 Digest = NewType("Digest", str)
 Normaliser = Callable[[str, str], str | None]
@@ -118,8 +120,7 @@ _GENDERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """A person as Pinterest takes it: digests by field, each field's in order of appearance.
 
     `unusable` names the fields that had a value which could not be used.
@@ -145,9 +146,13 @@ class Identity:
         return not self.user_data()
 
     def links(self) -> tuple[str, ...]:
-        """Keys equal for the same person on every device, sorted: "em:…", "id:…", "ph:…"."""
+        """Keys equal for the same person on every device, sorted: "em:…", "id:…", "ph:…".
+
+        At most MOST_LINKS, so that no form full of addresses can join half the shop.
+        """
         kinds = (("em", self.em), ("id", self.external_id), ("ph", self.ph))
-        return tuple(sorted({f"{kind}:{one}" for kind, digests in kinds for one in digests}))
+        found = {f"{kind}:{one}" for kind, digests in kinds for one in digests}
+        return tuple(sorted(found)[:MOST_LINKS])
 
     def user_data(self) -> dict[str, list[str]]:
         """The fields that hold something, as Pinterest's user_data wants them."""

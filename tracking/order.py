@@ -7,10 +7,9 @@ optional keys are null, absent, numbers instead of text or lists instead of obje
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -52,44 +51,47 @@ class NotAnOrder(ValueError):
     """The body cannot be understood as what its topic promises. The message names the field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A postal address in clear text; it lives only inside one call."""
+class Clear(msgspec.Struct, frozen=True):
+    """What may name a person lives only inside one call, and `repr` shows nothing of it."""
 
-    first_name: str = field(default="", repr=False)
-    last_name: str = field(default="", repr=False)
-    city: str = field(default="", repr=False)
-    province_code: str = field(default="", repr=False)
-    zip: str = field(default="", repr=False)
-    country_code: str = field(default="", repr=False)
-    phone: str = field(default="", repr=False)
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class Address(Clear, frozen=True):
+    """A postal address in clear text."""
+
+    first_name: str = ""
+    last_name: str = ""
+    city: str = ""
+    province_code: str = ""
+    zip: str = ""
+    country_code: str = ""
+    phone: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.last_name or self.city or self.zip or self.country_code or self.phone)
 
 
-@dataclass(frozen=True, slots=True)
-class Buyer:
-    """Who bought, in clear text; it lives only inside one call. `repr` shows nothing."""
+class Buyer(Clear, frozen=True):
+    """Who bought, in clear text."""
 
-    emails: tuple[str, ...] = field(default=(), repr=False)
-    phones: tuple[str, ...] = field(default=(), repr=False)
-    addresses: tuple[Address, ...] = field(default=(), repr=False)
-    customer_id: str = field(default="", repr=False)
-    first_name: str = field(default="", repr=False)
-    last_name: str = field(default="", repr=False)
+    emails: tuple[str, ...] = ()
+    phones: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    customer_id: str = ""
+    first_name: str = ""
+    last_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Browser:
+class Browser(Clear, frozen=True):
     """The buyer's browser as Shopify saw it, empty where it was somebody else's."""
 
-    ip: str = field(default="", repr=False)
-    user_agent: str = field(default="", repr=False)
+    ip: str = ""
+    user_agent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One line of the order. `price` is per piece, before discounts, in major units."""
 
     product_id: str
@@ -101,8 +103,7 @@ class Line:
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refund:
+class Refund(msgspec.Struct, frozen=True):
     """Money given back. Both figures in minor units of the shop's currency, never negative.
 
     `goods` is what was given back of the goods alone, without tax and shipping; `paid` all of it.
@@ -115,8 +116,7 @@ class Refund:
     paid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """One state of an order. Instants are seconds UTC; money is minor units of `currency`."""
 
     id: str
@@ -143,8 +143,6 @@ class Order:
     buyer: Buyer
     browser: Browser
     digest: str
-
-    VERSION_WIDTH: ClassVar[int] = 3
 
     @property
     def version(self) -> str:
@@ -405,12 +403,12 @@ def _decoded(
 
 def _text(value: _Text, limit: int = 512) -> str:
     """Text of a scalar, without what no store can hold (NUL, lone surrogates), cut at `limit`."""
-    if value is None or value is True or value is False:
-        return ""
-    text = value if isinstance(value, str) else str(value)
-    if not text.isascii() or "\x00" in text:
-        text = _UNSTORABLE.sub("", text)
-    return text.strip()[:limit]
+    if not isinstance(value, str):
+        # JSON's true and false say nothing where text is expected.
+        value = "" if value is None or isinstance(value, bool) else str(value)
+    if not value.isascii() or "\x00" in value:
+        value = _UNSTORABLE.sub("", value)
+    return value.strip()[:limit]
 
 
 def _is_id(text: str) -> bool:

@@ -1,7 +1,6 @@
 """What an order comes to: every row that is written for it, decided from values alone."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -30,16 +29,13 @@ from tracking.identity import Identity, identity_of
 from tracking.order import Order
 from tracking.session import Consent, Session, consent_of, session_of
 
-# Digests that one order may say its buyer is known by.
-MOST_LINKS = 8
 # An order as the store counts shares of it. Split like money, the parts sum to whole orders.
 _WHOLE = 1_000_000
 
 Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """All that an order says by itself. `person` are the links its buyer is known by."""
 
     order: Order
@@ -51,8 +47,7 @@ class Draft:
     touch: Touch | None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """The rows of an order. `payloads` are the finished events by destination; without any,
     the conversion's `reason` says why nothing is sent."""
 
@@ -83,7 +78,7 @@ class Planner:
         session = session_of(order)
         consent = consent_of(order)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
-        person = identity.links()[:MOST_LINKS]
+        person = identity.links()
         visitor = session.visitor or (person[0] if person else f"or:{order.id}")
         touch = own_touch(order, session, visitor)
         return Draft(order, session, consent, identity, person, visitor, touch)

@@ -6,11 +6,12 @@ fit is left out. No e-mail address passes: a text that holds one is dropped whol
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote
+
+import msgspec
 
 from tracking.order import Order
 
@@ -62,8 +63,7 @@ _PINTEREST_HOST = re.compile(
 _DIRECT_SOURCES = frozenset({"", "direct", "(direct)"})
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, omit_defaults=True):
     """What brought the buyer, "" where nothing tells it.
 
     `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` says that a
@@ -107,8 +107,7 @@ class Session:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the buyer allows: True, False, or None where nobody told us."""
 
     marketing: bool | None = None

@@ -9,7 +9,6 @@ from tracking.attribution import Touch
 from tracking.conversion import Conversion, Stage, reason_not_to_send_sighting
 from tracking.order import NotAnOrder, Order, Refund, order_of, refund_of
 from tracking.planning import (
-    MOST_LINKS,
     Draft,
     Plan,
     Planner,
@@ -125,26 +124,24 @@ class Tracker:
         locks.hold(conn, (order.id, *draft.person))
         if not orders.is_new_body(conn, order.digest, topic, order.id, self._now()):
             return Receipt("duplicate", order.id)
+        is_known = orders.is_known(conn, order.id)
         for refund in order.refunds:
             _put_refund(conn, refund, order.currency)
-        touches.link(conn, draft.person, draft.visitor)
-        known = orders.of_id(conn, order.id)
+        known = orders.of_id(conn, order.id) if is_known else None
         if known is not None and known.version >= order.version:
+            touches.link(conn, draft.person, draft.visitor)
             if order.refunds:
                 self._settle_money(conn, known)
             return Receipt("stale", order.id)
 
-        given_back = orders.refunded(conn, order.id, order.currency)
         nearby = self._nearby(conn, draft)
         others = [touches.touch_of(row) for row in nearby if row.kind]
+        plan = alone
+        if others or is_known or order.refunds:
+            given_back = orders.refunded(conn, order.id, order.currency)._asdict()
+            plan = self.planner.plan_of(draft, others, given_back, self._now())
 
-        is_alone = not others and not given_back.paid and not given_back.goods
-        plan = (
-            alone
-            if is_alone
-            else self.planner.plan_of(draft, others, given_back._asdict(), self._now())
-        )
-
+        touches.link(conn, draft.person, draft.visitor)
         self._write(conn, draft, plan, known)
         if draft.touch is not None:
             self._credit_later_orders(conn, nearby, draft.touch)
@@ -224,7 +221,7 @@ class Tracker:
         if outbox.conversion(conn, conversion.event_id) is not None:
             return
         now, at = self._now(), conversion.event_time
-        person = conversion.identity.links()[:MOST_LINKS]
+        person = conversion.identity.links()
         visitor = session.visitor or (person[0] if person else conversion.event_id)
         touches.link(conn, person, visitor)
         visitors = touches.visitors_of(conn, person, visitor)

@@ -1,12 +1,13 @@
 """Touches, whose they are, and what they earned."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.attribution import Touch
+from tracking.identity import MOST_LINKS
 from tracking.store.schema import credits, links, touches
 from tracking.store.statement import Connection, Row, Statement
 
@@ -32,6 +33,15 @@ _NO_TOUCH: dict[str, Any] = {
 _visitors_of = Statement(
     select(links.c.visitor).where(links.c.link == bindparam("link")).limit(MOST_VISITORS + 1)
 )
+# By the number of links: of nearly every buyer none was seen before, which one query tells.
+_are_known = [
+    Statement(
+        select(links.c.visitor)
+        .where(links.c.link.in_([bindparam(f"link{n}") for n in range(count)]))
+        .limit(1)
+    )
+    for count in range(1, MOST_LINKS + 1)
+]
 _of_visitor = Statement(
     select(touches)
     .where(
@@ -64,18 +74,25 @@ def put_marker(conn: Connection, key: str, visitor: str, at: int) -> None:
     _put.run(conn, **{**_NO_TOUCH, "key": key, "visitor": visitor, "at": at})
 
 
-def visitors_of(conn: Connection, person: Iterable[str], visitor: str) -> tuple[str, ...]:
+def visitors_of(conn: Connection, person: Sequence[str], visitor: str) -> tuple[str, ...]:
     """The visitor id, and every other one seen with one of the person's links, sorted.
 
     A link with more than MOST_VISITORS is no person's: it is a shop's own address, or a number
     that a form fills in by itself. It joins nobody.
     """
     found = {visitor}
-    for key in person:
+    for key in person if _is_any_known(conn, person) else ():
         seen = _visitors_of.all(conn, link=key)
         if len(seen) <= MOST_VISITORS:
             found.update(row.visitor for row in seen)
     return tuple(sorted(found))
+
+
+def _is_any_known(conn: Connection, person: Sequence[str]) -> bool:
+    if not person:
+        return False
+    values = {f"link{n}": key for n, key in enumerate(person)}
+    return _are_known[len(person) - 1].first(conn, **values) is not None
 
 
 def of_visitors(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Row]:

@@ -1,0 +1,184 @@
+"""Writers that wait share one commit, and each gets back its own result or its own error."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tracking.store.turns import Turns
+
+PATIENCE = 20.0
+
+
+class Book:
+    """What a database does for `Turns`: it takes the batch, carries it out, and may fail."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.is_open = threading.Event()
+        self.is_open.set()
+        self.begun = threading.Event()
+        self.refuses_to_begin = False
+        self.refuses_to_commit = False
+        self.writers_inside = 0
+
+    def commit(self, turns: Turns) -> None:
+        """Carry out the next batch once the book is open."""
+        self.writers_inside += 1
+        assert self.writers_inside == 1, "two writers at once"
+        try:
+            self.begun.set()
+            assert self.is_open.wait(PATIENCE)
+            if self.refuses_to_begin:
+                raise OSError("cannot begin")
+            tickets = turns.take()
+            self.batches.append(len(tickets))
+            for ticket in tickets:
+                ticket.result = ticket.work(None)
+            if self.refuses_to_commit:
+                raise OSError("cannot commit")
+        finally:
+            self.writers_inside -= 1
+
+
+class Writers:
+    """Threads that each run one work, and what came back to each."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.results: dict[int, Any] = {}
+        self.errors: dict[int, BaseException] = {}
+        self._threads: list[threading.Thread] = []
+        self._arriving = threading.Semaphore(0)
+
+    def start(self, count: int) -> None:
+        """Send so many writers, numbered on, and return when all are on their way."""
+        for _ in range(count):
+            number = len(self._threads)
+            thread = threading.Thread(target=self._run, args=(number,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for _ in range(count):
+            assert self._arriving.acquire(timeout=PATIENCE)
+
+    def finish(self) -> None:
+        """Wait for all of them; none may hang."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+        assert not any(thread.is_alive() for thread in self._threads), "a writer hangs"
+
+    def _run(self, number: int) -> None:
+        self._arriving.release()
+        try:
+            self.results[number] = self.turns.run(lambda _: number * number)
+        except BaseException as error:
+            self.errors[number] = error
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+def busy(book: Book, **options: int) -> Writers:
+    """Writers of which the first is under way and held up, so that the next ones queue."""
+    writers = Writers(Turns(book.commit, **options))
+    book.is_open.clear()
+    writers.start(1)
+    assert book.begun.wait(PATIENCE)
+    return writers
+
+
+def test_every_writer_gets_its_own_result(book: Book) -> None:
+    writers = Writers(Turns(book.commit))
+    for _ in range(10):
+        writers.start(20)
+    writers.finish()
+    assert writers.results == {n: n * n for n in range(200)}
+    assert sum(book.batches) == 200
+
+
+def test_writers_that_wait_are_committed_together(book: Book) -> None:
+    writers = busy(book)
+    writers.start(40)
+    book.is_open.set()
+    writers.finish()
+    assert sum(book.batches) == 41
+    assert len(book.batches) < 20
+
+
+def test_a_batch_is_never_larger_than_the_most(book: Book) -> None:
+    writers = busy(book, most=7)
+    writers.start(40)
+    book.is_open.set()
+    writers.finish()
+    assert sum(book.batches) == 41
+    assert max(book.batches) <= 7
+
+
+def test_whoever_arrives_while_the_leader_waits_for_the_lock_is_carried_along(book: Book) -> None:
+    writers = busy(book)
+    writers.start(20)
+    book.is_open.set()
+    writers.finish()
+    assert book.batches[0] > 1
+
+
+def test_a_commit_that_fails_fails_all_of_its_batch_and_nobody_hangs(book: Book) -> None:
+    writers = busy(book)
+    writers.start(20)
+    book.refuses_to_commit = True
+    book.is_open.set()
+    writers.finish()
+    assert len(writers.errors) == 21
+    assert {str(error) for error in writers.errors.values()} == {"cannot commit"}
+
+
+def test_a_lock_that_is_not_had_fails_whoever_waits_for_it(book: Book) -> None:
+    writers = busy(book)
+    writers.start(20)
+    book.refuses_to_begin = True
+    book.is_open.set()
+    writers.finish()
+    assert len(writers.errors) == 21
+    assert book.batches == []
+
+
+@pytest.mark.parametrize("trouble", ["refuses_to_begin", "refuses_to_commit"])
+def test_after_trouble_the_next_writer_leads_as_if_nothing_had_been(
+    book: Book, trouble: str
+) -> None:
+    writers = busy(book)
+    setattr(book, trouble, True)
+    book.is_open.set()
+    writers.finish()
+    setattr(book, trouble, False)
+    writers.start(5)
+    writers.finish()
+    assert writers.results == {n: n * n for n in range(1, 6)}
+
+
+def test_the_lead_is_handed_over_through_a_long_and_troubled_day() -> None:
+    book = Book()
+    writers = Writers(Turns(commits_mostly(book), most=3))
+    for _ in range(30):
+        writers.start(10)
+    writers.finish()
+    assert len(writers.results) + len(writers.errors) == 300
+    assert writers.results == {n: n * n for n in writers.results}
+    assert writers.errors
+
+
+def commits_mostly(book: Book) -> Callable[[Turns], None]:
+    """Every third commit fails, by turns before and after the batch was taken."""
+    count = 0
+
+    def commit(turns: Turns) -> None:
+        nonlocal count
+        count += 1
+        book.refuses_to_begin = count % 6 == 0
+        book.refuses_to_commit = count % 6 == 3
+        book.commit(turns)
+
+    return commit
