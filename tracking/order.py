@@ -7,7 +7,7 @@ optional keys are null, absent, numbers instead of text or lists instead of obje
 import hashlib
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ _POS_SOURCE = "pos"
 _RENEWAL_SOURCES = frozenset({"subscription_contract", "subscription_contract_checkout_one"})
 # An order whose processing lies this much before its creation was imported from another system.
 _IMPORT_LAG = 86_400
+# More minor units than anybody gives back, and few enough that a store can add up many of them.
+_MOST_BACK = 10**14
 
 _ID = re.compile(r"[0-9]{1,20}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -143,6 +145,10 @@ class Order(msgspec.Struct, frozen=True):
     buyer: Buyer
     browser: Browser
     digest: str
+
+    def __repr__(self) -> str:
+        # The buyer wrote the notes and the landing page's query, and may be named in them.
+        return f"<Order {self.id}>"
 
     @property
     def version(self) -> str:
@@ -294,6 +300,9 @@ class _Order(msgspec.Struct):
     note_attributes: list[dict[str, Any]] | dict[str, Any] | None = None
     line_items: list[_Line] | None = None
     refunds: list[_Refund] | None = None
+    # Keys of checkouts and of draft orders, which otherwise look like orders.
+    abandoned_checkout_url: _Text = None
+    invoice_url: _Text = None
     billing_address: _Address | None = None
     shipping_address: _Address | None = None
     customer: _Customer | None = None
@@ -319,11 +328,13 @@ def order_of(body: bytes) -> Order:
     order_id = _id("id", raw.id)
     if raw.line_items is None:
         raise NotAnOrder("line_items: missing, so this is not an order")
+    if raw.abandoned_checkout_url is not None or raw.invoice_url is not None:
+        raise NotAnOrder("abandoned_checkout_url, invoice_url: a checkout or a draft, not an order")
     currency = _text(raw.currency)
     if not is_currency(currency):
         raise NotAnOrder("currency: not an ISO 4217 code")
     placed_at = _instant("created_at", raw.created_at)
-    total = _amount("total_price", raw.total_price)
+    total = max(_amount("total_price", raw.total_price), Decimal(0))
     source = _text(raw.source_name)
     return Order(
         id=order_id,
@@ -432,7 +443,8 @@ def _instant(name: str, value: _Text) -> int:
         moment = datetime.fromisoformat(_text(value))
         if moment.tzinfo is None:
             raise NotAnOrder(f"{name}: has no time zone")
-        return int(moment.timestamp())
+        # Near the first and the last year of the calendar an instant may have no UTC date.
+        return int(moment.astimezone(UTC).timestamp())
     except (ValueError, OverflowError) as error:
         if isinstance(error, NotAnOrder):
             raise
@@ -482,7 +494,7 @@ def _net(raw: _Order, total: Decimal) -> Decimal:
             goods -= _sum(tax.price for line in lines for tax in line.tax_lines or ())
         else:
             goods -= amount(raw.total_tax) or Decimal(0)
-    return min(max(goods, Decimal(0)), total) if total > 0 else max(goods, Decimal(0))
+    return min(max(goods, Decimal(0)), total)
 
 
 def _quantity(value: _Text) -> int:
@@ -533,8 +545,8 @@ def _refund(raw: _Refund, order_id: str, currency: str) -> Refund:
         id=_text(raw.id),
         order_id=order_id,
         at=at,
-        goods=max(0, to_minor(goods, currency)),
-        paid=max(0, to_minor(paid, currency)),
+        goods=min(max(0, to_minor(goods, currency)), _MOST_BACK),
+        paid=min(max(0, to_minor(paid, currency)), _MOST_BACK),
     )
 
 

@@ -17,7 +17,8 @@ from tracking.planning import (
     touch_key,
 )
 from tracking.session import Consent, Session
-from tracking.store import Store, locks, orders, outbox, quarantine, touches
+from tracking.store import Store, intake, locks, orders, outbox, quarantine, touches
+from tracking.store.intake import News
 from tracking.store.statement import Connection, Row
 
 Status = Literal["accepted", "duplicate", "stale", "quarantined"]
@@ -103,10 +104,12 @@ class Tracker:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
         draft = self.planner.draft_of(order)
-        # For nearly every order nothing else is known. Deciding that case before the write lock
-        # is held keeps the lock short.
-        alone = self.planner.plan_of(draft, (), _NOTHING_GIVEN_BACK, self._now())
-        return self.store.commit(lambda conn: self._record_order(conn, draft, alone, topic))
+        # Of nearly every order nothing else is known. That case is decided before the write lock
+        # is held, so that the lock is short.
+        now = self._now()
+        plan = self.planner.plan_of(draft, (), _NOTHING_GIVEN_BACK, now)
+        news = _news_of(draft, plan, topic) if not order.refunds else None
+        return self.store.commit(lambda conn: self._record(conn, draft, news, topic, now))
 
     def record_sighting(self, sighting: Sighting) -> None:
         """Take in a storefront event; the same event_id again changes nothing.
@@ -119,29 +122,39 @@ class Tracker:
     def _now(self) -> int:
         return int(self.clock())
 
-    def _record_order(self, conn: Connection, draft: Draft, alone: Plan, topic: str) -> Receipt:
+    def _record(
+        self, conn: Connection, draft: Draft, news: News | None, topic: str, now: int
+    ) -> Receipt:
         order = draft.order
         locks.hold(conn, (order.id, *draft.person))
-        if not orders.is_new_body(conn, order.digest, topic, order.id, self._now()):
+        if news is None or not news.fits:
+            return self._record_known(conn, draft, topic, now)
+        at, reach = order.placed_at, self.planner.reach
+        if intake.is_known(conn, news, at - reach, at + reach):
+            return self._record_known(conn, draft, topic, now)
+        intake.write(conn, news)
+        return Receipt("accepted", order.id)
+
+    def _record_known(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
+        """Record an order that may be known, or whose buyer is."""
+        order = draft.order
+        if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
-        is_known = orders.is_known(conn, order.id)
         for refund in order.refunds:
             _put_refund(conn, refund, order.currency)
-        known = orders.of_id(conn, order.id) if is_known else None
+        touches.link(conn, draft.person, draft.visitor)
+        known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
-            touches.link(conn, draft.person, draft.visitor)
             if order.refunds:
                 self._settle_money(conn, known)
             return Receipt("stale", order.id)
 
+        given_back = orders.refunded(conn, order.id, order.currency)._asdict()
         nearby = self._nearby(conn, draft)
         others = [touches.touch_of(row) for row in nearby if row.kind]
-        plan = alone
-        if others or is_known or order.refunds:
-            given_back = orders.refunded(conn, order.id, order.currency)._asdict()
-            plan = self.planner.plan_of(draft, others, given_back, self._now())
 
-        touches.link(conn, draft.person, draft.visitor)
+        plan = self.planner.plan_of(draft, others, given_back, now)
+
         self._write(conn, draft, plan, known)
         if draft.touch is not None:
             self._credit_later_orders(conn, nearby, draft.touch)
@@ -156,10 +169,7 @@ class Tracker:
 
     def _write(self, conn: Connection, draft: Draft, plan: Plan, known: Row | None) -> None:
         order, conversion = draft.order, plan.conversion
-        if draft.touch is not None:
-            touches.put(conn, draft.touch)
-        else:
-            touches.put_marker(conn, touch_key(order.id), draft.visitor, order.placed_at)
+        touches.put(conn, _touch_row(draft))
         orders.put(conn, plan.order)
         touches.put_credits(conn, order.id, plan.credits, is_new=known is None)
         if known is not None:
@@ -260,6 +270,34 @@ class Tracker:
         outbox.put_conversion(conn, row)
         for name, payload in payloads.items():
             outbox.queue(conn, conversion.event_id, name, payload, at, now)
+
+
+def _news_of(draft: Draft, plan: Plan, topic: str) -> News:
+    """All rows of an order nothing was known of."""
+    order, event_id, now = draft.order, plan.conversion["event_id"], plan.conversion["recorded_at"]
+    return News(
+        receipt={
+            "order_id": order.id,
+            "digest": order.digest,
+            "topic": topic,
+            "received_at": now,
+        },
+        order=plan.order,
+        touch=_touch_row(draft),
+        conversion=plan.conversion,
+        person=draft.person,
+        credits=plan.credits,
+        events=[
+            outbox.queued(event_id, name, payload, order.placed_at, now)
+            for name, payload in plan.payloads.items()
+        ],
+    )
+
+
+def _touch_row(draft: Draft) -> Mapping[str, Any]:
+    if draft.touch is not None:
+        return touches.touch_row(draft.touch)
+    return touches.marker_row(touch_key(draft.order.id), draft.visitor, draft.order.placed_at)
 
 
 def _put_refund(conn: Connection, refund: Refund, currency: str) -> None:

@@ -16,11 +16,6 @@ _add_receipt = Statement(
     .returning(receipts.c.digest)
 )
 _of_id = Statement(select(orders).where(orders.c.id == bindparam("id")))
-_is_known = Statement(
-    select(literal_column("1").label("one"))
-    .where(orders.c.id == bindparam("id"))
-    .union_all(select(literal_column("1")).where(refunds.c.order_id == bindparam("id")))
-)
 _row = {c.name: bindparam(c.name) for c in orders.c}
 _put = Statement(
     insert(orders)
@@ -65,11 +60,6 @@ def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: i
 def of_id(conn: Connection, order_id: str) -> Row | None:
     """The order as it is known."""
     return _of_id.first(conn, id=order_id)
-
-
-def is_known(conn: Connection, order_id: str) -> bool:
-    """Whether there is the order, or a refund that came before it."""
-    return _is_known.first(conn, id=order_id) is not None
 
 
 def put(conn: Connection, row: Mapping[str, Any]) -> None:

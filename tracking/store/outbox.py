@@ -23,6 +23,7 @@ _put_conversion = Statement(
     )
 )
 _conversion = Statement(select(conversions).where(conversions.c.event_id == bindparam("event_id")))
+_newest = Statement(select(conversions.c.recorded_at).order_by(conversions.c.id.desc()).limit(1))
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest knows it.
 _is_open = and_(outbox.c.state.in_(["waiting", "withdrawn"]), outbox.c.attempts == 0)
 _queue = Statement(
@@ -245,6 +246,27 @@ def put_conversion(conn: Connection, row: Mapping[str, Any]) -> None:
 def conversion(conn: Connection, event_id: str) -> Row | None:
     """The recorded event of this id."""
     return _conversion.first(conn, event_id=event_id)
+
+
+def last_recorded(conn: Connection) -> int | None:
+    """When the newest event was recorded (seconds UTC); None if there is none."""
+    row = _newest.first(conn)
+    return None if row is None else int(row.recorded_at)
+
+
+def queued(
+    event_id: str, destination: str, payload: bytes, event_time: int, now: int
+) -> dict[str, Any]:
+    """The row of an event that is put in line."""
+    return {
+        "event_id": event_id,
+        "destination": destination,
+        "state": "waiting",
+        "payload": payload,
+        "event_time": event_time,
+        "due_at": now,
+        "queued_at": now,
+    }
 
 
 def queue(

@@ -31,6 +31,7 @@ _bodies = Statement(
     .order_by(quarantine.c.id)
     .limit(bindparam("most"))
 )
+_count = Statement(select(func.count().label("bodies")).where(quarantine.c.replayed_at == 0))
 _release = Statement(
     update(quarantine)
     .where(quarantine.c.id == bindparam("b_id"))
@@ -52,6 +53,12 @@ def page(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
 def bodies(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
     """A page of the kept bodies."""
     return _bodies.all(conn, after=after, most=most)
+
+
+def count(conn: Connection) -> int:
+    """How many bodies are kept."""
+    row: Row = _count.first(conn)
+    return int(row.bodies)
 
 
 def release(conn: Connection, id: int, now: int) -> None:

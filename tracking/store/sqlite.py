@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeVar
 
+from tracking.store import intake
 from tracking.store.statement import Connection, StoreUnavailable
 from tracking.store.turns import Ticket, Turns
 
@@ -160,6 +161,8 @@ class SqliteStore:
     def _writing(self) -> sqlite3.Connection:
         if self._writer is None:
             self._writer = self._open()
+            for statement in intake.SQLITE_SETUP:
+                self._writer.execute(statement)
         return self._writer
 
     def _drop_writer(self) -> None:
@@ -192,7 +195,7 @@ class SqliteStore:
             # FULL flushes the log at every commit; with less, an acknowledged order can be gone
             # after a power cut.
             "synchronous=FULL",
-            "foreign_keys=ON",
+            "temp_store=MEMORY",
             "cache_size=-32000",
             f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
         ):

@@ -1,13 +1,12 @@
 """Touches, whose they are, and what they earned."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.attribution import Touch
-from tracking.identity import MOST_LINKS
 from tracking.store.schema import credits, links, touches
 from tracking.store.statement import Connection, Row, Statement
 
@@ -33,15 +32,6 @@ _NO_TOUCH: dict[str, Any] = {
 _visitors_of = Statement(
     select(links.c.visitor).where(links.c.link == bindparam("link")).limit(MOST_VISITORS + 1)
 )
-# By the number of links: of nearly every buyer none was seen before, which one query tells.
-_are_known = [
-    Statement(
-        select(links.c.visitor)
-        .where(links.c.link.in_([bindparam(f"link{n}") for n in range(count)]))
-        .limit(1)
-    )
-    for count in range(1, MOST_LINKS + 1)
-]
 _of_visitor = Statement(
     select(touches)
     .where(
@@ -64,35 +54,23 @@ _credits_of = Statement(
 )
 
 
-def put(conn: Connection, touch: Touch) -> None:
+def put(conn: Connection, row: Mapping[str, Any]) -> None:
     """Insert the touch or replace the one of the same key."""
-    _put.run(conn, **touch_row(touch))
+    _put.run(conn, **row)
 
 
-def put_marker(conn: Connection, key: str, visitor: str, at: int) -> None:
-    """Note that a visitor ordered without visiting, so that later touches find the order."""
-    _put.run(conn, **{**_NO_TOUCH, "key": key, "visitor": visitor, "at": at})
-
-
-def visitors_of(conn: Connection, person: Sequence[str], visitor: str) -> tuple[str, ...]:
+def visitors_of(conn: Connection, person: Iterable[str], visitor: str) -> tuple[str, ...]:
     """The visitor id, and every other one seen with one of the person's links, sorted.
 
     A link with more than MOST_VISITORS is no person's: it is a shop's own address, or a number
     that a form fills in by itself. It joins nobody.
     """
     found = {visitor}
-    for key in person if _is_any_known(conn, person) else ():
+    for key in person:
         seen = _visitors_of.all(conn, link=key)
         if len(seen) <= MOST_VISITORS:
             found.update(row.visitor for row in seen)
     return tuple(sorted(found))
-
-
-def _is_any_known(conn: Connection, person: Sequence[str]) -> bool:
-    if not person:
-        return False
-    values = {f"link{n}": key for n, key in enumerate(person)}
-    return _are_known[len(person) - 1].first(conn, **values) is not None
 
 
 def of_visitors(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Row]:
@@ -121,6 +99,12 @@ def touch_row(touch: Touch) -> dict[str, Any]:
         "ad_id": touch.ad_id,
         "click_id": touch.click_id,
     }
+
+
+def marker_row(key: str, visitor: str, at: int) -> dict[str, Any]:
+    """A row that is no touch: a visitor ordered without visiting. Later touches find the order
+    by it."""
+    return {**_NO_TOUCH, "key": key, "visitor": visitor, "at": at}
 
 
 def touch_of(row: Row) -> Touch:
