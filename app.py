@@ -1,14 +1,19 @@
 """The whole service put together once, and the one table of what its errors look like."""
 
+from __future__ import annotations
+
 import atexit
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 from flask import Flask, Response, request
+from flask.cli import FlaskGroup
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import HTTPException, Unauthorized
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -20,18 +25,21 @@ from tracking.invalid import Invalid
 from tracking.store import StoreUnavailable
 from tracking.wiring import Service, open_service
 from webhooks.access import is_token
-from webhooks.shopify import shopify_webhooks
+from webhooks.shopify import ShopifyWebhooks
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
 # Endpoints that ask for no token: Shopify signs its webhooks, the rest says nothing of the shop.
 PUBLIC = frozenset({"shopify.receive", "health", "ready", "openapi"})
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-}
+_HEADERS = (
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Referrer-Policy", "no-referrer"),
+)
 
 
 def create_app(env: Mapping[str, str] | None = None) -> Flask:
@@ -40,6 +48,8 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
     Raises:
         ConfigurationError: the environment does not describe a service.
     """
+    if env is None and _seeks_command():
+        return _commands()
     settings = Settings.from_env(load_env() if env is None else env)
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -59,19 +69,35 @@ def assemble(service: Service) -> Flask:
     settings = service.settings
     app = Flask(__name__)
     app.extensions["service"] = service
-    app.register_blueprint(
-        shopify_webhooks(service.tracker, settings.shopify_webhook_secrets, settings.shopify_shops)
+    webhooks = ShopifyWebhooks(
+        service.tracker, settings.shopify_webhook_secrets, settings.shopify_shops
     )
+    app.register_blueprint(webhooks.routes())
     app.register_blueprint(report_routes(service))
     app.add_url_rule("/health", "health", _health)
     app.add_url_rule("/ready", "ready", lambda: _ready(service))
     app.add_url_rule("/openapi.json", "openapi", lambda: _json(DESCRIPTION))
     _guard(app, settings.api_tokens)
-    _describe_errors(app)
+    app.register_error_handler(Exception, described)
     cli.register(app)
+    front = _hardened(webhooks.before(app.wsgi_app, described))
+    app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    return app
+
+
+def _seeks_command() -> bool:
+    """Whether it is only `flask` that looks for a command, and for no more of the app."""
+    context = click.get_current_context(silent=True)
+    return context is not None and isinstance(context.command, FlaskGroup)
+
+
+def _commands() -> Flask:
+    """The commands alone. Each opens what it needs: the demo works where nothing is set up."""
+    app = Flask(__name__)
+    cli.register(app)
     return app
 
 
@@ -89,13 +115,23 @@ def _guard(app: Flask, tokens: tuple[bytes, ...]) -> None:
         if not tokens:
             return problem(503, "Not configured", "Set API_TOKEN to open this endpoint.")
         if not is_token(request.headers.get("Authorization"), tokens):
-            raise Unauthorized("A bearer token is required: Authorization: Bearer <API_TOKEN>.")
+            raise Unauthorized(
+                "A bearer token is required: Authorization: Bearer <API_TOKEN>.",
+                www_authenticate=WWWAuthenticate("bearer"),
+            )
         return None
 
-    @app.after_request
-    def harden(response: Response) -> Response:
-        response.headers.extend(_HEADERS)
-        return response
+
+def _hardened(app: WSGIApplication) -> WSGIApplication:
+    """Every answer, whoever made it, with the headers that keep browsers from misusing it."""
+
+    def harden(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, *_HEADERS], *rest)
+
+        return app(environ, start)
+
+    return harden
 
 
 def problem(
@@ -113,36 +149,32 @@ def problem(
     )
 
 
-def _describe_errors(app: Flask) -> None:
-    @app.errorhandler(Invalid)
-    def invalid(error: Invalid) -> Response:
-        faults = [{"field": fault.field, "message": fault.message} for fault in error.faults]
-        return problem(400, "Invalid input", str(error), faults)
+def described(error: Exception) -> Response:
+    """The one table of errors: what each looks like to whoever sent the request."""
+    match error:
+        case Invalid():
+            faults = [{"field": fault.field, "message": fault.message} for fault in error.faults]
+            return problem(400, "Invalid input", str(error), faults)
+        case StoreUnavailable():
+            logger.error("store unavailable: %s", error)
+            answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
+            answer.headers["Retry-After"] = "10"
+            return answer
+        case HTTPException():
+            return _refused(error)
+        case _:
+            request_id = uuid.uuid4().hex
+            # The type and the place, never the text: it may quote a person.
+            logger.error("%s %s %s", request_id, type(error).__name__, _place(error))
+            detail = "It was logged under this request_id."
+            return problem(500, "Internal error", detail, request_id=request_id)
 
-    @app.errorhandler(StoreUnavailable)
-    def unavailable(error: StoreUnavailable) -> Response:
-        logger.error("store unavailable: %s", error)
-        answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
-        answer.headers["Retry-After"] = "10"
-        return answer
 
-    @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response:
-        answer = problem(error.code or 500, error.name, error.description or "")
-        for name, value in error.get_headers():
-            if name in ("Allow", "Retry-After", "WWW-Authenticate"):
-                answer.headers[name] = value
-        if error.code == 401:
-            answer.headers["WWW-Authenticate"] = "Bearer"
-        return answer
-
-    @app.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
-        request_id = uuid.uuid4().hex
-        # The type and the place, never the text: it may quote a person.
-        logger.error("%s %s %s", request_id, type(error).__name__, _place(error))
-        detail = "It was logged under this request_id."
-        return problem(500, "Internal error", detail, request_id=request_id)
+def _refused(error: HTTPException) -> Response:
+    answer = problem(error.code or 500, error.name, error.description or "")
+    kept = ("Allow", "Retry-After", "WWW-Authenticate")
+    answer.headers.extend((name, value) for name, value in error.get_headers() if name in kept)
+    return answer
 
 
 def _place(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -217,7 +216,7 @@ def _contents(lines: Iterable[Line], kind: ContentId) -> Iterable[Content]:
             id=_content_id(line, kind),
             name=line.title,
             brand=line.vendor,
-            price=_plain(line.price),
+            price=line.price,
             quantity=line.quantity,
         )
 
@@ -225,10 +224,6 @@ def _contents(lines: Iterable[Line], kind: ContentId) -> Iterable[Content]:
 def _content_id(line: Line, kind: ContentId) -> str:
     """The catalogue's id of a line. Custom items have none: it stays empty, never "None"."""
     return {"product": line.product_id, "variant": line.variant_id, "sku": line.sku}[kind]
-
-
-def _plain(price: Decimal) -> str:
-    return format(price, "f")
 
 
 def _language(locale: str) -> str:

@@ -67,6 +67,9 @@ class Deliverer:
         self.destination = destination
         self.clock = clock
         self.jitter = jitter
+        # While a culprit is looked for, the search may be interrupted; the next call goes on
+        # with the half, or it would begin anew for ever.
+        self._most = destination.max_batch
 
     def deliver(self) -> int:
         """Send one batch, if anything is due and the account may send; how many were tried.
@@ -116,7 +119,7 @@ class Deliverer:
     def _claim(self, conn: Connection) -> Claim | None:
         now = self._now()
         account = outbox.account(conn, self.destination.name)
-        room = Breaker(account.failures, account.opened).room(self.destination.max_batch, now)
+        room = Breaker(account.failures, account.opened).room(self._most, now)
         if account.paused_until > now or room == 0:
             return None
         if not self._takes_slot(conn, account):
@@ -147,8 +150,10 @@ class Deliverer:
             if isinstance(outcome, BatchRefused) and len(batch) > 1:
                 half = len(batch) // 2
                 pending += [batch[half:], batch[:half]]
+                self._most = half
             else:
                 yield batch, outcome
+                self._most = self.destination.max_batch
             if isinstance(outcome, Paused | TryLater):
                 return
             if pending and not self._may_call_again(claim):
@@ -284,7 +289,7 @@ def next_slot(next_call_at: int, now: int, calls_per_minute: int) -> int | None:
     interval = int(60 * _MICROS / (calls_per_minute * (1 - _BURST)))
     burst = int(interval * calls_per_minute * _BURST)
     # A clock set back must not stop delivery until the old time is reached again.
-    theirs = next_call_at if next_call_at - now <= 60 * _MICROS else now
+    theirs = next_call_at if next_call_at - now <= max(60 * _MICROS, interval) else now
     if theirs - now > max(0, burst - interval):
         return None
     return max(theirs, now) + interval

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from hashlib import sha256
+from operator import attrgetter
 from typing import NewType
 from unicodedata import category, normalize
 
@@ -156,7 +157,7 @@ class Identity(msgspec.Struct, frozen=True):
 
     def user_data(self) -> dict[str, list[str]]:
         """The fields that hold something, as Pinterest's user_data wants them."""
-        fields = ((name, getattr(self, name)) for name in FIELDS)
+        fields = zip(FIELDS, _digests_of(self), strict=True)
         return {name: list(digests) for name, digests in fields if digests}
 
 
@@ -238,6 +239,8 @@ def _upper(field: str, text: str) -> list[Digest]:
 
 def _lower(text: str) -> str:
     """Lower case, composed (NFC): an é typed on a Mac is the é typed elsewhere."""
+    if text.isascii():
+        return text.lower()
     return normalize("NFC", normalize("NFC", text).lower())
 
 
@@ -389,3 +392,5 @@ FIELDS: Mapping[str, Normaliser] = {
     "external_id": _external_id,
     "hashed_maids": _maid,
 }
+
+_digests_of: Callable[[Identity], tuple[tuple[Digest, ...], ...]] = attrgetter(*FIELDS)

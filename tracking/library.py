@@ -265,7 +265,7 @@ def _line(item: Mapping[str, Any]) -> Line:
         sku=str(item.get("sku") or ""),
         title=str(item.get("title") or ""),
         vendor=str(item.get("vendor") or ""),
-        price=amount(str(item.get("price") or 0)) or Decimal(0),
+        price=format(amount(str(item.get("price") or 0)) or Decimal(0), "f"),
         quantity=int(item.get("quantity") or 1),
     )
 

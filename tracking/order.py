@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -29,6 +28,7 @@ _IMPORT_LAG = 86_400
 _MOST_BACK = 10**14
 
 _ID = re.compile(r"[0-9]{1,20}")
+_ORIGIN = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?=[/?#:]|$)")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # The order of an order's life. It decides between two bodies of the same second.
 _LIFE = {
@@ -94,14 +94,15 @@ class Browser(Clear, frozen=True):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One line of the order. `price` is per piece, before discounts, in major units."""
+    """One line of the order. `price` is decimal text in major units, per piece and before
+    discounts."""
 
     product_id: str
     variant_id: str
     sku: str
     title: str
     vendor: str
-    price: Decimal
+    price: str
     quantity: int
 
 
@@ -510,9 +511,14 @@ def _lines(lines: list[_Line]) -> Iterable[Line]:
             sku=_text(line.sku, 128),
             title=_text(line.title, 256),
             vendor=_text(line.vendor, 128),
-            price=amount(line.price) or Decimal(0),
+            price=_price(line.price),
             quantity=_quantity(line.quantity),
         )
+
+
+def _price(value: _Text) -> str:
+    found = amount(value)
+    return "0" if found is None else value if isinstance(value, str) else format(found, "f")
 
 
 def _shop_money(money: _MoneySet | None) -> Decimal | None:
@@ -631,10 +637,5 @@ def _browser(raw: _Order, source_name: str) -> Browser:
 
 def _origin(url: str) -> str:
     """Scheme and host of the shop's own pages, as its order status address tells them."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    if parts.scheme != "https" or not parts.hostname:
-        return ""
-    return f"https://{parts.hostname}"
+    found = _ORIGIN.match(url)
+    return found[0].lower() if found else ""

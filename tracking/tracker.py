@@ -1,7 +1,7 @@
 """Where what came in meets what is known: gather, decide, write, in one transaction each."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,8 +108,11 @@ class Tracker:
         # is held, so that the lock is short.
         now = self._now()
         plan = self.planner.plan_of(draft, (), _NOTHING_GIVEN_BACK, now)
-        news = _news_of(draft, plan, topic) if not order.refunds else None
-        return self.store.commit(lambda conn: self._record(conn, draft, news, topic, now))
+        news = _news_of(draft, plan, topic)
+        if order.refunds or not news.fits:
+            return self.store.commit(lambda conn: self._record(conn, draft, topic, now))
+        values = intake.values_of(news)
+        return self.store.commit(lambda conn: self._record_news(conn, draft, news, values))
 
     def record_sighting(self, sighting: Sighting) -> None:
         """Take in a storefront event; the same event_id again changes nothing.
@@ -122,18 +125,20 @@ class Tracker:
     def _now(self) -> int:
         return int(self.clock())
 
-    def _record(
-        self, conn: Connection, draft: Draft, news: News | None, topic: str, now: int
+    def _record_news(
+        self, conn: Connection, draft: Draft, news: News, values: Sequence[Any]
     ) -> Receipt:
-        order = draft.order
+        order, reach = draft.order, self.planner.reach
         locks.hold(conn, (order.id, *draft.person))
-        if news is None or not news.fits:
-            return self._record_known(conn, draft, topic, now)
-        at, reach = order.placed_at, self.planner.reach
-        if intake.is_known(conn, news, at - reach, at + reach):
-            return self._record_known(conn, draft, topic, now)
-        intake.write(conn, news)
+        if intake.is_known(conn, news, order.placed_at - reach, order.placed_at + reach):
+            receipt = news.receipt
+            return self._record_known(conn, draft, receipt["topic"], receipt["received_at"])
+        intake.write(conn, values)
         return Receipt("accepted", order.id)
+
+    def _record(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
+        locks.hold(conn, (draft.order.id, *draft.person))
+        return self._record_known(conn, draft, topic, now)
 
     def _record_known(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
         """Record an order that may be known, or whose buyer is."""

@@ -180,11 +180,13 @@ def event_of(conversion: Conversion) -> dict[str, Any]:
         "event_id": conversion.event_id,
         "user_data": _user_data(conversion),
         **_filled(
-            event_source_url=conversion.event_source_url,
-            partner_name=conversion.partner_name,
-            language=conversion.language,
-            opt_out=conversion.opt_out,
-            custom_data=_custom_data(conversion),
+            {
+                "event_source_url": conversion.event_source_url,
+                "partner_name": conversion.partner_name,
+                "language": conversion.language,
+                "opt_out": conversion.opt_out,
+                "custom_data": _custom_data(conversion),
+            }
         ),
     }
 
@@ -245,16 +247,20 @@ def _checked(base: str) -> str:
     return base.rstrip("/")
 
 
-def _filled(**fields: Any) -> dict[str, Any]:
+def _filled(fields: dict[str, Any]) -> dict[str, Any]:
+    if all(fields.values()):
+        return fields
     return {name: value for name, value in fields.items() if value}
 
 
 def _user_data(conversion: Conversion) -> dict[str, Any]:
     return _filled(
-        **conversion.identity.user_data(),
-        click_id=conversion.click_id,
-        client_ip_address=_address(conversion.ip),
-        client_user_agent=conversion.user_agent,
+        {
+            **conversion.identity.user_data(),
+            "click_id": conversion.click_id,
+            "client_ip_address": _address(conversion.ip),
+            "client_user_agent": conversion.user_agent,
+        }
     )
 
 
@@ -270,21 +276,25 @@ def _address(ip: str) -> str:
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
     ids = (content.id for content in conversion.contents if content.id)
     return _filled(
-        currency=conversion.currency,
-        value=conversion.value,
-        order_id=conversion.order_id,
-        content_ids=list(dict.fromkeys(ids)),
-        contents=list(filter(None, map(_content, conversion.contents))),
-        num_items=conversion.num_items,
-        opt_out_type="LDP" if conversion.limited else "",
+        {
+            "currency": conversion.currency,
+            "value": conversion.value,
+            "order_id": conversion.order_id,
+            "content_ids": list(dict.fromkeys(ids)),
+            "contents": list(filter(None, map(_content, conversion.contents))),
+            "num_items": conversion.num_items,
+            "opt_out_type": "LDP" if conversion.limited else "",
+        }
     )
 
 
 def _content(content: Content) -> dict[str, Any]:
     return _filled(
-        id=content.id,
-        item_name=content.name,
-        item_brand=content.brand,
-        item_price=content.price,
-        quantity=content.quantity,
+        {
+            "id": content.id,
+            "item_name": content.name,
+            "item_brand": content.brand,
+            "item_price": content.price,
+            "quantity": content.quantity,
+        }
     )

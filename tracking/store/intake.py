@@ -6,12 +6,14 @@ statement itself; on PostgreSQL each is a round trip. SQLite has no statement th
 several tables, but a trigger on a view that holds nothing does the same.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Integer,
     LargeBinary,
     Table,
     bindparam,
@@ -92,42 +94,44 @@ def is_known(conn: Connection, news: News, since: int, until: int) -> bool:
     return row is not None
 
 
-def write(conn: Connection, news: News) -> None:
-    """Write all rows at once."""
-    conn.cursor.execute(_INSERT[conn.dialect], list(_values(news)))
+def write(conn: Connection, values: Sequence[Any]) -> None:
+    """Write all rows of `values_of` at once."""
+    conn.cursor.execute(_INSERT[conn.dialect], values)
 
 
-def _values(news: News) -> Iterator[Any]:
+def values_of(news: News) -> Sequence[Any]:
+    """The rows as the statement takes them. Made before the write lock is held."""
     visitor = news.order["visitor"]
-    linked = [{"link": link, "visitor": visitor} for link in news.person]
-    slots = (
-        *(news.receipt, news.order, news.touch, news.conversion),
-        *_filled(linked, MOST_LINKS),
-        *_filled(news.credits, MOST_CREDITS),
-        *_filled(news.events, MOST_EVENTS),
-    )
-    for slot, row in zip(_SLOTS, slots, strict=True):
-        for column in slot.columns:
-            yield row.get(column)
+    values = [
+        *_RECEIPT.of(news.receipt),
+        *_ORDER.of(news.order),
+        *_TOUCH.of(news.touch),
+        *_CONVERSION.of(news.conversion),
+    ]
+    for link in news.person:
+        values += (link, visitor)
+    values += (None, None) * (MOST_LINKS - len(news.person))
+    for slot, rows, room in (
+        (_CREDIT, news.credits, MOST_CREDITS),
+        (_EVENT, news.events, MOST_EVENTS),
+    ):
+        for row in rows:
+            values += slot.of(row)
+        values += slot.nothing * (room - len(rows))
+    return values
 
 
-def _filled(rows: Sequence[Values], room: int) -> Iterator[Values]:
-    yield from rows
-    yield from ({},) * (room - len(rows))
-
-
-@dataclass(frozen=True, slots=True)
 class _Slot:
     """Room for one row of a table; it stays empty where its first column is null."""
 
-    table: Table
-    columns: tuple[str, ...]
-
-    @classmethod
-    def of(cls, table: Table, *columns: str) -> "_Slot":
-        return cls(table, columns or tuple(c.name for c in table.c if c.name != "id"))
+    def __init__(self, table: Table, *columns: str) -> None:
+        self.table = table
+        self.columns = columns or tuple(c.name for c in table.c if c.name != "id")
+        self.of: Callable[[Values], tuple[Any, ...]] = itemgetter(*self.columns)
+        self.nothing = (None,) * len(self.columns)
 
     def insert(self, values: Sequence[str], condition: str) -> str:
+        """Text that inserts the values, if the condition holds."""
         names = ", ".join(f'"{name}"' for name in self.columns)
         found = ", ".join(values)
         return f'INSERT INTO "{self.table.name}" ({names}) SELECT {found} WHERE {condition}'
@@ -136,28 +140,21 @@ class _Slot:
         """PostgreSQL's type of each column."""
         for name in self.columns:
             kind = self.table.c[name].type
-            is_bytes = isinstance(kind, LargeBinary)
-            yield "bytea" if is_bytes else "bigint" if _is_number(kind) else "text"
+            is_number = isinstance(kind, BigInteger | Integer)
+            yield "bytea" if isinstance(kind, LargeBinary) else "bigint" if is_number else "text"
 
 
-def _is_number(kind: object) -> bool:
-    return isinstance(kind, BigInteger) or getattr(kind, "python_type", str) is int
-
-
+_RECEIPT, _TOUCH, _CONVERSION = _Slot(receipts), _Slot(touches), _Slot(conversions)
+_ORDER = _Slot(orders, *(c.name for c in orders.c))
+_LINK, _CREDIT = _Slot(links), _Slot(credits)
+_EVENT = _Slot(
+    outbox, *("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at")
+)
 _SLOTS = (
-    _Slot.of(receipts),
-    _Slot.of(orders, *(c.name for c in orders.c)),
-    _Slot.of(touches),
-    _Slot.of(conversions),
-    *[_Slot.of(links)] * MOST_LINKS,
-    *[_Slot.of(credits)] * MOST_CREDITS,
-    *[
-        _Slot.of(
-            outbox,
-            *("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at"),
-        )
-    ]
-    * MOST_EVENTS,
+    *(_RECEIPT, _ORDER, _TOUCH, _CONVERSION),
+    *(_LINK,) * MOST_LINKS,
+    *(_CREDIT,) * MOST_CREDITS,
+    *(_EVENT,) * MOST_EVENTS,
 )
 
 

@@ -16,7 +16,7 @@ _add_receipt = Statement(
     .returning(receipts.c.digest)
 )
 _of_id = Statement(select(orders).where(orders.c.id == bindparam("id")))
-_row = {c.name: bindparam(c.name) for c in orders.c}
+_row: dict[str, Any] = {c.name: bindparam(c.name) for c in orders.c}
 _put = Statement(
     insert(orders)
     .values(_row)
@@ -25,7 +25,7 @@ _put = Statement(
         set_={c.name: literal_column(f"excluded.{c.name}") for c in orders.c if c.name != "id"},
     )
 )
-_refund_row = {c.name: bindparam(c.name) for c in refunds.c}
+_refund_row: dict[str, Any] = {c.name: bindparam(c.name) for c in refunds.c}
 _put_refund = Statement(
     {
         dialect: insert(refunds)

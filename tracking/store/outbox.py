@@ -9,7 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from tracking.store.schema import accounts, attempts, conversions, outbox
 from tracking.store.statement import Connection, Row, Statement
 
-_conversion_row = {c.name: bindparam(c.name) for c in conversions.c if c.name != "id"}
+_conversion_row: dict[str, Any] = {
+    c.name: bindparam(c.name) for c in conversions.c if c.name != "id"
+}
 _put_conversion = Statement(
     insert(conversions)
     .values(_conversion_row)

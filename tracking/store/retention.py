@@ -41,7 +41,7 @@ _before: BindParameter[int] = bindparam("before")
 _KINDS: Mapping[str, _Kind] = {
     "settled events": _kind(
         outbox,
-        outbox.c.state.in_(["sent", "dead", "withdrawn"]),
+        outbox.c.state != "waiting",
         outbox.c.settled_at < _before,
     ),
     "delivery attempts": _kind(attempts, attempts.c.at < _before),

@@ -88,7 +88,7 @@ class Statement:
         names: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]
         fixed = {k: v for k, v in compiled.params.items() if v is not None}
         if isinstance(build, ReturnsRows) and build._all_selected_columns:
-            columns = [getattr(c, "key", None) for c in build._all_selected_columns]
+            columns = [str(getattr(c, "key", "_")) for c in build._all_selected_columns]
             self._row = namedtuple("Row", columns, rename=True)  # type: ignore[misc]
         found = (str(compiled), names, fixed)
         self._compiled[dialect] = found

@@ -15,7 +15,7 @@ from tracking.store.statement import Connection, Row, Statement
 MOST_VISITORS = 20
 MOST_TOUCHES = 100
 
-_touch_row = {c.name: bindparam(c.name) for c in touches.c}
+_touch_row: dict[str, Any] = {c.name: bindparam(c.name) for c in touches.c}
 _put = Statement(
     insert(touches)
     .values(_touch_row)
