@@ -1,4 +1,374 @@
-from flask import Flask
+"""What an operator types, as `flask --app app …` commands."""
+
+import functools
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import click
+from flask import Flask, current_app
+from flask.cli import with_appcontext
+
+from config import ConfigurationError, Settings, load_env
+from tracking.delivery import Deliverer
+from tracking.destinations import Destination
+from tracking.invalid import Invalid
+from tracking.outcome import GIVE_UP_AFTER, Breaker
+from tracking.reporting import instant
+from tracking.store import Store, StoreUnavailable, backup, outbox, quarantine, retention
+from tracking.store.sqlite import SqliteStore
+from tracking.store.statement import Connection, Row
+from tracking.wiring import Service, open_service
+from webhooks.shopify import TOPICS
+
+T = TypeVar("T")
+
+DAY = 86_400
+QUARANTINE_DAYS = 30
+_PAGE = 100
+# A little less than Docker waits before it kills.
+_STOP_SECONDS = 9.0
+_RATE_LIMIT_POLL = 0.1
 
 
-def register(app: Flask) -> None: ...
+def register(app: Flask) -> None:
+    """Make every command known to `flask --app app`."""
+    for command in COMMANDS:
+        app.cli.add_command(command)
+
+
+def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows under their titles; each title comes with its side: "<" for words, ">" for numbers."""
+    cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        "  ".join(f"{c:{s}{w}}" for c, s, w in zip(row, columns.values(), widths, strict=True))
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 event", "2 events"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+@contextmanager
+def opened() -> Iterator[Service]:
+    """The app's own service, or for this one command the one the environment describes.
+
+    Raises:
+        click.ClickException: it cannot be opened; one line says why.
+    """
+    known = current_app.extensions.get("service")
+    if known is not None:
+        yield known
+        return
+    with lent(_from_environment()) as service:
+        yield service
+
+
+@contextmanager
+def lent(service: Service) -> Iterator[Service]:
+    """The service, closed in the end."""
+    try:
+        yield service
+    finally:
+        service.store.close()
+        for destination in service.destinations.values():
+            destination.close()
+
+
+def _from_environment() -> Service:
+    try:
+        settings = Settings.from_env(load_env())
+        logging.basicConfig(
+            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        )
+        # That a migration was looked for is no news to whoever typed a command.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        return open_service(settings, time.time)
+    except ConfigurationError as error:
+        raise click.ClickException("; ".join(error.problems)) from None
+    except Exception as error:
+        # Whatever the driver of the configured database raises.
+        raise click.ClickException(f"the service cannot be opened: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the hints that drivers add."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _with_service(command: Callable[..., None]) -> Callable[..., None]:
+    """Hand the command its service; what can go wrong with it becomes one line."""
+
+    @with_appcontext
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        with opened() as service:
+            try:
+                command(service, **options)
+            except (Invalid, StoreUnavailable, backup.NoBackup) as error:
+                raise click.ClickException(first_line(error)) from error
+
+    return run
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Stay up until Ctrl-C, to look around.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Port to listen on; any free one.")
+@click.option("--database-url", help="An empty database to use instead of a temporary file.")
+def demo(serve: bool, port: int | None, database_url: str | None) -> None:
+    """A made-up shop's day through the real service, with a local stand-in for Pinterest."""
+    # Its stand-in belongs to the tests, which the service itself does without.
+    from demo import NoDemo, show
+
+    try:
+        show(serve=serve, port=port, database_url=database_url)
+    except NoDemo as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@with_appcontext
+def doctor() -> None:
+    """Look the service over; exit code 1 if something needs a hand."""
+    from doctor import findings
+
+    # It would tell of every failed attempt to connect; the finding tells it once.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    found = list(findings(current_app.extensions.get("service")))
+    click.echo(table({"": "<", "what": "<", "found": "<"}, found))
+    if any(finding.needs_hand for finding in found):
+        raise SystemExit(1)
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Go on until SIGTERM or Ctrl-C.")
+@_with_service
+def deliver(service: Service, watch: bool) -> None:
+    """Send what is due, until nothing is; or go on sending with --watch."""
+    if not service.destinations:
+        raise click.ClickException(
+            "nobody to deliver to: set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID"
+        )
+    if watch:
+        _deliver_until_told(service)
+        return
+    obstacles = [_deliver_due(service, each) for each in service.destinations.values()]
+    if any(obstacles):
+        raise click.ClickException("; ".join(filter(None, obstacles)))
+
+
+def _deliver_until_told(service: Service) -> None:
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    deliverers = service.deliverers()
+    deliverers.start()
+    click.echo(f"delivering to {', '.join(service.destinations)} until SIGTERM or Ctrl-C")
+    told.wait()
+    deliverers.stop(_STOP_SECONDS)
+    click.echo("stopped")
+
+
+def _deliver_due(service: Service, destination: Destination) -> str:
+    """Deliver until nothing is due; the words for what stands in the way, if something does."""
+    deliverer = Deliverer(service.store, destination, service.clock)
+    tried = 0
+    while True:
+        count = deliverer.deliver()
+        tried += count
+        with service.store.read() as conn:
+            obstacle = _obstacle(conn, destination, int(service.clock()))
+            is_due = outbox.has_due(conn, destination.name, int(service.clock()))
+        if obstacle or not is_due:
+            break
+        if not count:
+            time.sleep(_RATE_LIMIT_POLL)
+    left = _states(service.store, destination.name)
+    waiting, dead = left.get("waiting", 0), left.get("dead", 0)
+    click.echo(f"{destination.name}: {tried} tried, {waiting} waiting, {dead} dead")
+    return obstacle
+
+
+def _obstacle(conn: Connection, destination: Destination, now: int) -> str:
+    for account in outbox.all_accounts(conn):
+        if account.destination != destination.name:
+            continue
+        if account.paused_until > now:
+            until = instant(account.paused_until)
+            return f"{destination.name} is paused until {until}: {account.pause_reason}"
+        if not Breaker(account.failures, account.opened).room(destination.max_batch, now):
+            failures = plural(account.failures, "call")
+            return f"{destination.name} does not answer: {failures} failed in a row"
+    return ""
+
+
+def _states(store: Store, destination: str) -> dict[str, int]:
+    with store.read() as conn:
+        return {r.state: r.events for r in outbox.states(conn) if r.destination == destination}
+
+
+@click.command("dead-letters")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@_with_service
+def dead_letters(service: Service, limit: int) -> None:
+    """List the events that were refused or expired, and why."""
+    with service.store.read() as conn:
+        rows = outbox.dead(conn, most=limit + 1)
+    if not rows:
+        click.echo("no dead letters")
+        return
+    columns = {"event": "<", "to": "<", "of": "<", "attempts": ">", "reason": "<"}
+    click.echo(table(columns, [_dead_letter(row) for row in rows[:limit]]))
+    if len(rows) > limit:
+        click.echo(f"… and more: --limit {limit * 10} shows them")
+
+
+def _dead_letter(row: Row) -> tuple[object, ...]:
+    return row.event_id, row.destination, instant(row.event_time), row.attempts, row.reason
+
+
+@click.command()
+@click.option("--event-id", default="", help="Only this one.")
+@_with_service
+def replay(service: Service, event_id: str) -> None:
+    """Put dead letters back in line, as far as Pinterest still takes events of their age."""
+    now = int(service.clock())
+    count = service.store.commit(
+        lambda conn: outbox.replay(conn, now, now - GIVE_UP_AFTER, event_id)
+    )
+    if event_id and not count:
+        raise click.ClickException(_why_not_replayed(service, event_id))
+    with service.store.read() as conn:
+        left = sum(row.events for row in outbox.states(conn) if row.state == "dead")
+    click.echo(f"{plural(count, 'dead letter')} put back in line")
+    if left and not event_id:
+        click.echo(f"{left} left: their events are older than Pinterest takes")
+
+
+def _why_not_replayed(service: Service, event_id: str) -> str:
+    with service.store.read() as conn:
+        states = {row.state for row in outbox.of_event(conn, event_id)}
+    if not states:
+        return f"no event {event_id} is known here"
+    if "dead" in states:
+        return f"{event_id} is older than Pinterest takes"
+    return f"{event_id} is no dead letter: it is {', '.join(sorted(states))}"
+
+
+@click.command("quarantine")
+@click.option("--replay", "replays", is_flag=True, help="Try to understand them once more.")
+@_with_service
+def quarantine_(service: Service, replays: bool) -> None:
+    """List the signed bodies that could not be understood, or try them again."""
+    if replays:
+        _replay_quarantine(service)
+        return
+    rows = list(_pages(service, quarantine.page))
+    if not rows:
+        click.echo("nothing in quarantine")
+        return
+    columns = {"id": ">", "received": "<", "topic": "<", "bytes": ">", "reason": "<"}
+    listed = [(r.id, instant(r.received_at), r.topic, r.size, r.reason) for r in rows]
+    click.echo(table(columns, listed))
+
+
+def _replay_quarantine(service: Service) -> None:
+    kept = released = 0
+    for row in _pages(service, quarantine.bodies):
+        if _is_understood(service, row):
+            now = int(service.clock())
+            service.store.commit(functools.partial(quarantine.release, id=row.id, now=now))
+            released += 1
+        else:
+            kept += 1
+    click.echo(f"{released} understood and released, {kept} kept")
+
+
+def _is_understood(service: Service, row: Row) -> bool:
+    handler = TOPICS.get(row.topic)
+    if handler is None:
+        return False
+    try:
+        return handler(service.tracker, bytes(row.body), row.topic).status != "quarantined"
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        # One body must not keep the others; it stays where it is.
+        click.echo(f"{row.id} still fails: {type(error).__name__}", err=True)
+        return False
+
+
+def _pages(service: Service, page: Callable[[Connection, int, int], list[Row]]) -> Iterator[Row]:
+    """All rows, read page by page, so that none of the reading lasts while they are handled."""
+    last = 0
+    while True:
+        with service.store.read() as conn:
+            rows = page(conn, last, _PAGE)
+        if not rows:
+            return
+        yield from rows
+        last = rows[-1].id
+
+
+@click.command()
+@_with_service
+def purge(service: Service) -> None:
+    """Forget what is older than RETENTION_DAYS, and what was in quarantine for 30 days."""
+    now = int(service.clock())
+    for kind in retention.KINDS:
+        is_short = kind == retention.QUARANTINED
+        days = QUARANTINE_DAYS if is_short else service.settings.retention_days
+        count = _forget(service.store, kind, now - days * DAY)
+        click.echo(f"{kind}: {count} older than {plural(days, 'day')} forgotten")
+
+
+def _forget(store: Store, kind: str, before: int) -> int:
+    count, last = 0, None
+    while True:
+        with store.read() as conn:
+            rows = retention.page(conn, kind, before, last)
+        if not rows:
+            return count
+        store.commit(functools.partial(retention.forget, kind=kind, before=before, rows=rows))
+        count, last = count + len(rows), rows[-1]
+
+
+@click.command("import-spend")
+@click.argument("file", type=click.File("rb"))
+@_with_service
+def import_spend(service: Service, file: BinaryIO) -> None:
+    """Take in ad spend from a CSV file: date, campaign_id, spend, currency[, campaign]."""
+    click.echo(f"{plural(service.spending.take_csv(file.read()), 'row')} of spend stored")
+
+
+@click.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@_with_service
+def backup_(service: Service, file: Path) -> None:
+    """Copy the SQLite database to a new FILE while the service goes on."""
+    if not isinstance(service.store, SqliteStore):
+        raise click.ClickException("this is PostgreSQL: back it up with pg_dump --format=custom")
+    size = backup.copy(service.store.path, file)
+    click.echo(f"{file}: {size:,} bytes, checked")
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    demo,
+    doctor,
+    deliver,
+    dead_letters,
+    replay,
+    quarantine_,
+    purge,
+    import_spend,
+    backup_,
+)

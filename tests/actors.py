@@ -9,6 +9,8 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tracking.delivery import Deliverer
+from tracking.wiring import Service
 from webhooks.signature import sign
 
 SECRET = "shpss_a-secret-of-the-tests-only"
@@ -155,3 +157,14 @@ class Shop:
 def bearer(token: str = API_TOKEN) -> dict[str, str]:
     """The header that opens the reports."""
     return {"Authorization": f"Bearer {token}"}
+
+
+def notes(**said: str) -> list[dict[str, str]]:
+    """Note attributes in Shopify's form: `notes(pin_consent="marketing=no")`."""
+    return [{"name": name, "value": value} for name, value in said.items()]
+
+
+def deliver(service: Service, name: str = "pinterest") -> int:
+    """Send all that may be sent now, with the shortest waits; how many events were tried."""
+    deliverer = Deliverer(service.store, service.destinations[name], service.clock, lambda: 0.0)
+    return sum(iter(deliverer.deliver, 0))

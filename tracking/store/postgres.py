@@ -18,6 +18,13 @@ T = TypeVar("T")
 POOL_SIZE = 4
 BUSY_SECONDS = 3.0
 _ATTEMPTS = 3
+# These say that one statement was wrong, not that the database cannot be written.
+_FAULTS_OF_THE_ROW = (
+    psycopg.IntegrityError,
+    psycopg.DataError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+)
 # What PostgreSQL reports when nothing is wrong but the moment: serialisation failure, deadlock,
 # lock not available.
 _PASSING = frozenset({"40001", "40P01", "55P03"})
@@ -45,6 +52,8 @@ class PostgresStore:
                 with self._connection() as raw, raw.transaction():
                     return work(Connection(raw, self.dialect))
             except psycopg.Error as error:
+                if isinstance(error, _FAULTS_OF_THE_ROW):
+                    raise
                 if attempt == _ATTEMPTS or not _is_passing(error):
                     raise StoreUnavailable(f"the database cannot be written: {error}") from error
                 # Two that collided must not collide again at once.
