@@ -16,6 +16,9 @@ _WHOLE_ORDER = 1_000_000
 _MICROS = 1_000_000
 _CENT = Decimal("0.01")
 
+# Name, id, and whether it is Pinterest's: another network may have a campaign of the same name.
+CampaignKey = tuple[str, str, bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Earned:
@@ -90,13 +93,13 @@ def campaign_name(is_pinterest: bool, campaign_id: str, campaign: str) -> str:
 
 def funnel_report(
     counts: Mapping[str, tuple[int, int]],
-    by_campaign: Mapping[tuple[str, str], Mapping[str, tuple[int, int]]],
+    by_campaign: Mapping[CampaignKey, Mapping[str, tuple[int, int]]],
 ) -> dict[str, Any]:
     """The funnel from (events, visitors) of each stage, over all and for each campaign."""
     campaigns = [
         {"campaign_id": campaign_id, "campaign": campaign, **_stages(found)}
-        for (campaign_id, campaign), found in sorted(
-            by_campaign.items(), key=lambda item: (item[0][1] == NOT_ATTRIBUTED, *item[0][::-1])
+        for (campaign, campaign_id, _), found in sorted(
+            by_campaign.items(), key=lambda item: (item[0][0] == NOT_ATTRIBUTED, item[0])
         )
     ]
     return {**_stages(counts), "by_campaign": campaigns}

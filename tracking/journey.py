@@ -104,7 +104,7 @@ def _why_sent(story: Story) -> str:
 
 
 def _fate(row: Any) -> str:
-    name = row.destination.capitalize()
+    name = _title(row.destination)
     tries = f"after {row.attempts} attempt{'s' if row.attempts != 1 else ''}"
     match row.state:
         case "sent":
@@ -117,6 +117,12 @@ def _fate(row: Any) -> str:
         case _:
             trouble = f" ({row.reason})" if row.reason else ""
             return f"waiting to be sent to {name}{trouble}"
+
+
+def _title(destination: str) -> str:
+    """A destination's name as it is written: "Pinterest", "Track AI"."""
+    words = destination.split("_")
+    return " ".join(word.upper() if len(word) == 2 else word.capitalize() for word in words)
 
 
 def _lower(text: str) -> str:

@@ -8,13 +8,22 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tracking.analysis import Earned, Spent, campaign_name, funnel_report, roi_report, spend_text
+from tracking.analysis import (
+    CampaignKey,
+    Earned,
+    Spent,
+    campaign_name,
+    funnel_report,
+    roi_report,
+    spend_text,
+)
 from tracking.attribution import MODELS, Model, Rules, Scope, bit
 from tracking.conversion import event_id_of
 from tracking.destinations import Destination
 from tracking.invalid import Fault, Invalid
 from tracking.journey import Story, told
 from tracking.store import Store, orders, outbox, reports, spend, touches
+from tracking.store.statement import Connection, Row
 
 ReportBy = Literal["order_date", "click_date"]
 
@@ -75,10 +84,11 @@ class Reports:
         with self.store.read() as conn:
             totals = reports.funnel(conn, *asked)
             by_campaign = reports.funnel_by_campaign(conn, *asked)
-        campaigns: dict[tuple[str, str], dict[str, tuple[int, int]]] = {}
+        campaigns: dict[CampaignKey, dict[str, tuple[int, int]]] = {}
         for row in by_campaign:
-            name = campaign_name(bool(row.is_pinterest), row.campaign_id, row.campaign)
-            stages = campaigns.setdefault((row.campaign_id, name), {})
+            is_pinterest = bool(row.is_pinterest)
+            name = campaign_name(is_pinterest, row.campaign_id, row.campaign)
+            stages = campaigns.setdefault((name, row.campaign_id, is_pinterest), {})
             stages[row.stage] = (row.events, row.visitors)
         counts = {row.stage: (row.events, row.visitors) for row in totals}
         return {
@@ -108,7 +118,7 @@ class Reports:
         _refuse(faults)
 
         with self.store.read() as conn:
-            earned = reports.earned(conn, days.since, days.before, bit(over, chosen), by)
+            earned = self._earned(conn, days, bit(over, chosen), by)
             spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
         return {
             **self._span(days),
@@ -156,8 +166,8 @@ class Reports:
         """
         faults: list[Fault] = []
         chosen = _choice("state", state, _STATES, faults)
-        begin = _whole("after", after, 0, 2**62, faults)
-        most = _whole("limit", limit, 100, MOST_EVENTS, faults)
+        begin = _whole("after", after, 0, (0, 2**62), faults)
+        most = _whole("limit", limit, 100, (1, MOST_EVENTS), faults)
         _refuse(faults)
 
         with self.store.read() as conn:
@@ -186,6 +196,12 @@ class Reports:
             rows = spend.rows(conn, days.start.isoformat(), days.end.isoformat())
         return {**self._span(days), "rows": [_spend_row(row) for row in rows]}
 
+    def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[Row]:
+        if report_by == "order_date":
+            return reports.earned(conn, days.since, days.before, one)
+        longest = max(self.rules.click_window, self.rules.view_window)
+        return reports.earned_by_touch(conn, days.since, days.before, one, longest)
+
     def _days(self, start: str | None, end: str | None, faults: list[Fault]) -> Days:
         today = datetime.fromtimestamp(self.clock(), self.zone).date()
         last = _date("end_date", end, faults) or today
@@ -208,7 +224,7 @@ class Reports:
         """The event as the first destination gets it, without address and browser."""
         for row in story.deliveries:
             destination = self.destinations.get(row.destination)
-            if destination is not None:
+            if destination is not None and row.payload:
                 return msgspec.json.decode(destination.strip(bytes(row.payload)))
         return None
 
@@ -247,11 +263,15 @@ def _choice(name: str, value: str | None, choices: tuple[str, ...], faults: list
     return value
 
 
-def _whole(name: str, value: str | None, default: int, most: int, faults: list[Fault]) -> int:
+def _whole(
+    name: str, value: str | None, default: int, span: tuple[int, int], faults: list[Fault]
+) -> int:
     if not value:
         return default
-    if not (value.isascii() and value.isdigit() and len(value) <= 19 and int(value) <= most):
-        faults.append(Fault(name, f"not a whole number from 0 to {most}"))
+    least, most = span
+    is_whole = value.isascii() and value.isdigit() and len(value) <= 19
+    if not (is_whole and least <= int(value) <= most):
+        faults.append(Fault(name, f"not a whole number from {least} to {most}"))
         return default
     return int(value)
 

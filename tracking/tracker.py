@@ -174,6 +174,8 @@ class Tracker:
 
     def _write(self, conn: Connection, draft: Draft, plan: Plan, known: Row | None) -> None:
         order, conversion = draft.order, plan.conversion
+        if known is not None:
+            touches.drop(conn, known.visitor, touch_key(order.id))
         touches.put(conn, _touch_row(draft))
         orders.put(conn, plan.order)
         touches.put_credits(conn, order.id, plan.credits, is_new=known is None)

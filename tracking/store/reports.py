@@ -42,25 +42,36 @@ _earned_columns = (
 )
 
 
-def _earned_by(day: str) -> Statement:
-    return Statement(
-        select(
-            *_earned_columns,
-            func.sum(credits.c.share).label("share"),
-            func.sum(credits.c.gross).label("gross"),
-            func.sum(credits.c.net).label("net"),
-            func.sum(credits.c.cancellations).label("cancellations"),
-        )
+_sums = (
+    func.sum(credits.c.share).label("share"),
+    func.sum(credits.c.gross).label("gross"),
+    func.sum(credits.c.net).label("net"),
+    func.sum(credits.c.cancellations).label("cancellations"),
+)
+_is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
+_earned = {
+    "order_date": Statement(
+        select(*_earned_columns, *_sums)
         .where(
-            credits.c[day] >= bindparam("since"),
-            credits.c[day] < bindparam("before"),
-            credits.c.mask.op("&")(bindparam("bit")) != 0,
+            credits.c.placed_at >= bindparam("since"),
+            credits.c.placed_at < bindparam("before"),
+            _is_of_model,
         )
         .group_by(*_earned_columns)
-    )
-
-
-_earned = {"order_date": _earned_by("placed_at"), "click_date": _earned_by("credited_at")}
+    ),
+    # A touch earns nothing but orders that come within its window: only those are looked through.
+    "click_date": Statement(
+        select(*_earned_columns, *_sums)
+        .where(
+            credits.c.placed_at >= bindparam("since"),
+            credits.c.placed_at < bindparam("latest"),
+            credits.c.credited_at >= bindparam("since"),
+            credits.c.credited_at < bindparam("before"),
+            _is_of_model,
+        )
+        .group_by(*_earned_columns)
+    ),
+}
 
 
 def funnel(conn: Connection, since: int, before: int, everybody: bool, campaign: str) -> list[Row]:
@@ -79,7 +90,17 @@ def funnel_by_campaign(
     )
 
 
-def earned(conn: Connection, since: int, before: int, bit: int, report_by: str) -> list[Row]:
-    """What each campaign earned under one scope and model, in minor units and millionths of
-    orders, by the day of the order or of the touch that earned it."""
-    return _earned[report_by].all(conn, since=since, before=before, bit=bit)
+def earned(conn: Connection, since: int, before: int, bit: int) -> list[Row]:
+    """What each campaign earned under one scope and model of the orders placed in
+    [since, before): minor units, and millionths of orders."""
+    return _earned["order_date"].all(conn, since=since, before=before, bit=bit)
+
+
+def earned_by_touch(
+    conn: Connection, since: int, before: int, bit: int, longest_window: int
+) -> list[Row]:
+    """The same of the orders whose credited touch lies in [since, before). What no touch earned
+    counts on the day of the order. `longest_window` is in seconds."""
+    return _earned["click_date"].all(
+        conn, since=since, before=before, latest=before + longest_window, bit=bit
+    )

@@ -82,9 +82,9 @@ refunds = Table(
 touches = Table(
     "touches",
     metadata,
+    Column("visitor", Text, primary_key=True),
+    Column("at", BigInteger, primary_key=True),
     Column("key", Text, primary_key=True),
-    _text("visitor"),
-    _int("at"),
     _text("kind"),
     _int("is_pinterest"),
     _int("is_direct"),
@@ -95,7 +95,7 @@ touches = Table(
     _text("pin_id"),
     _text("ad_id"),
     _text("click_id"),
-    Index("touches_of_visitor", "visitor", "at"),
+    sqlite_with_rowid=False,
 )
 
 # Which visitor ids were seen with which identity digest: the ground of cross-device matching.
@@ -126,7 +126,6 @@ credits = Table(
     _int("gross"),
     _int("net"),
     _int("cancellations"),
-    Index("credits_by_touch_time", "credited_at"),
     sqlite_with_rowid=False,
 )
 

@@ -20,8 +20,13 @@ _put = Statement(
     insert(touches)
     .values(_touch_row)
     .on_conflict_do_update(
-        index_elements=[touches.c.key],
-        set_={c.name: literal_column(f"excluded.{c.name}") for c in touches.c if c.name != "key"},
+        index_elements=[touches.c.visitor, touches.c.at, touches.c.key],
+        set_={c.name: literal_column(f"excluded.{c.name}") for c in touches.c if not c.primary_key},
+    )
+)
+_drop = Statement(
+    delete(touches).where(
+        touches.c.visitor == bindparam("visitor"), touches.c.key == bindparam("key")
     )
 )
 _NO_TOUCH: dict[str, Any] = {
@@ -55,8 +60,13 @@ _credits_of = Statement(
 
 
 def put(conn: Connection, row: Mapping[str, Any]) -> None:
-    """Insert the touch or replace the one of the same key."""
+    """Insert the touch, or replace the visitor's one of the same time and key."""
     _put.run(conn, **row)
+
+
+def drop(conn: Connection, visitor: str, key: str) -> None:
+    """Forget a visitor's touch."""
+    _drop.run(conn, visitor=visitor, key=key)
 
 
 def visitors_of(conn: Connection, person: Iterable[str], visitor: str) -> tuple[str, ...]:

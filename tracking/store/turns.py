@@ -7,25 +7,33 @@ requests that arrive queue up behind it, and the next leader commits all of them
 import threading
 from collections import deque
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 
 class Ticket:
     """One writer's work and, once it was committed, its result or its error."""
 
-    __slots__ = ("_waiting", "error", "is_done", "result", "work")
+    __slots__ = ("_waiting", "error", "is_done", "neighbour", "result", "work")
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
         self.is_done = False
+        self.neighbour: Ticket | None = None
         self._waiting = threading.Lock()
         self._waiting.acquire()
 
     def wait(self) -> None:
-        """Until the work is done, or until it is this writer's turn to lead."""
+        """Until the work is done, or until it is this writer's turn to lead.
+
+        Whoever wakes up wakes a neighbour: a crowd woken at once would only fight over the
+        interpreter.
+        """
         self._waiting.acquire()
+        if self.neighbour is not None:
+            self.neighbour.wake()
 
     def wake(self) -> None:
         self._waiting.release()
@@ -61,7 +69,7 @@ class Turns:
         if not leads:
             ticket.wait()
         if not ticket.is_done:
-            self._lead()
+            self._lead(ticket)
         if ticket.error is not None:
             raise ticket.error
         return ticket.result
@@ -74,7 +82,7 @@ class Turns:
             self._batch = [self._queue.popleft() for _ in range(count)]
         return self._batch
 
-    def _lead(self) -> None:
+    def _lead(self, leader: Ticket) -> None:
         self._batch = []
         try:
             self._commit(self)
@@ -82,14 +90,16 @@ class Turns:
             for ticket in self._batch or self.take():
                 ticket.error = error
         finally:
-            self._hand_over(self._batch)
+            self._hand_over([ticket for ticket in self._batch if ticket is not leader])
 
-    def _hand_over(self, batch: list[Ticket]) -> None:
+    def _hand_over(self, others: list[Ticket]) -> None:
         with self._mutex:
             heir = self._queue[0] if self._queue else None
             self._has_leader = heir is not None
         if heir is not None:
             heir.wake()
-        for ticket in batch:
+        for ticket, neighbour in zip_longest(others, others[1:]):
+            ticket.neighbour = neighbour
             ticket.is_done = True
-            ticket.wake()
+        if others:
+            others[0].wake()

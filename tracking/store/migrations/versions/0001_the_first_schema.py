@@ -87,9 +87,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("placed_at", "order_id", "n"),
         sqlite_with_rowid=False,
     )
-    with op.batch_alter_table("credits", schema=None) as batch_op:
-        batch_op.create_index("credits_by_touch_time", ["credited_at"], unique=False)
-
     op.create_table(
         "links",
         sa.Column("link", sa.Text(), nullable=False),
@@ -210,9 +207,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "touches",
+        sa.Column("visitor", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("visitor", sa.Text(), server_default="", nullable=False),
-        sa.Column("at", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("kind", sa.Text(), server_default="", nullable=False),
         sa.Column("is_pinterest", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("is_direct", sa.BigInteger(), server_default="0", nullable=False),
@@ -223,9 +220,7 @@ def upgrade() -> None:
         sa.Column("pin_id", sa.Text(), server_default="", nullable=False),
         sa.Column("ad_id", sa.Text(), server_default="", nullable=False),
         sa.Column("click_id", sa.Text(), server_default="", nullable=False),
-        sa.PrimaryKeyConstraint("key"),
+        sa.PrimaryKeyConstraint("visitor", "at", "key"),
+        sqlite_with_rowid=False,
     )
-    with op.batch_alter_table("touches", schema=None) as batch_op:
-        batch_op.create_index("touches_of_visitor", ["visitor", "at"], unique=False)
-
     # ### end Alembic commands ###
