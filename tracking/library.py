@@ -5,6 +5,7 @@ environment, and `.env`, as the service does.
 """
 
 import hashlib
+import re
 import threading
 import time
 import uuid
@@ -13,10 +14,10 @@ from decimal import Decimal
 from typing import Any
 
 from config import Settings, load_env
-from tracking.conversion import EVENT_NAMES, Content, Conversion, Stage
+from tracking.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
 from tracking.identity import identity_of
 from tracking.invalid import Fault, Invalid
-from tracking.money import amount, is_currency, to_minor
+from tracking.money import amount, is_currency, to_major, to_minor
 from tracking.order import Browser, Buyer, Line, Order
 from tracking.reporting import Reports
 from tracking.session import Consent, session_from
@@ -25,6 +26,8 @@ from tracking.wiring import Service, open_service
 
 Money = float | int | str | Decimal
 SessionData = Mapping[str, Any]
+
+_QUANTITY = re.compile(r"[0-9]{1,9}")
 
 _shared: Service | None = None
 _opening = threading.Lock()
@@ -55,7 +58,7 @@ class PinterestConversionTracker:
         """Record a purchase; the same order again changes nothing.
 
         Raises:
-            Invalid: the order id, the value or the currency cannot be used.
+            Invalid: the order id, the value, the currency or an item cannot be used.
             StoreUnavailable: nothing may have been stored.
         """
         told = session_data or {}
@@ -64,7 +67,7 @@ class PinterestConversionTracker:
             _order_id(order_id),
             _minor("order_value", order_value, _currency(currency)),
             currency,
-            tuple(_line(item) for item in order_items),
+            tuple(_line(f"order_items/{n}/", item) for n, item in enumerate(order_items)),
             told,
             _buyer(customer_email, customer_phone),
             now,
@@ -90,20 +93,22 @@ class PinterestConversionTracker:
         told = session_data or {}
         session = session_from(_told(told), str(told.get("referrer") or ""))
         minor = _minor("value", value, _currency(currency))
+        limited = is_limited(Consent(), self.tracker.planner.policy)
+        email = str(told.get("email") or "")
         conversion = Conversion(
             event_id=f"{EVENT_NAMES[stage]}-{uuid.uuid4().hex}",
             event_name=EVENT_NAMES[stage],
             action_source="web",
             event_time=int(self._service.clock()),
-            identity=identity_of(
-                Buyer(emails=tuple(filter(None, (str(told.get("email") or ""),))))
-            ),
+            identity=identity_of(_buyer(email, ""), limited=limited),
             event_source_url=url,
+            opt_out=limited,
+            limited=limited,
             click_id=session.click_id,
             ip=str(told.get("client_ip_address") or ""),
             user_agent=str(told.get("client_user_agent") or ""),
             currency=currency,
-            value=str(amount(str(value))),
+            value=to_major(minor, currency),
             contents=tuple(contents),
             num_items=sum(content.quantity for content in contents),
         )
@@ -147,7 +152,7 @@ def track_pinterest_product_view(
     currency: str = "USD",
 ) -> bool:
     """Record a look at a product; True when it is on disk."""
-    content = _content(product_id, product_name, product_price, 1)
+    content = _content("", product_id, product_name, product_price, 1)
     return PinterestConversionTracker().track_stage(
         "product_view", (content,), product_price, session_data, product_url, currency
     )
@@ -162,8 +167,8 @@ def track_pinterest_add_to_cart(
     currency: str = "USD",
 ) -> bool:
     """Record that a product was put into the cart; True when it is on disk."""
-    content = _content(product_id, product_name, product_price, quantity)
-    value = (amount(str(product_price)) or Decimal(0)) * quantity
+    content = _content("", product_id, product_name, product_price, quantity)
+    value = _amount("product_price", product_price) * content.quantity
     return PinterestConversionTracker().track_stage(
         "add_to_cart", (content,), value, session_data, currency=currency
     )
@@ -178,12 +183,13 @@ def track_pinterest_checkout(
     """Record that a checkout was begun; True when it is on disk."""
     contents = [
         _content(
-            str(item.get("product_id") or ""),
-            str(item.get("title") or ""),
-            item.get("price") or 0,
-            int(item.get("quantity") or 1),
+            f"cart_items/{n}/",
+            item.get("product_id"),
+            item.get("title"),
+            item.get("price"),
+            item.get("quantity"),
         )
-        for item in cart_items
+        for n, item in enumerate(cart_items)
     ]
     return PinterestConversionTracker().track_stage(
         "checkout_initiation", contents, cart_value, session_data, currency=currency
@@ -258,21 +264,25 @@ def _buyer(email: str, phone: str) -> Buyer:
     return Buyer(emails=(email,) if email else (), phones=(phone,) if phone else ())
 
 
-def _line(item: Mapping[str, Any]) -> Line:
+def _line(where: str, item: Mapping[str, Any]) -> Line:
     return Line(
         product_id=str(item.get("product_id") or ""),
         variant_id=str(item.get("variant_id") or ""),
         sku=str(item.get("sku") or ""),
         title=str(item.get("title") or ""),
         vendor=str(item.get("vendor") or ""),
-        price=format(amount(str(item.get("price") or 0)) or Decimal(0), "f"),
-        quantity=int(item.get("quantity") or 1),
+        price=format(_amount(f"{where}price", item.get("price") or 0), "f"),
+        quantity=_quantity(f"{where}quantity", item.get("quantity")),
     )
 
 
-def _content(product_id: str, name: str, price: Money, quantity: int) -> Content:
+def _content(where: str, product_id: object, name: object, price: Any, quantity: Any) -> Content:
+    prefix = where or "product_"
     return Content(
-        id=str(product_id or ""), name=str(name or ""), price=str(price), quantity=int(quantity)
+        id=str(product_id or ""),
+        name=str(name or ""),
+        price=format(_amount(f"{prefix}price", price or 0), "f"),
+        quantity=_quantity(f"{where}quantity", quantity),
     )
 
 
@@ -283,7 +293,21 @@ def _currency(value: str) -> str:
 
 
 def _minor(name: str, value: Money, currency: str) -> int:
-    found = amount(str(value))
+    return to_minor(_amount(name, value), currency)
+
+
+def _amount(name: str, value: Money) -> Decimal:
+    found = amount(format(value, "f") if isinstance(value, Decimal) else str(value))
+    if found is None and isinstance(value, float):
+        # A sum of floats has a tail that nobody meant: 1.1 * 3 is 3.3000000000000003.
+        found = amount(f"{value:.6f}")
     if found is None or found < 0:
         raise Invalid(Fault(name, "not an amount of zero or more, such as 12.50"))
-    return to_minor(found, currency)
+    return found
+
+
+def _quantity(name: str, value: object) -> int:
+    text = f"{value:g}" if isinstance(value, float) else str(1 if value is None else value)
+    if not _QUANTITY.fullmatch(text):
+        raise Invalid(Fault(name, "not a whole number from 0 to 999999999"))
+    return int(text)

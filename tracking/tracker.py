@@ -111,8 +111,9 @@ class Tracker:
         news = _news_of(draft, plan, topic)
         if order.refunds or not news.fits:
             return self.store.commit(lambda conn: self._record(conn, draft, topic, now))
-        values = intake.values_of(news)
-        return self.store.commit(lambda conn: self._record_news(conn, draft, news, values))
+        reach = self.planner.reach
+        values = intake.values_of(news, order.placed_at - reach, order.placed_at + reach)
+        return self.store.commit(lambda conn: self._record_news(conn, draft, values, topic, now))
 
     def record_sighting(self, sighting: Sighting) -> None:
         """Take in a storefront event; the same event_id again changes nothing.
@@ -126,15 +127,12 @@ class Tracker:
         return int(self.clock())
 
     def _record_news(
-        self, conn: Connection, draft: Draft, news: News, values: Sequence[Any]
+        self, conn: Connection, draft: Draft, values: Sequence[Any], topic: str, now: int
     ) -> Receipt:
-        order, reach = draft.order, self.planner.reach
-        locks.hold(conn, (order.id, *draft.person))
-        if intake.is_known(conn, news, order.placed_at - reach, order.placed_at + reach):
-            receipt = news.receipt
-            return self._record_known(conn, draft, receipt["topic"], receipt["received_at"])
-        intake.write(conn, values)
-        return Receipt("accepted", order.id)
+        locks.hold(conn, (draft.order.id, *draft.person))
+        if intake.write(conn, values):
+            return Receipt("accepted", draft.order.id)
+        return self._record_known(conn, draft, topic, now)
 
     def _record(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
         locks.hold(conn, (draft.order.id, *draft.person))

@@ -1,5 +1,5 @@
-"""A new order of a new buyer, the case of nearly every webhook: one statement to know that it is
-one, and one that writes all its rows.
+"""A new order of a new buyer, the case of nearly every webhook, in one statement that makes sure
+of it and writes all its rows.
 
 Each statement lets go of the interpreter, and under load taking it back costs more than the
 statement itself; on PostgreSQL each is a round trip. SQLite has no statement that inserts into
@@ -11,17 +11,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    Integer,
-    LargeBinary,
-    Table,
-    bindparam,
-    exists,
-    literal_column,
-    or_,
-    select,
-)
+from sqlalchemy import BigInteger, Integer, LargeBinary, Table
 
 from tracking.store.schema import (
     conversions,
@@ -30,32 +20,14 @@ from tracking.store.schema import (
     orders,
     outbox,
     receipts,
-    refunds,
     touches,
 )
-from tracking.store.statement import Connection, Statement
+from tracking.store.statement import Connection
 
 Values = Mapping[str, Any]
 
 # What the statements have room for. Orders beyond it go the long way.
 MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 4, 2, 2
-
-_LINK_NAMES = tuple(f"link{n}" for n in range(MOST_LINKS))
-_is_known = Statement(
-    select(literal_column("1").label("one")).where(
-        or_(
-            exists().where(receipts.c.order_id == bindparam("order_id")),
-            exists().where(orders.c.id == bindparam("order_id")),
-            exists().where(refunds.c.order_id == bindparam("order_id")),
-            exists().where(links.c.link.in_([bindparam(name) for name in _LINK_NAMES])),
-            exists().where(
-                touches.c.visitor == bindparam("visitor"),
-                touches.c.at >= bindparam("since"),
-                touches.c.at <= bindparam("until"),
-            ),
-        )
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,29 +52,24 @@ class News:
         )
 
 
-def is_known(conn: Connection, news: News, since: int, until: int) -> bool:
-    """Whether anything is known of the order, or of its buyer in [since, until]."""
-    padded = [*news.person, *[""] * (MOST_LINKS - len(news.person))]
-    row = _is_known.first(
-        conn,
-        order_id=news.order["id"],
-        visitor=news.order["visitor"],
-        since=since,
-        until=until,
-        **dict(zip(_LINK_NAMES, padded, strict=True)),
-    )
-    return row is not None
+def write(conn: Connection, values: Sequence[Any]) -> bool:
+    """Write all rows of `values_of`, unless anything is known of the order or its buyer."""
+    if conn.dialect == "postgresql":
+        conn.cursor.execute(_POSTGRESQL, values)
+        return bool(conn.cursor.fetchone()[0])
+    before = conn.raw.total_changes
+    conn.cursor.execute(_SQLITE, values)
+    return bool(conn.raw.total_changes > before)
 
 
-def write(conn: Connection, values: Sequence[Any]) -> None:
-    """Write all rows of `values_of` at once."""
-    conn.cursor.execute(_INSERT[conn.dialect], values)
-
-
-def values_of(news: News) -> Sequence[Any]:
-    """The rows as the statement takes them. Made before the write lock is held."""
+def values_of(news: News, since: int, until: int) -> Sequence[Any]:
+    """The rows as the statement takes them; what the buyer did in [since, until] is what counts
+    as known. Made before the write lock is held."""
     visitor = news.order["visitor"]
     values = [
+        *(news.order["id"], visitor, since, until),
+        *news.person,
+        *_NO_LINK[len(news.person) :],
         *_RECEIPT.of(news.receipt),
         *_ORDER.of(news.order),
         *_TOUCH.of(news.touch),
@@ -158,33 +125,52 @@ _SLOTS = (
 )
 
 
+_NO_LINK = ("",) * MOST_LINKS
+# What is asked first: the order's id, the visitor, since when and until when, and the links.
+_ASKED = ("text", "text", "bigint", "bigint", *("text",) * MOST_LINKS)
+_IS_KNOWN = """
+EXISTS (SELECT 1 FROM receipts WHERE order_id = {0})
+OR EXISTS (SELECT 1 FROM orders WHERE id = {0})
+OR EXISTS (SELECT 1 FROM refunds WHERE order_id = {0})
+OR EXISTS (SELECT 1 FROM touches WHERE visitor = {1} AND at >= {2} AND at <= {3})
+OR EXISTS (SELECT 1 FROM links WHERE link IN ({links}))
+"""
+
+
+def _is_known(values: Sequence[str]) -> str:
+    return _IS_KNOWN.format(*values[:4], links=", ".join(values[4:]))
+
+
 def _sqlite_setup() -> Iterator[str]:
     """The view and its trigger. They are temporary: every writing connection makes its own."""
-    columns = [f"c{n}" for n in range(sum(len(slot.columns) for slot in _SLOTS))]
+    columns = [f"c{n}" for n in range(_ROOM)]
     yield f"CREATE TEMP VIEW intake AS SELECT {', '.join(f'NULL AS {c}' for c in columns)}"
-    left = iter(columns)
-    steps = []
+    left = (f"NEW.{column}" for column in columns)
+    asked = [next(left) for _ in _ASKED]
+    steps = [f"SELECT RAISE(IGNORE) WHERE {_is_known(asked)}"]
     for slot in _SLOTS:
-        values = [f"NEW.{next(left)}" for _ in slot.columns]
+        values = [next(left) for _ in slot.columns]
         steps.append(slot.insert(values, f"{values[0]} IS NOT NULL"))
     yield f"CREATE TEMP TRIGGER write INSTEAD OF INSERT ON intake BEGIN {'; '.join(steps)}; END"
 
 
-def _sqlite_insert() -> str:
-    room = sum(len(slot.columns) for slot in _SLOTS)
-    return f"INSERT INTO intake VALUES ({', '.join('?' * room)})"  # noqa: S608
-
-
-def _postgresql_insert() -> str:
-    parts = []
+def _postgresql() -> str:
+    names = [f"a{n}" for n in range(len(_ASKED))]
+    given = ", ".join(f"%s::{kind}" for kind in _ASKED)
+    parts = [
+        f"asked ({', '.join(names)}) AS (VALUES ({given}))",
+        f"free AS (SELECT 1 FROM asked WHERE NOT ({_is_known(names)}))",  # noqa: S608
+    ]
     for n, slot in enumerate(_SLOTS):
-        columns = ", ".join(f"v{i}" for i in range(len(slot.columns)))
-        given = ", ".join(f"%s::{kind}" for kind in slot.kinds())
-        insert = slot.insert([f"v{i}" for i in range(len(slot.columns))], "v0 IS NOT NULL")
-        source = f"FROM (VALUES ({given})) AS given ({columns})"
+        columns = [f"v{i}" for i in range(len(slot.columns))]
+        values = ", ".join(f"%s::{kind}" for kind in slot.kinds())
+        source = f"FROM free, (VALUES ({values})) AS given ({', '.join(columns)})"
+        insert = slot.insert(columns, "v0 IS NOT NULL")
         parts.append(f"s{n} AS ({insert.replace(' WHERE ', f' {source} WHERE ')})")
-    return f"WITH {', '.join(parts)} SELECT 1"
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM free"  # noqa: S608
 
 
+_ROOM = len(_ASKED) + sum(len(slot.columns) for slot in _SLOTS)
 SQLITE_SETUP = tuple(_sqlite_setup())
-_INSERT = {"sqlite": _sqlite_insert(), "postgresql": _postgresql_insert()}
+_SQLITE = f"INSERT INTO intake VALUES ({', '.join('?' * _ROOM)})"  # noqa: S608
+_POSTGRESQL = _postgresql()
