@@ -9,7 +9,7 @@ import msgspec
 from tracking.identity import Identity
 from tracking.money import to_major
 from tracking.order import Line, Order
-from tracking.session import Consent, Session, page_url_of
+from tracking.session import Consent
 
 Send = Literal["attributed", "all", "off"]
 PurchaseOn = Literal["create", "paid"]
@@ -127,13 +127,13 @@ def is_purchase(order: Order, policy: Policy) -> bool:
 
 def conversion_of(
     order: Order,
-    session: Session,
     identity: Identity,
     consent: Consent,
     policy: Policy,
+    page_url: str = "",
     click_id: str = "",
 ) -> Conversion:
-    """The purchase event of an order. `click_id` is used if the order's own session has none."""
+    """The purchase event of an order whose visit began on a page, by a click if there was one."""
     limited = is_limited(consent, policy)
     return Conversion(
         event_id=event_id_of(order.id),
@@ -141,11 +141,11 @@ def conversion_of(
         action_source="offline" if order.is_pos else "web",
         event_time=order.placed_at,
         identity=identity,
-        event_source_url="" if order.is_pos else page_url_of(order, session),
+        event_source_url="" if order.is_pos else page_url,
         language=_language(order.locale),
         opt_out=limited,
         limited=limited,
-        click_id=session.click_id or click_id,
+        click_id=click_id,
         ip=order.browser.ip,
         user_agent=order.browser.user_agent,
         currency=order.currency,

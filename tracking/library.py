@@ -152,9 +152,10 @@ def track_pinterest_product_view(
     currency: str = "USD",
 ) -> bool:
     """Record a look at a product; True when it is on disk."""
-    content = _content("", product_id, product_name, product_price, 1)
+    price = _amount("product_price", product_price)
+    content = Content(str(product_id), str(product_name), price=format(price, "f"))
     return PinterestConversionTracker().track_stage(
-        "product_view", (content,), product_price, session_data, product_url, currency
+        "product_view", (content,), price, session_data, product_url, currency
     )
 
 
@@ -167,10 +168,10 @@ def track_pinterest_add_to_cart(
     currency: str = "USD",
 ) -> bool:
     """Record that a product was put into the cart; True when it is on disk."""
-    content = _content("", product_id, product_name, product_price, quantity)
-    value = _amount("product_price", product_price) * content.quantity
+    price, pieces = _amount("product_price", product_price), _quantity("quantity", quantity)
+    content = Content(str(product_id), str(product_name), price=format(price, "f"), quantity=pieces)
     return PinterestConversionTracker().track_stage(
-        "add_to_cart", (content,), value, session_data, currency=currency
+        "add_to_cart", (content,), price * pieces, session_data, currency=currency
     )
 
 
@@ -181,18 +182,10 @@ def track_pinterest_checkout(
     currency: str = "USD",
 ) -> bool:
     """Record that a checkout was begun; True when it is on disk."""
-    contents = [
-        _content(
-            f"cart_items/{n}/",
-            item.get("product_id"),
-            item.get("title"),
-            item.get("price"),
-            item.get("quantity"),
-        )
-        for n, item in enumerate(cart_items)
-    ]
+    value = _amount("cart_value", cart_value)
+    contents = [_content(f"cart_items/{n}/", item) for n, item in enumerate(cart_items)]
     return PinterestConversionTracker().track_stage(
-        "checkout_initiation", contents, cart_value, session_data, currency=currency
+        "checkout_initiation", contents, value, session_data, currency=currency
     )
 
 
@@ -276,14 +269,9 @@ def _line(where: str, item: Mapping[str, Any]) -> Line:
     )
 
 
-def _content(where: str, product_id: object, name: object, price: Any, quantity: Any) -> Content:
-    prefix = where or "product_"
-    return Content(
-        id=str(product_id or ""),
-        name=str(name or ""),
-        price=format(_amount(f"{prefix}price", price or 0), "f"),
-        quantity=_quantity(f"{where}quantity", quantity),
-    )
+def _content(where: str, item: Mapping[str, Any]) -> Content:
+    line = _line(where, item)
+    return Content(line.product_id, line.title, line.vendor, line.price, line.quantity)
 
 
 def _currency(value: str) -> str:

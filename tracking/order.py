@@ -282,7 +282,6 @@ class _Order(msgspec.Struct):
     subtotal_price: _Text = None
     total_price: _Text = None
     total_tax: _Text = None
-    total_shipping_price_set: _MoneySet | None = None
     taxes_included: bool | None = None
     test: bool | None = None
     financial_status: _Text = None

@@ -27,7 +27,7 @@ from tracking.conversion import (
 from tracking.destinations import Destination, Unencodable
 from tracking.identity import Identity, identity_of
 from tracking.order import Order
-from tracking.session import Consent, Session, consent_of, session_of
+from tracking.session import Consent, Session, consent_of, visit_of
 
 # An order as the store counts shares of it. Split like money, the parts sum to whole orders.
 _WHOLE = 1_000_000
@@ -40,6 +40,7 @@ class Draft(msgspec.Struct, frozen=True):
 
     order: Order
     session: Session
+    page_url: str
     consent: Consent
     identity: Identity
     person: tuple[str, ...]
@@ -75,13 +76,13 @@ class Planner:
 
     def draft_of(self, order: Order) -> Draft:
         """What the order says by itself."""
-        session = session_of(order)
+        session, page_url = visit_of(order)
         consent = consent_of(order)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
         person = identity.links()
         visitor = session.visitor or (person[0] if person else f"or:{order.id}")
         touch = own_touch(order, session, visitor)
-        return Draft(order, session, consent, identity, person, visitor, touch)
+        return Draft(order, session, page_url, consent, identity, person, visitor, touch)
 
     def plan_of(self, draft: Draft, others: Iterable[Touch], given_back: Values, now: int) -> Plan:
         """The rows of an order, from its buyer's `others` touches and the sums `given_back` of
@@ -95,11 +96,11 @@ class Planner:
         best = self._best(allocations)
         conversion = conversion_of(
             order,
-            draft.session,
             draft.identity,
             draft.consent,
             self.policy,
-            click_id=_newest_click_id(path),
+            page_url=draft.page_url,
+            click_id=draft.session.click_id or _newest_click_id(path),
         )
         reason, detail, payloads = self.finished(
             conversion,

@@ -127,14 +127,20 @@ def session_of(order: Order, stored: Session | None = None) -> Session:
     The places in order: the order's note attributes, the query of its landing page, the query of
     its referrer, and what the pixel `stored` under the checkout or cart token.
     """
+    return visit_of(order, stored)[0]
+
+
+def visit_of(order: Order, stored: Session | None = None) -> tuple[Session, str]:
+    """`session_of` and `page_url_of` in one, for whoever wants both."""
     found: _Found = {}
     _read(found, NOTES, _NAMES, ((_bare(name), value) for name, value in order.notes))
-    _read_address(found, LANDING, order.landing_site)
+    query = _read_address(found, LANDING, order.landing_site)
     _read_address(found, REFERRING, order.referring_site)
     _read_referrer(found, order)
     if stored is not None:
         _read_stored(found, stored, order)
-    return _session(found)
+    session = _session(found)
+    return session, _page_url(order, session, query)
 
 
 def session_from(told: Iterable[tuple[str, str]], referrer: str = "") -> Session:
@@ -171,18 +177,21 @@ def page_url_of(order: Order, session: Session) -> str:
     Everything else in a query may name a person or open a cart. "" where the shop or the page
     is not known.
     """
+    return _page_url(order, session, query_of(_uncut(order.landing_site)[0]))
+
+
+def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     if not order.origin or not order.landing_site:
         return ""
-    landing, _ = _uncut(order.landing_site)
     pairs = [
         f"{name}={_quoted(text)}"
-        for name, value in query_of(landing).items()
+        for name, value in query.items()
         if _UTM_NAME.fullmatch(name) and (text := _text(value))
     ]
     if session.click_id:
         pairs.append(f"epik={_quoted(session.click_id)}")
-    query = "?" + "&".join(pairs) if pairs else ""
-    return f"{order.origin}{_path_of(landing)}{query}"
+    shown = "?" + "&".join(pairs) if pairs else ""
+    return f"{order.origin}{_path_of(order.landing_site)}{shown}"
 
 
 def query_of(url: str) -> dict[str, str]:
@@ -235,13 +244,15 @@ def _read(
             found.setdefault("is_click_cut", (True, origin))
 
 
-def _read_address(found: _Found, origin: str, address: str) -> None:
+def _read_address(found: _Found, origin: str, address: str) -> Mapping[str, str]:
     if "?" not in address:
-        return
+        return {}
     whole, is_click_cut = _uncut(address)
-    _read(found, origin, _QUERY_NAMES, query_of(whole).items())
+    query = query_of(whole)
+    _read(found, origin, _QUERY_NAMES, query.items())
     if is_click_cut:
         found.setdefault("is_click_cut", (True, origin))
+    return query
 
 
 def _read_referrer(found: _Found, order: Order) -> None:

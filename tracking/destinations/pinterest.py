@@ -1,9 +1,9 @@
 """Pinterest's Conversions API: a conversion in its words, and its answers in ours."""
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Literal
 
 import msgspec
@@ -267,10 +267,10 @@ def _user_data(conversion: Conversion) -> dict[str, Any]:
 def _address(ip: str) -> str:
     """The buyer's address as it is, nothing if it is nobody's or none."""
     try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
+        packed = inet_pton(AF_INET6 if ":" in ip else AF_INET, ip)
+    except (OSError, ValueError):
         return ""
-    return "" if address.is_unspecified or "%" in ip else ip
+    return ip if any(packed) else ""
 
 
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
