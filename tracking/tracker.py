@@ -20,6 +20,7 @@ from tracking.session import Consent, Session
 from tracking.store import Store, intake, locks, orders, outbox, quarantine, touches
 from tracking.store.intake import News
 from tracking.store.statement import Connection, Row
+from tracking.store.turns import JointWork
 
 Status = Literal["accepted", "duplicate", "stale", "quarantined"]
 
@@ -113,7 +114,7 @@ class Tracker:
             return self.store.commit(lambda conn: self._record(conn, draft, topic, now))
         reach = self.planner.reach
         values = intake.values_of(news, order.placed_at - reach, order.placed_at + reach)
-        return self.store.commit(lambda conn: self._record_news(conn, draft, values, topic, now))
+        return self.store.commit(_RecordNews(self, draft, values, topic, now))
 
     def record_sighting(self, sighting: Sighting) -> None:
         """Take in a storefront event; the same event_id again changes nothing.
@@ -126,19 +127,11 @@ class Tracker:
     def _now(self) -> int:
         return int(self.clock())
 
-    def _record_news(
-        self, conn: Connection, draft: Draft, values: Sequence[Any], topic: str, now: int
-    ) -> Receipt:
-        locks.hold(conn, (draft.order.id, *draft.person))
-        if intake.write(conn, values):
-            return Receipt("accepted", draft.order.id)
-        return self._record_known(conn, draft, topic, now)
-
     def _record(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
         locks.hold(conn, (draft.order.id, *draft.person))
-        return self._record_known(conn, draft, topic, now)
+        return self.record_known(conn, draft, topic, now)
 
-    def _record_known(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
+    def record_known(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
         """Record an order that may be known, or whose buyer is."""
         order = draft.order
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
@@ -275,6 +268,32 @@ class Tracker:
         outbox.put_conversion(conn, row)
         for name, payload in payloads.items():
             outbox.queue(conn, conversion.event_id, name, payload, at, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordNews(JointWork):
+    """Records an order that seems to be new, of a buyer who seems to be."""
+
+    tracker: Tracker
+    draft: Draft
+    values: Sequence[Any]
+    topic: str
+    now: int
+
+    def __call__(self, conn: Connection) -> Receipt:
+        locks.hold(conn, (self.draft.order.id, *self.draft.person))
+        return self.together(conn, (self,))[0]
+
+    @classmethod
+    def together(cls, conn: Connection, works: Sequence["_RecordNews"]) -> Sequence[Receipt]:
+        """Write the new ones in one statement; the others take the long way."""
+        written = intake.write(conn, [work.values for work in works])
+        return [
+            Receipt("accepted", work.draft.order.id)
+            if n in written
+            else work.tracker.record_known(conn, work.draft, work.topic, work.now)
+            for n, work in enumerate(works)
+        ]
 
 
 def _news_of(draft: Draft, plan: Plan, topic: str) -> News:

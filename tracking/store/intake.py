@@ -8,6 +8,7 @@ several tables, but a trigger on a view that holds nothing does the same.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
@@ -52,14 +53,18 @@ class News:
         )
 
 
-def write(conn: Connection, values: Sequence[Any]) -> bool:
-    """Write all rows of `values_of`, unless anything is known of the order or its buyer."""
+def write(conn: Connection, rows: Sequence[Sequence[Any]]) -> set[int]:
+    """Write each of these `values_of` unless anything is known of the order or its buyer, from
+    before or from the rows before it; which of them were written."""
     if conn.dialect == "postgresql":
-        conn.cursor.execute(_POSTGRESQL, values)
-        return bool(conn.cursor.fetchone()[0])
-    before = conn.raw.total_changes
-    conn.cursor.execute(_SQLITE, values)
-    return bool(conn.raw.total_changes > before)
+        return {n for n, values in enumerate(rows) if _write_on_postgresql(conn, values)}
+    conn.cursor.execute(_sqlite(len(rows)), [v for n, row in enumerate(rows) for v in (n, *row)])
+    return {n for (n,) in conn.cursor.execute("DELETE FROM taken RETURNING n").fetchall()}
+
+
+def _write_on_postgresql(conn: Connection, values: Sequence[Any]) -> bool:
+    conn.cursor.execute(_POSTGRESQL, values)
+    return bool(conn.cursor.fetchone()[0])
 
 
 def values_of(news: News, since: int, until: int) -> Sequence[Any]:
@@ -144,14 +149,23 @@ def _is_known(values: Sequence[str]) -> str:
 def _sqlite_setup() -> Iterator[str]:
     """The view and its trigger. They are temporary: every writing connection makes its own."""
     columns = [f"c{n}" for n in range(_ROOM)]
-    yield f"CREATE TEMP VIEW intake AS SELECT {', '.join(f'NULL AS {c}' for c in columns)}"
+    nulls = ", ".join(f"NULL AS {column}" for column in ("n", *columns))
+    yield f"CREATE TEMP VIEW intake AS SELECT {nulls}"
+    yield "CREATE TEMP TABLE taken (n INTEGER)"
     left = (f"NEW.{column}" for column in columns)
     asked = [next(left) for _ in _ASKED]
     steps = [f"SELECT RAISE(IGNORE) WHERE {_is_known(asked)}"]
     for slot in _SLOTS:
         values = [next(left) for _ in slot.columns]
         steps.append(slot.insert(values, f"{values[0]} IS NOT NULL"))
+    steps.append("INSERT INTO taken VALUES (NEW.n)")
     yield f"CREATE TEMP TRIGGER write INSTEAD OF INSERT ON intake BEGIN {'; '.join(steps)}; END"
+
+
+@cache
+def _sqlite(count: int) -> str:
+    row = f"({', '.join('?' * (1 + _ROOM))})"
+    return f"INSERT INTO intake VALUES {', '.join([row] * count)}"  # noqa: S608
 
 
 def _postgresql() -> str:
@@ -172,5 +186,4 @@ def _postgresql() -> str:
 
 _ROOM = len(_ASKED) + sum(len(slot.columns) for slot in _SLOTS)
 SQLITE_SETUP = tuple(_sqlite_setup())
-_SQLITE = f"INSERT INTO intake VALUES ({', '.join('?' * _ROOM)})"  # noqa: S608
 _POSTGRESQL = _postgresql()

@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 
 from tracking.store import intake
 from tracking.store.statement import Connection, StoreUnavailable
-from tracking.store.turns import Ticket, Turns
+from tracking.store.turns import Ticket, Turns, carry_out
 
 T = TypeVar("T")
 
@@ -94,8 +94,7 @@ class SqliteStore:
         with self._begun() as conn:
             tickets = turns.take()
             try:
-                for ticket in tickets:
-                    ticket.result = ticket.work(conn)
+                carry_out(conn, tickets)
             except Exception:
                 self._carry_out_apart(conn, tickets)
             conn.raw.execute("COMMIT")

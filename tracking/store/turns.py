@@ -5,10 +5,24 @@ requests that arrive queue up behind it, and the next leader commits all of them
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import Any
+
+
+class JointWork(ABC):
+    """A work that can be carried out together with others of its kind, for less than each alone."""
+
+    @abstractmethod
+    def __call__(self, conn: Any) -> Any:
+        """Carry it out alone."""
+
+    @classmethod
+    @abstractmethod
+    def together(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
+        """Carry out works of this class; the result of each."""
 
 
 class Ticket:
@@ -37,6 +51,23 @@ class Ticket:
 
     def wake(self) -> None:
         self._waiting.release()
+
+
+def carry_out(conn: Any, tickets: Sequence[Ticket]) -> None:
+    """Fill in the tickets' results, those of joint works first and at once."""
+    kinds: dict[type[JointWork], list[Ticket]] = {}
+    others = []
+    for ticket in tickets:
+        if isinstance(ticket.work, JointWork):
+            kinds.setdefault(type(ticket.work), []).append(ticket)
+        else:
+            others.append(ticket)
+    for kind, alike in kinds.items():
+        results = kind.together(conn, [ticket.work for ticket in alike])
+        for ticket, result in zip(alike, results, strict=True):
+            ticket.result = result
+    for ticket in others:
+        ticket.result = ticket.work(conn)
 
 
 class Turns:
