@@ -45,6 +45,7 @@ REASONS = {
     "no_identity": "Nothing Pinterest could match the buyer by: no e-mail, no browser.",
     "renewal": "A subscription renewed itself: no visit that Pinterest could have caused.",
     "not_attributed": "No Pinterest click or view lies in its attribution window.",
+    "credited_late": "The touch that earned it became known only after it was decided.",
     "unencodable": "It does not fit Pinterest's published schema.",
 }
 

@@ -123,9 +123,7 @@ class Planner:
                 "visitor": draft.visitor,
                 "at": order.placed_at,
                 "is_counted": row["is_counted"],
-                "is_pinterest": int(best is not None),
-                "campaign_id": best.campaign_id if best else "",
-                "campaign": best.campaign if best else "",
+                **_credited_to(best),
                 "currency": order.currency,
                 "value": row["gross"],
                 "reason": reason,
@@ -144,14 +142,16 @@ class Planner:
 
     def credits_again(
         self, known: Values, path: Sequence[Touch], given_back: Values
-    ) -> tuple[Values, Sequence[Values]]:
-        """The order's row and credits after a refund or a late touch changed what they rest on."""
+    ) -> tuple[Values, Sequence[Values], Values]:
+        """The order's row, its credits and what its conversion is credited to, after a refund or
+        a late touch changed what they rest on."""
         row = {
             **known,
             **self._money(known["gross"], known["cancelled_at"] is not None, given_back),
             "path": _json(path),
         }
-        return row, _credit_rows(row, self._allocated(row, path))
+        allocations = self._allocated(row, path)
+        return row, _credit_rows(row, allocations), _credited_to(self._best(allocations))
 
     def finished(self, conversion: Conversion, reason: str) -> tuple[str, str, Mapping[str, bytes]]:
         """The reason it is not sent, with detail, or the finished event for each destination."""
@@ -259,6 +259,14 @@ _encode = msgspec.json.Encoder().encode
 
 def _json(value: object) -> str:
     return _encode(value).decode()
+
+
+def _credited_to(touch: Touch | None) -> Values:
+    return {
+        "is_pinterest": int(touch is not None),
+        "campaign_id": touch.campaign_id if touch else "",
+        "campaign": touch.campaign if touch else "",
+    }
 
 
 def _credit_rows(order: Values, allocations: Sequence[Allocation]) -> Sequence[Values]:

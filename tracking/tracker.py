@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tracking.attribution import Touch
-from tracking.conversion import Conversion, Stage, reason_not_to_send_sighting
+from tracking.conversion import Conversion, Stage, event_id_of, reason_not_to_send_sighting
 from tracking.order import NotAnOrder, Order, Refund, order_of, refund_of
 from tracking.planning import (
     Draft,
@@ -128,7 +128,7 @@ class Tracker:
         return int(self.clock())
 
     def _record(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
-        locks.hold(conn, (draft.order.id, *draft.person))
+        locks.hold(conn, _names(draft))
         return self.record_known(conn, draft, topic, now)
 
     def record_known(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
@@ -191,9 +191,11 @@ class Tracker:
         """A touch that is told late may have earned an order that came in before it."""
         for seen in nearby:
             order_id = order_id_of(seen.key)
-            known = orders.of_id(conn, order_id) if order_id and seen.at >= touch.at else None
-            if known is not None:
-                self._credit_again(conn, known)
+            if order_id:
+                locks.hold(conn, (order_id,))
+                known = orders.of_id(conn, order_id)
+                if known is not None and known.placed_at >= touch.at:
+                    self._credit_again(conn, known)
 
     def _credit_again(self, conn: Connection, known: Row) -> None:
         visitors = touches.visitors_of(conn, known.links.split(), known.visitor)
@@ -208,9 +210,12 @@ class Tracker:
 
     def _write_credits(self, conn: Connection, known: Row, path: Iterable[Touch]) -> None:
         given_back = orders.refunded(conn, known.id, known.currency)._asdict()
-        row, credits = self.planner.credits_again(known._asdict(), tuple(path), given_back)
+        row, credits, credited_to = self.planner.credits_again(
+            known._asdict(), tuple(path), given_back
+        )
         orders.put(conn, row)
         touches.put_credits(conn, known.id, credits, is_new=False)
+        outbox.credit(conn, event_id_of(known.id), credited_to)
 
     def _record_refund(
         self, conn: Connection, refund: Refund, currency: str, digest: str, topic: str
@@ -281,7 +286,7 @@ class _RecordNews(JointWork):
     now: int
 
     def __call__(self, conn: Connection) -> Receipt:
-        locks.hold(conn, (self.draft.order.id, *self.draft.person))
+        locks.hold(conn, _names(self.draft))
         return self.together(conn, (self,))[0]
 
     @classmethod
@@ -294,6 +299,11 @@ class _RecordNews(JointWork):
             else work.tracker.record_known(conn, work.draft, work.topic, work.now)
             for n, work in enumerate(works)
         ]
+
+
+def _names(draft: Draft) -> tuple[str, ...]:
+    """What two transactions about one order or one buyer have in common."""
+    return (draft.order.id, draft.visitor, *draft.person)
 
 
 def _news_of(draft: Draft, plan: Plan, topic: str) -> News:

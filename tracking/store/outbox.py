@@ -26,8 +26,28 @@ _put_conversion = Statement(
 )
 _conversion = Statement(select(conversions).where(conversions.c.event_id == bindparam("event_id")))
 _newest = Statement(select(conversions.c.recorded_at).order_by(conversions.c.id.desc()).limit(1))
+_credit = Statement(
+    update(conversions)
+    .where(conversions.c.event_id == bindparam("b_event_id"))
+    .values(
+        is_pinterest=bindparam("b_is_pinterest"),
+        campaign_id=bindparam("b_campaign_id"),
+        campaign=bindparam("b_campaign"),
+        # It was decided without the touch that is known now, and what could have been sent was
+        # not kept.
+        reason=case(
+            (
+                and_(
+                    conversions.c.reason == "not_attributed",
+                    bindparam("b_is_pinterest") == 1,
+                ),
+                "credited_late",
+            ),
+            else_=conversions.c.reason,
+        ),
+    )
+)
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest knows it.
-_is_open = and_(outbox.c.state.in_(["waiting", "withdrawn"]), outbox.c.attempts == 0)
 _queue = Statement(
     insert(outbox)
     .values(
@@ -243,6 +263,11 @@ _log = Statement(
 def put_conversion(conn: Connection, row: Mapping[str, Any]) -> None:
     """Record an event of the funnel, or what has become of it."""
     _put_conversion.run(conn, **row)
+
+
+def credit(conn: Connection, event_id: str, credited_to: Mapping[str, Any]) -> None:
+    """Note what a recorded event is credited to, now that more is known."""
+    _credit.run(conn, b_event_id=event_id, **{f"b_{k}": v for k, v in credited_to.items()})
 
 
 def conversion(conn: Connection, event_id: str) -> Row | None:
