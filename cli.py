@@ -5,10 +5,10 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 from flask import Flask, current_app
@@ -26,7 +26,8 @@ from tracking.store.statement import Connection, Row
 from tracking.wiring import Service, open_service
 from webhooks.shopify import TOPICS
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from demo import Section
 
 DAY = 86_400
 QUARANTINE_DAYS = 30
@@ -42,7 +43,7 @@ def register(app: Flask) -> None:
         app.cli.add_command(command)
 
 
-def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
+def _table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
     """Rows under their titles; each title comes with its side: "<" for words, ">" for numbers."""
     cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -53,13 +54,13 @@ def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def plural(count: int, noun: str) -> str:
+def _plural(count: int, noun: str) -> str:
     """ "1 event", "2 events"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @contextmanager
-def opened() -> Iterator[Service]:
+def _opened() -> Iterator[Service]:
     """The app's own service, or for this one command the one the environment describes.
 
     Raises:
@@ -69,19 +70,12 @@ def opened() -> Iterator[Service]:
     if known is not None:
         yield known
         return
-    with lent(_from_environment()) as service:
-        yield service
-
-
-@contextmanager
-def lent(service: Service) -> Iterator[Service]:
-    """The service, closed in the end."""
-    try:
-        yield service
-    finally:
-        service.store.close()
+    service = _from_environment()
+    with ExitStack() as closed:
+        closed.enter_context(closing(service.store))
         for destination in service.destinations.values():
-            destination.close()
+            closed.enter_context(closing(destination))
+        yield service
 
 
 def _from_environment() -> Service:
@@ -97,10 +91,10 @@ def _from_environment() -> Service:
         raise click.ClickException("; ".join(error.problems)) from None
     except Exception as error:
         # Whatever the driver of the configured database raises.
-        raise click.ClickException(f"the service cannot be opened: {first_line(error)}") from error
+        raise click.ClickException(f"the service cannot be opened: {_first_line(error)}") from error
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """What an error says, without the hints that drivers add."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
@@ -111,11 +105,11 @@ def _with_service(command: Callable[..., None]) -> Callable[..., None]:
     @with_appcontext
     @functools.wraps(command)
     def run(**options: Any) -> None:
-        with opened() as service:
+        with _opened() as service:
             try:
                 command(service, **options)
             except (Invalid, StoreUnavailable, backup.NoBackup) as error:
-                raise click.ClickException(first_line(error)) from error
+                raise click.ClickException(_first_line(error)) from error
 
     return run
 
@@ -127,12 +121,50 @@ def _with_service(command: Callable[..., None]) -> Callable[..., None]:
 def demo(serve: bool, port: int | None, database_url: str | None) -> None:
     """A made-up shop's day through the real service, with a local stand-in for Pinterest."""
     # Its stand-in belongs to the tests, which the service itself does without.
-    from demo import NoDemo, show
+    from demo import NoDemo, played
 
+    began = time.monotonic()
+    click.echo("A made-up shop's day. Nothing here is real, and nothing leaves this machine.")
     try:
-        show(serve=serve, port=port, database_url=database_url)
+        with _terminable(), played(port, database_url) as day:
+            for section in day.sections:
+                _tell(section)
+            click.echo(f"\nAll of it took {time.monotonic() - began:.0f} s.")
+            if serve:
+                _stay(day.addresses)
     except NoDemo as error:
         raise click.ClickException(str(error)) from error
+    click.echo("Everything is stopped" + ("." if database_url else " and removed."))
+    if not serve:
+        click.echo("To look around in it: flask --app app demo --serve")
+
+
+def _tell(section: "Section") -> None:
+    parts = [section.title, section.remark]
+    if section.rows:
+        parts.insert(1, _table(section.columns, section.rows))
+    click.echo("\n" + "\n\n".join(filter(None, parts)))
+
+
+def _stay(addresses: Iterable[str]) -> None:
+    # Once it is said that Ctrl-C ends it, that is no abort any more.
+    with suppress(KeyboardInterrupt):
+        click.echo("\nStill up until Ctrl-C. The reports want the token:\n")
+        for address in addresses:
+            click.echo(f"  {address}")
+        threading.Event().wait()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a polite kill and a closed terminal end things as Ctrl-C does: by cleaning up."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.default_int_handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 @click.command()
@@ -144,7 +176,7 @@ def doctor() -> None:
     # It would tell of every failed attempt to connect; the finding tells it once.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     found = list(findings(current_app.extensions.get("service")))
-    click.echo(table({"": "<", "what": "<", "found": "<"}, found))
+    click.echo(_table({"": "<", "what": "<", "found": "<"}, found))
     if any(finding.needs_hand for finding in found):
         raise SystemExit(1)
 
@@ -206,7 +238,7 @@ def _obstacle(conn: Connection, destination: Destination, now: int) -> str:
             until = instant(account.paused_until)
             return f"{destination.name} is paused until {until}: {account.pause_reason}"
         if not Breaker(account.failures, account.opened).room(destination.max_batch, now):
-            failures = plural(account.failures, "call")
+            failures = _plural(account.failures, "call")
             return f"{destination.name} does not answer: {failures} failed in a row"
     return ""
 
@@ -227,7 +259,7 @@ def dead_letters(service: Service, limit: int) -> None:
         click.echo("no dead letters")
         return
     columns = {"event": "<", "to": "<", "of": "<", "attempts": ">", "reason": "<"}
-    click.echo(table(columns, [_dead_letter(row) for row in rows[:limit]]))
+    click.echo(_table(columns, [_dead_letter(row) for row in rows[:limit]]))
     if len(rows) > limit:
         click.echo(f"… and more: --limit {limit * 10} shows them")
 
@@ -249,7 +281,7 @@ def replay(service: Service, event_id: str) -> None:
         raise click.ClickException(_why_not_replayed(service, event_id))
     with service.store.read() as conn:
         left = sum(row.events for row in outbox.states(conn) if row.state == "dead")
-    click.echo(f"{plural(count, 'dead letter')} put back in line")
+    click.echo(f"{_plural(count, 'dead letter')} put back in line")
     if left and not event_id:
         click.echo(f"{left} left: their events are older than Pinterest takes")
 
@@ -278,7 +310,7 @@ def quarantine_(service: Service, replays: bool) -> None:
         return
     columns = {"id": ">", "received": "<", "topic": "<", "bytes": ">", "reason": "<"}
     listed = [(r.id, instant(r.received_at), r.topic, r.size, r.reason) for r in rows]
-    click.echo(table(columns, listed))
+    click.echo(_table(columns, listed))
 
 
 def _replay_quarantine(service: Service) -> None:
@@ -328,7 +360,7 @@ def purge(service: Service) -> None:
         is_short = kind == retention.QUARANTINED
         days = QUARANTINE_DAYS if is_short else service.settings.retention_days
         count = _forget(service.store, kind, now - days * DAY)
-        click.echo(f"{kind}: {count} older than {plural(days, 'day')} forgotten")
+        click.echo(f"{kind}: {count} older than {_plural(days, 'day')} forgotten")
 
 
 def _forget(store: Store, kind: str, before: int) -> int:
@@ -347,7 +379,7 @@ def _forget(store: Store, kind: str, before: int) -> int:
 @_with_service
 def import_spend(service: Service, file: BinaryIO) -> None:
     """Take in ad spend from a CSV file: date, campaign_id, spend, currency[, campaign]."""
-    click.echo(f"{plural(service.spending.take_csv(file.read()), 'row')} of spend stored")
+    click.echo(f"{_plural(service.spending.take_csv(file.read()), 'row')} of spend stored")
 
 
 @click.command("backup")

@@ -125,12 +125,15 @@ _EVENTS = _object(
     next={"type": ["integer", "null"]},
 )
 _SPEND_ROW = {
-    **_object(
-        date=_DATE,
-        campaign_id=_TEXT,
-        spend={"type": ["string", "number"]},
-        currency={"type": "string", "pattern": "^[A-Z]{3}$"},
-    ),
+    "type": "object",
+    "properties": {
+        "date": _DATE,
+        "campaign_id": _TEXT,
+        "campaign": _TEXT,
+        "spend": {"type": ["string", "number"]},
+        "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+    },
+    "required": ["date", "campaign_id", "spend", "currency"],
 }
 _SPEND = _object(**_SPAN, rows=_list(_SPEND_ROW))
 _READINESS = _object(
@@ -182,13 +185,15 @@ _SCOPE = _query(
 )
 
 
-def _report(summary: str, schema: Schema, *parameters: Schema) -> Schema:
+def _report(
+    summary: str, schema: Schema, *parameters: Schema, problems: Mapping[int, str] = _GUARDED
+) -> Schema:
     return {
         "get": {
             "summary": summary,
             "parameters": [*parameters, _FORMAT],
             "security": [{"bearer": []}],
-            "responses": _answers(schema, csv=True, problems=_GUARDED),
+            "responses": _answers(schema, csv=True, problems=problems),
         }
     }
 
@@ -215,8 +220,13 @@ def _webhook(topic: str) -> Schema:
     }
 
 
-def _public(summary: str, schema: Schema, problems: Mapping[int, str] | None = None) -> Schema:
-    responses = _answers(schema, csv=False, problems=problems or {})
+def _public(summary: str, schema: Schema, also: Mapping[int, str] | None = None) -> Schema:
+    """An address for everybody; the answers of the statuses in `also` have the same form."""
+    others = {
+        str(status): {"description": description, "content": _json(schema)}
+        for status, description in (also or {}).items()
+    }
+    responses = {**_answers(schema, csv=False, problems={}), **others}
     return {"get": {"summary": summary, "responses": responses}}
 
 
@@ -285,7 +295,12 @@ DESCRIPTION: Schema = {
         ),
         "/orders/{order_id}/journey": {
             "parameters": [{"name": "order_id", "in": "path", "required": True, "schema": _TEXT}],
-            **_report("The story of one order.", _JOURNEY, _SCOPE),
+            **_report(
+                "The story of one order.",
+                _JOURNEY,
+                _SCOPE,
+                problems={**_GUARDED, 404: "No order of this id was received."},
+            ),
         },
         "/events": _report(
             "The delivery log, oldest first.",
@@ -296,7 +311,7 @@ DESCRIPTION: Schema = {
                 "Only events in this state.",
             ),
             _query("after", _COUNT, "The `next` of the page before."),
-            _query("limit", {"type": "integer", "minimum": 0, "maximum": 1000}, "100 by default."),
+            _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "100 by default."),
         ),
         "/spend": _SPEND_PATH,
         "/health": _public("The process is alive.", _object(status=_one_of("ok"))),

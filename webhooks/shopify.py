@@ -138,7 +138,7 @@ def _promised(environ: WSGIEnvironment) -> int | None:
     if environ.get("HTTP_TRANSFER_ENCODING"):
         return None
     length = environ.get("CONTENT_LENGTH", "")
-    if length and not (length.isascii() and length.isdigit()):
+    if length and not (length.isascii() and length.isdigit() and len(length) < 20):
         raise BadRequest("The Content-Length is not a number.")
     return int(length) if length else None
 

@@ -1,0 +1,30 @@
+# Wheels are built in a stage of their own: the image that runs holds no compiler and no cache.
+FROM python:3.11-slim AS wheels
+COPY requirements.txt .
+RUN pip wheel --no-cache-dir --wheel-dir /wheels -r requirements.txt
+
+FROM python:3.11-slim
+RUN useradd --system --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin tracking \
+    && install -d -o tracking -g tracking -m 0700 /data
+WORKDIR /app
+COPY requirements.txt .
+RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --no-index --find-links /wheels -r requirements.txt
+
+# The stand-in for Pinterest comes along so that the demo runs in the image too.
+COPY tests/__init__.py tests/__init__.py
+COPY tests/standins/ tests/standins/
+COPY webhooks/ webhooks/
+COPY tracking/ tracking/
+COPY app.py cli.py config.py demo.py doctor.py gunicorn.conf.py openapi.py reports.py ./
+RUN python -m compileall -q .
+
+ENV DATABASE_URL=sqlite:////data/tracking.db \
+    PORT=8000 \
+    PYTHONUNBUFFERED=1
+VOLUME /data
+EXPOSE 8000
+USER 10001
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
+    CMD ["python", "-c", "import os, urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['PORT'] + '/health', timeout=4)"]
+CMD ["gunicorn", "app:create_app()"]

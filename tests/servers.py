@@ -1,0 +1,146 @@
+"""The service as its operator runs it: gunicorn, its workers, and what they log."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.actors import SECRET, bearer
+from webhooks.signature import sign
+
+ROOT = Path(__file__).parent.parent
+# On a machine that is busy with other things a start takes its time.
+PATIENCE = 60.0
+
+
+class Server:
+    """gunicorn with the configuration that ships, in a folder of its own, on a free port."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        # Of this machine only what programs are found by, so that nobody's settings get in.
+        known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": str(self.port)}
+        self._env = {**known, **env}
+        self._folder = folder
+        self._log = folder / f"gunicorn-{self.port}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        """What it wrote so far, to either stream."""
+        return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of the serving processes."""
+        pid = self._running.pid
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def launch(self) -> None:
+        """Start it, and do not wait for it."""
+        config = ["-c", str(ROOT / "gunicorn.conf.py"), "-b", f"127.0.0.1:{self.port}"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", *config, "app:create_app()"],
+                cwd=self._folder,
+                env=self._env,
+                stdout=log,
+                stderr=log,
+                # A group of its own, so that all of it can be killed at one blow.
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        """Start it and wait until it serves."""
+        self.launch()
+        self.wait_until(lambda: self._is_ready)
+
+    def stop(self) -> int:
+        """Ask it to finish what is under way and to go; its exit status."""
+        self._running.terminate()
+        return self.exit_status()
+
+    def exit_status(self, timeout: float = PATIENCE) -> int:
+        """Wait until it has gone by itself."""
+        return self._running.wait(timeout)
+
+    def kill(self) -> None:
+        """Kill the arbiter and all workers at once, as the kernel does when memory is short."""
+        os.killpg(self._running.pid, signal.SIGKILL)
+        self._running.wait(10)
+
+    def kill_one_worker(self) -> None:
+        """Kill a worker and wait until the arbiter has put another in its place."""
+        before = self.workers
+        os.kill(before[0], signal.SIGKILL)
+        self.wait_until(lambda: len(self.workers) == len(before) and before[0] not in self.workers)
+
+    def end(self) -> None:
+        """Leave nothing behind, whatever state it is in."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def sends(self, topic: str, raw: bytes) -> requests.Response:
+        """Post a signed webhook over a connection of its own, as Shopify does."""
+        headers = {
+            "X-Shopify-Hmac-Sha256": sign(raw, SECRET.encode()),
+            "Content-Type": "application/json",
+        }
+        return requests.post(f"{self.url}/webhooks/{topic}", raw, headers=headers, timeout=PATIENCE)
+
+    def reads(self, path: str) -> Any:
+        """Get a report as the owner, as JSON."""
+        response = requests.get(f"{self.url}{path}", headers=bearer(), timeout=PATIENCE)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def wait_until(self, holds: Callable[[], bool], timeout: float = PATIENCE) -> None:
+        """Wait for a condition.
+
+        Raises:
+            AssertionError: it did not come true, or the server is gone; with the log.
+        """
+        deadline = time.monotonic() + timeout
+        while not holds():
+            assert self._running.poll() is None, f"gunicorn is gone:\n{self.log}"
+            assert time.monotonic() < deadline, f"not within {timeout} s:\n{self.log}"
+            time.sleep(0.02)
+
+    @property
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "not started"
+        return self._process
+
+    @property
+    def _is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/ready", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+@contextmanager
+def serving(folder: Path, env: Mapping[str, str]) -> Iterator[Server]:
+    """A server that is ready, and is gone in the end."""
+    server = Server(folder, env)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,730 @@
+"""What an operator types, and what it does and says."""
+
+import json
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from flask.cli import cli as flask_command
+
+from app import assemble, create_app
+from cli import COMMANDS
+from tests.actors import API_TOKEN, DAY, HOUR, NOW, SECRET, Clock, Shop, instant, order, pinned
+from tests.standins.pinterest import FakePinterest, Mode
+from tracking.store import backup, health, open_store, outbox, quarantine, retention
+from tracking.store.statement import Connection
+from tracking.wiring import Service
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 60
+BuildService = Callable[..., Service]
+
+
+class Operator:
+    """Types commands at an app."""
+
+    def __init__(self, app: Flask) -> None:
+        self._runner = app.test_cli_runner()
+
+    def types(self, *words: str) -> Result:
+        """What the command said, whatever its exit code."""
+        result = self._runner.invoke(args=words)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    def reads(self, *words: str) -> str:
+        """What a command that succeeds says."""
+        result = self.types(*words)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def is_told(self, *words: str) -> str:
+        """The one line of a command that fails."""
+        result = self.types(*words)
+        assert result.exit_code == 1, result.output
+        (line,) = result.stderr.splitlines()
+        return line.removeprefix("Error: ")
+
+
+@pytest.fixture
+def service(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest) -> Service:
+    """A service on SQLite that sends every order to the stand-in, when it is told to."""
+    return build_service(sqlite_url, pinterest=pinterest, PINTEREST_SEND="all")
+
+
+@pytest.fixture
+def operator(app: Flask) -> Operator:
+    return Operator(app)
+
+
+def orders(*numbers: int, **changes: Any) -> Iterator[dict[str, Any]]:
+    """Different orders, equal but for their ids."""
+    return (order(id=number, name=f"#{number}", **changes) for number in numbers)
+
+
+@pytest.fixture
+def with_a_dead_letter(shop: Shop, operator: Operator, pinterest: FakePinterest) -> None:
+    """A shop with two orders, 1 and 2; Pinterest did not take the first."""
+    for body in orders(1, 2):
+        shop.sends("orders/create", body)
+    pinterest.poisoned = frozenset({"checkout-1"})
+    pinterest.mode = "partial"
+    operator.reads("deliver")
+    pinterest.mode = "ok"
+
+
+# --- deliver
+
+
+def test_deliver_sends_what_is_due_and_says_how_much(
+    shop: Shop, operator: Operator, pinterest: FakePinterest
+) -> None:
+    for body in orders(1, 2, 3):
+        shop.sends("orders/create", body)
+
+    assert operator.reads("deliver") == "pinterest: 3 tried, 0 waiting, 0 dead\n"
+    assert set(pinterest.accepted) == {"checkout-1", "checkout-2", "checkout-3"}
+
+
+def test_deliver_with_nothing_due_calls_nobody(
+    operator: Operator, pinterest: FakePinterest
+) -> None:
+    assert operator.reads("deliver") == "pinterest: 0 tried, 0 waiting, 0 dead\n"
+    assert pinterest.calls == []
+
+
+def test_deliver_says_why_the_account_is_paused(
+    shop: Shop, operator: Operator, pinterest: FakePinterest
+) -> None:
+    shop.sends("orders/create", order())
+    pinterest.mode = "unauthorized"
+
+    result = operator.types("deliver")
+
+    assert result.exit_code == 1
+    assert result.stdout == "pinterest: 1 tried, 1 waiting, 0 dead\n"
+    until = instant(NOW + 300).replace("+00:00", "Z")
+    assert f"Error: pinterest is paused until {until}: HTTP 401" in result.stderr
+
+
+def test_deliver_says_that_pinterest_does_not_answer(
+    shop: Shop, operator: Operator, pinterest: FakePinterest, clock: Clock
+) -> None:
+    shop.sends("orders/create", order())
+    pinterest.mode = "down"
+    for _ in range(4):
+        operator.reads("deliver")
+        clock.tick(hours=1)
+
+    assert operator.is_told("deliver") == "pinterest does not answer: 5 calls failed in a row"
+
+
+def test_deliver_without_an_account_says_what_is_missing(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    operator = Operator(assemble(build_service(sqlite_url)))
+
+    assert "set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID" in operator.is_told("deliver")
+
+
+def test_deliver_watch_delivers_until_it_is_told_to_stop(
+    shop: Shop, sqlite_url: str, pinterest: FakePinterest
+) -> None:
+    # The process that delivers goes by the real time.
+    now = instant(pinterest.clock())
+    shop.sends("orders/create", order(created_at=now, processed_at=now))
+    env = {
+        "PATH": os.environ["PATH"],
+        "SHOPIFY_WEBHOOK_SECRET": SECRET,
+        "DATABASE_URL": sqlite_url,
+        "PINTEREST_ACCESS_TOKEN": pinterest.token,
+        "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
+        "PINTEREST_API_BASE": pinterest.url,
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "flask", "--app", "app", "deliver", "--watch"]
+    with subprocess.Popen(
+        command, env=env, cwd=Path(sqlite_url.removeprefix("sqlite:///")).parent,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as watching:  # fmt: skip
+        try:
+            pinterest.wait_until(lambda server: bool(server.accepted), timeout=PATIENCE)
+        finally:
+            watching.send_signal(signal.SIGTERM)
+            said, _ = watching.communicate(timeout=PATIENCE)
+
+    assert watching.returncode == 0
+    assert said.splitlines() == ["delivering to pinterest until SIGTERM or Ctrl-C", "stopped"]
+
+
+# --- dead-letters and replay
+
+
+def test_no_dead_letters_are_said_to_be_none(operator: Operator) -> None:
+    assert operator.reads("dead-letters") == "no dead letters\n"
+
+
+@pytest.mark.usefixtures("with_a_dead_letter")
+def test_dead_letters_are_listed_with_pinterests_words(operator: Operator) -> None:
+    title, line = operator.reads("dead-letters").splitlines()
+
+    assert title.split() == ["event", "to", "of", "attempts", "reason"]
+    assert line.split()[:4] == ["checkout-1", "pinterest", "2026-11-20T12:00:00Z", "1"]
+    assert line.endswith("Invalid event_id: checkout-1 is poisoned")
+
+
+def test_a_long_list_of_dead_letters_says_that_there_are_more(
+    shop: Shop, operator: Operator, pinterest: FakePinterest
+) -> None:
+    pinterest.poisoned = frozenset({"checkout-1", "checkout-2"})
+    pinterest.mode = "partial"
+    for body in orders(1, 2):
+        shop.sends("orders/create", body)
+    operator.reads("deliver")
+
+    _, line, more = operator.reads("dead-letters", "--limit", "1").splitlines()
+
+    assert line.startswith("checkout-1 ")
+    assert more == "… and more: --limit 10 shows them"
+
+
+@pytest.mark.usefixtures("with_a_dead_letter")
+def test_a_replayed_dead_letter_is_sent(operator: Operator, pinterest: FakePinterest) -> None:
+    assert operator.reads("replay") == "1 dead letter put back in line\n"
+
+    operator.reads("deliver")
+    assert set(pinterest.accepted) == {"checkout-1", "checkout-2"}
+    assert operator.reads("dead-letters") == "no dead letters\n"
+
+
+@pytest.mark.usefixtures("with_a_dead_letter")
+def test_a_replayed_event_that_was_sent_is_not_sent_again(operator: Operator) -> None:
+    told = operator.is_told("replay", "--event-id", "checkout-2")
+
+    assert told == "checkout-2 is no dead letter: it is sent"
+
+
+@pytest.mark.usefixtures("with_a_dead_letter")
+def test_a_dead_letter_older_than_pinterest_takes_stays(operator: Operator, clock: Clock) -> None:
+    clock.tick(days=7)
+
+    said = operator.reads("replay").splitlines()
+
+    assert said == [
+        "0 dead letters put back in line",
+        "1 left: their events are older than Pinterest takes",
+    ]
+    told = operator.is_told("replay", "--event-id", "checkout-1")
+    assert told == "checkout-1 is older than Pinterest takes"
+
+
+def test_an_unknown_event_cannot_be_replayed(operator: Operator) -> None:
+    assert operator.is_told("replay", "--event-id", "x") == "no event x is known here"
+
+
+# --- quarantine
+
+
+def test_the_quarantine_is_listed_without_what_the_bodies_say(
+    shop: Shop, operator: Operator
+) -> None:
+    assert operator.reads("quarantine") == "nothing in quarantine\n"
+    shop.sends("orders/create", b'{"email": "ada@example.com"}')
+
+    title, line = operator.reads("quarantine").splitlines()
+
+    assert title.split() == ["id", "received", "topic", "bytes", "reason"]
+    assert line.split()[:4] == ["1", "2026-11-20T12:00:00Z", "orders/create", "28"]
+    assert line.endswith("id: not a Shopify id")
+    assert "ada" not in line
+
+
+def test_a_replay_of_the_quarantine_takes_in_what_is_understood_now_and_keeps_the_rest(
+    shop: Shop, service: Service, operator: Operator
+) -> None:
+    shop.sends("orders/create", b'{"email": "ada@example.com"}')
+    body = shop_body(order(id=7))
+    service.tracker.set_aside(body, "orders/create", "failed: KeyError")
+    service.tracker.set_aside(b"{}", "orders/of-old", "failed: KeyError")
+
+    assert operator.reads("quarantine", "--replay") == "1 understood and released, 2 kept\n"
+
+    assert shop.reads("/orders/7/journey")["revenue"] == "40.00"
+    kept = operator.reads("quarantine")
+    assert "id: not a Shopify id" in kept
+    assert "orders/of-old" in kept
+    assert "failed: KeyError" in kept
+
+
+def test_a_released_body_is_erased(service: Service, operator: Operator) -> None:
+    service.tracker.set_aside(shop_body(order()), "orders/create", "failed: KeyError")
+
+    operator.reads("quarantine", "--replay")
+
+    with service.store.read() as conn:
+        conn.cursor.execute("SELECT body FROM quarantine")
+        assert conn.cursor.fetchall() == [(b"",)]
+
+
+def shop_body(body: dict[str, Any]) -> bytes:
+    """A body as Shopify writes it."""
+    return json.dumps(body).encode()
+
+
+# --- purge
+
+
+@pytest.fixture
+def long_lived(build_service: BuildService, database_url: str, pinterest: FakePinterest) -> Service:
+    """A service on each database that keeps things for forty days."""
+    return build_service(
+        database_url, pinterest=pinterest, PINTEREST_SEND="all", RETENTION_DAYS="40"
+    )
+
+
+def counts(service: Service) -> dict[str, int]:
+    """The rows of the tables that purge looks at."""
+    tables = ("outbox", "attempts", "receipts", "touches", "quarantine")
+    found = {}
+    with service.store.read() as conn:
+        for name in tables:
+            conn.cursor.execute(f"SELECT count(*) FROM {name}")  # noqa: S608 - a name from above
+            found[name] = conn.cursor.fetchone()[0]
+    return found
+
+
+def test_purge_forgets_what_is_old_and_keeps_what_is_not(long_lived: Service, clock: Clock) -> None:
+    app = assemble(long_lived)
+    shop, operator = Shop(app.test_client()), Operator(app)
+    shop.sends("orders/create", order(id=1, landing_site=pinned()))
+    shop.sends("orders/create", b"old and odd")
+    operator.reads("deliver")
+    clock.tick(days=41)
+    now = instant(clock.now)
+    shop.sends("orders/create", order(id=2, created_at=now, processed_at=now))
+    shop.sends("orders/create", b"new and odd")
+    operator.reads("deliver")
+
+    said = operator.reads("purge").splitlines()
+
+    assert said == [
+        "settled events: 1 older than 40 days forgotten",
+        "delivery attempts: 1 older than 40 days forgotten",
+        "receipts: 1 older than 40 days forgotten",
+        "touches: 1 older than 40 days forgotten",
+        "quarantined bodies: 1 older than 30 days forgotten",
+    ]
+    assert counts(long_lived) == dict.fromkeys(counts(long_lived), 1)
+
+
+def test_the_quarantine_is_emptied_before_the_rest_grows_old(
+    long_lived: Service, clock: Clock
+) -> None:
+    app = assemble(long_lived)
+    shop, operator = Shop(app.test_client()), Operator(app)
+    shop.sends("orders/create", order())
+    shop.sends("orders/create", b"odd")
+    operator.reads("deliver")
+    clock.tick(days=31)
+
+    operator.reads("purge")
+
+    assert {name for name, count in counts(long_lived).items() if count == 0} == {"quarantine"}
+
+
+def test_purge_leaves_the_reports_as_they_were(long_lived: Service, clock: Clock) -> None:
+    app = assemble(long_lived)
+    shop, operator = Shop(app.test_client()), Operator(app)
+    shop.sends("orders/create", order(landing_site=pinned()))
+    clock.tick(days=41)
+    reports = ("/roi-analysis", "/conversion-funnel")
+    before = [shop.reads(path, start_date="2026-11-01") for path in reports]
+
+    operator.reads("purge")
+
+    assert before[0]["campaigns"][0]["revenue"] == "40.00"
+    assert [shop.reads(path, start_date="2026-11-01") for path in reports] == before
+
+
+def test_purge_never_forgets_an_event_that_waits(long_lived: Service, clock: Clock) -> None:
+    app = assemble(long_lived)
+    Shop(app.test_client()).sends("orders/create", order())
+    clock.tick(days=400)
+
+    Operator(app).reads("purge")
+
+    assert counts(long_lived)["outbox"] == 1
+
+
+def test_purge_forgets_more_than_a_page(long_lived: Service, clock: Clock) -> None:
+    many = retention.PAGE * 2 + 1
+
+    def fill(conn: Connection) -> None:
+        for number in range(many):
+            quarantine.add(conn, str(number), "orders/create", "odd", b"", NOW)
+
+    long_lived.store.commit(fill)
+    clock.tick(days=31)
+
+    said = Operator(assemble(long_lived)).reads("purge")
+
+    assert f"quarantined bodies: {many} older than 30 days forgotten" in said
+    assert counts(long_lived)["quarantine"] == 0
+
+
+def test_a_dead_letter_replayed_during_a_purge_is_not_forgotten(
+    long_lived: Service, clock: Clock
+) -> None:
+    store = long_lived.store
+    Shop(assemble(long_lived).test_client()).sends("orders/create", order())
+    store.commit(lambda conn: conn.cursor.execute("UPDATE outbox SET state = 'dead'"))
+    with store.read() as conn:
+        rows = retention.page(conn, "settled events", NOW + DAY)
+    assert len(rows) == 1
+
+    store.commit(lambda conn: outbox.replay(conn, NOW, 0))
+    store.commit(lambda conn: retention.forget(conn, "settled events", NOW + DAY, rows))
+
+    assert counts(long_lived)["outbox"] == 1
+
+
+# --- import-spend
+
+
+def test_spend_is_taken_in_from_a_file(shop: Shop, operator: Operator, tmp_path: Path) -> None:
+    path = tmp_path / "spend.csv"
+    path.write_text("date,campaign_id,spend,currency\n2026-11-19,7,12.5,USD\n2026-11-20,7,1,USD\n")
+
+    assert operator.reads("import-spend", str(path)) == "2 rows of spend stored\n"
+    assert shop.reads("/roi-analysis")["total_spend"] == "13.50"
+
+
+def test_a_wrong_file_of_spend_is_answered_with_its_faults_and_not_stored(
+    shop: Shop, operator: Operator, tmp_path: Path
+) -> None:
+    path = tmp_path / "spend.csv"
+    path.write_text("date,campaign_id,spend,currency\n2026-11-19,7,12.5,USD\n2026-11-20,7,a,USD\n")
+
+    told = operator.is_told("import-spend", str(path))
+
+    assert told == "line 3: spend: not an amount of zero or more, such as 12.50"
+    assert shop.reads("/spend")["rows"] == []
+
+
+# --- backup
+
+
+def test_a_backup_holds_what_was_acknowledged_before_it(
+    shop: Shop, operator: Operator, build_service: BuildService, tmp_path: Path
+) -> None:
+    shop.sends("orders/create", order(id=7))
+
+    said = operator.reads("backup", str(tmp_path / "copy.db"))
+
+    assert said.endswith(" bytes, checked\n")
+    restored = build_service(f"sqlite:///{tmp_path / 'copy.db'}")
+    assert Shop(assemble(restored).test_client()).reads("/orders/7/journey")["revenue"] == "40.00"
+
+
+def test_a_backup_is_one_file_that_only_its_owner_can_read(
+    shop: Shop, operator: Operator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    shop.sends("orders/create", order())
+
+    operator.reads("backup", str(folder / "copy.db"))
+
+    assert [path.name for path in folder.iterdir()] == ["copy.db"]
+    assert stat.S_IMODE((folder / "copy.db").stat().st_mode) == 0o600
+
+
+def test_a_backup_overwrites_nothing(operator: Operator, tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("precious")
+
+    assert operator.is_told("backup", str(path)) == f"{path} exists already"
+    assert path.read_text() == "precious"
+
+
+def test_a_backup_of_a_broken_database_fails_and_leaves_nothing(tmp_path: Path) -> None:
+    source = tmp_path / "broken.db"
+    with closing(sqlite3.connect(source)) as raw:
+        raw.execute("CREATE TABLE t (a)")
+        raw.executemany("INSERT INTO t VALUES (?)", [("x" * 500,)] * 200)
+        raw.execute("CREATE INDEX i ON t (a)")
+        raw.commit()
+    body = bytearray(source.read_bytes())
+    body[20_000:60_000] = bytes(40_000)
+    source.write_bytes(body)
+
+    with pytest.raises(backup.NoBackup):
+        backup.copy(source, tmp_path / "copy.db")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.db"]
+
+
+def test_postgresql_is_backed_up_by_its_own_tool(
+    build_service: BuildService, postgres_url: str, tmp_path: Path
+) -> None:
+    operator = Operator(assemble(build_service(postgres_url)))
+
+    assert "pg_dump" in operator.is_told("backup", str(tmp_path / "copy.db"))
+
+
+# --- doctor
+
+
+def hands(result: Result) -> list[str]:
+    """What needs a hand, each as one text."""
+    lines = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+    return [" ".join(text.split()) for mark, text in lines[1:] if mark == "HAND"]
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_healthy_service(
+    shop: Shop, operator: Operator
+) -> None:
+    shop.sends("orders/create", order())
+    operator.reads("deliver")
+
+    said = " ".join(operator.reads("doctor").split())
+
+    assert "sending every order to ad account 549755885175" in said
+    assert "database SQLite, writable, at schema 0001" in said
+    assert "pinterest 1 sent, 0 waiting" in said
+    assert "clock 2026-11-20T12:00:00Z, in the shop (UTC) 2026-11-20 12:00" in said
+
+
+def test_the_doctor_looks_at_each_kind_of_database(long_lived: Service) -> None:
+    said = Operator(assemble(long_lived)).reads("doctor")
+
+    assert "writable, at schema" in said
+
+
+def test_the_doctor_keeps_secrets(operator: Operator, service: Service) -> None:
+    said = operator.reads("doctor")
+
+    for secret in (SECRET, API_TOKEN, service.settings.pinterest_access_token):
+        assert secret not in said
+
+
+def test_the_doctor_does_not_mind_a_service_that_only_reports(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    said = Operator(assemble(build_service(sqlite_url))).reads("doctor")
+
+    assert "report only: orders are recorded and reported, nothing goes to Pinterest" in said
+
+
+def test_the_doctor_says_that_pinterest_counts_nothing_in_test_mode(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest
+) -> None:
+    service = build_service(sqlite_url, pinterest=pinterest, PINTEREST_TEST_MODE="true")
+
+    result = Operator(assemble(service)).types("doctor")
+
+    assert result.exit_code == 1
+    assert hands(result) == ["settings PINTEREST_TEST_MODE: on, so Pinterest counts no event"]
+
+
+@pytest.mark.usefixtures("with_a_dead_letter")
+def test_the_doctor_tells_of_dead_letters(operator: Operator) -> None:
+    result = operator.types("doctor")
+
+    assert result.exit_code == 1
+    assert hands(result) == ["dead letters 1; `flask --app app dead-letters` tells why"]
+
+
+def test_the_doctor_tells_of_bodies_in_quarantine(shop: Shop, operator: Operator) -> None:
+    shop.sends("orders/create", b"{}")
+
+    result = operator.types("doctor")
+
+    assert result.exit_code == 1
+    assert hands(result) == ["quarantine 1 not understood; `flask --app app quarantine` tells why"]
+
+
+def test_the_doctor_says_why_the_account_is_paused(
+    shop: Shop, operator: Operator, pinterest: FakePinterest
+) -> None:
+    shop.sends("orders/create", order())
+    pinterest.mode = "unauthorized"
+    operator.types("deliver")
+
+    (hand,) = hands(operator.types("doctor"))
+
+    assert hand.startswith("pinterest 0 sent, 1 waiting; paused until 2026-11-20T12:05:00Z: HTTP")
+    assert "Authentication failed." in hand
+
+
+def test_the_doctor_tells_of_a_destination_that_does_not_answer(
+    shop: Shop, operator: Operator, pinterest: FakePinterest, clock: Clock
+) -> None:
+    shop.sends("orders/create", order())
+    pinterest.mode = Mode("down")
+    for _ in range(5):
+        operator.types("deliver")
+        clock.tick(seconds=901)
+
+    assert hands(operator.types("doctor"))[0] == (
+        "pinterest 0 sent, 1 waiting; it does not answer: 5 calls failed in a row"
+    )
+
+
+def test_the_doctor_tells_of_events_that_nobody_delivers(
+    shop: Shop, operator: Operator, clock: Clock
+) -> None:
+    shop.sends("orders/create", order())
+    clock.tick(hours=3)
+
+    (hand,) = hands(operator.types("doctor"))
+
+    assert hand.startswith("delivery the oldest event waits for 3 h")
+
+
+def test_the_doctor_tells_of_events_whose_destination_is_gone(
+    shop: Shop, sqlite_url: str, build_service: BuildService
+) -> None:
+    shop.sends("orders/create", order())
+    operator = Operator(assemble(build_service(sqlite_url)))
+
+    assert hands(operator.types("doctor")) == ["pinterest 1 waiting, but its settings are gone"]
+
+
+def test_the_doctor_notices_a_clock_that_was_set_back(
+    shop: Shop, operator: Operator, clock: Clock
+) -> None:
+    shop.sends("orders/create", order())
+    clock.tick(hours=-2)
+
+    assert hands(operator.types("doctor")) == [
+        "clock 2026-11-20T10:00:00Z, but an event was recorded at 2026-11-20T12:00:00Z"
+    ]
+
+
+def test_the_doctor_notices_a_clock_that_was_never_set(operator: Operator, clock: Clock) -> None:
+    clock.now = 3 * HOUR
+
+    assert hands(operator.types("doctor")) == [
+        "clock 1970-01-01T03:00:00Z cannot be: it was never set"
+    ]
+
+
+def test_the_doctor_notices_a_database_of_another_release(
+    operator: Operator, service: Service
+) -> None:
+    service.store.commit(
+        lambda conn: conn.cursor.execute("UPDATE alembic_version SET version_num = '0000'")
+    )
+
+    (hand,) = hands(operator.types("doctor"))
+
+    assert hand.startswith("database SQLite at schema 0000; this release has 0001")
+
+
+# --- Commands outside any app: what they need they open themselves
+
+
+class Shell:
+    """`flask --app app` in an empty folder, with nothing in the environment but what is given."""
+
+    def __init__(self, **env: str) -> None:
+        nothing = dict.fromkeys(("SHOPIFY_WEBHOOK_SECRET", "DATABASE_URL", "API_TOKEN"))
+        self._env: dict[str, str | None] = {**nothing, "FLASK_SKIP_DOTENV": "1", **env}
+
+    def types(self, *words: str) -> Result:
+        result = CliRunner().invoke(flask_command, ["--app", "app", *words], env=self._env)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_every_command_is_listed_where_nothing_is_configured() -> None:
+    said = Shell().types("--help").stdout
+
+    for command in COMMANDS:
+        assert f"\n  {command.name} " in said
+
+
+@pytest.mark.usefixtures("empty_folder")
+@pytest.mark.parametrize("command", ["deliver", "replay", "purge", "quarantine", "dead-letters"])
+def test_a_command_without_settings_says_in_one_line_what_is_missing(command: str) -> None:
+    result = Shell().types(command)
+
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: SHOPIFY_WEBHOOK_SECRET: missing")
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_the_doctor_names_every_problem_with_the_settings() -> None:
+    result = Shell(PORT="no", DELIVER="perhaps").types("doctor")
+
+    assert result.exit_code == 1
+    assert [hand.split(":")[0] for hand in hands(result)] == [
+        "settings SHOPIFY_WEBHOOK_SECRET",
+        "settings PORT",
+        "settings DELIVER",
+    ]
+
+
+def test_the_doctor_makes_no_database(empty_folder: Path) -> None:
+    result = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET).types("doctor")
+
+    assert result.exit_code == 0
+    assert "none yet: the first start makes data/tracking.db" in result.stdout
+    assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_command_finds_the_database_of_the_environment(sqlite_url: str) -> None:
+    store = open_store(sqlite_url)
+    store.commit(lambda conn: quarantine.add(conn, "d", "orders/create", "odd", b"{}", NOW))
+    store.close()
+
+    said = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=sqlite_url).types("quarantine")
+
+    assert said.stdout.splitlines()[1].endswith("odd")
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_database_that_does_not_answer_is_one_line() -> None:
+    url = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
+
+    result = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=url).types("purge")
+
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: the service cannot be opened: ")
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_server_gets_the_whole_application(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("DELIVER", "false")
+
+    app = create_app()
+
+    service: Service = app.extensions["service"]
+    service.store.commit(health.write)
+    service.store.close()
+    assert app.test_client().get("/health").status_code == 200

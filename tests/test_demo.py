@@ -1,0 +1,266 @@
+"""The demo, as whoever tries the service first meets it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from app import assemble
+from cli import demo
+from tests.actors import SECRET, Shop, order
+from tracking.wiring import Service
+
+ROOT = Path(__file__).parent.parent
+COMMAND = (sys.executable, "-m", "flask", "--app", "app", "demo")
+PATIENCE = 180
+
+BuildService = Callable[..., Service]
+
+# The least that a process needs, and nothing of what configures the service.
+NOTHING = {"PATH": os.environ["PATH"], "FLASK_SKIP_DOTENV": "1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A demo that has ended."""
+
+    lines: list[str]
+    errors: str
+    exit_code: int
+    left_behind: list[Path]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The demo on a machine on which nothing is configured."""
+    folder = tmp_path_factory.mktemp("nothing-here")
+    done = subprocess.run(
+        COMMAND,
+        env={**NOTHING, "TMPDIR": str(folder)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Told(done.stdout.splitlines(), done.stderr, done.returncode, list(folder.iterdir()))
+
+
+def table(lines: list[str], *titles: str) -> list[list[str]]:
+    """The rows of the printed table that has these titles, split where two blanks are."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines]
+    begin = rows.index(list(titles)) + 1
+    end = next(i for i, row in enumerate(rows[begin:], begin) if len(row) < 2)
+    return rows[begin:end]
+
+
+def test_the_demo_runs_where_nothing_is_configured(told: Told) -> None:
+    assert told.exit_code == 0
+    assert told.errors == ""
+
+
+def test_the_demo_leaves_nothing_behind(told: Told) -> None:
+    assert told.left_behind == []
+
+
+def test_the_demo_is_what_the_readme_shows_of_it(told: Told) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (shown,) = re.findall(r"^```text\n(what .*?)```$", readme, re.MULTILINE | re.DOTALL)
+    printed = " ".join(" ".join(told.lines).split())
+
+    for paragraph in shown.split("\n\n"):
+        is_prose = paragraph.startswith(("Why", "The stand-in"))
+        for line in [paragraph] if is_prose else paragraph.splitlines():
+            assert " ".join(line.split()) in printed
+
+
+def test_the_demo_answers_each_webhook_as_shopify_wants_it(told: Told) -> None:
+    rows = table(told.lines, "what", "webhooks", "answered")
+    answers = {answered for _, _, answered in rows}
+
+    assert "1 accepted, 2 duplicate" in answers
+    assert "1 accepted, 1 stale" in answers
+    assert "1 quarantined" in answers
+    assert "1 refused (401)" in answers
+
+
+def test_the_demo_sends_each_attributed_event_once(told: Told) -> None:
+    (said,) = [line for line in told.lines if line.startswith("The stand-in")]
+    sent = next(row for row in table(told.lines, "events", "fate") if row[1] == "sent")
+
+    assert said == f"The stand-in for Pinterest took {sent[0]} events, none of them twice."
+
+
+def test_the_demos_funnel_has_all_four_stages_and_narrows(told: Told) -> None:
+    rows = table(told.lines, "stage", "events", "visitors", "of those before")
+    visitors = [int(row[2]) for row in rows]
+
+    stages = [row[0] for row in rows]
+    assert stages == ["product_view", "add_to_cart", "checkout_initiation", "purchase"]
+    assert visitors == sorted(visitors, reverse=True)
+    assert visitors[-1] > 0
+
+
+def test_the_demos_campaigns_sum_to_the_total(told: Told) -> None:
+    rows = table(told.lines, "campaign", "orders", "revenue", "spend", "ROAS", "ROI", "CPA")
+    *campaigns, total = [[float(cell) for cell in row[1:4]] for row in rows]
+
+    assert rows[-1][0] == "all orders"
+    sums = [sum(column) for column in zip(*campaigns, strict=True)]
+    assert sums == pytest.approx(total)
+
+
+# --- With --serve it stays up
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A demo that stays up, on a machine that is configured for a shop."""
+
+    address: str
+    token: str
+    database: Path
+
+    def reads(self, path: str) -> Any:
+        """A report, asked for as the demo says."""
+        bearer = {"Authorization": f"Bearer {self.token}"}
+        answer = requests.get(f"{self.address}/{path}", headers=bearer, timeout=PATIENCE)
+        answer.raise_for_status()
+        return answer.json()
+
+
+@contextmanager
+def staying(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A demo that stays up, and what it said until then."""
+    with subprocess.Popen(
+        [*COMMAND, "--serve"], env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = ""
+            while "/_control" not in said:
+                line = process.stdout.readline()
+                assert line, f"it ended:\n{said}"
+                said += line
+            yield process, said
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE)
+
+
+def address_in(said: str) -> str:
+    """The service's address, as the demo tells it."""
+    found = re.search(r"http://127\.0\.0\.1:\d+", said)
+    assert found is not None, said
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    database = tmp_path_factory.mktemp("shop") / "shop.db"
+    env = {
+        **NOTHING,
+        "SHOPIFY_WEBHOOK_SECRET": SECRET,
+        "DATABASE_URL": f"sqlite:///{database}",
+        "DELIVER": "false",
+        "TRACK_AI_ENDPOINT": "http://127.0.0.1:1/events",
+    }
+    with staying(env) as (_, said):
+        bearer = re.search(r"Bearer (\w+)", said)
+        assert bearer is not None, said
+        yield Served(address_in(said), bearer[1], database)
+
+
+def test_a_served_demo_can_be_looked_around_in(served: Served) -> None:
+    assert served.reads("roi-analysis")["currency"] == "USD"
+    assert served.reads("orders/5900000000052/journey")["why"].startswith("Credited to Pinterest")
+    assert served.reads("ready")["status"] == "ok"
+
+
+def test_the_demo_keeps_away_from_the_shops_own_settings(served: Served) -> None:
+    assert not served.database.exists()
+    destinations = {
+        delivery["destination"]
+        for event in served.reads("events?limit=1000")["events"]
+        for delivery in event["deliveries"]
+    }
+    assert destinations == {"pinterest"}
+
+
+def test_the_images_health_check_tells_a_living_service_from_a_dead_one(served: Served) -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    (code,) = re.findall(r'CMD \["python", "-c", "(.*)"\]', dockerfile)
+    port = served.address.rpartition(":")[2]
+
+    def is_healthy(port: str) -> bool:
+        check = [sys.executable, "-c", code]
+        done = subprocess.run(check, env={"PORT": port}, capture_output=True, check=False)
+        return done.returncode == 0
+
+    assert is_healthy(port)
+    assert not is_healthy("1")
+
+
+def test_a_demo_that_is_told_to_stop_takes_everything_with_it(tmp_path: Path) -> None:
+    with staying({**NOTHING, "TMPDIR": str(tmp_path)}) as (process, said):
+        port = int(address_in(said).rpartition(":")[2])
+        assert list(tmp_path.iterdir()) != []
+
+        process.send_signal(signal.SIGTERM)
+        last, _ = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0
+    assert last.endswith("Everything is stopped and removed.\n")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+# --- When it cannot run
+
+
+def refused(*words: str) -> str:
+    """The one line of a demo that cannot run."""
+    result = CliRunner().invoke(demo, words)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def test_a_port_that_is_taken_is_not_shared() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        assert refused("--port", str(port)) == f"Error: port {port}: Address already in use"
+
+
+def test_a_database_that_holds_events_is_left_alone(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    Shop(assemble(build_service(sqlite_url)).test_client()).sends("orders/create", order())
+
+    assert "the demo wants an empty one" in refused("--database-url", sqlite_url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("mysql://localhost/shop", "DATABASE_URL: not a database this service can keep"),
+        ("postgresql+psycopg://nobody@127.0.0.1:1/shop", "the database cannot be used: "),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_said_to_be_so(url: str, reason: str) -> None:
+    assert refused("--database-url", url).startswith(f"Error: {reason}")

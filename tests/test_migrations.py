@@ -1,0 +1,216 @@
+"""Every start brings the database to the newest schema: whole, once, and whatever interrupts it."""
+
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from shutil import ignore_patterns
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import DefaultClause, NullPool, create_engine, inspect, text
+
+from app import assemble
+from tests.conftest import POSTGRES, BuildService
+from tracking.store import open_store, outbox
+from tracking.store.migrations import head, migrate
+from tracking.store.schema import metadata
+
+ROOT = Path(__file__).parents[1]
+NEWEST = """\
+import os
+import sys
+
+from alembic import op
+
+revision = "next"
+down_revision = "{head}"
+
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE half (id INTEGER)")
+    op.execute("INSERT INTO half VALUES (1)")
+    op.execute("ALTER TABLE spend ADD COLUMN half INTEGER")
+    if os.environ["THEN"] == "fail":
+        raise ZeroDivisionError
+    if os.environ["THEN"] == "wait":
+        print("half-way", flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind in which there is nothing yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/data/new.db"
+        return
+    request.getfixturevalue("postgres_url")
+    schema = f"new_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
+        yield f"{base}{'&' if '?' in base else '?'}options=-csearch_path%3D{schema}"
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def tables_of(url: str) -> set[str]:
+    engine = create_engine(url, poolclass=NullPool)
+    found = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return found
+
+
+def is_complete(url: str) -> bool:
+    """Whether the database has every table, and the deliverer can use it."""
+    store = open_store(url)
+    with store.read() as conn:
+        waiting = outbox.waiting(conn).events
+    store.close()
+    return waiting == 0 and tables_of(url) == {*metadata.tables, "alembic_version"}
+
+
+def test_the_migrated_schema_is_the_one_the_code_describes(new_url: str) -> None:
+    migrate(new_url)
+    engine = create_engine(new_url, poolclass=NullPool)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        difference = compare_metadata(context, metadata)
+    engine.dispose()
+    assert difference == []
+    assert is_complete(new_url)
+
+
+def test_every_column_has_the_default_of_the_description(new_url: str) -> None:
+    migrate(new_url)
+    engine = create_engine(new_url, poolclass=NullPool)
+    for table in metadata.tables.values():
+        for found in inspect(engine).get_columns(table.name):
+            described = table.columns[found["name"]].server_default
+            if isinstance(described, DefaultClause):
+                assert str(found["default"]).partition("::")[0] == f"'{described.arg}'", found
+    engine.dispose()
+
+
+def test_every_key_and_index_of_the_description_is_there(new_url: str) -> None:
+    migrate(new_url)
+    engine = create_engine(new_url, poolclass=NullPool)
+    found = inspect(engine)
+    for table in metadata.tables.values():
+        keys = [column.name for column in table.primary_key.columns]
+        assert found.get_pk_constraint(table.name)["constrained_columns"] == keys, table.name
+        # An index only for a part of the rows is known by its name alone.
+        names = {index["name"] for index in found.get_indexes(table.name)}
+        assert {str(index.name) for index in table.indexes} <= names, table.name
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing_and_keeps_what_is_there(new_url: str) -> None:
+    migrate(new_url)
+    store = open_store(new_url)
+    store.commit(lambda conn: outbox.queue(conn, "kept", "pinterest", b"{}", 1, 1))
+    store.close()
+    migrate(new_url)
+    store = open_store(new_url)
+    with store.read() as conn:
+        assert [row.event_id for row in outbox.of_event(conn, "kept")] == ["kept"]
+    store.close()
+
+
+def test_processes_that_start_together_take_turns(new_url: str) -> None:
+    with ThreadPoolExecutor(4) as starts:
+        assert list(starts.map(migrate, [new_url] * 4)) == [None] * 4
+    assert is_complete(new_url)
+
+
+@pytest.fixture
+def next_release(tmp_path: Path) -> Path:
+    """The code with one more migration, which can fail in the middle, or stop there for good."""
+    shutil.copytree(ROOT / "tracking", tmp_path / "tracking", ignore=ignore_patterns("*.pyc"))
+    shutil.copy(ROOT / "config.py", tmp_path)
+    versions = tmp_path / "tracking" / "store" / "migrations" / "versions"
+    (versions / "9999_next.py").write_text(NEWEST.replace("{head}", head()))
+    return tmp_path
+
+
+def start(release: Path, url: str, then: str) -> subprocess.Popen[str]:
+    """A process of that release that begins as every process does."""
+    begin = "import sys; from tracking.store.migrations import migrate; migrate(sys.argv[1])"
+    return subprocess.Popen(
+        [sys.executable, "-c", begin, url],
+        cwd=release,
+        env={"PYTHONPATH": str(release), "THEN": then},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def errors_of(process: subprocess.Popen[str]) -> str:
+    _, errors = process.communicate(timeout=60)
+    return errors
+
+
+def test_a_migration_that_fails_takes_all_of_its_start_with_it(
+    new_url: str, next_release: Path
+) -> None:
+    assert "ZeroDivisionError" in errors_of(start(next_release, new_url, "fail"))
+    assert tables_of(new_url) == set()
+    migrate(new_url)
+    assert is_complete(new_url)
+
+
+def test_a_start_that_is_killed_in_the_middle_leaves_what_was_there_before(
+    new_url: str, next_release: Path
+) -> None:
+    migrate(new_url)
+    killed = start(next_release, new_url, "wait")
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "half-way\n"
+    killed.kill()
+    errors_of(killed)
+    assert is_complete(new_url)
+
+    assert errors_of(start(next_release, new_url, "finish")) == ""
+    assert tables_of(new_url) == {*metadata.tables, "alembic_version", "half"}
+
+
+@pytest.mark.parametrize("revision", ["0000", "from-a-newer-release", None])
+def test_a_service_is_not_ready_unless_its_database_is_at_its_own_schema(
+    build_service: BuildService, database_url: str, revision: str | None
+) -> None:
+    client = assemble(build_service(database_url)).test_client()
+    assert client.get("/ready").status_code == 200
+
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        if revision is not None:
+            insert = text("INSERT INTO alembic_version VALUES (:revision)")
+            connection.execute(insert, {"revision": revision})
+    found = client.get("/ready")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": head()})
+    engine.dispose()
+    assert found.status_code == 503
+    assert found.json is not None
+    assert found.json["status"] == "unavailable"
+    assert found.json["migrations_at_head"] is False
+
+
+def test_a_service_without_a_database_is_not_ready_but_alive(
+    build_service: BuildService, tmp_path: Path
+) -> None:
+    client = assemble(build_service(f"sqlite:///{tmp_path}/missing/tracking.db")).test_client()
+    found = client.get("/ready")
+    assert found.status_code == 503
+    assert found.json is not None
+    assert found.json["store_writable"] is False
+    assert client.get("/health").status_code == 200

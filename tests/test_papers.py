@@ -1,0 +1,137 @@
+"""What README, image, pins and checks promise is what the code does."""
+
+import os
+import re
+import subprocess
+from fnmatch import fnmatch
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from cli import COMMANDS
+from config import VARIABLES
+
+ROOT = Path(__file__).parent.parent
+
+
+def text_of(name: str) -> str:
+    """A file of the repository."""
+    return (ROOT / name).read_text("utf-8")
+
+
+def one_liners() -> list[str]:
+    """The commands that the README begins with."""
+    beginning = text_of("README.md").partition("\n## ")[0]
+    return re.findall(r"^```sh\n(.*)\n```$", beginning, re.MULTILINE)
+
+
+def test_the_readme_begins_with_one_line_to_run_and_one_to_test() -> None:
+    run, tests = one_liners()
+
+    assert run.endswith("flask --app app demo")
+    assert tests.endswith("-m pytest")
+
+
+def test_the_checks_run_the_tests_as_the_readme_says() -> None:
+    _, tests = one_liners()
+
+    assert tests in [line.strip() for line in text_of(".ci/run").splitlines()]
+
+
+def test_the_checks_can_be_run() -> None:
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    subprocess.run(["bash", "-n", ROOT / ".ci/run"], check=True)
+
+
+def test_the_readme_explains_every_setting_as_the_code_reads_it() -> None:
+    section = text_of("README.md").partition("\n## Configuration\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.+)`)? ?\| (.+) \|$", section, re.MULTILINE)
+
+    assert rows == [(v.name, v.default, v.help) for v in VARIABLES]
+
+
+@pytest.mark.parametrize("command", [str(command.name) for command in COMMANDS])
+def test_the_readme_explains_every_command(command: str) -> None:
+    assert re.search(rf"flask --app app {command}\b", text_of("README.md"))
+
+
+@pytest.mark.parametrize("paper", ["README.md", "CHANGELOG.md", "docs/decisions.md"])
+def test_no_link_leads_nowhere(paper: str) -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", text_of(paper))
+
+    assert [t for t in targets if not (ROOT / paper).parent.joinpath(t).exists()] == []
+
+
+# --- The image
+
+
+def copied() -> list[str]:
+    """What the Dockerfile takes from the repository."""
+    lines = re.findall(r"^COPY (?!--from)(.+) \S+$", text_of("Dockerfile"), re.MULTILINE)
+    return [source for line in lines for source in line.split()]
+
+
+def test_everything_the_image_copies_is_there() -> None:
+    ignored = text_of(".dockerignore").split()
+
+    for source in copied():
+        assert (ROOT / source).exists(), source
+        assert not any(fnmatch(source.rstrip("/"), pattern) for pattern in ignored), source
+
+
+def test_the_image_holds_every_module_that_the_service_and_its_commands_need() -> None:
+    modules = {path.name for path in ROOT.glob("*.py")}
+    packages = {"tracking/", "webhooks/", "tests/__init__.py", "tests/standins/"}
+
+    assert modules | packages <= set(copied())
+
+
+def test_the_image_runs_as_nobody_in_particular_and_keeps_its_data_in_a_volume() -> None:
+    dockerfile = text_of("Dockerfile")
+
+    assert re.search(r"^USER [1-9]\d*$", dockerfile, re.MULTILINE)
+    assert re.search(r"^VOLUME /data$", dockerfile, re.MULTILINE)
+    assert "DATABASE_URL=sqlite:////data/tracking.db" in dockerfile
+
+
+def test_no_secret_gets_into_the_image() -> None:
+    assert {".env", ".git", "data"} <= set(text_of(".dockerignore").split())
+
+
+# --- What it runs on
+
+
+def requirements(name: str) -> list[str]:
+    """The lines of a requirements file that name a package."""
+    lines = text_of(name).splitlines()
+    return [line for line in lines if line and not line.startswith(("#", "-r "))]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_version_is_pinned_to_the_one_that_is_tested(name: str) -> None:
+    for line in requirements(name):
+        package, _, version = line.partition("==")
+
+        assert version == metadata.version(package.partition("[")[0]), line
+
+
+def test_everything_a_pinned_package_needs_is_pinned_too() -> None:
+    pinned = {_plain(line.partition("==")[0].partition("[")[0]) for line in all_requirements()}
+    needed = {
+        _plain(re.split(r"[^\w.-]", need, maxsplit=1)[0])
+        for package in pinned
+        for need in metadata.requires(package) or ()
+        if ";" not in need
+    }
+
+    assert needed <= pinned
+
+
+def all_requirements() -> list[str]:
+    """Both files together."""
+    return requirements("requirements.txt") + requirements("requirements-dev.txt")
+
+
+def _plain(package: str) -> str:
+    return re.sub(r"[-_.]+", "-", package).lower()

@@ -1,0 +1,258 @@
+"""Ad spend comes in whole or not at all, to the last millionth, and can be restated."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import assemble
+from reports import MAX_SPEND_BODY
+from tests.actors import Shop, bearer
+from tests.conftest import BuildService
+from tests.stored import rows
+from tracking.invalid import Invalid
+from tracking.money import digits
+from tracking.spending import MOST_ROWS
+from tracking.wiring import Service
+
+HEAD = "date,campaign_id,spend,currency\n"
+
+
+@pytest.fixture
+def single(build_service: BuildService, sqlite_url: str) -> Service:
+    return build_service(sqlite_url)
+
+
+@pytest.fixture
+def owner(single: Service) -> Shop:
+    return Shop(assemble(single).test_client())
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    told = {"date": "2026-11-20", "campaign_id": "11", "spend": "12.50", "currency": "USD"}
+    return {key: value for key, value in (told | changes).items() if value is not ...}
+
+
+def posts(owner: Shop, body: Any, kind: str = "application/json") -> Any:
+    data = body if isinstance(body, bytes | str) else json.dumps(body)
+    return owner.client.post("/spend", data=data, content_type=kind, headers=bearer())
+
+
+def on_record(owner: Shop) -> list[tuple[str, str, str, str]]:
+    found = owner.reads("/spend", start_date="2000-01-01", end_date="2100-01-01")["rows"]
+    return [(r["date"], r["campaign_id"], r["spend"], r["currency"]) for r in found]
+
+
+def faults(response: Any) -> list[str]:
+    assert response.status_code == 400, response.get_data(as_text=True)
+    assert response.content_type == "application/problem+json"
+    return [error["field"] for error in response.json["errors"]]
+
+
+# --- What is taken
+
+
+def test_rows_are_taken_as_json(build_service: BuildService, database_url: str) -> None:
+    owner = Shop(assemble(build_service(database_url)).test_client())
+    found = posts(owner, {"rows": [row(), row(date="2026-11-19", campaign="Summer")]})
+    assert (found.status_code, found.json) == (200, {"stored": 2})
+    assert on_record(owner) == [
+        ("2026-11-19", "11", "12.50", "USD"),
+        ("2026-11-20", "11", "12.50", "USD"),
+    ]
+
+
+def test_rows_are_taken_as_a_bare_list(owner: Shop) -> None:
+    assert posts(owner, [row()]).json == {"stored": 1}
+
+
+def test_no_rows_are_no_fault(owner: Shop) -> None:
+    assert posts(owner, {"rows": []}).json == {"stored": 0}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_rows_are_taken_as_a_spreadsheet_writes_them(owner: Shop, line_end: str, mark: str) -> None:
+    sheet = f'{mark}campaign,{HEAD}"Summer, 2026",2026-11-20,11,12.50,usd\n\n'
+    found = posts(owner, sheet.replace("\n", line_end), "text/csv; charset=utf-8")
+    assert found.json == {"stored": 1}
+    (seen,) = owner.reads("/spend")["rows"]
+    assert seen == {
+        "date": "2026-11-20",
+        "campaign_id": "11",
+        "campaign": "Summer, 2026",
+        "spend": "12.50",
+        "currency": "USD",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given_as", "micros"),
+    [
+        ("0.000001", 1),
+        ("123456789012.654321", 123_456_789_012_654_321),
+        (12, 12_000_000),
+        (0.1, 100_000),
+        ("0", 0),
+        (" 12.5 ", 12_500_000),
+    ],
+)
+def test_spend_is_kept_to_the_last_millionth(
+    single: Service, owner: Shop, given_as: Any, micros: int
+) -> None:
+    assert posts(owner, [row(spend=given_as)]).json == {"stored": 1}
+    assert [kept["micros"] for kept in rows(single.store, "spend")] == [micros]
+
+
+def test_parts_of_a_cent_are_summed_before_they_are_rounded(owner: Shop) -> None:
+    days = [f"2026-11-{day:02d}" for day in range(1, 11)]
+    posts(owner, [row(date=day, spend="0.0005") for day in days])
+    found = owner.reads("/roi-analysis")
+    assert (found["total_spend"], found["campaigns"][0]["spend"]) == ("0.01", "0.01")
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["2026-11-18", "2026-11-19"]),
+            st.sampled_from(["11", "22", "summer"]),
+            st.sampled_from(["USD", "JPY", "KWD"]),
+            st.integers(0, 10**12),
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_last_figure_for_a_day_campaign_and_currency_holds(
+    single: Service, told: list[tuple[str, str, str, int]]
+) -> None:
+    texts = [(*key, f"{micros // 10**6}.{micros % 10**6:06d}") for *key, micros in told]
+    body = [row(date=d, campaign_id=c, currency=k, spend=text) for d, c, k, text in texts]
+    single.spending.take_json(json.dumps(body).encode())
+    kept = {
+        (r["date"], r["campaign_id"], r["currency"]): r["micros"]
+        for r in rows(single.store, "spend")
+    }
+    expected = {(d, c, k): micros for d, c, k, micros in told}
+    assert {key: kept[key] for key in expected} == expected
+
+
+def test_a_restated_figure_replaces_the_first_and_its_name(owner: Shop) -> None:
+    posts(owner, [row(campaign="Sumer")])
+    posts(owner, [row(campaign="Summer", spend="9.99")])
+    posts(owner, [row(currency="EUR")])
+    assert on_record(owner) == [
+        ("2026-11-20", "11", "12.50", "EUR"),
+        ("2026-11-20", "11", "9.99", "USD"),
+    ]
+    assert owner.reads("/spend")["rows"][1]["campaign"] == "Summer"
+
+
+# --- What is refused
+
+WRONG = [
+    ("date", ["20.11.2026", "2026-11-31", "20261120", "2026-11-20T00:00:00", 20261120, None, ...]),
+    ("campaign_id", ["", "  ", "x" * 65, "a\nb", 1.5, True, None, ["11"], ...]),
+    ("spend", ["", "12,50", "-1", "1e3", "NaN", "1" * 13, "0.0000001", True, None, {}, ...]),
+    ("currency", ["", "US", "dollars", "$", 840, None, ["USD"], ...]),
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in WRONG for value in values]
+)
+def test_a_wrong_field_is_named_by_its_place(owner: Shop, field: str, value: Any) -> None:
+    found = posts(owner, {"rows": [row(), row(**{field: value})]})
+    assert faults(found) == [f"/rows/1/{field}"]
+    assert on_record(owner) == []
+
+
+def test_every_wrong_field_of_every_row_is_named_at_once(owner: Shop) -> None:
+    found = posts(owner, {"rows": [row(date="x", currency="y"), row(), row(spend="z"), 7]})
+    assert faults(found) == ["/rows/0/date", "/rows/0/currency", "/rows/2/spend", "/rows/3"]
+    assert on_record(owner) == []
+
+
+def test_a_wrong_cell_of_a_spreadsheet_is_named_by_its_line(owner: Shop) -> None:
+    sheet = f"{HEAD}2026-11-20,11,12.50,USD\nyesterday,11,x,USD\n2026-11-20,11\n"
+    assert faults(posts(owner, sheet, "text/csv")) == [
+        "line 3: date",
+        "line 3: spend",
+        "line 4: currency",
+        "line 4: spend",
+    ]
+    assert on_record(owner) == []
+
+
+def test_a_spreadsheet_without_a_column_is_refused_by_the_columns_name(owner: Shop) -> None:
+    found = posts(owner, "date,campaign_id,amount\n2026-11-20,11,12.50\n", "text/csv")
+    assert faults(found) == ["spend", "currency"]
+    assert faults(posts(owner, "", "text/csv")) == ["date", "campaign_id", "spend", "currency"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", ""),
+        (b"{", ""),
+        (b"\xff\xfe", ""),
+        (b"[" * 100_000, ""),
+        (b'{"rows": {}}', "/rows"),
+        (b'"rows"', "/rows"),
+        (b"{}", "/rows"),
+        (b"null", "/rows"),
+        (b'[{"spend": NaN}]', ""),
+    ],
+)
+def test_a_body_that_is_no_list_of_rows_is_refused(owner: Shop, body: bytes, field: str) -> None:
+    assert faults(posts(owner, body)) == [field]
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe\x00", HEAD.encode() + b'"', HEAD.encode() + b"\xe9"])
+def test_a_body_that_is_no_spreadsheet_is_refused(owner: Shop, body: bytes) -> None:
+    assert faults(posts(owner, body, "text/csv")) == [""]
+
+
+def test_text_that_no_database_can_hold_is_refused_or_cleaned(
+    build_service: BuildService, database_url: str
+) -> None:
+    owner = Shop(assemble(build_service(database_url)).test_client())
+    for body in (
+        b'[{"date":"2026-11-20","campaign_id":"\\ud800","spend":"1","currency":"USD"}]',
+        b'[{"date":"2026-11-20","campaign_id":"11","campaign":"\\ud800\\u0000","spend":"1",'
+        b'"currency":"USD"}]',
+        b'[{"date":"2026-11-20","campaign_id":"1\\u00001","spend":"1","currency":"USD"}]',
+    ):
+        assert posts(owner, body).status_code in (200, 400)
+
+
+def test_more_rows_than_the_most_are_refused(single: Service, owner: Shop) -> None:
+    body = [row(campaign_id=str(n)) for n in range(MOST_ROWS + 1)]
+    with pytest.raises(Invalid) as refused:
+        single.spending.take_json(json.dumps(body).encode())
+    assert [fault.field for fault in refused.value.faults] == ["/rows"]
+    assert single.spending.take_json(json.dumps(body[:-1]).encode()) == MOST_ROWS
+
+
+def test_a_thousand_faults_are_told_in_a_readable_number(owner: Shop) -> None:
+    assert len(faults(posts(owner, [{}] * 1000))) == 100
+
+
+def test_a_body_beyond_the_limit_is_refused_unread(owner: Shop) -> None:
+    found = posts(owner, b" " * (MAX_SPEND_BODY + 1))
+    assert found.status_code == 413
+    assert posts(owner, b"[]" + b" " * (MAX_SPEND_BODY - 2)).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", "application/xml", ""])
+def test_another_kind_of_content_is_refused(owner: Shop, kind: str) -> None:
+    assert posts(owner, "[]", kind).status_code == 415
+
+
+def test_every_currency_shows_its_own_digits(owner: Shop) -> None:
+    posts(owner, [row(currency=code, spend="1234.567891") for code in ("USD", "JPY", "KWD")])
+    found = {r["currency"]: r["spend"] for r in owner.reads("/spend")["rows"]}
+    assert found == {"USD": "1234.57", "JPY": "1235", "KWD": "1234.568"}
+    assert all(len(found[code].partition(".")[2]) == digits(code) for code in found)

@@ -1,0 +1,621 @@
+"""What the store promises, on SQLite and PostgreSQL alike: on disk once, and to whom."""
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.actors import NOW
+from tests.conftest import POSTGRES
+from tests.stored import rows
+from tracking.attribution import Touch
+from tracking.store import Store, StoreUnavailable, open_store, orders, outbox, quarantine, touches
+from tracking.store import spend as spends
+from tracking.store.statement import Connection
+from tracking.store.touches import MOST_TOUCHES, MOST_VISITORS
+
+PATIENCE = 20.0
+# What Shopify waits for an answer, less what the rest of a webhook may take.
+IN_TIME = 4.5
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    opened = open_store(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_store(sqlite_url: str) -> Iterator[Store]:
+    opened = open_store(sqlite_url)
+    yield opened
+    opened.close()
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def put_event(conn: Connection, name: str, *, payload: bytes = b"{}", now: int = NOW) -> str:
+    outbox.queue(conn, name, "pinterest", payload, NOW, now)
+    return name
+
+
+def put_nonsense(conn: Connection, name: str) -> str:
+    """Begin well, and then write a row that no database takes."""
+    put_event(conn, name)
+    spends.put(conn, [{**SPEND, "micros": None}])
+    return name
+
+
+SPEND: dict[str, Any] = {
+    "date": "2026-11-20",
+    "campaign_id": "1",
+    "currency": "USD",
+    "campaign": "",
+    "micros": 1,
+    "recorded_at": NOW,
+}
+
+
+def names_of(store: Store) -> set[str]:
+    return {row["event_id"] for row in rows(store, "outbox")}
+
+
+def settled(row: Any, state: str = "sent", **changes: Any) -> dict[str, Any]:
+    """What a deliverer writes about a claimed event."""
+    return {
+        "b_id": row.id,
+        "b_state": state,
+        "b_payload": b"stripped",
+        "b_reason": "",
+        "b_due_at": NOW,
+        "b_used": 1,
+        "b_settled_at": NOW if state != "waiting" else 0,
+        **changes,
+    }
+
+
+def only(store: Store, name: str) -> Any:
+    with store.read() as conn:
+        (row,) = outbox.of_event(conn, name)
+    return row
+
+
+def claimed(store: Store, token: str, now: int = NOW, most: int = 1000) -> list[Any]:
+    """Events leased for a minute."""
+    return store.commit(lambda conn: outbox.claim(conn, "pinterest", token, now, now + 60, most))
+
+
+def put_events(store: Store, *names: str) -> None:
+    store.commit(lambda conn: [put_event(conn, name) for name in names])
+
+
+# --- Transactions
+
+
+def test_many_threads_each_get_their_own_result_and_lose_nothing(store: Store) -> None:
+    names = [f"event-{n}" for n in range(160)]
+    with ThreadPoolExecutor(16) as threads:
+        found = threads.map(lambda n: store.commit(lambda conn: put_event(conn, n)), names)
+    assert list(found) == names
+    assert names_of(store) == set(names)
+
+
+def test_a_work_that_the_database_refuses_leaves_nothing_and_says_what_was_wrong(
+    store: Store,
+) -> None:
+    with pytest.raises((sqlite3.IntegrityError, psycopg.IntegrityError)):
+        store.commit(lambda conn: put_nonsense(conn, "bad"))
+    assert names_of(store) == set()
+
+
+def test_a_work_that_raises_leaves_nothing_and_raises_its_own_error(store: Store) -> None:
+    def work(conn: Connection) -> None:
+        put_event(conn, "half")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.commit(work)
+    assert names_of(store) == set()
+    assert store.commit(lambda conn: put_event(conn, "whole")) == "whole"
+
+
+def test_one_bad_work_fails_alone_and_its_neighbours_are_committed(sqlite_store: Store) -> None:
+    with held_up(sqlite_store), ThreadPoolExecutor(12) as threads:
+        good = [
+            threads.submit(sqlite_store.commit, lambda conn, n=n: put_event(conn, f"good-{n}"))
+            for n in range(10)
+        ]
+        bad = [
+            threads.submit(sqlite_store.commit, lambda conn, n=n: put_nonsense(conn, f"bad-{n}"))
+            for n in range(2)
+        ]
+    assert [work.result(PATIENCE) for work in good] == [f"good-{n}" for n in range(10)]
+    assert all(isinstance(w.exception(PATIENCE), sqlite3.IntegrityError) for w in bad)
+    assert names_of(sqlite_store) == {"held", *(f"good-{n}" for n in range(10))}
+
+
+@contextmanager
+def held_up(store: Store) -> Iterator[None]:
+    """While this lasts a writer is under way; it ends soon after, and the others queue."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(conn: Connection) -> str:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return put_event(conn, "held")
+
+    writer = threading.Thread(target=store.commit, args=(work,))
+    writer.start()
+    assert begun.wait(PATIENCE)
+    threading.Timer(0.05, go_on.set).start()
+    yield
+    writer.join(PATIENCE)
+
+
+def test_a_read_sees_one_state_however_much_is_written_meanwhile(store: Store) -> None:
+    put_events(store, "before")
+    with store.read() as conn:
+        first = outbox.waiting(conn).events
+        put_events(store, "meanwhile")
+        second = outbox.waiting(conn).events
+    assert (first, second) == (1, 1)
+    assert names_of(store) == {"before", "meanwhile"}
+
+
+def test_a_reader_does_not_wait_for_a_writer(store: Store) -> None:
+    put_events(store, "before")
+
+    def look(conn: Connection) -> int:
+        put_event(conn, "uncommitted")
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(count).result(PATIENCE)
+
+    def count() -> int:
+        with store.read() as conn:
+            return int(outbox.waiting(conn).events)
+
+    began = time.monotonic()
+    assert store.commit(look) == 1
+    assert time.monotonic() - began < 1
+
+
+def test_a_reader_cannot_write(store: Store) -> None:
+    with (
+        pytest.raises((sqlite3.OperationalError, psycopg.Error, StoreUnavailable)),
+        store.read() as conn,
+    ):
+        put_event(conn, "written")
+    assert names_of(store) == set()
+
+
+def test_a_store_that_is_not_used_opens_nothing(tmp_path: Path) -> None:
+    open_store(f"sqlite:///{tmp_path}/never.db").close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/missing/tracking.db")
+    with pytest.raises(StoreUnavailable):
+        store.commit(lambda conn: put_event(conn, "lost"))
+    with pytest.raises(StoreUnavailable), store.read():
+        pass
+
+
+def test_a_full_disk_is_unavailable_until_there_is_room_again(sqlite_store: Store) -> None:
+    sqlite_store.commit(lambda conn: conn.cursor.execute("PRAGMA max_page_count=1"))
+    big = b"x" * 1_000_000
+    with pytest.raises(StoreUnavailable, match="full"):
+        sqlite_store.commit(lambda conn: put_event(conn, "big", payload=big))
+    # The failure cost the connection, and with it the limit.
+    sqlite_store.commit(lambda conn: put_event(conn, "later", payload=big))
+    assert names_of(sqlite_store) == {"later"}
+
+
+# --- Several processes, and foreign programs
+
+
+def _write_many(url: str, name: str, count: int) -> None:
+    store = open_store(url)
+    with ThreadPoolExecutor(4) as threads:
+        works = [
+            threads.submit(store.commit, lambda conn, n=n: put_event(conn, f"{name}-{n}"))
+            for n in range(count)
+        ]
+    for work in works:
+        work.result()
+    store.close()
+
+
+def test_two_processes_write_one_file_and_lose_nothing(sqlite_url: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    others = [spawn.Process(target=_write_many, args=(sqlite_url, n, 200)) for n in ("a", "b")]
+    for process in others:
+        process.start()
+    _write_many(sqlite_url, "c", 200)
+    for process in others:
+        process.join(PATIENCE)
+    assert [process.exitcode for process in others] == [0, 0]
+    store = open_store(sqlite_url)
+    assert names_of(store) == {f"{name}-{n}" for name in "abc" for n in range(200)}
+    store.close()
+
+
+@contextmanager
+def locked(url: str) -> Iterator[Callable[[], None]]:
+    """A foreign program holds everything back, until it is told to end, or this does."""
+    if url.startswith("sqlite"):
+        foreign: Any = sqlite3.connect(path_of(url), isolation_level=None, check_same_thread=False)
+        foreign.execute("BEGIN IMMEDIATE")
+    else:
+        foreign = psycopg.connect(url.replace("+psycopg", "", 1))
+        foreign.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+    try:
+        yield foreign.rollback
+    finally:
+        foreign.rollback()
+        foreign.close()
+
+
+def test_a_foreign_lock_is_a_clear_refusal_before_shopify_hangs_up(
+    store: Store, database_url: str
+) -> None:
+    with locked(database_url):
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            store.commit(lambda conn: put_event(conn, "in vain"))
+        seconds = time.monotonic() - began
+    assert 2.5 < seconds < IN_TIME
+    assert store.commit(lambda conn: put_event(conn, "later")) == "later"
+    assert names_of(store) == {"later"}
+
+
+def test_a_foreign_lock_that_ends_in_time_is_waited_for(store: Store, database_url: str) -> None:
+    with locked(database_url) as end, ThreadPoolExecutor(1) as thread:
+        work = thread.submit(store.commit, lambda conn: put_event(conn, "patient"))
+        threading.Timer(0.3, end).start()
+        assert work.result(PATIENCE) == "patient"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_opens_connections_of_its_own(store: Store) -> None:
+    mine = store.commit(lambda conn: conn.raw)
+    with store.read() as conn:
+        mine_too = conn.raw
+
+    def is_apart() -> bool:
+        written = store.commit(lambda conn: (conn.raw, put_event(conn, "child")))[0]
+        with store.read() as conn:
+            return not any(raw in (mine, mine_too) for raw in (written, conn.raw))
+
+    assert forked(is_apart)
+    put_events(store, "parent")
+    assert names_of(store) == {"child", "parent"}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_first_writers_of_a_forked_process_may_come_all_at_once(store: Store) -> None:
+    put_events(store, "parent")
+    children = [[f"child-{child}-{n}" for n in range(8)] for child in range(5)]
+    assert all(forked(partial(write_at_once, store, names)) for names in children)
+    assert names_of(store) == {"parent", *(name for names in children for name in names)}
+
+
+def write_at_once(store: Store, names: list[str]) -> bool:
+    together = threading.Barrier(len(names))
+
+    def write(name: str) -> str:
+        together.wait(PATIENCE)
+        return store.commit(lambda conn: put_event(conn, name))
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        return list(threads.map(write, names)) == names
+
+
+def forked(work: Callable[[], bool]) -> bool:
+    """Whether a forked process did it, and did it in time."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(0 if work() else 1)
+        finally:
+            os._exit(2)
+    end = threading.Timer(IN_TIME, os.kill, (child, signal.SIGKILL))
+    end.start()
+    _, status = os.waitpid(child, 0)
+    end.cancel()
+    return os.waitstatus_to_exitcode(status) == 0
+
+
+def test_every_sqlite_connection_flushes_each_commit_to_a_write_ahead_log(
+    sqlite_store: Store,
+) -> None:
+    def pragmas(conn: Connection) -> tuple[Any, ...]:
+        names = ("synchronous", "journal_mode")
+        return tuple(conn.cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+
+    found = [sqlite_store.commit(pragmas)]
+    with sqlite_store.read() as one, sqlite_store.read() as two:
+        found += [pragmas(one), pragmas(two)]
+    assert found == [(2, "wal")] * 3
+
+
+@pytest.mark.usefixtures("postgres_url")
+def test_every_postgresql_commit_is_flushed_whatever_the_server_prefers() -> None:
+    base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
+    joint = "&" if "?" in base else "?"
+    store = open_store(f"{base}{joint}options=-csynchronous_commit%3Doff")
+    found = store.commit(lambda c: c.cursor.execute("SHOW synchronous_commit").fetchone())
+    store.close()
+    assert found == ("on",)
+
+
+@pytest.mark.usefixtures("postgres_url")
+def test_the_address_of_a_database_is_understood_as_it_is_written() -> None:
+    base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
+    joint = "&" if "?" in base else "?"
+    store = open_store(f"{base}{joint}application_name=my%20shop%2B1")
+    found = store.commit(lambda c: c.cursor.execute("SHOW application_name").fetchone())
+    store.close()
+    assert found == ("my shop+1",)
+
+
+# --- Once
+
+
+def test_a_body_is_new_to_exactly_one_of_those_who_bring_it_at_once(store: Store) -> None:
+    def bring(_: int) -> bool:
+        return store.commit(lambda conn: orders.is_new_body(conn, "d", "orders/paid", "1", NOW))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(bring, range(16))) == 1
+
+
+def test_a_refund_seen_again_can_only_have_grown(store: Store) -> None:
+    def put(goods: int, paid: int) -> None:
+        store.commit(lambda conn: orders.put_refund(conn, "7", "1", NOW, goods, paid, "USD"))
+
+    put(1000, 0)
+    put(400, 1100)
+    put(1000, 0)
+    store.commit(lambda conn: orders.put_refund(conn, "8", "1", NOW, 50, 50, "USD"))
+    store.commit(lambda conn: orders.put_refund(conn, "9", "1", NOW, 9, 9, "EUR"))
+    with store.read() as conn:
+        found = orders.refunded(conn, "1", "USD")
+    assert (found.goods, found.paid) == (1050, 1150)
+
+
+def test_a_body_that_cannot_be_understood_is_kept_once_and_erased_on_release(store: Store) -> None:
+    for _ in range(2):
+        store.commit(lambda conn: quarantine.add(conn, "d", "orders/paid", "odd", b"{\xff", NOW))
+    with store.read() as conn:
+        (kept,) = quarantine.page(conn)
+        (body,) = quarantine.bodies(conn)
+    assert (kept.topic, kept.reason, kept.size) == ("orders/paid", "odd", 2)
+    assert bytes(body.body) == b"{\xff"
+
+    store.commit(lambda conn: quarantine.release(conn, kept.id, NOW))
+    with store.read() as conn:
+        assert quarantine.page(conn) == quarantine.bodies(conn) == []
+    assert [bytes(row["body"]) for row in rows(store, "quarantine")] == [b""]
+
+
+# --- Who is who
+
+
+def test_one_person_has_every_visitor_id_seen_with_one_of_the_links(store: Store) -> None:
+    store.commit(lambda conn: touches.link(conn, ["em:a", "ph:b"], "phone-browser"))
+    store.commit(lambda conn: touches.link(conn, ["em:a"], "tablet-browser"))
+    store.commit(lambda conn: touches.link(conn, ["em:z"], "stranger"))
+    with store.read() as conn:
+        found = touches.visitors_of(conn, ["em:a"], "new-browser")
+    assert {"phone-browser", "tablet-browser", "new-browser"} <= set(found)
+    assert "stranger" not in found
+
+
+@pytest.mark.parametrize(("sharers", "joins"), [(MOST_VISITORS, True), (MOST_VISITORS + 1, False)])
+def test_a_link_that_a_crowd_shares_joins_nobody(store: Store, sharers: int, joins: bool) -> None:
+    def crowd(conn: Connection) -> None:
+        for n in range(sharers):
+            touches.link(conn, ["ph:of-the-shop"], f"visitor-{n}")
+
+    store.commit(crowd)
+    with store.read() as conn:
+        found = touches.visitors_of(conn, ["ph:of-the-shop"], "visitor-0")
+    assert ("visitor-1" in found) is joins
+    assert "visitor-0" in found
+
+
+def test_of_very_many_touches_the_newest_are_found(store: Store) -> None:
+    def visit(conn: Connection) -> None:
+        for n in range(MOST_TOUCHES + 5):
+            seen = Touch(f"touch-{n:04d}", NOW + n, "click", True, False, visitor="busy-one")
+            touches.put(conn, touches.touch_row(seen))
+
+    store.commit(visit)
+    newest = f"touch-{MOST_TOUCHES + 4:04d}"
+    with store.read() as conn:
+        found = touches.of_visitors(conn, ["busy-one"], NOW, NOW + 1000)
+    assert newest in {row.key for row in found}
+    assert len(found) <= MOST_TOUCHES
+
+
+# --- The outbox
+
+
+def test_an_event_is_claimed_by_one_of_many_at_once(store: Store) -> None:
+    def fill(conn: Connection) -> None:
+        for n in range(200):
+            put_event(conn, f"event-{n}")
+
+    def take(thread: int) -> list[str]:
+        taken: list[str] = []
+        for turn in range(50):
+            rows = claimed(store, f"{thread}-{turn}", most=7)
+            assert len(rows) <= 7
+            taken += [row.event_id for row in rows]
+            if not rows:
+                return taken
+        raise AssertionError("never empty")
+
+    store.commit(fill)
+    with ThreadPoolExecutor(8) as threads:
+        taken = [name for names in threads.map(take, range(8)) for name in names]
+    assert len(taken) == 200
+    assert set(taken) == {f"event-{n}" for n in range(200)}
+
+
+def test_a_claim_is_served_in_order_and_only_with_what_is_due(store: Store) -> None:
+    put_events(store, "first", "second", "third")
+    store.commit(lambda conn: outbox.queue(conn, "later", "pinterest", b"", NOW, NOW + 1))
+    store.commit(lambda conn: outbox.queue(conn, "elsewhere", "track_ai", b"", NOW, NOW))
+    assert [row.event_id for row in claimed(store, "a")] == ["first", "second", "third"]
+
+
+def test_a_lease_ends_by_itself(store: Store) -> None:
+    put_events(store, "event")
+    assert len(claimed(store, "dies")) == 1
+    assert claimed(store, "early", now=NOW + 59) == []
+    assert len(claimed(store, "heir", now=NOW + 60)) == 1
+
+
+def test_a_stale_claim_cannot_settle_what_passed_on_to_another(store: Store) -> None:
+    put_events(store, "event")
+    (row,) = claimed(store, "slow")
+    claimed(store, "heir", now=NOW + 60)
+    store.commit(lambda conn: outbox.settle(conn, "slow", [settled(row, "dead")]))
+    assert only(store, "event").state == "waiting"
+    store.commit(lambda conn: outbox.settle(conn, "heir", [settled(row, "sent")]))
+    assert only(store, "event").state == "sent"
+
+
+def test_a_late_settling_holds_if_nobody_else_claimed_meanwhile(store: Store) -> None:
+    put_events(store, "event")
+    (row,) = claimed(store, "slow")
+    store.commit(lambda conn: outbox.settle(conn, "slow", [settled(row)]))
+    found = only(store, "event")
+    assert (found.state, found.attempts, bytes(found.payload)) == ("sent", 1, b"stripped")
+
+
+def test_a_released_event_can_be_claimed_at_once(store: Store) -> None:
+    put_events(store, "tried", "untried")
+    tried, _ = claimed(store, "a")
+    store.commit(lambda conn: outbox.settle(conn, "a", [settled(tried)]))
+    store.commit(lambda conn: outbox.release(conn, "a"))
+    assert [row.event_id for row in claimed(store, "b")] == ["untried"]
+    assert only(store, "tried").state == "sent"
+
+
+def test_a_settled_event_is_not_due_before_its_time(store: Store) -> None:
+    put_events(store, "event")
+    (row,) = claimed(store, "a")
+    later = settled(row, "waiting", b_due_at=NOW + 100)
+    store.commit(lambda conn: outbox.settle(conn, "a", [later]))
+    assert claimed(store, "b", now=NOW + 99) == []
+    assert len(claimed(store, "c", now=NOW + 100)) == 1
+
+
+def test_whatever_waits_for_another_attempt_is_hastened_but_not_what_is_under_way(
+    store: Store,
+) -> None:
+    put_events(store, "waits", "leased")
+    rows = {row.event_id: row for row in claimed(store, "a")}
+    put_off = settled(rows["waits"], "waiting", b_due_at=NOW + 900)
+    store.commit(lambda conn: outbox.settle(conn, "a", [put_off]))
+    store.commit(lambda conn: outbox.hasten(conn, "pinterest", NOW))
+    assert [row.event_id for row in claimed(store, "b")] == ["waits"]
+
+
+def test_a_waiting_event_is_replaced_by_a_newer_one(store: Store) -> None:
+    put_events(store, "event")
+    store.commit(lambda conn: put_event(conn, "event", payload=b"newer"))
+    (row,) = claimed(store, "a")
+    assert bytes(row.payload) == b"newer"
+
+
+@pytest.mark.parametrize("state", ["leased", "sent", "dead"])
+def test_an_event_that_pinterest_may_know_is_not_replaced(store: Store, state: str) -> None:
+    put_events(store, "event")
+    (row,) = claimed(store, "a")
+    if state != "leased":
+        store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, state)]))
+    before = only(store, "event")
+    store.commit(lambda conn: put_event(conn, "event", payload=b"newer"))
+    assert only(store, "event") == before
+
+
+def test_a_waiting_event_is_withdrawn_and_comes_back_when_it_is_queued_again(store: Store) -> None:
+    put_events(store, "event")
+    store.commit(lambda conn: outbox.withdraw(conn, "event", "cancelled", NOW))
+    found = only(store, "event")
+    assert (found.state, found.reason) == ("withdrawn", "cancelled")
+    assert claimed(store, "a") == []
+    put_events(store, "event")
+    assert len(claimed(store, "b")) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "reason"),
+    [
+        ("sent", "sent", ""),
+        ("dead", "dead", "Pinterest's words"),
+        ("waiting", "withdrawn", "cancelled"),
+    ],
+)
+def test_an_event_withdrawn_under_way_is_withdrawn_unless_it_arrived(
+    store: Store, outcome: str, state: str, reason: str
+) -> None:
+    put_events(store, "event")
+    (row,) = claimed(store, "a")
+    store.commit(lambda conn: outbox.withdraw(conn, "event", "cancelled", NOW))
+    words = {"sent": "", "dead": "Pinterest's words", "waiting": "HTTP 503"}[outcome]
+    store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, outcome, b_reason=words)]))
+    found = only(store, "event")
+    assert (found.state, found.reason) == (state, reason)
+
+
+def test_an_event_that_is_withdrawn_keeps_no_address_and_browser(store: Store) -> None:
+    clear = b'{"user_data":{"client_ip_address":"203.0.113.7"}}'
+    store.commit(lambda conn: put_event(conn, "event", payload=clear))
+    store.commit(lambda conn: outbox.withdraw(conn, "event", "cancelled", NOW))
+    assert b"203.0.113.7" not in bytes(only(store, "event").payload)
+
+
+def test_dead_letters_are_paged_and_replayed_once(store: Store) -> None:
+    put_events(store, "one", "two", "three", "fine")
+    fates = [
+        settled(row, "sent" if row.event_id == "fine" else "dead", b_reason="Pinterest's words")
+        for row in claimed(store, "a")
+    ]
+    store.commit(lambda conn: outbox.settle(conn, "a", fates))
+    with store.read() as conn:
+        first = outbox.dead(conn, most=2)
+        rest = outbox.dead(conn, after=first[-1].id, most=2)
+    assert [row.event_id for row in (*first, *rest)] == ["one", "two", "three"]
+    assert {row.reason for row in first} == {"Pinterest's words"}
+
+    since = NOW - 100
+    assert store.commit(lambda conn: outbox.replay(conn, NOW, since, "two")) == 1
+    assert store.commit(lambda conn: outbox.replay(conn, NOW, since)) == 2
+    assert store.commit(lambda conn: outbox.replay(conn, NOW, since)) == 0
+    assert len(claimed(store, "b")) == 3
+
+
+def test_a_dead_letter_too_old_to_send_is_not_replayed(store: Store) -> None:
+    put_events(store, "old")
+    (row,) = claimed(store, "a")
+    store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, "dead")]))
+    assert store.commit(lambda conn: outbox.replay(conn, NOW, NOW)) == 0
