@@ -451,7 +451,7 @@ def _gunicorn(
     with log.open("wb") as out:
         server = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
             [*command, "--bind", address.removeprefix("http://"), "app:create_app()"],
-            env={**_clean_environment(), **env, "PYTHONPATH": str(HERE)},
+            env={**_clean_environment(), **env},
             # Away from any .env file, and from Ctrl-C, which is ours to handle.
             cwd=folder,
             process_group=0,
@@ -471,9 +471,11 @@ def _gunicorn(
 
 
 def _clean_environment() -> dict[str, str]:
-    """This process's environment without anything that would configure the service."""
+    """This process's environment, with our modules and without our settings."""
     ours = {name for v in VARIABLES for name in (v.name, f"{v.name}_FILE")} | {"GUNICORN_CMD_ARGS"}
-    return {name: value for name, value in os.environ.items() if name not in ours}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    path = os.pathsep.join(filter(None, (str(HERE), kept.get("PYTHONPATH"))))
+    return {**kept, "PYTHONPATH": path}
 
 
 def _wait_for(

@@ -2,14 +2,17 @@
 
 import copy
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tracking.delivery import Deliverer
+from tracking.store import Store
 from tracking.wiring import Service
 from webhooks.signature import sign
 
@@ -18,6 +21,8 @@ API_TOKEN = "a-token-of-the-tests-only"
 # 2026-11-20T12:00:00Z, a Friday.
 NOW = 1_795_176_000
 DAY, HOUR = 86_400, 3_600
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -168,3 +173,22 @@ def deliver(service: Service, name: str = "pinterest") -> int:
     """Send all that may be sent now, with the shortest waits; how many events were tried."""
     deliverer = Deliverer(service.store, service.destinations[name], service.clock, lambda: 0.0)
     return sum(iter(deliverer.deliver, 0))
+
+
+def at_once(store: Store, works: Sequence[Callable[[], T]]) -> list[Future[T]]:
+    """What came of works that write to the store together.
+
+    A writer is under way while they arrive, so that on SQLite they share the next commit.
+    """
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        begun.set()
+        assert go_on.wait(20)
+
+    with ThreadPoolExecutor(len(works) + 1) as threads:
+        threads.submit(store.commit, hold)
+        assert begun.wait(20)
+        found = [threads.submit(work) for work in works]
+        threading.Timer(0.1, go_on.set).start()
+    return found

@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -54,6 +55,13 @@ class Operator:
         assert result.exit_code == 1, result.output
         (line,) = result.stderr.splitlines()
         return line.removeprefix("Error: ")
+
+
+@pytest.fixture
+def pinterest(pinterest: FakePinterest, clock: Clock) -> FakePinterest:
+    """The stand-in, by the same time as the service: it takes no event of another week."""
+    pinterest.clock = clock
+    return pinterest
 
 
 @pytest.fixture
@@ -141,7 +149,8 @@ def test_deliver_watch_delivers_until_it_is_told_to_stop(
     shop: Shop, sqlite_url: str, pinterest: FakePinterest
 ) -> None:
     # The process that delivers goes by the real time.
-    now = instant(pinterest.clock())
+    pinterest.clock = time.time
+    now = instant(time.time())
     shop.sends("orders/create", order(created_at=now, processed_at=now))
     env = {
         "PATH": os.environ["PATH"],
@@ -155,16 +164,18 @@ def test_deliver_watch_delivers_until_it_is_told_to_stop(
     command = [sys.executable, "-m", "flask", "--app", "app", "deliver", "--watch"]
     with subprocess.Popen(
         command, env=env, cwd=Path(sqlite_url.removeprefix("sqlite:///")).parent,
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as watching:  # fmt: skip
         try:
             pinterest.wait_until(lambda server: bool(server.accepted), timeout=PATIENCE)
         finally:
             watching.send_signal(signal.SIGTERM)
-            said, _ = watching.communicate(timeout=PATIENCE)
+            said, logged = watching.communicate(timeout=PATIENCE)
 
     assert watching.returncode == 0
     assert said.splitlines() == ["delivering to pinterest until SIGTERM or Ctrl-C", "stopped"]
+    assert "pinterest took 1 of 1 events" in logged
+    assert "alembic" not in logged
 
 
 # --- dead-letters and replay
@@ -325,6 +336,9 @@ def test_purge_forgets_what_is_old_and_keeps_what_is_not(long_lived: Service, cl
         "quarantined bodies: 1 older than 30 days forgotten",
     ]
     assert counts(long_lived) == dict.fromkeys(counts(long_lived), 1)
+    story = shop.reads("/orders/2/journey")
+    assert [touch["key"] for touch in story["touches"]] == ["order:2"]
+    assert [delivery["state"] for delivery in story["deliveries"]] == ["sent"]
 
 
 def test_the_quarantine_is_emptied_before_the_rest_grows_old(

@@ -28,6 +28,7 @@ from tracking.outcome import (
     Answered,
     BatchRefused,
     Outcome,
+    Paused,
     TryLater,
 )
 from tracking.store import open_store, outbox
@@ -354,6 +355,19 @@ def test_a_throttled_account_waits_as_long_as_it_is_asked_to_within_reason(
     clock.tick(seconds=1)
     assert deliver(single) == 500
     assert pinterest.accepted == once(1500)
+
+
+@pytest.mark.parametrize("trouble", [Paused("slow down"), TryLater("no answer")])
+def test_trouble_in_the_middle_of_a_search_ends_it(
+    telling: Tell, sqlite_url: str, trouble: Outcome
+) -> None:
+    told = Told(lambda events: BatchRefused("wrong") if len(events) > 1 else trouble)
+    service = telling(sqlite_url, told)
+    queue(service, 4, name="told")
+    deliverer_of(service, "told").deliver()
+    assert [len(call) for call in told.calls] == [4, 2, 1]
+    assert states(service) == {"waiting": 4}
+    assert row_of(service, "checkout-3").attempts == 0
 
 
 # --- When Pinterest is silent or talks nonsense

@@ -178,7 +178,18 @@ def test_an_order_that_is_not_sent_says_why(story: BuildStory, reason: str) -> N
 
 def test_every_reason_there_is_is_told_of_an_order() -> None:
     # Erased people have no order left to tell of.
-    assert set(REASONS) - {"erased", "redacted"} == {"", *NOT_SENT}
+    assert set(REASONS) - {"erased", "redacted"} == {"", "credited_late", *NOT_SENT}
+
+
+def test_an_order_that_a_pin_earned_too_late_to_be_sent_says_so(story: BuildStory) -> None:
+    told = story()
+    told.takes()
+    told.takes(**earlier(2 * DAY, 1, landing_site=pinned("11")))
+    found = told.reads()
+    assert found["reason"] == "credited_late"
+    words = REASONS["credited_late"].rstrip(".")
+    assert found["why"].startswith("Credited to Pinterest: a click of campaign 11 2 days before")
+    assert found["why"].endswith(f"; not sent: {words[0].lower()}{words[1:]}.")
 
 
 def test_an_event_that_does_not_fit_says_where(story: BuildStory) -> None:

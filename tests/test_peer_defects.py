@@ -29,6 +29,7 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import rows
+from tracking.destinations.outgoing import DEADLINE_SECONDS
 from tracking.wiring import Service
 
 Build = Callable[..., Service]
@@ -62,16 +63,17 @@ def test_a_pinterest_that_hangs_delays_no_webhook(build: Build, pinterest: FakeP
     pinterest.mode = "hang"
     shop.sends("orders/create", order(id=1))
     deliverers.start()
-    pinterest.wait_until(lambda fake: bool(fake.calls))
+    pinterest.wait_until(lambda fake: bool(fake.calls), timeout=60)
 
     asked = time.monotonic()
-    answers = [shop.sends("orders/create", order(id=n)).status_code for n in range(2, 22)]
+    answers = [shop.sends("orders/create", order(id=n)).status_code for n in range(2, 7)]
     took = time.monotonic() - asked
 
     pinterest.mode = "ok"
     deliverers.stop()
-    assert answers == [200] * 20
-    assert took < 5
+    assert answers == [200] * 5
+    # Each of them would wait as long as a call may take.
+    assert took < DEADLINE_SECONDS
 
 
 def test_a_delivery_that_failed_is_tried_again(

@@ -556,14 +556,14 @@ def test_the_log_is_read_page_by_page_without_losing_or_repeating_an_event(
     build_service: BuildService, database_url: str
 ) -> None:
     shop = shop_of(build_service(database_url))
-    for number in range(1, 8):
+    for number in range(1, 7):
         sell(shop, number)
     seen, after = [], "0"
-    for _ in range(4):
+    for _ in range(3):
         page = shop.reads("/events", limit="2", after=after)
         seen += [event["order_id"] for event in page["events"]]
         after = str(page["next"])
-    assert seen == ["1", "2", "3", "4", "5", "6", "7"]
+    assert seen == ["1", "2", "3", "4", "5", "6"]
     assert after == "None"
 
 

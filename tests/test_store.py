@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.actors import NOW
+from tests.actors import NOW, at_once
 from tests.conftest import POSTGRES
 from tests.stored import rows
 from tracking.attribution import Touch
@@ -133,37 +133,15 @@ def test_a_work_that_raises_leaves_nothing_and_raises_its_own_error(store: Store
     assert store.commit(lambda conn: put_event(conn, "whole")) == "whole"
 
 
-def test_one_bad_work_fails_alone_and_its_neighbours_are_committed(sqlite_store: Store) -> None:
-    with held_up(sqlite_store), ThreadPoolExecutor(12) as threads:
-        good = [
-            threads.submit(sqlite_store.commit, lambda conn, n=n: put_event(conn, f"good-{n}"))
-            for n in range(10)
-        ]
-        bad = [
-            threads.submit(sqlite_store.commit, lambda conn, n=n: put_nonsense(conn, f"bad-{n}"))
-            for n in range(2)
-        ]
-    assert [work.result(PATIENCE) for work in good] == [f"good-{n}" for n in range(10)]
-    assert all(isinstance(w.exception(PATIENCE), sqlite3.IntegrityError) for w in bad)
-    assert names_of(sqlite_store) == {"held", *(f"good-{n}" for n in range(10))}
-
-
-@contextmanager
-def held_up(store: Store) -> Iterator[None]:
-    """While this lasts a writer is under way; it ends soon after, and the others queue."""
-    begun, go_on = threading.Event(), threading.Event()
-
-    def work(conn: Connection) -> str:
-        begun.set()
-        assert go_on.wait(PATIENCE)
-        return put_event(conn, "held")
-
-    writer = threading.Thread(target=store.commit, args=(work,))
-    writer.start()
-    assert begun.wait(PATIENCE)
-    threading.Timer(0.05, go_on.set).start()
-    yield
-    writer.join(PATIENCE)
+def test_one_bad_work_fails_alone_and_its_neighbours_are_committed(store: Store) -> None:
+    good = [partial(store.commit, partial(put_event, name=f"good-{n}")) for n in range(10)]
+    bad = [partial(store.commit, partial(put_nonsense, name=f"bad-{n}")) for n in range(2)]
+    found = at_once(store, [*good[:5], *bad, *good[5:]])
+    errors = [type(work.exception()).__name__ for work in found]
+    assert errors == ["NoneType"] * 5 + [errors[5]] * 2 + ["NoneType"] * 5
+    assert errors[5] in ("IntegrityError", "NotNullViolation")
+    assert [work.result() for work in found[:5]] == [f"good-{n}" for n in range(5)]
+    assert names_of(store) == {f"good-{n}" for n in range(10)}
 
 
 def test_a_read_sees_one_state_however_much_is_written_meanwhile(store: Store) -> None:

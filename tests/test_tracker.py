@@ -1,13 +1,28 @@
 """From the signed order to the cent in the report and the bytes at Pinterest, by hand-made sums."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from app import assemble
-from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, notes, order, pinned, refund
+from tests.actors import (
+    DAY,
+    HOUR,
+    NOW,
+    Clock,
+    Shop,
+    at_once,
+    deliver,
+    instant,
+    notes,
+    order,
+    pinned,
+    refund,
+)
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tracking.attribution import MODELS
@@ -261,6 +276,49 @@ def test_the_value_of_a_sale_is_what_the_shop_measures_by(world: BuildWorld, val
     amount = {"net": "40.00", "total": "50.00"}[value]
     assert found.credits("last_touch") == {"11": amount}
     assert found.event()["custom_data"]["value"] == amount
+
+
+# --- Several at once
+
+
+def test_orders_of_one_buyer_that_come_at_once_share_as_if_they_had_come_one_by_one(
+    everywhere: BuildWorld,
+) -> None:
+    found = everywhere()
+    sales = [
+        visit(7, 1, "11"),
+        visit(3.5, 2, "22"),
+        worth("100.01", id=3, landing_site=pinned("33")),
+    ]
+    take = found.service.tracker.take_order
+    bodies = [json.dumps(order(**sale)).encode() for sale in sales]
+    receipts = at_once(
+        found.service.store, [partial(take, body, "orders/create") for body in bodies]
+    )
+    assert {receipt.result().status for receipt in receipts} == {"accepted"}
+    assert {model: found.credits(model) for model in MODELS} == THREE_PINS
+
+
+def test_of_many_orders_that_come_at_once_each_is_counted_and_sent_once(
+    everywhere: BuildWorld,
+) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    sales = [
+        order(id=n, email=f"buyer-{n}@example.com", contact_email=None, customer=None, phone=None)
+        for n in range(1, 25)
+    ]
+    take = found.service.tracker.take_order
+    bodies = [json.dumps(sale).encode() for sale in sales]
+    receipts = at_once(
+        found.service.store, [partial(take, body, "orders/create") for body in bodies * 2]
+    )
+    statuses = [receipt.result().status for receipt in receipts]
+    assert sorted(statuses) == ["accepted"] * 24 + ["duplicate"] * 24
+    ids = [receipt.result().order_id for receipt in receipts]
+    assert ids == [str(n) for n in range(1, 25)] * 2
+    assert found.shop.reads("/roi-analysis")["orders"] == 24
+    assert set(found.told()) == set(ids)
+    assert set(found.pinterest.accepted.values()) == {1}
 
 
 # --- What Pinterest is told

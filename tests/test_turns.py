@@ -1,12 +1,12 @@
 """Writers that wait share one commit, and each gets back its own result or its own error."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from tracking.store.turns import Turns
+from tracking.store.turns import JointWork, Turns, carry_out
 
 PATIENCE = 20.0
 
@@ -34,19 +34,40 @@ class Book:
                 raise OSError("cannot begin")
             tickets = turns.take()
             self.batches.append(len(tickets))
-            for ticket in tickets:
-                ticket.result = ticket.work(None)
+            carry_out(None, tickets)
             if self.refuses_to_commit:
                 raise OSError("cannot commit")
         finally:
             self.writers_inside -= 1
 
 
+class Square(JointWork):
+    """A number that is squared for less when there are others."""
+
+    together_with: list[int]
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, conn: Any) -> int:
+        return self.number * self.number
+
+    @classmethod
+    def together(cls, conn: Any, works: Sequence["Square"]) -> Sequence[int]:
+        cls.together_with.append(len(works))
+        return [work(conn) for work in works]
+
+
+def alone(number: int) -> Callable[[Any], int]:
+    return lambda _: number * number
+
+
 class Writers:
     """Threads that each run one work, and what came back to each."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, work: Callable[[int], Callable[[Any], int]] = alone) -> None:
         self.turns = turns
+        self.work = work
         self.results: dict[int, Any] = {}
         self.errors: dict[int, BaseException] = {}
         self._threads: list[threading.Thread] = []
@@ -71,7 +92,7 @@ class Writers:
     def _run(self, number: int) -> None:
         self._arriving.release()
         try:
-            self.results[number] = self.turns.run(lambda _: number * number)
+            self.results[number] = self.turns.run(self.work(number))
         except BaseException as error:
             self.errors[number] = error
 
@@ -81,9 +102,11 @@ def book() -> Book:
     return Book()
 
 
-def busy(book: Book, **options: int) -> Writers:
+def busy(
+    book: Book, most: int = 64, work: Callable[[int], Callable[[Any], int]] = alone
+) -> Writers:
     """Writers of which the first is under way and held up, so that the next ones queue."""
-    writers = Writers(Turns(book.commit, **options))
+    writers = Writers(Turns(book.commit, most), work)
     book.is_open.clear()
     writers.start(1)
     assert book.begun.wait(PATIENCE)
@@ -106,6 +129,19 @@ def test_writers_that_wait_are_committed_together(book: Book) -> None:
     writers.finish()
     assert sum(book.batches) == 41
     assert len(book.batches) < 20
+
+
+def test_works_of_one_kind_are_carried_out_together_and_each_gets_its_own_result(
+    book: Book,
+) -> None:
+    Square.together_with = []
+    writers = busy(book, work=lambda n: Square(n) if n % 3 else alone(n))
+    writers.start(30)
+    book.is_open.set()
+    writers.finish()
+    assert writers.results == {n: n * n for n in range(31)}
+    assert sum(Square.together_with) == 20
+    assert len(Square.together_with) <= len(book.batches)
 
 
 def test_a_batch_is_never_larger_than_the_most(book: Book) -> None:

@@ -33,7 +33,7 @@ _ZERO = Fraction(0)
 _BY_AGE = attrgetter("at", "key")
 
 
-class Touch(msgspec.Struct, frozen=True, omit_defaults=True):
+class Touch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One meeting of a person with the shop's marketing. `at` is seconds UTC.
 
     `key` is made from the content: two touches with one key are one touch, told twice. It also
@@ -71,7 +71,7 @@ class Rules:
         return cls(click_days * _DAY, view_hours * _HOUR)
 
 
-class Credit(msgspec.Struct, frozen=True):
+class Credit(msgspec.Struct, frozen=True, gc=False):
     """A touch's share of an order under every (scope, model) whose `bit` is in `mask`.
 
     `touch` is None for the share that no touch earned.
@@ -82,7 +82,7 @@ class Credit(msgspec.Struct, frozen=True):
     mask: int
 
 
-class Allocation(msgspec.Struct, frozen=True):
+class Allocation(msgspec.Struct, frozen=True, gc=False):
     """A credit turned into money: `amounts` are minor units, one per figure that was split."""
 
     touch: Touch | None

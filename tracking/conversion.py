@@ -61,7 +61,7 @@ class Policy:
     consent_unknown: ConsentUnknown = "send"
 
 
-class Content(msgspec.Struct, frozen=True):
+class Content(msgspec.Struct, frozen=True, gc=False):
     """One product of an event; `price` is decimal text in major units, before discounts."""
 
     id: str
@@ -71,7 +71,7 @@ class Content(msgspec.Struct, frozen=True):
     quantity: int = 1
 
 
-class Conversion(msgspec.Struct, frozen=True):
+class Conversion(msgspec.Struct, frozen=True, gc=False):
     """One event as a destination needs it. An empty text means: leave it out.
 
     `event_time` is seconds UTC, `value` decimal text in major units of `currency`. `limited`

@@ -121,7 +121,7 @@ _GENDERS = {
 }
 
 
-class Identity(msgspec.Struct, frozen=True):
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """A person as Pinterest takes it: digests by field, each field's in order of appearance.
 
     `unusable` names the fields that had a value which could not be used.

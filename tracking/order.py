@@ -53,14 +53,14 @@ class NotAnOrder(ValueError):
     """The body cannot be understood as what its topic promises. The message names the field."""
 
 
-class Clear(msgspec.Struct, frozen=True):
+class Clear(msgspec.Struct, frozen=True, gc=False):
     """What may name a person lives only inside one call, and `repr` shows nothing of it."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
-class Address(Clear, frozen=True):
+class Address(Clear, frozen=True, gc=False):
     """A postal address in clear text."""
 
     first_name: str = ""
@@ -75,7 +75,7 @@ class Address(Clear, frozen=True):
         return bool(self.last_name or self.city or self.zip or self.country_code or self.phone)
 
 
-class Buyer(Clear, frozen=True):
+class Buyer(Clear, frozen=True, gc=False):
     """Who bought, in clear text."""
 
     emails: tuple[str, ...] = ()
@@ -86,14 +86,14 @@ class Buyer(Clear, frozen=True):
     last_name: str = ""
 
 
-class Browser(Clear, frozen=True):
+class Browser(Clear, frozen=True, gc=False):
     """The buyer's browser as Shopify saw it, empty where it was somebody else's."""
 
     ip: str = ""
     user_agent: str = ""
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of the order. `price` is decimal text in major units, per piece and before
     discounts."""
 
@@ -106,7 +106,7 @@ class Line(msgspec.Struct, frozen=True):
     quantity: int
 
 
-class Refund(msgspec.Struct, frozen=True):
+class Refund(msgspec.Struct, frozen=True, gc=False):
     """Money given back. Both figures in minor units of the shop's currency, never negative.
 
     `goods` is what was given back of the goods alone, without tax and shipping; `paid` all of it.
@@ -119,7 +119,7 @@ class Refund(msgspec.Struct, frozen=True):
     paid: int
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, gc=False):
     """One state of an order. Instants are seconds UTC; money is minor units of `currency`."""
 
     id: str
@@ -187,23 +187,23 @@ class Order(msgspec.Struct, frozen=True):
 _Text = str | int | float | bool | None
 
 
-class _Money(msgspec.Struct):
+class _Money(msgspec.Struct, gc=False):
     amount: _Text = None
 
 
-class _MoneySet(msgspec.Struct):
+class _MoneySet(msgspec.Struct, gc=False):
     shop_money: _Money | None = None
 
 
-class _Tax(msgspec.Struct):
+class _Tax(msgspec.Struct, gc=False):
     price: _Text = None
 
 
-class _Discount(msgspec.Struct):
+class _Discount(msgspec.Struct, gc=False):
     amount: _Text = None
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     product_id: _Text = None
     variant_id: _Text = None
     sku: _Text = None
@@ -215,7 +215,7 @@ class _Line(msgspec.Struct):
     discount_allocations: list[_Discount] | None = None
 
 
-class _Address(msgspec.Struct):
+class _Address(msgspec.Struct, gc=False):
     first_name: _Text = None
     last_name: _Text = None
     city: _Text = None
@@ -225,7 +225,7 @@ class _Address(msgspec.Struct):
     phone: _Text = None
 
 
-class _Customer(msgspec.Struct):
+class _Customer(msgspec.Struct, gc=False):
     id: _Text = None
     email: _Text = None
     phone: _Text = None
@@ -234,19 +234,19 @@ class _Customer(msgspec.Struct):
     default_address: _Address | None = None
 
 
-class _Client(msgspec.Struct):
+class _Client(msgspec.Struct, gc=False):
     browser_ip: _Text = None
     user_agent: _Text = None
 
 
-class _RefundLine(msgspec.Struct):
+class _RefundLine(msgspec.Struct, gc=False):
     subtotal: _Text = None
     total_tax: _Text = None
     subtotal_set: _MoneySet | None = None
     total_tax_set: _MoneySet | None = None
 
 
-class _Adjustment(msgspec.Struct):
+class _Adjustment(msgspec.Struct, gc=False):
     kind: _Text = None
     amount: _Text = None
     tax_amount: _Text = None
@@ -254,14 +254,14 @@ class _Adjustment(msgspec.Struct):
     tax_amount_set: _MoneySet | None = None
 
 
-class _Transaction(msgspec.Struct):
+class _Transaction(msgspec.Struct, gc=False):
     kind: _Text = None
     status: _Text = None
     amount: _Text = None
     currency: _Text = None
 
 
-class _Refund(msgspec.Struct):
+class _Refund(msgspec.Struct, gc=False):
     id: _Text = None
     order_id: _Text = None
     created_at: _Text = None
@@ -271,7 +271,7 @@ class _Refund(msgspec.Struct):
     transactions: list[_Transaction] | None = None
 
 
-class _Order(msgspec.Struct):
+class _Order(msgspec.Struct, gc=False):
     id: _Text = None
     name: _Text = None
     created_at: _Text = None

@@ -35,7 +35,7 @@ _WHOLE = 1_000_000
 Values = Mapping[str, Any]
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """All that an order says by itself. `person` are the links its buyer is known by."""
 
     order: Order
@@ -48,7 +48,7 @@ class Draft(msgspec.Struct, frozen=True):
     touch: Touch | None
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """The rows of an order. `payloads` are the finished events by destination; without any,
     the conversion's `reason` says why nothing is sent."""
 

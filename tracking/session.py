@@ -63,7 +63,7 @@ _PINTEREST_HOST = re.compile(
 _DIRECT_SOURCES = frozenset({"", "direct", "(direct)"})
 
 
-class Session(msgspec.Struct, frozen=True, omit_defaults=True):
+class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What brought the buyer, "" where nothing tells it.
 
     `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` says that a
@@ -107,7 +107,7 @@ class Session(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Consent(msgspec.Struct, frozen=True, omit_defaults=True):
+class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the buyer allows: True, False, or None where nobody told us."""
 
     marketing: bool | None = None

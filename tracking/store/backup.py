@@ -44,7 +44,5 @@ def _copy(source: Path, target: Path) -> None:
         (verdict,) = copied.execute("PRAGMA integrity_check").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"the copy is not sound: {verdict}")
-        # One file and no journal beside it.
-        copied.execute("PRAGMA journal_mode=DELETE")
     with target.open("rb") as written:
         os.fsync(written.fileno())
