@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 from config import ConfigurationError, Settings, load_env
+from doctor import findings
 from tracking.delivery import Deliverer
 from tracking.destinations import Destination
 from tracking.invalid import Invalid
@@ -171,8 +172,6 @@ def _terminable() -> Iterator[None]:
 @with_appcontext
 def doctor() -> None:
     """Look the service over; exit code 1 if something needs a hand."""
-    from doctor import findings
-
     # It would tell of every failed attempt to connect; the finding tells it once.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     found = list(findings(current_app.extensions.get("service")))

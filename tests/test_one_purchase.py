@@ -475,3 +475,13 @@ def test_a_click_earns_the_buyers_next_order_whichever_is_told_first(
     assert journey["why"].startswith("Credited to Pinterest: a click of campaign 626735565838")
     purchases = next(stage for stage in funnel["stages"] if stage["stage"] == "purchase")
     assert (purchases["events"], purchases["visitors"]) == (2, 1)
+
+
+def test_a_click_told_late_earns_an_order_whose_own_visit_is_two_windows_old(fresh: Fresh) -> None:
+    early, late = NOW - 35 * DAY, NOW - 20 * DAY
+    direct = order(id=2, note_attributes=visited(early), **placed_at(NOW - 15 * DAY))
+    clicked = order(id=1, landing_site=PIN, note_attributes=visited(late), **placed_at(NOW))
+
+    shop = sent_to(fresh(), created([direct, clicked]))
+
+    assert shop.reads("/orders/2/journey")["why"].startswith("Credited to Pinterest")

@@ -278,6 +278,25 @@ def test_the_value_of_a_sale_is_what_the_shop_measures_by(world: BuildWorld, val
     assert found.event()["custom_data"]["value"] == amount
 
 
+@pytest.mark.parametrize(
+    ("value", "gross", "given_back"), [("net", "40.00", "10.00"), ("total", "50.00", "18.50")]
+)
+def test_a_refund_is_measured_as_the_sale_was(
+    world: BuildWorld, value: str, gross: str, given_back: str
+) -> None:
+    found = world(CONVERSION_VALUE=value)
+    found.sells(landing_site=pinned("11"))
+    paid = {"kind": "refund", "status": "success", "amount": "18.50", "currency": "USD"}
+    body = refund(
+        refund_line_items=[{"id": 1, "quantity": 1, "subtotal": 10.0, "total_tax": 1.5}],
+        order_adjustments=[{"kind": "shipping_refund", "amount": "-7.00", "tax_amount": "0.00"}],
+        transactions=[paid],
+    )
+    found.shop.sends("refunds/create", body)
+    report = found.shop.reads("/roi-analysis")
+    assert (report["gross_revenue"], report["refunds"]) == (gross, given_back)
+
+
 # --- Several at once
 
 
