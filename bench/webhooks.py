@@ -62,8 +62,10 @@ def _wait_for(port: int) -> None:
 def burst(url: str, pool: Path, seconds: int, connections: int) -> dict[str, Any]:
     """One burst of wrk."""
     found = subprocess.run(
-        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
-        + ["-s", str(HERE / "webhooks.lua"), url, "--", str(pool)],
+        [
+            *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"),
+            *("-s", str(HERE / "webhooks.lua"), url, "--", str(pool)),
+        ],
         capture_output=True,
         text=True,
         check=True,

@@ -69,7 +69,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url: str = request.getfixturevalue("postgres_url")
     tables = ", ".join(metadata.tables)
     with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
-        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")  # type: ignore[arg-type]
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
     return url
 
 
@@ -88,9 +88,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def pinterest() -> Iterator[FakePinterest]:
-    """Pinterest as a real HTTP server that enforces its own rules."""
-    with FakePinterest(token="pina_test_token", account_id="549755885175") as server:
+def pinterest(clock: Clock) -> Iterator[FakePinterest]:
+    """Pinterest as a real HTTP server that enforces its own rules, at the tests' time."""
+    with FakePinterest("pina_test_token", "549755885175", clock=clock) as server:
         yield server
 
 

@@ -1,6 +1,6 @@
-"""A new order of a new buyer, the case of nearly every webhook, in one statement that makes sure
-of it and writes all its rows.
+"""A new order of a new buyer, made sure of and written in one statement.
 
+This is the case of nearly every webhook.
 Each statement lets go of the interpreter, and under load taking it back costs more than the
 statement itself; on PostgreSQL each is a round trip. SQLite has no statement that inserts into
 several tables, but a trigger on a view that holds nothing does the same.

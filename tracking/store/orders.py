@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, literal_column, select
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.schema import orders, receipts, refunds
@@ -48,7 +48,6 @@ _refunds_of = Statement(
         refunds.c.order_id == bindparam("order_id"), refunds.c.currency == bindparam("currency")
     )
 )
-_purge_receipts = Statement(delete(receipts).where(receipts.c.received_at < bindparam("before")))
 
 
 def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: int) -> bool:
@@ -79,8 +78,3 @@ def put_refund(
 def refunded(conn: Connection, order_id: str, currency: str) -> Row:
     """What was given back of an order: `goods` and `paid`."""
     return _refunds_of.first(conn, order_id=order_id, currency=currency)
-
-
-def purge_receipts(conn: Connection, before: int) -> None:
-    """Forget bodies taken in before this instant."""
-    _purge_receipts.run(conn, before=before)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, delete, func, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.schema import accounts, attempts, conversions, outbox
@@ -206,13 +206,6 @@ _replay = Statement(
     )
     .returning(outbox.c.id)
 )
-_purge = Statement(
-    delete(outbox).where(
-        outbox.c.state.in_(["sent", "dead", "withdrawn"]),
-        outbox.c.settled_at < bindparam("before"),
-    )
-)
-_purge_attempts = Statement(delete(attempts).where(attempts.c.at < bindparam("before")))
 _open_account = Statement(
     insert(accounts).values(destination=bindparam("destination")).on_conflict_do_nothing()
 )
@@ -379,12 +372,6 @@ def dead(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
 def replay(conn: Connection, now: int, since: int, event_id: str = "") -> int:
     """Put dead letters (or one) whose event is newer than `since` back in line; how many."""
     return len(_replay.all(conn, b_now=now, b_since=since, b_event_id=event_id))
-
-
-def purge(conn: Connection, before: int) -> None:
-    """Forget events settled before this instant, and the attempts made before it."""
-    _purge.run(conn, before=before)
-    _purge_attempts.run(conn, before=before)
 
 
 def account(conn: Connection, destination: str) -> Row:

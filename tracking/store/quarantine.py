@@ -1,6 +1,6 @@
 """Signed bodies that could not be understood, kept for a time so that none is lost."""
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.schema import quarantine
@@ -37,7 +37,6 @@ _release = Statement(
     .where(quarantine.c.id == bindparam("b_id"))
     .values(replayed_at=bindparam("b_now"), body=b"")
 )
-_purge = Statement(delete(quarantine).where(quarantine.c.received_at < bindparam("before")))
 
 
 def add(conn: Connection, digest: str, topic: str, reason: str, body: bytes, now: int) -> None:
@@ -64,8 +63,3 @@ def count(conn: Connection) -> int:
 def release(conn: Connection, id: int, now: int) -> None:
     """Mark a body as understood at last, and erase it."""
     _release.run(conn, b_id=id, b_now=now)
-
-
-def purge(conn: Connection, before: int) -> None:
-    """Forget what was received before this instant."""
-    _purge.run(conn, before=before)

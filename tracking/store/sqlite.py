@@ -66,7 +66,21 @@ class SqliteStore:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A snapshot of what is committed, which no writer waits for."""
+        """A snapshot of what is committed, which no writer waits for.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        try:
+            with self._reading() as raw:
+                yield Connection(raw, self.dialect)
+        except (sqlite3.DatabaseError, OSError) as error:
+            if isinstance(error, _FAULTS_OF_THE_ROW):
+                raise
+            raise StoreUnavailable(f"the database cannot be read: {error}") from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
         self._check_process()
         try:
             raw = self._readers.get_nowait()
@@ -75,10 +89,12 @@ class SqliteStore:
             raw.execute("PRAGMA query_only=ON")
         try:
             raw.execute("BEGIN")
-            yield Connection(raw, self.dialect)
-        finally:
-            raw.rollback()
-            self._readers.put(raw)
+            yield raw
+        except BaseException:
+            raw.close()
+            raise
+        raw.rollback()
+        self._readers.put(raw)
 
     def close(self) -> None:
         """Close every connection of this process."""
@@ -150,7 +166,8 @@ class SqliteStore:
         """This process's turn among all processes that write the file. The busy handler of
         SQLite is no queue: under load it leaves writers waiting for seconds."""
         if self._lock_file is None:
-            self._lock_file = Path(f"{self.path}.lock").open("ab")
+            # Kept open for as long as the process may write.
+            self._lock_file = Path(f"{self.path}.lock").open("ab")  # noqa: SIM115
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         try:
             yield
