@@ -67,7 +67,7 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
 def assemble(service: Service) -> Flask:
     """Wire the routes, the guard and the error table around a service."""
     settings = service.settings
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.extensions["service"] = service
     webhooks = ShopifyWebhooks(
         service.tracker, settings.shopify_webhook_secrets, settings.shopify_shops

@@ -322,10 +322,8 @@ def test_of_many_orders_that_come_at_once_each_is_counted_and_sent_once(
     everywhere: BuildWorld,
 ) -> None:
     found = everywhere(PINTEREST_SEND="all")
-    sales = [
-        order(id=n, email=f"buyer-{n}@example.com", contact_email=None, customer=None, phone=None)
-        for n in range(1, 25)
-    ]
+    strangers = {"contact_email": None, "customer": None, "billing_address": None}
+    sales = [order(id=n, email=f"buyer-{n}@example.com", **strangers) for n in range(1, 25)]
     take = found.service.tracker.take_order
     bodies = [json.dumps(sale).encode() for sale in sales]
     receipts = at_once(

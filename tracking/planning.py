@@ -82,7 +82,17 @@ class Planner:
         person = identity.links()
         visitor = session.visitor or (person[0] if person else f"or:{order.id}")
         touch = own_touch(order, session, visitor)
+        if touch is not None and order.placed_at - touch.at > 2 * self.reach:
+            touch = None
         return Draft(order, session, page_url, consent, identity, person, visitor, touch)
+
+    def span_of(self, draft: Draft) -> tuple[int, int]:
+        """From when until when (seconds UTC) a touch or an order of the buyer can have to do with
+        this order: it may be earned by the one, and its own visit may have earned the other."""
+        at = draft.order.placed_at
+        visited = draft.touch.at if draft.touch is not None else at
+        # The visit of an order that it earned may itself be told as up to two windows old.
+        return visited - 2 * self.reach, at + self.reach
 
     def plan_of(self, draft: Draft, others: Iterable[Touch], given_back: Values, now: int) -> Plan:
         """The rows of an order, from its buyer's `others` touches and the sums `given_back` of

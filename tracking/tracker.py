@@ -112,8 +112,7 @@ class Tracker:
         news = _news_of(draft, plan, topic)
         if order.refunds or not news.fits:
             return self.store.commit(lambda conn: self._record(conn, draft, topic, now))
-        reach = self.planner.reach
-        values = intake.values_of(news, order.placed_at - reach, order.placed_at + reach)
+        values = intake.values_of(news, *self.planner.span_of(draft))
         return self.store.commit(_RecordNews(self, draft, values, topic, now))
 
     def record_sighting(self, sighting: Sighting) -> None:
@@ -159,9 +158,9 @@ class Tracker:
     def _nearby(self, conn: Connection, draft: Draft) -> list[Row]:
         """What the buyer did, besides this order, that it may owe something to or be owed by."""
         visitors = touches.visitors_of(conn, draft.person, draft.visitor)
-        at, reach, key = draft.order.placed_at, self.planner.reach, touch_key(draft.order.id)
-        found = touches.of_visitors(conn, visitors, at - reach, at + reach)
-        return [row for row in found if row.key != key]
+        since, until = self.planner.span_of(draft)
+        found = touches.of_visitors(conn, visitors, since, until)
+        return [row for row in found if row.key != touch_key(draft.order.id)]
 
     def _write(self, conn: Connection, draft: Draft, plan: Plan, known: Row | None) -> None:
         order, conversion = draft.order, plan.conversion
@@ -180,11 +179,11 @@ class Tracker:
     def _reconsidered(self, conn: Connection, conversion: Mapping[str, Any]) -> Mapping[str, Any]:
         """The conversion of a newer state of an order, in the light of what was sent already."""
         event_id, reason = conversion["event_id"], conversion["reason"]
-        if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
-            # Pinterest has the event; whatever happens now changes only the shop's reports.
-            return {**conversion, "reason": "", "detail": ""}
         if reason:
             outbox.withdraw(conn, event_id, reason, conversion["recorded_at"])
+        if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
+            # It was told; whatever happens now changes only the shop's reports.
+            return {**conversion, "reason": "", "detail": ""}
         return conversion
 
     def _credit_later_orders(self, conn: Connection, nearby: Iterable[Row], touch: Touch) -> None:
@@ -308,23 +307,15 @@ def _names(draft: Draft) -> tuple[str, ...]:
 
 def _news_of(draft: Draft, plan: Plan, topic: str) -> News:
     """All rows of an order nothing was known of."""
-    order, event_id, now = draft.order, plan.conversion["event_id"], plan.conversion["recorded_at"]
     return News(
-        receipt={
-            "order_id": order.id,
-            "digest": order.digest,
-            "topic": topic,
-            "received_at": now,
-        },
+        digest=draft.order.digest,
+        topic=topic,
         order=plan.order,
         touch=_touch_row(draft),
         conversion=plan.conversion,
         person=draft.person,
         credits=plan.credits,
-        events=[
-            outbox.queued(event_id, name, payload, order.placed_at, now)
-            for name, payload in plan.payloads.items()
-        ],
+        payloads=plan.payloads,
     )
 
 

@@ -36,5 +36,5 @@ def open_store(database_url: str) -> Store:
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         return SqliteStore(Path(url.database or ""))
-    libpq = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    return PostgresStore(libpq)
+    # As it was given: SQLAlchemy would write a space in the query as "+", which libpq keeps.
+    return PostgresStore(database_url.replace("postgresql+psycopg://", "postgresql://", 1))

@@ -1,9 +1,9 @@
 """A new order of a new buyer, made sure of and written in one statement.
 
-This is the case of nearly every webhook.
-Each statement lets go of the interpreter, and under load taking it back costs more than the
-statement itself; on PostgreSQL each is a round trip. SQLite has no statement that inserts into
-several tables, but a trigger on a view that holds nothing does the same.
+This is the case of nearly every webhook. Each statement lets go of the interpreter, and under
+load taking it back costs more than the statement itself; on PostgreSQL each is a round trip.
+SQLite has no statement that inserts into several tables, but a trigger on a view that holds
+nothing does the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,44 +12,40 @@ from functools import cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, Table
+from sqlalchemy import BigInteger, LargeBinary, Table
 
-from tracking.store.schema import (
-    conversions,
-    credits,
-    links,
-    orders,
-    outbox,
-    receipts,
-    touches,
-)
+from tracking.store.schema import conversions, credits, links, orders, outbox, receipts, touches
 from tracking.store.statement import Connection
 
 Values = Mapping[str, Any]
 
-# What the statements have room for. Orders beyond it go the long way.
+# What the statement has room for. Orders beyond it go the long way.
 MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 4, 2, 2
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """The rows of an order that is not known yet, of a buyer nothing else is known of."""
+    """The rows of an order that is not known yet, of a buyer nothing else is known of.
 
-    receipt: Values
+    `payloads` are the finished events by destination.
+    """
+
+    digest: str
+    topic: str
     order: Values
     touch: Values
     conversion: Values
     person: Sequence[str]
     credits: Sequence[Values]
-    events: Sequence[Values]
+    payloads: Mapping[str, bytes]
 
     @property
     def fits(self) -> bool:
-        """Whether the statements have room for it."""
+        """Whether the statement has room for it."""
         return (
             len(self.person) <= MOST_LINKS
             and len(self.credits) <= MOST_CREDITS
-            and len(self.events) <= MOST_EVENTS
+            and len(self.payloads) <= MOST_EVENTS
         )
 
 
@@ -70,120 +66,169 @@ def _write_on_postgresql(conn: Connection, values: Sequence[Any]) -> bool:
 def values_of(news: News, since: int, until: int) -> Sequence[Any]:
     """The rows as the statement takes them; what the buyer did in [since, until] is what counts
     as known. Made before the write lock is held."""
-    visitor = news.order["visitor"]
     values = [
-        *(news.order["id"], visitor, since, until),
+        *(news.digest, news.topic, since, until),
+        *_order_values(news.order),
+        *_touch_values(news.touch),
+        *_conversion_values(news.conversion),
         *news.person,
         *_NO_LINK[len(news.person) :],
-        *_RECEIPT.of(news.receipt),
-        *_ORDER.of(news.order),
-        *_TOUCH.of(news.touch),
-        *_CONVERSION.of(news.conversion),
     ]
-    for link in news.person:
-        values += (link, visitor)
-    values += (None, None) * (MOST_LINKS - len(news.person))
-    for slot, rows, room in (
-        (_CREDIT, news.credits, MOST_CREDITS),
-        (_EVENT, news.events, MOST_EVENTS),
-    ):
-        for row in rows:
-            values += slot.of(row)
-        values += slot.nothing * (room - len(rows))
+    for credit in news.credits:
+        values += _credit_values(credit)
+    values += _NO_CREDIT * (MOST_CREDITS - len(news.credits))
+    for event in news.payloads.items():
+        values += event
+    values += _NO_EVENT * (MOST_EVENTS - len(news.payloads))
     return values
 
 
-class _Slot:
-    """Room for one row of a table; it stays empty where its first column is null."""
-
-    def __init__(self, table: Table, *columns: str) -> None:
-        self.table = table
-        self.columns = columns or tuple(c.name for c in table.c if c.name != "id")
-        self.of: Callable[[Values], tuple[Any, ...]] = itemgetter(*self.columns)
-        self.nothing = (None,) * len(self.columns)
-
-    def insert(self, values: Sequence[str], condition: str) -> str:
-        """Text that inserts the values, if the condition holds."""
-        names = ", ".join(f'"{name}"' for name in self.columns)
-        found = ", ".join(values)
-        return f'INSERT INTO "{self.table.name}" ({names}) SELECT {found} WHERE {condition}'
-
-    def kinds(self) -> Iterator[str]:
-        """PostgreSQL's type of each column."""
-        for name in self.columns:
-            kind = self.table.c[name].type
-            is_number = isinstance(kind, BigInteger | Integer)
-            yield "bytea" if isinstance(kind, LargeBinary) else "bigint" if is_number else "text"
-
-
-_RECEIPT, _TOUCH, _CONVERSION = _Slot(receipts), _Slot(touches), _Slot(conversions)
-_ORDER = _Slot(orders, *(c.name for c in orders.c))
-_LINK, _CREDIT = _Slot(links), _Slot(credits)
-_EVENT = _Slot(
-    outbox, *("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at")
+# What the rows of one order have in common is handed over once, as the order's own.
+_COMMON = {
+    "order_id": "order_id",
+    "visitor": "order_visitor",
+    "placed_at": "order_placed_at",
+    "currency": "order_currency",
+}
+_TOUCH = tuple(c.name for c in touches.c if c.name not in _COMMON)
+_CONVERSION = (
+    *("event_id", "is_pinterest", "campaign_id", "campaign"),
+    *("reason", "detail", "recorded_at"),
 )
-_SLOTS = (
-    *(_RECEIPT, _ORDER, _TOUCH, _CONVERSION),
-    *(_LINK,) * MOST_LINKS,
-    *(_CREDIT,) * MOST_CREDITS,
-    *(_EVENT,) * MOST_EVENTS,
-)
+_CREDIT = tuple(c.name for c in credits.c if c.name not in _COMMON)
+_EVENT = ("destination", "payload")
 
-
+_getter: Callable[..., Callable[[Values], tuple[Any, ...]]] = itemgetter
+_order_values = _getter(*(c.name for c in orders.c))
+_touch_values = _getter(*_TOUCH)
+_conversion_values = _getter(*_CONVERSION)
+_credit_values = _getter(*_CREDIT)
 _NO_LINK = ("",) * MOST_LINKS
-# What is asked first: the order's id, the visitor, since when and until when, and the links.
-_ASKED = ("text", "text", "bigint", "bigint", *("text",) * MOST_LINKS)
-_IS_KNOWN = """
-EXISTS (SELECT 1 FROM receipts WHERE order_id = {0})
-OR EXISTS (SELECT 1 FROM orders WHERE id = {0})
-OR EXISTS (SELECT 1 FROM refunds WHERE order_id = {0})
-OR EXISTS (SELECT 1 FROM touches WHERE visitor = {1} AND at >= {2} AND at <= {3})
-OR EXISTS (SELECT 1 FROM links WHERE link IN ({links}))
-"""
+_NO_CREDIT = (None,) * len(_CREDIT)
+_NO_EVENT = (None,) * len(_EVENT)
 
 
-def _is_known(values: Sequence[str]) -> str:
-    return _IS_KNOWN.format(*values[:4], links=", ".join(values[4:]))
+def _parameters() -> Iterator[tuple[str, str]]:
+    """Name and PostgreSQL type of each value, in the order of `values_of`."""
+    yield from (("digest", "text"), ("topic", "text"), ("since", "bigint"), ("until", "bigint"))
+    yield from _kinds("order", orders, [c.name for c in orders.c])
+    yield from _kinds("touch", touches, _TOUCH)
+    yield from _kinds("conversion", conversions, _CONVERSION)
+    yield from ((f"link{n}", "text") for n in range(MOST_LINKS))
+    for n in range(MOST_CREDITS):
+        yield from _kinds(f"credit{n}", credits, _CREDIT)
+    for n in range(MOST_EVENTS):
+        yield from _kinds(f"event{n}", outbox, _EVENT)
+
+
+def _kinds(prefix: str, table: Table, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in columns:
+        kind = table.c[name].type
+        is_number = isinstance(kind, BigInteger) or kind.python_type is int
+        is_bytes = isinstance(kind, LargeBinary)
+        yield f"{prefix}_{name}", "bytea" if is_bytes else "bigint" if is_number else "text"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row to insert: the parameter or literal of each column, and on what condition."""
+
+    table: Table
+    columns: Mapping[str, str]
+    condition: str = ""
+
+    def insert(self, source: str, prefix: str) -> str:
+        """Text that inserts it from a source of the parameters."""
+        names = ", ".join(f'"{name}"' for name in self.columns)
+        values = ", ".join(
+            text if text[0] in "'0123456789" else f"{prefix}.{text}"
+            for text in self.columns.values()
+        )
+        where = f" WHERE {prefix}.{self.condition}" if self.condition else ""
+        return f'INSERT INTO "{self.table.name}" ({names}) SELECT {values}{source}{where}'
+
+
+def _rows() -> Iterator[_Row]:
+    now, event_id = "conversion_recorded_at", "conversion_event_id"
+    given = {"order_id": "order_id", "digest": "digest", "topic": "topic", "received_at": now}
+    yield _Row(receipts, given)
+    yield _Row(orders, {c.name: f"order_{c.name}" for c in orders.c})
+    yield _Row(touches, {"visitor": _COMMON["visitor"], **{c: f"touch_{c}" for c in _TOUCH}})
+    same = {
+        "stage": "'purchase'",
+        "order_id": "order_id",
+        "visitor": "order_visitor",
+        "at": "order_placed_at",
+        "is_counted": "order_is_counted",
+        "currency": "order_currency",
+        "value": "order_gross",
+    }
+    yield _Row(conversions, {**same, **{c: f"conversion_{c}" for c in _CONVERSION}})
+    for n in range(MOST_LINKS):
+        columns = {"link": f"link{n}", "visitor": _COMMON["visitor"]}
+        yield _Row(links, columns, f"link{n} <> ''")
+    for n in range(MOST_CREDITS):
+        shared = {c.name: _COMMON[c.name] for c in credits.c if c.name in _COMMON}
+        columns = {**shared, **{c: f"credit{n}_{c}" for c in _CREDIT}}
+        yield _Row(credits, columns, f"credit{n}_mask IS NOT NULL")
+    for n in range(MOST_EVENTS):
+        columns = {
+            "event_id": event_id,
+            "destination": f"event{n}_destination",
+            "state": "'waiting'",
+            "payload": f"event{n}_payload",
+            "event_time": "order_placed_at",
+            "due_at": now,
+            "queued_at": now,
+        }
+        yield _Row(outbox, columns, f"event{n}_destination IS NOT NULL")
+
+
+def _is_known(prefix: str) -> str:
+    linked = ", ".join(f"{prefix}.link{n}" for n in range(MOST_LINKS))
+    order, visitor = f"{prefix}.order_id", f"{prefix}.order_visitor"
+    return f"""
+    EXISTS (SELECT 1 FROM receipts WHERE order_id = {order})
+    OR EXISTS (SELECT 1 FROM orders WHERE id = {order})
+    OR EXISTS (SELECT 1 FROM refunds WHERE order_id = {order})
+    OR EXISTS (SELECT 1 FROM touches WHERE visitor = {visitor}
+               AND at >= {prefix}.since AND at <= {prefix}.until)
+    OR EXISTS (SELECT 1 FROM links WHERE link IN ({linked}))
+    """  # noqa: S608
+
+
+_PARAMETERS = dict(_parameters())
+_ROWS = tuple(_rows())
 
 
 def _sqlite_setup() -> Iterator[str]:
     """The view and its trigger. They are temporary: every writing connection makes its own."""
-    columns = [f"c{n}" for n in range(_ROOM)]
-    nulls = ", ".join(f"NULL AS {column}" for column in ("n", *columns))
+    nulls = ", ".join(f"NULL AS {name}" for name in ("n", *_PARAMETERS))
     yield f"CREATE TEMP VIEW intake AS SELECT {nulls}"
     yield "CREATE TEMP TABLE taken (n INTEGER)"
-    left = (f"NEW.{column}" for column in columns)
-    asked = [next(left) for _ in _ASKED]
-    steps = [f"SELECT RAISE(IGNORE) WHERE {_is_known(asked)}"]
-    for slot in _SLOTS:
-        values = [next(left) for _ in slot.columns]
-        steps.append(slot.insert(values, f"{values[0]} IS NOT NULL"))
-    steps.append("INSERT INTO taken VALUES (NEW.n)")
+    steps = [
+        f"SELECT RAISE(IGNORE) WHERE {_is_known('NEW')}",
+        *(row.insert("", "NEW") for row in _ROWS),
+        "INSERT INTO taken VALUES (NEW.n)",
+    ]
     yield f"CREATE TEMP TRIGGER write INSTEAD OF INSERT ON intake BEGIN {'; '.join(steps)}; END"
 
 
 @cache
 def _sqlite(count: int) -> str:
-    row = f"({', '.join('?' * (1 + _ROOM))})"
+    row = f"({', '.join('?' * (1 + len(_PARAMETERS)))})"
     return f"INSERT INTO intake VALUES {', '.join([row] * count)}"  # noqa: S608
 
 
 def _postgresql() -> str:
-    names = [f"a{n}" for n in range(len(_ASKED))]
-    given = ", ".join(f"%s::{kind}" for kind in _ASKED)
+    values = ", ".join(f"%s::{kind}" for kind in _PARAMETERS.values())
     parts = [
-        f"asked ({', '.join(names)}) AS (VALUES ({given}))",
-        f"free AS (SELECT 1 FROM asked WHERE NOT ({_is_known(names)}))",  # noqa: S608
+        f"given ({', '.join(_PARAMETERS)}) AS (VALUES ({values}))",
+        f"free AS (SELECT 1 FROM given WHERE NOT ({_is_known('given')}))",  # noqa: S608
+        *(f"s{n} AS ({row.insert(' FROM given, free', 'given')})" for n, row in enumerate(_ROWS)),
     ]
-    for n, slot in enumerate(_SLOTS):
-        columns = [f"v{i}" for i in range(len(slot.columns))]
-        values = ", ".join(f"%s::{kind}" for kind in slot.kinds())
-        source = f"FROM free, (VALUES ({values})) AS given ({', '.join(columns)})"
-        insert = slot.insert(columns, "v0 IS NOT NULL")
-        parts.append(f"s{n} AS ({insert.replace(' WHERE ', f' {source} WHERE ')})")
     return f"WITH {', '.join(parts)} SELECT count(*) FROM free"  # noqa: S608
 
 
-_ROOM = len(_ASKED) + sum(len(slot.columns) for slot in _SLOTS)
 SQLITE_SETUP = tuple(_sqlite_setup())
 _POSTGRESQL = _postgresql()

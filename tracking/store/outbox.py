@@ -3,7 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, update
+from sqlalchemy import (
+    LargeBinary,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.schema import accounts, attempts, conversions, outbox
@@ -47,6 +58,7 @@ _credit = Statement(
         ),
     )
 )
+_NO_PAYLOAD = literal(b"", LargeBinary)
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest knows it.
 _queue = Statement(
     insert(outbox)
@@ -80,8 +92,12 @@ _withdraw = Statement(
     .where(outbox.c.event_id == bindparam("b_event_id"), outbox.c.state == "waiting")
     .values(
         is_withdrawn=1,
-        # One that is under way may arrive; if it does not, the settling withdraws it.
+        # One that is under way may arrive; if it does not, the settling withdraws it. The payload
+        # may hold an address and a browser, and nobody needs it any more.
         state=case((outbox.c.leased_until > bindparam("b_now"), "waiting"), else_="withdrawn"),
+        payload=case(
+            (outbox.c.leased_until > bindparam("b_now"), outbox.c.payload), else_=_NO_PAYLOAD
+        ),
         reason=bindparam("b_reason"),
         settled_at=bindparam("b_now"),
     )
@@ -118,24 +134,20 @@ _claim = Statement(
         outbox.c.payload,
         outbox.c.event_time,
         outbox.c.attempts,
+        outbox.c.reason,
     )
 )
+_is_taken_back = and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1)
 _settle = Statement(
     update(outbox)
     .where(outbox.c.id == bindparam("b_id"), outbox.c.claim == bindparam("b_claim"))
     .values(
-        state=case(
-            (
-                and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1),
-                "withdrawn",
-            ),
-            else_=bindparam("b_state"),
-        ),
-        payload=bindparam("b_payload"),
-        reason=bindparam("b_reason"),
+        state=case((_is_taken_back, "withdrawn"), else_=bindparam("b_state")),
+        payload=case((_is_taken_back, _NO_PAYLOAD), else_=bindparam("b_payload")),
+        reason=case((_is_taken_back, outbox.c.reason), else_=bindparam("b_reason")),
         due_at=bindparam("b_due_at"),
         attempts=outbox.c.attempts + bindparam("b_used"),
-        settled_at=bindparam("b_settled_at"),
+        settled_at=case((_is_taken_back, outbox.c.settled_at), else_=bindparam("b_settled_at")),
         claim="",
         leased_until=0,
     )
@@ -272,21 +284,6 @@ def last_recorded(conn: Connection) -> int | None:
     """When the newest event was recorded (seconds UTC); None if there is none."""
     row = _newest.first(conn)
     return None if row is None else int(row.recorded_at)
-
-
-def queued(
-    event_id: str, destination: str, payload: bytes, event_time: int, now: int
-) -> dict[str, Any]:
-    """The row of an event that is put in line."""
-    return {
-        "event_id": event_id,
-        "destination": destination,
-        "state": "waiting",
-        "payload": payload,
-        "event_time": event_time,
-        "due_at": now,
-        "queued_at": now,
-    }
 
 
 def queue(

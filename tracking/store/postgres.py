@@ -19,15 +19,11 @@ POOL_SIZE = 4
 BUSY_SECONDS = 3.0
 _ATTEMPTS = 3
 # These say that one statement was wrong, not that the database cannot be written.
-_FAULTS_OF_THE_ROW = (
-    psycopg.IntegrityError,
-    psycopg.DataError,
-    psycopg.ProgrammingError,
-    psycopg.NotSupportedError,
-)
-# What PostgreSQL reports when nothing is wrong but the moment: serialisation failure, deadlock,
-# lock not available.
-_PASSING = frozenset({"40001", "40P01", "55P03"})
+_FAULTS_OF_THE_ROW = (psycopg.IntegrityError, psycopg.DataError)
+# What PostgreSQL reports when nothing is wrong but the moment: serialisation failure, deadlock.
+_PASSING = frozenset({"40001", "40P01"})
+# Somebody held a lock for as long as an answer may take: trying again would come too late.
+_TOO_LATE = "55P03"
 
 
 class PostgresStore:
@@ -108,4 +104,6 @@ def _configure(raw: Any) -> None:
 
 
 def _is_passing(error: psycopg.Error) -> bool:
+    if error.sqlstate == _TOO_LATE:
+        return False
     return error.sqlstate in _PASSING or isinstance(error, psycopg.OperationalError)

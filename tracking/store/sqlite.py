@@ -56,6 +56,7 @@ class SqliteStore:
         Raises:
             StoreUnavailable: it could not be written, or may not have been.
         """
+        self._check_process()
         try:
             result: T = self._turns.run(work)
         except (sqlite3.DatabaseError, OSError) as error:
@@ -106,7 +107,6 @@ class SqliteStore:
             self._lock_file = None
 
     def _commit(self, turns: Turns) -> None:
-        self._check_process()
         with self._begun() as conn:
             tickets = turns.take()
             try:

@@ -44,7 +44,7 @@ _of_visitor = Statement(
         touches.c.at >= bindparam("since"),
         touches.c.at <= bindparam("until"),
     )
-    .order_by(touches.c.at, touches.c.key)
+    .order_by(touches.c.at.desc(), touches.c.key.desc())
     .limit(MOST_TOUCHES)
 )
 _add_link = Statement(
