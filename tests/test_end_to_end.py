@@ -41,6 +41,13 @@ def env_of(folder: Path, pinterest: FakePinterest, **more: str) -> dict[str, str
     }
 
 
+@pytest.fixture
+def pinterest() -> Iterator[FakePinterest]:
+    """A Pinterest of the test's own. Its clock is the real one, as that of the processes is."""
+    with FakePinterest() as server:
+        yield server
+
+
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[FakePinterest]:
     """The Pinterest that the running service talks to."""
@@ -249,6 +256,16 @@ def test_the_health_is_open_and_the_reports_are_not(server: Server) -> None:
         assert requests.get(f"{server.url}{path}", timeout=PATIENCE).status_code == 401
 
 
+def test_the_log_of_the_processes_names_nobody(server: Server, stand_in: FakePinterest) -> None:
+    server.sends("orders/create", paid(4700))
+    server.sends("orders/create", b'{"email": "4701@example.com"')
+    stand_in.wait_until(lambda fake: "checkout-4700" in fake.accepted, timeout=PATIENCE)
+
+    assert "Booting worker" in server.log
+    for canary in ("@example.com", "203.0.113.7", "Macintosh", SECRET, API_TOKEN, stand_in.token):
+        assert canary not in server.log
+
+
 def test_what_was_acknowledged_survives_the_kill_of_every_process(
     tmp_path: Path, pinterest: FakePinterest
 ) -> None:
@@ -318,8 +335,11 @@ def test_without_a_secret_it_does_not_start_and_says_why(
     del env["SHOPIFY_WEBHOOK_SECRET"]
     server = Server(tmp_path, env if secret is None else {**env, "SHOPIFY_WEBHOOK_SECRET": secret})
 
-    server.launch()
-    status = server.exit_status()
+    try:
+        server.launch()
+        status = server.exit_status()
+    finally:
+        server.end()
 
     assert status != 0
     assert "SHOPIFY_WEBHOOK_SECRET" in server.log

@@ -89,8 +89,8 @@ class Ear:
 
 
 @pytest.fixture
-def canary_pinterest() -> Iterator[FakePinterest]:
-    with FakePinterest(token=PINTEREST_TOKEN) as server:
+def canary_pinterest(clock: Clock) -> Iterator[FakePinterest]:
+    with FakePinterest(token=PINTEREST_TOKEN, clock=clock) as server:
         yield server
 
 

@@ -212,6 +212,8 @@ class SqliteStore:
             # after a power cut.
             "synchronous=FULL",
             "temp_store=MEMORY",
+            # What is erased (addresses, browsers, bodies) is overwritten, not only forgotten.
+            "secure_delete=ON",
             "cache_size=-32000",
             f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
         ):
