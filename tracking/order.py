@@ -15,7 +15,6 @@ import msgspec
 
 from tracking.money import amount, is_currency, to_minor
 
-MAX_ID_DIGITS = 20
 # Applications that place orders for somebody: there the browser is the staff member's, not the
 # buyer's (draft orders) or there is none (point of sale).
 _DRAFT_APP_ID = "1354745"

@@ -82,6 +82,7 @@ class Planner:
         person = identity.links()
         visitor = session.visitor or (person[0] if person else f"or:{order.id}")
         touch = own_touch(order, session, visitor)
+        # Older than `span_of` looks back, it could be found from one order and not from another.
         if touch is not None and order.placed_at - touch.at > 2 * self.reach:
             touch = None
         return Draft(order, session, page_url, consent, identity, person, visitor, touch)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,8 +24,6 @@ from tracking.invalid import Fault, Invalid
 from tracking.journey import Story, told
 from tracking.store import Store, orders, outbox, reports, spend, touches
 from tracking.store.statement import Connection, Row
-
-ReportBy = Literal["order_date", "click_date"]
 
 DEFAULT_DAYS = 30
 MOST_EVENTS = 1000
