@@ -100,7 +100,8 @@ class Http:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> HttpAnswer | TryLater:
         request = requests.Request(method, url, {**_HEADERS, **headers}, data=body).prepare()
-        timeout = (CONNECT_SECONDS, self._deadline)
+        # Longer than the deadline, which is to end the call and give the reason.
+        timeout = (CONNECT_SECONDS, self._deadline + 1)
         with self._adapter.send(request, stream=True, timeout=timeout, verify=True) as response:
             content: bytes = response.raw.read(MAX_ANSWER + 1, decode_content=False)
             if len(content) > MAX_ANSWER:
