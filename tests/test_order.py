@@ -168,8 +168,9 @@ def test_an_id_beyond_what_javascript_can_count_to_stays_exact() -> None:
     assert read(id=9_007_199_254_740_993).id == read(id="9007199254740993").id == "9007199254740993"
 
 
-def test_the_digest_is_that_of_the_very_bytes() -> None:
-    body = raw(order())
+@pytest.mark.parametrize("length", [2046, 2047, 2048, 4094, 4095, 100_000])
+def test_the_digest_is_that_of_the_very_bytes(length: int) -> None:
+    body = raw(order()).ljust(length)
 
     assert order_of(body).digest == hashlib.sha256(body).hexdigest()
 
@@ -446,6 +447,18 @@ def test_the_shops_origin_is_the_host_of_its_own_pages(url: str | None, origin: 
 
 def test_text_loses_what_no_store_can_hold() -> None:
     assert read(name=" #1\x0001 ").name == "#101"
+
+
+@given(
+    st.integers(0xD800, 0xDFFF),
+    st.sampled_from(["", "a", r"\n", r"\u0041", r"\ud800", r"\udbff"]),
+    st.sampled_from(["name", "landing_site", "note"]),
+)
+def test_half_of_a_surrogate_pair_is_not_json(half: int, after: str, field: str) -> None:
+    body = raw(order(**{field: "@HALF@"})).replace(b"@HALF@", rf"\u{half:04x}{after}".encode())
+
+    with pytest.raises(NotAnOrder, match="not JSON"):
+        order_of(body)
 
 
 def test_no_person_shows_in_what_is_printed_of_an_order() -> None:

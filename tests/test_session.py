@@ -264,7 +264,6 @@ def test_the_referrer_is_the_host_alone(address: str, host: str) -> None:
 @pytest.mark.parametrize("own", ["https://mugs.example/cart", "https://www.mugs.example/"])
 def test_the_shop_itself_is_no_referrer(own: str) -> None:
     assert session_of(an_order(referring=own)) == Session()
-    assert session_of(an_order(), session_from([], own)) == Session()
 
 
 # --- Pinterest traffic

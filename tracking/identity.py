@@ -9,8 +9,9 @@ combining dot, and "ß" stays. Case folding would make digests that nobody else 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
 from typing import NewType
@@ -51,7 +52,8 @@ _DIGESTS_OF_NOTHING = frozenset(
     for text in {word, word.upper(), word.capitalize()}
 )
 
-_EMAIL = re.compile(r"""(?!.*[<>()\[\]\\,;:"])[^@]+@[^@.]+(?:\.[^@.]+)+""")
+_NOT_IN_EMAILS = r'@<>()\[\]\\,;:"'
+_EMAIL = re.compile(rf"[^{_NOT_IN_EMAILS}]+@[^.{_NOT_IN_EMAILS}]+(?:\.[^.{_NOT_IN_EMAILS}]+)+")
 # Not white space to Python, but as invisible, and copied along with an address from a web page.
 _INVISIBLE = re.compile("[\u200b-\u200d\u2060\ufeff]")
 
@@ -112,7 +114,8 @@ _COUNTRIES = frozenset(
 # 1900 to 2099 also tells YYYYMMDD from DDMMYYYY: no day 19 or 20 is followed by month 19 or 20.
 _BIRTHDAY = re.compile(r"((?:19|20)[0-9]{2})([-/]?)([0-9]{2})\2([0-9]{2})")
 _SEPARATORS = re.compile(r"[\s_-]+")
-_BOTH_CASES = frozenset({"st", "country"})
+_CODES = frozenset({"st", "country"})
+_NOWHERE = Address()
 
 _GENDERS = {
     **dict.fromkeys(("m", "male", "man"), "m"),
@@ -172,6 +175,10 @@ def digest(clean: str) -> Digest | None:
         return None
 
 
+# A code of two letters names nobody, and a shop sees the same few again and again.
+_code_digest = lru_cache(maxsize=1024)(digest)
+
+
 def hashed(field: str, value: str, country: str = "") -> Digest | None:
     """The digest of a person's field given in clear text or already hashed; None if unusable.
 
@@ -184,7 +191,8 @@ def hashed(field: str, value: str, country: str = "") -> Digest | None:
     if len(text) == 64 and _SHA256.fullmatch(text):
         known = text.lower()
         return None if known in _DIGESTS_OF_NOTHING else Digest(known)
-    return digest(FIELDS[field](text, country) or "")
+    clean = FIELDS[field](text, country) or ""
+    return _code_digest(clean) if field in _CODES else digest(clean)
 
 
 def identity_of(buyer: Buyer, *, limited: bool = False) -> Identity:
@@ -194,46 +202,49 @@ def identity_of(buyer: Buyer, *, limited: bool = False) -> Identity:
         limited: the event goes out as `opt_out_type=LDP`. Pinterest's page on that flag shows
             state and country hashed in upper case, its field texts say lower: both are sent.
     """
-    found: dict[str, dict[Digest, None]] = {}
+    found: dict[str, tuple[Digest, ...]] = {}
     unusable: dict[str, None] = {}
-    for field, text, country in dict.fromkeys(_said(buyer)):
+    for field, text, country in _said(buyer):
+        if not text:
+            continue
         if one := hashed(field, text, country):
-            found.setdefault(field, {})[one] = None
-            if limited and field in _BOTH_CASES:
-                found[field] |= dict.fromkeys(_upper(field, text))
+            known = found.get(field, ())
+            if one not in known:
+                both = limited and field in _CODES
+                found[field] = (*known, one, *_upper(field, text)) if both else (*known, one)
         elif text.strip():
             unusable[field] = None
-    return Identity(
-        **{field: tuple(some) for field, some in found.items()}, unusable=tuple(unusable)
-    )
+    return Identity(**found, unusable=tuple(unusable))
 
 
-def _said(buyer: Buyer) -> Iterator[tuple[str, str, str]]:
-    """Every field and text the buyer left, with the country to read it in."""
+def _said(buyer: Buyer) -> list[tuple[str, str, str]]:
+    """Every field and text the buyer left, "" for nothing, with the country to read it in."""
     homes = [(address, _country_code(address)) for address in buyer.addresses]
-    default = next((country for _, country in homes if country), "")
-    for email in buyer.emails:
-        yield "em", email, ""
-    for phone in buyer.phones:
-        yield "ph", phone, default
-    for address, country in homes:
-        yield "ph", address.phone, country or default
-    home, country = homes[0] if homes else (Address(), "")
-    yield "fn", home.first_name or buyer.first_name, ""
-    yield "ln", home.last_name or buyer.last_name, ""
-    yield "ct", home.city, ""
-    yield "st", home.province_code, ""
-    yield "zp", home.zip, country
-    yield "country", home.country_code, ""
-    yield "external_id", buyer.customer_id, ""
+    default = next(filter(None, [country for _, country in homes]), "")
+    home, country = homes[0] if homes else (_NOWHERE, "")
+    phones = [("ph", phone, default) for phone in buyer.phones]
+    phones += [("ph", address.phone, country or default) for address, country in homes]
+    return [
+        *[("em", email, "") for email in buyer.emails],
+        # Billing and shipping address mostly share one, and reading a phone is dear.
+        *dict.fromkeys(phones),
+        ("fn", home.first_name or buyer.first_name, ""),
+        ("ln", home.last_name or buyer.last_name, ""),
+        ("ct", home.city, ""),
+        ("st", home.province_code, ""),
+        ("zp", home.zip, country),
+        ("country", home.country_code, ""),
+        ("external_id", buyer.customer_id, ""),
+    ]
 
 
 def _country_code(address: Address) -> str:
-    return (_country(address.country_code.strip(), "") or "").upper()
+    code = address.country_code.strip().lower()
+    return code.upper() if code in _COUNTRIES else ""
 
 
 def _upper(field: str, text: str) -> list[Digest]:
-    one = digest((FIELDS[field](text.strip(), "") or "").upper())
+    one = _code_digest((FIELDS[field](text.strip(), "") or "").upper())
     return [one] if one else []
 
 
@@ -247,12 +258,14 @@ def _lower(text: str) -> str:
 def _is_nothing(text: str) -> bool:
     """Whether the text stands for no value, or for one that was hashed in another way."""
     low = text.lower()
-    return low in _PLACEHOLDERS or _OTHER_DIGEST.fullmatch(low) is not None
+    return low in _PLACEHOLDERS or (len(low) >= 32 and _OTHER_DIGEST.fullmatch(low) is not None)
 
 
 def _email(text: str, _: str) -> str | None:
     """Without any white space, lower case. It must have the form of an address with a domain."""
-    clean = _lower("".join(_INVISIBLE.sub("", text).split()))
+    if not text.isascii():
+        text = _INVISIBLE.sub("", text)
+    clean = _lower("".join(text.split()))
     return clean if _EMAIL.fullmatch(clean) else None
 
 
@@ -306,9 +319,11 @@ def _without_trunk_zero(number: PhoneNumber) -> PhoneNumber:
 
 def _name(text: str, _: str) -> str | None:
     """Lower case, inner spaces kept. A name has a letter."""
-    if _is_nothing(text) or not any(map(str.isalpha, text)):
-        return None
-    return _lower(text)
+    return None if _is_nothing(text) or not _has_letter(text) else _lower(text)
+
+
+def _has_letter(text: str) -> bool:
+    return text.isalpha() or any(map(str.isalpha, text))
 
 
 def _city(text: str, _: str) -> str | None:
@@ -316,8 +331,10 @@ def _city(text: str, _: str) -> str | None:
 
     Spacing accents go with the punctuation: they are typed for an apostrophe.
     """
-    if _is_nothing(text) or not any(map(str.isalpha, text)):
+    if _is_nothing(text) or not _has_letter(text):
         return None
+    if text.isascii() and text.isalnum():
+        return text.lower()
     kept = [c for c in normalize("NFC", text) if c.isalnum() or not _is_between_words(c)]
     return _lower("".join(kept))
 
@@ -336,7 +353,7 @@ def _state(text: str, _: str) -> str | None:
 def _zip(text: str, country: str) -> str | None:
     """Digits only; of a US zip the first five. The digits of a mixed code say nothing."""
     text = normalize("NFKC", text)
-    clean = _SPACES_AND_DASHES.sub("", text)
+    clean = text if text.isdigit() else _SPACES_AND_DASHES.sub("", text)
     if not _ZIP.fullmatch(clean):
         return None
     if country in _ZIP_COUNTRIES or (not country and _ZIP_PLUS_4.fullmatch(text)):

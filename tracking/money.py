@@ -47,6 +47,11 @@ def digits(currency: str) -> int:
     return _DIGITS.get(currency, 2)
 
 
+def is_amount(text: str) -> bool:
+    """Whether the text is an amount in major units as `amount` reads one."""
+    return _AMOUNT.fullmatch(text) is not None
+
+
 def amount(value: object) -> Decimal | None:
     """The amount in major units that a JSON text or number stands for; None if it is neither.
 
@@ -64,7 +69,7 @@ def amount(value: object) -> Decimal | None:
 def to_minor(value: Decimal, currency: str) -> int:
     """Major units to minor units, half away from zero."""
     scaled = value.scaleb(digits(currency))
-    return int(scaled.to_integral_value(rounding=ROUND_HALF_UP))
+    return int(scaled.to_integral_value(ROUND_HALF_UP))
 
 
 def to_major(minor: int, currency: str) -> str:
@@ -73,5 +78,5 @@ def to_major(minor: int, currency: str) -> str:
     if places == 0:
         return str(minor)
     sign = "-" if minor < 0 else ""
-    whole, fraction = divmod(abs(minor), 10**places)
-    return f"{sign}{whole}.{fraction:0{places}d}"
+    text = str(abs(minor)).zfill(places + 1)
+    return f"{sign}{text[:-places]}.{text[-places:]}"

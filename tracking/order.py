@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from tracking.money import amount, is_currency, to_minor
+from tracking.money import amount, is_amount, is_currency, to_minor
 
 # Applications that place orders for somebody: there the browser is the staff member's, not the
 # buyer's (draft orders) or there is none (point of sale).
@@ -23,12 +23,14 @@ _POS_SOURCE = "pos"
 _RENEWAL_SOURCES = frozenset({"subscription_contract", "subscription_contract_checkout_one"})
 # An order whose processing lies this much before its creation was imported from another system.
 _IMPORT_LAG = 86_400
+# hashlib lets other threads run while it hashes more than this at once. For a body of usual size
+# the hand-over costs more than the hashing.
+_HASHED_AT_ONCE = 2047
 # More minor units than anybody gives back, and few enough that a store can add up many of them.
 _MOST_BACK = 10**14
 
 _ID = re.compile(r"[0-9]{1,20}")
 _ORIGIN = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?=[/?#:]|$)")
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # The order of an order's life. It decides between two bodies of the same second.
 _LIFE = {
     status: rank
@@ -46,6 +48,7 @@ _LIFE = {
     )
 }
 _PAID = frozenset({"paid", "partially_refunded", "refunded"})
+_ZERO = Decimal(0)
 
 
 class NotAnOrder(ValueError):
@@ -184,6 +187,8 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
 # What a body may hold where text is expected.
 _Text = str | int | float | bool | None
+# For isinstance, where a union would be made anew each time.
+_SCALARS = (str, int, float)
 
 
 class _Money(msgspec.Struct, gc=False):
@@ -333,14 +338,14 @@ def order_of(body: bytes) -> Order:
     if not is_currency(currency):
         raise NotAnOrder("currency: not an ISO 4217 code")
     placed_at = _instant("created_at", raw.created_at)
-    total = max(_amount("total_price", raw.total_price), Decimal(0))
+    total = max(_amount("total_price", raw.total_price), _ZERO)
     source = _text(raw.source_name)
     return Order(
         id=order_id,
         name=_text(raw.name, 64),
         placed_at=placed_at,
-        processed_at=_instant_or(raw.processed_at, placed_at),
-        updated_at=_instant_or(raw.updated_at, placed_at),
+        processed_at=_instant_of(raw, raw.processed_at, placed_at),
+        updated_at=_instant_of(raw, raw.updated_at, placed_at),
         cancelled_at=_cancelled_at(raw.cancelled_at),
         currency=currency,
         net=to_minor(_net(raw, total), currency),
@@ -355,13 +360,13 @@ def order_of(body: bytes) -> Order:
         checkout_token=_text(raw.checkout_token, 128),
         cart_token=_text(raw.cart_token, 128),
         notes=_notes(raw.note_attributes),
-        lines=tuple(_lines(raw.line_items)),
+        lines=tuple([_line(line) for line in raw.line_items]),
         refunds=tuple(
-            _refund(r, order_id, currency) for r in raw.refunds or () if _is_id(_text(r.id))
+            [_refund(r, order_id, currency) for r in raw.refunds or () if _is_id(_text(r.id))]
         ),
         buyer=_buyer(raw),
         browser=_browser(raw, source),
-        digest=hashlib.sha256(body).hexdigest(),
+        digest=_digest(body),
     )
 
 
@@ -411,14 +416,27 @@ def _decoded(
     return struct(**found)
 
 
+def _digest(body: bytes) -> str:
+    found = hashlib.sha256()
+    for start in range(0, len(body), _HASHED_AT_ONCE):
+        found.update(body[start : start + _HASHED_AT_ONCE])
+    return found.hexdigest()
+
+
 def _text(value: _Text, limit: int = 512) -> str:
-    """Text of a scalar, without what no store can hold (NUL, lone surrogates), cut at `limit`."""
+    """Text of a scalar, cut at `limit`, without NUL, which no store can hold.
+
+    Nor can one hold half of a surrogate pair, but that the decoder refuses.
+    """
     if not isinstance(value, str):
         # JSON's true and false say nothing where text is expected.
-        value = "" if value is None or isinstance(value, bool) else str(value)
-    if not value.isascii() or "\x00" in value:
-        value = _UNSTORABLE.sub("", value)
-    return value.strip()[:limit]
+        if value is None or isinstance(value, bool):
+            return ""
+        value = str(value)
+    if "\x00" in value:
+        value = value.replace("\x00", "")
+    text = value.strip()
+    return text if len(text) <= limit else text[:limit]
 
 
 def _is_id(text: str) -> bool:
@@ -433,6 +451,9 @@ def _id(name: str, value: _Text) -> str:
 
 
 def _digits_or_empty(value: _Text) -> str:
+    # Live bodies write ids as numbers. The limit is the one of _ID.
+    if type(value) is int:
+        return str(value) if 0 <= value < 10**20 else ""
     text = _text(value)
     return text if _is_id(text) else ""
 
@@ -457,6 +478,11 @@ def _instant_or(value: _Text, default: int) -> int:
         return default
 
 
+def _instant_of(raw: _Order, value: _Text, placed_at: int) -> int:
+    # Most orders are processed, and many last changed, in the very second they are placed.
+    return placed_at if value == raw.created_at else _instant_or(value, placed_at)
+
+
 def _cancelled_at(value: _Text) -> int | None:
     # An unreadable date still says that the order is cancelled; nothing depends on when.
     return _instant_or(value, 0) if _text(value) else None
@@ -470,7 +496,7 @@ def _amount(name: str, value: _Text) -> Decimal:
 
 
 def _sum(amounts: Iterable[_Text]) -> Decimal:
-    return sum((amount(a) or Decimal(0) for a in amounts), Decimal(0))
+    return sum((amount(a) or _ZERO for a in amounts), _ZERO)
 
 
 def _net(raw: _Order, total: Decimal) -> Decimal:
@@ -480,11 +506,11 @@ def _net(raw: _Order, total: Decimal) -> Decimal:
     if goods is None:
         goods = sum(
             (
-                (amount(line.price) or Decimal(0)) * _quantity(line.quantity)
+                (amount(line.price) or _ZERO) * _quantity(line.quantity)
                 - _sum(d.amount for d in line.discount_allocations or ())
                 for line in lines
             ),
-            Decimal(0),
+            _ZERO,
         )
     if raw.taxes_included:
         # The subtotal of such shops holds the goods' tax, but not the shipping's, which
@@ -492,31 +518,34 @@ def _net(raw: _Order, total: Decimal) -> Decimal:
         if any(line.tax_lines for line in lines):
             goods -= _sum(tax.price for line in lines for tax in line.tax_lines or ())
         else:
-            goods -= amount(raw.total_tax) or Decimal(0)
-    return min(max(goods, Decimal(0)), total)
+            goods -= amount(raw.total_tax) or _ZERO
+    return min(max(goods, _ZERO), total)
 
 
 def _quantity(value: _Text) -> int:
+    if type(value) is int:
+        return value if 0 <= value < 10**9 else 0
     text = _text(value)
     return int(text) if _is_id(text) and len(text) <= 9 else 0
 
 
-def _lines(lines: list[_Line]) -> Iterable[Line]:
-    for line in lines:
-        yield Line(
-            product_id=_digits_or_empty(line.product_id),
-            variant_id=_digits_or_empty(line.variant_id),
-            sku=_text(line.sku, 128),
-            title=_text(line.title, 256),
-            vendor=_text(line.vendor, 128),
-            price=_price(line.price),
-            quantity=_quantity(line.quantity),
-        )
+def _line(raw: _Line) -> Line:
+    return Line(
+        product_id=_digits_or_empty(raw.product_id),
+        variant_id=_digits_or_empty(raw.variant_id),
+        sku=_text(raw.sku, 128),
+        title=_text(raw.title, 256),
+        vendor=_text(raw.vendor, 128),
+        price=_price(raw.price),
+        quantity=_quantity(raw.quantity),
+    )
 
 
 def _price(value: _Text) -> str:
+    if isinstance(value, str):
+        return value if is_amount(value) else "0"
     found = amount(value)
-    return "0" if found is None else value if isinstance(value, str) else format(found, "f")
+    return "0" if found is None else format(found, "f")
 
 
 def _shop_money(money: _MoneySet | None) -> Decimal | None:
@@ -524,14 +553,14 @@ def _shop_money(money: _MoneySet | None) -> Decimal | None:
 
 
 def _refund(raw: _Refund, order_id: str, currency: str) -> Refund:
-    goods = tax = shipping = Decimal(0)
+    goods = tax = shipping = _ZERO
     for line in raw.refund_line_items or ():
-        goods += _shop_money(line.subtotal_set) or amount(line.subtotal) or Decimal(0)
-        tax += _shop_money(line.total_tax_set) or amount(line.total_tax) or Decimal(0)
+        goods += _shop_money(line.subtotal_set) or amount(line.subtotal) or _ZERO
+        tax += _shop_money(line.total_tax_set) or amount(line.total_tax) or _ZERO
     for item in raw.order_adjustments or ():
         # Adjustments are negative where more than the lines was given back.
-        value = _shop_money(item.amount_set) or amount(item.amount) or Decimal(0)
-        tax -= _shop_money(item.tax_amount_set) or amount(item.tax_amount) or Decimal(0)
+        value = _shop_money(item.amount_set) or amount(item.amount) or _ZERO
+        tax -= _shop_money(item.tax_amount_set) or amount(item.tax_amount) or _ZERO
         if _text(item.kind) == "shipping_refund":
             shipping -= value
         else:
@@ -581,11 +610,12 @@ def _notes(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str
     """Names and values as the shop wrote them, at most 100 of at most 2,000 characters."""
     if not raw:
         return ()
-    pairs = raw.items() if isinstance(raw, dict) else ((n.get("name"), n.get("value")) for n in raw)
-    found = []
-    for name, value in pairs:
-        if isinstance(name, str) and isinstance(value, str | int | float) and name:
-            found.append((_text(name, 128), _text(value, 2000)))
+    pairs = raw.items() if isinstance(raw, dict) else [(n.get("name"), n.get("value")) for n in raw]
+    found = [
+        (_text(name, 128), _text(value, 2000))
+        for name, value in pairs
+        if isinstance(name, str) and isinstance(value, _SCALARS) and name
+    ]
     return tuple(found[:100])
 
 
@@ -609,16 +639,23 @@ def _buyer(raw: _Order) -> Buyer:
     addresses = [a for a in (billing, shipping) if a]
     if not addresses:
         addresses = [a for a in (_address(customer.default_address),) if a]
-    emails = (_text(raw.email), _text(raw.contact_email), _text(customer.email))
-    phones = (_text(raw.phone), _text(customer.phone))
     return Buyer(
-        emails=tuple(dict.fromkeys(e for e in emails if e)),
-        phones=tuple(dict.fromkeys(p for p in phones if p)),
+        emails=_distinct(_text(raw.email), _text(raw.contact_email), _text(customer.email)),
+        phones=_distinct(_text(raw.phone), _text(customer.phone)),
         addresses=tuple(addresses),
         customer_id=_digits_or_empty(customer.id),
         first_name=_text(customer.first_name),
         last_name=_text(customer.last_name),
     )
+
+
+def _distinct(*texts: str) -> tuple[str, ...]:
+    """The texts that say something, each once, in their order."""
+    found: list[str] = []
+    for text in texts:
+        if text and text not in found:
+            found.append(text)
+    return tuple(found)
 
 
 def _browser(raw: _Order, source_name: str) -> Browser:

@@ -46,8 +46,7 @@ _UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 _UTM_NAME = re.compile(r"utm_[a-z_]{1,32}")
 
-_SCHEME = re.compile(r"\A[A-Za-z][A-Za-z0-9+.\-]*:(?=//)")
-_PATH_END = re.compile(r"[?#]")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?=//)")
 _HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
 _SEPARATORS = str.maketrans("", "", " -_")
@@ -127,20 +126,37 @@ def session_of(order: Order, stored: Session | None = None) -> Session:
     The places in order: the order's note attributes, the query of its landing page, the query of
     its referrer, and what the pixel `stored` under the checkout or cart token.
     """
-    return visit_of(order, stored)[0]
+    session, _ = visit_of(order)
+    return session if stored is None else filled(session, stored)
 
 
-def visit_of(order: Order, stored: Session | None = None) -> tuple[Session, str]:
-    """`session_of` and `page_url_of` in one, for whoever wants both."""
+def visit_of(order: Order) -> tuple[Session, str]:
+    """What the order itself says of its session, and `page_url_of` it, for whoever wants both."""
     found: _Found = {}
-    _read(found, NOTES, _NAMES, ((_bare(name), value) for name, value in order.notes))
+    _read(found, NOTES, _NAMES, [(_bare(name), value) for name, value in order.notes])
     query = _read_address(found, LANDING, order.landing_site)
     _read_address(found, REFERRING, order.referring_site)
     _read_referrer(found, order)
-    if stored is not None:
-        _read_stored(found, stored, order)
     session = _session(found)
     return session, _page_url(order, session, query)
+
+
+def filled(session: Session, stored: Session) -> Session:
+    """An order's session, with what only the pixel `stored` under its checkout or cart token."""
+    missing = {
+        name: getattr(stored, name)
+        for name in _STORED_FIELDS
+        if getattr(stored, name) and not getattr(session, name)
+    }
+    if session.click_id:
+        missing.pop("is_click_cut", None)
+    if not missing:
+        return session
+    origins = {**dict(session.origins), **dict.fromkeys(missing, PIXEL)}
+    if "click_id" in missing:
+        missing["is_click_cut"] = False
+        origins.pop("is_click_cut", None)
+    return msgspec.structs.replace(session, **missing, origins=tuple(sorted(origins.items())))
 
 
 def session_from(told: Iterable[tuple[str, str]], referrer: str = "") -> Session:
@@ -186,7 +202,7 @@ def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     pairs = [
         f"{name}={_quoted(text)}"
         for name, value in query.items()
-        if _UTM_NAME.fullmatch(name) and (text := _text(value))
+        if (name in _UTM_NAMES or _UTM_NAME.fullmatch(name)) and (text := _text(value))
     ]
     if session.click_id:
         pairs.append(f"epik={_quoted(session.click_id)}")
@@ -224,10 +240,12 @@ _Found = dict[str, tuple[Any, str]]
 def _session(found: _Found) -> Session:
     if "click_id" in found:
         found.pop("is_click_cut", None)
-    return Session(
-        **{field: value for field, (value, _) in found.items()},
-        origins=tuple(sorted((field, origin) for field, (_, origin) in found.items())),
-    )
+    values: dict[str, Any] = {}
+    origins = []
+    for field in sorted(found):
+        values[field], origin = found[field]
+        origins.append((field, origin))
+    return Session(**values, origins=tuple(origins))
 
 
 def _read(
@@ -261,15 +279,6 @@ def _read_referrer(found: _Found, order: Order) -> None:
         found["referrer"] = (host, REFERRING)
 
 
-def _read_stored(found: _Found, stored: Session, order: Order) -> None:
-    for field in _STORED_FIELDS:
-        value = getattr(stored, field)
-        if value:
-            found.setdefault(field, (value, PIXEL))
-    if stored.referrer and not _is_own(stored.referrer, order):
-        found.setdefault("referrer", (stored.referrer, PIXEL))
-
-
 def _uncut(address: str) -> tuple[str, bool]:
     """The address without a last parameter that a cut may have made false, and was it a click id.
 
@@ -299,7 +308,7 @@ def _quoted(text: str) -> str:
 
 
 def _has_at(text: str) -> bool:
-    return "@" in text or _ENCODED_AT.search(text) is not None
+    return "@" in text or ("%" in text and _ENCODED_AT.search(text) is not None)
 
 
 def _text(value: str) -> str:
@@ -352,7 +361,9 @@ def _instant(value: str) -> int | None:
 
 def _parts_of(address: str) -> tuple[str, str]:
     """The authority and the path of an address, be it absolute or relative."""
-    place = _SCHEME.sub("", _PATH_END.split(address, maxsplit=1)[0])
+    place = address.partition("?")[0].partition("#")[0]
+    if scheme := _SCHEME.match(place):
+        place = place[scheme.end() :]
     if not place.startswith("//"):
         return "", place
     authority, slash, path = place[2:].partition("/")
@@ -361,6 +372,8 @@ def _parts_of(address: str) -> tuple[str, str]:
 
 def _host_of(address: str) -> str:
     """The lower-case host of an address, also of one without a scheme; "" if it has none."""
+    if not address:
+        return ""
     authority, path = _parts_of(address.strip())
     named = authority or path.partition("/")[0]
     host = named.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
@@ -491,6 +504,9 @@ _QUERY_NAMES: Mapping[str, str] = {
     name: field for name, field in _NAMES.items() if not name.startswith("pin_")
 }
 
+# Those of nearly every link, known without a search.
+_UTM_NAMES = frozenset(name for name in _NAMES if name.startswith("utm_"))
+
 # How a field is read; what comes out empty was not there.
 _CLEAN: Mapping[str, Callable[[str], str | int | None]] = {
     **dict.fromkeys(("source", "medium", "campaign", "term", "content"), _text),
@@ -500,4 +516,4 @@ _CLEAN: Mapping[str, Callable[[str], str | int | None]] = {
     "stamped_at": _instant,
 }
 _FALSE_IF_CUT = frozenset(field for field, clean in _CLEAN.items() if clean is not _text)
-_STORED_FIELDS = (*_CLEAN, "is_click_cut")
+_STORED_FIELDS = (*_CLEAN, "referrer", "is_click_cut")
