@@ -28,6 +28,9 @@ _HOUR = 3_600
 _HALF_LIFE = 7 * _DAY
 _FIFTY_DIGITS = Context(prec=50)
 _DECAY = _FIFTY_DIGITS.divide(_FIFTY_DIGITS.ln(Decimal(2)), Decimal(_HALF_LIFE))
+# A visit ends with half an hour of nothing, as analytics count it.
+_VISIT_GAP = 1_800
+_ORDER = "order:"
 _ONE = Fraction(1)
 _ZERO = Fraction(0)
 _BY_AGE = attrgetter("at", "key")
@@ -53,6 +56,11 @@ class Touch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     medium: str = ""
     visitor: str = ""
     click_id: str = ""
+
+    @property
+    def order_id(self) -> str:
+        """The order whose own session this is; "" for any other touch."""
+        return self.key.removeprefix(_ORDER) if self.key.startswith(_ORDER) else ""
 
 
 Path = tuple[Touch, ...]
@@ -119,6 +127,72 @@ def path_of(touches: Iterable[Touch], at: int, rules: Rules, scope: Scope) -> Pa
     clicks = [touch for touch in eligible if touch.kind == "click"]
     once = {touch.key: touch for touch in clicks or eligible}
     return tuple(sorted(once.values(), key=_BY_AGE))
+
+
+def touch_key(order_id: str) -> str:
+    """The key of the touch that an order's own session is."""
+    return f"{_ORDER}{order_id}"
+
+
+def visits_of(touches: Iterable[Touch]) -> Path:
+    """The touches, oldest first, each visit once however often and by whomever it was told.
+
+    The pixel tells of a landing, the order tells of the same one in its own way, and a click id
+    turns up again on every page until the next click. The oldest telling stays, with what the
+    later ones know besides.
+    """
+    ordered = sorted({touch.key: touch for touch in touches}.values(), key=_BY_AGE)
+    if len(ordered) < 2:
+        return tuple(ordered)
+    visits: list[_Visit] = []
+    for touch in ordered:
+        known = next((v for v in reversed(visits) if _is_of(touch, v)), None)
+        if known is None:
+            visits.append(_Visit(touch, touch.at))
+        else:
+            known.touch = _joined(known.touch, touch)
+            known.until = touch.at
+    return tuple(visit.touch for visit in visits)
+
+
+class _Visit(msgspec.Struct):
+    """A visit so far: what is known of it, and when it was last told of."""
+
+    touch: Touch
+    until: int
+
+
+def _is_of(touch: Touch, visit: _Visit) -> bool:
+    known = visit.touch
+    if touch.kind != "click" or known.kind != "click" or not _is_alike(touch, known):
+        return False
+    if touch.click_id and touch.click_id == known.click_id:
+        return True
+    if touch.visitor != known.visitor:
+        return False
+    # An order knows how its buyer came, but seldom when: the pixel does.
+    is_told_again = bool(touch.order_id) and not known.order_id
+    return is_told_again or touch.at - visit.until <= _VISIT_GAP
+
+
+def _is_alike(one: Touch, other: Touch) -> bool:
+    if one.is_pinterest != other.is_pinterest or one.is_direct != other.is_direct:
+        return False
+    pairs = ((getattr(one, name), getattr(other, name)) for name in _TOLD)
+    return all(a == b or not (a and b) for a, b in pairs)
+
+
+# What one telling of a visit may know and another not, but never otherwise.
+_TOLD = ("source", "medium", "campaign_id", "campaign", "pin_id", "ad_id", "click_id")
+
+
+def _joined(known: Touch, told: Touch) -> Touch:
+    missing = {
+        name: getattr(told, name)
+        for name in _TOLD
+        if getattr(told, name) and not getattr(known, name)
+    }
+    return msgspec.structs.replace(known, **missing) if missing else known
 
 
 def shares(path: Path, at: int, model: Model) -> tuple[Fraction, ...]:
@@ -305,6 +379,8 @@ def allocations_of(credits: Sequence[Credit], amounts: Sequence[int]) -> tuple[A
     refund split by itself could land on another touch's cent.
     """
     figures = tuple(amounts)
+    if all(credit.share is _ONE for credit in credits):
+        return tuple(Allocation(c.touch, c.share, c.mask, figures) for c in credits)
     masks = {(i, figures): credit.mask for i, credit in enumerate(credits) if credit.share == 1}
     for sharers, mask in _sharers(credits).items():
         ratios = [credits[i].share for i in sharers]

@@ -1,7 +1,8 @@
 """What Pinterest is told of an order, and whether it is told at all."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -47,7 +48,12 @@ REASONS = {
     "not_attributed": "No Pinterest click or view lies in its attribution window.",
     "credited_late": "The touch that earned it became known only after it was decided.",
     "unencodable": "It does not fit Pinterest's published schema.",
+    "bot": "A crawler or a link preview, not a person.",
+    "erased": "The buyer's data was erased on request.",
 }
+# What a touch, a visitor or a word of consent that becomes known later may still change.
+MAY_CHANGE = frozenset({"consent_unknown", "renewal", "not_attributed"})
+_SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "report_only"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +158,8 @@ def conversion_of(
         currency=order.currency,
         value=to_major(value_of(order, policy), order.currency),
         order_id=order.id,
-        contents=tuple(_contents(order.lines, policy.content_id)),
-        num_items=sum(line.quantity for line in order.lines),
+        contents=_contents(order.lines, policy.content_id),
+        num_items=sum([line.quantity for line in order.lines]),
     )
 
 
@@ -175,6 +181,18 @@ def reason_not_to_send(
         *_rules_for_all(order.placed_at, consent, policy, is_identified=is_identified, now=now),
         ("renewal", policy.send == "attributed" and order.is_renewal and not is_credited),
         ("not_attributed", policy.send == "attributed" and not is_credited),
+    )
+
+
+def reason_again(reason: str, consent: Consent, policy: Policy, *, is_credited: bool) -> str:
+    """The reason an order's event is not sent for, now that more is known of its buyer."""
+    if reason not in _SETTLED_BY_FACTS:
+        return reason
+    unearned = "renewal" if reason == "renewal" else "not_attributed"
+    return _first(
+        ("consent_refused", consent.marketing is False),
+        ("consent_unknown", consent.marketing is None and policy.consent_unknown == "hold"),
+        (unearned, policy.send == "attributed" and not is_credited),
     )
 
 
@@ -207,24 +225,35 @@ def _rules_for_all(
 
 
 def _first(*rules: _Rule) -> str:
-    return next((reason for reason, holds in rules if holds), "")
+    for reason, holds in rules:
+        if holds:
+            return reason
+    return ""
 
 
-def _contents(lines: Iterable[Line], kind: ContentId) -> Iterable[Content]:
-    sendable = (line for line in lines if line.quantity > 0)
-    for line, _ in zip(sendable, range(MAX_CONTENTS), strict=False):
-        yield Content(
-            id=_content_id(line, kind),
-            name=line.title,
-            brand=line.vendor,
-            price=line.price,
-            quantity=line.quantity,
-        )
+def _contents(lines: Iterable[Line], kind: ContentId) -> tuple[Content, ...]:
+    id_of = _CONTENT_IDS[kind]
+    sendable = [line for line in lines if line.quantity > 0]
+    return tuple(
+        [
+            Content(
+                id=id_of(line),
+                name=line.title,
+                brand=line.vendor,
+                price=line.price,
+                quantity=line.quantity,
+            )
+            for line in sendable[:MAX_CONTENTS]
+        ]
+    )
 
 
-def _content_id(line: Line, kind: ContentId) -> str:
-    """The catalogue's id of a line. Custom items have none: it stays empty, never "None"."""
-    return {"product": line.product_id, "variant": line.variant_id, "sku": line.sku}[kind]
+# The catalogue's id of a line. Custom items have none: it stays empty, never "None".
+_CONTENT_IDS: dict[ContentId, Callable[[Line], str]] = {
+    "product": attrgetter("product_id"),
+    "variant": attrgetter("variant_id"),
+    "sku": attrgetter("sku"),
+}
 
 
 def _language(locale: str) -> str:

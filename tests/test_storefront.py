@@ -1,0 +1,1219 @@
+"""What the pixel tells: read whatever its shape, and nobody's name comes through."""
+
+import copy
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.actors import DAY, HOUR, NOW, instant
+from tracking.attribution import Touch
+from tracking.conversion import Content, Conversion, Policy
+from tracking.destinations.pinterest import encode
+from tracking.identity import Identity, hashed
+from tracking.invalid import Fault, Invalid
+from tracking.session import Consent
+from tracking.storefront import MOST_EVENTS, Call, Caller, Seen, call_of, is_bot, token_link
+
+EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
+OTHER_EPIK = "dj0yJnU9QW5vdGhlckNsaWNrT2ZBbm90aGVyUGluJnA9MCZuPXI"
+CHROME = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
+)
+CALLER = Caller("203.0.113.7", CHROME)
+VISITOR, CLIENT = "visitor-0000-0001", "1fd529f6-8f05-4118-ba6b-a4e20691aa0c"
+SHOP = "https://mugs.example"
+CHECKOUT_TOKEN = "dd84dba9362eab31f3513ebd3bd82b6c"
+CART_TOKEN = "Z2NwLXVzLWNlbnRyYWwxOjAxSEtQOVRNQkcw"
+CHECKOUT_PAGE = f"{SHOP}/checkouts/cn/{CART_TOKEN}"
+
+PINNED = {"utm_source": "pinterest", "utm_medium": "cpc", "utm_campaign_id": "626735565838"}
+VARIANT = {
+    "id": "222",
+    "sku": "MUG-1",
+    "price": {"amount": 729.95, "currencyCode": "INR"},
+    "product": {"id": "111", "title": "Stone mug", "vendor": "Kiln"},
+    "title": "Large",
+}
+HOME = {
+    "firstName": "Ada",
+    "lastName": "Love",
+    "city": "New York",
+    "provinceCode": "NY",
+    "zip": "10001",
+    "countryCode": "US",
+    "phone": "212-555-0142",
+}
+DATA: dict[str, dict[str, Any]] = {
+    "page_viewed": {},
+    "product_viewed": {"productVariant": VARIANT},
+    "product_added_to_cart": {
+        "cartLine": {
+            "cost": {"totalAmount": {"amount": 1459.9, "currencyCode": "INR"}},
+            "merchandise": VARIANT,
+            "quantity": 2,
+        }
+    },
+    "checkout_started": {
+        "checkout": {
+            "token": CHECKOUT_TOKEN,
+            "currencyCode": "INR",
+            "subtotalPrice": {"amount": 2189.85, "currencyCode": "INR"},
+            "totalPrice": {"amount": 2500, "currencyCode": "INR"},
+            "lineItems": [
+                {"quantity": 2, "title": "Stone mug", "variant": VARIANT},
+                {"quantity": 1, "title": "Engraving", "variant": None},
+            ],
+            "attributes": [{"key": "__pin_vid", "value": "somebody-else-1"}],
+            "email": "Ada@Example.com ",
+            "phone": "+1 212 555 0142",
+            "billingAddress": HOME,
+            "shippingAddress": {},
+            "order": {"customer": {"id": "gid://shopify/Customer/9001"}},
+        }
+    },
+    "ad_viewed": {
+        "campaign": "Spring",
+        "campaign_id": 626735565838,
+        "ad_id": "687",
+        "pin_id": "998",
+    },
+}
+DATA["checkout_completed"] = DATA["checkout_started"]
+STAGES = ["product_viewed", "product_added_to_cart", "checkout_started"]
+
+
+def event(name: str = "page_viewed", /, **changes: Any) -> dict[str, Any]:
+    """A storefront event of now, on a page reached from the shop's own. Give only what matters.
+
+    `href` and `referrer` stand for their places deep in the context, `checkout` changes fields of
+    the checkout.
+    """
+    on_page = CHECKOUT_PAGE if name.startswith("checkout") else f"{SHOP}/products/mug"
+    location = {"href": changes.pop("href", on_page)}
+    referrer = changes.pop("referrer", f"{SHOP}/")
+    data = copy.deepcopy(DATA.get(name, {}))
+    if "checkout" in changes:
+        data["checkout"] |= changes.pop("checkout")
+    told = {
+        "id": "sh-fc25464d-85AC-4A1C-CF92-DC0BFE51CA69",
+        "name": name,
+        "clientId": CLIENT,
+        "timestamp": instant(NOW),
+        "context": {
+            "document": {"location": location, "referrer": referrer},
+            "navigator": {"userAgent": CHROME, "language": "en"},
+        },
+        "data": data,
+    }
+    return told | changes
+
+
+def raw(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+def call(*events: Any, policy: Policy | None = None, caller: Caller = CALLER, **about: Any) -> Call:
+    """What a call with these events tells."""
+    return call_of(raw({"events": list(events), **about}), caller, policy or Policy(), NOW)
+
+
+def seen(name: str = "page_viewed", /, policy: Policy | None = None, **changes: Any) -> Seen:
+    """What one event tells that must not be refused."""
+    found = call(event(name, **changes), policy=policy)
+    assert found.refused == ()
+    return found.seen[0]
+
+
+def conversion(name: str, /, policy: Policy | None = None, **changes: Any) -> Conversion:
+    found = seen(name, policy, **changes).conversion
+    assert found is not None
+    return found
+
+
+def touch(name: str = "page_viewed", /, **changes: Any) -> Touch:
+    found = seen(name, **changes).touch
+    assert found is not None
+    return found
+
+
+def pinned(path: str = "/products/mug", **more: str) -> str:
+    """The address of a page that a paid pin links to."""
+    return f"{SHOP}{path}?{urlencode({**PINNED, **more})}"
+
+
+def visited(**told: Any) -> dict[str, Any]:
+    """A session that began an hour ago by a paid pin."""
+    return {"landed_at": NOW - HOUR, **PINNED, **told}
+
+
+# --- the call
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"events": [event("nothing")]}, "/events/0/name"),
+        ({"events": event("nothing")}, "/events/name"),
+        ([event("nothing")], "/0/name"),
+        (event("nothing"), "/name"),
+    ],
+    ids=["a list of events", "one event", "a bare list", "a bare event"],
+)
+def test_a_fault_is_pointed_at_whatever_the_form_of_the_call(body: Any, where: str) -> None:
+    refused = call_of(raw(body), CALLER, Policy(), NOW).refused
+
+    assert [fault.field for fault in refused] == [where]
+
+
+@pytest.mark.parametrize("body", [{"events": [event()]}, {"events": event()}, [event()], event()])
+def test_every_form_of_a_call_tells_the_same(body: Any) -> None:
+    assert call_of(raw(body), CALLER, Policy(), NOW).seen == (seen(),)
+
+
+def test_the_site_key_is_handed_on() -> None:
+    assert call(event(), key="site-key-1").key == "site-key-1"
+    assert call(event(), key=["x"]).key == ""
+    assert call_of(raw([event()]), CALLER, Policy(), NOW).key == ""
+
+
+def test_the_order_of_the_events_is_kept() -> None:
+    events = [event(id=f"event-{n:04}") for n in range(MOST_EVENTS)]
+
+    assert [one.event_id for one in call(*events).seen] == [one["id"] for one in events]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"{", b"nothing", b"null", b"7", b'"x"', b"NaN", b'{"events": [NaN]}', b"{} {}"),
+        *(b"\xff", b'"\xff"', b'\xef\xbb\xbf{"events": []}', "{}".encode("utf-16")),
+        *(b'{"events": 1e999}', b'"\\ud800"', b"9" * 5000, b"[" * 60_000, b'{"a":' * 9_000),
+        *(b"{}", b"[]", b'{"events": []}', b'{"events": null}', b'{"events": "x"}'),
+        *(raw([event()] * (MOST_EVENTS + 1)), raw({"events": [event()] * (MOST_EVENTS + 1)})),
+    ],
+)
+def test_what_is_no_call_is_refused_whole(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        call_of(body, CALLER, Policy(), NOW)
+
+
+@pytest.mark.parametrize("body", [b"{}", raw({"events": []}), raw({"events": [event()] * 21})])
+def test_a_call_without_events_or_with_too_many_points_at_them(body: bytes) -> None:
+    with pytest.raises(Invalid) as refusal:
+        call_of(body, CALLER, Policy(), NOW)
+
+    assert [fault.field for fault in refusal.value.faults] == ["/events"]
+
+
+def test_an_event_with_a_fault_is_refused_alone() -> None:
+    found = call(event(), event("order_paid"), "x", event("product_viewed", id="event-0002"))
+
+    assert [fault.field for fault in found.refused] == ["/events/1/name", "/events/2/id"]
+    assert [one.name for one in found.seen] == ["page_viewed", "product_viewed"]
+
+
+def test_an_unknown_event_is_told_which_there_are() -> None:
+    (fault,) = call(event("ada@example.com")).refused
+
+    assert "checkout_started" in fault.message
+    assert "ada@example.com" not in fault.message
+
+
+# --- what every event must have
+
+
+@pytest.mark.parametrize("event_id", ["a" * 8, "a" * 128, "sh-0_9.A:z", "pre-checkout-1"])
+def test_the_pixels_own_event_id_is_taken(event_id: str) -> None:
+    assert seen(id=event_id).event_id == event_id
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    [
+        *(None, "", 12345678, ["a" * 8], {}, True, "a" * 7, "a" * 129, "ada@example.com"),
+        *("eight 8 ", "eight888\n", "\x00aaaaaaaa", "éééééééé", "checkout-5001"),
+    ],
+)
+def test_another_event_id_is_refused(event_id: Any) -> None:
+    assert [fault.field for fault in call(event(id=event_id)).refused] == ["/events/0/id"]
+
+
+@pytest.mark.parametrize("name", [None, "", 7, ["page_viewed"], {}, "Page_Viewed", "purchase"])
+def test_another_name_is_refused(name: Any) -> None:
+    assert [fault.field for fault in call(event() | {"name": name}).refused] == ["/events/0/name"]
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        *("2026-11-20T12:00:00.999Z", "2026-11-20T07:00:00-05:00", "2026-11-20T12:00:00"),
+        *(NOW, NOW * 1000, NOW * 1000 + 999, f"{NOW}000", NOW * 1000.0, f" {NOW} "),
+    ],
+)
+def test_an_instant_is_read_in_iso_8601_or_milliseconds(timestamp: Any) -> None:
+    assert seen(timestamp=timestamp).at == NOW
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        *(None, "", "now", True, [NOW], {}, 0, -NOW, 1e300, int("9" * 400), "1e12", "\u0661" * 10),
+        *("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-11-20T12:00:61Z"),
+    ],
+)
+def test_what_is_no_instant_of_today_is_refused(timestamp: Any) -> None:
+    refused = call(event(timestamp=timestamp)).refused
+
+    assert [fault.field for fault in refused] == ["/events/0/timestamp"]
+
+
+def test_an_event_may_be_a_day_old_and_no_older() -> None:
+    assert seen(timestamp=NOW - DAY).at == NOW - DAY
+    (fault,) = call(event(timestamp=NOW - DAY - 1)).refused
+    assert fault == Fault("/events/0/timestamp", "older than a day")
+
+
+def test_a_clock_that_is_ahead_is_set_back_to_ours() -> None:
+    assert seen(timestamp=NOW + 1).at == seen(timestamp=NOW + 300).at == NOW
+
+
+def test_a_clock_that_is_far_ahead_is_refused() -> None:
+    (fault,) = call(event(timestamp=NOW + 301)).refused
+
+    assert fault.field == "/events/0/timestamp"
+    assert "future" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("own", "of_call", "visitor"),
+    [
+        ("visitor-own", "visitor-call", "visitor-own"),
+        (None, "visitor-call", "visitor-call"),
+        ("", "visitor-call", "visitor-call"),
+        (None, None, CLIENT),
+        (None, "", CLIENT),
+    ],
+)
+def test_the_visitor_is_the_events_own_or_the_calls_or_the_client(
+    own: Any, of_call: Any, visitor: str
+) -> None:
+    assert call(event(visitor=own), visitor=of_call).seen[0].visitor == visitor
+
+
+@pytest.mark.parametrize(
+    "visitor",
+    ["short", "x" * 65, "ada@example.com", "undefined", "with space", 12345678, ["x"], {}, True],
+)
+def test_a_visitor_id_of_another_form_is_refused(visitor: Any) -> None:
+    own = call(event(visitor=visitor), visitor=VISITOR).refused
+    client = call(event(clientId=visitor)).refused
+
+    assert [fault.field for fault in own] == ["/events/0/visitor"]
+    assert [fault.field for fault in client] == ["/events/0/clientId"]
+
+
+def test_a_wrong_visitor_of_the_call_is_named_once_and_spares_events_with_their_own() -> None:
+    found = call(event(), event(), event(visitor=VISITOR), visitor="x")
+
+    assert [fault.field for fault in found.refused] == ["/visitor"]
+    assert [one.visitor for one in found.seen] == [VISITOR]
+
+
+def test_an_event_of_nobody_is_refused() -> None:
+    assert [fault.field for fault in call(event(clientId=None)).refused] == ["/events/0/visitor"]
+
+
+# --- consent
+
+
+@pytest.mark.parametrize(
+    ("said", "consent"),
+    [
+        (None, Consent()),
+        ({}, Consent()),
+        ({"analytics": True}, Consent()),
+        ({"analytics": None, "marketing": None, "sale_of_data": None}, Consent()),
+        ({"marketing": True, "sale_of_data": True}, Consent(True, True)),
+        ({"marketing": False}, Consent(False)),
+        ({"marketing": "yes", "sale_of_data": "no"}, Consent(True, False)),
+        ({"marketing": " Yes ", "sale_of_data": "unknown"}, Consent(True)),
+        ({"marketingAllowed": True, "saleOfDataAllowed": False}, Consent(True, False)),
+        ({"analyticsProcessingAllowed": True, "marketingAllowed": False}, Consent(False)),
+        ({"marketing": True, "marketingAllowed": False}, Consent(False)),
+        ({"gpc": True}, Consent(None, False)),
+        ({"gpc": True, "sale_of_data": True}, Consent(None, False)),
+        ({"gpc": False, "sale_of_data": True}, Consent(None, True)),
+        ({"gpc": None}, Consent()),
+        ({"preferences": "whatever"}, Consent()),
+    ],
+)
+def test_consent_is_read(said: Any, consent: Consent) -> None:
+    assert call(event(), consent=said).seen[0].consent == consent
+
+
+@pytest.mark.parametrize("unclear", ["maybe", 1, 0, [], [True], {}, {"marketing": True}])
+def test_consent_that_cannot_be_read_was_not_given(unclear: Any) -> None:
+    said = {"marketing": unclear, "sale_of_data": unclear}
+
+    assert seen(consent=said).consent == Consent(False, False)
+    assert seen(consent={"gpc": unclear}).consent == Consent(None, False)
+
+
+def test_the_consent_of_an_event_wins_over_that_of_the_call() -> None:
+    found = call(event(), event(consent={"marketing": False}), consent={"marketing": True})
+
+    assert [one.consent.marketing for one in found.seen] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"analytics": False},
+        {"analytics": "no"},
+        {"analytics": "perhaps"},
+        {"analyticsProcessingAllowed": False, "marketing": True},
+        *("yes", True, False, 7, [], [{"analytics": True}]),
+    ],
+)
+def test_of_a_visitor_who_must_not_be_counted_nothing_is_kept(said: Any) -> None:
+    assert call(event(consent=said), key="site-key-1") == Call("site-key-1", (), 1, ())
+
+
+def test_the_events_that_may_be_counted_go_on() -> None:
+    found = call(event(consent={"analytics": False}), event(id="event-0002"), event("x"))
+
+    assert (found.ignored, len(found.seen), len(found.refused)) == (1, 1, 1)
+
+
+# --- the session
+
+
+def test_the_session_told_is_that_of_the_event() -> None:
+    told = visited(epik=EPIK, utm_campaign="Spring Sale", referrer="https://www.pinterest.com/pin")
+    session = seen("product_viewed", session=told).session
+
+    assert (session.source, session.medium, session.campaign) == (
+        "pinterest",
+        "cpc",
+        "Spring Sale",
+    )
+    assert (session.campaign_id, session.click_id) == ("626735565838", EPIK)
+    assert (session.referrer, session.stamped_at) == ("www.pinterest.com", NOW - HOUR)
+
+
+def test_numbers_in_a_session_are_read_as_ids() -> None:
+    assert seen(session={"utm_campaign_id": 626735565838}).session.campaign_id == "626735565838"
+
+
+def test_the_session_of_an_event_wins_over_that_of_the_call() -> None:
+    found = call(event(), event(session={"utm_source": "own"}), session={"utm_source": "call"})
+
+    assert [one.session.source for one in found.seen] == ["call", "own"]
+
+
+@pytest.mark.parametrize("name", ["page_viewed", *STAGES])
+def test_without_a_session_the_address_of_the_page_tells_it(name: str) -> None:
+    session = seen(name, href=pinned(epik=EPIK, pin_vid="someone-else")).session
+
+    assert (session.source, session.campaign_id) == ("pinterest", "626735565838")
+    assert (session.click_id, session.visitor) == (EPIK, "")
+
+
+@pytest.mark.parametrize(
+    ("referrer", "host"),
+    [
+        ("https://www.google.com/search?q=mug", "www.google.com"),
+        ("android-app://com.pinterest/", "com.pinterest"),
+        (f"{SHOP}/collections/all", ""),
+        ("https://www.MUGS.example:443/", ""),
+        ("about:blank", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_only_another_site_is_a_referrer(referrer: Any, host: str) -> None:
+    assert seen(referrer=referrer).session.referrer == host
+    assert seen(session={"referrer": referrer}).session.referrer == host
+
+
+def test_a_link_on_the_page_begins_a_new_visit() -> None:
+    found = seen(session=visited(), href=f"{SHOP}/?utm_source=newsletter", referrer="")
+
+    assert (found.session.source, found.session.campaign_id) == ("newsletter", "")
+    assert found.session.stamped_at == NOW
+    assert found.touch is not None
+    assert (found.touch.at, found.touch.source) == (NOW, "newsletter")
+
+
+def test_a_click_id_on_the_page_begins_a_new_visit() -> None:
+    found = seen(session=visited(epik=EPIK), href=pinned(epik=OTHER_EPIK))
+
+    assert (found.session.click_id, found.session.stamped_at) == (OTHER_EPIK, NOW)
+
+
+def test_a_landing_page_that_is_loaded_again_begins_nothing() -> None:
+    assert touch(session=visited(epik=EPIK), href=pinned(epik=EPIK)).at == NOW - HOUR
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_only_a_page_view_begins_a_new_visit(name: str) -> None:
+    found = seen(name, session=visited(), href=f"{SHOP}/?utm_source=newsletter")
+
+    assert (found.session.source, found.session.stamped_at) == ("pinterest", NOW - HOUR)
+
+
+def test_the_session_cannot_name_another_visitor_or_time() -> None:
+    told = {"utm_source": "x", "__pin_vid": "somebody-else", "pin_touch": "2026-01-01"}
+    found = seen(session=told | {"track_ai_timestamp": str(NOW - 5)})
+
+    assert (found.visitor, found.session.visitor, found.session.stamped_at) == (CLIENT, "", None)
+
+
+def test_a_session_of_another_type_counts_as_missing() -> None:
+    for odd in ("x", 7, [["utm_source", "pinterest"]], True):
+        assert seen(session=odd, href=pinned()).session.source == "pinterest"
+
+
+# --- the touch
+
+
+@pytest.mark.parametrize("name", ["page_viewed", "checkout_completed", *STAGES])
+def test_every_event_tells_of_the_visit_it_belongs_to(name: str) -> None:
+    found = touch(name, session=visited(epik=EPIK, utm_campaign="Spring", utm_pin_id="998"))
+
+    assert (found.kind, found.at, found.visitor) == ("click", NOW - HOUR, CLIENT)
+    assert (found.is_pinterest, found.is_direct) == (True, False)
+    assert (found.campaign, found.campaign_id, found.pin_id) == ("Spring", "626735565838", "998")
+    assert (found.source, found.medium, found.click_id) == ("pinterest", "cpc", EPIK)
+
+
+def test_one_visit_told_by_several_events_is_one_touch() -> None:
+    names = ["page_viewed", *STAGES]
+    told = [event(name, id=f"event-{name}", timestamp=NOW - n) for n, name in enumerate(names)]
+
+    assert len({one.touch for one in call(*told, session=visited()).seen}) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"landed_at": NOW - HOUR + 1},
+        {"utm_source": "pin"},
+        {"utm_medium": "cpm"},
+        {"utm_campaign": "Summer"},
+        {"utm_campaign_id": "7"},
+        {"utm_pin_id": "7"},
+        {"utm_ad_id": "7"},
+        {"epik": OTHER_EPIK},
+        {"referrer": "https://www.pinterest.de/"},
+    ],
+)
+def test_what_differs_in_anything_is_another_visit(other: dict[str, Any]) -> None:
+    one, another = touch(session=visited()), touch(session=visited(**other))
+
+    assert one.key.startswith("visit:")
+    assert len(one.key) == len("visit:") + 24
+    assert one.key != another.key
+
+
+def test_the_same_visit_of_another_visitor_is_another_touch() -> None:
+    told = visited()
+
+    assert touch(session=told).key != touch(session=told, visitor=VISITOR).key
+
+
+@pytest.mark.parametrize(
+    "arrival",
+    [
+        {"href": pinned()},
+        {"href": f"{SHOP}/?epik={EPIK}"},
+        {"href": f"{SHOP}/?utm_term=mug"},
+        {"referrer": "https://www.google.com/"},
+        {"referrer": ""},
+        {"session": {"utm_source": "x"}, "href": pinned()},
+        {"session": {"utm_source": "x"}, "referrer": "https://www.google.com/"},
+        {"session": {}, "referrer": ""},
+    ],
+)
+def test_a_page_that_is_arrived_at_is_a_touch_at_that_time(arrival: dict[str, Any]) -> None:
+    found = seen(timestamp=NOW - 60, **arrival)
+
+    assert found.touch is not None
+    assert found.touch.at == found.session.stamped_at == NOW - 60
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        {"referrer": f"{SHOP}/cart"},
+        {"referrer": f"{SHOP}/", "session": {}},
+        {"referrer": "", "session": {"utm_source": "x"}},
+        {"referrer": "about:blank"},
+    ],
+)
+def test_a_page_inside_a_visit_is_no_touch_of_its_own(inside: dict[str, Any]) -> None:
+    found = seen(**inside)
+
+    assert (found.touch, found.session.stamped_at) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["checkout_completed", *STAGES])
+def test_an_event_that_is_no_page_view_begins_no_visit(name: str) -> None:
+    assert seen(name, href=pinned(), referrer="").touch is None
+
+
+def test_a_direct_visit_is_a_direct_touch() -> None:
+    found = touch(referrer="")
+
+    assert (found.is_direct, found.is_pinterest, found.source) == (True, False, "")
+
+
+def test_a_visit_by_pinterests_site_is_pinterests() -> None:
+    assert touch(referrer="https://www.pinterest.com/").is_pinterest
+    assert not touch(referrer="https://www.google.com/").is_pinterest
+
+
+@pytest.mark.parametrize(
+    "landed_at",
+    [*(NOW + 1, NOW + 2**40, NOW - 30 * DAY - 1, 0, "soon", None, True, [NOW], 1e300, -5)],
+)
+def test_a_visit_that_cannot_have_begun_then_has_no_known_time(landed_at: Any) -> None:
+    found = seen("product_viewed", session=visited(landed_at=landed_at))
+
+    assert (found.touch, found.session.source) == (None, "pinterest")
+
+
+@pytest.mark.parametrize(
+    "landed_at",
+    [NOW, NOW - 30 * DAY, instant(NOW - 9), (NOW - 9) * 1000, f"{instant(NOW)[:-6]}.5Z"],
+)
+def test_a_visit_of_the_last_thirty_days_is_a_touch(landed_at: Any) -> None:
+    assert NOW - 30 * DAY <= touch("product_viewed", session=visited(landed_at=landed_at)).at <= NOW
+
+
+def test_a_visit_may_not_have_begun_after_the_event() -> None:
+    assert seen(timestamp=NOW - 9, session=visited(landed_at=NOW - 8)).touch is None
+
+
+@pytest.mark.parametrize("place", ["data", "customData"])
+@pytest.mark.parametrize("prefix", ["", "utm_", "UTM_"])
+def test_an_ad_that_was_seen_is_a_view_of_its_campaign(place: str, prefix: str) -> None:
+    told = event("ad_viewed", timestamp=NOW - 5, data=None)
+    told[place] = {f"{prefix}{name}": value for name, value in DATA["ad_viewed"].items()}
+    found = call(told).seen[0].touch
+
+    assert found is not None
+    assert (found.kind, found.at, found.visitor) == ("view", NOW - 5, CLIENT)
+    assert (found.is_pinterest, found.is_direct) == (True, False)
+    assert (found.campaign, found.campaign_id) == ("Spring", "626735565838")
+    assert (found.ad_id, found.pin_id) == ("687", "998")
+
+
+def test_each_view_is_a_touch_of_its_own() -> None:
+    one, again = touch("ad_viewed"), touch("ad_viewed", timestamp=NOW - 5)
+    another, other = touch("ad_viewed", id="event-0002"), touch("ad_viewed", visitor=VISITOR)
+
+    assert one.key.startswith("view:")
+    assert len(one.key) == len("view:") + 24
+    assert one.key == again.key
+    assert len({one.key, another.key, other.key}) == 3
+
+
+def test_a_view_that_names_no_campaign_is_a_view_of_pinterest() -> None:
+    found = touch("ad_viewed", data={})
+
+    assert (found.is_pinterest, found.is_direct, found.campaign_id) == (True, False, "")
+
+
+def test_a_view_is_no_click_whatever_the_session_says() -> None:
+    found = touch("ad_viewed", session=visited(epik=EPIK))
+
+    assert (found.kind, found.click_id) == ("view", "")
+
+
+# --- the checkout
+
+
+def test_a_token_is_told_as_a_digest_of_its_kind() -> None:
+    digest = sha256(CART_TOKEN.encode()).hexdigest()[:32]
+
+    assert token_link("ck", CART_TOKEN) == f"ck:{digest}"
+    assert token_link("ca", CART_TOKEN) == f"ca:{digest}"
+
+
+@pytest.mark.parametrize(
+    "spelling", ["{}?key=0a1b", "gid://shopify/Cart/{}", "gid://shopify/Cart/{}?key=1"]
+)
+def test_a_token_is_the_same_in_every_spelling(spelling: str) -> None:
+    assert token_link("ca", spelling.format(CART_TOKEN)) == token_link("ca", CART_TOKEN)
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x" * 15, "x" * 129, "ada.love@example.com", "a" * 16 + "\n", "a b" * 9]
+)
+def test_what_could_be_guessed_or_is_no_token_has_no_link(token: str) -> None:
+    assert token_link("ck", token) == ""
+
+
+@pytest.mark.parametrize("name", ["checkout_started", "checkout_completed"])
+def test_a_checkout_is_known_by_its_token_and_its_carts(name: str) -> None:
+    assert seen(name).tokens == (token_link("ck", CHECKOUT_TOKEN), token_link("ca", CART_TOKEN))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"cart_token": f"{CART_TOKEN}?key=1"},
+        {"href": f"{SHOP}/de/checkouts/cn/{CART_TOKEN}/de-de/information?x=1"},
+        {"checkout": {"attributes": [{"key": "_cart_token", "value": CART_TOKEN}]}},
+    ],
+)
+def test_the_cart_is_told_by_the_call_or_the_page_or_an_attribute(place: dict[str, Any]) -> None:
+    of_call = {"cart_token": place.pop("cart_token")} if "cart_token" in place else {}
+    told = event("checkout_started", **({"href": f"{SHOP}/checkouts/x"} | place))
+
+    assert call(told, **of_call).seen[0].tokens[1] == token_link("ca", CART_TOKEN)
+
+
+def test_a_checkout_that_can_be_guessed_is_not_linked() -> None:
+    assert seen("checkout_started", checkout={"token": "1234"}, href=SHOP).tokens == ()
+
+
+@pytest.mark.parametrize("name", ["page_viewed", "product_viewed", "product_added_to_cart"])
+def test_only_a_checkout_has_tokens_and_a_buyer(name: str) -> None:
+    told = event(name, href=CHECKOUT_PAGE)
+    told["data"] |= copy.deepcopy(DATA["checkout_started"])
+    found = call(told, cart_token=CART_TOKEN).seen[0]
+
+    assert (found.tokens, found.identity) == ((), Identity())
+
+
+@pytest.mark.parametrize("name", ["checkout_started", "checkout_completed"])
+def test_the_buyer_is_known_by_digests(name: str) -> None:
+    identity = seen(name).identity
+
+    assert identity.em == (hashed("em", "ada@example.com"),)
+    assert identity.ph == (hashed("ph", "+12125550142"),)
+    assert identity.external_id == (hashed("external_id", "9001"),)
+    assert (identity.fn, identity.ln) == ((hashed("fn", "ada"),), (hashed("ln", "love"),))
+    assert (identity.ct, identity.st) == ((hashed("ct", "newyork"),), (hashed("st", "ny"),))
+    assert (identity.zp, identity.country) == (
+        (hashed("zp", "10001", "US"),),
+        (hashed("country", "us"),),
+    )
+
+
+@pytest.mark.parametrize("customer", ["9001", 9001, "gid://shopify/Customer/9001"])
+def test_a_customer_is_the_number_of_the_id(customer: Any) -> None:
+    identity = seen(
+        "checkout_completed", checkout={"order": {"customer": {"id": customer}}}
+    ).identity
+
+    assert identity.external_id == (hashed("external_id", "9001"),)
+
+
+def test_a_buyer_who_refuses_marketing_stays_unknown() -> None:
+    found = seen("checkout_started", consent={"marketing": False})
+
+    assert found.identity == Identity()
+    assert found.conversion is not None
+    assert found.conversion.identity == Identity()
+
+
+def test_a_buyer_who_limits_the_use_of_data_is_told_in_both_cases() -> None:
+    found = conversion("checkout_started", consent={"gpc": True})
+
+    assert (found.opt_out, found.limited) == (True, True)
+    assert len(found.identity.st) == len(found.identity.country) == 2
+
+
+def test_unknown_consent_limits_where_the_shop_says_so() -> None:
+    policy = Policy(consent_unknown="limit")
+
+    assert conversion("product_viewed", policy).limited
+    assert not conversion("product_viewed", policy, consent={"marketing": True}).limited
+
+
+def test_a_note_in_the_checkout_does_not_make_another_visitor() -> None:
+    assert seen("checkout_started").visitor == CLIENT
+
+
+def test_a_finished_checkout_is_no_purchase() -> None:
+    found = seen("checkout_completed")
+
+    assert (found.stage, found.conversion, found.value) == (None, None, 0)
+
+
+# --- what Pinterest would be told
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "event_name"),
+    [
+        ("product_viewed", "product_view", "page_visit"),
+        ("product_added_to_cart", "add_to_cart", "add_to_cart"),
+        ("checkout_started", "checkout_initiation", "initiate_checkout"),
+    ],
+)
+def test_a_stage_is_an_event_of_pinterest(name: str, stage: str, event_name: str) -> None:
+    found = seen(name, session=visited(epik=EPIK), timestamp=NOW - 3)
+
+    assert found.stage == stage
+    assert found.conversion is not None
+    assert (found.conversion.event_id, found.conversion.event_name) == (found.event_id, event_name)
+    assert (found.conversion.event_time, found.conversion.action_source) == (NOW - 3, "web")
+    assert (found.conversion.ip, found.conversion.user_agent) == (CALLER.ip, CHROME)
+    assert (found.conversion.click_id, found.conversion.order_id) == (EPIK, "")
+
+
+def test_a_page_view_is_no_stage() -> None:
+    found = seen()
+
+    assert (found.stage, found.conversion) == (None, None)
+
+
+def test_a_product_that_is_looked_at_is_one_content() -> None:
+    found = seen("product_viewed")
+
+    assert found.value == 72995
+    assert found.conversion is not None
+    assert found.conversion.contents == (Content("111", "Stone mug", "Kiln", "729.95", 1),)
+    assert (found.conversion.currency, found.conversion.value) == ("INR", "729.95")
+    assert found.conversion.num_items == 1
+
+
+def test_a_line_of_the_cart_is_worth_what_it_costs() -> None:
+    found = conversion("product_added_to_cart")
+
+    assert found.contents == (Content("111", "Stone mug", "Kiln", "729.95", 2),)
+    assert (found.value, found.num_items) == ("1459.90", 2)
+
+
+def test_a_line_of_the_cart_without_its_cost_is_worth_its_pieces() -> None:
+    line = DATA["product_added_to_cart"]["cartLine"] | {"cost": None, "quantity": 3}
+
+    assert conversion("product_added_to_cart", data={"cartLine": line}).value == "2189.85"
+
+
+def test_a_checkout_tells_its_lines_custom_ones_too() -> None:
+    found = conversion("checkout_started")
+
+    assert found.contents == (
+        Content("111", "Stone mug", "Kiln", "729.95", 2),
+        Content("", "Engraving", "", "", 1),
+    )
+    assert found.num_items == 3
+
+
+@pytest.mark.parametrize(("measure", "value"), [("net", "2189.85"), ("total", "2500.00")])
+def test_a_checkout_is_worth_what_the_shop_measures(measure: Any, value: str) -> None:
+    assert conversion("checkout_started", Policy(value=measure)).value == value
+
+
+def test_of_the_two_sums_of_a_checkout_the_one_that_is_there_counts() -> None:
+    assert conversion("checkout_started", checkout={"subtotalPrice": None}).value == "2500.00"
+    bare = {"subtotalPrice": {"amount": "20"}, "totalPrice": {}}
+    assert conversion("checkout_started", checkout=bare).value == "20.00"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content_id"), [("product", "111"), ("variant", "222"), ("sku", "MUG-1")]
+)
+@pytest.mark.parametrize("spelling", ["{}", "gid://shopify/Any/{}"])
+def test_the_content_is_named_as_the_catalogue_does(
+    kind: Any, content_id: str, spelling: str
+) -> None:
+    variant = copy.deepcopy(VARIANT) | {"id": spelling.format(222)}
+    variant["product"] = {"id": spelling.format(111)}
+    found = conversion("product_viewed", Policy(content_id=kind), data={"productVariant": variant})
+
+    assert found.contents[0].id == content_id
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "value"),
+    [
+        (729.95, "INR", "729.95"),
+        ("729.95", "INR", "729.95"),
+        (20, "USD", "20.00"),
+        (0, "USD", "0.00"),
+        (3.3000000000000003, "USD", "3.30"),
+        (1e-7, "USD", "0.00"),
+        (1999.0, "JPY", "1999"),
+        (1.999, "KWD", "1.999"),
+    ],
+)
+def test_money_is_exact_in_the_currencys_digits(amount: Any, currency: str, value: str) -> None:
+    variant = VARIANT | {"price": {"amount": amount, "currencyCode": currency}}
+    found = conversion("product_viewed", data={"productVariant": variant})
+
+    assert (found.value, found.currency, found.contents[0].price) == (value, currency, value)
+
+
+NO_CURRENCIES: list[Any] = ["usd", "", "US", "USDX", 840, None, ["USD"]]
+NO_AMOUNTS: list[Any] = [-1, "-0.01", 1e12, 1e300, 10**400, "1e5", "1,50", " ", True, None, []]
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        *(None, {}, 7, {"amount": 5}, {"currencyCode": "USD"}),
+        *({"amount": 5, "currencyCode": code} for code in NO_CURRENCIES),
+        *({"amount": amount, "currencyCode": "USD"} for amount in NO_AMOUNTS),
+    ],
+)
+def test_a_price_that_cannot_be_read_is_no_value_at_all(price: Any) -> None:
+    found = seen("product_viewed", data={"productVariant": VARIANT | {"price": price}})
+
+    assert found.value == 0
+    assert found.conversion is not None
+    assert (found.conversion.value, found.conversion.currency) == ("", "")
+    assert found.conversion.contents == (Content("111", "Stone mug", "Kiln", "", 1),)
+
+
+def test_a_price_in_another_currency_than_the_sum_is_left_out() -> None:
+    cost = {"totalAmount": {"amount": 5, "currencyCode": "EUR"}}
+    line = DATA["product_added_to_cart"]["cartLine"] | {"cost": cost}
+    found = conversion("product_added_to_cart", data={"cartLine": line})
+
+    assert (found.currency, found.contents[0].price) == ("EUR", "")
+
+
+@pytest.mark.parametrize(
+    ("told", "pieces"),
+    [(2, 2), ("2", 2), (2.0, 2), (None, 1), (-2, 1), ("x", 1), (1.5, 1), (10**9, 1), ([], 1)],
+)
+def test_a_quantity_that_cannot_be_read_is_one(told: Any, pieces: int) -> None:
+    line = DATA["product_added_to_cart"]["cartLine"] | {"quantity": told}
+    found = conversion("product_added_to_cart", data={"cartLine": line})
+
+    assert (found.contents[0].quantity, found.num_items) == (pieces, pieces)
+
+
+def test_nothing_of_a_product_is_no_content() -> None:
+    lines = [{"quantity": 0, "variant": VARIANT}, None, "x"]
+    found = conversion("checkout_started", checkout={"lineItems": lines})
+
+    assert (found.contents, found.num_items) == ((), 0)
+    for name in ("product_viewed", "product_added_to_cart"):
+        assert conversion(name, data={"cartLine": None}).contents == ()
+
+
+def test_a_checkout_of_many_lines_tells_as_many_as_pinterest_takes() -> None:
+    found = conversion("checkout_started", checkout={"lineItems": [{"quantity": 2}] * 300})
+
+    assert (len(found.contents), found.num_items) == (250, 600)
+
+
+def test_more_lines_than_a_cart_can_have_are_not_read() -> None:
+    found = conversion("checkout_started", checkout={"lineItems": [{"quantity": 1}] * 2000})
+
+    assert found.num_items == 500
+
+
+def test_what_no_database_can_hold_is_left_out_of_a_text() -> None:
+    product = {"id": "111", "title": " Stone\x00 mug ", "vendor": "\x00"}
+    found = conversion("product_viewed", data={"productVariant": {"product": product}})
+
+    assert found.contents == (Content("111", "Stone mug"),)
+
+
+def test_texts_that_are_too_long_are_left_out() -> None:
+    product = {"id": "1" * 21, "title": "x" * 257, "vendor": "y" * 256}
+    found = conversion("product_viewed", data={"productVariant": {"product": product}})
+
+    assert found.contents == (Content("", "", "y" * 256),)
+
+
+NO_PAGES: list[Any] = [
+    *("", "/products/mug", "mugs.example/a", "about:blank", "ftp://a.b", 7, None, [], {}),
+    *("https://", "https://a b/", "https://[::1", "javascript:alert('https://mugs.example/')"),
+]
+
+
+@pytest.mark.parametrize(
+    ("href", "told"),
+    [
+        (f"{SHOP}/products/mug", f"{SHOP}/products/mug"),
+        (SHOP, f"{SHOP}/"),
+        (f"{SHOP}?a=1", f"{SHOP}/"),
+        (f"{SHOP}/#login", f"{SHOP}/"),
+        ("HTTPS://Mugs.Example/A", f"{SHOP}/A"),
+        ("https://ada:secret@mugs.example/a", f"{SHOP}/a"),
+        ("http://127.0.0.1:8080/a", "http://127.0.0.1:8080/a"),
+        (f"{SHOP}/a?email=ada@example.com&token=1&variant=2", f"{SHOP}/a"),
+        (f"{SHOP}/a?utm_source=pinterest&gclid=7", f"{SHOP}/a?utm_source=pinterest"),
+        (f"{SHOP}/a?utm_term=a+b%26c", f"{SHOP}/a?utm_term=a%20b%26c"),
+        (f"{SHOP}/a?utm_term=ada@example.com", f"{SHOP}/a"),
+        (f"{SHOP}/a?x=1&epik={EPIK}", f"{SHOP}/a?epik={EPIK}"),
+        (f"{SHOP}/a?epik=cut", f"{SHOP}/a"),
+        (f"{SHOP}/a b/ü", f"{SHOP}/a%20b/%C3%BC"),
+        (f"{SHOP}/u/ada@example.com", f"{SHOP}/"),
+        (f"{SHOP}/u/ada%2540example.com", f"{SHOP}/"),
+        (f"{CHECKOUT_PAGE}/information", f"{SHOP}/checkouts"),
+        (f"{SHOP}/en-us/account/reset/1/secret", f"{SHOP}/en-us/account"),
+        (f"{SHOP}/gift_cards/1/secret", f"{SHOP}/gift_cards"),
+        (f"{SHOP}/1/orders/secret/authenticate", f"{SHOP}/1/orders"),
+        *((odd, "") for odd in NO_PAGES),
+    ],
+)
+def test_the_page_is_told_without_whatever_may_name_a_person(href: Any, told: str) -> None:
+    assert conversion("product_viewed", href=href).event_source_url == told
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_stage_fits_pinterests_published_schema(name: str) -> None:
+    told = msgspec.json.decode(encode(conversion(name, session=visited(epik=EPIK))))
+
+    assert told["event_id"] == event()["id"]
+
+
+# --- bots
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        "",
+        " ",
+        "Mozilla/5.0 (compatible; Pinterestbot/1.0; +http://www.pinterest.com/bot.html)",
+        "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+        "Mozilla/5.0 (compatible; bingbot/2.0) Chrome/116.0.1938.76 Safari/537.36",
+        "AdsBot-Google (+http://www.google.com/adsbot.html)",
+        "Mozilla/5.0 (compatible; Baiduspider/2.0)",
+        "Mozilla/5.0 (compatible; Yahoo! Slurp)",
+        "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)",
+        "Mozilla/5.0 SkypeUriPreview Preview/0.5",
+        "Mozilla/5.0 (Linux; Android 11) Chrome/130.0.0.0 Mobile Safari/537.36 Chrome-Lighthouse",
+        "Mozilla/5.0 Chrome/130 Safari/537.36 GTmetrix",
+        "Pingdom.com_bot_version_1.4_(http://www.pingdom.com/)",
+        *("curl/8.5.0", "Wget/1.21", "python-requests/2.32.3", "Python-urllib/3.11"),
+    ],
+)
+def test_what_says_it_is_no_person_is_a_bot(user_agent: str) -> None:
+    assert is_bot(user_agent)
+    assert call(event(context={}), caller=Caller("203.0.113.7", user_agent)).seen[0].is_bot
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        CHROME,
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 HeadlessChrome/141.0.0.0 Safari/537.36",
+        "Mozilla/5.0 (Linux; Android 13; CUBOT X70) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile",
+        "Mozilla/5.0 (Linux; Android 10; Cubot_P40) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile",
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Mobile/15E148 [Pinterest/iOS]",
+        "Mozilla/5.0 (iPad; CPU OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1",
+    ],
+)
+def test_a_persons_browser_is_no_bot(user_agent: str) -> None:
+    assert not is_bot(user_agent)
+
+
+def test_the_pixels_word_for_the_browser_counts_only_where_the_request_has_none() -> None:
+    told = event(context={"navigator": {"userAgent": CHROME}})
+
+    assert not call(told, caller=Caller("203.0.113.7", "")).seen[0].is_bot
+    assert call(told, caller=Caller("203.0.113.7", "curl/8.5.0")).seen[0].is_bot
+
+
+# --- whatever comes
+
+
+Place = tuple[Any, ...]
+
+
+def places(tree: Any, path: Place = ()) -> Iterator[Place]:
+    """The path to each key and item of a tree."""
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def changed(tree: Any, path: Place, value: Any) -> Any:
+    """A copy of a tree with another value in one place."""
+    copied = inner = copy.deepcopy(tree)
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return copied
+
+
+def whole(name: str) -> dict[str, Any]:
+    """A call of one event, in which everything that is read is there."""
+    told = event(
+        name,
+        href=pinned(epik=EPIK),
+        customData={"utm_term": "mug"},
+        visitor=VISITOR,
+        consent={"analytics": True, "marketing": True, "sale_of_data": True, "gpc": False},
+        session=visited(referrer="https://pin.it/"),
+    )
+    return {
+        "key": "site-key-1",
+        "visitor": VISITOR,
+        "consent": {},
+        "session": {"utm_source": "x"},
+        "cart_token": CART_TOKEN,
+        "events": [told],
+    }
+
+
+WHOLE = {name: whole(name) for name in DATA}
+# Without these there is no event, or none that may be counted.
+_NEEDED = ("visitor", "consent", "events", "id", "name", "timestamp", "clientId")
+OPTIONAL = [
+    (name, path)
+    for name, tree in WHOLE.items()
+    for path in places(tree)
+    if "consent" not in path
+    and path != ("events", 0)
+    and not (path[-1] in _NEEDED and len(path) < 4)
+]
+
+
+def test_what_does_not_fit_its_place_counts_as_missing() -> None:
+    for name, path in OPTIONAL:
+        odd, missing = changed(WHOLE[name], path, [[]]), changed(WHOLE[name], path, None)
+        found = call_of(raw(odd), CALLER, Policy(), NOW)
+
+        assert len(found.seen) == 1, path
+        assert found == call_of(raw(missing), CALLER, Policy(), NOW), path
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+    | st.sampled_from(["gid://shopify/Cart/", EPIK, "\x00", "%40", "9" * 300, "x" * 5000])
+    | st.sampled_from([10**30, -1, 2**63, 1e308, 5e-324, "https://", "//", "@", "USD", "yes"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+def is_sound(found: Call) -> bool:
+    """Whether everything that came out can be kept and told."""
+    for one in found.seen:
+        assert one.at <= NOW
+        assert 0 <= one.value < 2**63
+        assert (one.conversion is None) == (one.stage is None)
+        text = msgspec.json.encode(one).decode()
+        assert "\\u0000" not in text
+        if one.conversion is not None:
+            encode(one.conversion)
+    return True
+
+
+@given(st.sampled_from(sorted(WHOLE)), st.data())
+def test_a_call_with_anything_anywhere_is_read_or_refused(name: str, data: st.DataObject) -> None:
+    tree = WHOLE[name]
+    chosen = data.draw(st.lists(st.sampled_from(list(places(tree))), max_size=4))
+    for path in sorted(chosen, key=len, reverse=True):
+        tree = changed(tree, path, data.draw(ANYTHING))
+    try:
+        found = call_of(raw(tree), CALLER, Policy(), NOW)
+    except Invalid:
+        assert ("events",) in chosen
+    else:
+        assert is_sound(found)
+
+
+@given(st.sampled_from(sorted(WHOLE)), st.data())
+def test_a_call_with_any_bytes_in_it_is_read_or_refused(name: str, data: st.DataObject) -> None:
+    body = raw(WHOLE[name])
+    start = data.draw(st.integers(0, len(body)))
+    end = data.draw(st.integers(start, min(start + 20, len(body))))
+    odd = data.draw(
+        st.binary(max_size=8)
+        | st.sampled_from([b"1e999", b"NaN", b"\\ud800", b"9" * 4300, b"[" * 990, b'{"a":' * 985])
+    )
+    try:
+        found = call_of(body[:start] + odd + body[end:], CALLER, Policy(), NOW)
+    except Invalid:
+        return
+    assert is_sound(found)
+
+
+@pytest.mark.parametrize("depth", [10, 100, 300, 600, 900, 960, 980, 990, 1000, 5000, 30_000])
+def test_a_nested_value_is_passed_over_or_refused_at_any_depth(depth: int) -> None:
+    body = raw(event() | {"data": "HERE"}).replace(b'"HERE"', b"[" * depth + b"]" * depth)
+    try:
+        found = call_of(body, CALLER, Policy(), NOW)
+    except Invalid:
+        return
+    assert found.seen == (seen(),)
+
+
+# --- nobody's name
+
+
+EMAIL = "canary.bird@example.com"
+SPELLINGS = st.sampled_from(
+    [
+        *("{}", " {} ", "mailto:{}", "for {} only", "{}, {}", "\u200b{}\u200b", "a@b{}", "{}/a"),
+        *("https://mugs.example/{}", "https://mugs.example/?utm_term={}", "https://{}/a"),
+        *("utm_source={}", "&{}", "?{}#", "%20{}", "gid://shopify/Cart/{}", '"{}"', "<{}>"),
+    ]
+)
+ENCODED = st.sampled_from(["@", "%40", "%2540", "%252540"])
+
+
+def sung(tree: Any, path: Place, text: str) -> str:
+    """What comes out of a call that has a text in one place."""
+    policy = Policy(content_id="sku")
+    found = call_of(raw(changed(tree, path, text)), CALLER, policy, NOW)
+    assert len(found.seen) == 1
+    return msgspec.json.encode(found.seen).decode().lower()
+
+
+@given(st.sampled_from(OPTIONAL), SPELLINGS, ENCODED, st.integers(0, 300), st.booleans())
+def test_no_email_address_comes_through_wherever_it_stands(
+    place: tuple[str, Place], spelling: str, at: str, before: int, is_upper: bool
+) -> None:
+    text = "x" * before + spelling.format(EMAIL.replace("@", at), EMAIL)
+    name, path = place
+
+    assert "canary" not in sung(WHOLE[name], path, text.upper() if is_upper else text)
+
+
+def test_no_email_address_comes_through_from_any_place() -> None:
+    for name, path in OPTIONAL:
+        assert "canary" not in sung(WHOLE[name], path, EMAIL), path
+
+
+PERSON = {
+    "firstName": "Canaria",
+    "lastName": "Vogelsang",
+    "city": "Canaryville",
+    "zip": "10187-0187",
+    "phone": "212-555-0187",
+    "address1": "77 Aviary Row",
+    "company": "Canary & Co",
+}
+
+
+@pytest.mark.parametrize("name", list(DATA))
+def test_a_buyer_goes_out_as_digests_alone(name: str) -> None:
+    told = event(name)
+    told["data"]["checkout"] = copy.deepcopy(DATA["checkout_started"]["checkout"]) | {
+        "email": EMAIL,
+        "phone": "+12125550187",
+        "billingAddress": PERSON,
+        "shippingAddress": PERSON,
+        "order": {"id": "5001", "customer": {"id": "987654321012", "email": EMAIL}},
+    }
+    out = msgspec.json.encode(call(told).seen).decode().lower()
+
+    clear = [*PERSON.values(), EMAIL, "12125550187", "2125550187", "987654321012"]
+    assert [word for word in clear if word.lower() in out] == []
