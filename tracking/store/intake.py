@@ -14,20 +14,29 @@ from typing import Any
 
 from sqlalchemy import BigInteger, LargeBinary, Table
 
-from tracking.store.schema import conversions, credits, links, orders, outbox, receipts, touches
+from tracking.store.schema import (
+    MARK_LENGTH,
+    conversions,
+    credits,
+    links,
+    orders,
+    outbox,
+    receipts,
+    touches,
+)
 from tracking.store.statement import Connection
 
 Values = Mapping[str, Any]
 
 # What the statement has room for. Orders beyond it go the long way.
-MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 4, 2, 2
+MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 6, 2, 2
 
 
 @dataclass(frozen=True, slots=True)
 class News:
     """The rows of an order that is not known yet, of a buyer nothing else is known of.
 
-    `payloads` are the finished events by destination.
+    `payloads` are the finished events by destination, to be sent or `held_until` (seconds UTC).
     """
 
     digest: str
@@ -38,6 +47,7 @@ class News:
     person: Sequence[str]
     credits: Sequence[Values]
     payloads: Mapping[str, bytes]
+    held_until: int | None = None
 
     @property
     def fits(self) -> bool:
@@ -49,16 +59,20 @@ class News:
         )
 
 
-def write(conn: Connection, rows: Sequence[Sequence[Any]]) -> set[int]:
-    """Write each of these `values_of` unless anything is known of the order or its buyer, from
-    before or from the rows before it; which of them were written."""
-    if conn.dialect == "postgresql":
-        return {n for n, values in enumerate(rows) if _write_on_postgresql(conn, values)}
+def put(conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Write each of these `values_of` on SQLite, unless anything is known of the order or its
+    buyer, from before or from the rows before it. Outside a transaction it is one by itself."""
     conn.cursor.execute(_sqlite(len(rows)), [v for n, row in enumerate(rows) for v in (n, *row)])
+
+
+def taken(conn: Connection) -> set[int]:
+    """Which of the rows just put were written."""
     return {n for (n,) in conn.cursor.execute("DELETE FROM taken RETURNING n").fetchall()}
 
 
-def _write_on_postgresql(conn: Connection, values: Sequence[Any]) -> bool:
+def write(conn: Connection, values: Sequence[Any]) -> bool:
+    """Write the rows on PostgreSQL, unless anything is known of the order or its buyer; whether
+    they were written."""
     conn.cursor.execute(_POSTGRESQL, values)
     return bool(conn.cursor.fetchone()[0])
 
@@ -67,7 +81,7 @@ def values_of(news: News, since: int, until: int) -> Sequence[Any]:
     """The rows as the statement takes them; what the buyer did in [since, until] is what counts
     as known. Made before the write lock is held."""
     values = [
-        *(news.digest, news.topic, since, until),
+        *(news.digest, news.topic, since, until, *_fate(news)),
         *_order_values(news.order),
         *_touch_values(news.touch),
         *_conversion_values(news.conversion),
@@ -81,6 +95,13 @@ def values_of(news: News, since: int, until: int) -> Sequence[Any]:
         values += event
     values += _NO_EVENT * (MOST_EVENTS - len(news.payloads))
     return values
+
+
+def _fate(news: News) -> tuple[str, int]:
+    """State and due time of the order's events."""
+    if news.held_until is not None:
+        return "held", news.held_until
+    return "waiting", news.conversion["recorded_at"]
 
 
 # What the rows of one order have in common is handed over once, as the order's own.
@@ -111,6 +132,7 @@ _NO_EVENT = (None,) * len(_EVENT)
 def _parameters() -> Iterator[tuple[str, str]]:
     """Name and PostgreSQL type of each value, in the order of `values_of`."""
     yield from (("digest", "text"), ("topic", "text"), ("since", "bigint"), ("until", "bigint"))
+    yield from (("state", "text"), ("due_at", "bigint"))
     yield from _kinds("order", orders, [c.name for c in orders.c])
     yield from _kinds("touch", touches, _TOUCH)
     yield from _kinds("conversion", conversions, _CONVERSION)
@@ -175,25 +197,37 @@ def _rows() -> Iterator[_Row]:
         columns = {
             "event_id": event_id,
             "destination": f"event{n}_destination",
-            "state": "'waiting'",
+            "state": "state",
             "payload": f"event{n}_payload",
             "event_time": "order_placed_at",
-            "due_at": now,
+            "due_at": "due_at",
             "queued_at": now,
         }
         yield _Row(outbox, columns, f"event{n}_destination IS NOT NULL")
 
 
 def _is_known(prefix: str) -> str:
-    linked = ", ".join(f"{prefix}.link{n}" for n in range(MOST_LINKS))
     order, visitor = f"{prefix}.order_id", f"{prefix}.order_visitor"
+    # One by one: for `link IN (…)` SQLite builds a table, which costs half of the statement.
+    linked = " OR ".join(
+        f"{prefix}.link{n} <> '' AND EXISTS (SELECT 1 FROM links WHERE link = {prefix}.link{n})"  # noqa: S608
+        for n in range(MOST_LINKS)
+    )
+    mark = "EXISTS (SELECT 1 FROM tombstones WHERE mark = {})"
+    erased = " OR ".join(
+        f"{one} <> '' AND {mark.format(f'substr({one}, 1, {MARK_LENGTH})')}"
+        for one in (f"{prefix}.link{n}" for n in range(MOST_LINKS))
+    )
     return f"""
-    EXISTS (SELECT 1 FROM receipts WHERE order_id = {order})
-    OR EXISTS (SELECT 1 FROM orders WHERE id = {order})
+    EXISTS (SELECT 1 FROM orders WHERE id = {order})
+    OR EXISTS (SELECT 1 FROM conversions WHERE event_id = {prefix}.conversion_event_id)
     OR EXISTS (SELECT 1 FROM refunds WHERE order_id = {order})
     OR EXISTS (SELECT 1 FROM touches WHERE visitor = {visitor}
                AND at >= {prefix}.since AND at <= {prefix}.until)
-    OR EXISTS (SELECT 1 FROM links WHERE link IN ({linked}))
+    OR {linked}
+    OR EXISTS (SELECT 1 FROM links WHERE visitor = {visitor})
+    OR EXISTS (SELECT 1 FROM visitors WHERE visitor = {visitor})
+    OR EXISTS (SELECT 1 FROM tombstones) AND ({mark.format(f"'or:' || {order}")} OR {erased})
     """  # noqa: S608
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     func,
     literal,
     literal_column,
@@ -31,7 +32,7 @@ _put_conversion = Statement(
         set_={
             name: literal_column(f"excluded.{name}")
             for name in _conversion_row
-            if name not in ("event_id", "recorded_at")
+            if name not in ("event_id", "recorded_at", "credited_then")
         },
     )
 )
@@ -44,19 +45,22 @@ _credit = Statement(
         is_pinterest=bindparam("b_is_pinterest"),
         campaign_id=bindparam("b_campaign_id"),
         campaign=bindparam("b_campaign"),
-        # It was decided without the touch that is known now, and what could have been sent was
-        # not kept.
-        reason=case(
-            (
-                and_(
-                    conversions.c.reason == "not_attributed",
-                    bindparam("b_is_pinterest") == 1,
-                ),
-                "credited_late",
-            ),
-            else_=conversions.c.reason,
-        ),
+        visitor=bindparam("b_visitor"),
+        reason=bindparam("b_reason"),
+        credited_then=bindparam("b_credited_then"),
     )
+)
+_sightings = Statement(
+    select(conversions)
+    .where(
+        conversions.c.visitor == bindparam("visitor"),
+        conversions.c.order_id == literal_column("''"),
+        conversions.c.at >= bindparam("since"),
+        conversions.c.at <= bindparam("until"),
+        conversions.c.is_counted == 1,
+    )
+    .order_by(conversions.c.at)
+    .limit(1000)
 )
 _NO_PAYLOAD = literal(b"", LargeBinary)
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest knows it.
@@ -65,10 +69,10 @@ _queue = Statement(
     .values(
         event_id=bindparam("event_id"),
         destination=bindparam("destination"),
-        state="waiting",
+        state=bindparam("state"),
         payload=bindparam("payload"),
         event_time=bindparam("event_time"),
-        due_at=bindparam("now"),
+        due_at=bindparam("due_at"),
         queued_at=bindparam("now"),
     )
     .on_conflict_do_update(
@@ -76,7 +80,17 @@ _queue = Statement(
         index_elements=[outbox.c.event_id, outbox.c.destination],
         set_={
             "payload": literal_column("excluded.payload"),
-            "state": "waiting",
+            "state": literal_column("excluded.state"),
+            # One that waits for its next attempt goes on waiting.
+            "due_at": case(
+                (
+                    and_(
+                        outbox.c.state == "waiting", literal_column("excluded.state") == "waiting"
+                    ),
+                    outbox.c.due_at,
+                ),
+                else_=literal_column("excluded.due_at"),
+            ),
             "is_withdrawn": 0,
             "reason": "",
             "settled_at": 0,
@@ -84,8 +98,30 @@ _queue = Statement(
         where=or_(
             and_(outbox.c.state == "waiting", outbox.c.leased_until <= bindparam("now")),
             outbox.c.state == "withdrawn",
+            outbox.c.state == "held",
         ),
     )
+)
+_is_held = outbox.c.state == literal_column("'held'")
+_forget_held = Statement(delete(outbox).where(outbox.c.event_id == bindparam("event_id"), _is_held))
+_overdue = select(outbox.c.id).where(_is_held, outbox.c.due_at <= bindparam("now")).limit(500)
+_let_go = Statement(delete(outbox).where(outbox.c.id.in_(_overdue.scalar_subquery())))
+_has_overdue = Statement(_overdue.limit(1))
+_amend = Statement(
+    update(outbox)
+    .where(
+        outbox.c.id == bindparam("b_id"),
+        or_(
+            _is_held,
+            and_(outbox.c.state == "waiting", outbox.c.leased_until <= bindparam("b_now")),
+        ),
+    )
+    .values(payload=bindparam("b_payload"))
+)
+_release_held = Statement(
+    update(outbox)
+    .where(outbox.c.event_id == bindparam("b_event_id"), _is_held)
+    .values(state="waiting", due_at=bindparam("b_now"))
 )
 _withdraw = Statement(
     update(outbox)
@@ -138,13 +174,23 @@ _claim = Statement(
     )
 )
 _is_taken_back = and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1)
+# Only an erased event is withdrawn while it is under way.
+_is_erased = outbox.c.state == literal_column("'withdrawn'")
 _settle = Statement(
     update(outbox)
     .where(outbox.c.id == bindparam("b_id"), outbox.c.claim == bindparam("b_claim"))
     .values(
-        state=case((_is_taken_back, "withdrawn"), else_=bindparam("b_state")),
-        payload=case((_is_taken_back, _NO_PAYLOAD), else_=bindparam("b_payload")),
-        reason=case((_is_taken_back, outbox.c.reason), else_=bindparam("b_reason")),
+        state=case(
+            (_is_taken_back, "withdrawn"),
+            (and_(_is_erased, bindparam("b_state") != "sent"), "withdrawn"),
+            else_=bindparam("b_state"),
+        ),
+        payload=case((or_(_is_taken_back, _is_erased), _NO_PAYLOAD), else_=bindparam("b_payload")),
+        reason=case(
+            (_is_taken_back, outbox.c.reason),
+            (_is_erased, case((bindparam("b_state") == "sent", ""), else_=outbox.c.reason)),
+            else_=bindparam("b_reason"),
+        ),
         due_at=bindparam("b_due_at"),
         attempts=outbox.c.attempts + bindparam("b_used"),
         settled_at=case((_is_taken_back, outbox.c.settled_at), else_=bindparam("b_settled_at")),
@@ -270,9 +316,16 @@ def put_conversion(conn: Connection, row: Mapping[str, Any]) -> None:
     _put_conversion.run(conn, **row)
 
 
-def credit(conn: Connection, event_id: str, credited_to: Mapping[str, Any]) -> None:
-    """Note what a recorded event is credited to, now that more is known."""
-    _credit.run(conn, b_event_id=event_id, **{f"b_{k}": v for k, v in credited_to.items()})
+def credit(conn: Connection, event: Row, **changed: Any) -> None:
+    """Note what is known now of a recorded event's visitor, credit and reason."""
+    names = ("visitor", "is_pinterest", "campaign_id", "campaign", "reason", "credited_then")
+    news = {f"b_{name}": changed.get(name, getattr(event, name)) for name in names}
+    _credit.run(conn, b_event_id=event.event_id, **news)
+
+
+def sightings_of(conn: Connection, visitor: str, since: int, until: int) -> list[Row]:
+    """What a visitor did in the shop in [since, until], purchases apart."""
+    return _sightings.all(conn, visitor=visitor, since=since, until=until)
 
 
 def conversion(conn: Connection, event_id: str) -> Row | None:
@@ -287,17 +340,51 @@ def last_recorded(conn: Connection) -> int | None:
 
 
 def queue(
-    conn: Connection, event_id: str, destination: str, payload: bytes, event_time: int, now: int
+    conn: Connection,
+    event_id: str,
+    destination: str,
+    payload: bytes,
+    event_time: int,
+    now: int,
+    held_until: int | None = None,
 ) -> None:
-    """Put a finished event in line, or replace the one that still waits there."""
+    """Put a finished event in line, or replace the one that still waits there. With `held_until`
+    (seconds UTC) it is kept that long for a fact that would have it sent."""
     _queue.run(
         conn,
         event_id=event_id,
         destination=destination,
+        state="waiting" if held_until is None else "held",
         payload=payload,
         event_time=event_time,
+        due_at=now if held_until is None else held_until,
         now=now,
     )
+
+
+def forget_held(conn: Connection, event_id: str) -> None:
+    """Forget an event that was held and will not be sent."""
+    _forget_held.run(conn, event_id=event_id)
+
+
+def has_overdue(conn: Connection, now: int) -> bool:
+    """Whether any held event has been held long enough."""
+    return _has_overdue.first(conn, now=now) is not None
+
+
+def let_go(conn: Connection, now: int) -> None:
+    """Forget a page of the events that were held long enough."""
+    _let_go.run(conn, now=now)
+
+
+def release_held(conn: Connection, event_id: str, now: int) -> None:
+    """Put a held event in line."""
+    _release_held.run(conn, b_event_id=event_id, b_now=now)
+
+
+def amend(conn: Connection, id: int, payload: bytes, now: int) -> None:
+    """Replace the payload of an event that is not on its way."""
+    _amend.run(conn, b_id=id, b_payload=payload, b_now=now)
 
 
 def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:

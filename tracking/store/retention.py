@@ -6,7 +6,14 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, delete, select, tuple_
 
-from tracking.store.schema import attempts, outbox, quarantine, receipts, touches
+from tracking.store.schema import (
+    attempts,
+    outbox,
+    privacy_requests,
+    quarantine,
+    receipts,
+    touches,
+)
 from tracking.store.statement import Connection, Row, Statement
 
 PAGE = 500
@@ -47,6 +54,7 @@ _KINDS: Mapping[str, _Kind] = {
     "delivery attempts": _kind(attempts, attempts.c.at < _before),
     "receipts": _kind(receipts, receipts.c.received_at < _before),
     "touches": _kind(touches, touches.c.at < _before),
+    "privacy requests": _kind(privacy_requests, privacy_requests.c.received_at < _before),
     QUARANTINED: _kind(quarantine, quarantine.c.received_at < _before),
 }
 KINDS = tuple(_KINDS)

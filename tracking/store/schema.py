@@ -98,13 +98,36 @@ touches = Table(
     sqlite_with_rowid=False,
 )
 
-# Which visitor ids were seen with which identity digest: the ground of cross-device matching.
+# Which visitor ids were seen with which identity digest, checkout or cart: the ground of
+# cross-device matching.
 links = Table(
     "links",
     metadata,
     Column("link", Text, primary_key=True),
     Column("visitor", Text, primary_key=True),
+    Index("links_of_visitor", "visitor", "link"),
     sqlite_with_rowid=False,
+)
+
+# Who opened a checkout or a cart, as the pixel told first, and what had brought that visitor.
+checkouts = Table(
+    "checkouts",
+    metadata,
+    Column("link", Text, primary_key=True),
+    Column("visitor", Text, nullable=False),
+    _text("session"),
+    _int("at"),
+)
+
+# What each visitor last said of consent (1, 0, or nothing) and when.
+visitors = Table(
+    "visitors",
+    metadata,
+    Column("visitor", Text, primary_key=True),
+    Column("marketing", Integer),
+    _int("marketing_at"),
+    Column("sale_of_data", Integer),
+    _int("sale_of_data_at"),
 )
 
 # What each touch earned of an order, for the (scope, model) pairs in `mask`. `touch_key` empty:
@@ -130,6 +153,7 @@ credits = Table(
 )
 
 # Every event of the funnel, with the reason if it is not sent (a key of conversion.REASONS).
+# `credited_then` is what its event was credited to when it was sent, if that has changed since.
 conversions = Table(
     "conversions",
     metadata,
@@ -148,10 +172,19 @@ conversions = Table(
     _text("reason"),
     _text("detail"),
     _int("recorded_at"),
+    _text("credited_then"),
     Index("conversions_by_time", "at"),
+    Index(
+        "conversions_of_visitor",
+        "visitor",
+        "at",
+        sqlite_where=text("order_id = ''"),
+        postgresql_where=text("order_id = ''"),
+    ),
 )
 
 # Events on their way: waiting → sent | dead | withdrawn. A claim is a lease that ends by itself.
+# One that is held waits until `due_at` for a fact that would have it sent, and is then forgotten.
 outbox = Table(
     "outbox",
     metadata,
@@ -176,6 +209,12 @@ outbox = Table(
         "due_at",
         sqlite_where=text("state = 'waiting'"),
         postgresql_where=text("state = 'waiting'"),
+    ),
+    Index(
+        "outbox_held",
+        "due_at",
+        sqlite_where=text("state = 'held'"),
+        postgresql_where=text("state = 'held'"),
     ),
     Index(
         "outbox_dead",
@@ -233,4 +272,63 @@ spend = Table(
     _text("campaign"),
     _int("micros"),
     _int("recorded_at"),
+)
+
+# How far the spend of each ad account was read from Pinterest, and who reads it now.
+syncs = Table(
+    "syncs",
+    metadata,
+    Column("account", Text, primary_key=True),
+    _text("currency"),
+    _text("through"),
+    _int("synced_at"),
+    _int("next_at"),
+    _text("failure"),
+    _text("claim"),
+    _int("leased_until"),
+)
+
+# The refresh tokens Pinterest gave in place of configured ones, which are known by their digests.
+# They open nothing without the app's secret, which is not kept here.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    _text("token"),
+    _int("renewed_at"),
+)
+
+# When each rate limit is next free (milliseconds UTC). Names of addresses are keyed digests.
+limits = Table(
+    "limits",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _int("next_at"),
+)
+
+# What was erased, so that nothing brings it back: the first part of an identity's digest with its
+# kind, or "or:" and the id of an order. It is long enough to know the person again, and too short
+# to be matched with anybody else's list of digests.
+MARK_LENGTH = 19
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("mark", Text, primary_key=True),
+    _int("erased_at"),
+    sqlite_with_rowid=False,
+)
+
+# What Shopify asked about a person or told of the shop. `answered_at` is 0 for as long as the
+# shop's owner was not given what a person asked for.
+privacy_requests = Table(
+    "privacy_requests",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("digest", Text, nullable=False, unique=True),
+    _text("topic"),
+    _text("asked_as"),
+    _text("links"),
+    _text("orders"),
+    _int("received_at"),
+    _int("answered_at"),
 )

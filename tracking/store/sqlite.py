@@ -13,7 +13,7 @@ from typing import IO, TypeVar
 
 from tracking.store import intake
 from tracking.store.statement import Connection, StoreUnavailable
-from tracking.store.turns import Ticket, Turns, carry_out
+from tracking.store.turns import JointWork, Ticket, Turns, kinds_of
 
 T = TypeVar("T")
 
@@ -107,13 +107,43 @@ class SqliteStore:
             self._lock_file = None
 
     def _commit(self, turns: Turns) -> None:
-        with self._begun() as conn:
+        with self._locked():
+            conn = Connection(self._writing(), self.dialect)
             tickets = turns.take()
-            try:
-                carry_out(conn, tickets)
-            except Exception:
-                self._carry_out_apart(conn, tickets)
-            conn.raw.execute("COMMIT")
+            kinds = kinds_of(tickets)
+            put = [kind for kind, some in kinds.items() if self._is_put(conn, kind, some)]
+        for kind in put:
+            works = [ticket.work for ticket in kinds[kind]]
+            for ticket, result in zip(kinds[kind], kind.results(conn, works), strict=True):
+                ticket.result = result
+        rest = [ticket for ticket in tickets if ticket.result is None]
+        if rest:
+            self._commit_apart(rest)
+
+    def _is_put(self, conn: Connection, kind: type[JointWork], tickets: list[Ticket]) -> bool:
+        """Write works of a kind and commit, in the one call of SQLite that this takes: whoever
+        needs the interpreter in between holds the lock for longer than the writing lasts."""
+        try:
+            kind.put(conn, [ticket.work for ticket in tickets])
+        except sqlite3.Error:
+            # Nothing of it was written. One by one it will show whose fault it is.
+            return False
+        return True
+
+    def _commit_apart(self, tickets: list[Ticket]) -> None:
+        """Carry out works in a transaction of their own."""
+        try:
+            with self._begun() as conn:
+                try:
+                    for ticket in tickets:
+                        ticket.result = ticket.work(conn)
+                except Exception:
+                    self._carry_out_apart(conn, tickets)
+                conn.raw.execute("COMMIT")
+        except Exception as error:
+            # What was put before is committed, whatever happens to these.
+            for ticket in tickets:
+                ticket.error = error
 
     def _carry_out_apart(self, conn: Connection, tickets: list[Ticket]) -> None:
         """Begin again with a savepoint around each work, so that the one at fault fails alone."""

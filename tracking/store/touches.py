@@ -7,12 +7,10 @@ from sqlalchemy import bindparam, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.attribution import Touch
-from tracking.store.schema import credits, links, touches
+from tracking.store.schema import credits, touches
 from tracking.store.statement import Connection, Row, Statement
 
-# What one person is believed to have. Without a bound, an address that a whole staff orders with
-# would make each order slower than the last.
-MOST_VISITORS = 20
+# Of one visitor, the newest. Without a bound, a script would make each order slower than the last.
 MOST_TOUCHES = 100
 
 _touch_row: dict[str, Any] = {c.name: bindparam(c.name) for c in touches.c}
@@ -24,6 +22,9 @@ _put = Statement(
         set_={c.name: literal_column(f"excluded.{c.name}") for c in touches.c if not c.primary_key},
     )
 )
+_add = Statement(
+    insert(touches).values(_touch_row).on_conflict_do_nothing().returning(touches.c.key)
+)
 _drop = Statement(
     delete(touches).where(
         touches.c.visitor == bindparam("visitor"), touches.c.key == bindparam("key")
@@ -34,9 +35,6 @@ _NO_TOUCH: dict[str, Any] = {
     "is_pinterest": 0,
     "is_direct": 0,
 }
-_visitors_of = Statement(
-    select(links.c.visitor).where(links.c.link == bindparam("link")).limit(MOST_VISITORS + 1)
-)
 _of_visitor = Statement(
     select(touches)
     .where(
@@ -46,11 +44,6 @@ _of_visitor = Statement(
     )
     .order_by(touches.c.at.desc(), touches.c.key.desc())
     .limit(MOST_TOUCHES)
-)
-_add_link = Statement(
-    insert(links)
-    .values(link=bindparam("link"), visitor=bindparam("visitor"))
-    .on_conflict_do_nothing()
 )
 _add_credit = Statement(insert(credits).values({c.name: bindparam(c.name) for c in credits.c}))
 _drop_credits = Statement(delete(credits).where(credits.c.order_id == bindparam("order_id")))
@@ -64,23 +57,14 @@ def put(conn: Connection, row: Mapping[str, Any]) -> None:
     _put.run(conn, **row)
 
 
+def add(conn: Connection, row: Mapping[str, Any]) -> bool:
+    """Insert the touch; false if it was told before."""
+    return _add.first(conn, **row) is not None
+
+
 def drop(conn: Connection, visitor: str, key: str) -> None:
     """Forget a visitor's touch."""
     _drop.run(conn, visitor=visitor, key=key)
-
-
-def visitors_of(conn: Connection, person: Iterable[str], visitor: str) -> tuple[str, ...]:
-    """The visitor id, and every other one seen with one of the person's links, sorted.
-
-    A link with more than MOST_VISITORS is no person's: it is a shop's own address, or a number
-    that a form fills in by itself. It joins nobody.
-    """
-    found = {visitor}
-    for key in person:
-        seen = _visitors_of.all(conn, link=key)
-        if len(seen) <= MOST_VISITORS:
-            found.update(row.visitor for row in seen)
-    return tuple(sorted(found))
 
 
 def of_visitors(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Row]:
@@ -90,6 +74,11 @@ def of_visitors(conn: Connection, visitors: Iterable[str], since: int, until: in
         for visitor in visitors
         for row in _of_visitor.all(conn, visitor=visitor, since=since, until=until)
     ]
+
+
+def seen_by(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Touch]:
+    """The touches alone of what these visitor ids did in [since, until]."""
+    return [touch_of(row) for row in of_visitors(conn, visitors, since, until) if row.kind]
 
 
 def touch_row(touch: Touch) -> dict[str, Any]:
@@ -134,11 +123,6 @@ def touch_of(row: Row) -> Touch:
         visitor=row.visitor,
         click_id=row.click_id,
     )
-
-
-def link(conn: Connection, person: Iterable[str], visitor: str) -> None:
-    """Note that this visitor id was seen with these identity digests."""
-    _add_link.run_many(conn, [{"link": key, "visitor": visitor} for key in person])
 
 
 def put_credits(

@@ -13,7 +13,7 @@ from typing import Any
 
 
 class JointWork(ABC):
-    """A work that can be carried out together with others of its kind, for less than each alone."""
+    """A work that can be written together with others of its kind, for less than each alone."""
 
     @abstractmethod
     def __call__(self, conn: Any) -> Any:
@@ -21,8 +21,13 @@ class JointWork(ABC):
 
     @classmethod
     @abstractmethod
-    def together(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
-        """Carry out works of this class; the result of each."""
+    def put(cls, conn: Any, works: Sequence[Any]) -> None:
+        """Write works of this class in one statement, which is a transaction by itself."""
+
+    @classmethod
+    @abstractmethod
+    def results(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
+        """The result of each work just put, None for one that has to be carried out alone."""
 
 
 class Ticket:
@@ -53,21 +58,13 @@ class Ticket:
         self._waiting.release()
 
 
-def carry_out(conn: Any, tickets: Sequence[Ticket]) -> None:
-    """Fill in the tickets' results, those of joint works first and at once."""
+def kinds_of(tickets: Sequence[Ticket]) -> dict[type[JointWork], list[Ticket]]:
+    """The joint works among the tickets, by their class."""
     kinds: dict[type[JointWork], list[Ticket]] = {}
-    others = []
     for ticket in tickets:
         if isinstance(ticket.work, JointWork):
             kinds.setdefault(type(ticket.work), []).append(ticket)
-        else:
-            others.append(ticket)
-    for kind, alike in kinds.items():
-        results = kind.together(conn, [ticket.work for ticket in alike])
-        for ticket, result in zip(alike, results, strict=True):
-            ticket.result = result
-    for ticket in others:
-        ticket.result = ticket.work(conn)
+    return kinds
 
 
 class Turns:
