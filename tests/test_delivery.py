@@ -87,6 +87,9 @@ class Told:
         self.calls.append([json.loads(event)["event_id"] for event in events])
         return self.does(events)
 
+    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        return event
+
     def strip(self, event: bytes) -> bytes:
         return event.replace(IP.encode(), b"")
 

@@ -20,10 +20,20 @@ from tests.actors import NOW, at_once
 from tests.conftest import POSTGRES
 from tests.stored import rows
 from tracking.attribution import Touch
-from tracking.store import Store, StoreUnavailable, open_store, orders, outbox, quarantine, touches
+from tracking.store import (
+    Store,
+    StoreUnavailable,
+    open_store,
+    orders,
+    outbox,
+    people,
+    quarantine,
+    touches,
+)
 from tracking.store import spend as spends
+from tracking.store.people import MOST_VISITORS
 from tracking.store.statement import Connection
-from tracking.store.touches import MOST_TOUCHES, MOST_VISITORS
+from tracking.store.touches import MOST_TOUCHES
 
 PATIENCE = 20.0
 # What Shopify waits for an answer, less what the rest of a webhook may take.
@@ -395,11 +405,11 @@ def test_a_body_that_cannot_be_understood_is_kept_once_and_erased_on_release(sto
 
 
 def test_one_person_has_every_visitor_id_seen_with_one_of_the_links(store: Store) -> None:
-    store.commit(lambda conn: touches.link(conn, ["em:a", "ph:b"], "phone-browser"))
-    store.commit(lambda conn: touches.link(conn, ["em:a"], "tablet-browser"))
-    store.commit(lambda conn: touches.link(conn, ["em:z"], "stranger"))
+    store.commit(lambda conn: people.link(conn, ["em:a", "ph:b"], "phone-browser"))
+    store.commit(lambda conn: people.link(conn, ["em:a"], "tablet-browser"))
+    store.commit(lambda conn: people.link(conn, ["em:z"], "stranger"))
     with store.read() as conn:
-        found = touches.visitors_of(conn, ["em:a"], "new-browser")
+        found = people.person_of(conn, ["em:a"], "new-browser")
     assert {"phone-browser", "tablet-browser", "new-browser"} <= set(found)
     assert "stranger" not in found
 
@@ -408,11 +418,11 @@ def test_one_person_has_every_visitor_id_seen_with_one_of_the_links(store: Store
 def test_a_link_that_a_crowd_shares_joins_nobody(store: Store, sharers: int, joins: bool) -> None:
     def crowd(conn: Connection) -> None:
         for n in range(sharers):
-            touches.link(conn, ["ph:of-the-shop"], f"visitor-{n}")
+            people.link(conn, ["ph:of-the-shop"], f"visitor-{n}")
 
     store.commit(crowd)
     with store.read() as conn:
-        found = touches.visitors_of(conn, ["ph:of-the-shop"], "visitor-0")
+        found = people.person_of(conn, ["ph:of-the-shop"], "visitor-0")
     assert ("visitor-1" in found) is joins
     assert "visitor-0" in found
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tracking.store.turns import JointWork, Turns, carry_out
+from tracking.store.turns import JointWork, Turns, kinds_of
 
 PATIENCE = 20.0
 
@@ -34,7 +34,14 @@ class Book:
                 raise OSError("cannot begin")
             tickets = turns.take()
             self.batches.append(len(tickets))
-            carry_out(None, tickets)
+            for kind, some in kinds_of(tickets).items():
+                works = [ticket.work for ticket in some]
+                kind.put(None, works)
+                for ticket, result in zip(some, kind.results(None, works), strict=True):
+                    ticket.result = result
+            for ticket in tickets:
+                if ticket.result is None:
+                    ticket.result = ticket.work(None)
             if self.refuses_to_commit:
                 raise OSError("cannot commit")
         finally:
@@ -53,8 +60,11 @@ class Square(JointWork):
         return self.number * self.number
 
     @classmethod
-    def together(cls, conn: Any, works: Sequence["Square"]) -> Sequence[int]:
+    def put(cls, conn: Any, works: Sequence["Square"]) -> None:
         cls.together_with.append(len(works))
+
+    @classmethod
+    def results(cls, conn: Any, works: Sequence["Square"]) -> Sequence[int]:
         return [work(conn) for work in works]
 
 

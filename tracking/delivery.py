@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tracking.destinations import Destination
 from tracking.outcome import (
@@ -71,6 +71,11 @@ class Deliverer:
         # with the half, or it would begin anew for ever.
         self._most = destination.max_batch
 
+    @property
+    def name(self) -> str:
+        """What its thread is called."""
+        return f"deliver-{self.destination.name}"
+
     def deliver(self) -> int:
         """Send one batch, if anything is due and the account may send; how many were tried.
 
@@ -78,8 +83,12 @@ class Deliverer:
             StoreUnavailable: the store cannot be read or written; leases end by themselves.
         """
         with self.store.read() as conn:
-            if not outbox.has_due(conn, self.destination.name, self._now()):
-                return 0
+            has_due = outbox.has_due(conn, self.destination.name, self._now())
+            has_overdue = outbox.has_overdue(conn, self._now())
+        if has_overdue:
+            self.store.commit(lambda conn: outbox.let_go(conn, self._now()))
+        if not has_due:
+            return 0
         claim = self.store.commit(self._claim)
         if claim is None:
             return 0
@@ -255,16 +264,23 @@ class Deliverer:
                 logger.info("%s took %d of %d events", name, sent, len(rows))
 
 
-class Deliverers:
-    """A thread for each destination, beside the serving threads of this process."""
+class Worker(Protocol):
+    """Somebody who goes on until told to stop."""
 
-    def __init__(self, deliverers: Sequence[Deliverer]) -> None:
+    @property
+    def name(self) -> str: ...
+
+    def run(self, stop: threading.Event) -> None: ...
+
+
+class Deliverers:
+    """A thread for each worker, beside the serving threads of this process."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(
-                target=d.run, args=(self._stop,), name=f"deliver-{d.destination.name}", daemon=True
-            )
-            for d in deliverers
+            threading.Thread(target=each.run, args=(self._stop,), name=each.name, daemon=True)
+            for each in workers
         ]
 
     def start(self) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from tracking.attribution import MODELS, Model, Rules, Scope, Touch, age, bit, is_in_window
 from tracking.conversion import REASONS
 from tracking.money import to_major
+from tracking.session import Consent
 
 _WHOLE_ORDER = 1_000_000
 _DAY, _HOUR = 86_400, 3_600
@@ -23,8 +24,21 @@ class Story:
     touches: Sequence[Touch]
     credits: Sequence[Any]
     conversion: Any
+    consent: Consent
     deliveries: Sequence[Any]
     attempts: Sequence[Any]
+
+    @property
+    def held_until(self) -> int | None:
+        """Until when (seconds UTC) a late fact may still have the event sent."""
+        return next((row.due_at for row in self.deliveries if row.state == "held"), None)
+
+    @property
+    def changed(self) -> dict[str, Any] | None:
+        """What the event was credited to when it was sent, if that has changed since."""
+        text = self.conversion.credited_then if self.conversion else ""
+        found: dict[str, Any] | None = msgspec.json.decode(text) if text else None
+        return found
 
 
 def told(story: Story, rules: Rules, model: Model, scope: Scope, event: Any) -> dict[str, Any]:
@@ -45,17 +59,21 @@ def told(story: Story, rules: Rules, model: Model, scope: Scope, event: Any) -> 
         "is_cancelled": order.cancelled_at is not None,
         "currency": order.currency,
         **{name: to_major(minor, order.currency) for name, minor in money.items()},
-        "visitor": order.visitor,
+        "visitor": story.conversion.visitor if story.conversion else order.visitor,
         "match_method": order.match_method,
         "session": msgspec.json.decode(order.session or b"{}"),
-        "consent": msgspec.json.decode(order.consent or b"{}"),
+        "consent": msgspec.to_builtins(story.consent),
         "unusable_fields": order.unusable.split(),
         "touches": [_touch(touch, story, rules) for touch in _by_age(story.touches)],
         "scope": scope,
         "model": model,
         "credits": {name: _credits(story, scope, name) for name in MODELS},
         "event": event,
-        "deliveries": [_delivery(row, story.attempts) for row in story.deliveries],
+        "deliveries": [
+            _delivery(row, story.attempts) for row in story.deliveries if row.state != "held"
+        ],
+        "held_until": _instant(story.held_until) if story.held_until is not None else None,
+        "credited_when_sent": _then(story.changed),
         "reason": story.conversion.reason if story.conversion else "",
         "why": why(story, rules, model),
     }
@@ -95,12 +113,33 @@ def _why_credited(story: Story, rules: Rules, model: Model) -> str:
 
 
 def _why_sent(story: Story) -> str:
-    if not story.deliveries:
+    changed = story.changed
+    if changed is None:
+        return _why_delivered(story)
+    if not changed["is_pinterest"]:
+        return f"{_why_delivered(story)}, before Pinterest was credited"
+    campaign = changed["campaign"] or changed["campaign_id"]
+    named = f" by campaign {campaign}" if campaign else ""
+    return f"{_why_delivered(story)}, while it counted as earned{named}"
+
+
+def _then(changed: dict[str, Any] | None) -> dict[str, Any] | None:
+    if changed is None:
+        return None
+    return {
+        **changed,
+        "is_pinterest": bool(changed["is_pinterest"]),
+        "until": _instant(changed["until"]),
+    }
+
+
+def _why_delivered(story: Story) -> str:
+    if all(row.state == "held" for row in story.deliveries):
         reason = story.conversion.reason if story.conversion else ""
         words = REASONS.get(reason, reason).rstrip(".")
         detail = f" ({story.conversion.detail})" if story.conversion.detail else ""
         return f"not sent: {_lower(words)}{detail}"
-    return ", ".join(_fate(row) for row in story.deliveries)
+    return ", ".join(_fate(row) for row in story.deliveries if row.state != "held")
 
 
 def _fate(row: Any) -> str:

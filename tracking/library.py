@@ -19,9 +19,11 @@ from tracking.identity import identity_of
 from tracking.invalid import Fault, Invalid
 from tracking.money import amount, is_currency, to_major, to_minor
 from tracking.order import Browser, Buyer, Line, Order
+from tracking.planning import touch_of_session
 from tracking.reporting import Reports
-from tracking.session import Consent, session_from
-from tracking.tracker import Sighting, Tracker
+from tracking.session import Consent, Session, session_from
+from tracking.storefront import Seen
+from tracking.tracker import Tracker
 from tracking.wiring import Service, open_service
 
 Money = float | int | str | Decimal
@@ -112,7 +114,7 @@ class PinterestConversionTracker:
             contents=tuple(contents),
             num_items=sum(content.quantity for content in contents),
         )
-        self.tracker.record_sighting(Sighting(stage, conversion, session, minor, Consent()))
+        self.tracker.take_seen([_seen(stage, conversion, session, minor)])
         return True
 
     def get_conversion_funnel_analysis(
@@ -195,6 +197,28 @@ def _shared_service() -> Service:
         if _shared is None:
             _shared = open_service(Settings.from_env(load_env()), time.time)
         return _shared
+
+
+def _seen(stage: Stage, conversion: Conversion, session: Session, value: int) -> Seen:
+    known_by = conversion.identity.links()
+    visitor = session.visitor or (known_by[0] if known_by else conversion.event_id)
+    at = conversion.event_time
+    key = f"event:{conversion.event_id}"
+    return Seen(
+        event_id=conversion.event_id,
+        name=stage,
+        at=at,
+        visitor=visitor,
+        stage=stage,
+        session=session,
+        touch=None if session.is_direct else touch_of_session(session, key, visitor, at),
+        consent=Consent(),
+        identity=conversion.identity,
+        tokens=(),
+        conversion=conversion,
+        value=value,
+        is_bot=False,
+    )
 
 
 def _told(session_data: SessionData) -> list[tuple[str, str]]:

@@ -22,14 +22,16 @@ from tracking.conversion import event_id_of
 from tracking.destinations import Destination
 from tracking.invalid import Fault, Invalid
 from tracking.journey import Story, told
-from tracking.store import Store, orders, outbox, reports, spend, touches
+from tracking.planning import OF_THE_BROWSER, consent_from_json
+from tracking.session import Consent
+from tracking.store import Store, orders, outbox, people, reports, spend, touches
 from tracking.store.statement import Connection, Row
 
 DEFAULT_DAYS = 30
 MOST_EVENTS = 1000
 # A row for each destination; more than there will ever be.
 _ROWS_AN_EVENT = 4
-_STATES = ("", "waiting", "sent", "dead", "withdrawn", "not_sent")
+_STATES = ("", "waiting", "sent", "dead", "withdrawn", "held", "not_sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +142,15 @@ class Reports:
                 return None
             event_id = event_id_of(order_id)
             reach = max(self.rules.click_window, self.rules.view_window, 1)
-            visitors = touches.visitors_of(conn, order.links.split(), order.visitor)
-            nearby = touches.of_visitors(
-                conn, visitors, order.placed_at - 2 * reach, order.placed_at
-            )
+            person = people.person_of(conn, order.links.split(), order.visitor)
+            nearby = touches.seen_by(conn, person, order.placed_at - 2 * reach, order.placed_at)
+            conversion = outbox.conversion(conn, event_id)
             story = Story(
                 order=order,
-                touches=[touches.touch_of(row) for row in nearby if row.kind],
+                touches=nearby,
                 credits=touches.credits_of(conn, order_id),
-                conversion=outbox.conversion(conn, event_id),
+                conversion=conversion,
+                consent=_consent(conn, order, conversion),
                 deliveries=outbox.of_event(conn, event_id),
                 attempts=outbox.attempts_of(conn, event_id),
             )
@@ -222,9 +224,17 @@ class Reports:
         """The event as the first destination gets it, without address and browser."""
         for row in story.deliveries:
             destination = self.destinations.get(row.destination)
-            if destination is not None and row.payload:
+            if destination is not None and row.payload and row.state != "held":
                 return msgspec.json.decode(destination.strip(bytes(row.payload)))
         return None
+
+
+def _consent(conn: Connection, order: Row, conversion: Row | None) -> Consent:
+    """What the order says of consent, and what its browser said."""
+    own = consent_from_json(order.consent)
+    if conversion is None or order.match_method not in OF_THE_BROWSER:
+        return own
+    return own.joined(people.consent_of(conn, conversion.visitor))
 
 
 def instant(seconds: int) -> str:

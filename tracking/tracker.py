@@ -1,26 +1,24 @@
 """Where what came in meets what is known: gather, decide, write, in one transaction each."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tracking.attribution import Touch
-from tracking.conversion import Conversion, Stage, event_id_of, reason_not_to_send_sighting
+import msgspec
+
+from tracking.attribution import touch_key
+from tracking.crediting import ALWAYS, Crediting
+from tracking.erasing import Erasing, erased_of, without_phone
 from tracking.order import NotAnOrder, Order, Refund, order_of, refund_of
-from tracking.planning import (
-    Draft,
-    Plan,
-    Planner,
-    order_id_of,
-    path_from,
-    touch_key,
-)
-from tracking.session import Consent, Session
-from tracking.store import Store, intake, locks, orders, outbox, quarantine, touches
+from tracking.planning import Draft, Plan, Planner
+from tracking.session import Consent
+from tracking.sightings import record_seen
+from tracking.store import Store, intake, locks, orders, outbox, people, quarantine, touches
 from tracking.store.intake import News
 from tracking.store.statement import Connection, Row
 from tracking.store.turns import JointWork
+from tracking.storefront import Seen
 
 Status = Literal["accepted", "duplicate", "stale", "quarantined"]
 
@@ -35,20 +33,6 @@ class Receipt:
     order_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """A storefront event: what Pinterest would be told, and the session it happened in.
-
-    `value` is minor units of the conversion's currency.
-    """
-
-    stage: Stage
-    conversion: Conversion
-    session: Session
-    value: int
-    consent: Consent
-
-
 class Tracker:
     """Takes orders, refunds and storefront events in, exactly once each.
 
@@ -59,6 +43,8 @@ class Tracker:
         self.store = store
         self.planner = planner
         self.clock = clock
+        self.crediting = Crediting(planner)
+        self.erasing = Erasing(self.crediting)
 
     def take_order(self, body: bytes, topic: str) -> Receipt:
         """Take in a body of the orders topics. The body alone decides what it changes.
@@ -109,58 +95,100 @@ class Tracker:
         # is held, so that the lock is short.
         now = self._now()
         plan = self.planner.plan_of(draft, (), _NOTHING_GIVEN_BACK, now)
-        news = _news_of(draft, plan, topic)
+        news = _news_of(draft, plan, topic, now + self.planner.settling)
         if order.refunds or not news.fits:
-            return self.store.commit(lambda conn: self._record(conn, draft, topic, now))
+            return self.store.commit(lambda conn: self.record_known(conn, draft, topic, now))
         values = intake.values_of(news, *self.planner.span_of(draft))
-        return self.store.commit(_RecordNews(self, draft, values, topic, now))
+        receipt = self.store.commit(_RecordNews(self, draft, values, topic, now))
+        if receipt is None:
+            # It was not new. What was locked for it is let go of before more is: two that lock
+            # in steps would wait for one another.
+            receipt = self.store.commit(lambda conn: self.record_known(conn, draft, topic, now))
+        return receipt
 
-    def record_sighting(self, sighting: Sighting) -> None:
-        """Take in a storefront event; the same event_id again changes nothing.
+    def take_seen(self, seen: Sequence[Seen]) -> None:
+        """Take in what happened in the storefront; the same events again change nothing.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        self.store.commit(lambda conn: self._record_sighting(conn, sighting))
+        if seen:
+            now = self._now()
+            self.store.commit(lambda conn: record_seen(conn, self.crediting, seen, now))
 
     def _now(self) -> int:
         return int(self.clock())
 
-    def _record(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
-        locks.hold(conn, _names(draft))
-        return self.record_known(conn, draft, topic, now)
-
     def record_known(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
         """Record an order that may be known, or whose buyer is."""
         order = draft.order
+        person = people.person_of(conn, draft.person, draft.visitor)
+        locks.hold(conn, (*_names(draft), *person))
+        is_erased, erased = erased_of(conn, order.id, draft.person)
+        if is_erased:
+            return self._record_erased(conn, order, topic, now)
+        draft = _without(draft, erased)
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
         for refund in order.refunds:
             _put_refund(conn, refund, order.currency)
-        touches.link(conn, draft.person, draft.visitor)
+        new_links = people.link(conn, draft.person, draft.visitor)
+        concerned = people.joined_by(conn, new_links, draft.visitor)
         known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
-            if order.refunds:
-                self._settle_money(conn, known)
-            return Receipt("stale", order.id)
+            return self._record_stale(conn, known, concerned, bool(order.refunds), now)
 
+        draft, touch = _without(self._completed(conn, draft), erased), draft.touch
         given_back = orders.refunded(conn, order.id, order.currency)._asdict()
-        nearby = self._nearby(conn, draft)
-        others = [touches.touch_of(row) for row in nearby if row.kind]
-
-        plan = self.planner.plan_of(draft, others, given_back, now)
-
+        person = people.person_of(conn, draft.person, draft.visitor)
+        others = self.crediting.others(conn, person, order.id, *self.planner.span_of(draft))
+        before = self.planner.inside(others, order.placed_at)
+        match = self.crediting.match(conn, draft.person, draft.visitor, before)
+        plan = self.planner.plan_of(draft, others, given_back, now, match)
         self._write(conn, draft, plan, known)
-        if draft.touch is not None:
-            self._credit_later_orders(conn, nearby, draft.touch)
+
+        if concerned:
+            self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order.id)
+        elif touch is not None:
+            span = (touch.at, touch.at + self.planner.reach)
+            self.crediting.credit_orders(conn, person, span, now, order.id)
         return Receipt("accepted", order.id)
 
-    def _nearby(self, conn: Connection, draft: Draft) -> list[Row]:
-        """What the buyer did, besides this order, that it may owe something to or be owed by."""
-        visitors = touches.visitors_of(conn, draft.person, draft.visitor)
-        since, until = self.planner.span_of(draft)
-        found = touches.of_visitors(conn, visitors, since, until)
-        return [row for row in found if row.key != touch_key(draft.order.id)]
+    def _record_erased(self, conn: Connection, order: Order, topic: str, now: int) -> Receipt:
+        """Record the money and the state of an order whose buyer was erased."""
+        if not orders.is_new_body(conn, order.digest, topic, order.id, now):
+            return Receipt("duplicate", order.id)
+        for refund in order.refunds:
+            _put_refund(conn, refund, order.currency)
+        known = orders.of_id(conn, order.id)
+        if known is not None and known.visitor:
+            # That it is theirs, only this state of the order tells.
+            self.erasing.erase(conn, (), (order.id,), now)
+            known = orders.of_id(conn, order.id)
+        if known is not None and known.version >= order.version:
+            return self._record_stale(conn, known, (), bool(order.refunds), now)
+        self.erasing.put_order(conn, order, known, now)
+        return Receipt("accepted", order.id)
+
+    def _completed(self, conn: Connection, draft: Draft) -> Draft:
+        """The draft with what the pixel knows of this checkout and this browser."""
+        stored = self.crediting.stored(conn, draft.person)
+        match = self.crediting.match(conn, draft.person, draft.visitor)
+        told = self.crediting.consent_of(conn, match)
+        if stored is None and told == Consent():
+            return draft
+        return self.planner.draft_of(draft.order, stored, told)
+
+    def _record_stale(
+        self, conn: Connection, known: Row, concerned: Collection[str], has_refunds: bool, now: int
+    ) -> Receipt:
+        """An older state of an order may still tell of a refund, or of who the buyer is."""
+        if has_refunds:
+            self.crediting.settle_money(conn, known)
+        if concerned:
+            person = people.person_of(conn, known.links.split(), known.visitor)
+            self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
+        return Receipt("stale", known.id)
 
     def _write(self, conn: Connection, draft: Draft, plan: Plan, known: Row | None) -> None:
         order, conversion = draft.order, plan.conversion
@@ -169,52 +197,28 @@ class Tracker:
         touches.put(conn, _touch_row(draft))
         orders.put(conn, plan.order)
         touches.put_credits(conn, order.id, plan.credits, is_new=known is None)
-        if known is not None:
+        # Its event may be older than the order: somebody else may have handed it in.
+        first = outbox.conversion(conn, conversion["event_id"])
+        if first is not None:
             conversion = self._reconsidered(conn, conversion)
         outbox.put_conversion(conn, conversion)
-        now = conversion["recorded_at"]
+        now, event_id = conversion["recorded_at"], conversion["event_id"]
+        until = None
+        if conversion["reason"]:
+            until = (first.recorded_at if first is not None else now) + self.planner.settling
         for name, payload in plan.payloads.items():
-            outbox.queue(conn, conversion["event_id"], name, payload, order.placed_at, now)
+            outbox.queue(conn, event_id, name, payload, order.placed_at, now, until)
 
     def _reconsidered(self, conn: Connection, conversion: Mapping[str, Any]) -> Mapping[str, Any]:
         """The conversion of a newer state of an order, in the light of what was sent already."""
         event_id, reason = conversion["event_id"], conversion["reason"]
+        outbox.forget_held(conn, event_id)
         if reason:
             outbox.withdraw(conn, event_id, reason, conversion["recorded_at"])
         if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
             # It was told; whatever happens now changes only the shop's reports.
             return {**conversion, "reason": "", "detail": ""}
         return conversion
-
-    def _credit_later_orders(self, conn: Connection, nearby: Iterable[Row], touch: Touch) -> None:
-        """A touch that is told late may have earned an order that came in before it."""
-        for seen in nearby:
-            order_id = order_id_of(seen.key)
-            if order_id:
-                locks.hold(conn, (order_id,))
-                known = orders.of_id(conn, order_id)
-                if known is not None and known.placed_at >= touch.at:
-                    self._credit_again(conn, known)
-
-    def _credit_again(self, conn: Connection, known: Row) -> None:
-        visitors = touches.visitors_of(conn, known.links.split(), known.visitor)
-        at = known.placed_at
-        rows = touches.of_visitors(conn, visitors, at - self.planner.reach, at)
-        path = self.planner.path_of([touches.touch_of(row) for row in rows if row.kind], at)
-        self._write_credits(conn, known, path)
-
-    def _settle_money(self, conn: Connection, known: Row) -> None:
-        """After a refund the credits stay, and the net amount is split again."""
-        self._write_credits(conn, known, path_from(known.path))
-
-    def _write_credits(self, conn: Connection, known: Row, path: Iterable[Touch]) -> None:
-        given_back = orders.refunded(conn, known.id, known.currency)._asdict()
-        row, credits, credited_to = self.planner.credits_again(
-            known._asdict(), tuple(path), given_back
-        )
-        orders.put(conn, row)
-        touches.put_credits(conn, known.id, credits, is_new=False)
-        outbox.credit(conn, event_id_of(known.id), credited_to)
 
     def _record_refund(
         self, conn: Connection, refund: Refund, currency: str, digest: str, topic: str
@@ -225,53 +229,8 @@ class Tracker:
         _put_refund(conn, refund, currency)
         known = orders.of_id(conn, refund.order_id)
         if known is not None:
-            self._settle_money(conn, known)
+            self.crediting.settle_money(conn, known)
         return Receipt("accepted", refund.order_id)
-
-    def _record_sighting(self, conn: Connection, sighting: Sighting) -> None:
-        conversion, session = sighting.conversion, sighting.session
-        if outbox.conversion(conn, conversion.event_id) is not None:
-            return
-        now, at = self._now(), conversion.event_time
-        person = conversion.identity.links()
-        visitor = session.visitor or (person[0] if person else conversion.event_id)
-        touches.link(conn, person, visitor)
-        visitors = touches.visitors_of(conn, person, visitor)
-        rows = touches.of_visitors(conn, visitors, at - self.planner.reach, at)
-
-        path = self.planner.path_of([touches.touch_of(row) for row in rows if row.is_pinterest], at)
-        best = path[-1] if path else None
-        is_credited = session.is_pinterest or best is not None
-        reason, detail, payloads = self.planner.finished(
-            conversion,
-            reason_not_to_send_sighting(
-                conversion,
-                sighting.consent,
-                self.planner.policy,
-                is_credited=is_credited,
-                now=now,
-            ),
-        )
-
-        row = {
-            "event_id": conversion.event_id,
-            "stage": sighting.stage,
-            "order_id": "",
-            "visitor": visitor,
-            "at": at,
-            "is_counted": 1,
-            "is_pinterest": int(is_credited),
-            "campaign_id": session.campaign_id or (best.campaign_id if best else ""),
-            "campaign": session.campaign or (best.campaign if best else ""),
-            "currency": conversion.currency,
-            "value": sighting.value,
-            "reason": reason,
-            "detail": detail,
-            "recorded_at": now,
-        }
-        outbox.put_conversion(conn, row)
-        for name, payload in payloads.items():
-            outbox.queue(conn, conversion.event_id, name, payload, at, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,18 +243,24 @@ class _RecordNews(JointWork):
     topic: str
     now: int
 
-    def __call__(self, conn: Connection) -> Receipt:
-        locks.hold(conn, _names(self.draft))
-        return self.together(conn, (self,))[0]
+    def __call__(self, conn: Connection) -> Receipt | None:
+        if conn.dialect == "postgresql":
+            locks.hold(conn, _names(self.draft))
+            is_new = intake.write(conn, self.values)
+            return Receipt("accepted", self.draft.order.id) if is_new else None
+        return self.tracker.record_known(conn, self.draft, self.topic, self.now)
 
     @classmethod
-    def together(cls, conn: Connection, works: Sequence["_RecordNews"]) -> Sequence[Receipt]:
-        """Write the new ones in one statement; the others take the long way."""
-        written = intake.write(conn, [work.values for work in works])
+    def put(cls, conn: Connection, works: Sequence["_RecordNews"]) -> None:
+        """Write the new ones in one statement."""
+        intake.put(conn, [work.values for work in works])
+
+    @classmethod
+    def results(cls, conn: Connection, works: Sequence["_RecordNews"]) -> Sequence[Receipt | None]:
+        """Those that were not new go the long way."""
+        written = intake.taken(conn)
         return [
-            Receipt("accepted", work.draft.order.id)
-            if n in written
-            else work.tracker.record_known(conn, work.draft, work.topic, work.now)
+            Receipt("accepted", work.draft.order.id) if n in written else None
             for n, work in enumerate(works)
         ]
 
@@ -305,8 +270,19 @@ def _names(draft: Draft) -> tuple[str, ...]:
     return (draft.order.id, draft.visitor, *draft.person)
 
 
-def _news_of(draft: Draft, plan: Plan, topic: str) -> News:
-    """All rows of an order nothing was known of."""
+def _without(draft: Draft, erased: Collection[str]) -> Draft:
+    """The draft without what its buyer shared with a person who was erased."""
+    if not erased:
+        return draft
+    return msgspec.structs.replace(
+        draft,
+        identity=without_phone(draft.identity, erased),
+        person=tuple(link for link in draft.person if link not in erased),
+    )
+
+
+def _news_of(draft: Draft, plan: Plan, topic: str, held_until: int) -> News:
+    """All rows of an order nothing was known of. Without a reason not to, its event is sent."""
     return News(
         digest=draft.order.digest,
         topic=topic,
@@ -316,6 +292,7 @@ def _news_of(draft: Draft, plan: Plan, topic: str) -> News:
         person=draft.person,
         credits=plan.credits,
         payloads=plan.payloads,
+        held_until=held_until if plan.conversion["reason"] else None,
     )
 
 

@@ -7,10 +7,13 @@ from typing import Any
 from config import Settings
 from tracking.attribution import Rules
 from tracking.conversion import Policy
-from tracking.delivery import Deliverer, Deliverers
+from tracking.delivery import Deliverer, Deliverers, Worker
 from tracking.destinations import Destination, connect_all
+from tracking.destinations.pinterest_ads import access_of
+from tracking.eventing import Events
 from tracking.planning import Planner
 from tracking.reporting import Reports
+from tracking.spend_sync import SpendSync
 from tracking.spending import Spending
 from tracking.store import Store, StoreUnavailable, health, open_store, outbox
 from tracking.store.migrations import head, migrate
@@ -25,8 +28,10 @@ class Service:
     store: Store
     destinations: Mapping[str, Destination]
     tracker: Tracker
+    events: Events
     reports: Reports
     spending: Spending
+    spend_sync: SpendSync | None
     clock: Callable[[], float]
 
     def readiness(self) -> dict[str, Any]:
@@ -54,9 +59,10 @@ class Service:
 
     def deliverers(self) -> Deliverers:
         """Threads that deliver, not started yet."""
-        return Deliverers(
-            [Deliverer(self.store, d, self.clock) for d in self.destinations.values()]
-        )
+        workers: list[Worker] = [
+            Deliverer(self.store, d, self.clock) for d in self.destinations.values()
+        ]
+        return Deliverers([*workers, self.spend_sync] if self.spend_sync else workers)
 
 
 def open_service(settings: Settings, clock: Callable[[], float]) -> Service:
@@ -82,12 +88,23 @@ def service_of(
         content_id=settings.content_id,
         consent_unknown=settings.consent_unknown,
     )
+    planner = Planner(
+        destinations,
+        policy,
+        rules,
+        model,
+        settling=settings.settling_minutes * 60,
+        has_pixel=bool(settings.collector_key),
+    )
+    access = access_of(settings)
     return Service(
         settings=settings,
         store=store,
         destinations=destinations,
-        tracker=Tracker(store, Planner(destinations, policy, rules, model), clock),
+        tracker=Tracker(store, planner, clock),
+        events=Events(store, planner, settings, clock),
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spending=Spending(store, clock),
+        spend_sync=SpendSync(store, access, clock) if access else None,
         clock=clock,
     )

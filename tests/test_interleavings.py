@@ -1,0 +1,205 @@
+"""Pixel events, who somebody is, and webhooks: in whatever order they come, one story is told."""
+
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import assemble
+from tests.actors import DAY, HOUR, NOW, Shop, instant, notes, order, pinned, refund
+from tests.conftest import BuildService
+from tests.standins.pinterest import FakePinterest
+from tests.stored import folder_in_memory, rows, state
+from tracking.storefront import Caller, call_of
+from tracking.wiring import Service
+
+LAPTOP, PHONE, TABLET = "laptop-browser-1", "phone-browser-1", "tablet-browser-1"
+TOKEN, OTHER_TOKEN = "checkout-token-0123456789", "checkout-token-9876543210"
+EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
+HERE = Caller("203.0.113.7", "Mozilla/5.0 (Macintosh)")
+SHOP = "https://shop.example"
+PHONE_NUMBER = "+1 212-555-0199"
+
+
+@dataclass(frozen=True, eq=False)
+class Fact:
+    """One thing the service is told, by a webhook's topic or by the pixel."""
+
+    name: str
+    body: dict[str, Any]
+    topic: str = ""
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def tell(self, service: Service, shop: Shop) -> None:
+        if self.topic:
+            answer = shop.sends(self.topic, self.body)
+            assert answer.status_code == 200
+            assert answer.get_json()["status"] != "quarantined"
+            return
+        policy = service.tracker.planner.policy
+        call = call_of(json.dumps(self.body).encode(), HERE, policy, int(service.clock()))
+        assert not call.refused, call.refused
+        service.tracker.take_seen(call.seen)
+
+
+def pixel(
+    name: str, visitor: str, ago: float, page: str = "/", data: Any = None, **more: Any
+) -> Fact:
+    """What the pixel tells of one event, `ago` seconds before the orders."""
+    event = {
+        "id": f"shu-{name}-{visitor}-{int(ago)}",
+        "name": name,
+        "timestamp": instant(NOW - ago),
+        "context": {"document": {"location": {"href": SHOP + page}, "referrer": ""}},
+        "data": data or {},
+    }
+    return Fact(
+        f"{name} {visitor} -{int(ago)}",
+        {"key": "k", "visitor": visitor, "events": [event], **more},
+    )
+
+
+def checkout(name: str, visitor: str, ago: float, token: str, **who: Any) -> Fact:
+    return pixel(name, visitor, ago, "/checkout", {"checkout": {"token": token, **who}})
+
+
+VARIANT = {
+    "productVariant": {
+        "id": "222",
+        "product": {"id": "111"},
+        "price": {"amount": 20.0, "currencyCode": "USD"},
+    }
+}
+NOBODY: dict[str, Any] = {"customer": None, "billing_address": None, "contact_email": None}
+
+CLICK = pixel("page_viewed", LAPTOP, 5 * HOUR, pinned("11", utm_campaign="summer", epik=EPIK))
+FACTS = (
+    CLICK,
+    pixel("page_viewed", LAPTOP, 4 * HOUR, "/?utm_source=newsletter"),
+    pixel("product_viewed", LAPTOP, 4.9 * HOUR, "/products/mug", VARIANT),
+    pixel("product_added_to_cart", PHONE, HOUR, "/products/mug", {}),
+    pixel("product_viewed", PHONE, 2 * HOUR, "/products/mug", VARIANT),
+    pixel("page_viewed", PHONE, 3 * HOUR, pinned("22", utm_campaign="autumn")),
+    pixel("ad_viewed", TABLET, 6 * HOUR, data={"utm_campaign_id": "33"}),
+    checkout("checkout_started", PHONE, 0.5 * HOUR, TOKEN, currencyCode="USD"),
+    checkout("checkout_completed", PHONE, 60, TOKEN, email="ada@example.com"),
+    checkout("checkout_completed", LAPTOP, 10 * HOUR, OTHER_TOKEN, email="ada@example.com"),
+    checkout("checkout_completed", TABLET, 8 * HOUR, "another-token-0123456", phone=PHONE_NUMBER),
+    Fact("order by token", order(id=1, checkout_token=TOKEN, **NOBODY), "orders/create"),
+    Fact(
+        "order by note",
+        order(
+            id=2,
+            note_attributes=notes(__pin_vid=PHONE, __pin_epik=EPIK),
+            landing_site=pinned("11", utm_campaign="summer", epik=EPIK),
+            **{**NOBODY, "email": "else@example.com"},
+        ),
+        "orders/create",
+    ),
+    Fact(
+        "order by phone",
+        order(id=3, **{**NOBODY, "phone": PHONE_NUMBER, "email": None}),
+        "orders/create",
+    ),
+    Fact(
+        "order by e-mail, days before",
+        order(
+            id=4, created_at=instant(NOW - DAY), processed_at=instant(NOW - DAY), landing_site=""
+        ),
+        "orders/create",
+    ),
+    Fact(
+        "update of the order by token",
+        order(
+            id=1, checkout_token=TOKEN, updated_at=instant(NOW + 60), phone=PHONE_NUMBER, **NOBODY
+        ),
+        "orders/updated",
+    ),
+    Fact("refund", refund(order_id=2), "refunds/create"),
+    pixel("page_viewed", PHONE, 30, consent={"marketing": False}),
+)
+
+Fresh = Callable[..., Service]
+
+
+@pytest.fixture
+def fresh(
+    build_service: BuildService, sqlite_template: Path, pinterest: FakePinterest
+) -> Iterator[Fresh]:
+    """Makes services, each on an empty SQLite file of its own."""
+    numbers = itertools.count()
+    with folder_in_memory() as folder:
+
+        def build(**env: str) -> Service:
+            path = folder / f"{next(numbers)}.db"
+            shutil.copy(sqlite_template, path)
+            return build_service(
+                f"sqlite:///{path}", pinterest=pinterest, COLLECTOR_KEY="shop-front-key", **env
+            )
+
+        yield build
+
+
+def known(service: Service) -> dict[str, Any]:
+    """What is known in the end; of the storefront's events apart from whether they were in time
+    to be sent."""
+    found: dict[str, Any] = state(service.store)
+    for row in found["conversions"]:
+        if not row["order_id"]:
+            row["reason"] = ""
+    found["conversions"].sort(key=lambda row: row["event_id"])
+    found["waiting"] = {
+        row["event_id"]: json.loads(row["payload"])
+        for row in found["waiting"]
+        if row["event_id"].startswith("checkout-")
+    }
+    found["checkouts"] = rows(service.store, "checkouts")
+    found["visitors"] = rows(service.store, "visitors")
+    return found
+
+
+def reports_of(shop: Shop) -> dict[str, Any]:
+    found = {t: shop.reads("/conversion-funnel", traffic=t) for t in ("all", "pinterest")}
+    for model in ("last_touch", "linear"):
+        for scope in ("all", "pinterest"):
+            found[f"{model} {scope}"] = shop.reads("/roi-analysis", model=model, scope=scope)
+    return found
+
+
+def story(service: Service, facts: Sequence[Fact]) -> dict[str, Any]:
+    shop = Shop(assemble(service).test_client())
+    for fact in facts:
+        fact.tell(service, shop)
+    return {**known(service), **reports_of(shop)}
+
+
+@given(data=st.data())
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_comes_first_the_same_is_known_in_the_end(
+    fresh: Fresh, data: st.DataObject
+) -> None:
+    chosen = data.draw(st.lists(st.sampled_from(FACTS), min_size=2, max_size=9, unique=True))
+    arrival = data.draw(st.permutations(chosen))
+    one, two = story(fresh(), chosen), story(fresh(), arrival)
+    for name in one:
+        assert two[name] == one[name], name
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_postgresql_knows_what_sqlite_knows(
+    fresh: Fresh, build_service: BuildService, database_url: str, pinterest: FakePinterest
+) -> None:
+    usual = story(fresh(), FACTS)
+    other = build_service(database_url, pinterest=pinterest, COLLECTOR_KEY="shop-front-key")
+    found = story(other, tuple(reversed(FACTS)))
+    for name in usual:
+        assert found[name] == usual[name], name

@@ -1,0 +1,423 @@
+"""From the pixel to the purchase: who was it, what brought them, and what is told of it."""
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from app import assemble
+from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, notes, order, pinned
+from tests.conftest import BuildService
+from tests.standins.pinterest import FakePinterest
+from tests.stored import rows
+from tracking.store.people import MOST_VISITORS
+from tracking.wiring import Service
+
+KEY = "shop-front-key-of-the-tests"
+LAPTOP, PHONE = "laptop-browser-1", "phone-browser-1"
+TOKEN = "checkout-token-0123456789"
+EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
+LANDING = pinned("11", utm_campaign="summer", epik=EPIK)
+MUG = {
+    "productVariant": {
+        "id": "222",
+        "product": {"id": "111", "title": "Mug"},
+        "price": {"amount": 20.0, "currencyCode": "USD"},
+    }
+}
+# Nothing of the buyer but what a test adds.
+NOBODY: dict[str, Any] = {
+    "email": None,
+    "contact_email": None,
+    "customer": None,
+    "billing_address": None,
+}
+
+
+class Storefront:
+    """A shop with a pixel, the Pinterest it advertises on, and its owner."""
+
+    def __init__(self, service: Service, pinterest: FakePinterest, clock: Clock) -> None:
+        self.service = service
+        self.pinterest = pinterest
+        self.clock = clock
+        self.client: FlaskClient = assemble(service).test_client()
+        self.shop = Shop(self.client)
+
+    def posts(self, call: Any, **headers: str) -> TestResponse:
+        agent = {"User-Agent": "Mozilla/5.0 (Macintosh)", **headers}
+        return self.client.post(
+            "/collect", data=json.dumps(call), content_type="text/plain", headers=agent
+        )
+
+    def sees(
+        self,
+        name: str,
+        visitor: str,
+        ago: float = 0,
+        page: str = "/",
+        data: Any = None,
+        agent: str = "Mozilla/5.0 (Macintosh)",
+        **more: Any,
+    ) -> str:
+        """Let the pixel tell of an event so many seconds ago; its id."""
+        at = self.clock() - ago
+        event = {
+            "id": f"shu-{name}-{visitor}-{int(at)}",
+            "name": name,
+            "timestamp": instant(at),
+            "context": {"document": {"location": {"href": f"https://shop.example{page}"}}},
+            "data": data or {},
+        }
+        call = {"key": KEY, "visitor": visitor, "events": [event], **more}
+        answer = self.posts(call, **{"User-Agent": agent})
+        assert answer.status_code == 202, answer.get_data(as_text=True)
+        assert answer.get_json()["refused"] == []
+        return str(event["id"])
+
+    def checks_out(self, visitor: str, ago: float = 60, token: str = TOKEN, **who: Any) -> None:
+        self.sees("checkout_completed", visitor, ago, data={"checkout": {"token": token, **who}})
+
+    def sells(self, **changes: Any) -> None:
+        at = instant(self.clock())
+        placed = dict.fromkeys(("created_at", "processed_at", "updated_at"), at)
+        answer = self.shop.sends("orders/create", order(**{**placed, **changes}))
+        assert answer.get_json()["status"] == "accepted"
+
+    def journey(self, order_id: int = 5001) -> Any:
+        return self.shop.reads(f"/orders/{order_id}/journey")
+
+    def sent(self) -> dict[str, Any]:
+        """What Pinterest has taken by now, by event id."""
+        deliver(self.service)
+        return dict(self.pinterest.events)
+
+    def stages(self, **query: str) -> dict[str, tuple[int, int]]:
+        found = self.shop.reads("/conversion-funnel", **query)
+        return {s["stage"]: (s["events"], s["visitors"]) for s in found["stages"]}
+
+
+@pytest.fixture
+def front(
+    build_service: BuildService, database_url: str, pinterest: FakePinterest, clock: Clock
+) -> Storefront:
+    """A shop that sends what Pinterest earned, on each database."""
+    service = build_service(database_url, pinterest=pinterest, COLLECTOR_KEY=KEY)
+    return Storefront(service, pinterest, clock)
+
+
+@pytest.fixture
+def quick(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest, clock: Clock
+) -> Storefront:
+    """The same where the database makes no difference."""
+    service = build_service(sqlite_url, pinterest=pinterest, COLLECTOR_KEY=KEY)
+    return Storefront(service, pinterest, clock)
+
+
+# --- One person
+
+
+def test_an_order_on_the_phone_finds_the_click_on_the_laptop(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
+    front.checks_out(LAPTOP, 4 * HOUR, "an-abandoned-checkout-1", email="ada@example.com")
+    front.sees("page_viewed", PHONE, HOUR)
+    front.sells(note_attributes=notes(__pin_vid=PHONE))
+
+    journey = front.journey()
+    assert journey["why"].startswith("Credited to Pinterest: a click of campaign summer 5 hours")
+    assert (journey["visitor"], journey["match_method"]) == (PHONE, "note_attribute")
+    assert front.sent()["checkout-5001"]["user_data"]["click_id"] == EPIK
+
+
+def test_who_was_seen_with_one_identity_is_one_person_though_the_order_names_another(
+    front: Storefront,
+) -> None:
+    front.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
+    front.checks_out(LAPTOP, 4 * HOUR, "an-abandoned-checkout-1", email="ada@example.com")
+    front.checks_out(PHONE, 3 * HOUR, "an-abandoned-checkout-2", email="ada@example.com")
+    front.sells(**{**NOBODY, "email": "work@example.com"}, note_attributes=notes(__pin_vid=PHONE))
+    assert front.journey()["why"].startswith("Credited")
+
+
+@pytest.mark.parametrize(
+    ("changes", "method"),
+    [
+        (
+            {"note_attributes": notes(__pin_vid=LAPTOP), "checkout_token": "x" * 20},
+            "note_attribute",
+        ),
+        ({"checkout_token": TOKEN, "cart_token": "c" * 20}, "checkout_token"),
+        ({"cart_token": "cart-token-0123456789"}, "cart_token"),
+        ({"customer": {"id": 9001}, "email": "ada@example.com"}, "customer"),
+        ({"email": "ada@example.com", "phone": "+12125550199"}, "email"),
+        ({"phone": "+12125550199"}, "phone"),
+    ],
+)
+def test_an_order_finds_its_visitor_and_says_how(
+    quick: Storefront, changes: dict[str, Any], method: str
+) -> None:
+    quick.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    who = {
+        "email": "ada@example.com",
+        "phone": "+12125550199",
+        "order": {"customer": {"id": "9001"}},
+    }
+    data = {"checkout": {"token": TOKEN, **who}}
+    quick.sees("checkout_completed", LAPTOP, 60, data=data, cart_token="cart-token-0123456789")
+    quick.sells(**{**NOBODY, **changes})
+
+    journey = quick.journey()
+    assert (journey["visitor"], journey["match_method"]) == (LAPTOP, method)
+    assert journey["why"].startswith("Credited")
+    assert quick.stages()["purchase"] == (1, 1)
+
+
+def test_a_checkout_belongs_to_whoever_opened_it_first(front: Storefront) -> None:
+    front.sees("page_viewed", "the-other-browser", HOUR, LANDING)
+    front.checks_out(LAPTOP, 120)
+    front.checks_out("the-other-browser", 60)
+    front.sells(**{**NOBODY, "email": "ada@example.com"}, checkout_token=TOKEN)
+
+    journey = front.journey()
+    assert (journey["visitor"], journey["match_method"]) == (LAPTOP, "checkout_token")
+    assert journey["why"].startswith("Not credited")
+
+
+def test_an_address_that_a_crowd_shares_joins_nobody(quick: Storefront) -> None:
+    quick.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
+    for n in range(MOST_VISITORS + 1):
+        visitor = LAPTOP if n == 0 else f"staff-browser-{n:03}"
+        quick.checks_out(visitor, 3 * HOUR, f"token-of-the-staff-{n:03}", email="shop@example.com")
+        quick.sells(id=n + 1, **{**NOBODY, "email": "shop@example.com"})
+        quick.clock.tick(seconds=1)
+    for n in (1, MOST_VISITORS, MOST_VISITORS + 1):
+        assert quick.journey(n)["why"].startswith("Not credited"), n
+
+
+def test_what_the_pixel_stored_completes_the_session_of_the_order(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    session = {"landed_at": instant(NOW - HOUR), "epik": EPIK, "utm_source": "pinterest"}
+    front.sees(
+        "checkout_started", LAPTOP, 300, data={"checkout": {"token": TOKEN}}, session=session
+    )
+    front.sells(**NOBODY, landing_site=None, checkout_token=TOKEN)
+    found = front.journey()["session"]
+    assert (found["source"], found["click_id"]) == ("pinterest", EPIK)
+    assert ["click_id", "pixel"] in found["origins"]
+
+
+def test_a_visit_that_pixel_and_order_both_tell_of_is_one_visit(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, 3 * HOUR, LANDING)
+    front.sees("page_viewed", LAPTOP, 10 * DAY / 24, pinned("22", utm_campaign="autumn"))
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP), landing_site=LANDING)
+
+    linear = front.journey()["credits"]["linear"]
+    assert [(c["campaign"], c["share"]) for c in linear] == [
+        ("autumn", "0.500000"),
+        ("summer", "0.500000"),
+    ]
+
+
+# --- Late facts
+
+
+def test_a_click_told_within_the_settling_time_has_the_order_sent(front: Storefront) -> None:
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+    assert front.journey()["held_until"] == "2026-11-20T13:00:00Z"
+    assert front.sent() == {}
+
+    front.clock.tick(seconds=600)
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+
+    assert front.sent()["checkout-5001"]["user_data"]["click_id"] == EPIK
+    assert front.journey()["why"].startswith("Credited to Pinterest")
+    assert front.journey()["held_until"] is None
+
+
+def test_a_checkout_told_after_its_order_joins_them(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    front.sells(**{**NOBODY, "email": "ada@example.com"}, checkout_token=TOKEN)
+    assert front.journey()["why"].startswith("Not credited")
+
+    front.checks_out(LAPTOP, 0)
+
+    journey = front.journey()
+    assert journey["why"].startswith("Credited")
+    assert (journey["visitor"], journey["match_method"]) == (LAPTOP, "checkout_token")
+    assert list(front.sent()) == ["checkout-5001"]
+
+
+def test_a_click_told_after_the_settling_time_changes_the_reports_alone(front: Storefront) -> None:
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+    front.clock.tick(hours=1)
+    assert front.sent() == {}
+    assert rows(front.service.store, "outbox") == []
+
+    front.sees("page_viewed", LAPTOP, 2 * HOUR, LANDING)
+
+    journey = front.journey()
+    assert journey["why"].startswith("Credited to Pinterest")
+    assert journey["reason"] == "credited_late"
+    assert front.sent() == {}
+    assert front.shop.reads("/roi-analysis")["campaigns"][0]["campaign"] == "summer"
+
+
+def test_what_came_after_the_order_changes_nothing_about_it(front: Storefront) -> None:
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP), landing_site=LANDING)
+    before = front.journey()
+    front.clock.tick(seconds=60)
+    front.sees("page_viewed", LAPTOP, 30, pinned("33", utm_campaign="newer"))
+    assert front.journey() == before
+
+
+def test_an_event_that_was_sent_keeps_what_it_was_credited_to(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+    assert list(front.sent()) == ["checkout-5001"]
+
+    front.clock.tick(seconds=60)
+    front.sees("page_viewed", LAPTOP, 2 * HOUR, pinned("22", utm_campaign="autumn"))
+
+    journey = front.journey()
+    assert journey["credits"]["last_touch"][0]["campaign"] == "autumn"
+    assert journey["credited_when_sent"]["campaign"] == "summer"
+    assert journey["why"].endswith("while it counted as earned by campaign summer.")
+    assert len(front.sent()) == 1
+
+
+def test_what_is_held_is_erased_when_the_settling_time_ends(front: Storefront) -> None:
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+    (held,) = rows(front.service.store, "outbox")
+    assert b"203.0.113.7" in bytes(held["payload"])
+    front.clock.tick(hours=1)
+    deliver(front.service)
+    assert rows(front.service.store, "outbox") == []
+
+
+# --- Consent
+
+
+def test_a_refusal_told_by_the_pixel_holds_the_order_back(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+    front.sees("page_viewed", LAPTOP, 0, consent={"marketing": False})
+    assert front.sent() == {}
+    journey = front.journey()
+    assert (journey["reason"], journey["consent"]["marketing"]) == ("consent_refused", False)
+
+
+def test_a_browser_that_limits_its_data_limits_the_waiting_event(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+    front.sees("page_viewed", LAPTOP, 0, consent={"marketing": True, "gpc": True})
+    event = front.sent()["checkout-5001"]
+    assert event["opt_out"] is True
+    assert event["custom_data"]["opt_out_type"] == "LDP"
+
+
+@pytest.mark.parametrize(
+    ("consent", "stored", "is_sent"),
+    [
+        ({"analytics": False}, 0, False),
+        ({"analytics": True, "marketing": False}, 1, False),
+        ({"analytics": True, "marketing": True}, 1, True),
+        ({"marketing": None}, 1, True),
+    ],
+)
+def test_consent_decides_over_every_storefront_event(
+    quick: Storefront, consent: dict[str, Any], stored: int, is_sent: bool
+) -> None:
+    answer_ids = [
+        quick.sees(name, LAPTOP, ago, page, data, consent=consent)
+        for name, ago, page, data in (
+            ("page_viewed", 90, LANDING, None),
+            ("product_viewed", 60, "/products/mug", MUG),
+        )
+    ]
+    assert len(rows(quick.service.store, "conversions")) == stored
+    assert len(rows(quick.service.store, "touches")) == stored
+    assert list(quick.sent()) == ([answer_ids[1]] if is_sent else [])
+
+
+# --- The funnel
+
+
+def test_storefront_events_reach_pinterest_under_the_pixels_own_ids(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, 300, LANDING)
+    viewed = front.sees("product_viewed", LAPTOP, 200, "/products/mug", MUG)
+    added = front.sees("product_added_to_cart", LAPTOP, 100, "/products/mug")
+    begun = front.sees(
+        "checkout_started", LAPTOP, 50, data={"checkout": {"token": TOKEN, "email": "a@b.example"}}
+    )
+    front.sees("product_viewed", PHONE, 200, "/products/mug", MUG)
+
+    sent = front.sent()
+    assert {id: event["event_name"] for id, event in sent.items()} == {
+        viewed: "page_visit",
+        added: "add_to_cart",
+        begun: "initiate_checkout",
+    }
+    assert sent[viewed]["custom_data"]["value"] == "20.00"
+    assert sent[viewed]["user_data"]["client_user_agent"] == "Mozilla/5.0 (Macintosh)"
+
+
+def test_the_funnel_counts_events_and_different_visitors(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, 900, LANDING)
+    for n in range(3):
+        front.sees("product_viewed", LAPTOP, 800 - n, "/products/mug", MUG)
+    front.sees("product_viewed", PHONE, 800, "/products/mug", MUG)
+    front.sees("product_added_to_cart", LAPTOP, 700)
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+
+    assert front.stages(traffic="all") == {
+        "product_view": (4, 2),
+        "add_to_cart": (1, 1),
+        "checkout_initiation": (0, 0),
+        "purchase": (1, 1),
+    }
+    assert front.stages()["product_view"] == (3, 1)
+    assert front.stages(campaign="summer")["purchase"] == (1, 1)
+    assert front.stages(campaign="other")["purchase"] == (0, 0)
+
+
+def test_a_landing_told_after_what_it_led_to_still_counts_for_it(front: Storefront) -> None:
+    front.sees("product_viewed", LAPTOP, 200, "/products/mug", MUG)
+    assert front.stages()["product_view"] == (0, 0)
+    front.sees("page_viewed", LAPTOP, 300, LANDING)
+    assert front.stages()["product_view"] == (1, 1)
+    found = front.shop.reads("/conversion-funnel")["by_campaign"]
+    assert [group["campaign"] for group in found] == ["summer"]
+
+
+def test_an_event_told_twice_is_one_event(front: Storefront) -> None:
+    for _ in range(3):
+        front.sees("page_viewed", LAPTOP, 300, LANDING)
+        front.sees("product_viewed", LAPTOP, 200, "/products/mug", MUG)
+    assert front.stages()["product_view"] == (1, 1)
+    assert len(rows(front.service.store, "touches")) == 1
+    assert len(front.sent()) == 1
+
+
+def test_a_crawler_is_recorded_as_one_and_not_counted(front: Storefront) -> None:
+    agent = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
+    front.sees("page_viewed", "googles-crawler", 300, LANDING, agent=agent)
+    front.sees("product_viewed", "googles-crawler", 200, "/products/mug", MUG, agent=agent)
+    (recorded,) = rows(front.service.store, "conversions")
+    assert (recorded["reason"], recorded["is_counted"]) == ("bot", 0)
+    assert front.stages(traffic="all")["product_view"] == (0, 0)
+    assert rows(front.service.store, "touches") == []
+    assert front.sent() == {}
+
+
+def test_nothing_a_browser_says_makes_a_purchase_or_money(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, 300, LANDING)
+    checkout = {"token": TOKEN, "totalPrice": {"amount": 999999, "currencyCode": "USD"}}
+    front.sees(
+        "checkout_completed", LAPTOP, 10, data={"checkout": {**checkout, "order": {"id": "5001"}}}
+    )
+    assert front.stages(traffic="all")["purchase"] == (0, 0)
+    assert front.shop.reads("/roi-analysis")["orders"] == 0
+    assert front.sent() == {}

@@ -1,0 +1,39 @@
+"""A store that is watched: how often it was written to, and a switch that takes it away."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from tracking.store import Store, StoreUnavailable
+from tracking.store.statement import Connection
+
+T = TypeVar("T")
+
+
+class WatchedStore:
+    """Another store, with a count of its write transactions, in vain or not."""
+
+    def __init__(self, store: Store) -> None:
+        self.dialect = store.dialect
+        self.commits = 0
+        self.is_away = False
+        self._store = store
+
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """As the store does it.
+
+        Raises:
+            StoreUnavailable: it is away.
+        """
+        self.commits += 1
+        if self.is_away:
+            raise StoreUnavailable("the disk is gone")
+        return self._store.commit(work)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """As the store does it."""
+        return self._store.read()
+
+    def close(self) -> None:
+        """As the store does it."""
+        self._store.close()
