@@ -1,0 +1,299 @@
+"""Pinterest's ads API on this machine: its documented rules for reading spend, kept strictly."""
+
+import base64
+import json
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+ACCOUNT_ID = "549755885175"
+TOKEN = "pina_ads_token_of_the_tests"
+CONVERSION_TOKEN = "pina_conversion_token_of_the_tests"
+REFRESH_TOKEN = "pinr_refresh_token_of_the_tests"
+APP_ID, APP_SECRET = "1478", "app-secret-of-the-tests"
+
+MOST_IDS, MOST_DAYS, FURTHEST_BACK = 250, 90, 90
+CALLS_A_MINUTE = 300
+_STATUSES = {"ACTIVE", "PAUSED", "ARCHIVED", "DRAFT", "DELETED_DRAFT"}
+_COLUMNS = {"SPEND_IN_MICRO_DOLLAR", "SPEND_IN_DOLLAR"}
+_GRANULARITIES = {"TOTAL", "DAY", "HOUR", "WEEK", "MONTH"}
+
+Query = Mapping[str, Sequence[str]]
+Answer = tuple[int, Any, Mapping[str, str]]
+
+
+@dataclass
+class Campaign:
+    """A campaign and what it cost, in millionths by UTC day."""
+
+    name: str
+    status: str = "ACTIVE"
+    spend: dict[date, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request to the API and the status it was given; 0: the connection was cut."""
+
+    at: float
+    path: str
+    query: Query
+    status: int
+
+
+class _Refusal(Exception):
+    def __init__(self, status: int, code: int, message: str, **headers: str) -> None:
+        super().__init__(message)
+        self.answer = (status, {"code": code, "message": message}, headers)
+
+
+class FakePinterestAds:
+    """An ad account, its campaigns and its tokens. A context manager.
+
+    What is in `troubles` is what the next calls are answered: a status, an answer whole, or "cut".
+    `meanwhile` is run before each call.
+    """
+
+    def __init__(self, clock: Callable[[], float], currency: str = "USD") -> None:
+        self.clock = clock
+        self.currency = currency
+        self.campaigns: dict[str, Campaign] = {}
+        self.unlisted: dict[date, int] = {}
+        self.access_tokens = {TOKEN}
+        self.refresh_token = REFRESH_TOKEN
+        self.renewals = 0
+        self.troubles: deque[int | str | Answer] = deque()
+        self.meanwhile: Callable[[], object] = lambda: None
+        self.calls: list[Call] = []
+        self.page_size = MOST_IDS
+        self.ends_with_null = True
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), self)
+
+    def __enter__(self) -> Self:
+        serve = self._server.serve_forever
+        threading.Thread(target=serve, args=(0.02,), name="fake-ads", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        """The API's base address."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v5"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What opens the account to a service."""
+        return {
+            "PINTEREST_API_BASE": self.url,
+            "PINTEREST_AD_ACCOUNT_ID": ACCOUNT_ID,
+            "PINTEREST_ADS_TOKEN": TOKEN,
+        }
+
+    @property
+    def renewing(self) -> dict[str, str]:
+        """The same, with what renews the token."""
+        keys = {"PINTEREST_APP_ID": APP_ID, "PINTEREST_APP_SECRET": APP_SECRET}
+        return {**self.env, **keys, "PINTEREST_REFRESH_TOKEN": REFRESH_TOKEN}
+
+    def costs(self, id: str, day: date, micros: int, **about: Any) -> None:
+        """Let a campaign cost so much on a day, whatever it was before."""
+        about = {"name": f"campaign {id}", **about}
+        self.campaigns.setdefault(id, Campaign(**about)).spend[day] = micros
+
+    def asked(self, path: str) -> list[Query]:
+        """What was asked of the addresses that end so."""
+        return [call.query for call in self.calls if call.path.endswith(path)]
+
+    @property
+    def today(self) -> date:
+        return datetime.fromtimestamp(self.clock(), UTC).date()
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """What a request is answered; status 0 cuts the connection."""
+        parts = urlsplit(target)
+        query = parse_qs(parts.query, keep_blank_values=True)
+        self.meanwhile()
+        with self._lock:
+            try:
+                answer = self._answer(method, parts.path, query, headers, body)
+            except _Refusal as refusal:
+                answer = refusal.answer
+            self.calls.append(Call(self.clock(), parts.path, query, answer[0]))
+            return answer
+
+    def _answer(
+        self, method: str, path: str, query: Query, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        if self.troubles:
+            return _trouble(self.troubles.popleft())
+        if (method, path) == ("POST", "/v5/oauth/token"):
+            return 200, self._renewed(headers, body), {}
+        if method != "GET":
+            raise _Refusal(405, 0, "There is nothing here.")
+        self._admit(headers)
+        known = {
+            f"/v5/ad_accounts/{ACCOUNT_ID}": self._account,
+            f"/v5/ad_accounts/{ACCOUNT_ID}/campaigns": self._listed,
+            f"/v5/ad_accounts/{ACCOUNT_ID}/campaigns/analytics": self._by_campaign,
+            f"/v5/ad_accounts/{ACCOUNT_ID}/analytics": self._in_all,
+        }
+        if path not in known:
+            raise _Refusal(403, 29, "You are not permitted to access that resource.")
+        return 200, known[path](query), {}
+
+    def _admit(self, headers: Mapping[str, str]) -> None:
+        token = headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in self.access_tokens:
+            raise _Refusal(401, 2, f"Authentication failed for {token}.")
+        now = self.clock()
+        recent = [call for call in self.calls if now - call.at < 60 and call.status == 200]
+        if len(recent) >= CALLS_A_MINUTE:
+            left = str(60 - int(now - recent[0].at))
+            raise _Refusal(429, 8, "This request exceeded a rate limit.", **{"Retry-After": left})
+
+    def _renewed(self, headers: Mapping[str, str], body: bytes) -> Any:
+        pair = base64.b64encode(f"{APP_ID}:{APP_SECRET}".encode()).decode()
+        if headers.get("Authorization") != f"Basic {pair}":
+            raise _Refusal(401, 2, f"Authentication failed: {headers.get('Authorization')}")
+        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        if not form.keys() <= {"grant_type", "refresh_token", "refresh_on", "scope"}:
+            raise _Refusal(400, 1, "Invalid request: unexpected field.")
+        if form.get("grant_type") != "refresh_token" or form["refresh_token"] != self.refresh_token:
+            raise _Refusal(400, 283, f"Invalid refresh token {form.get('refresh_token')}.")
+        self.renewals += 1
+        # The next refresh token takes the place of the one that was used.
+        self.refresh_token = f"{REFRESH_TOKEN}-{self.renewals}"
+        access_token = f"{TOKEN}-{self.renewals}"
+        self.access_tokens = {access_token}
+        told = {"access_token": access_token, "token_type": "bearer", "expires_in": 2_592_000}
+        return {**told, "refresh_token": self.refresh_token, "scope": "ads:read"}
+
+    def _account(self, query: Query) -> Any:
+        return {"id": ACCOUNT_ID, "name": "Mugs", "currency": self.currency, "country": "US"}
+
+    def _listed(self, query: Query) -> Any:
+        _only(query, "page_size", "bookmark", "entity_statuses", "order")
+        size = int(query.get("page_size", ["25"])[0])
+        if not 1 <= size <= 250:
+            raise _Refusal(400, 1, "page_size must be from 1 to 250")
+        wanted = set(query.get("entity_statuses", ["ACTIVE", "PAUSED"]))
+        if not wanted <= _STATUSES:
+            raise _Refusal(400, 1, "entity_statuses: unknown status")
+        found = [
+            {"id": id, "ad_account_id": ACCOUNT_ID, "name": one.name, "status": one.status}
+            for id, one in self.campaigns.items()
+            if one.status in wanted
+        ]
+        begin = int(query.get("bookmark", ["page-0"])[0].removeprefix("page-"))
+        end = begin + min(size, self.page_size)
+        page: dict[str, Any] = {"items": found[begin:end]}
+        if end < len(found):
+            return {**page, "bookmark": f"page-{end}"}
+        return {**page, "bookmark": None} if self.ends_with_null else page
+
+    def _by_campaign(self, query: Query) -> Any:
+        start, end = self._days(query, "campaign_ids")
+        ids = query.get("campaign_ids", [])
+        if not 1 <= len(ids) <= MOST_IDS or not all(re.fullmatch(r"[0-9]{1,18}", i) for i in ids):
+            raise _Refusal(400, 1, f"campaign_ids: 1 to {MOST_IDS} numbers, one each time")
+        return [
+            {"DATE": day.isoformat(), "CAMPAIGN_ID": id, **_told(query, cost)}
+            for id in ids
+            for day, cost in sorted(self.campaigns.get(id, Campaign("")).spend.items())
+            if cost and start <= day <= end
+        ]
+
+    def _in_all(self, query: Query) -> Any:
+        start, end = self._days(query)
+        totals = dict(self.unlisted)
+        for campaign in self.campaigns.values():
+            for day, cost in campaign.spend.items():
+                totals[day] = totals.get(day, 0) + cost
+        return [
+            {"DATE": day.isoformat(), "AD_ACCOUNT_ID": ACCOUNT_ID, **_told(query, cost)}
+            for day, cost in sorted(totals.items())
+            if cost and start <= day <= end
+        ]
+
+    def _days(self, query: Query, *more: str) -> tuple[date, date]:
+        _only(query, "start_date", "end_date", "columns", "granularity", *more)
+        columns = query.get("columns", [""])
+        if len(columns) != 1 or not set(columns[0].split(",")) <= _COLUMNS:
+            raise _Refusal(400, 1, "columns: known names, joined by commas")
+        if query.get("granularity") != ["DAY"]:
+            raise _Refusal(400, 1, f"granularity: one of {_GRANULARITIES}; days are told here")
+        start, end = (date.fromisoformat(query[name][0]) for name in ("start_date", "end_date"))
+        if not self.today - timedelta(FURTHEST_BACK) <= start <= end <= self.today:
+            raise _Refusal(400, 1, "start_date can be no more than 90 days back")
+        if (end - start).days >= MOST_DAYS:
+            raise _Refusal(400, 1, "the days span more than 90")
+        return start, end
+
+
+def _only(query: Query, *names: str) -> None:
+    if strange := query.keys() - set(names):
+        raise _Refusal(400, 1, f"unknown parameters: {sorted(strange)}")
+
+
+def _told(query: Query, micros: int) -> dict[str, Any]:
+    columns = query["columns"][0].split(",")
+    forms = {"SPEND_IN_MICRO_DOLLAR": micros, "SPEND_IN_DOLLAR": micros / 1_000_000}
+    return {name: forms[name] for name in columns}
+
+
+def _trouble(trouble: int | str | Answer) -> Answer:
+    if isinstance(trouble, tuple):
+        return trouble
+    if isinstance(trouble, str):
+        return 0, None, {}
+    return trouble, {"code": 0, "message": "Sorry! Something went wrong on our end."}, {}
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], fake: FakePinterestAds) -> None:
+        super().__init__(address, _Handler)
+        self.fake = fake
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: _Server
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nobody reads it: what arrived is in `calls`."""
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = dict(self.headers.items())
+        status, told, more = self.server.fake.answer(self.command, self.path, headers, body)
+        if not status:
+            self.close_connection = True
+            return
+        raw = told if isinstance(told, bytes) else json.dumps(told).encode()
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", **more}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+        self.wfile.flush()
