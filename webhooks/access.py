@@ -5,8 +5,19 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 
+from werkzeug.exceptions import ServiceUnavailable
+
 # RFC 9110 section 11.1: the scheme in any case. One space, one credential, nothing else.
 _BEARER = re.compile(r"(?i:bearer) ([!-~]+)")
+
+
+class NotConfigured(ServiceUnavailable):
+    """The endpoint is closed until a setting opens it; the description names which."""
+
+    @property
+    def name(self) -> str:
+        """The title of the problem."""
+        return "Not configured"
 
 
 def is_token(given: str | None, tokens: Sequence[bytes]) -> bool:

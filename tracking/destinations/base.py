@@ -39,6 +39,11 @@ class Destination(Protocol):
         """One call with these events, 1 to `max_batch`. Network trouble is an outcome."""
         ...
 
+    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        """A finished event with a click id, if it had none, and with limited use of data if
+        asked."""
+        ...
+
     def strip(self, event: bytes) -> bytes:
         """The event without IP address and user agent."""
         ...

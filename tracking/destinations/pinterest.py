@@ -107,6 +107,11 @@ class Pinterest:
 
     def send(self, events: Sequence[bytes]) -> Outcome:
         """One call with these events. Whatever goes wrong is an outcome."""
+        answer = self.ask(events)
+        return answer if isinstance(answer, TryLater) else outcome_of(answer, len(events))
+
+    def ask(self, events: Sequence[bytes]) -> HttpAnswer | TryLater:
+        """Pinterest's own answer to one call, without the token; TryLater if none came."""
         answer = self._http.call(
             "POST",
             self._url,
@@ -116,9 +121,11 @@ class Pinterest:
             },
             body=b'{"data":[' + b",".join(events) + b"]}",
         )
-        if isinstance(answer, TryLater):
-            return answer
-        return outcome_of(self._without_token(answer), len(events))
+        return answer if isinstance(answer, TryLater) else self._without_token(answer)
+
+    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        """The event with a click id, if it had none, and with limited use of data if asked."""
+        return amended(event, click_id, limited)
 
     def strip(self, event: bytes) -> bytes:
         """The event without IP address and user agent."""
@@ -168,6 +175,18 @@ def strip(event: bytes) -> bytes:
     tree = msgspec.json.decode(event)
     tree["user_data"].pop("client_ip_address", None)
     tree["user_data"].pop("client_user_agent", None)
+    return msgspec.json.encode(tree)
+
+
+def amended(event: bytes, click_id: str, limited: bool) -> bytes:
+    """An event of Pinterest's form with what became known since it was made: the click it came
+    from, if it had none, and that the buyer limits the use of data."""
+    tree = msgspec.json.decode(event)
+    if click_id:
+        tree["user_data"].setdefault("click_id", click_id)
+    if limited:
+        tree["opt_out"] = True
+        tree.setdefault("custom_data", {})["opt_out_type"] = "LDP"
     return msgspec.json.encode(tree)
 
 
@@ -254,14 +273,14 @@ def _filled(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _user_data(conversion: Conversion) -> dict[str, Any]:
-    return _filled(
-        {
-            **conversion.identity.user_data(),
-            "click_id": conversion.click_id,
-            "client_ip_address": _address(conversion.ip),
-            "client_user_agent": conversion.user_agent,
-        }
-    )
+    told: dict[str, Any] = conversion.identity.user_data()
+    if conversion.click_id:
+        told["click_id"] = conversion.click_id
+    if address := _address(conversion.ip):
+        told["client_ip_address"] = address
+    if conversion.user_agent:
+        told["client_user_agent"] = conversion.user_agent
+    return told
 
 
 def _address(ip: str) -> str:
@@ -274,8 +293,8 @@ def _address(ip: str) -> str:
 
 
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
-    ids = (content.id for content in conversion.contents if content.id)
-    return _filled(
+    ids = [content.id for content in conversion.contents if content.id]
+    told = _filled(
         {
             "currency": conversion.currency,
             "value": conversion.value,
@@ -283,9 +302,11 @@ def _custom_data(conversion: Conversion) -> dict[str, Any]:
             "content_ids": list(dict.fromkeys(ids)),
             "contents": list(filter(None, map(_content, conversion.contents))),
             "num_items": conversion.num_items,
-            "opt_out_type": "LDP" if conversion.limited else "",
         }
     )
+    if conversion.limited:
+        told["opt_out_type"] = "LDP"
+    return told
 
 
 def _content(content: Content) -> dict[str, Any]:

@@ -60,6 +60,10 @@ class TrackAI:
             return refused(answer, said, len(events))
         return unsettled(answer, said)
 
+    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        """The event with a click id, if it had none, and with limited use of data if asked."""
+        return pinterest.amended(event, click_id, limited)
+
     def strip(self, event: bytes) -> bytes:
         """The event without IP address and user agent."""
         return pinterest.strip(event)

@@ -1,0 +1,492 @@
+"""Events over HTTP: who may hand one in, what is answered, what counts and what is sent."""
+
+import gzip
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from jsonschema_rs import Draft202012Validator
+from werkzeug.test import TestResponse
+
+from app import assemble
+from tests.actors import DAY, NOW, Clock, Shop, at_once, bearer, deliver, order, pinned
+from tests.conftest import BuildService
+from tests.standins.pinterest import FakePinterest, Mode
+from tests.stored import everything, rows
+from tests.test_promises import assert_as_described, described
+from tracking.store import erasure, outbox
+from tracking.wiring import Service
+from webhooks.events import MAX_EVENT, PATHS
+
+ORIGIN = "https://shop.example"
+TRACK, TRY = PATHS
+
+
+def lead(**changes: Any) -> dict[str, Any]:
+    """An event in Pinterest's form, told with clear text."""
+    event: dict[str, Any] = {
+        "event_name": "lead",
+        "action_source": "web",
+        "event_time": NOW - 60,
+        "event_id": "lead-0001",
+        "user_data": {"em": "ada@example.com", "client_ip_address": "203.0.113.7"},
+    }
+    return event | changes
+
+
+def sale(**changes: Any) -> dict[str, Any]:
+    """A checkout as a row of an export."""
+    row: dict[str, Any] = {
+        "EVENT_NAME": "checkout",
+        "ACTION_SOURCE": "offline",
+        "EM": "ada@example.com",
+        "ORDER_ID": "5001",
+        "VALUE": "59.98",
+        "CURRENCY": "USD",
+        "EVENT_TIME": NOW - 60,
+    }
+    return row | changes
+
+
+class Caller:
+    """Another system of the shop's, which bears a token."""
+
+    def __init__(self, client: FlaskClient) -> None:
+        self.client = client
+
+    def tells(
+        self,
+        event: Any,
+        path: str = TRACK,
+        headers: Mapping[str, str] | None = None,
+        kind: str = "application/json",
+    ) -> TestResponse:
+        """Post an event (or bytes) as it is; the answer is as described."""
+        body = event if isinstance(event, bytes) else json.dumps(event).encode()
+        given = bearer() if headers is None else dict(headers)
+        found = self.client.post(path, data=body, content_type=kind, headers=given)
+        assert_as_described(found, path, "post")
+        return found
+
+    def told(self, event: Any) -> dict[str, Any]:
+        """The answer to an event that is taken."""
+        found = self.tells(event)
+        assert found.status_code == 202, found.get_data(as_text=True)
+        answer: dict[str, Any] = found.get_json()
+        return answer
+
+
+def caller_of(service: Service) -> Caller:
+    return Caller(assemble(service).test_client())
+
+
+def kept(service: Service) -> dict[str, list[dict[str, Any]]]:
+    """Everything but the traces that rate limits leave."""
+    found = everything(service.store)
+    return {name: some for name, some in found.items() if some and name not in LIMITS}
+
+
+LIMITS = ("limits", "accounts")
+
+
+@pytest.fixture
+def caller(client: FlaskClient) -> Caller:
+    """A caller in front of a service on each database."""
+    return Caller(client)
+
+
+@pytest.fixture
+def lite(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest) -> Service:
+    """A service for tests in which the database makes no difference."""
+    return build_service(
+        sqlite_url, pinterest=pinterest, COLLECTOR_ORIGINS=f"{ORIGIN},https://other.example"
+    )
+
+
+# --- what is taken
+
+
+@pytest.mark.parametrize("event", [lead(), sale(), {"event_data": lead()}, {"event_data": sale()}])
+def test_an_event_in_either_form_reaches_pinterest_once(
+    service: Service, caller: Caller, pinterest: FakePinterest, event: dict[str, Any]
+) -> None:
+    answer = caller.told(event)
+    assert (answer["status"], answer["left_out"]) == ("accepted", [])
+    assert deliver(service) == 1
+
+    assert caller.told(event) == {**answer, "status": "duplicate"}
+    assert deliver(service) == 0
+    assert pinterest.accepted == {answer["event_id"]: 1}
+    assert pinterest.calls[-1].is_test is False
+
+
+def test_two_at_once_are_one_event(service: Service) -> None:
+    body = json.dumps(sale()).encode()
+    works = [lambda: service.events.take(body)] * 6
+
+    taken = [future.result().status for future in at_once(service.store, works)]
+
+    assert sorted(taken) == ["accepted", *["duplicate"] * 5]
+    assert len(rows(service.store, "conversions")) == len(rows(service.store, "outbox")) == 1
+
+
+def test_no_clear_text_of_a_person_is_kept_or_answered(service: Service, caller: Caller) -> None:
+    told = lead(
+        user_data={
+            "em": ["ada@example.com", "nobody"],
+            "ph": "+12125550142",
+            "fn": "Zebulina",
+            "country": "US",
+        },
+        custom_data={"search_string": "zebulina@example.com"},
+        event_source_url="https://shop.example/?email=zebulina%40example.com",
+    )
+    answer = caller.told(told)
+
+    text = str(kept(service)).lower()
+    assert not any(secret in text for secret in ("zebulina", "ada@", "12125550142"))
+    assert answer["left_out"] == ["/custom_data/search_string", "/user_data/em/1"]
+
+
+def test_the_event_is_on_disk_before_the_answer(service: Service, caller: Caller) -> None:
+    event_id = caller.told(lead())["event_id"]
+    with service.store.read() as conn:
+        conn.cursor.execute("SELECT event_id FROM outbox")
+        assert [row[0] for row in conn.cursor.fetchall()] == [event_id]
+
+
+@pytest.mark.parametrize(
+    ("env", "changes", "reason"),
+    [
+        ({"PINTEREST_SEND": "off"}, {}, "off"),
+        ({"PINTEREST_SEND": "attributed"}, {}, ""),
+        ({"CONSENT_UNKNOWN": "hold"}, {}, "consent_unknown"),
+        ({"CONSENT_UNKNOWN": "hold"}, {"opt_out": False}, ""),
+        ({"CONSENT_UNKNOWN": "hold"}, {"opt_out": True}, "consent_unknown"),
+    ],
+)
+def test_an_event_that_is_not_sent_is_recorded_with_the_reason(
+    build_service: BuildService,
+    sqlite_url: str,
+    pinterest: FakePinterest,
+    env: dict[str, str],
+    changes: dict[str, Any],
+    reason: str,
+) -> None:
+    service = build_service(sqlite_url, pinterest=pinterest, **env)
+    caller_of(service).told(lead(**changes))
+
+    (row,) = rows(service.store, "conversions")
+    assert row["reason"] == reason
+    assert len(rows(service.store, "outbox")) == (not reason)
+
+
+def test_without_an_account_an_event_is_recorded_and_not_sent(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service = build_service(sqlite_url)
+    assert caller_of(service).told(lead())["status"] == "accepted"
+    (row,) = rows(service.store, "conversions")
+    assert row["reason"] == "report_only"
+
+
+@pytest.mark.parametrize("event", [lead(), sale(), {"event_data": lead()}, {"event_data": sale()}])
+def test_what_is_taken_is_as_described(event: dict[str, Any]) -> None:
+    for path in PATHS:
+        (content,) = described()[path, "post"]["requestBody"]["content"].values()
+        Draft202012Validator(content["schema"]).validate(event)
+
+
+# --- what counts
+
+
+def stages(service: Service, traffic: str = "all") -> dict[str, tuple[int, int]]:
+    found = Shop(assemble(service).test_client()).reads("/conversion-funnel", traffic=traffic)
+    return {s["stage"]: (s["events"], s["visitors"]) for s in found["stages"] if s["events"]}
+
+
+def test_events_of_the_funnel_count_by_person_and_others_do_not(service: Service) -> None:
+    caller = caller_of(service)
+    product = {"custom_data": {"content_ids": ["111"]}}
+    for n, (name, more) in enumerate(
+        [
+            ("page_visit", product),
+            ("page_visit", product),
+            ("page_visit", {}),
+            ("add_to_cart", {}),
+            ("initiate_checkout", {}),
+            ("search", {}),
+        ]
+    ):
+        caller.told(lead(event_name=name, event_id=f"e{n}", **more))
+
+    assert stages(service) == {
+        "product_view": (2, 1),
+        "add_to_cart": (1, 1),
+        "checkout_initiation": (1, 1),
+    }
+    assert stages(service, "pinterest") == {}
+
+
+def test_an_event_is_pinterests_by_its_own_click_or_by_the_persons(service: Service) -> None:
+    shop, caller = Shop(assemble(service).test_client()), caller_of(service)
+    cart = lead(event_name="add_to_cart")
+    clicked = {"em": "eva@example.com", "click_id": "dj0yJnU9b2JD"}
+    caller.told({**cart, "event_id": "own", "user_data": clicked})
+    shop.sends("orders/create", order(landing_site=pinned("11")))
+    caller.told({**cart, "event_id": "persons", "event_time": NOW})
+
+    found = {row["event_id"]: row for row in rows(service.store, "conversions")}
+    assert (found["own"]["is_pinterest"], found["own"]["campaign_id"]) == (1, "")
+    assert (found["persons"]["is_pinterest"], found["persons"]["campaign_id"]) == (1, "11")
+
+
+def test_a_checkout_counts_as_the_purchase_only_as_the_orders_own_event(service: Service) -> None:
+    caller = caller_of(service)
+    caller.told(sale())
+    assert stages(service) == {}
+    caller.told(sale(EVENT_ID="checkout-5001"))
+    assert stages(service) == {"purchase": (1, 1)}
+
+
+def test_no_event_is_worth_money_in_a_report(service: Service) -> None:
+    shop = Shop(assemble(service).test_client())
+    caller_of(service).told(sale(EVENT_ID="checkout-7", ORDER_ID=7))
+    caller_of(service).told(sale())
+
+    assert shop.reads("/roi-analysis")["currencies"] == []
+    assert shop.client.get("/orders/7/journey", headers=bearer()).status_code == 404
+
+
+# --- the order's own event
+
+
+def test_an_event_of_a_known_order_is_the_orders(service: Service, caller: Caller) -> None:
+    Shop(caller.client).sends("orders/create", order())
+    assert caller.told(sale(EVENT_ID="checkout-5001"))["status"] == "duplicate"
+    assert deliver(service) == 1
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_an_order_that_comes_after_its_event_is_one_event_and_one_purchase(
+    service: Service, caller: Caller, pinterest: FakePinterest, is_sent: bool
+) -> None:
+    shop = Shop(caller.client)
+    caller.told(sale(EVENT_ID="checkout-5001", EM="eva@example.com"))
+    if is_sent:
+        deliver(service)
+
+    receipt = shop.sends("orders/create", order(email="mia@example.com", landing_site=pinned()))
+    again = shop.sends("orders/updated", order(updated_at="2026-11-20T13:00:00Z"))
+    deliver(service)
+
+    assert (receipt.json["status"], again.json["status"]) == ("accepted", "accepted")  # type: ignore[index]
+    assert pinterest.accepted == {"checkout-5001": 1}
+    assert stages(service) == {"purchase": (1, 1)}
+    assert shop.reads("/roi-analysis")["orders"] == 1
+
+
+def test_a_person_who_was_erased_does_not_come_back_with_an_event(
+    service: Service, caller: Caller
+) -> None:
+    caller.told(lead(event_name="add_to_cart", event_id="before"))
+    (row,) = rows(service.store, "conversions")
+    digest = row["visitor"].removeprefix("em:")
+    service.store.commit(
+        lambda conn: service.tracker.erasing.erase(conn, [f"em:{digest}"], [], NOW)
+    )
+    caller.told(lead(event_name="add_to_cart", event_id="after"))
+
+    assert digest not in str(kept(service))
+    assert {row["reason"] for row in rows(service.store, "conversions")} == {"erased"}
+    assert stages(service) == {"add_to_cart": (2, 2)}
+    assert deliver(service) == 0
+
+
+def test_an_order_that_was_erased_does_not_come_back_with_its_event(
+    service: Service, caller: Caller
+) -> None:
+    service.store.commit(lambda conn: erasure.put_marks(conn, ["or:5001"], NOW))
+    caller.told(sale(EVENT_ID="checkout-5001"))
+    assert deliver(service) == 0
+
+
+# --- trials
+
+
+def test_a_trial_hands_back_what_pinterest_says_and_keeps_nothing(
+    service: Service, caller: Caller, pinterest: FakePinterest
+) -> None:
+    found = caller.tells(lead(), TRY)
+
+    assert found.status_code == 200
+    answer = found.get_json()
+    assert answer["http_status"] == 200
+    assert answer["answer"]["num_events_processed"] == 1
+    assert answer["event"]["event_id"] == "lead-0001"
+    assert [call.is_test for call in pinterest.calls] == [True]
+    assert pinterest.accepted == {}
+    assert kept(service) == {}
+
+
+def test_a_trial_of_a_wrong_token_shows_the_refusal_and_not_the_token(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest
+) -> None:
+    token = "pina_another_token_than_pinterests"
+    service = build_service(sqlite_url, pinterest=pinterest, PINTEREST_ACCESS_TOKEN=token)
+    found = caller_of(service).tells(lead(), TRY)
+
+    assert (found.status_code, found.get_json()["http_status"]) == (200, 401)
+    assert token not in found.get_data(as_text=True)
+
+
+def test_an_event_with_faults_is_not_shown_to_pinterest(
+    lite: Service, pinterest: FakePinterest
+) -> None:
+    found = caller_of(lite).tells({"event_data": lead(event_name="purchase")}, TRY)
+    assert found.status_code == 400
+    assert [error["field"] for error in found.get_json()["errors"]] == ["/event_data/event_name"]
+    assert pinterest.calls == []
+
+
+def test_without_an_account_there_is_no_trial(build_service: BuildService, sqlite_url: str) -> None:
+    found = caller_of(build_service(sqlite_url)).tells(lead(), TRY)
+    assert (found.status_code, found.get_json()["title"]) == (503, "Not configured")
+
+
+def test_trials_stay_below_pinterests_limit_of_test_calls(
+    lite: Service, pinterest: FakePinterest, clock: Clock
+) -> None:
+    caller = caller_of(lite)
+    for _ in range(20):
+        for _ in range(3):
+            found = caller.tells(lead(), TRY)
+            assert found.status_code in (200, 429)
+            if found.status_code == 429:
+                assert found.headers["Retry-After"] == "1"
+        clock.tick(seconds=0.2)
+
+    assert 429 not in {call.status for call in pinterest.calls}
+    assert 0 < pinterest.busiest(1.0) <= 10
+
+
+def test_a_trial_keeps_the_limit_that_deliverers_keep(
+    lite: Service, pinterest: FakePinterest, clock: Clock
+) -> None:
+    def exhaust(conn: Any) -> None:
+        account = outbox.account(conn, "pinterest")
+        ahead = int((clock() + 50) * 1_000_000)
+        outbox.put_account(conn, **{**account._asdict(), "next_call_at": ahead})
+
+    lite.store.commit(exhaust)
+    assert caller_of(lite).tells(lead(), TRY).status_code == 429
+    assert pinterest.calls == []
+
+
+def test_a_pinterest_that_does_not_answer_is_a_problem_of_the_gateway(
+    lite: Service, pinterest: FakePinterest
+) -> None:
+    pinterest.mode = Mode("refused")
+    assert caller_of(lite).tells(lead(), TRY).status_code == 502
+
+
+# --- who may call, and how
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_only_who_bears_a_token_may_call(lite: Service, path: str) -> None:
+    caller = caller_of(lite)
+    for headers in ({}, bearer("wrong"), {"Authorization": "Basic YTpi"}):
+        assert caller.tells(lead(), path, headers=headers).status_code == 401
+    assert kept(lite) == {}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_a_configured_token_both_are_closed(
+    build_service: BuildService, sqlite_url: str, path: str
+) -> None:
+    caller = caller_of(build_service(sqlite_url, API_TOKEN=""))
+    assert caller.tells(lead(), path).status_code == 503
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("body", "kind", "headers", "status"),
+    [
+        (b"{}", "text/plain", {}, 415),
+        (b"{}", "", {}, 415),
+        (gzip.compress(b"{}", mtime=0), "application/json", {"Content-Encoding": "gzip"}, 415),
+        (b" " * (MAX_EVENT + 1), "application/json", {}, 413),
+        (b" " * MAX_EVENT, "application/json", {}, 400),
+        (b"{", "application/json; charset=utf-8", {}, 400),
+        (b'{"event_data": {"event_name": "lead"}}', "application/json", {}, 400),
+    ],
+)
+def test_a_body_that_cannot_be_taken_is_refused(
+    lite: Service, path: str, body: bytes, kind: str, headers: dict[str, str], status: int
+) -> None:
+    found = caller_of(lite).tells(body, path, {**bearer(), **headers}, kind)
+    assert found.status_code == status
+    assert kept(lite) == {}
+
+
+def test_what_cannot_be_stored_is_not_accepted(
+    build_service: BuildService, tmp_path: Any, pinterest: FakePinterest
+) -> None:
+    service = build_service(f"sqlite:///{tmp_path}/missing/tracking.db", pinterest=pinterest)
+    for path in PATHS:
+        assert caller_of(service).tells(lead(), path).status_code == 503
+
+
+# --- pages of other sites
+
+
+def cors(response: TestResponse) -> dict[str, str]:
+    return {n: v for n, v in response.headers.items() if n.startswith("Access-Control-")}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_of_a_named_origin_may_call_and_read_every_answer(lite: Service, path: str) -> None:
+    caller = caller_of(lite)
+    preflight = caller.client.options(
+        path, headers={"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+    )
+    assert preflight.status_code == 204
+    assert cors(preflight) == {
+        "Access-Control-Allow-Origin": ORIGIN,
+        "Access-Control-Allow-Methods": "POST",
+        "Access-Control-Allow-Headers": "authorization, content-type",
+        "Access-Control-Max-Age": "600",
+    }
+    for headers in (bearer(), {}):
+        answer = caller.tells(lead(), path, {**headers, "Origin": ORIGIN})
+        assert cors(answer) == {"Access-Control-Allow-Origin": ORIGIN}
+        assert "Origin" in answer.vary
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", f"{ORIGIN}.evil.example", f"{ORIGIN}:8443", "*", ""]
+)
+def test_a_page_of_any_other_origin_gets_no_leave(lite: Service, origin: str) -> None:
+    caller = caller_of(lite)
+    preflight = caller.client.options(TRACK, headers={"Origin": origin})
+    answer = caller.tells(lead(), headers={**bearer(), "Origin": origin})
+    assert (cors(preflight), cors(answer)) == ({}, {})
+    assert "Origin" in answer.vary
+
+
+def test_without_named_origins_no_page_gets_leave(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    caller = caller_of(build_service(sqlite_url))
+    for origin in (ORIGIN, "null"):
+        answer = caller.tells(lead(), headers={**bearer(), "Origin": origin})
+        assert cors(answer) == {}
+        assert cors(caller.client.options(TRACK, headers={"Origin": origin})) == {}
+
+
+def test_an_old_event_is_refused_by_name(lite: Service) -> None:
+    found = caller_of(lite).tells({"event_data": lead(event_time=NOW - 8 * DAY)})
+    assert [error["field"] for error in found.get_json()["errors"]] == ["/event_data/event_time"]

@@ -1,0 +1,211 @@
+"""Events that a caller hands in: recorded once each, or shown to Pinterest for a trial."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from tracking.attribution import Touch
+from tracking.conversion import reason_not_to_send_sighting
+from tracking.crediting import ALWAYS, Crediting
+from tracking.delivery import next_slot
+from tracking.destinations import DestinationSettings
+from tracking.destinations.answers import words
+from tracking.destinations.pinterest_trial import tried
+from tracking.erasing import erased_of
+from tracking.given import Given, given_of
+from tracking.outcome import TryLater
+from tracking.planning import Planner, credited_to, touch_of_session
+from tracking.store import Store, limits, locks, outbox, people, touches
+from tracking.store.statement import Connection
+
+PINTEREST = "pinterest"
+# Pinterest takes ten test calls a second. Four in a burst and as many in the second after it stay
+# below that.
+TRIALS_A_SECOND = 4
+_MICROS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of an event that is on disk now. `left_out` are JSON pointers to values that
+    could not be used."""
+
+    event_id: str
+    status: Literal["accepted", "duplicate"]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Pinterest's answer to an event, as JSON or else as text, and the event it was shown."""
+
+    http_status: int
+    answer: Any
+    event: Mapping[str, Any]
+
+
+class ReportOnly(Exception):
+    """There is no Pinterest account to show an event to."""
+
+
+class TooManyTrials(Exception):
+    """Pinterest's rate limit leaves no call now. Another may be made in `seconds`."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"the next one may be made in {seconds} s")
+        self.seconds = seconds
+
+
+class NoAnswer(Exception):
+    """Pinterest did not answer; the text says why."""
+
+
+class Events:
+    """Takes in what another system hands over as an event of its own. Orders stay the only
+    source of money: no event changes what a report says was earned."""
+
+    def __init__(
+        self,
+        store: Store,
+        planner: Planner,
+        settings: DestinationSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self.planner = planner
+        self.settings = settings
+        self.clock = clock
+        self.crediting = Crediting(planner)
+
+    def take(self, body: bytes) -> Taken:
+        """Take in one event; the same event again is a duplicate. It is on disk afterwards.
+
+        Raises:
+            Invalid: the event has faults, and nothing was stored.
+            StoreUnavailable: nothing may have been stored; the caller must send it again.
+        """
+        now = int(self.clock())
+        given = given_of(body, self.planner.policy, now)
+        is_new = self.store.commit(lambda conn: self._record(conn, given, now))
+        return Taken(
+            given.conversion.event_id, "accepted" if is_new else "duplicate", given.left_out
+        )
+
+    def try_out(self, body: bytes) -> Trial:
+        """Show one event to Pinterest, which checks it. Nothing is stored.
+
+        Raises:
+            Invalid: the event has faults, and Pinterest was not asked.
+            ReportOnly: there are no credentials to ask with.
+            TooManyTrials: the account's rate limit leaves no call now.
+            NoAnswer: Pinterest was asked and did not answer.
+            StoreUnavailable: the rate limit cannot be read.
+        """
+        given = given_of(body, self.planner.policy, int(self.clock()))
+        if PINTEREST not in self.planner.destinations:
+            raise ReportOnly
+        seconds = self.store.commit(self._wait_for_trial)
+        if seconds:
+            raise TooManyTrials(seconds)
+        answer = tried(self.settings, msgspec.json.encode(given.event))
+        if isinstance(answer, TryLater):
+            raise NoAnswer(answer.reason)
+        return Trial(answer.status, _json_or_words(answer.body), given.event)
+
+    def _record(self, conn: Connection, given: Given, now: int) -> bool:
+        """Whether the event is new, and then written down."""
+        event_id, order_id = given.conversion.event_id, given.conversion.order_id
+        links = given.conversion.identity.links()
+        visitor = links[0] if links else event_id
+        person = people.person_of(conn, links, visitor)
+        names = {event_id, order_id, visitor, *links, *person}
+        locks.hold(conn, names - {""})
+        if outbox.conversion(conn, event_id) is not None:
+            return False
+        if any(erased_of(conn, order_id, links)):
+            # It counts, and tells of nobody.
+            outbox.put_conversion(conn, self._row(given, event_id, None, "erased", now))
+            return True
+        reason = self._reason(given, now)
+        best = self._brought_by(conn, given, visitor, person)
+        outbox.put_conversion(conn, self._row(given, visitor, best, reason, now))
+        if not reason:
+            at, payload = given.conversion.event_time, msgspec.json.encode(given.event)
+            outbox.queue(conn, event_id, PINTEREST, payload, at, now)
+        self._join(conn, links, visitor, now)
+        return True
+
+    def _reason(self, given: Given, now: int) -> str:
+        """Why it is not sent (a key of REASONS), or "". Whoever hands an event over decided that
+        Pinterest is to know it, so that it is not asked who earned it."""
+        reason = reason_not_to_send_sighting(
+            given.conversion, given.consent, self.planner.policy, is_credited=True, now=now
+        )
+        return reason or ("" if PINTEREST in self.planner.destinations else "report_only")
+
+    def _row(
+        self, given: Given, visitor: str, best: Touch | None, reason: str, now: int
+    ) -> Mapping[str, Any]:
+        conversion = given.conversion
+        # Of other checkouts the order may be told of as well, and would count twice.
+        is_purchase = given.stage == "purchase"
+        is_counted = given.is_orders_own if is_purchase else given.stage is not None
+        return {
+            "event_id": conversion.event_id,
+            "stage": given.stage or "",
+            # That of an order that was received. This one tells of itself alone.
+            "order_id": "",
+            "visitor": visitor,
+            "at": conversion.event_time,
+            "is_counted": int(is_counted),
+            **credited_to(best),
+            "currency": conversion.currency,
+            "value": given.value,
+            "reason": reason,
+            "detail": "",
+            "recorded_at": now,
+            "credited_then": "",
+        }
+
+    def _brought_by(
+        self, conn: Connection, given: Given, visitor: str, person: Iterable[str]
+    ) -> Touch | None:
+        """The Pinterest touch that led to the event: one on record of the same person, or the
+        visit that the event itself tells of."""
+        at, event_id = given.conversion.event_time, given.conversion.event_id
+        found = touches.seen_by(conn, person, at - self.planner.reach, at)
+        if given.session.is_pinterest:
+            found.append(touch_of_session(given.session, f"event:{event_id}", visitor, at))
+        return self.planner.newest_from_pinterest(found, at)
+
+    def _join(self, conn: Connection, links: Iterable[str], visitor: str, now: int) -> None:
+        """Note that whoever is known by these links is one person, as an order would tell."""
+        concerned = people.joined_by(conn, people.link(conn, links, visitor), visitor)
+        if concerned:
+            person = people.person_of(conn, links, visitor)
+            self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
+
+    def _wait_for_trial(self, conn: Connection) -> int:
+        """In how many seconds a call may be made; 0 if one was just taken from the limits."""
+        now = self.clock()
+        interval_ms = 1000 / TRIALS_A_SECOND
+        wait = limits.take(conn, "trials", 1, interval_ms, TRIALS_A_SECOND, int(now * 1000))
+        if wait:
+            return -(-wait // 1000)
+        # The account's own limit, which the deliverers keep as well.
+        account = outbox.account(conn, PINTEREST)
+        per_minute = self.planner.destinations[PINTEREST].calls_per_minute
+        at = next_slot(account.next_call_at, int(now * _MICROS), per_minute)
+        if at is None:
+            return 1
+        outbox.put_account(conn, **{**account._asdict(), "next_call_at": at})
+        return 0
+
+
+def _json_or_words(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return words(body.decode(errors="replace"))
