@@ -9,16 +9,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import (
-    BadRequest,
-    Forbidden,
-    RequestEntityTooLarge,
-    Unauthorized,
-    UnsupportedMediaType,
-)
+from werkzeug.exceptions import Forbidden, Unauthorized
 
+from tracking import privacy
 from tracking.store import StoreUnavailable
 from tracking.tracker import Receipt, Tracker
+from webhooks.bodies import raw_body
 from webhooks.signature import is_signed
 
 if TYPE_CHECKING:
@@ -28,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY = 2 * 1024 * 1024
 _JSON = "application/json"
+_OTHER_SHOP = "The webhook names a shop that SHOPIFY_STORE_URL does not."
 
 Handler = Callable[[Tracker, bytes, str], Receipt]
 
@@ -39,7 +36,15 @@ TOPICS: Mapping[str, Handler] = {
     "orders/updated": Tracker.take_order,
     "orders/cancelled": Tracker.take_order,
     "refunds/create": Tracker.take_refund,
+    "customers/data_request": privacy.take_data_request,
+    "customers/redact": privacy.take_redact,
+    "shop/redact": privacy.take_shop_redact,
+    "app/uninstalled": privacy.take_uninstalled,
 }
+# Of these the body names the shop, and the body is what is signed.
+_NAME_THE_SHOP = frozenset(
+    {"customers/data_request", "customers/redact", "shop/redact", "app/uninstalled"}
+)
 
 
 class ShopifyWebhooks:
@@ -57,12 +62,16 @@ class ShopifyWebhooks:
             HTTPException: it is refused, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
-        body = _raw_body(environ)
+        body = raw_body(environ, MAX_BODY)
         if not is_signed(body, environ.get("HTTP_X_SHOPIFY_HMAC_SHA256"), self._secrets):
             raise Unauthorized("The X-Shopify-Hmac-Sha256 header does not sign this body.")
         shop = environ.get("HTTP_X_SHOPIFY_SHOP_DOMAIN")
         if self._shops and shop is not None and shop.lower() not in self._shops:
-            raise Forbidden("The webhook names a shop that SHOPIFY_STORE_URL does not.")
+            raise Forbidden(_OTHER_SHOP)
+        if self._shops and topic in _NAME_THE_SHOP:
+            named = privacy.shop_named_in(body)
+            if named and named not in self._shops:
+                raise Forbidden(_OTHER_SHOP)
         return _answer(_taken(self._tracker, body, topic))
 
     def routes(self) -> Blueprint:
@@ -113,34 +122,6 @@ def _taken(tracker: Tracker, body: bytes, topic: str) -> Receipt:
         place = "".join(traceback.format_tb(error.__traceback__)[-1:]).split("\n")[0].strip()
         logger.error("%s set aside: %s %s", topic, type(error).__name__, place)
         return tracker.set_aside(body, topic, f"failed: {type(error).__name__}")
-
-
-def _raw_body(environ: WSGIEnvironment) -> bytes:
-    """The bytes as they were sent, at most MAX_BODY of them, whatever the headers promise."""
-    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        # Inflating what a stranger sent is how 100 kB become 100 MB; Shopify sends it plain.
-        raise UnsupportedMediaType("Content-Encoding is not accepted.")
-    promised = _promised(environ)
-    if promised is not None and promised > MAX_BODY:
-        raise RequestEntityTooLarge(f"A webhook has at most {MAX_BODY} bytes.")
-    if promised is None and not environ.get("wsgi.input_terminated"):
-        return b""
-    body: bytes = environ["wsgi.input"].read(MAX_BODY + 1 if promised is None else promised)
-    if len(body) > MAX_BODY:
-        raise RequestEntityTooLarge(f"A webhook has at most {MAX_BODY} bytes.")
-    if promised is not None and len(body) < promised:
-        raise BadRequest("The body is shorter than its Content-Length.")
-    return body
-
-
-def _promised(environ: WSGIEnvironment) -> int | None:
-    """The Content-Length, None where the body comes in chunks."""
-    if environ.get("HTTP_TRANSFER_ENCODING"):
-        return None
-    length = environ.get("CONTENT_LENGTH", "")
-    if length and not (length.isascii() and length.isdigit() and len(length) < 20):
-        raise BadRequest("The Content-Length is not a number.")
-    return int(length) if length else None
 
 
 def _answer(receipt: Receipt) -> bytes:
