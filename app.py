@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hmac
 import logging
 import time
 import uuid
@@ -22,9 +23,12 @@ from config import Settings, load_env
 from openapi import DESCRIPTION
 from reports import report_routes
 from tracking.invalid import Invalid
+from tracking.limiting import Limiter, Rate
 from tracking.store import StoreUnavailable
 from tracking.wiring import Service, open_service
-from webhooks.access import is_token
+from webhooks.access import NotConfigured, is_token
+from webhooks.collector import Collector
+from webhooks.events import EventRoutes
 from webhooks.shopify import ShopifyWebhooks
 
 if TYPE_CHECKING:
@@ -32,8 +36,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Endpoints that ask for no token: Shopify signs its webhooks, the rest says nothing of the shop.
-PUBLIC = frozenset({"shopify.receive", "health", "ready", "openapi"})
+# Endpoints that ask for no token: Shopify signs its webhooks, the storefront shows a public key,
+# the rest says nothing of the shop.
+PUBLIC = frozenset(
+    {
+        *("shopify.receive", "health", "ready", "openapi"),
+        *("collector.pixel", "collector.collect", "collector.preflight"),
+        "events.preflight",
+    }
+)
 _HEADERS = (
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
@@ -73,6 +84,10 @@ def assemble(service: Service) -> Flask:
         service.tracker, settings.shopify_webhook_secrets, settings.shopify_shops
     )
     app.register_blueprint(webhooks.routes())
+    collector = Collector(service.tracker, _limiter(service), settings)
+    app.register_blueprint(collector.routes())
+    events = EventRoutes(service.events, settings.collector_origins)
+    app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))
     app.add_url_rule("/health", "health", _health)
     app.add_url_rule("/ready", "ready", lambda: _ready(service))
@@ -107,13 +122,25 @@ def _serves() -> bool:
     return context is None or context.info_name == "run"
 
 
+def _limiter(service: Service) -> Limiter:
+    """What the storefront may call: a minute's calls of one address at once, five seconds' of all.
+
+    The site key is public, so the addresses are digested under a key made of a secret.
+    """
+    settings = service.settings
+    key = hmac.digest(settings.shopify_webhook_secrets[0], b"addresses of callers", "sha256")
+    each = Rate(settings.collector_rate, burst=60 * settings.collector_rate)
+    total = Rate(settings.collector_total_rate, burst=5 * settings.collector_total_rate)
+    return Limiter(service.store, service.clock, key, each, total)
+
+
 def _guard(app: Flask, tokens: tuple[bytes, ...]) -> None:
     @app.before_request
     def ask_who_it_is() -> Response | None:
         if request.endpoint in PUBLIC or request.endpoint is None:
             return None
         if not tokens:
-            return problem(503, "Not configured", "Set API_TOKEN to open this endpoint.")
+            raise NotConfigured("Set API_TOKEN to open this endpoint.")
         if not is_token(request.headers.get("Authorization"), tokens):
             raise Unauthorized(
                 "A bearer token is required: Authorization: Bearer <API_TOKEN>.",
@@ -123,11 +150,16 @@ def _guard(app: Flask, tokens: tuple[bytes, ...]) -> None:
 
 
 def _hardened(app: WSGIApplication) -> WSGIApplication:
-    """Every answer, whoever made it, with the headers that keep browsers from misusing it."""
+    """Every answer, whoever made it, with the headers that keep browsers from misusing it.
+
+    One that the answer has already stays as it is.
+    """
 
     def harden(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            return start_response(status, [*headers, *_HEADERS], *rest)
+            given = {name.lower() for name, _ in headers}
+            more = [header for header in _HEADERS if header[0].lower() not in given]
+            return start_response(status, [*headers, *more], *rest)
 
         return app(environ, start)
 

@@ -1,12 +1,14 @@
 """What an operator types, as `flask --app app …` commands."""
 
 import functools
+import json
 import logging
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,12 +18,25 @@ from flask.cli import with_appcontext
 
 from config import ConfigurationError, Settings, load_env
 from doctor import findings
+from tracking.analysis import spend_text
 from tracking.delivery import Deliverer
 from tracking.destinations import Destination
+from tracking.destinations.pinterest_ads import MOST_DAYS, missing
+from tracking.disclosure import kept_about
 from tracking.invalid import Invalid
 from tracking.outcome import GIVE_UP_AFTER, Breaker
+from tracking.privacy import ANSWER_DAYS, DATA_REQUEST
 from tracking.reporting import instant
-from tracking.store import Store, StoreUnavailable, backup, outbox, quarantine, retention
+from tracking.spend_sync import Busy, Incomplete, Synced
+from tracking.store import (
+    Store,
+    StoreUnavailable,
+    backup,
+    outbox,
+    privacy_requests,
+    quarantine,
+    retention,
+)
 from tracking.store.sqlite import SqliteStore
 from tracking.store.statement import Connection, Row
 from tracking.wiring import Service, open_service
@@ -373,12 +388,87 @@ def _forget(store: Store, kind: str, before: int) -> int:
         count, last = count + len(rows), rows[-1]
 
 
+@click.command("data-requests")
+@click.option("--export", "file", type=click.File("wb", lazy=True), help="Write the answer here.")
+@click.option("--id", "number", type=int, help="The request to answer; the oldest open one.")
+@_with_service
+def data_requests(service: Service, file: BinaryIO | None, number: int | None) -> None:
+    """List what customers asked to be told, or write the answer to one for them."""
+    with service.store.read() as conn:
+        rows = privacy_requests.of_topic(conn, DATA_REQUEST)
+    if file is not None:
+        _export(service, file, rows, number)
+        return
+    open_ones = privacy_requests.open_of(rows)
+    if not open_ones:
+        click.echo("no open requests")
+        return
+    columns = {"id": ">", "Shopify's": "<", "received": "<", "answer until": "<", "orders": ">"}
+    listed = [
+        (
+            *(row.id, row.asked_as, instant(row.received_at)),
+            *(instant(row.received_at + ANSWER_DAYS * DAY), len(row.orders.split())),
+        )
+        for row in open_ones
+    ]
+    click.echo(_table(columns, listed))
+
+
+def _export(service: Service, file: BinaryIO, rows: Sequence[Row], number: int | None) -> None:
+    open_ones = privacy_requests.open_of(rows)
+    wanted = open_ones if number is None else [row for row in rows if row.id == number]
+    row = next(iter(wanted), None)
+    if row is None:
+        raise click.ClickException("no such request" if number else "no open requests")
+    with service.store.read() as conn:
+        kept = kept_about(conn, row.links.split(), row.orders.split())
+    now = int(service.clock())
+    head = {"request": row.asked_as, "received": instant(row.received_at), "told": instant(now)}
+    file.write(json.dumps({**head, **kept}, indent=2).encode() + b"\n")
+    file.close()
+    service.store.commit(functools.partial(privacy_requests.answer, id=row.id, now=now))
+    orders = _plural(len(kept["orders"]), "order")
+    click.echo(f"{file.name}: request {row.id} with {orders}; hand it over and delete it")
+
+
 @click.command("import-spend")
 @click.argument("file", type=click.File("rb"))
 @_with_service
 def import_spend(service: Service, file: BinaryIO) -> None:
     """Take in ad spend from a CSV file: date, campaign_id, spend, currency[, campaign]."""
     click.echo(f"{_plural(service.spending.take_csv(file.read()), 'row')} of spend stored")
+
+
+@click.command("sync-spend")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First UTC day to read.")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Read so many days, today too.")
+@_with_service
+def sync_spend(service: Service, since: datetime | None, days: int | None) -> None:
+    """Read the ad spend from Pinterest; by itself this happens once an hour."""
+    if since is not None and days is not None:
+        raise click.UsageError("--since and --days say the same: give one of them")
+    if service.spend_sync is None:
+        wanted = " and ".join(missing(service.settings))
+        raise click.UsageError(f"spend cannot be read from Pinterest: set {wanted}")
+    first = since.date() if since else None
+    if days is not None:
+        first = datetime.fromtimestamp(service.clock(), UTC).date() - timedelta(days - 1)
+    try:
+        _tell_spend(service.spend_sync.sync(first))
+    except Busy as error:
+        raise click.ClickException(str(error)) from error
+    except Incomplete as error:
+        kept = f"{_plural(error.rows, 'row')} stored before that; run it again to go on"
+        raise click.ClickException(f"{error} ({kept})") from error
+
+
+def _tell_spend(synced: Synced) -> None:
+    amount = f"{spend_text(synced.micros, synced.currency)} {synced.currency}"
+    told = f"{_plural(synced.rows, 'row')} of {_plural(synced.campaigns, 'campaign')}, {amount}"
+    click.echo(f"{synced.start} to {synced.end} (UTC days): {told}")
+    if synced.unexplained:
+        rest = spend_text(synced.unexplained, synced.currency)
+        click.echo(f"the account's own total differs by {rest} {synced.currency}", err=True)
 
 
 @click.command("backup")
@@ -400,6 +490,8 @@ COMMANDS: tuple[click.Command, ...] = (
     replay,
     quarantine_,
     purge,
+    data_requests,
     import_spend,
+    sync_spend,
     backup_,
 )

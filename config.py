@@ -32,8 +32,10 @@ _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com")
 # No user, no query, no fragment: nothing that could carry a key or lead to another host.
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>(?:[a-z0-9-]+\.)*[a-z0-9-]+|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
-    r"(?:/[A-Za-z0-9._~%-]+)*/?"
+    r"(?P<path>(?:/[A-Za-z0-9._~%-]+)*)/?"
 )
+_PORTS = {"https": 443, "http": 80}
+_ORIGIN_ACCEPTED = "https://HOST without a path, or http on a loopback address"
 _SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:|\?).+")
 _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://(\S+)")
 
@@ -187,6 +189,27 @@ def _api_base(value: str) -> str:
     return value.removesuffix("/")
 
 
+def _origins(value: str) -> frozenset[str]:
+    parts = _parts(value)
+    # Only commas would otherwise let every page in, where somebody meant to name some.
+    if value and not parts:
+        raise _Refused("names no origin", _ORIGIN_ACCEPTED)
+    return frozenset(_origin(part) for part in parts)
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers write it: lower case, without the scheme's own port and a path."""
+    if not value:
+        return ""
+    # Lower case only of ASCII, as for shops.
+    url = _url(value.lower() if value.isascii() else value)
+    if url is None or url["path"] or not (url["scheme"] == "https" or _is_local(url)):
+        raise _Refused("not the origin of a page", _ORIGIN_ACCEPTED)
+    usual = _PORTS[url["scheme"]]
+    port = int(url["port"] or usual)
+    return f"{url['scheme']}://{url['host']}" + ("" if port == usual else f":{port}")
+
+
 def _endpoint(value: str) -> str:
     url = _url(value)
     if value and not (url is not None and url["scheme"] == "https") and not _is_local(url):
@@ -288,6 +311,33 @@ class Settings:
         _boolean,
         "true: Pinterest checks the events, but counts none of them.",
     )
+    pinterest_ads_token: str = _variable(
+        "PINTEREST_ADS_TOKEN",
+        "",
+        _matching(r"[!-~]*", "the OAuth access token alone, without 'Bearer'"),
+        "OAuth access token with ads:read, to read spend from Pinterest.",
+        secret=True,
+    )
+    pinterest_refresh_token: str = _variable(
+        "PINTEREST_REFRESH_TOKEN",
+        "",
+        _matching(r"[!-~]*", "the OAuth refresh token alone"),
+        "OAuth refresh token; with app id and secret the access token renews itself.",
+        secret=True,
+    )
+    pinterest_app_id: str = _variable(
+        "PINTEREST_APP_ID",
+        "",
+        _matching(r"[0-9]{0,20}", "the app's number"),
+        "Number of the Pinterest app that the refresh token belongs to.",
+    )
+    pinterest_app_secret: str = _variable(
+        "PINTEREST_APP_SECRET",
+        "",
+        _matching(r"[!-~]*", "the app's secret alone"),
+        "Secret of that app.",
+        secret=True,
+    )
     track_ai_endpoint: str = _variable(
         "TRACK_AI_ENDPOINT",
         "",
@@ -319,6 +369,36 @@ class Settings:
         _api_tokens,
         "Bearer token for reports and events (openssl rand -hex 32); empty closes them.",
         secret=True,
+    )
+    collector_key: str = _variable(
+        "COLLECTOR_KEY",
+        "",
+        _matching(r"(?:[A-Za-z0-9_-]{8,128})?", "8 to 128 ASCII letters, digits, _ and -"),
+        "Public key of the shop's pixel (openssl rand -hex 16); empty turns the collector off.",
+    )
+    collector_origins: frozenset[str] = _variable(
+        "COLLECTOR_ORIGINS",
+        "",
+        _origins,
+        "https://my-shop.com, several by comma; pages of other origins are then refused.",
+    )
+    collector_rate: int = _variable(
+        "COLLECTOR_RATE",
+        "10",
+        _whole(1, 10_000),
+        "Pixel calls a second from one address; those of a minute may come at once.",
+    )
+    collector_total_rate: int = _variable(
+        "COLLECTOR_TOTAL_RATE",
+        "1000",
+        _whole(1, 100_000),
+        "Pixel calls a second from all addresses; those of five seconds may come at once.",
+    )
+    public_url: str = _variable(
+        "PUBLIC_URL",
+        "",
+        _origin,
+        "https address at which browsers reach this service; empty: whatever they called.",
     )
     click_window_days: int = _variable(
         "CLICK_WINDOW_DAYS",
@@ -384,6 +464,12 @@ class Settings:
         "send",
         _one_of("send", "limit", "hold"),
         "Buyers whose consent is not known: send, limit (sent as opted out) or hold (not sent).",
+    )
+    settling_minutes: int = _variable(
+        "SETTLING_MINUTES",
+        "60",
+        _whole(0, 1_440),
+        "So long an order nobody earned is kept sendable, in case its click becomes known late.",
     )
     retention_days: int = _variable(
         "RETENTION_DAYS",
@@ -461,6 +547,7 @@ class Settings:
             "API_TOKEN: short enough to be guessed": any(
                 len(token) < GOOD_KEY for token in self.api_tokens
             ),
+            "COLLECTOR_KEY: short enough to be guessed": 0 < len(self.collector_key) < GOOD_KEY,
             "PINTEREST_ACCESS_TOKEN: missing, so nothing is sent (report only)": (
                 account and not token
             ),
@@ -496,11 +583,19 @@ def load_env(
 
 
 def _shared_keys(values: Mapping[str, Any]) -> Iterator[str]:
-    """One key, one purpose: who may read reports must not be able to sign orders."""
-    others = {*values.get("shopify_webhook_secrets", ())}
-    others.add(values.get("pinterest_access_token", "").encode())
-    if not others.isdisjoint(values.get("api_tokens", ())):
+    """One key, one purpose: who may read reports must not be able to sign orders, and what every
+    visitor can read opens nothing else."""
+    secrets = {*values.get("shopify_webhook_secrets", ())}
+    secrets.add(values.get("pinterest_access_token", "").encode())
+    tokens = {*values.get("api_tokens", ())}
+    if not secrets.isdisjoint(tokens):
         yield (
             "API_TOKEN: also given as SHOPIFY_WEBHOOK_SECRET or PINTEREST_ACCESS_TOKEN; "
             "accepted: a token of its own"
+        )
+    collector_key = values.get("collector_key", "").encode()
+    if collector_key and collector_key in secrets | tokens:
+        yield (
+            "COLLECTOR_KEY: also given as SHOPIFY_WEBHOOK_SECRET, PINTEREST_ACCESS_TOKEN or "
+            "API_TOKEN; accepted: a key of its own, since every visitor can read it"
         )

@@ -27,9 +27,8 @@ import requests
 from config import VARIABLES, ConfigurationError, Settings
 from tests.standins.pinterest import FakePinterest
 from tracking.conversion import REASONS, Content, Stage
-from tracking.library import PinterestConversionTracker
 from tracking.store import outbox
-from tracking.wiring import Service, open_service
+from tracking.wiring import open_service
 from webhooks.signature import sign
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +36,13 @@ DAY, HOUR = 86_400, 3_600
 PATIENCE = 60.0
 SPEND_DAYS = 7
 FIRST_ID = 5_900_000_000_000
+PIXEL_KEY = "the-pixel-of-the-demo"
+_SHOP = "https://kiln.example"
+_PIXEL_NAMES: Mapping[Stage, str] = {
+    "product_view": "product_viewed",
+    "add_to_cart": "product_added_to_cart",
+    "checkout_initiation": "checkout_started",
+}
 _POLL = 0.05
 
 Body = dict[str, Any]
@@ -301,23 +307,43 @@ def spend_rows(today: datetime) -> list[dict[str, str]]:
     ]
 
 
-def browse(tracker: PinterestConversionTracker) -> int:
-    """Everybody's way through the storefront, recorded by the library; how many events."""
-    count = 0
+def visits(now: int) -> Iterator[Body]:
+    """Everybody's way through the storefront, as the pixel tells of it: one call for each visit."""
     for source in SOURCES:
         for number in range(source.visitors):
-            product = PRODUCTS[number % len(PRODUCTS)]
-            session = {
-                **dict(parse_qsl(source.query)),
-                "visitor_id": source.visitor(number),
-                "referrer": source.referrer,
-                "client_ip_address": f"198.51.100.{number}",
-                "client_user_agent": _BROWSER,
+            visitor, product = source.visitor(number), PRODUCTS[number % len(PRODUCTS)]
+            landed = {"landed_at": now - 300, "referrer": source.referrer}
+            yield {
+                "key": PIXEL_KEY,
+                "visitor": visitor,
+                "session": {**dict(parse_qsl(source.query)), **landed},
+                "events": [
+                    {
+                        "id": f"{visitor}-{stage}",
+                        "name": _PIXEL_NAMES[stage],
+                        "timestamp": (now - 200 + place) * 1000,
+                        "context": {"document": {"location": {"href": f"{_SHOP}/products/mug"}}},
+                        "data": _told_of(product, f"checkout-of-{visitor}"),
+                    }
+                    for place, stage in enumerate(source.stages_of(number))
+                ],
             }
-            for stage in source.stages_of(number):
-                tracker.track_stage(stage, (product,), product.price, session)
-                count += 1
-    return count
+
+
+def _told_of(product: Content, token: str) -> Body:
+    """What Shopify's events hold, whichever of them it is."""
+    price = {"amount": float(product.price), "currencyCode": "USD"}
+    variant = {"product": {"id": product.id, "title": product.name}, "price": price}
+    return {
+        "productVariant": variant,
+        "cartLine": {"merchandise": variant, "quantity": 1, "cost": {"totalAmount": price}},
+        "checkout": {
+            "token": token,
+            "currencyCode": "USD",
+            "subtotalPrice": price,
+            "lineItems": [{"quantity": 1, "variant": variant}],
+        },
+    }
 
 
 # --- The service, run as in earnest
@@ -372,13 +398,28 @@ class Running:
                 raise NoDemo(f"events still wait after {PATIENCE:.0f} s")
             time.sleep(_POLL)
 
+    def sees(self, call: Body, address: str) -> int:
+        """Let the pixel in somebody's browser tell of a visit; how many events were taken."""
+        answer = self.http.post(
+            f"{self.address}/collect",
+            data=json.dumps(call),
+            headers={
+                "Content-Type": "text/plain",
+                "User-Agent": _BROWSER,
+                "X-Forwarded-For": address,
+            },
+            timeout=PATIENCE,
+        )
+        answer.raise_for_status()
+        return int(answer.json()["accepted"])
+
     @property
     def _bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
 
 @contextmanager
-def running(port: int | None, database_url: str | None) -> Iterator[tuple[Running, Service]]:
+def running(port: int | None, database_url: str | None) -> Iterator[Running]:
     """Everything up, with a folder of its own; everything down and removed at the end.
 
     Raises:
@@ -399,14 +440,14 @@ def running(port: int | None, database_url: str | None) -> Iterator[tuple[Runnin
             "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
             "PINTEREST_API_BASE": pinterest.url,
             "PINTEREST_SEND": "attributed",
+            "COLLECTOR_KEY": PIXEL_KEY,
+            "TRUSTED_PROXIES": "1",
             "PORT": str(_free_port(port)),
         }
         address = f"http://127.0.0.1:{env['PORT']}"
-        with _opened(env) as service, _gunicorn(env, Path(folder), address, http):
-            yield (
-                Running(address, env["SHOPIFY_WEBHOOK_SECRET"], env["API_TOKEN"], pinterest, http),
-                service,
-            )
+        _check_database(env)
+        with _gunicorn(env, Path(folder), address, http):
+            yield Running(address, env["SHOPIFY_WEBHOOK_SECRET"], env["API_TOKEN"], pinterest, http)
 
 
 def _free_port(wanted: int | None) -> int:
@@ -421,8 +462,8 @@ def _free_port(wanted: int | None) -> int:
         return port
 
 
-@contextmanager
-def _opened(env: Mapping[str, str]) -> Iterator[Service]:
+def _check_database(env: Mapping[str, str]) -> None:
+    """Bring the database up, and make sure that nobody's events are in it."""
     try:
         service = open_service(Settings.from_env(env), time.time)
     except ConfigurationError as error:
@@ -438,7 +479,6 @@ def _opened(env: Mapping[str, str]) -> Iterator[Service]:
         with service.store.read() as conn:
             if outbox.last_recorded(conn) is not None:
                 raise NoDemo("the database holds events already; the demo wants an empty one")
-        yield service
 
 
 @contextmanager
@@ -518,10 +558,12 @@ def played(port: int | None, database_url: str | None) -> Iterator[Day]:
     Raises:
         NoDemo: it cannot run, or the service did not do its part.
     """
-    with running(port, database_url) as (service, inside):
+    with running(port, database_url) as service:
         now = int(time.time())
         orders = orders_of(SOURCES, now)
-        seen = browse(PinterestConversionTracker(inside))
+        seen = sum(
+            service.sees(call, f"198.51.100.{number}") for number, call in enumerate(visits(now), 1)
+        )
         service.spends(spend_rows(datetime.now(UTC)))
         answers = [_answers(service, scene) for scene in before_delivery(orders, now)]
         service.wait_for_delivery()
@@ -557,7 +599,7 @@ def _events(service: Running, seen: int) -> Section:
     fates = Counter(_fate(event) for event in events)
     told = service.pinterest.summary()
     return Section(
-        f"What became of them, and of {seen} storefront events that the library recorded",
+        f"What became of them, and of {seen} storefront events that the pixel told of",
         {"events": ">", "fate": "<"},
         [(count, fate) for fate, count in fates.most_common()],
         f"The stand-in for Pinterest took {told['accepted']} events, "

@@ -9,8 +9,18 @@ from typing import NamedTuple
 from config import ConfigurationError, Settings, load_env
 from tracking.destinations import connect_all
 from tracking.outcome import BREAKS_AFTER
+from tracking.privacy import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
 from tracking.reporting import instant
-from tracking.store import Store, StoreUnavailable, health, open_store, outbox, quarantine
+from tracking.store import (
+    Store,
+    StoreUnavailable,
+    health,
+    open_store,
+    outbox,
+    privacy_requests,
+    quarantine,
+    syncs,
+)
 from tracking.store.migrations import head
 from tracking.store.sqlite import SqliteStore
 from tracking.store.statement import Row
@@ -18,6 +28,7 @@ from tracking.wiring import Service, service_of
 
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
+LONGEST_WITHOUT_SPEND = 86_400
 # 2026-01-01T00:00:00Z, before the first release: a clock that says less was never set.
 FIRST_POSSIBLE_TIME = 1_767_225_600
 _CLOCK_TOLERANCE = 60
@@ -62,7 +73,9 @@ def _findings_of(service: Service) -> Iterator[Finding]:
     yield from database
     if database[-1].mark == "ok":
         yield from _of_delivery(service)
+        yield from _of_spend(service)
         yield from _of_what_is_set_aside(service.store)
+        yield from _of_privacy(service)
         yield _of_clock(service)
 
 
@@ -144,6 +157,23 @@ def _trouble(account: Row, now: int) -> str:
     return ""
 
 
+def _of_spend(service: Service) -> Iterator[Finding]:
+    if service.spend_sync is None:
+        return
+    access, now = service.spend_sync.access, int(service.clock())
+    with service.store.read() as conn:
+        known = syncs.of_account(conn, access.account_id)
+    if known is not None and known.failure:
+        yield Finding("HAND", "spend", f"not read from Pinterest to its end: {known.failure}")
+    elif known is None or not known.synced_at:
+        yield Finding("note", "spend", "not read from Pinterest yet: sync-spend does it now")
+    else:
+        mark = "ok" if now - known.synced_at <= LONGEST_WITHOUT_SPEND else "HAND"
+        text = f"read at {instant(known.synced_at)} up to {known.through or 'no day yet'}"
+        ends = "" if access.can_renew else "; the token ends 30 days after it was made"
+        yield Finding(mark, "spend", f"{text}, in {known.currency}{ends}")
+
+
 def _of_what_is_set_aside(store: Store) -> Iterator[Finding]:
     with store.read() as conn:
         dead = sum(row.events for row in outbox.states(conn) if row.state == "dead")
@@ -152,6 +182,20 @@ def _of_what_is_set_aside(store: Store) -> Iterator[Finding]:
     yield Finding("HAND" if dead else "ok", "dead letters", text)
     text = f"{kept} not understood; `flask --app app quarantine` tells why" if kept else "empty"
     yield Finding("HAND" if kept else "ok", "quarantine", text)
+
+
+def _of_privacy(service: Service) -> Iterator[Finding]:
+    with service.store.read() as conn:
+        asked = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
+        gone = privacy_requests.of_topic(conn, UNINSTALLED)
+        newest = outbox.last_recorded(conn) or 0
+    if asked:
+        until = instant(asked[0].received_at + ANSWER_DAYS * 86_400)
+        text = f"{len(asked)} to answer, the first until {until}: data-requests lists them"
+        yield Finding("HAND", "data requests", text)
+    if gone and gone[-1].received_at >= newest:
+        text = f"uninstalled at {instant(gone[-1].received_at)}, and nothing came since"
+        yield Finding("note", "app", text)
 
 
 def _of_clock(service: Service) -> Finding:

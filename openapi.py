@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracking.attribution import MODELS
+from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
+from tracking.storefront import MOST_EVENTS, STAGE_OF
+from webhooks.collector import KINDS
 from webhooks.shopify import TOPICS
 
 Schema = Mapping[str, Any]
@@ -27,13 +30,14 @@ def _one_of(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
+_FAULTS = _list(_object(field=_TEXT, message=_TEXT))
 _PROBLEM = {
     **_object(
         type=_TEXT,
         title=_TEXT,
         status={"type": "integer"},
         detail=_TEXT,
-        errors=_list(_object(field=_TEXT, message=_TEXT)),
+        errors=_FAULTS,
         request_id=_TEXT,
     ),
     "description": "RFC 9457 problem details.",
@@ -105,6 +109,8 @@ _JOURNEY = _object(
     credits={"type": "object", "additionalProperties": _list({"type": "object"})},
     event={"type": ["object", "null"]},
     deliveries=_list({"type": "object"}),
+    held_until={"type": ["string", "null"]},
+    credited_when_sent={"type": ["object", "null"]},
     reason=_TEXT,
     why=_TEXT,
 )
@@ -144,6 +150,103 @@ _READINESS = _object(
     report_only={"type": "boolean"},
     test_mode={"type": "boolean"},
 )
+_ANY: Schema = {"type": "object"}
+_SWITCH: Schema = {"type": ["boolean", "null"]}
+_CONSENT = {
+    "type": "object",
+    "description": "What the visitor allowed; null or absent: not known.",
+    "properties": dict.fromkeys(("analytics", "marketing", "sale_of_data", "gpc"), _SWITCH),
+}
+_VISITOR: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"}
+_VISIT = {
+    "type": "object",
+    "description": "What the visit began with; utm_pin_id, utm_ad_id, utm_term, utm_content too.",
+    "properties": {
+        "landed_at": {"type": ["integer", "string"], "description": "Seconds UTC, or ISO 8601."},
+        **dict.fromkeys(
+            ("epik", "utm_source", "utm_medium", "utm_campaign", "utm_campaign_id", "referrer"),
+            _TEXT,
+        ),
+    },
+}
+_SEEN = {
+    "type": "object",
+    "description": "An event of Shopify's web pixels, or one of this form.",
+    "properties": {
+        "id": {"type": "string", "pattern": "^(?!checkout-)[A-Za-z0-9_.:-]{8,128}$"},
+        "name": _one_of(*STAGE_OF),
+        "clientId": _VISITOR,
+        "timestamp": {"type": ["string", "integer"], "description": "ISO 8601, or ms UTC."},
+        **dict.fromkeys(("context", "data", "customData"), _ANY),
+        "visitor": _VISITOR,
+        "consent": _CONSENT,
+        "session": _VISIT,
+    },
+    "required": ["id", "name", "timestamp"],
+}
+_EVENT_LIST = {**_list(_SEEN), "minItems": 1, "maxItems": MOST_EVENTS}
+_CALL = {
+    "type": "object",
+    "properties": {
+        "key": {**_TEXT, "description": "COLLECTOR_KEY, unless the query has it."},
+        "visitor": {**_VISITOR, "description": "Instead of the events' clientId."},
+        "consent": _CONSENT,
+        "session": _VISIT,
+        "cart_token": _TEXT,
+        "events": _EVENT_LIST,
+    },
+    "required": ["events"],
+}
+_TOLD = {"anyOf": [_CALL, _SEEN, _EVENT_LIST]}
+_TAKEN = {
+    **_object(accepted=_COUNT, ignored=_COUNT, refused=_FAULTS),
+    "description": "Ignored: the visitor allows no analytics, so nothing of it was stored.",
+}
+_ONE_OR_MORE: Schema = {"type": ["string", "integer", "array", "null"]}
+_EVENT = {
+    "type": "object",
+    "description": (
+        "Pinterest's event, or a flat row with the same names in any case. Several values are a "
+        "list, or columns with numbers (em_1, item_id_2, item_price_2). Plain values of user_data "
+        "are normalised and hashed, SHA-256 in hex passes. event_name, action_source and somebody "
+        "to match are required."
+    ),
+    "properties": {
+        "event_name": _one_of(*EVENT_NAMES),
+        "action_source": _one_of(*ACTION_SOURCES),
+        "event_time": {
+            "type": ["integer", "string"],
+            "description": "Unix seconds or ISO 8601, of the last 7 days; now by default.",
+        },
+        "event_id": {**_TEXT, "description": "checkout-<order id> is the order's own event."},
+        "event_source_url": _TEXT,
+        "opt_out": {"type": ["boolean", "string", "integer"]},
+        "user_data": {
+            **_ANY,
+            "description": "em, hashed_maids, or client_ip_address with client_user_agent.",
+            "properties": {"em": _ONE_OR_MORE, "ph": _ONE_OR_MORE, "click_id": _TEXT},
+        },
+        "custom_data": {
+            **_ANY,
+            "properties": {
+                "currency": _TEXT,
+                "value": {"type": ["string", "number"]},
+                "order_id": {"type": ["string", "integer"]},
+                "content_ids": _ONE_OR_MORE,
+                "contents": _list(_ANY),
+            },
+        },
+    },
+}
+_GIVEN = {"anyOf": [{**_object(event_data=_EVENT), "additionalProperties": False}, _EVENT]}
+_EVENT_TAKEN = {
+    **_object(event_id=_TEXT, status=_one_of("accepted", "duplicate"), left_out=_list(_TEXT)),
+    "description": "left_out are JSON pointers to values that could not be hashed or kept.",
+}
+_TRIAL = {
+    **_object(http_status={"type": "integer"}, answer={}, event=_ANY),
+    "description": "Pinterest's answer, and the event it was shown.",
+}
 
 
 def _json(schema: Schema) -> Schema:
@@ -152,14 +255,17 @@ def _json(schema: Schema) -> Schema:
 
 def _answers(ok: Schema, *, csv: bool, problems: Mapping[int, str]) -> Schema:
     content = {**_json(ok), "text/csv": {"schema": _TEXT}} if csv else _json(ok)
-    refusals = {
+    return {"200": {"description": "Done.", "content": content}, **_refusals(problems)}
+
+
+def _refusals(problems: Mapping[int, str]) -> Schema:
+    return {
         str(status): {
             "description": description,
             "content": {"application/problem+json": {"schema": _PROBLEM}},
         }
         for status, description in problems.items()
     }
-    return {"200": {"description": "Done.", "content": content}, **refusals}
 
 
 _GUARDED = {
@@ -230,6 +336,87 @@ def _public(summary: str, schema: Schema, also: Mapping[int, str] | None = None)
     return {"get": {"summary": summary, "responses": responses}}
 
 
+_PIXEL_PATH: Schema = {
+    "get": {
+        "summary": "The pixel for the shop's pages, with the site key in it.",
+        "responses": {
+            "200": {
+                "description": "A script that pages of every site may load.",
+                "content": {"text/javascript": {"schema": _TEXT}},
+            },
+            "304": {"description": "The If-None-Match header names the current one."},
+            **_refusals(
+                {
+                    400: "PUBLIC_URL is not set, and there is no usable Host header.",
+                    503: "No COLLECTOR_KEY is configured.",
+                }
+            ),
+        },
+    }
+}
+_COLLECT_PATH: Schema = {
+    "post": {
+        "summary": "What visitors do in the shop, told by the pixel. Never makes a purchase.",
+        "parameters": [_query("key", _TEXT, "COLLECTOR_KEY, where the body does not hold it.")],
+        "requestBody": {
+            "required": True,
+            "description": "JSON text, of at most 64 KiB. The type may also be left out.",
+            "content": {kind: {"schema": _TOLD} for kind in sorted(KINDS - {""})},
+        },
+        "responses": {
+            "202": {
+                "description": "At least one event was taken or ignored; refused[] names others.",
+                "content": _json(_TAKEN),
+            },
+            **_refusals(
+                {
+                    400: "Nothing could be taken; errors[] names what is wrong, as JSON pointers.",
+                    401: "The site key is missing or wrong.",
+                    403: "COLLECTOR_ORIGINS does not name the origin of the page.",
+                    413: "The body is larger than 64 KiB.",
+                    415: "Neither text nor JSON, or a Content-Encoding.",
+                    429: "Too many calls; Retry-After says in how many seconds to try again.",
+                    503: "No COLLECTOR_KEY is configured, or it cannot be stored now.",
+                }
+            ),
+        },
+    }
+}
+
+
+def _given_path(summary: str, status: int, answer: Schema, problems: Mapping[int, str]) -> Schema:
+    refusals = {
+        **_GUARDED,
+        413: "The body is larger than 1 MiB.",
+        415: "Not JSON, or a Content-Encoding.",
+        **problems,
+    }
+    return {
+        "post": {
+            "summary": summary,
+            "security": [{"bearer": []}],
+            "requestBody": {"required": True, "content": _json(_GIVEN)},
+            "responses": {
+                str(status): {"description": "Done.", "content": _json(answer)},
+                **_refusals(refusals),
+            },
+        }
+    }
+
+
+_TRACK_PATH = _given_path(
+    "Hand in one event for Pinterest; answered once it is on disk.", 202, _EVENT_TAKEN, {}
+)
+_TRY_PATH = _given_path(
+    "Show one event to Pinterest with ?test=true, at once. Nothing is stored.",
+    200,
+    _TRIAL,
+    {
+        429: "Pinterest's rate limit; Retry-After says in how many seconds to try again.",
+        502: "Pinterest did not answer.",
+        503: "No API_TOKEN or no Pinterest account is configured, or the store is unavailable.",
+    },
+)
 _SPEND_PATH: Schema = {
     **_report("Ad spend on record.", _SPEND, *_DAYS),
     "post": {
@@ -274,6 +461,10 @@ DESCRIPTION: Schema = {
     },
     "paths": {
         **{f"/webhooks/{topic}": _webhook(topic) for topic in TOPICS},
+        "/pixel.js": _PIXEL_PATH,
+        "/collect": _COLLECT_PATH,
+        "/track-event": _TRACK_PATH,
+        "/track-event-test": _TRY_PATH,
         "/conversion-funnel": _report(
             "Events and distinct visitors from product view to purchase.",
             _FUNNEL,

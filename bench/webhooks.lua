@@ -1,4 +1,4 @@
--- Posts each signed body of a file once, from a file of lines "signature body".
+-- Posts each body of a file to a path once, from a file of lines "signature body".
 local requests, sent = {}, 0
 
 function init(args)
@@ -10,7 +10,7 @@ function init(args)
       ["X-Shopify-Hmac-Sha256"] = line:sub(1, space - 1),
     }
     requests[#requests + 1] =
-      wrk.format("POST", "/webhooks/orders/create", headers, line:sub(space + 1))
+      wrk.format("POST", args[2], headers, line:sub(space + 1))
   end
 end
 

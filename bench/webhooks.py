@@ -17,8 +17,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,22 @@ def _wait_for(port: int) -> None:
     raise SystemExit("the server did not start")
 
 
-def burst(url: str, pool: Path, seconds: int, connections: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Pair:
+    """What is compared: address and path of each, and the signed bodies both are sent."""
+
+    bare: tuple[str, str]
+    durable: tuple[str, str]
+    bodies: Callable[[int, int], Iterable[tuple[str, bytes]]]
+
+
+def burst(target: tuple[str, str], pool: Path, seconds: int, connections: int) -> dict[str, Any]:
     """One burst of wrk."""
+    url, path = target
     found = subprocess.run(
         [
             *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"),
-            *("-s", str(HERE / "webhooks.lua"), url, "--", str(pool)),
+            *("-s", str(HERE / "webhooks.lua"), url, "--", str(pool), path),
         ],
         capture_output=True,
         text=True,
@@ -76,18 +87,21 @@ def burst(url: str, pool: Path, seconds: int, connections: int) -> dict[str, Any
     return result
 
 
-def write_pool(path: Path, first: int) -> None:
-    """A file of orders nobody sent before."""
+def write_pool(path: Path, bodies: Iterable[tuple[str, bytes]]) -> None:
+    """A file of bodies nobody sent before."""
     with path.open("wb") as out:
-        for signature, body in signed_orders(SECRET.encode(), first, POOL):
+        for signature, body in bodies:
             out.write(signature.encode() + b" " + body + b"\n")
+
+
+def orders(first: int, count: int) -> Iterable[tuple[str, bytes]]:
+    """Orders, every one of them to be attributed and queued."""
+    return signed_orders(SECRET.encode(), first, count)
 
 
 def main() -> None:
     """Run the rounds and print their ratios."""
-    args = _arguments()
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk is missing: apt-get install wrk")
+    args = arguments(argparse.ArgumentParser(description=__doc__))
     with tempfile.TemporaryDirectory() as folder:
         env = {
             "SHOPIFY_WEBHOOK_SECRET": SECRET,
@@ -96,26 +110,31 @@ def main() -> None:
             "PINTEREST_AD_ACCOUNT_ID": "1",
             "DELIVER": "false",
         }
-        pool = Path(folder, "pool")
         with (
             gunicorn("bench.bare:create_app()", 8801, env) as bare,
             gunicorn("app:create_app()", 8802, env) as service,
         ):
-            _rounds(args, pool, bare, service)
+            path = "/webhooks/orders/create"
+            run(args, Path(folder, "pool"), Pair((bare, path), (service, path), orders))
 
 
-def _rounds(args: argparse.Namespace, pool: Path, bare: str, service: str) -> None:
+def run(args: argparse.Namespace, pool: Path, pair: Pair) -> None:
+    """Let both be sent bursts in turn, and print how they compare."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is missing: apt-get install wrk")
     rates, tails, errors = [], [], 0
     print(f"{'round':>5} {'bare/s':>8} {'durable/s':>9} {'ratio':>6} {'p99 ms':>14}")
     first = time.time_ns() // 1000
     for number in range(args.rounds):
-        write_pool(pool, first + number * POOL)
-        servers = [("bare", bare), ("durable", service)]
+        write_pool(pool, pair.bodies(first + number * POOL, POOL))
+        servers = [("bare", pair.bare), ("durable", pair.durable)]
         if number % 2:
             servers.reverse()
-        found = {name: burst(url, pool, args.seconds, args.connections) for name, url in servers}
+        found = {
+            name: burst(target, pool, args.seconds, args.connections) for name, target in servers
+        }
         if found["durable"]["requests"] > POOL:
-            raise SystemExit("the pool is too small for this machine: orders were repeated")
+            raise SystemExit("the pool is too small for this machine: bodies were repeated")
         errors += found["bare"]["errors"] + found["durable"]["errors"]
         rates.append(found["durable"]["rate"] / found["bare"]["rate"])
         tails.append(found["durable"]["p99"] / found["bare"]["p99"])
@@ -131,8 +150,8 @@ def _spread(values: list[float]) -> str:
     return f"{middle:.2f} [{low:.2f}-{high:.2f}]"
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """What both benchmarks can be told."""
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)

@@ -22,17 +22,29 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tracking",),
     ("tracking.library",),
     ("tracking.wiring",),
-    ("tracking.tracker", "tracking.delivery", "tracking.spending", "tracking.reporting"),
-    ("tracking.planning",),
+    ("tracking.eventing",),
+    ("tracking.privacy", "tracking.disclosure"),
+    (
+        "tracking.tracker",
+        "tracking.delivery",
+        "tracking.spending",
+        "tracking.spend_sync",
+        "tracking.reporting",
+        "tracking.limiting",
+    ),
+    ("tracking.sightings", "tracking.spend_desk"),
+    ("tracking.erasing",),
+    ("tracking.crediting",),
+    ("tracking.planning", "tracking.given"),
     ("tracking.store", "tracking.destinations"),
-    ("tracking.outcome", "tracking.analysis", "tracking.journey"),
+    ("tracking.outcome", "tracking.analysis", "tracking.journey", "tracking.storefront"),
     ("tracking.conversion",),
     ("tracking.attribution",),
     ("tracking.session", "tracking.identity"),
     ("tracking.order",),
     ("tracking.money", "tracking.invalid", "config"),
 )
-PACKAGES = ("webhooks", "tracking.store", "tracking.destinations")
+PACKAGES = ("webhooks", "tracking.store", "tracking.destinations", "tracking.given")
 
 # Values in, values out: no clock, no environment, no file, no network, no SQL, no log.
 CORE = (
@@ -46,6 +58,11 @@ CORE = (
     "tracking.analysis",
     "tracking.journey",
     "tracking.planning",
+    "tracking.storefront",
+    "tracking.given",
+    "tracking.given.columns",
+    "tracking.given.event",
+    "tracking.given.fields",
     "tracking.invalid",
 )
 HANDS = {

@@ -333,6 +333,7 @@ def test_purge_forgets_what_is_old_and_keeps_what_is_not(long_lived: Service, cl
         "delivery attempts: 1 older than 40 days forgotten",
         "receipts: 1 older than 40 days forgotten",
         "touches: 1 older than 40 days forgotten",
+        "privacy requests: 0 older than 40 days forgotten",
         "quarantined bodies: 1 older than 30 days forgotten",
     ]
     assert counts(long_lived) == dict.fromkeys(counts(long_lived), 1)
@@ -514,7 +515,7 @@ def test_the_doctor_finds_nothing_wrong_with_a_healthy_service(
     said = " ".join(operator.reads("doctor").split())
 
     assert "sending every order to ad account 549755885175" in said
-    assert "database SQLite, writable, at schema 0001" in said
+    assert "database SQLite, writable, at schema 0002" in said
     assert "pinterest 1 sent, 0 waiting" in said
     assert "clock 2026-11-20T12:00:00Z, in the shop (UTC) 2026-11-20 12:00" in said
 
@@ -643,7 +644,7 @@ def test_the_doctor_notices_a_database_of_another_release(
 
     (hand,) = hands(operator.types("doctor"))
 
-    assert hand.startswith("database SQLite at schema 0000; this release has 0001")
+    assert hand.startswith("database SQLite at schema 0000; this release has 0002")
 
 
 # --- Commands outside any app: what they need they open themselves

@@ -31,6 +31,10 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ),
     ("PINTEREST_SEND", "attributed", "pinterest_send", "attributed"),
     ("PINTEREST_TEST_MODE", "false", "pinterest_test_mode", False),
+    ("PINTEREST_ADS_TOKEN", "", "pinterest_ads_token", ""),
+    ("PINTEREST_REFRESH_TOKEN", "", "pinterest_refresh_token", ""),
+    ("PINTEREST_APP_ID", "", "pinterest_app_id", ""),
+    ("PINTEREST_APP_SECRET", "", "pinterest_app_secret", ""),
     ("TRACK_AI_ENDPOINT", "", "track_ai_endpoint", ""),
     ("TRACK_AI_STORE_ID", "pinterest_store", "track_ai_store_id", "pinterest_store"),
     (
@@ -46,6 +50,11 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
         "sqlite:///data/tracking.db",
     ),
     ("API_TOKEN", "", "api_tokens", ()),
+    ("COLLECTOR_KEY", "", "collector_key", ""),
+    ("COLLECTOR_ORIGINS", "", "collector_origins", frozenset()),
+    ("COLLECTOR_RATE", "10", "collector_rate", 10),
+    ("COLLECTOR_TOTAL_RATE", "1000", "collector_total_rate", 1000),
+    ("PUBLIC_URL", "", "public_url", ""),
     ("CLICK_WINDOW_DAYS", "30", "click_window_days", 30),
     ("VIEW_WINDOW_HOURS", "24", "view_window_hours", 24),
     ("ATTRIBUTION_MODEL", "last_touch", "attribution_model", "last_touch"),
@@ -54,6 +63,7 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ("CONTENT_ID", "product", "content_id", "product"),
     ("SHOP_TIMEZONE", "UTC", "shop_timezone", ZoneInfo("UTC")),
     ("CONSENT_UNKNOWN", "send", "consent_unknown", "send"),
+    ("SETTLING_MINUTES", "60", "settling_minutes", 60),
     ("RETENTION_DAYS", "400", "retention_days", 400),
     ("TRUSTED_PROXIES", "0", "trusted_proxies", 0),
     ("PORT", "8000", "port", 8000),
@@ -82,8 +92,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "LOG_LEVEL": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 RANGES = {
+    "COLLECTOR_RATE": (1, 10_000),
+    "COLLECTOR_TOTAL_RATE": (1, 100_000),
     "CLICK_WINDOW_DAYS": (0, 365),
     "VIEW_WINDOW_HOURS": (0, 8760),
+    "SETTLING_MINUTES": (0, 1440),
     "RETENTION_DAYS": (1, 3650),
     "TRUSTED_PROXIES": (0, 10),
     "PORT": (1, 65535),
@@ -109,6 +122,10 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PINTEREST_API_BASE", "http://127.9.8.7/", "http://127.9.8.7"),
     ("PINTEREST_API_BASE", "http://[::1]:8099", "http://[::1]:8099"),
     ("PINTEREST_API_BASE", "http://localhost:8099/v5", "http://localhost:8099/v5"),
+    ("PINTEREST_ADS_TOKEN", "pina_ads", "pina_ads"),
+    ("PINTEREST_REFRESH_TOKEN", "pinr_1", "pinr_1"),
+    ("PINTEREST_APP_ID", "1445566", "1445566"),
+    ("PINTEREST_APP_SECRET", "s3cret", "s3cret"),
     ("TRACK_AI_ENDPOINT", "https://in.track.example/e/", "https://in.track.example/e/"),
     ("TRACK_AI_ENDPOINT", "http://127.0.0.1:9000/e", "http://127.0.0.1:9000/e"),
     ("TRACK_AI_STORE_ID", "shop_7", "shop_7"),
@@ -119,6 +136,23 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DATABASE_URL", "postgres://u:p@db/t?x=1", "postgresql+psycopg://u:p@db/t?x=1"),
     ("DATABASE_URL", "postgresql:///t", "postgresql+psycopg:///t"),
     ("API_TOKEN", f"{TOKEN},another+one/of=them!", (TOKEN.encode(), b"another+one/of=them!")),
+    ("COLLECTOR_KEY", "0f-A_z9Q", "0f-A_z9Q"),
+    ("COLLECTOR_KEY", "k" * 128, "k" * 128),
+    ("COLLECTOR_ORIGINS", "https://mug.example", {"https://mug.example"}),
+    (
+        "COLLECTOR_ORIGINS",
+        "HTTPS://WWW.Mug.example/, https://mug.example:8443,",
+        {"https://www.mug.example", "https://mug.example:8443"},
+    ),
+    ("COLLECTOR_ORIGINS", "https://mug.example:0443", {"https://mug.example"}),
+    (
+        "COLLECTOR_ORIGINS",
+        "http://127.0.0.1:80,http://[::1]:9",
+        {"http://127.0.0.1", "http://[::1]:9"},
+    ),
+    ("PUBLIC_URL", "https://track.mug.example", "https://track.mug.example"),
+    ("PUBLIC_URL", "https://Track.mug.example:443/", "https://track.mug.example"),
+    ("PUBLIC_URL", "http://localhost:8000", "http://localhost:8000"),
     ("SHOP_TIMEZONE", "America/Los_Angeles", ZoneInfo("America/Los_Angeles")),
     *((name, choice, choice) for name, choices in CHOICES.items() for choice in choices),
     *((name, choices[0].swapcase(), choices[0]) for name, choices in CHOICES.items()),
@@ -195,6 +229,26 @@ BAD: list[tuple[str, str]] = [
     ),
     *(("API_TOKEN", bad) for bad in (f"{TOKEN},spa ces", "spaces in the token", "t\u00f6ken")),
     *(("API_TOKEN", bad) for bad in ("umlaut-ä-in-the-token", "'" + TOKEN + "'")),
+    *(
+        ("COLLECTOR_KEY", bad)
+        for bad in ("seven77", "k" * 129, "two words", "umlaut-ä-key", "a.b.c.d.e.f", "key,another")
+    ),
+    *(
+        ("COLLECTOR_ORIGINS", bad)
+        for bad in (
+            *("*", "null", ",", "mug.example", "http://mug.example", "https://*.mug.example"),
+            *("https://mug.example/shop", "https://mug.example?x", "https://u@mug.example"),
+            *("https://mug.example https://b.example", "https://mug.example:0", "https://"),
+            *("https://mug.example,*", "https://mügs.example", "https://\u212aug.example"),
+        )
+    ),
+    *(
+        ("PUBLIC_URL", bad)
+        for bad in (
+            *("track.example", "http://track.example", "https://track.example/path", "https://"),
+            *("https://a.example,https://b.example", "https://track.example#x", "//track.example"),
+        )
+    ),
     *(("SHOP_TIMEZONE", bad) for bad in ("Berlin", "/etc/passwd", "../../etc/passwd", "America")),
     *((name, bad) for name in CHOICES for bad in ("none-of-them", "1", "'off'", "off,all")),
     *((name, bad) for name in SWITCHES for bad in ("ture", "2", "y", "enabled", "true false")),
@@ -204,6 +258,10 @@ BAD: list[tuple[str, str]] = [
         for name in RANGES
         for bad in ("-1", "1.5", "1e1", "1_0", "0x1", "\u0661", "ten", "9" * 5000, "+1", "1 0")
     ),
+    ("PINTEREST_ADS_TOKEN", "two words"),
+    ("PINTEREST_REFRESH_TOKEN", "two words"),
+    ("PINTEREST_APP_ID", "app-7"),
+    ("PINTEREST_APP_SECRET", "two words"),
 ]
 
 
@@ -292,6 +350,13 @@ def test_a_key_has_one_purpose(other: str) -> None:
     (problem,) = problems(NEEDED | {other: TOKEN, "API_TOKEN": f"another-{TOKEN},{TOKEN}"})
 
     assert problem.startswith("API_TOKEN: also given as")
+
+
+@pytest.mark.parametrize("other", ["SHOPIFY_WEBHOOK_SECRET", "PINTEREST_ACCESS_TOKEN", "API_TOKEN"])
+def test_what_every_visitor_can_read_is_no_secret(other: str) -> None:
+    (problem,) = problems(NEEDED | {other: TOKEN, "COLLECTOR_KEY": TOKEN})
+
+    assert problem.startswith("COLLECTOR_KEY: also given as")
 
 
 def test_a_key_with_two_purposes_is_told_beside_other_problems() -> None:
@@ -537,7 +602,7 @@ def test_a_file_that_is_not_text_stops_the_start(tmp_path: Path) -> None:
         load_env(tmp_path / ".env", {})
 
 
-@pytest.mark.parametrize("name", ["SHOPIFY_WEBHOOK_SECRET", "API_TOKEN"])
+@pytest.mark.parametrize("name", ["SHOPIFY_WEBHOOK_SECRET", "API_TOKEN", "COLLECTOR_KEY"])
 def test_a_key_short_enough_to_be_guessed_is_warned_about(name: str) -> None:
     settings = Settings.from_env(NEEDED | {name: "fifteen-letters"})
 

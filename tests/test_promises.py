@@ -18,11 +18,13 @@ from app import PUBLIC, assemble
 from config import ConfigurationError, Settings
 from openapi import DESCRIPTION
 from tests.actors import (
+    NOW,
     SECRET,
     Clock,
     Shop,
     bearer,
     deliver,
+    instant,
     order,
     pinned,
     refund,
@@ -34,6 +36,9 @@ from tracking.conversion import REASONS
 from tracking.wiring import Service
 
 ROOT = Path(__file__).parents[1]
+SITE_KEY = "pk_of-the-tests-only"
+# What is not JSON, and so has no schema.
+TEXTS = {"text/csv", "text/javascript"}
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -46,7 +51,9 @@ def pinterest(clock: Clock) -> Iterator[FakePinterest]:
 
 @pytest.fixture
 def service(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest) -> Service:
-    return build_service(sqlite_url, pinterest=pinterest, PINTEREST_SEND="all")
+    return build_service(
+        sqlite_url, pinterest=pinterest, PINTEREST_SEND="all", COLLECTOR_KEY=SITE_KEY
+    )
 
 
 @pytest.fixture
@@ -151,7 +158,7 @@ def assert_as_described(response: TestResponse, path: str, method: str = "get") 
     content = answers[str(response.status_code)]["content"]
     kind = response.mimetype
     assert kind in content, f"{method} {path} {response.status_code}: {kind}"
-    if kind != "text/csv":
+    if kind not in TEXTS:
         schema = closed(json.loads(json.dumps(content[kind]["schema"])))
         Draft202012Validator(schema, validate_formats=True).validate(response.json)
 
@@ -170,7 +177,7 @@ def test_an_answer_is_as_described(shop: Shop, path: str) -> None:
 def test_an_answer_from_an_empty_store_is_as_described(
     build_service: BuildService, sqlite_url: str, path: str
 ) -> None:
-    client = assemble(build_service(sqlite_url)).test_client()
+    client = assemble(build_service(sqlite_url, COLLECTOR_KEY=SITE_KEY)).test_client()
     found = client.get(path, headers=bearer())
     assert found.status_code == 200
     assert_as_described(found, path)
@@ -262,6 +269,86 @@ def test_spend_as_described_is_taken(shop: Shop) -> None:
     body = {"rows": shop.reads("/spend")["rows"]}
     Draft202012Validator(closed(content["application/json"]["schema"])).validate(body)
     assert shop.client.post("/spend", json=body, headers=bearer()).json == {"stored": 1}
+
+
+SEEN = {
+    "id": "sh-0001-0001",
+    "name": "page_viewed",
+    "clientId": "visitor-0001",
+    "timestamp": instant(NOW),
+}
+LANDED = {"landed_at": NOW, "epik": "dj0y", "utm_source": "pinterest", "referrer": ""}
+TOLD: dict[str, Any] = {
+    "key": SITE_KEY,
+    "visitor": "visitor-0001",
+    "consent": {"analytics": True, "marketing": None, "sale_of_data": False, "gpc": True},
+    "session": LANDED,
+    "cart_token": "ca0123456789abcdef",
+    "events": [SEEN],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "headers", "status"),
+    [
+        ({}, {}, 202),
+        ({"consent": {"analytics": False}}, {}, 202),
+        ({"events": [SEEN, {**SEEN, "name": "purchase"}]}, {}, 202),
+        ({"events": []}, {}, 400),
+        ({"key": "wrong"}, {}, 401),
+        ({}, {"Origin": "https://evil.example"}, 403),
+        ({"cart_token": "x" * 65_536}, {}, 413),
+        ({}, {"Content-Encoding": "gzip"}, 415),
+    ],
+)
+def test_a_call_of_the_pixel_is_answered_as_described(
+    build_service: BuildService,
+    sqlite_url: str,
+    changes: dict[str, Any],
+    headers: dict[str, str],
+    status: int,
+) -> None:
+    origins = "https://shop.example"
+    service = build_service(sqlite_url, COLLECTOR_KEY=SITE_KEY, COLLECTOR_ORIGINS=origins)
+
+    found = assemble(service).test_client().post("/collect", json=TOLD | changes, headers=headers)
+
+    assert found.status_code == status
+    assert_as_described(found, "/collect", "post")
+
+
+def test_a_call_too_many_is_answered_as_described(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service = build_service(sqlite_url, COLLECTOR_KEY=SITE_KEY, COLLECTOR_RATE="1")
+    client = assemble(service).test_client()
+
+    answers = [client.post("/collect", json=TOLD) for _ in range(70)]
+
+    assert answers[-1].status_code == 429
+    assert_as_described(answers[-1], "/collect", "post")
+
+
+def test_a_collector_that_is_off_answers_as_described(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    client = assemble(build_service(sqlite_url)).test_client()
+
+    for path, method in (("/pixel.js", "get"), ("/collect", "post")):
+        found = client.open(path, method=method)
+        assert found.status_code == 503
+        assert_as_described(found, path, method)
+
+
+@pytest.mark.parametrize("told", [TOLD, SEEN, [SEEN]])
+def test_every_described_form_of_a_call_is_taken(shop: Shop, told: Any) -> None:
+    operation = described()["/collect", "post"]
+    for kind, content in operation["requestBody"]["content"].items():
+        Draft202012Validator(content["schema"], validate_formats=True).validate(told)
+        found = shop.client.post(
+            "/collect", query_string={"key": SITE_KEY}, data=json.dumps(told), content_type=kind
+        )
+        assert found.get_json()["accepted"] == 1, kind
 
 
 # --- Choices and reasons

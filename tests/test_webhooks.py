@@ -545,6 +545,9 @@ class Choking:
     def send(self, events: Sequence[bytes]) -> Outcome:
         raise AssertionError("nothing was encoded")
 
+    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        return event
+
     def strip(self, event: bytes) -> bytes:
         return event
 
