@@ -67,9 +67,12 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(template, path)
         return f"sqlite:///{path}"
     url: str = request.getfixturevalue("postgres_url")
-    tables = ", ".join(metadata.tables)
-    with psycopg.connect(url.replace("+psycopg", "", 1), autocommit=True) as connection:
-        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+    with psycopg.connect(url.replace("+psycopg", "", 1)) as connection:
+        # TRUNCATE makes new files for every table, which takes twenty times as long.
+        connection.execute("; ".join(str(table.delete()) for table in metadata.tables.values()))
+        counters = "SELECT sequencename FROM pg_sequences WHERE schemaname = current_schema()"
+        for (counter,) in connection.execute(counters).fetchall():
+            connection.execute(f"ALTER SEQUENCE {counter} RESTART")
     return url
 
 
