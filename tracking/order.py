@@ -29,6 +29,10 @@ _HASHED_AT_ONCE = 2047
 # More minor units than anybody gives back, and few enough that a store can add up many of them.
 _MOST_BACK = 10**14
 
+# An export tells what was given back as one sum, not refund by refund. Shopify's own ids are
+# greater numbers.
+EXPORTED_REFUND = "0"
+
 _ID = re.compile(r"[0-9]{1,20}")
 _ORIGIN = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?=[/?#:]|$)")
 # The order of an order's life. It decides between two bodies of the same second.
@@ -122,7 +126,12 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
 
 
 class Order(msgspec.Struct, frozen=True, gc=False):
-    """One state of an order. Instants are seconds UTC; money is minor units of `currency`."""
+    """One state of an order. Instants are seconds UTC; money is minor units of `currency`.
+
+    `besides` is what others tell of its session, weaker than the order's own word: the session's
+    field, its value, and where that is from. One that `is_exported` was told by a file, which knows
+    nothing of the visit or the browser.
+    """
 
     id: str
     name: str
@@ -148,6 +157,8 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     buyer: Buyer
     browser: Browser
     digest: str
+    besides: tuple[tuple[str, str | int | bool, str], ...] = ()
+    is_exported: bool = False
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.
@@ -159,10 +170,12 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
         Shopify's `updated_at` has whole seconds, and create and paid often share one. Then the
         later stage of life decides, and at last the body itself, so that the order of arrival
-        never does.
+        never does. What a file tells is older than whatever a webhook told, which knows more.
         """
-        life = _LIFE.get(self.financial_status, 0) + (10 if self.cancelled_at is not None else 0)
-        return f"{self.updated_at:012d}.{life:02d}.{len(self.refunds):03d}.{self.digest[:16]}"
+        is_cancelled = self.cancelled_at is not None
+        state = state_of(self.updated_at, self.financial_status, is_cancelled)
+        told_by = "-" if self.is_exported else ""
+        return f"{told_by}{state}.{len(self.refunds):03d}.{self.digest[:16]}"
 
     @property
     def is_paid(self) -> bool:
@@ -183,6 +196,12 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     def is_imported(self) -> bool:
         """Whether it was sold earlier, elsewhere, and only entered into the shop now."""
         return self.placed_at - self.processed_at > _IMPORT_LAG
+
+
+def state_of(updated_at: int, financial_status: str, is_cancelled: bool) -> str:
+    """How `Order.version` begins for a state of an order, known by no more than this of it."""
+    life = _LIFE.get(financial_status, 0) + (10 if is_cancelled else 0)
+    return f"{updated_at:012d}.{life:02d}"
 
 
 # What a body may hold where text is expected.

@@ -19,6 +19,7 @@ NOTES = "note_attributes"
 LANDING = "landing_site"
 REFERRING = "referring_site"
 PIXEL = "pixel"
+JOURNEY = "customer_journey"
 
 # Shopify cuts landing_site at 255 characters. Live bodies show it; the margin is for what is
 # trimmed or removed on the way here.
@@ -68,7 +69,7 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` says that a
     click id was seen which may be shortened: evidence of a click that must not be sent as one.
     `stamped_at` is when the visit was, in seconds UTC. `origins` says for each field that was
-    found where: NOTES, LANDING, REFERRING or PIXEL, sorted by field.
+    found where: NOTES, LANDING, REFERRING, PIXEL or JOURNEY, sorted by field.
     """
 
     source: str = ""
@@ -137,16 +138,43 @@ def visit_of(order: Order) -> tuple[Session, str]:
     query = _read_address(found, LANDING, order.landing_site)
     _read_address(found, REFERRING, order.referring_site)
     _read_referrer(found, order)
+    if order.besides:
+        _read_besides(found, order.besides)
     session = _session(found)
     return session, _page_url(order, session, query)
 
 
+def journey_of(
+    landing: str, referrer: str, utm: Iterable[tuple[str, str]], at: int | None
+) -> tuple[tuple[str, str | int | bool, str], ...]:
+    """What Shopify itself tells of one visit before an order, as `Order.besides`.
+
+    Its landing page, the site before it, the `utm_*` names and values it read, and when the visit
+    was (seconds UTC).
+    """
+    found: _Found = {}
+    _read_address(found, JOURNEY, landing)
+    _read(found, JOURNEY, _QUERY_NAMES, utm)
+    host = _host_of(referrer)
+    if host and host.removeprefix("www.") != _host_of(landing).removeprefix("www."):
+        found["referrer"] = (host, JOURNEY)
+    if found and at is not None:
+        found["stamped_at"] = (at, JOURNEY)
+    return tuple((field, value, origin) for field, (value, origin) in found.items())
+
+
+def besides_of(session: Session) -> tuple[tuple[str, str | int | bool, str], ...]:
+    """A session that is known from before, as `Order.besides` of a newer state of the order."""
+    return tuple((field, getattr(session, field), origin) for field, origin in session.origins)
+
+
 def filled(session: Session, stored: Session) -> Session:
     """An order's session, with what only the pixel `stored` under its checkout or cart token."""
+    weaker = {field for field, origin in session.origins if origin == JOURNEY}
     missing = {
         name: getattr(stored, name)
         for name in _STORED_FIELDS
-        if getattr(stored, name) and not getattr(session, name)
+        if getattr(stored, name) and (name in weaker or not getattr(session, name))
     }
     if session.click_id:
         missing.pop("is_click_cut", None)
@@ -378,6 +406,20 @@ def _host_of(address: str) -> str:
     named = authority or path.partition("/")[0]
     host = named.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
     return host if len(host) <= 253 and _HOST.fullmatch(host) else ""
+
+
+def _read_besides(found: _Found, besides: Iterable[tuple[str, Any, str]]) -> None:
+    """Fill the gaps. The time of a visit says something only of the visit that it was."""
+    filled_from = set()
+    for field, value, origin in besides:
+        if field == "stamped_at":
+            continue
+        if field not in found:
+            found[field] = (value, origin)
+            filled_from.add(origin)
+    for field, value, origin in besides:
+        if field == "stamped_at" and field not in found and origin in filled_from:
+            found[field] = (value, origin)
 
 
 def _is_own(host: str, order: Order) -> bool:

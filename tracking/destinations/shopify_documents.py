@@ -1,0 +1,206 @@
+"""What is asked of Shopify's Admin API, in GraphQL, and in which of its versions.
+
+Each version is supported for at least a year (shopify.dev, "API versioning"). To raise it, change
+API_VERSION, bring tests/standins/shopify_admin.graphql up to the schema of the new version (Shopify
+publishes it whole in the npm package @shopify/dev-mcp) and run the tests.
+"""
+
+API_VERSION = "2026-10"
+
+# As cheap as can be: of most orders it only has to be seen that they are known.
+ORDERS = """
+query orders($query: String!, $after: String, $most: Int!) {
+  orders(first: $most, after: $after, sortKey: UPDATED_AT, query: $query) {
+    nodes {
+      id
+      legacyResourceId
+      name
+      updatedAt
+      cancelledAt
+      displayFinancialStatus
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+
+_LINES = """
+fragment Lines on LineItemConnection {
+  nodes {
+    sku
+    title
+    vendor
+    quantity
+    product { legacyResourceId }
+    variant { legacyResourceId }
+    originalUnitPriceSet { shopMoney { amount } }
+    discountAllocations { allocatedAmountSet { shopMoney { amount } } }
+    taxLines { priceSet { shopMoney { amount } } }
+  }
+  pageInfo { hasNextPage endCursor }
+}
+"""
+
+ORDER = (
+    """
+query order($id: ID!, $most: Int!) {
+  order(id: $id) {
+    legacyResourceId
+    name
+    createdAt
+    processedAt
+    updatedAt
+    cancelledAt
+    test
+    currencyCode
+    taxesIncluded
+    displayFinancialStatus
+    sourceName
+    app { id }
+    customerLocale
+    statusPageUrl
+    landingPageUrl
+    referrerUrl
+    clientIp
+    cartToken
+    checkoutToken
+    email
+    phone
+    customAttributes { key value }
+    subtotalPriceSet { shopMoney { amount } }
+    totalPriceSet { shopMoney { amount } }
+    totalTaxSet { shopMoney { amount } }
+    billingAddress { ...Place }
+    shippingAddress { ...Place }
+    customer {
+      legacyResourceId
+      firstName
+      lastName
+      defaultEmailAddress { emailAddress }
+      defaultPhoneNumber { phoneNumber }
+      defaultAddress { ...Place }
+    }
+    customerJourneySummary {
+      firstVisit { ...Visit }
+      lastVisit { ...Visit }
+      moments(first: 20) { nodes { ...Visit } }
+    }
+    refunds { id }
+    lineItems(first: $most) { ...Lines }
+  }
+}
+
+fragment Place on MailingAddress {
+  firstName
+  lastName
+  city
+  provinceCode
+  zip
+  countryCodeV2
+  phone
+}
+
+fragment Visit on CustomerVisit {
+  occurredAt
+  landingPage
+  referrerUrl
+  utmParameters { source medium campaign term content }
+}
+"""
+    + _LINES
+)
+
+LINES = (
+    """
+query lines($id: ID!, $after: String!, $most: Int!) {
+  order(id: $id) {
+    lineItems(first: $most, after: $after) { ...Lines }
+  }
+}
+"""
+    + _LINES
+)
+
+REFUND = """
+query refund($id: ID!, $after: String, $most: Int!) {
+  refund(id: $id) {
+    legacyResourceId
+    createdAt
+    processedAt
+    refundLineItems(first: $most, after: $after) {
+      nodes {
+        subtotalSet { shopMoney { amount } }
+        totalTaxSet { shopMoney { amount } }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+    refundShippingLines(first: 25) {
+      nodes {
+        subtotalAmountSet { shopMoney { amount } }
+        taxAmountSet { shopMoney { amount } }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+    orderAdjustments(first: 25) {
+      nodes {
+        amountSet { shopMoney { amount } }
+        taxAmountSet { shopMoney { amount } }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+    transactions(first: 25) {
+      nodes {
+        kind
+        status
+        amountSet { presentmentMoney { amount currencyCode } }
+      }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+
+SUBSCRIPTIONS = """
+query subscriptions($after: String, $most: Int!) {
+  webhookSubscriptions(first: $most, after: $after) {
+    nodes {
+      id
+      topic
+      uri
+      name
+      format
+      filter
+      includeFields
+    }
+    pageInfo { hasNextPage endCursor }
+  }
+}
+"""
+
+SUBSCRIBE = """
+mutation subscribe($topic: WebhookSubscriptionTopic!, $wanted: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $wanted) {
+    webhookSubscription { id }
+    userErrors { field message }
+  }
+}
+"""
+
+RESUBSCRIBE = """
+mutation resubscribe($id: ID!, $wanted: WebhookSubscriptionInput!) {
+  webhookSubscriptionUpdate(id: $id, webhookSubscription: $wanted) {
+    webhookSubscription { id }
+    userErrors { field message }
+  }
+}
+"""
+
+ALL = {
+    "orders": ORDERS,
+    "order": ORDER,
+    "lines": LINES,
+    "refund": REFUND,
+    "subscriptions": SUBSCRIPTIONS,
+    "subscribe": SUBSCRIBE,
+    "resubscribe": RESUBSCRIBE,
+}
