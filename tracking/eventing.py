@@ -1,7 +1,9 @@
 """Events that a caller hands in: recorded once each, or shown to Pinterest for a trial."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -12,12 +14,12 @@ from tracking.crediting import ALWAYS, Crediting
 from tracking.delivery import next_slot
 from tracking.destinations import DestinationSettings
 from tracking.destinations.answers import words
-from tracking.destinations.pinterest_trial import tried
+from tracking.destinations.pinterest_trial import tried, tried_together
 from tracking.erasing import erased_of
 from tracking.given import Given, given_of
-from tracking.outcome import TryLater
+from tracking.outcome import Outcome, TryLater
 from tracking.planning import Planner, credited_to, touch_of_session
-from tracking.store import Store, limits, locks, outbox, people, touches
+from tracking.store import Store, imports, limits, locks, outbox, people, touches
 from tracking.store.statement import Connection
 
 PINTEREST = "pinterest"
@@ -25,6 +27,12 @@ PINTEREST = "pinterest"
 # below that.
 TRIALS_A_SECOND = 4
 _MICROS = 1_000_000
+# What is recorded by itself shares its commit with what waits beside it.
+_AT_ONCE = 32
+# On PostgreSQL each name takes a lock, of which there are some thousands for everybody.
+_MOST_NAMES = 1000
+
+Status = Literal["accepted", "duplicate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Taken:
     could not be used."""
 
     event_id: str
-    status: Literal["accepted", "duplicate"]
+    status: Status
     left_out: tuple[str, ...]
 
 
@@ -60,6 +68,19 @@ class TooManyTrials(Exception):
 
 class NoAnswer(Exception):
     """Pinterest did not answer; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """An event of a file with all that is written of it if it meets nobody known. Made before
+    the transaction, so that it is short."""
+
+    given: Given
+    visitor: str
+    links: tuple[str, ...]
+    names: Sequence[str]
+    row: Mapping[str, Any]
+    queued: tuple[str, str, bytes, int] | None
 
 
 class Events:
@@ -93,6 +114,21 @@ class Events:
             given.conversion.event_id, "accepted" if is_new else "duplicate", given.left_out
         )
 
+    def take_all(self, events: Sequence[Given]) -> list[Status]:
+        """Take many events in, each as `take` does, in few transactions; what became of each.
+
+        Raises:
+            StoreUnavailable: some may have been stored, and some not. Taken again, those that
+                were are duplicates.
+        """
+        now = int(self.clock())
+        found: list[Status] = []
+        for some in self._turns(events):
+            works = [self._prepared(given, now) for given in some]
+            told = self.store.commit(partial(self._record_all, works, now))
+            found += self._one_by_one(some, told, now)
+        return found
+
     def try_out(self, body: bytes) -> Trial:
         """Show one event to Pinterest, which checks it. Nothing is stored.
 
@@ -104,15 +140,29 @@ class Events:
             StoreUnavailable: the rate limit cannot be read.
         """
         given = given_of(body, self.planner.policy, int(self.clock()))
+        self._take_trial()
+        answer = tried(self.settings, msgspec.json.encode(given.event))
+        if isinstance(answer, TryLater):
+            raise NoAnswer(answer.reason)
+        return Trial(answer.status, _json_or_words(answer.body), given.event)
+
+    def try_out_together(self, events: Sequence[bytes]) -> Outcome:
+        """Show up to MOST_TRIED finished events to Pinterest in one call. Nothing is stored.
+
+        Raises:
+            ReportOnly: there are no credentials to ask with.
+            TooManyTrials: the account's rate limit leaves no call now.
+            StoreUnavailable: the rate limit cannot be read.
+        """
+        self._take_trial()
+        return tried_together(self.settings, events)
+
+    def _take_trial(self) -> None:
         if PINTEREST not in self.planner.destinations:
             raise ReportOnly
         seconds = self.store.commit(self._wait_for_trial)
         if seconds:
             raise TooManyTrials(seconds)
-        answer = tried(self.settings, msgspec.json.encode(given.event))
-        if isinstance(answer, TryLater):
-            raise NoAnswer(answer.reason)
-        return Trial(answer.status, _json_or_words(answer.body), given.event)
 
     def _record(self, conn: Connection, given: Given, now: int) -> bool:
         """Whether the event is new, and then written down."""
@@ -136,6 +186,88 @@ class Events:
             outbox.queue(conn, event_id, PINTEREST, payload, at, now)
         self._join(conn, links, visitor, now)
         return True
+
+    def _turns(self, events: Sequence[Given]) -> Iterator[Sequence[Given]]:
+        """Events as many at a time as one transaction may hold the names of."""
+        if self.store.dialect != "postgresql":
+            yield events
+            return
+        begin = names = 0
+        for n, given in enumerate(events):
+            names += 2 + len(given.conversion.identity.links())
+            if names > _MOST_NAMES:
+                yield events[begin:n]
+                begin, names = n, 0
+        yield events[begin:]
+
+    def _prepared(self, given: Given, now: int) -> _Prepared:
+        conversion = given.conversion
+        at, links = conversion.event_time, conversion.identity.links()
+        visitor = links[0] if links else conversion.event_id
+        reason = self._reason(given, now)
+        visits = _visits(given, visitor)
+        best = self.planner.newest_from_pinterest(visits, at) if visits else None
+        payload = msgspec.json.encode(given.event)
+        return _Prepared(
+            given=given,
+            visitor=visitor,
+            links=links,
+            names=tuple(filter(None, (conversion.order_id, visitor, *links))),
+            row=self._row(given, visitor, best, reason, now),
+            queued=None if reason else (conversion.event_id, PINTEREST, payload, at),
+        )
+
+    def _record_all(
+        self, works: Sequence[_Prepared], now: int, conn: Connection
+    ) -> list[Status | None]:
+        """Write down what meets nobody known, all at once. None stands for an event that has to
+        be recorded by itself."""
+        locks.hold(conn, {name for work in works for name in work.names})
+        ids = {work.given.conversion.event_id for work in works}
+        links = {link for work in works for link in work.links}
+        visitors = {work.visitor for work in works}
+        order_ids = {work.given.conversion.order_id for work in works}
+        known = imports.known(conn, ids, links, visitors, order_ids)
+        seen = set(known.events)
+        found: list[Status | None] = []
+        new: list[_Prepared] = []
+        for work in works:
+            event_id, order_id = work.given.conversion.event_id, work.given.conversion.order_id
+            if event_id in seen:
+                found.append("duplicate")
+                continue
+            seen.add(event_id)
+            is_met = known.is_met(work.links, work.visitor)
+            known.meet(work.links, work.visitor)
+            if is_met or known.any_erased(work.links, order_id):
+                found.append(None)
+            else:
+                found.append("accepted")
+                new.append(work)
+        imports.put(
+            conn,
+            [work.row for work in new],
+            [work.queued for work in new if work.queued],
+            [(link, work.visitor) for work in new for link in work.links],
+            now,
+        )
+        return found
+
+    def _one_by_one(
+        self, events: Sequence[Given], told: Sequence[Status | None], now: int
+    ) -> list[Status]:
+        """What became of events, those that are left over recorded by themselves."""
+        if None not in told:
+            return [status for status in told if status]
+
+        def record(given: Given, status: Status | None) -> Status:
+            if status is not None:
+                return status
+            is_new = self.store.commit(lambda conn: self._record(conn, given, now))
+            return "accepted" if is_new else "duplicate"
+
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return list(threads.map(record, events, told))
 
     def _reason(self, given: Given, now: int) -> str:
         """Why it is not sent (a key of REASONS), or "". Whoever hands an event over decided that
@@ -174,11 +306,9 @@ class Events:
     ) -> Touch | None:
         """The Pinterest touch that led to the event: one on record of the same person, or the
         visit that the event itself tells of."""
-        at, event_id = given.conversion.event_time, given.conversion.event_id
+        at = given.conversion.event_time
         found = touches.seen_by(conn, person, at - self.planner.reach, at)
-        if given.session.is_pinterest:
-            found.append(touch_of_session(given.session, f"event:{event_id}", visitor, at))
-        return self.planner.newest_from_pinterest(found, at)
+        return self.planner.newest_from_pinterest([*found, *_visits(given, visitor)], at)
 
     def _join(self, conn: Connection, links: Iterable[str], visitor: str, now: int) -> None:
         """Note that whoever is known by these links is one person, as an order would tell."""
@@ -202,6 +332,15 @@ class Events:
             return 1
         outbox.put_account(conn, **{**account._asdict(), "next_call_at": at})
         return 0
+
+
+def _visits(given: Given, visitor: str) -> list[Touch]:
+    """The visit from Pinterest that an event itself tells of."""
+    conversion = given.conversion
+    if not (conversion.click_id or conversion.event_source_url) or not given.session.is_pinterest:
+        return []
+    at, event_id = given.conversion.event_time, given.conversion.event_id
+    return [touch_of_session(given.session, f"event:{event_id}", visitor, at)]
 
 
 def _json_or_words(body: bytes) -> Any:

@@ -196,6 +196,17 @@ class Reports:
             rows = spend.rows(conn, days.start.isoformat(), days.end.isoformat())
         return {**self._span(days), "rows": [_spend_row(row) for row in rows]}
 
+    def days(self, start_date: str | None = None, end_date: str | None = None) -> Days:
+        """The days that are asked for; the last thirty if none are.
+
+        Raises:
+            Invalid: a date is not one.
+        """
+        faults: list[Fault] = []
+        days = self._days(start_date, end_date, faults)
+        _refuse(faults)
+        return days
+
     def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[Row]:
         if report_by == "order_date":
             return reports.earned(conn, days.since, days.before, one)

@@ -48,6 +48,10 @@ class Destination(Protocol):
         """The event without IP address and user agent."""
         ...
 
+    def browser_of(self, event: bytes) -> tuple[str, str]:
+        """The IP address and user agent in a finished event, "" for what it lacks."""
+        ...
+
     def close(self) -> None:
         """Close the connections kept open for later calls."""
         ...

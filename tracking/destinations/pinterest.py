@@ -131,6 +131,10 @@ class Pinterest:
         """The event without IP address and user agent."""
         return strip(event)
 
+    def browser_of(self, event: bytes) -> tuple[str, str]:
+        """The IP address and user agent in a finished event, "" for what it lacks."""
+        return browser_of(event)
+
     def close(self) -> None:
         """Close the connections kept open for later calls."""
         self._http.close()
@@ -176,6 +180,12 @@ def strip(event: bytes) -> bytes:
     tree["user_data"].pop("client_ip_address", None)
     tree["user_data"].pop("client_user_agent", None)
     return msgspec.json.encode(tree)
+
+
+def browser_of(event: bytes) -> tuple[str, str]:
+    """The IP address and user agent in an event of Pinterest's form, "" for what it lacks."""
+    known = msgspec.json.decode(event)["user_data"]
+    return known.get("client_ip_address", ""), known.get("client_user_agent", "")
 
 
 def amended(event: bytes, click_id: str, limited: bool) -> bytes:

@@ -1,12 +1,15 @@
-"""One event shown to Pinterest with `?test=true`: it checks the event and records nothing."""
+"""Events shown to Pinterest with `?test=true`: it checks them and records nothing."""
 
+from collections.abc import Sequence
 from contextlib import closing
 
 from tracking.destinations.base import DestinationSettings
 from tracking.destinations.outgoing import HttpAnswer
 from tracking.destinations.pinterest import Pinterest
-from tracking.outcome import TryLater
+from tracking.outcome import Outcome, TryLater
 
+# Of a test call Pinterest processes the first twenty events.
+MOST_TRIED = 20
 # Somebody waits for the answer.
 _DEADLINE = 10.0
 
@@ -17,12 +20,25 @@ def tried(settings: DestinationSettings, event: bytes) -> HttpAnswer | TryLater:
     Raises:
         ValueError: the settings name no account, or one that cannot be right.
     """
-    trial = Pinterest(
+    with closing(_trial(settings)) as trial:
+        return trial.ask([event])
+
+
+def tried_together(settings: DestinationSettings, events: Sequence[bytes]) -> Outcome:
+    """What Pinterest says of each of up to MOST_TRIED finished events, in one call.
+
+    Raises:
+        ValueError: the settings name no account, or one that cannot be right.
+    """
+    with closing(_trial(settings)) as trial:
+        return trial.send(events)
+
+
+def _trial(settings: DestinationSettings) -> Pinterest:
+    return Pinterest(
         settings.pinterest_access_token,
         settings.pinterest_ad_account_id,
         settings.pinterest_api_base,
         test_mode=True,
         deadline=_DEADLINE,
     )
-    with closing(trial):
-        return trial.ask([event])

@@ -68,6 +68,10 @@ class TrackAI:
         """The event without IP address and user agent."""
         return pinterest.strip(event)
 
+    def browser_of(self, event: bytes) -> tuple[str, str]:
+        """The IP address and user agent in a finished event, "" for what it lacks."""
+        return pinterest.browser_of(event)
+
     def close(self) -> None:
         """Close the connections kept open for later calls."""
         self._http.close()

@@ -20,7 +20,7 @@ _MOST_FAULTS = 100
 _NUMBERED = re.compile(r"(.+)_([0-9]{1,3})")
 
 # The columns of a row that make up its products, and the field of a product each stands for.
-_ITEM: Mapping[str, str] = {
+ITEM: Mapping[str, str] = {
     "item_id": "id",
     **{name: name for name in fields.CONTENT if name != "id"},
     "item_quantity": "quantity",
@@ -41,9 +41,9 @@ _ALIASES: Mapping[str, str] = {
     "content_id": "content_ids",
     "timestamp": "event_time",
 }
-_LISTS = frozenset({*PERSON, "content_ids", "contents"})
+LISTS = frozenset({*PERSON, "content_ids", "contents"})
 # The fields that may have numbers.
-_SEVERAL = _LISTS - {"contents"} | _ITEM.keys()
+_SEVERAL = LISTS - {"contents"} | ITEM.keys()
 
 
 def _same(*groups: Iterable[str]) -> dict[str, str]:
@@ -55,7 +55,7 @@ _NESTED: Mapping[str, Mapping[str, str]] = {
     "custom_data": _same(fields.CUSTOM, ("content_ids", "contents")),
 }
 _TOP: Mapping[str, str] = {
-    **_same(fields.EVENT, _NESTED, *_NESTED.values(), _ITEM),
+    **_same(fields.EVENT, _NESTED, *_NESTED.values(), ITEM),
     **_ALIASES,
 }
 _CONTENT: Mapping[str, str] = {
@@ -63,6 +63,10 @@ _CONTENT: Mapping[str, str] = {
     "item_id": "id",
     "item_quantity": "quantity",
 }
+
+
+# The names that a column of a row may have, without numbers.
+COLUMN_NAMES = tuple(sorted(_TOP.keys() - _NESTED.keys()))
 
 
 class Told(NamedTuple):
@@ -137,8 +141,8 @@ class Columns:
         found: dict[str, list[tuple[int, Told]]] = {}
         items: dict[int, dict[str, list[Told]]] = {}
         for name, number, told in _gathered(tree, reading.where, _TOP, reading):
-            if name in _ITEM:
-                items.setdefault(number, {}).setdefault(_ITEM[name], []).append(told)
+            if name in ITEM:
+                items.setdefault(number, {}).setdefault(ITEM[name], []).append(told)
             else:
                 found.setdefault(name, []).extend((number, one) for one in _spread(name, told))
         # Columns come in any order; the numbers say which was meant first.
@@ -148,6 +152,11 @@ class Columns:
         }
         goods = [_product(told, reading) for told in columns.pop("contents", ())]
         return cls(columns, [*goods, *(items[number] for number in sorted(items))])
+
+
+def column_of(name: str) -> tuple[str, int]:
+    """The field that a column stands for ("" for none), and its number: em_2 is the second em."""
+    return _field(name, _TOP)
 
 
 def pointer_to(where: str, key: object) -> str:
@@ -192,8 +201,8 @@ def _is_nothing(value: object) -> bool:
 def _spread(name: str, told: Told) -> Iterator[Told]:
     """Each value of a field that may hold several, be it a list or what exports write for one."""
     value = told.value
-    if isinstance(value, str) and name in _LISTS:
-        several = _several(name, value)
+    if isinstance(value, str) and name in LISTS:
+        several = several_of(name, value)
         yield from (Told(told.pointer, one) for one in several if not _is_nothing(one))
     elif isinstance(value, list | tuple):
         for n, one in enumerate(value):
@@ -203,7 +212,8 @@ def _spread(name: str, told: Told) -> Iterator[Told]:
         yield told
 
 
-def _several(name: str, text: str) -> Sequence[Any]:
+def several_of(name: str, text: str) -> Sequence[Any]:
+    """The values in the text of a field that takes several, which exports write as one list."""
     if text.lstrip().startswith("["):
         try:
             return msgspec.json.decode(text.encode(errors="replace"), type=list[Any])

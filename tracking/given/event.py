@@ -4,6 +4,7 @@ Every fault is named with a JSON pointer into what was given, and none quotes a 
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
@@ -31,7 +32,7 @@ MOST_PRODUCTS = 1000
 MOST_DIGESTS = 50
 
 _STAGES: Mapping[str, Stage] = {name: stage for stage, name in EVENT_NAMES.items()}
-_ORDERS_OWN = event_id_of("")
+ORDERS_OWN = event_id_of("")
 _LIMITED = "LDP"
 _BOTH_CASES = frozenset({"st", "country"})
 
@@ -55,10 +56,10 @@ class Given(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_orders_own(self) -> bool:
         """Whether it is the one event that the order itself has, whoever tells of it."""
-        return self.conversion.event_id.startswith(_ORDERS_OWN)
+        return self.conversion.event_id.startswith(ORDERS_OWN)
 
 
-def given_of(body: bytes, policy: Policy, received_at: int) -> Given:
+def given_of(body: bytes, policy: Policy, received_at: int, *, needs_time: bool = False) -> Given:
     """The event of a body: `{"event_data": {…}}`, or the event alone.
 
     Raises:
@@ -69,17 +70,21 @@ def given_of(body: bytes, policy: Policy, received_at: int) -> Given:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid(Fault("", "not JSON text in UTF-8")) from None
     if not isinstance(tree, dict) or "event_data" not in tree:
-        return event_from(tree, policy, received_at)
+        return event_from(tree, policy, received_at, needs_time=needs_time)
     others = [pointer_to("", name) for name in tree if name != "event_data"]
     if others:
         raise Invalid(*(Fault(other, "stands beside event_data") for other in others))
-    return event_from(tree["event_data"], policy, received_at, "/event_data")
+    told = tree["event_data"]
+    return event_from(told, policy, received_at, "/event_data", needs_time=needs_time)
 
 
-def event_from(told: object, policy: Policy, received_at: int, where: str = "") -> Given:
+def event_from(
+    told: object, policy: Policy, received_at: int, where: str = "", *, needs_time: bool = False
+) -> Given:
     """The event of an object or a row, received at an instant (seconds UTC).
 
-    `where` is the JSON pointer to it, which the pointers of faults begin with.
+    `where` is the JSON pointer to it, which the pointers of faults begin with. An event that
+    tells no time happened when it was received, unless it `needs_time`.
 
     Raises:
         Invalid: it has faults; all of them are named.
@@ -92,22 +97,51 @@ def event_from(told: object, policy: Policy, received_at: int, where: str = "") 
     user = reading.fields(columns.told, fields.USER)
     custom = reading.fields(columns.told, fields.CUSTOM)
     stamp = event.pop("event_time", None)
+    if needs_time and "event_time" not in columns.told:
+        reading.fault(f"{where}/event_time", "missing")
     _check(event, custom, stamp, columns, reading, received_at)
-    consent, limited = _consent(event, custom, policy)
+    consent, limited = consent_of(event, custom, policy)
     value = custom.get("value")
     _finish_custom(custom, columns, reading)
     identity = _person(columns.told, reading, limited=limited)
     reading.refuse()
 
+    complete(event, user, custom, identity, stamp, received_at)
+    for problem in problems_of(event):
+        reading.fault(where + problem.pointer, problem.message)
+    reading.refuse()
+    return finished(
+        event, identity, consent, value, limited=limited, left_out=tuple(reading.left_out)
+    )
+
+
+def complete(
+    event: dict[str, Any],
+    user: Mapping[str, Any],
+    custom: Mapping[str, Any],
+    identity: Identity,
+    stamp: int | None,
+    received_at: int,
+) -> None:
+    """Put the parts of an event into it, its time and, if it has none, an event id."""
     event["event_time"] = received_at if stamp is None else min(stamp, received_at)
     event["user_data"] = {**identity.user_data(), **user}
     if custom:
         event["custom_data"] = custom
     if "event_id" not in event:
         event["event_id"] = _derived_id(event, stamp)
-    for problem in problems_of(event):
-        reading.fault(where + problem.pointer, problem.message)
-    reading.refuse()
+
+
+def finished(
+    event: Mapping[str, Any],
+    identity: Identity,
+    consent: Consent,
+    value: Decimal | None,
+    *,
+    limited: bool,
+    left_out: tuple[str, ...],
+) -> Given:
+    """A complete event of the published form, with what we note of it."""
     conversion = _conversion(event, identity, limited=limited)
     return Given(
         event=event,
@@ -116,7 +150,7 @@ def event_from(told: object, policy: Policy, received_at: int, where: str = "") 
         session=_session(conversion),
         stage=_stage(event),
         value=fields.minor_units(value, conversion.currency),
-        left_out=tuple(reading.left_out),
+        left_out=left_out,
     )
 
 
@@ -138,8 +172,8 @@ def _check(
             _place(columns, "event_time"), f"more than {MOST_AHEAD} seconds in the future"
         )
     event_id = event.get("event_id", "")
-    if event_id.startswith(_ORDERS_OWN):
-        fault = _fault_of_own_id(event, custom, event_id.removeprefix(_ORDERS_OWN))
+    if event_id.startswith(ORDERS_OWN):
+        fault = fault_of_own_id(event, custom, event_id.removeprefix(ORDERS_OWN))
         if fault:
             reading.fault(_place(columns, "event_id"), fault)
 
@@ -148,22 +182,27 @@ def _place(columns: Columns, name: str) -> str:
     return columns.told[name][0].pointer
 
 
-def _fault_of_own_id(event: Mapping[str, Any], custom: dict[str, Any], order_id: str) -> str:
-    """An event id of an order's own is that of its checkout, which then names the order."""
+def fault_of_own_id(event: Mapping[str, Any], custom: dict[str, Any], order_id: str) -> str:
+    """What is wrong with an event id of an order's own, "" for nothing: it is that of the order's
+    checkout, which then names the order."""
     if event.get("event_name") != EVENT_NAMES["purchase"]:
-        return f"{_ORDERS_OWN} begins the event ids of checkouts only"
+        return f"{ORDERS_OWN} begins the event ids of checkouts only"
     if not 1 <= len(order_id) <= fields.ORDER_ID_LIMIT:
-        return (
-            f"{_ORDERS_OWN} is followed by an order id of 1 to {fields.ORDER_ID_LIMIT} characters"
-        )
+        return f"{ORDERS_OWN} is followed by an order id of 1 to {fields.ORDER_ID_LIMIT} characters"
     if custom.setdefault("order_id", order_id) != order_id:
         return "names another order than order_id"
     return ""
 
 
-def _consent(event: dict[str, Any], custom: dict[str, Any], policy: Policy) -> tuple[Consent, bool]:
+def consent_of(
+    event: dict[str, Any], custom: dict[str, Any], policy: Policy
+) -> tuple[Consent, bool]:
     """What the event says of consent, and whether the use of its data is limited, which it then
     says in both of Pinterest's fields."""
+    if "opt_out" not in event and "opt_out_type" not in custom:
+        consent = Consent()
+        if not is_limited(consent, policy):
+            return consent, False
     asked = _LIMITED in custom.get("opt_out_type", "").upper().replace(" ", "").split(",")
     said = event.get("opt_out", True if asked else None)
     consent = Consent(
@@ -209,7 +248,11 @@ def _person(told: Values, reading: Reading, *, limited: bool) -> Identity:
 
 
 def _country(told: Told) -> str:
-    text = told.value if isinstance(told.value, str) else ""
+    return country_of(told.value) if isinstance(told.value, str) else ""
+
+
+def country_of(text: str) -> str:
+    """The country (ISO 3166 alpha-2, upper case) in which phones and zips are read; "" for none."""
     return (PERSON["country"](text.strip(), "") or "").upper()
 
 
@@ -217,14 +260,21 @@ def _digests(
     name: str, told: Told, country: str, reading: Reading, *, limited: bool
 ) -> list[Digest]:
     text = reading.value(told, fields.of_a_person)
-    one = hashed(name, text, country) if text else None
+    found = digests_of(name, text, country, limited=limited) if text else []
+    if text and not found:
+        reading.left_out.append(told.pointer)
+    return found
+
+
+def digests_of(name: str, text: str, country: str, *, limited: bool) -> list[Digest]:
+    """The digests of one value of a person's field, none if it is of no use."""
+    one = hashed(name, text, country)
     if one is None:
-        if text:
-            reading.left_out.append(told.pointer)
         return []
+    if not (limited and name in _BOTH_CASES):
+        return [one]
     # Pinterest's page on limited use shows these in upper case, its field texts say lower.
-    clear = PERSON[name](text, "") if limited and name in _BOTH_CASES else None
-    upper = digest(clear.upper()) if clear else None
+    upper = digest((PERSON[name](text, "") or "").upper())
     return [one, upper] if upper else [one]
 
 
@@ -262,6 +312,8 @@ def _conversion(event: Mapping[str, Any], identity: Identity, *, limited: bool) 
 
 def _session(conversion: Conversion) -> Session:
     """What brought the visitor, as far as the event's page and click id tell."""
+    if not (conversion.event_source_url or conversion.click_id):
+        return Session()
     told = query_of(conversion.event_source_url)
     if conversion.click_id:
         told["epik"] = conversion.click_id

@@ -49,14 +49,14 @@ def text_of(value: object) -> str:
     Raises:
         Unfit: it is neither, or holds what no text should.
     """
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
     if not isinstance(value, str):
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+            value = int(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
         raise Unfit("not a text")
     text = value.strip()
-    if _CONTROL.search(text):
+    if not text.isprintable() and _CONTROL.search(text):
         raise Unfit("holds a control character")
     return text
 
@@ -122,6 +122,8 @@ def _words(limit: int) -> Reader:
 
 
 def _names_a_person(text: str) -> bool:
+    if "@" not in text and "%" not in text:
+        return False
     return _EMAIL.search(_ENCODED_AT.sub("@", text)) is not None
 
 

@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    not_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.order import EXPORTED_REFUND
 from tracking.store.schema import orders, receipts, refunds
 from tracking.store.statement import Connection, Row, Statement
 
@@ -40,10 +50,25 @@ _put_refund = Statement(
         for dialect, greater in (("sqlite", func.max), ("postgresql", func.greatest))
     }
 )
+
+
+def _sum_of(column: Column[int], *, is_exported: bool) -> ColumnElement[int]:
+    is_sum = refunds.c.id == literal_column(f"'{EXPORTED_REFUND}'")
+    chosen = is_sum if is_exported else not_(is_sum)
+    return func.coalesce(func.sum(case((chosen, column), else_=0)), 0)
+
+
+# A file's one sum and the refunds one by one tell of the same money: what knows of more holds.
+_is_told = _sum_of(refunds.c.paid, is_exported=False) >= _sum_of(refunds.c.paid, is_exported=True)
 _refunds_of = Statement(
     select(
-        func.coalesce(func.sum(refunds.c.goods), 0).label("goods"),
-        func.coalesce(func.sum(refunds.c.paid), 0).label("paid"),
+        *(
+            case(
+                (_is_told, _sum_of(column, is_exported=False)),
+                else_=_sum_of(column, is_exported=True),
+            ).label(column.name)
+            for column in (refunds.c.goods, refunds.c.paid)
+        )
     ).where(
         refunds.c.order_id == bindparam("order_id"), refunds.c.currency == bindparam("currency")
     )

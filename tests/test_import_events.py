@@ -1,0 +1,1024 @@
+"""Files of events and orders: what is taken in, what is refused and how it is said."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import pty
+import signal
+import stat
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import assemble
+from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, order, pinned, refund
+from tests.conftest import BuildService
+from tests.standins.pinterest import FakePinterest
+from tests.stored import everything, is_empty, rows, state
+from tests.test_cli import Operator
+from tests.watched import WatchedStore
+from tracking.conversion import Policy
+from tracking.eventing import Events
+from tracking.given import Rows, event_from
+from tracking.importing import Importer, Reading, Source, Unreadable
+from tracking.importing.files import LONGEST_CELL, LONGEST_LINE
+from tracking.importing.readings import readings_of
+from tracking.invalid import Invalid
+from tracking.wiring import Service
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 60
+SOLD = ("event_name", "action_source", "event_time", "event_id", "em", "value", "currency")
+
+
+def sale(number: int = 1, **changes: str) -> dict[str, str]:
+    """A checkout at the till, as a row."""
+    row = {
+        "event_name": "checkout",
+        "action_source": "offline",
+        "event_time": str(NOW - 60),
+        "event_id": f"till-{number}",
+        "em": f"buyer{number}@example.com",
+        "value": "12.50",
+        "currency": "EUR",
+    }
+    return row | changes
+
+
+def sales(count: int, **changes: str) -> list[dict[str, str]]:
+    return [sale(number, **changes) for number in range(1, count + 1)]
+
+
+def table(rows: Sequence[Mapping[str, str]], separator: str = ",", end: str = "\r\n") -> bytes:
+    """Rows as a CSV file."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=separator, lineterminator=end)
+    writer.writerow(rows[0])
+    writer.writerows(row.values() for row in rows)
+    return out.getvalue().encode()
+
+
+def lines(*objects: Any) -> bytes:
+    return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
+
+
+@pytest.fixture
+def service(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest) -> Service:
+    """A service on SQLite that sends every order to the stand-in."""
+    return build_service(sqlite_url, pinterest=pinterest, PINTEREST_SEND="all")
+
+
+class Clerk(Operator):
+    """Types import-events at an app, with files of its own."""
+
+    def __init__(self, app: Any, folder: Path) -> None:
+        super().__init__(app)
+        self.folder = folder
+
+    def file(self, content: bytes, name: str = "events.csv") -> Path:
+        path = self.folder / name
+        path.write_bytes(content)
+        return path
+
+    def imports(self, content: bytes, *options: str) -> str:
+        """What the command says of a file that is taken in."""
+        return self.reads("import-events", str(self.file(content)), *options)
+
+    def is_refused(self, content: bytes, *options: str) -> list[str]:
+        """The lines that it says of a file that is not; the last of them says what came of it."""
+        file = str(self.file(content))
+        result = self.types("import-events", file, *options)
+        assert result.exit_code == 1, result.output
+        return [line.replace(file, "FILE") for line in result.stderr.splitlines()]
+
+
+@pytest.fixture
+def clerk(app: Any, tmp_path: Path) -> Clerk:
+    return Clerk(app, tmp_path)
+
+
+def event_ids(service: Service) -> list[str]:
+    return sorted(row["event_id"] for row in rows(service.store, "conversions"))
+
+
+# --- What a file may look like
+
+FORMS: dict[str, bytes] = {
+    "commas": table(sales(2)),
+    "semicolons": table(sales(2), ";"),
+    "tabs": table(sales(2), "\t"),
+    "line feeds": table(sales(2), end="\n"),
+    "no line feed at the end": table(sales(2)).rstrip(),
+    "a byte order mark": b"\xef\xbb\xbf" + table(sales(2)),
+    "blank lines": b"\n" + table(sales(2)).replace(b"\r\n", b"\n\n"),
+    "gzip": gzip.compress(table(sales(2))),
+    "names in capitals": table([{k.upper(): v for k, v in row.items()} for row in sales(2)]),
+    "a line break in a cell": table([row | {"value": "12.50\n"} for row in sales(2)]),
+    "JSON lines": lines(*sales(2)),
+    "JSON lines with numbers": lines(
+        *(row | {"event_time": NOW - 60, "value": 12.5} for row in sales(2))
+    ),
+    "JSON lines in gzip": gzip.compress(lines(*sales(2))),
+    "JSON lines with a byte order mark": b"\xef\xbb\xbf" + lines(*sales(2)),
+    "JSON lines of Pinterest's form": lines(
+        *(
+            {
+                "event_data": {
+                    **{name: row[name] for name in SOLD[:4]},
+                    "user_data": {"em": [row["em"]]},
+                    "custom_data": {"value": row["value"], "currency": row["currency"]},
+                }
+            }
+            for row in sales(2)
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_file_says_the_same(form: str, clerk: Clerk, service: Service) -> None:
+    assert clerk.imports(FORMS[form]) == "2 taken in, 0 known already\n"
+
+    payloads = [json.loads(row["payload"]) for row in rows(service.store, "outbox")]
+    told = [event_from(row, Policy(), NOW).event for row in sales(2)]
+    assert sorted(payloads, key=lambda e: e["event_id"]) == told
+
+
+def test_a_file_may_come_over_standard_input(app: Any, service: Service) -> None:
+    runner = app.test_cli_runner()
+    typed = ["import-events", "-", "--stop-on-invalid"]
+    found = runner.invoke(args=typed, input=gzip.compress(table(sales(3))))
+
+    assert found.output == "3 taken in, 0 known already\n"
+    assert event_ids(service) == ["till-1", "till-2", "till-3"]
+
+
+def test_standard_input_cannot_be_checked_first(app: Any, service: Service) -> None:
+    found = app.test_cli_runner().invoke(args=["import-events", "-"], input=table(sales(1)))
+
+    assert found.exit_code == 2
+    assert "can be read only once: give --skip-invalid or --stop-on-invalid" in found.output
+    assert is_empty(service.store)
+
+
+def test_what_was_taken_in_is_delivered_once(
+    clerk: Clerk, service: Service, pinterest: FakePinterest
+) -> None:
+    clerk.imports(table(sales(25)))
+    clerk.imports(table(sales(25)))
+    deliver(service)
+    clerk.imports(table(sales(25)))
+    deliver(service)
+
+    assert set(pinterest.accepted.values()) == {1}
+    assert len(pinterest.accepted) == 25
+
+
+def test_an_event_without_an_id_has_the_same_one_again(clerk: Clerk, service: Service) -> None:
+    told = table([sale(n, event_id="", order_id=str(n)) for n in (1, 2)])
+
+    assert clerk.imports(told) == "2 taken in, 0 known already\n"
+    assert clerk.imports(told) == "0 taken in, 2 known already\n"
+
+
+def test_the_second_row_of_one_event_id_is_known_already(clerk: Clerk, service: Service) -> None:
+    twice = table([sale(1), sale(1, value="99.00")])
+
+    assert clerk.imports(twice) == "1 taken in, 1 known already\n"
+    (kept,) = rows(service.store, "conversions")
+    assert kept["value"] == 1250
+
+
+# --- One by one, or many at once
+
+
+def everybody() -> list[dict[str, str]]:
+    """Rows of people who are strangers, acquainted, joined by a phone, known, and erased."""
+    return [
+        sale(1),
+        sale(2, ph="+12125550101"),
+        sale(3, ph="+12125550101"),
+        sale(4, em="", hashed_maids="a-device"),
+        sale(5, em="buyer2@example.com", external_id="c-7"),
+        sale(6, em="ada@example.com"),
+        sale(7, em="gone@example.com"),
+        sale(8, order_id="666"),
+        sale(9, event_id="checkout-77", order_id="77"),
+        sale(10, event_source_url="https://shop.example/?utm_source=pinterest&utm_campaign=mugs"),
+        sale(11, em="pinned@example.com"),
+        sale(12, em="buyer1@example.com", event_name="page_visit", item_id="9"),
+        sale(13, opt_out="yes"),
+        sale(14, ph="+12125550101", em="ada@example.com"),
+        sale(1),
+    ]
+
+
+def acquainted(shop: Shop) -> None:
+    """Let the service know Ada, who came by herself, and somebody whom a pin brought."""
+    shop.sends("orders/create", order(id=70, created_at=instant(NOW - HOUR)))
+    pin = order(id=71, landing_site=pinned(), email="pinned@example.com", customer=None)
+    shop.sends("orders/create", pin | {"contact_email": None, "billing_address": None})
+    redact = {
+        "shop_id": 1,
+        "shop_domain": "linen.myshopify.com",
+        "customer": {"id": 4, "email": "gone@example.com", "phone": None},
+        "orders_to_redact": [666],
+    }
+    shop.sends("customers/redact", redact)
+
+
+def with_columns(told: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    names = dict.fromkeys(name for row in told for name in row)
+    return [{name: row.get(name, "") for name in names} for row in told]
+
+
+@pytest.mark.parametrize("settings", [{}, {"CONSENT_UNKNOWN": "hold"}, {"PINTEREST_SEND": "off"}])
+def test_a_file_is_recorded_as_if_each_row_was_told_by_itself(
+    settings: dict[str, str],
+    build_service: BuildService,
+    database_url: str,
+    sqlite_template: Path,
+    pinterest: FakePinterest,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "other.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    one, other = (
+        build_service(url, pinterest=pinterest, **settings)
+        for url in (database_url, f"sqlite:///{path}")
+    )
+    for service in (one, other):
+        acquainted(Shop(assemble(service).test_client()))
+
+    told = with_columns(everybody())
+    Clerk(assemble(one), tmp_path).imports(table(told))
+    for row in told:
+        other.events.take(json.dumps(row).encode())
+
+    assert _comparable(one) == _comparable(other)
+
+
+def _comparable(service: Service) -> dict[str, Any]:
+    """What is known, but for the ids that are drawn for the erased."""
+    found = state(service.store)
+    for row in found["conversions"]:
+        row["visitor"] = (
+            row["visitor"].partition(":")[0] if row["reason"] == "erased" else row["visitor"]
+        )
+    return {name: sorted(some, key=str) for name, some in found.items()}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_the_size_of_the_batches_changes_nothing_that_is_known(
+    size: int, clerk: Clerk, service: Service
+) -> None:
+    told = with_columns(everybody())
+
+    assert clerk.imports(table(told), "--batch-size", str(size)).startswith("14 taken in, 1 known")
+
+
+def test_a_batch_is_one_transaction(service: Service) -> None:
+    store = WatchedStore(service.store)
+    events = Events(store, service.events.planner, service.settings, service.clock)
+    importer = Importer(events, service.tracker, NOW, _must_not_be)
+
+    importer.take(Source(io.BytesIO(table(sales(100)))), batch_size=25)
+
+    assert (importer.counts.taken, store.commits) == (100, 4)
+
+
+@pytest.mark.parametrize("telling", [1, 2])
+def test_a_large_batch_is_taken_in_once_even_by_two_at_the_same_time(
+    telling: int, build_service: BuildService, database_url: str
+) -> None:
+    service = build_service(database_url)
+    content = table([sale(n, ph=f"+1212555{n:04}", order_id=str(n)) for n in range(700)])
+
+    def take() -> int:
+        importer = Importer(service.events, service.tracker, NOW, _must_not_be)
+        importer.take(Source(io.BytesIO(content)), 10_000)
+        return importer.counts.taken
+
+    with ThreadPoolExecutor(telling) as threads:
+        taken = [done.result() for done in [threads.submit(take) for _ in range(telling)]]
+
+    assert sum(taken) == 700
+    assert len(rows(service.store, "conversions")) == 700
+
+
+def _must_not_be(reading: Reading) -> None:
+    raise AssertionError(reading.reason)
+
+
+_CELLS = """
+    x 12.50 USD a@b.example 0 -1 true 1e3 checkout-5 5 1,2 DE us é 2026-11-20T11:59:00Z LDP mañana
+    checkout offline 10115 null [1,2]
+"""
+_VALUES = st.sampled_from(
+    (
+        *_CELLS.split(),
+        "",
+        " ",
+        "A@B.example ",
+        "\x00",
+        "+49 30 901820",
+        f"{NOW - 5}",
+        f"{NOW - 8 * DAY}",
+    )
+)
+_NAMES = """
+    em EM_1 ph fn ln ct st zp country ge db external_id hashed_maids email value currency order_id
+    event_id event_source_url opt_out opt_out_type click_id client_ip_address client_user_agent
+    num_items content_ids content_ids_1 content_name item_id item_price item_quantity item_id_2
+    item_price_2 price timestamp language partner_name contents nonsense
+"""
+
+
+@settings(max_examples=100)
+@given(
+    row=st.dictionaries(st.sampled_from(_NAMES.split()), _VALUES, max_size=9),
+    fits=st.booleans(),
+    limit=st.booleans(),
+)
+def test_the_straight_way_of_reading_a_row_says_what_the_long_one_says(
+    row: dict[str, str], fits: bool, limit: bool
+) -> None:
+    if fits:
+        row = {"event_name": "checkout", "action_source": "web", "event_time": str(NOW - 60)} | row
+    policy = Policy(consent_unknown="limit" if limit else "send")
+
+    def straight() -> object:
+        return Rows(list(row), policy).read(list(row.values()), NOW)
+
+    def long() -> object:
+        return event_from(row, policy, NOW, needs_time=True)
+
+    assert _said(straight) == _said(long)
+
+
+def _said(read: Callable[[], object]) -> object:
+    try:
+        return read()
+    except Invalid as error:
+        return error.faults
+
+
+# --- What is wrong with a file
+
+BROKEN: list[tuple[bytes, str]] = [
+    (b"", "FILE: the file is empty"),
+    (b" \n\n", "FILE: the file is empty"),
+    (
+        b"PK\x03\x04",
+        "FILE: this is a ZIP archive or an Excel workbook: unpack it, or save it as CSV",
+    ),
+    ("em".encode("utf-16"), "FILE: this is UTF-16: save it as UTF-8"),
+    (b"[{}]", "FILE: line 1: a JSON list: write one object a line, without commas"),
+    (
+        table([sale() | {"emial": "x"}]),
+        'FILE: "emial" is no column of an event; did you mean email?',
+    ),
+    (
+        table([{k: v for k, v in sale().items() if k != "event_time"}]),
+        "FILE: the column event_time is missing",
+    ),
+    (table([sale() | {"Em": "x"}]), 'FILE: line 1: columns 5 and 8 are both named "Em"'),
+    (table([sale() | {"": "x"}]), "FILE: line 1: column 8 has no name"),
+    (
+        table(sales(1)) + b'checkout,"offline',
+        "FILE: line 3: a quote is opened and never closed; nothing after it was read",
+    ),
+    (
+        table(sales(1)) + b'"' + b"x" * (LONGEST_CELL + 1),
+        f"FILE: line 3: a cell of more than {LONGEST_CELL} characters: is a quote opened and never"
+        " closed?; nothing after it was read",
+    ),
+    (
+        table(sales(1)) + b"x" * (LONGEST_LINE + 1),
+        f"FILE: line 3: longer than {LONGEST_LINE} bytes",
+    ),
+    (
+        table([{"Financial Status": "paid", "Lineitem name": "Mug", "Name": "#1"}]),
+        "FILE: this looks like Shopify's export of orders, but these columns are missing: Id,"
+        " Created at, Currency, Total",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), BROKEN, ids=[words[:48] for _, words in BROKEN])
+@pytest.mark.parametrize("option", [(), ("--skip-invalid",)])
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(
+    content: bytes, words: str, option: tuple[str, ...], clerk: Clerk
+) -> None:
+    (said,) = clerk.is_refused(content, *option)
+
+    assert said.startswith(f"Error: {words}; ")
+
+
+def test_a_gzip_file_that_ends_too_early_says_so(clerk: Clerk, service: Service) -> None:
+    whole = gzip.compress(table(sales(3000)))
+
+    (said,) = clerk.is_refused(whole[: len(whole) // 2])
+
+    assert "ended before the end-of-stream marker was reached; the rest is lost" in said
+    assert is_empty(service.store)
+
+
+ROWS: list[tuple[dict[str, str], str]] = [
+    (sale(value="twelve"), "value: not an amount of zero or more, such as 12.50"),
+    (sale(value="12,50"), "value: not an amount of zero or more, such as 12.50"),
+    (sale(currency="euro"), "currency: not an ISO 4217 code such as USD"),
+    (sale(event_time=""), "event_time: missing"),
+    (sale(event_time="20.11.2026"), "event_time: neither Unix seconds nor ISO 8601"),
+    (
+        sale(event_time=str(NOW - 8 * DAY)),
+        "event_time: older than the seven days Pinterest accepts",
+    ),
+    (sale(event_time=str(NOW + HOUR)), "event_time: more than 300 seconds in the future"),
+    (sale(event_name="purchase"), "event_name: not one of: "),
+    (sale(em=""), "user_data: needs em, hashed_maids, or client_ip_address together with"),
+    (sale(event_id="a b"), "event_id: not 1 to 128 printable ASCII characters without spaces"),
+    (
+        sale(value="x", currency="y"),
+        "currency: not an ISO 4217 code such as USD; value: not an amount",
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "words"), ROWS, ids=[words[:40] for _, words in ROWS])
+def test_a_row_that_cannot_be_used_is_named_with_line_and_column(
+    row: dict[str, str], words: str, clerk: Clerk
+) -> None:
+    said, end = clerk.is_refused(table([sale(1), row, sale(3)]))
+
+    assert said.startswith(f"line 3: {words}")
+    assert "buyer1" not in said
+    assert end.startswith("Error: 1 of 3 records cannot be used; nothing was stored")
+
+
+BYTES: list[tuple[bytes, str]] = [
+    (
+        table([sale(1), sale(2, em="jos\xe9@example.com")]).decode().encode("latin-1"),
+        "line 3: not UTF-8: byte 0xE9 at position 39 of line 3; save the file as UTF-8",
+    ),
+    (
+        table(sales(2)).replace(b"buyer2", b"buy\0r2"),
+        "line 3: line 3 holds a NUL byte",
+    ),
+    (table(sales(1)) + b"checkout,offline\n", "line 3: 2 columns, and the header has 7"),
+    (lines(sale(1)) + b"{'a': 1}\n", "line 2: not JSON: "),
+    (lines(sale(1)) + b"[1]\n", "line 2: not a JSON object"),
+    (
+        lines(sale(1), {**sale(2), "emial": 1}),
+        "line 2: emial: not a field of an event; did you mean email?",
+    ),
+    (
+        lines({**sale(1), "event_time": None}),
+        "line 1: event_time: missing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "words"), BYTES, ids=[words for _, words in BYTES])
+def test_a_record_that_cannot_be_read_is_named_with_its_line(
+    content: bytes, words: str, clerk: Clerk, service: Service
+) -> None:
+    said, _ = clerk.is_refused(content)
+
+    assert said.startswith(words)
+    assert is_empty(service.store)
+
+
+def test_lines_are_counted_as_an_editor_counts_them(clerk: Clerk) -> None:
+    told = table([sale(1, value="12.50\n"), sale(2)]) + b"\r\n" + table([sale(3, value="x")])[64:]
+
+    assert clerk.is_refused(told)[0].startswith("line 6: ")
+
+
+def test_of_many_faults_the_first_are_listed(clerk: Clerk) -> None:
+    said = clerk.is_refused(table(sales(50, value="x")))
+
+    assert len(said) == 22
+    assert said[-2] == "… and more"
+
+
+_PIECES = (
+    *(b'"', b",", b"\n", b"\r", b"\0", b"\xff", b"{", b"[[[[", b"null", b"1e999", b"9" * 400),
+    *(b"\\ud800", b"\xed\xa0\x80", b"\xe2\x80\xa8", b"checkout-", b"\x1f\x8b", b"Id", b"+0100"),
+)
+
+
+@settings(max_examples=100)
+@given(
+    content=st.sampled_from([table(sales(3)), lines(*sales(3)), gzip.compress(table(sales(3)))]),
+    cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.sampled_from(_PIECES))),
+)
+def test_whatever_a_file_holds_it_is_read_or_said_what_is_wrong(
+    content: bytes, cuts: list[tuple[float, int, bytes]]
+) -> None:
+    for where, length, piece in cuts:
+        place = int(where * len(content))
+        content = content[:place] + piece + content[place + length :]
+    try:
+        for reading in readings_of(Source(io.BytesIO(content)), Policy(), NOW):
+            assert reading.value is not None or reading.reason
+    except Unreadable as error:
+        assert str(error).isprintable()
+
+
+# --- What is done about it
+
+MIXED = table([sale(1), sale(2, value="x"), sale(3), sale(4, currency="?"), sale(5)])
+
+
+def test_unless_told_otherwise_nothing_is_stored_of_a_file_with_faults(
+    clerk: Clerk, service: Service
+) -> None:
+    said = clerk.is_refused(MIXED)
+
+    assert [line.partition(":")[0] for line in said] == ["line 3", "line 5", "Error"]
+    assert is_empty(service.store)
+
+
+def test_stop_on_invalid_takes_in_what_comes_before(clerk: Clerk, service: Service) -> None:
+    (said,) = clerk.is_refused(MIXED, "--stop-on-invalid")
+
+    assert said == (
+        "Error: line 3: value: not an amount of zero or more, such as 12.50; 1 taken in, 0 known"
+        " already before that. Run it again to go on: nothing counts twice"
+    )
+    assert event_ids(service) == ["till-1"]
+
+
+def test_skip_invalid_takes_in_all_that_can_be_and_keeps_the_rest_privately(
+    clerk: Clerk, service: Service
+) -> None:
+    said = clerk.imports(MIXED, "--skip-invalid")
+
+    file = clerk.folder / "events.csv.refused.csv"
+    assert said.splitlines()[0] == "3 taken in, 0 known already"
+    assert f"2 refused: {file} has them with the reasons, in clear text." in said
+    assert event_ids(service) == ["till-1", "till-3", "till-5"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    found = list(csv.DictReader(io.StringIO(file.read_text("utf-8"))))
+    assert [(row["refused_line"], row["event_id"]) for row in found] == [
+        ("3", "till-2"),
+        ("5", "till-4"),
+    ]
+    assert found[0]["refused_reason"] == "value: not an amount of zero or more, such as 12.50"
+    assert list(clerk.folder.glob("*.part")) == []
+
+
+def test_what_was_refused_can_be_mended_and_taken_in(clerk: Clerk, service: Service) -> None:
+    clerk.imports(MIXED, "--skip-invalid")
+    file = clerk.folder / "events.csv.refused.csv"
+    mended = file.read_text("utf-8").replace(",x,", ",1.00,").replace(",?", ",EUR")
+
+    assert clerk.imports(mended.encode()) == "2 taken in, 0 known already\n"
+    assert len(event_ids(service)) == 5
+
+
+def test_what_was_refused_is_kept_even_of_a_file_that_breaks_off(clerk: Clerk) -> None:
+    file = str(clerk.file(MIXED + b'"'))
+    found = clerk.types("import-events", file, "--skip-invalid")
+
+    assert found.exit_code == 1
+    assert found.stdout.startswith(f"2 refused: {file}.refused.csv has them")
+    assert "a quote is opened and never closed" in found.stderr
+    assert "3 taken in, 0 known already before that" in found.stderr
+
+
+def test_refused_lines_of_json_stay_json_and_can_be_mended(clerk: Clerk, service: Service) -> None:
+    clerk.imports(lines(sale(1), sale(2, value="x")) + b"{oops\n", "--skip-invalid")
+    file = clerk.folder / "events.csv.refused.jsonl"
+    first, second = map(json.loads, file.read_text("utf-8").splitlines())
+
+    assert first["refused_line"] == 2
+    assert second["refused_text"] == "{oops"
+    assert clerk.imports(lines({**first, "value": 5})) == "1 taken in, 0 known already\n"
+
+
+def test_a_file_without_faults_leaves_no_file_of_refused_rows(clerk: Clerk) -> None:
+    clerk.imports(table(sales(2)), "--skip-invalid")
+
+    assert [path.name for path in clerk.folder.glob("events*")] == ["events.csv"]
+
+
+def test_a_dry_run_stores_nothing(clerk: Clerk, service: Service) -> None:
+    said = clerk.imports(table(sales(3)), "--dry-run")
+
+    assert said == "3 records read, all of them fit; nothing was stored\n"
+    assert is_empty(service.store)
+
+
+def test_only_one_way_can_be_chosen(clerk: Clerk) -> None:
+    file = str(clerk.file(table(sales(1))))
+    found = clerk.types("import-events", file, "--dry-run", "--skip-invalid")
+
+    assert found.exit_code == 2
+    assert "give one of --test, --dry-run, --skip-invalid, --stop-on-invalid" in found.output
+
+
+def test_a_store_that_is_away_ends_it_in_one_line(
+    clerk: Clerk, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = WatchedStore(service.store)
+    monkeypatch.setattr(service.events, "store", store)
+    store.is_away = True
+
+    assert clerk.is_refused(table(sales(3))) == ["Error: the disk is gone; nothing was stored"]
+
+
+# --- Showing it to Pinterest
+
+
+def test_a_test_shows_everything_to_pinterest_and_stores_no_event(
+    clerk: Clerk, service: Service, pinterest: FakePinterest
+) -> None:
+    said = clerk.imports(table(sales(45, external_id="c", click_id="dj0yJnU9abc")), "--test")
+
+    assert said.splitlines()[-1] == (
+        "45 records shown to Pinterest, which would count 45; nothing was stored"
+    )
+    assert [(call.events, call.is_test) for call in pinterest.calls] == [
+        (20, True),
+        (20, True),
+        (5, True),
+    ]
+    assert pinterest.accepted == {}
+    left = {name for name, some in everything(service.store).items() if some}
+    assert left <= {"limits", "accounts"}
+
+
+def test_a_test_tells_pinterests_words_with_the_line(
+    clerk: Clerk, pinterest: FakePinterest
+) -> None:
+    pinterest.poisoned = frozenset({"till-2"})
+    pinterest.mode = "partial"
+
+    file = str(clerk.file(table(sales(3))))
+    found = clerk.types("import-events", file, "--test")
+
+    assert found.exit_code == 1
+    assert any(line.startswith("line 3: ") for line in found.stdout.splitlines())
+    assert found.stderr == (
+        "Error: 3 records shown to Pinterest, which would count 2; nothing was stored\n"
+    )
+
+
+def test_a_test_without_an_account_says_what_is_missing(
+    build_service: BuildService, sqlite_url: str, tmp_path: Path
+) -> None:
+    clerk = Clerk(assemble(build_service(sqlite_url)), tmp_path)
+
+    assert clerk.is_refused(table(sales(1)), "--test") == [
+        "Error: nobody to show it to: set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID"
+    ]
+
+
+# --- Shopify's own export of orders
+
+
+def when(seconds: int) -> str:
+    """A time as the export writes it."""
+    return time.strftime("%Y-%m-%d %H:%M:%S +0000", time.gmtime(seconds))
+
+
+def sold(**changes: str) -> dict[str, str]:
+    """The row of the export of the order that `tests.actors.order()` tells of."""
+    row = {
+        "Name": "#1001",
+        "Email": "ada@example.com",
+        "Financial Status": "paid",
+        "Paid at": when(NOW),
+        "Fulfillment Status": "unfulfilled",
+        "Currency": "USD",
+        "Subtotal": "40.00",
+        "Shipping": "7.00",
+        "Taxes": "3.00",
+        "Total": "50.00",
+        "Discount Amount": "0.00",
+        "Created at": when(NOW),
+        "Lineitem quantity": "2",
+        "Lineitem name": "Mug",
+        "Lineitem price": "20.00",
+        "Lineitem sku": "MUG-1",
+        "Billing Name": "Ada Love",
+        "Billing City": "New York",
+        "Billing Zip": "'10001",
+        "Billing Province": "NY",
+        "Billing Country": "US",
+        "Billing Phone": "212-555-0142",
+        "Note Attributes": "",
+        "Cancelled at": "",
+        "Payment Method": "shopify_payments",
+        "Refunded Amount": "0.00",
+        "Vendor": "Kiln",
+        "Id": "5001",
+        "Source": "web",
+        "Phone": "",
+    }
+    row.update({name.replace("_", " "): value for name, value in changes.items()})
+    return row
+
+
+def further(**changes: str) -> dict[str, str]:
+    """A further row of an order: its name and a line item."""
+    row = dict.fromkeys(sold(), "")
+    row |= {"Name": "#1001", "Lineitem quantity": "1", "Lineitem name": "Jug"}
+    row |= {"Lineitem price": "5.00", "Vendor": "Kiln"}
+    row.update({name.replace("_", " "): value for name, value in changes.items()})
+    return row
+
+
+def purchase(service: Service) -> dict[str, Any]:
+    (row,) = rows(service.store, "outbox")
+    found: dict[str, Any] = json.loads(row["payload"])
+    return found
+
+
+def test_an_exported_order_is_the_purchase_that_its_webhook_tells_of(
+    clerk: Clerk, service: Service, build_service: BuildService, sqlite_template: Path
+) -> None:
+    path = clerk.folder / "other.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    env = {"PINTEREST_ACCESS_TOKEN": "pina_test_token", "PINTEREST_AD_ACCOUNT_ID": "1"}
+    other = build_service(f"sqlite:///{path}", PINTEREST_SEND="all", **env)
+    Shop(assemble(other).test_client()).sends("orders/create", order(customer=None))
+
+    clerk.imports(table([sold()]))
+
+    told, known = purchase(service), purchase(other)
+    # A file knows neither product ids nor the browser.
+    product = {"item_name": "Mug", "item_brand": "Kiln", "item_price": "20.00", "quantity": 2}
+    assert told["custom_data"]["contents"] == [product]
+    assert "client_ip_address" not in told["user_data"]
+    for event in (told, known):
+        for name in ("event_source_url", "language"):
+            event.pop(name, None)
+        for name in ("contents", "content_ids"):
+            event["custom_data"].pop(name, None)
+        for name in ("client_ip_address", "client_user_agent"):
+            event["user_data"].pop(name, None)
+    assert told == known
+
+
+@pytest.mark.parametrize("first", ["webhook", "file"])
+def test_an_order_counts_once_whoever_tells_of_it_first(
+    first: str, clerk: Clerk, service: Service, shop: Shop, pinterest: FakePinterest
+) -> None:
+    ways: list[Callable[[], object]] = [
+        lambda: shop.sends("orders/create", order(landing_site=pinned())),
+        lambda: clerk.imports(table([sold()])),
+    ]
+    for way in ways if first == "webhook" else reversed(ways):
+        way()
+        deliver(service)
+
+    assert pinterest.accepted == {"checkout-5001": 1}
+    report = shop.reads("/roi-analysis")
+    assert (report["orders"], report["total_revenue"]) == (1, "40.00")
+    # What only the webhook knows stays, in either order.
+    assert report["campaigns"][0]["campaign_id"] == "626735565838"
+
+
+def test_the_rows_of_an_order_are_one_purchase(clerk: Clerk, service: Service) -> None:
+    told = [sold(Subtotal="45.00", Total="55.00"), further(), sold(Id="5002", Name="#1002")]
+
+    assert clerk.imports(table(told)) == "2 taken in, 0 known already\n"
+    payloads = [json.loads(row["payload"]) for row in rows(service.store, "outbox")]
+    contents = {e["event_id"]: e["custom_data"]["contents"] for e in payloads}
+    assert [c["item_name"] for c in contents["checkout-5001"]] == ["Mug", "Jug"]
+    assert len(contents["checkout-5002"]) == 1
+
+
+MONEY: list[tuple[dict[str, str], str]] = [
+    ({}, "40.00"),
+    ({"Subtotal": "43.00", "Shipping": "7.00", "Total": "50.00"}, "40.00"),
+    (
+        {"Currency": "JPY", "Subtotal": "4000", "Shipping": "0", "Taxes": "0", "Total": "4000"},
+        "4000",
+    ),
+    ({"Subtotal": "", "Lineitem_price": "20.00"}, "40.00"),
+]
+
+
+@pytest.mark.parametrize(("changes", "value"), MONEY)
+def test_an_exported_order_is_worth_its_goods_after_discounts_without_tax(
+    changes: dict[str, str], value: str, clerk: Clerk, service: Service
+) -> None:
+    clerk.imports(table([sold(**changes)]))
+
+    assert purchase(service)["custom_data"]["value"] == value
+
+
+def test_notes_tell_of_the_visit_and_of_consent(clerk: Clerk, service: Service, shop: Shop) -> None:
+    said = "utm_source: pinterest\nutm_medium: cpc\nutm_campaign: mugs\npin_consent: marketing=no"
+    clerk.imports(table([sold(**{"Note Attributes": said})]))
+
+    assert shop.reads("/roi-analysis")["campaigns"][0]["campaign"] == "mugs"
+    (kept,) = rows(service.store, "conversions")
+    assert kept["reason"] == "consent_refused"
+    assert rows(service.store, "outbox") == []
+
+
+def test_a_trial_order_and_a_cancelled_one_are_not_sent(clerk: Clerk, service: Service) -> None:
+    told = [
+        sold(Payment_Method="(for testing) Bogus Gateway"),
+        sold(Id="5002", Name="#1002", Cancelled_at=when(NOW)),
+    ]
+    clerk.imports(table(told))
+
+    kept = {row["event_id"]: row["reason"] for row in rows(service.store, "conversions")}
+    assert kept == {"checkout-5001": "test", "checkout-5002": "cancelled"}
+
+
+def test_what_was_given_back_counts_once_whoever_tells_of_it(
+    build_service: BuildService, database_url: str, tmp_path: Path
+) -> None:
+    app = assemble(build_service(database_url))
+    clerk, shop = Clerk(app, tmp_path), Shop(app.test_client())
+    clerk.imports(table([sold(Refunded_Amount="10.00", Financial_Status="partially_refunded")]))
+    assert shop.reads("/roi-analysis")["refunds"] == "10.00"
+
+    shop.sends("refunds/create", refund())
+    assert shop.reads("/roi-analysis")["refunds"] == "10.00"
+
+    more = refund(id=7002, refund_line_items=[{"id": 2, "subtotal": 5.0, "total_tax": 0}])
+    more["transactions"][0]["amount"] = "5.00"
+    shop.sends("refunds/create", more)
+    assert shop.reads("/roi-analysis")["refunds"] == "15.00"
+
+
+def test_a_refund_that_no_webhook_told_of_comes_with_the_file(clerk: Clerk, shop: Shop) -> None:
+    shop.sends("orders/create", order(landing_site=pinned()))
+    clerk.imports(table([sold(Refunded_Amount="50.00", Financial_Status="refunded")]))
+
+    report = shop.reads("/roi-analysis")
+    assert (report["gross_revenue"], report["refunds"]) == ("40.00", "40.00")
+
+
+def test_a_newer_export_brings_what_has_changed_since(clerk: Clerk, shop: Shop) -> None:
+    clerk.imports(table([sold()]))
+    clerk.imports(table([sold(Cancelled_at=when(NOW + HOUR))]))
+    clerk.imports(table([sold()]))
+
+    report = shop.reads("/roi-analysis")
+    assert (report["orders"], report["cancellations"]) == (1, "40.00")
+
+
+WRONG: list[tuple[list[dict[str, str]], str]] = [
+    ([sold(Total="")], "line 2: Total: not an amount"),
+    ([sold(Taxes="3,00")], "line 2: Taxes: not an amount such as 12.50"),
+    ([sold(Currency="")], "line 2: Currency: not an ISO 4217 code"),
+    ([sold(Created_at="yesterday")], "line 2: Created at: not a time such as"),
+    ([sold(Created_at="")], "line 2: Created at: not an ISO 8601 instant"),
+    ([sold(Created_at=when(NOW - 8 * DAY))], "line 2: Created at: older than the seven days"),
+    (
+        [sold(Created_at=when(NOW + HOUR))],
+        "line 2: Created at: more than 300 seconds in the future",
+    ),
+    ([sold(Id="gid://5")], "line 2: Id: not a Shopify id"),
+    ([further()], "line 2: Id: missing, and no row of the same order precedes this one"),
+    ([sold(), further(Lineitem_price="x")], "line 2: Lineitem price: not an amount such as 12.50"),
+]
+
+
+@pytest.mark.parametrize(("told", "words"), WRONG, ids=[words for _, words in WRONG])
+def test_an_exported_order_that_cannot_be_used_is_named_with_its_line(
+    told: list[dict[str, str]], words: str, clerk: Clerk
+) -> None:
+    assert clerk.is_refused(table(told))[0].startswith(words)
+
+
+def test_all_rows_of_a_refused_order_are_kept_together(clerk: Clerk) -> None:
+    told = [sold(Total="x"), further(), sold(Id="5002", Name="#1002")]
+    clerk.imports(table(told), "--skip-invalid")
+
+    kept = (clerk.folder / "events.csv.refused.csv").read_text("utf-8")
+    assert [row["refused_line"] for row in csv.DictReader(io.StringIO(kept))] == ["2", "3"]
+
+
+def test_a_test_shows_exported_orders_but_for_those_that_are_never_sent(
+    clerk: Clerk, pinterest: FakePinterest
+) -> None:
+    refused = sold(Id="5002", Name="#1002", **{"Note Attributes": "pin_consent: no"})
+    file = str(clerk.file(table([sold(), refused])))
+    found = clerk.types("import-events", file, "--test")
+
+    assert "line 3: The buyer refused marketing consent.\n" in found.stdout
+    assert [call.events for call in pinterest.calls] == [1]
+
+
+def test_no_clear_data_of_a_file_gets_into_the_database(
+    clerk: Clerk, service: Service, sqlite_url: str
+) -> None:
+    clerk.imports(table([sold(Email="Ada.Secret@example.com", Billing_City="Hiddenville")]))
+    clerk.imports(table(sales(1, em="bob.secret@example.com", ct="Hiddenville")))
+
+    kept = Path(sqlite_url.removeprefix("sqlite:///"))
+    for path in kept.parent.glob(f"{kept.name}*"):
+        content = path.read_bytes().lower()
+        assert b"secret" not in content
+        assert b"hiddenville" not in content
+
+
+# --- In a process of its own
+
+
+def environment(url: str) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "SHOPIFY_WEBHOOK_SECRET": "a-secret-of-the-tests-only",
+        "PINTEREST_ACCESS_TOKEN": "pina_test_token",
+        "PINTEREST_AD_ACCOUNT_ID": "1",
+        "DATABASE_URL": url,
+    }
+
+
+def flask(*words: str) -> list[str]:
+    return [sys.executable, "-m", "flask", "--app", "app", *words]
+
+
+def recent(count: int) -> bytes:
+    """Rows that are young by the machine's clock."""
+    return table(sales(count, event_time=str(int(time.time()) - 60)))
+
+
+def test_an_import_that_was_killed_is_finished_by_the_next(
+    build_service: BuildService, database_url: str, clock: Clock, tmp_path: Path
+) -> None:
+    content = recent(1500)
+    file = tmp_path / "events.csv"
+    file.write_bytes(content)
+    words = flask("import-events", str(file), "--stop-on-invalid", "--batch-size", "50")
+    service = build_service(database_url, PINTEREST_ACCESS_TOKEN="t", PINTEREST_AD_ACCOUNT_ID="1")
+    killed = subprocess.Popen(words, cwd=ROOT, env=environment(database_url))
+    deadline = time.monotonic() + PATIENCE
+    while not rows(service.store, "conversions"):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(PATIENCE)
+    left = len(rows(service.store, "conversions"))
+    assert 0 < left < 1500
+    assert left % 50 == 0
+
+    clock.now = time.time()
+    importer = Importer(service.events, service.tracker, int(clock.now), _must_not_be)
+    importer.take(Source(io.BytesIO(content)), 500)
+
+    assert (importer.counts.taken, importer.counts.known) == (1500 - left, left)
+    assert len({row["event_id"] for row in rows(service.store, "outbox")}) == 1500
+    assert len(rows(service.store, "outbox")) == len(rows(service.store, "conversions")) == 1500
+
+
+def test_memory_does_not_grow_with_the_file(service: Service) -> None:
+    def most_held(first: int, last: int) -> int:
+        told = io.BytesIO(table([sale(n) for n in range(first, last)]))
+        importer = Importer(service.events, service.tracker, NOW, _must_not_be)
+        tracemalloc.start()
+        importer.take(Source(told), 100)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert importer.counts.taken == last - first
+        return peak
+
+    few, many = most_held(0, 400), most_held(400, 2800)
+
+    assert many < 1.5 * few
+
+
+def test_a_terminal_shows_rate_and_remaining_time(sqlite_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "events.csv"
+    file.write_bytes(recent(450))
+    leader, follower = pty.openpty()
+    found = subprocess.run(
+        flask("import-events", str(file), "--dry-run"),
+        cwd=ROOT,
+        env=environment(sqlite_url) | {"TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        check=True,
+    )
+    os.close(follower)
+    shown = os.read(leader, 65_536).decode()
+    os.close(leader)
+
+    assert found.stdout == b"450 records read, all of them fit; nothing was stored\n"
+    assert "checking" in shown
+    assert "a second" in shown
+    assert "100%" in shown

@@ -1,0 +1,7 @@
+"""Files of events and of Shopify's orders, taken in."""
+
+from tracking.importing.files import Source, Unreadable
+from tracking.importing.intake import Counts, Importer, Stop, Tried
+from tracking.importing.readings import Reading
+
+__all__ = ["Counts", "Importer", "Reading", "Source", "Stop", "Tried", "Unreadable"]
