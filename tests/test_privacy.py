@@ -2,28 +2,37 @@
 
 import json
 import logging
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from flask import Flask
 
 from app import assemble
 from tests.actors import NOW, Clock, Shop, bearer, deliver, instant, order, pinned, refund
 from tests.conftest import BuildService
+from tests.servers import PATIENCE, ROOT, Server, serving
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, rows
-from tracking.store import quarantine
+from tracking.store import backup, quarantine
 from tracking.wiring import Service
+from webhooks.signature import sign
 
 EMAIL = "canary.bird@example.com"
 IP, BROWSER = "203.0.113.187", "CanaryBrowser/9.9"
 SECRET = "shpss_canary-of-the-webhooks"
 API_TOKEN = "canary-of-the-owner-5f0e"
 PINTEREST_TOKEN = "pina_canary-of-the-account"
+PASSWORD = "canary-of-the-database"
 
 PERSON = (
     *(EMAIL, "canary.bird", "Canaria", "Vogelsang", "Canaryville", "77 Aviary Row", "10187-0187"),
@@ -234,6 +243,25 @@ def test_no_person_rests_in_any_file_of_the_database(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_person_rests_in_a_backup_or_in_what_a_restore_sets_aside(
+    ear: Ear,
+    watched: Service,
+    canary_pinterest: FakePinterest,
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    live_through(ear, watched, canary_pinterest)
+    database, copy = Path(database_url.removeprefix("sqlite:///")), tmp_path / "copy.db"
+
+    backup.copy(database, copy)
+    watched.store.close()
+    backup.restore(copy, database, tmp_path / "tracking.db.before")
+
+    assert "checkout-6" in files_of(f"sqlite:///{copy}")
+    assert found([*PERSON, *SECRETS], files_of(f"sqlite:///{copy}"), files_of(database_url)) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_was_erased_is_gone_from_the_files_too(
     ear: Ear, watched: Service, database_url: str
 ) -> None:
@@ -254,6 +282,69 @@ def checkpoint(url: str) -> None:
     connection = sqlite3.connect(url.removeprefix("sqlite:///"))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "database",
+    [f"postgresql+psycopg://ada:{PASSWORD}@127.0.0.1:1/none", "sqlite:////proc/none/tracking.db"],
+    ids=["postgresql", "sqlite"],
+)
+def test_a_start_that_fails_tells_no_secret(database: str, tmp_path: Path) -> None:
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": database,
+        "SHOPIFY_WEBHOOK_SECRET": SECRET,
+        "API_TOKEN": API_TOKEN,
+        "PINTEREST_ACCESS_TOKEN": PINTEREST_TOKEN,
+        "PINTEREST_AD_ACCOUNT_ID": "1",
+    }
+    start = [sys.executable, "-X", "dev", "-c", "from app import create_app; create_app()"]
+
+    done = subprocess.run(start, cwd=tmp_path, env=env, capture_output=True, timeout=60)
+
+    assert done.returncode != 0
+    assert b"Error" in done.stderr
+    assert found([*SECRETS, PASSWORD], (done.stdout + done.stderr).decode()) == []
+
+
+def test_processes_that_crash_tell_of_nobody(
+    tmp_path: Path, canary_pinterest: FakePinterest
+) -> None:
+    env = {
+        "SHOPIFY_WEBHOOK_SECRET": SECRET,
+        "API_TOKEN": API_TOKEN,
+        "DATABASE_URL": f"sqlite:///{tmp_path}/tracking.db",
+        "PINTEREST_ACCESS_TOKEN": PINTEREST_TOKEN,
+        "PINTEREST_AD_ACCOUNT_ID": canary_pinterest.account_id,
+        "PINTEREST_API_BASE": canary_pinterest.url,
+        "PINTEREST_SEND": "all",
+        "LOG_LEVEL": "DEBUG",
+        "PYTHONFAULTHANDLER": "1",
+        "WEB_CONCURRENCY": "1",
+    }
+    with serving(tmp_path, env) as server:
+        for body in (canary(1), canary(2, line_items=EMAIL)):
+            tells(server, body)
+        os.kill(server.workers[0], signal.SIGSEGV)
+        server.wait_until(lambda: "Fatal Python error: Segmentation fault" in server.log)
+        # From now on every statement fails.
+        with closing(sqlite3.connect(tmp_path / "tracking.db")) as raw:
+            raw.execute("DROP TABLE receipts")
+        server.wait_until(lambda: tells(server, canary(3)) == 503)
+
+    assert found([*PERSON, *SECRETS, *DEVICE], server.log) == []
+
+
+def tells(server: Server, body: dict[str, Any]) -> int:
+    """How a running service answers an order that is signed with the canary of a secret; 0: not."""
+    raw = json.dumps(body).encode()
+    headers = {"X-Shopify-Hmac-Sha256": sign(raw, SECRET.encode())}
+    try:
+        url = f"{server.url}/webhooks/orders/create"
+        return requests.post(url, raw, headers=headers, timeout=PATIENCE).status_code
+    except requests.ConnectionError:
+        return 0
 
 
 def release_all(service: Service) -> None:

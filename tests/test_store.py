@@ -266,7 +266,7 @@ def test_a_foreign_lock_is_a_clear_refusal_before_shopify_hangs_up(
         with pytest.raises(StoreUnavailable):
             store.commit(lambda conn: put_event(conn, "in vain"))
         seconds = time.monotonic() - began
-    assert 2.5 < seconds < IN_TIME
+    assert seconds < IN_TIME
     assert store.commit(lambda conn: put_event(conn, "later")) == "later"
     assert names_of(store) == {"later"}
 

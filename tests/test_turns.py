@@ -59,6 +59,9 @@ class Square(JointWork):
     def __call__(self, conn: Any) -> int:
         return self.number * self.number
 
+    def attempt(self, conn: Any) -> int:
+        return self(conn)
+
     @classmethod
     def put(cls, conn: Any, works: Sequence["Square"]) -> None:
         cls.together_with.append(len(works))
@@ -228,3 +231,71 @@ def commits_mostly(book: Book) -> Callable[[Turns], None]:
         book.commit(turns)
 
     return commit
+
+
+# --- works that nobody waits for
+
+
+def test_whoever_hands_in_for_later_goes_on_at_once_and_is_told(book: Book) -> None:
+    book.is_open.clear()
+    turns = Turns(book.commit)
+    squares = [turns.later(alone(n)) for n in range(10)]
+    assert not any(square.done() for square in squares)
+    book.is_open.set()
+    assert [square.result(PATIENCE) for square in squares] == [n * n for n in range(10)]
+
+
+def test_who_waits_and_who_does_not_share_a_commit(book: Book) -> None:
+    writers = busy(book)
+    squares = [writers.turns.later(alone(n)) for n in range(30)]
+    writers.start(10)
+    book.is_open.set()
+    writers.finish()
+    assert [square.result(PATIENCE) for square in squares] == [n * n for n in range(30)]
+    assert sum(book.batches) == 41
+    assert len(book.batches) < 20
+
+
+def test_a_work_handed_in_by_the_one_before_it_is_done_too(book: Book) -> None:
+    turns = Turns(book.commit)
+    told: list[int] = []
+    is_told = threading.Event()
+
+    def go_on(_: object) -> None:
+        turns.later(alone(3)).add_done_callback(lambda square: tell(square.result()))
+
+    def tell(square: int) -> None:
+        told.append(square)
+        is_told.set()
+
+    turns.later(alone(2)).add_done_callback(go_on)
+    assert is_told.wait(PATIENCE)
+    assert told == [9]
+
+
+@pytest.mark.parametrize("trouble", ["refuses_to_begin", "refuses_to_commit"])
+def test_what_is_handed_in_for_later_learns_of_trouble_and_the_next_is_done(
+    book: Book, trouble: str
+) -> None:
+    turns = Turns(book.commit, described=lambda error: ValueError(f"told: {error}"))
+    setattr(book, trouble, True)
+    assert str(turns.later(alone(2)).exception(PATIENCE)).startswith("told: cannot ")
+    setattr(book, trouble, False)
+    assert turns.later(alone(3)).result(PATIENCE) == 9
+
+
+def test_the_writing_thread_goes_when_nothing_comes_and_another_takes_its_place(
+    book: Book,
+) -> None:
+    turns = Turns(book.commit, idle_seconds=0.01)
+    writing: list[threading.Thread] = []
+
+    def note_who_writes(_: object) -> int:
+        writing.append(threading.current_thread())
+        return len(writing)
+
+    for number in (1, 2, 3):
+        assert turns.later(note_who_writes).result(PATIENCE) == number
+        writing[-1].join(PATIENCE)
+        assert not writing[-1].is_alive()
+    assert len(set(writing)) == 3

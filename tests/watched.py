@@ -1,6 +1,7 @@
 """A store that is watched: how often it was written to, and a switch that takes it away."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -30,9 +31,24 @@ class WatchedStore:
             raise StoreUnavailable("the disk is gone")
         return self._store.commit(work)
 
+    def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
+        """As the store does it.
+
+        Raises:
+            StoreUnavailable: it is away.
+        """
+        self.commits += 1
+        if self.is_away:
+            raise StoreUnavailable("the disk is gone")
+        return self._store.commit_later(work)
+
     def read(self) -> AbstractContextManager[Connection]:
         """As the store does it."""
         return self._store.read()
+
+    def wipe_log(self) -> None:
+        """As the store does it."""
+        self._store.wipe_log()
 
     def close(self) -> None:
         """As the store does it."""

@@ -172,6 +172,7 @@ def faceless(order: Order) -> Order:
         notes=(),
         buyer=Buyer(),
         browser=Browser(),
+        besides=(),
     )
 
 

@@ -75,7 +75,7 @@ def take_redact(tracker: Tracker, body: bytes, topic: str) -> Receipt:
         return _note(conn, tracker, body, topic, Asked())
 
     is_new = tracker.store.commit(write)
-    erasure.wipe_log(tracker.store)
+    tracker.store.wipe_log()
     logger.info("%s: a person was erased", topic)
     return _receipt(is_new)
 
@@ -97,7 +97,7 @@ def take_shop_redact(tracker: Tracker, body: bytes, topic: str) -> Receipt:
         return _note(conn, tracker, body, topic, asked)
 
     is_new = tracker.store.commit(write)
-    erasure.wipe_log(tracker.store)
+    tracker.store.wipe_log()
     logger.warning("%s: everybody was erased", topic)
     return _receipt(is_new)
 

@@ -1,13 +1,28 @@
-"""A copy of the SQLite file, taken while the service goes on."""
+"""A copy of the SQLite file, taken while the service goes on, and the way back from one.
+
+Copying the file by itself is no backup: what was committed last lies in the log beside it, and a
+log that stays beside another file is applied to that.
+"""
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+
+from tracking.store.lock_files import InUse, alone, present
+from tracking.store.migrations import is_known
+
+# How every SQLite file begins.
+_HEADER = b"SQLite format 3\0"
 
 
 class NoBackup(Exception):
     """The copy was not made, and nothing is left of it."""
+
+
+class NoRestore(Exception):
+    """Nothing was restored; the database is as it was."""
 
 
 def copy(source: Path, target: Path) -> int:
@@ -21,22 +36,68 @@ def copy(source: Path, target: Path) -> int:
         raise NoBackup(f"there is no database at {source}")
     if target.exists():
         raise NoBackup(f"{target} exists already")
-    unfinished = target.with_name(f".{target.name}.part")
     try:
-        unfinished.unlink(missing_ok=True)
-        unfinished.touch(mode=0o600)
-        _copy(source, unfinished)
-        unfinished.rename(target)
+        with present(source), _unfinished(target) as part:
+            _copy(f"{_uri(source)}?mode=ro", part)
+            part.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise NoBackup(str(error)) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return target.stat().st_size
 
 
-def _copy(source: Path, target: Path) -> None:
+def restore(backup: Path, database: Path, kept_as: Path) -> str:
+    """Put the copy in a backup in the database's place, which from one moment to the next is the
+    new one; keep the old one as `kept_as`. The schema that the backup is at.
+
+    Raises:
+        NoRestore: there is no sound backup of this release or an older one, the database is in
+            use, or a file cannot be written.
+    """
+    if not backup.is_file():
+        raise NoRestore(f"there is no backup at {backup}")
+    if kept_as.exists():
+        raise NoRestore(f"{kept_as} exists already")
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with alone(database), _unfinished(database) as part:
+            # Without a log beside it nobody writes to it, and it may lie where nobody can.
+            is_still = not Path(f"{backup}-wal").exists()
+            _copy(f"{_uri(backup)}?mode=ro{'&immutable=1' if is_still else ''}", part)
+            revision = _revision(part)
+            if database.exists():
+                _set_aside(database, kept_as, part)
+            part.rename(database)
+            _flush(database.parent)
+    except InUse:
+        raise NoRestore(f"{database} is in use: stop the service first") from None
+    except (OSError, sqlite3.Error) as error:
+        raise NoRestore(str(error)) from error
+    return revision
+
+
+@contextmanager
+def _unfinished(target: Path) -> Iterator[Path]:
+    """A file beside the target to write to and then to rename, readable by its owner only. What
+    is left of it is removed."""
+    part = target.with_name(f".{target.name}.part")
+    beside = [part.with_name(f"{part.name}{end}") for end in ("", "-wal", "-shm", "-journal")]
+    try:
+        for path in beside:
+            path.unlink(missing_ok=True)
+        part.touch(mode=0o600)
+        yield part
+    finally:
+        for path in beside:
+            path.unlink(missing_ok=True)
+
+
+def _uri(path: Path) -> str:
+    return path.absolute().as_uri()
+
+
+def _copy(source: str, target: Path) -> None:
     with (
-        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as original,
+        closing(sqlite3.connect(source, uri=True)) as original,
         closing(sqlite3.connect(target)) as copied,
     ):
         # All pages in one step: a backup in several begins anew whenever somebody writes.
@@ -44,5 +105,50 @@ def _copy(source: Path, target: Path) -> None:
         (verdict,) = copied.execute("PRAGMA integrity_check").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"the copy is not sound: {verdict}")
-    with target.open("rb") as written:
-        os.fsync(written.fileno())
+    _flush(target)
+
+
+def _revision(path: Path) -> str:
+    """The schema of a copy.
+
+    Raises:
+        NoRestore: this release does not know it.
+    """
+    with closing(sqlite3.connect(path)) as raw:
+        try:
+            row = raw.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:
+            row = None
+    if row is None:
+        raise NoRestore("the backup is none of this service: it has no schema version")
+    if not is_known(str(row[0])):
+        raise NoRestore(f"the backup is at schema {row[0]}, which this release does not know")
+    return str(row[0])
+
+
+def _set_aside(database: Path, kept_as: Path, part: Path) -> None:
+    """Keep the old database under another name, with what its log holds, and hand its owner and
+    rights on."""
+    found = database.stat()
+    part.chmod(found.st_mode & 0o777)
+    with suppress(PermissionError):
+        os.chown(part, found.st_uid, found.st_gid)
+    with database.open("rb") as opened:
+        is_readable = opened.read(len(_HEADER)) == _HEADER
+    if is_readable:
+        # SQLite would throw the log of a broken one away, which may be all that is left.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as old:
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    for end in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            Path(f"{database}{end}").rename(f"{kept_as}{end}")
+    kept_as.hardlink_to(database)
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or what a folder lists, on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

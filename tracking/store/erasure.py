@@ -1,8 +1,6 @@
 """What it takes to find all that is kept about a person, and to forget it."""
 
-import sqlite3
 from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
 
 from sqlalchemy import (
     BindParameter,
@@ -21,7 +19,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store import Store
 from tracking.store.schema import (
     MARK_LENGTH,
     attempts,
@@ -36,7 +33,6 @@ from tracking.store.schema import (
     touches,
     visitors,
 )
-from tracking.store.sqlite import SqliteStore
 from tracking.store.statement import Connection, Row, Statement
 
 # The most links that a request of Shopify's can name a person by.
@@ -309,11 +305,3 @@ def forget_everybody(conn: Connection, new_ids: Mapping[str, str], now: int) -> 
 def all_visitors(conn: Connection) -> set[str]:
     """Every visitor id that events count for."""
     return {row.visitor for row in _all_visitors.all(conn) if row.visitor}
-
-
-def wipe_log(store: Store) -> None:
-    """Empty SQLite's log, in which erased rows stand until it is written anew. Where a reader is
-    in the way, the log is left to be emptied by a later one."""
-    if isinstance(store, SqliteStore):
-        with suppress(sqlite3.Error), closing(sqlite3.connect(store.path, timeout=1.0)) as raw:
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")

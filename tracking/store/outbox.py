@@ -213,6 +213,21 @@ _hasten = Statement(
     )
     .values(due_at=bindparam("b_now"))
 )
+_next = (
+    select(outbox.c.id)
+    .where(
+        outbox.c.destination == bindparam("b_destination"),
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.leased_until <= bindparam("b_now"),
+    )
+    .order_by(outbox.c.due_at, outbox.c.id)
+    .limit(1)
+)
+_bring_forward = Statement(
+    update(outbox)
+    .where(outbox.c.id == _next.scalar_subquery(), outbox.c.due_at > bindparam("b_by"))
+    .values(due_at=bindparam("b_by"))
+)
 _add_attempt = Statement(
     insert(attempts).values({c.name: bindparam(c.name) for c in attempts.c if c.name != "id"})
 )
@@ -421,6 +436,11 @@ def release(conn: Connection, claim: str) -> None:
 def hasten(conn: Connection, destination: str, now: int) -> None:
     """Let everything that waits for its next attempt be due: the destination answers again."""
     _hasten.run(conn, b_destination=destination, b_now=now)
+
+
+def bring_forward(conn: Connection, destination: str, now: int, by: int) -> None:
+    """Let the event that is due first be due by an instant."""
+    _bring_forward.run(conn, b_destination=destination, b_now=now, b_by=by)
 
 
 def add_attempts(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

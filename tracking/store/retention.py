@@ -8,6 +8,7 @@ from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, delete, s
 
 from tracking.store.schema import (
     attempts,
+    checkouts,
     outbox,
     privacy_requests,
     quarantine,
@@ -54,6 +55,7 @@ _KINDS: Mapping[str, _Kind] = {
     "delivery attempts": _kind(attempts, attempts.c.at < _before),
     "receipts": _kind(receipts, receipts.c.received_at < _before),
     "touches": _kind(touches, touches.c.at < _before),
+    "checkouts": _kind(checkouts, checkouts.c.at < _before),
     "privacy requests": _kind(privacy_requests, privacy_requests.c.received_at < _before),
     QUARANTINED: _kind(quarantine, quarantine.c.received_at < _before),
 }

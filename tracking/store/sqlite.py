@@ -1,17 +1,23 @@
-"""The store in one SQLite file: one writer at a time over all processes, readers beside it."""
+"""The store in one SQLite file: one writer at a time over all processes, readers beside it.
 
-import fcntl
+Up to 3.51.2 SQLite may lose pages if a checkpoint runs while another connection begins its log
+anew (sqlite.org/wal.html, "the WAL-reset bug"). Here that cannot meet: whoever writes holds the
+lock file while it does, checkpoints are a part of writing, and no other connection makes any.
+"""
+
 import os
 import queue
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from tracking.store import intake
+from tracking.store.lock_files import lock, lock_path, open_lock, presence_path, unlock
 from tracking.store.statement import Connection, StoreUnavailable
 from tracking.store.turns import JointWork, Ticket, Turns, kinds_of
 
@@ -22,7 +28,13 @@ BUSY_SECONDS = 3.0
 # How long one attempt waits inside SQLite while it holds our own lock. Only a foreign program
 # can make it wait at all, since our own writers queue for the lock file first.
 _BUSY_ATTEMPT_MS = 200
+# The log is moved into the file once it has so many pages, by whoever commits then.
 _CHECKPOINT_PAGES = 4000
+# The log begins anew only while nobody reads from it. Where somebody always does, it is emptied by
+# force once it has so many bytes: writers then wait for those who read, who do not wait for them.
+LONGEST_LOG = 24 * 1024 * 1024
+# Who reads for longer than an attempt lasts must not hold writers up at every commit.
+_EMPTIES_EVERY_SECONDS = 0.5
 # These say that one statement was wrong, not that the file cannot be written.
 _FAULTS_OF_THE_ROW = (
     sqlite3.IntegrityError,
@@ -40,10 +52,14 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._turns = Turns(self._commit)
+        self._turns = Turns(self._commit, described=_described)
         self._pid = 0
         self._writer: sqlite3.Connection | None = None
-        self._lock_file: IO[bytes] | None = None
+        self._lock_file: int | None = None
+        self._presence: int | None = None
+        self._log = Path(f"{path}-wal")
+        self._empties_at = 0.0
+        self._wipes = False
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._opening = threading.Lock()
 
@@ -57,13 +73,14 @@ class SqliteStore:
             StoreUnavailable: it could not be written, or may not have been.
         """
         self._check_process()
-        try:
-            result: T = self._turns.run(work)
-        except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, _FAULTS_OF_THE_ROW):
-                raise
-            raise StoreUnavailable(f"the database cannot be written: {error}") from error
+        result: T = self._turns.run(work)
         return result
+
+    def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
+        """As `commit`, for whoever has better to do than to wait. What is to be done with the
+        result is done by the thread that writes, so it must not wait for anything."""
+        self._check_process()
+        return self._turns.later(work)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -97,14 +114,25 @@ class SqliteStore:
         raw.rollback()
         self._readers.put(raw)
 
+    def wipe_log(self) -> None:
+        """Empty the log, in which what was erased stands until it begins anew. Where a reader is in
+        the way, whoever writes next does it.
+
+        Raises:
+            StoreUnavailable: it cannot be written.
+        """
+        self._wipes, self._empties_at = True, 0.0
+        self.commit(lambda _: None)
+
     def close(self) -> None:
         """Close every connection of this process."""
         while not self._readers.empty():
             self._readers.get_nowait().close()
         self._drop_writer()
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+        for descriptor in (self._lock_file, self._presence):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._lock_file = self._presence = None
 
     def _commit(self, turns: Turns) -> None:
         with self._locked():
@@ -119,6 +147,18 @@ class SqliteStore:
         rest = [ticket for ticket in tickets if ticket.result is None]
         if rest:
             self._commit_apart(rest)
+        self._keep_log_short()
+
+    def _keep_log_short(self) -> None:
+        now = time.monotonic()
+        # What was committed is committed, whether or not this succeeds.
+        with suppress(sqlite3.Error, OSError):
+            if now >= self._empties_at and (self._wipes or self._log.stat().st_size > LONGEST_LOG):
+                self._empties_at = now + _EMPTIES_EVERY_SECONDS
+                with self._locked():
+                    checkpoint = self._writing().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    (is_in_the_way, *_) = checkpoint.fetchone()
+                self._wipes = self._wipes and bool(is_in_the_way)
 
     def _is_put(self, conn: Connection, kind: type[JointWork], tickets: list[Ticket]) -> bool:
         """Write works of a kind and commit, in the one call of SQLite that this takes: whoever
@@ -196,19 +236,23 @@ class SqliteStore:
         """This process's turn among all processes that write the file. The busy handler of
         SQLite is no queue: under load it leaves writers waiting for seconds."""
         if self._lock_file is None:
+            # First of all: whoever replaces the file has this one before the lock.
+            self._be_present()
             # Kept open for as long as the process may write.
-            self._lock_file = Path(f"{self.path}.lock").open("ab")  # noqa: SIM115
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            self._lock_file = open_lock(lock_path(self.path))
+        lock(self._lock_file)
         try:
             yield
         finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+            unlock(self._lock_file)
 
     def _writing(self) -> sqlite3.Connection:
         if self._writer is None:
-            self._writer = self._open()
+            writer = self._open()
+            writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
             for statement in intake.SQLITE_SETUP:
-                self._writer.execute(statement)
+                writer.execute(statement)
+            self._writer = writer
         return self._writer
 
     def _drop_writer(self) -> None:
@@ -222,13 +266,14 @@ class SqliteStore:
             return
         with self._opening:
             if self._pid not in (0, os.getpid()):
-                self._inherited = (self._writer, self._lock_file, self._readers)
-                self._writer = self._lock_file = None
+                self._inherited = (self._writer, self._lock_file, self._presence, self._readers)
+                self._writer = self._lock_file = self._presence = None
                 self._readers = queue.SimpleQueue()
-                self._turns = Turns(self._commit)
+                self._turns = Turns(self._commit, described=_described)
             self._pid = os.getpid()
 
     def _open(self) -> sqlite3.Connection:
+        self._be_present()
         raw = sqlite3.connect(
             self.path,
             timeout=_BUSY_ATTEMPT_MS / 1000,
@@ -245,7 +290,38 @@ class SqliteStore:
             # What is erased (addresses, browsers, bodies) is overwritten, not only forgotten.
             "secure_delete=ON",
             "cache_size=-32000",
-            f"wal_autocheckpoint={_CHECKPOINT_PAGES}",
+            # Only the writer makes checkpoints, since it holds the lock file meanwhile.
+            "wal_autocheckpoint=0",
         ):
             raw.execute(f"PRAGMA {pragma}")
         return raw
+
+    def _be_present(self) -> None:
+        """Show that the file is in use, so that no other is put in its place meanwhile."""
+        with self._opening:
+            if self._presence is None:
+                presence = open_lock(presence_path(self.path))
+                lock(presence, shared=True)
+                self._presence = presence
+
+
+def _described(error: BaseException) -> BaseException:
+    """What a failed work is told to have failed of."""
+    if isinstance(error, _FAULTS_OF_THE_ROW) or not isinstance(
+        error, sqlite3.DatabaseError | OSError
+    ):
+        return error
+    told = StoreUnavailable(f"the database cannot be written: {error}")
+    told.__cause__ = error
+    return told
+
+
+def protection(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
+    """What keeps the WAL-reset bug from the file, in words for the log and the doctor.
+
+    It was fixed in 3.51.3, and in 3.44.6 and 3.50.7 for those who stay with them.
+    """
+    named = "SQLite " + ".".join(map(str, version[:3]))
+    mended = ((3, 44, 6), (3, 45)), ((3, 50, 7), (3, 51)), ((3, 51, 3), (4,))
+    state = "without" if any(first <= version < end for first, end in mended) else "with"
+    return f"{named}, {state} the WAL-reset bug; checkpoints only under the write lock"

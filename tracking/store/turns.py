@@ -1,14 +1,14 @@
-"""One commit for many waiting writers: the first to wait leads, the others are carried along.
+"""One commit for many waiting works: while one is flushed to disk the next ones gather.
 
-A flush to disk costs more than all the statements of a webhook. While one leader flushes, the
-requests that arrive queue up behind it, and the next leader commits all of them at once.
+A flush costs more than all the statements of a webhook. Nobody has to stand by while it lasts:
+whoever hands a work in may go on, and is told of its result by a future.
 """
 
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from concurrent.futures import Future
 from typing import Any
 
 
@@ -17,7 +17,11 @@ class JointWork(ABC):
 
     @abstractmethod
     def __call__(self, conn: Any) -> Any:
-        """Carry it out alone."""
+        """Carry it out alone, whatever is known already."""
+
+    @abstractmethod
+    def attempt(self, conn: Any) -> Any:
+        """Carry it out in one statement if it is the usual case; None if it is not."""
 
     @classmethod
     @abstractmethod
@@ -31,31 +35,22 @@ class JointWork(ABC):
 
 
 class Ticket:
-    """One writer's work and, once it was committed, its result or its error."""
+    """A work that somebody handed in and, once it was committed, its result or its error."""
 
-    __slots__ = ("_waiting", "error", "is_done", "neighbour", "result", "work")
+    __slots__ = ("error", "future", "result", "work")
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
         self.result: Any = None
         self.error: BaseException | None = None
-        self.is_done = False
-        self.neighbour: Ticket | None = None
-        self._waiting = threading.Lock()
-        self._waiting.acquire()
+        self.future: Future[Any] = Future()
 
-    def wait(self) -> None:
-        """Until the work is done, or until it is this writer's turn to lead.
-
-        Whoever wakes up wakes a neighbour: a crowd woken at once would only fight over the
-        interpreter.
-        """
-        self._waiting.acquire()
-        if self.neighbour is not None:
-            self.neighbour.wake()
-
-    def wake(self) -> None:
-        self._waiting.release()
+    def settle(self, described: Callable[[BaseException], BaseException]) -> None:
+        """Tell whoever handed it in."""
+        if self.error is not None:
+            self.future.set_exception(described(self.error))
+        else:
+            self.future.set_result(self.result)
 
 
 def kinds_of(tickets: Sequence[Ticket]) -> dict[type[JointWork], list[Ticket]]:
@@ -68,23 +63,36 @@ def kinds_of(tickets: Sequence[Ticket]) -> dict[type[JointWork], list[Ticket]]:
 
 
 class Turns:
-    """Queues writers and lets one at a time commit a batch.
+    """Queues works and has one thread at a time commit a batch of them.
 
     `commit(turns)` takes the lock that other processes respect, then the batch with `take()`,
     and fills in each ticket's result or error. What it raises is the error of every ticket of
-    its batch.
+    its batch. An error is told as it is `described`. The thread that writes for others ends when
+    it had nothing to do for so many seconds.
     """
 
-    def __init__(self, commit: Callable[["Turns"], None], most: int = 64) -> None:
+    def __init__(
+        self,
+        commit: Callable[["Turns"], None],
+        most: int = 64,
+        described: Callable[[BaseException], BaseException] = lambda error: error,
+        idle_seconds: float = 1.0,
+    ) -> None:
         self._commit = commit
         self._most = most
+        self._described = described
+        self._idle_seconds = idle_seconds
         self._mutex = threading.Lock()
+        self._called = threading.Condition(self._mutex)
         self._queue: deque[Ticket] = deque()
         self._batch: list[Ticket] = []
-        self._has_leader = False
+        # Whether somebody commits, or was called to: there is never a second.
+        self._is_writing = False
+        self._is_called = False
+        self._has_thread = False
 
     def run(self, work: Callable[[Any], Any]) -> Any:
-        """The work's result, once it is committed.
+        """The work's result, once it is committed. Where nobody writes, the caller does it.
 
         Raises:
             BaseException: whatever the work, or the commit of its batch, raised.
@@ -92,42 +100,65 @@ class Turns:
         ticket = Ticket(work)
         with self._mutex:
             self._queue.append(ticket)
-            leads = not self._has_leader
-            self._has_leader = True
-        if not leads:
-            ticket.wait()
-        if not ticket.is_done:
-            self._lead(ticket)
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket.result
+            leads = not self._is_writing
+            self._is_writing = True
+        if leads:
+            self._write_batch()
+            with self._mutex:
+                self._is_writing = bool(self._queue)
+                if self._queue:
+                    self._call()
+        return ticket.future.result()
+
+    def later(self, work: Callable[[Any], Any]) -> Future[Any]:
+        """The work's result to be, or whatever it or the commit of its batch raised. What is to
+        be done with it then is done by the thread that writes, so it must not wait for anything.
+        """
+        ticket = Ticket(work)
+        with self._mutex:
+            self._queue.append(ticket)
+            if not self._is_writing:
+                self._is_writing = True
+                self._call()
+        return ticket.future
 
     def take(self) -> list[Ticket]:
-        """The batch to commit now. Called once the write lock is held, so that whoever arrived
-        while the leader waited for it is carried along."""
+        """The batch to commit now. Called once the write lock is held, so that whatever arrived
+        while it was waited for is carried along."""
         with self._mutex:
             count = min(self._most, len(self._queue))
             self._batch = [self._queue.popleft() for _ in range(count)]
         return self._batch
 
-    def _lead(self, leader: Ticket) -> None:
+    def _call(self) -> None:
+        self._is_called = True
+        if self._has_thread:
+            self._called.notify()
+        else:
+            self._has_thread = True
+            threading.Thread(target=self._write, name="writer", daemon=True).start()
+
+    def _write(self) -> None:
+        while self._is_wanted():
+            self._write_batch()
+
+    def _is_wanted(self) -> bool:
+        """Whether there is something to write, which is waited for."""
+        with self._mutex:
+            if not self._is_called:
+                if self._queue:
+                    return True
+                self._is_writing = False
+                self._called.wait_for(lambda: self._is_called, self._idle_seconds)
+            self._has_thread, self._is_called = self._is_called, False
+            return self._has_thread
+
+    def _write_batch(self) -> None:
         self._batch = []
         try:
             self._commit(self)
         except BaseException as error:
             for ticket in self._batch or self.take():
                 ticket.error = error
-        finally:
-            self._hand_over([ticket for ticket in self._batch if ticket is not leader])
-
-    def _hand_over(self, others: list[Ticket]) -> None:
-        with self._mutex:
-            heir = self._queue[0] if self._queue else None
-            self._has_leader = heir is not None
-        if heir is not None:
-            heir.wake()
-        for ticket, neighbour in zip_longest(others, others[1:]):
-            ticket.neighbour = neighbour
-            ticket.is_done = True
-        if others:
-            others[0].wake()
+        for ticket in self._batch:
+            ticket.settle(self._described)

@@ -1,13 +1,15 @@
 """Brings a database to the current schema, by itself, at every start."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+
+from tracking.store.lock_files import writing
 
 _HERE = Path(__file__).parent
 _LOCK_KEY = 7_240_117_002  # any number that nobody else locks
@@ -22,7 +24,7 @@ def migrate(database_url: str) -> None:
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    with _begun(database_url) as connection:
+    with _turn(url), _begun(database_url) as connection:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -30,7 +32,16 @@ def migrate(database_url: str) -> None:
 
 def head() -> str:
     """The newest revision this release knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+    return _scripts().get_current_head() or ""
+
+
+def is_known(revision: str) -> bool:
+    """Whether this release can bring a database at this revision to its own."""
+    return any(each.revision == revision for each in _scripts().walk_revisions())
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:
@@ -38,6 +49,13 @@ def _config() -> Config:
     config.set_main_option("script_location", str(_HERE))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def _turn(url: URL) -> AbstractContextManager[None]:
+    """With SQLite whoever writes, and so may make a checkpoint, holds the lock file."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        return writing(Path(url.database))
+    return nullcontext()
 
 
 @contextmanager

@@ -1,0 +1,23 @@
+"""The service as it ships, but for figures that a test can wait for and can reach."""
+
+import os
+from typing import Any
+
+from tracking import delivery
+from tracking.destinations.pinterest import Pinterest
+
+_as_usual = Pinterest.__init__
+
+
+def _limited(self: Pinterest, *args: Any, **more: Any) -> None:
+    _as_usual(self, *args, **more)
+    self.calls_per_minute = int(os.environ["CALLS_PER_MINUTE"])
+
+
+Pinterest.__init__ = _limited  # type: ignore[method-assign]
+delivery.LEASE_SECONDS = int(os.environ["LEASE_SECONDS"])
+delivery._CALL_SECONDS = 1
+
+from app import create_app  # noqa: E402
+
+__all__ = ["create_app"]

@@ -1,0 +1,221 @@
+"""Nothing is kept longer than promised, nobody has to see to it, and nobody waits for it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import insert
+
+from tests.actors import DAY, NOW, Clock
+from tests.conftest import BuildService
+from tests.servers import PATIENCE
+from tests.stored import rows
+from tests.watched import WatchedStore
+from tracking.purging import INTERVAL_SECONDS, QUARANTINE_DAYS, Purging
+from tracking.store import Store, open_store, quarantine, retention
+from tracking.store.schema import metadata
+from tracking.store.statement import Connection, Statement
+from tracking.wiring import Service
+
+KEPT_DAYS = 40
+
+# The column that says how old a row is, of every table that is purged.
+AGE = {
+    "outbox": "settled_at",
+    "attempts": "at",
+    "receipts": "received_at",
+    "touches": "at",
+    "checkouts": "at",
+    "privacy_requests": "received_at",
+    "quarantine": "received_at",
+}
+# Why the rows of the others stay.
+STAY = {
+    "orders": "the shop's books: digests, sums and a campaign, until the person is erased",
+    "refunds": "as orders",
+    "credits": "as orders",
+    "conversions": "as orders: what the funnel counts",
+    "spend": "the shop's books",
+    "links": "digests: by them a person is found who asks to be erased",
+    "visitors": "what a person decided must hold for as long as they are known",
+    "tombstones": "who was erased stays erased",
+    "accounts": "one row for each destination",
+    "syncs": "one row for each ad account",
+    "tokens": "one row for each refresh token that was configured",
+    "limits": "forgotten when they are free again",
+}
+
+
+class OneRound(threading.Event):
+    """Tells whoever waits on it to stop."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.set()
+        return True
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    opened = open_store(database_url)
+    yield opened
+    opened.close()
+
+
+def odd(store: Store, name: str, at: float) -> None:
+    """A body that came in at an instant, and that nobody understood."""
+    store.commit(lambda conn: quarantine.add(conn, name, "", "odd", b"", int(at)))
+
+
+def names(store: Store) -> set[str]:
+    return {str(row["digest"]) for row in rows(store, "quarantine")}
+
+
+def goes_round(store: Store, clock: Clock) -> None:
+    """One round of a process that was started just now."""
+    Purging(store, KEPT_DAYS, clock).run(OneRound())
+
+
+def test_every_table_is_purged_or_there_is_a_reason_why_not() -> None:
+    assert {*AGE, *STAY} == {*metadata.tables}
+    assert not {*AGE} & {*STAY}
+    assert len(retention.KINDS) == len(AGE)
+
+
+@pytest.mark.parametrize("table", AGE)
+def test_a_row_goes_when_it_is_older_than_promised_and_not_before(
+    store: Store, clock: Clock, table: str
+) -> None:
+    oldest = NOW - KEPT_DAYS * DAY
+    if table == "quarantine":
+        # Of these nothing may be left when the next turn comes.
+        oldest = NOW - QUARANTINE_DAYS * DAY + INTERVAL_SECONDS
+    put_row(store, table, "young", oldest)
+    put_row(store, table, "old", oldest - 1)
+
+    list(Purging(store, KEPT_DAYS, clock).purge())
+
+    (left,) = rows(store, table)
+    assert "young" in left.values()
+
+
+def put_row(store: Store, table: str, name: str, at: int) -> None:
+    """A row of no more than what it must have, as old as that."""
+    columns = metadata.tables[table].columns
+    must = [c.name for c in columns if c.server_default is None and c.name != "id"]
+    row: dict[str, Any] = {n: b"" if n in ("payload", "body") else name for n in must}
+    row |= {"at": at} if "at" in columns else {}
+    row |= {"event_id": name} if "event_id" in columns else {}
+    row |= {"state": "sent"} if "state" in columns else {}
+    row[AGE[table]] = at
+    store.commit(lambda conn: Statement(insert(metadata.tables[table]).values(row)).run(conn))
+
+
+def test_it_happens_by_itself_and_of_all_processes_one_does_it(store: Store, clock: Clock) -> None:
+    odd(store, "first", NOW - 31 * DAY)
+    goes_round(store, clock)
+    assert names(store) == set()
+
+    odd(store, "second", NOW - 31 * DAY)
+    goes_round(store, clock)
+    assert names(store) == {"second"}
+
+    clock.tick(seconds=INTERVAL_SECONDS)
+    goes_round(store, clock)
+    assert names(store) == set()
+
+
+def test_one_process_that_stays_up_does_it_again_and_again(store: Store, clock: Clock) -> None:
+    watched = WatchedStore(store)
+    purging = Purging(watched, KEPT_DAYS, clock)
+    for name in ("first", "second", "third"):
+        odd(store, name, NOW - 31 * DAY)
+        purging.run(OneRound())
+        assert names(store) == set()
+
+        commits = watched.commits
+        purging.run(OneRound())
+        assert watched.commits == commits, "it asks the store before it is time"
+        clock.tick(seconds=INTERVAL_SECONDS)
+
+
+def test_a_clock_set_back_does_not_stop_it(store: Store, clock: Clock) -> None:
+    purging = Purging(store, KEPT_DAYS, clock)
+    clock.tick(days=1)
+    purging.run(OneRound())
+    clock.tick(days=-1)
+    odd(store, "old", NOW - 31 * DAY)
+
+    purging.run(OneRound())
+
+    assert names(store) == set()
+
+
+def test_a_store_that_is_away_is_waited_for(
+    store: Store, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = WatchedStore(store)
+    odd(store, "old", NOW - 31 * DAY)
+    purging = Purging(watched, KEPT_DAYS, clock)
+    watched.is_away = True
+    purging.run(OneRound())
+    assert "waits for the store" in caplog.text
+
+    watched.is_away = False
+    purging.run(OneRound())
+
+    assert names(store) == set()
+
+
+def test_whoever_writes_meanwhile_comes_in_between(store: Store, clock: Clock) -> None:
+    many = 10 * retention.PAGE
+    store.commit(partial(fill, count=many))
+    pages_left: list[int] = []
+    enough = threading.Event()
+
+    def write() -> None:
+        while not enough.is_set():
+            odd(store, f"new {len(pages_left)}", NOW)
+            with store.read() as conn:
+                pages_left.append(quarantine.count(conn) // retention.PAGE)
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(write)
+        wait_for(lambda: len(pages_left) > 0)
+        found = {kind: count for kind, count, _ in Purging(store, KEPT_DAYS, clock).purge()}
+        enough.set()
+        writing.result(PATIENCE)
+
+    assert found[retention.QUARANTINED] == many
+    assert len(set(pages_left)) > 3, "it was not purged bit by bit, or nobody could write"
+    assert {name[:3] for name in names(store)} == {"new"}
+
+
+def fill(conn: Connection, count: int) -> None:
+    for number in range(count):
+        quarantine.add(conn, str(number), "", "odd", b"", NOW - 31 * DAY)
+
+
+def test_the_running_service_does_it_beside_delivering(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service: Service = build_service(sqlite_url)
+    odd(service.store, "old", NOW - 31 * DAY)
+
+    deliverers = service.deliverers()
+    deliverers.start()
+    try:
+        wait_for(lambda: names(service.store) == set())
+    finally:
+        deliverers.stop()
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(int(PATIENCE * 100)):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not come true")

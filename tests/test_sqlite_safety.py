@@ -1,0 +1,338 @@
+"""Nothing that SQLite does behind the scenes may cost an order: its log, its locks, its disk."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from config import ConfigurationError, Settings
+from doctor import findings
+from tests.actors import API_TOKEN, SECRET, bearer
+from tests.conftest import BuildService
+from tests.servers import PATIENCE, ROOT, Server
+from tests.traced import Seen, needs_strace, tracing
+from tracking.store import filesystems, open_store, quarantine
+from tracking.store.filesystems import shared_by
+from tracking.store.lock_files import writing
+from tracking.store.migrations import migrate
+from tracking.store.sqlite import LONGEST_LOG, SqliteStore, protection
+from tracking.store.statement import Connection
+from tracking.wiring import open_service
+
+MEGABYTE = 1_000_000
+# How long the log may be where nobody reads for long. What is written below is twice as much.
+LOG_LIMIT = 48 * MEGABYTE
+
+TWO_WRITERS_WITHOUT_A_LOCK = """
+import sqlite3, sys
+first, second = (sqlite3.connect(sys.argv[1], isolation_level=None) for _ in range(2))
+first.execute("PRAGMA journal_mode=WAL")
+first.execute("CREATE TABLE t (body)")
+for n in range(30):
+    (first, second)[n % 2].execute("INSERT INTO t VALUES (zeroblob(1000000))")
+"""
+# Each brings the schema up, reads and writes, and in the end moves what is left of the log.
+TWO_PROCESSES_OF_OURS = """
+import os, sys, threading
+from tracking.store import open_store, quarantine
+from tracking.store.migrations import migrate
+url, child = f"sqlite:///{sys.argv[1]}", os.fork()
+migrate(url)
+store = open_store(url)
+def write(half):
+    for n in range(half, 24, 2):
+        body = b"x" * 1_000_000
+        store.commit(lambda conn: quarantine.add(conn, f"{child} {n}", "", "odd", body, 0))
+        with store.read() as conn:
+            quarantine.count(conn)
+        if n % 10 == 0:
+            store.wipe_log()
+threads = [threading.Thread(target=write, args=(half,)) for half in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+if child: os.waitpid(child, 0)
+store.close()
+"""
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+def bulky(number: int) -> Callable[[Connection], None]:
+    """A megabyte on its way into the quarantine."""
+    body = b"x" * MEGABYTE
+    return lambda conn: quarantine.add(conn, str(number), "orders/create", "odd", body, 0)
+
+
+@pytest.fixture
+def store(sqlite_url: str) -> Iterator[SqliteStore]:
+    opened = open_store(sqlite_url)
+    assert isinstance(opened, SqliteStore)
+    yield opened
+    opened.close()
+
+
+def log_bytes(store: SqliteStore) -> int:
+    return Path(f"{store.path}-wal").stat().st_size
+
+
+def traced(program: str, folder: Path) -> Seen:
+    """What a program did to the database that it is given."""
+    record, database = folder / "calls", str(folder / "tracking.db")
+    command = [*tracing(record), sys.executable, "-c", program, database]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=PATIENCE)
+    return Seen(record)
+
+
+# --- the log, and who moves it into the file
+
+
+@needs_strace
+def test_every_process_writes_and_checkpoints_only_under_the_lock(tmp_path: Path) -> None:
+    seen = traced(TWO_PROCESSES_OF_OURS, tmp_path)
+
+    assert seen.log_writes > 20
+    assert seen.checkpoints >= 3
+    assert seen.without_lock == []
+
+
+@needs_strace
+def test_that_test_notices_writers_that_take_no_lock(tmp_path: Path) -> None:
+    seen = traced(TWO_WRITERS_WITHOUT_A_LOCK, tmp_path)
+
+    assert seen.checkpoints > 2
+    assert len(seen.without_lock) == seen.log_writes + seen.checkpoints
+
+
+def test_a_migration_waits_for_its_turn_to_write(tmp_path: Path) -> None:
+    database = tmp_path / "tracking.db"
+    with writing(database):
+        migration = threading.Thread(target=migrate, args=(f"sqlite:///{database}",), daemon=True)
+        migration.start()
+        wait_for_waiter(Path(f"{database}.lock"))
+        assert not database.exists()
+    migration.join(PATIENCE)
+
+    assert not migration.is_alive()
+    assert database.exists()
+
+
+def wait_for_waiter(path: Path) -> None:
+    """Until somebody waits for the lock of this file, as the kernel lists it."""
+    number = f":{path.stat().st_ino}"
+
+    def is_waited_for() -> bool:
+        lines = Path("/proc/locks").read_text().splitlines()
+        return any("->" in line and line.split()[6].endswith(number) for line in lines)
+
+    until(is_waited_for)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_connections_that_read_make_no_checkpoints(store: SqliteStore) -> None:
+    with store.read() as conn:
+        reads = conn.cursor.execute("PRAGMA wal_autocheckpoint").fetchone()
+    writes = store.commit(lambda conn: conn.cursor.execute("PRAGMA wal_autocheckpoint").fetchone())
+
+    assert (reads, writes) == ((0,), (4000,))
+
+
+def test_the_log_stays_short_while_many_write_and_read(store: SqliteStore) -> None:
+    enough = threading.Event()
+
+    def look() -> None:
+        while not enough.is_set():
+            with store.read() as conn:
+                quarantine.count(conn)
+
+    with ThreadPoolExecutor(6) as threads:
+        readers = [threads.submit(look) for _ in range(2)]
+        lengths = list(
+            threads.map(lambda n: (store.commit(bulky(n)), log_bytes(store))[1], range(80))
+        )
+        enough.set()
+        for reader in readers:
+            reader.result(PATIENCE)
+
+    assert max(lengths) < LOG_LIMIT
+
+
+def test_a_log_that_grew_beside_a_long_reader_is_cut_back(store: SqliteStore) -> None:
+    with store.read() as conn:
+        quarantine.count(conn)
+        for number in range(60):
+            store.commit(bulky(number))
+        grown = log_bytes(store)
+    until(lambda: (store.commit(bulky(60)), log_bytes(store) <= LONGEST_LOG)[1])
+
+    assert grown > 60 * MEGABYTE > LONGEST_LOG >= log_bytes(store)
+
+
+def test_what_is_erased_is_wiped_from_the_log_at_once(store: SqliteStore) -> None:
+    store.commit(bulky(1))
+
+    store.wipe_log()
+
+    assert log_bytes(store) == 0
+
+
+def test_a_log_that_somebody_reads_is_wiped_by_the_next_who_writes(store: SqliteStore) -> None:
+    store.commit(bulky(1))
+    with store.read() as conn:
+        quarantine.count(conn)
+        store.commit(bulky(2))
+        store.wipe_log()
+        assert log_bytes(store) > 0
+
+    until(lambda: (store.commit(quarantine.count), log_bytes(store) == 0)[1])
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ((3, 40, 1), "SQLite 3.40.1, with the WAL-reset bug"),
+        ((3, 44, 6), "SQLite 3.44.6, without the WAL-reset bug"),
+        ((3, 45, 0), "SQLite 3.45.0, with the WAL-reset bug"),
+        ((3, 50, 7), "SQLite 3.50.7, without the WAL-reset bug"),
+        ((3, 51, 2), "SQLite 3.51.2, with the WAL-reset bug"),
+        ((3, 51, 3), "SQLite 3.51.3, without the WAL-reset bug"),
+        ((3, 54, 0), "SQLite 3.54.0, without the WAL-reset bug"),
+    ],
+)
+def test_it_is_said_which_protection_is_in_force(version: tuple[int, ...], said: str) -> None:
+    assert protection(version) == f"{said}; checkpoints only under the write lock"
+
+
+def test_the_doctor_says_it_too(build_service: BuildService, sqlite_url: str) -> None:
+    found = {each.about: each.text for each in findings(build_service(sqlite_url))}
+
+    assert found["log"] == protection()
+
+
+# --- where the file may lie
+
+MOUNTS = r"""
+proc /proc proc rw,nosuid 0 0
+/dev/vda1 / ext4 rw,relatime 0 0
+10.0.0.5:/export /srv/shared nfs4 rw,vers=4.2 0 0
+//nas/share /mnt/win\040dows cifs rw 0 0
+host /mnt/host 9p rw,trans=virtio 0 0
+me@there:/home /home/me/there fuse.sshfs rw 0 0
+/dev/vdb1 /srv/shared/local ext4 rw 0 0
+bucket /mnt/bucket fuse.s3fs rw 0 0
+portal /run/user/1000/doc fuse.portal rw 0 0
+/dev/sdc1 /media/usb fuseblk rw 0 0
+overlay /var/lib/app overlay rw 0 0
+a:/x /covered nfs rw 0 0
+/dev/vdc1 /covered xfs rw 0 0
+/dev/vdc1 /covered-too xfs rw 0 0
+b:/x /covered-too nfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/srv/shared/tracking.db", "nfs4"),
+        ("/srv/shared/deep/er/tracking.db", "nfs4"),
+        ("/mnt/win dows/tracking.db", "cifs"),
+        ("/mnt/host/tracking.db", "9p"),
+        ("/home/me/there/tracking.db", "fuse.sshfs"),
+        ("/mnt/bucket/tracking.db", "fuse.s3fs"),
+        ("/covered-too/tracking.db", "nfs"),
+        ("/data/tracking.db", ""),
+        ("/srv/sharedness/tracking.db", ""),
+        ("/srv/shared/local/tracking.db", ""),
+        ("/run/user/1000/doc/tracking.db", ""),
+        ("/media/usb/tracking.db", ""),
+        ("/var/lib/app/tracking.db", ""),
+        ("/covered/tracking.db", ""),
+    ],
+)
+def test_a_network_file_system_is_known_by_its_mount(path: str, kind: str) -> None:
+    assert shared_by(Path(path), MOUNTS) == kind
+
+
+def test_a_link_is_followed_to_where_the_file_really_lies(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (tmp_path / "here").symlink_to(there)
+
+    assert shared_by(tmp_path / "here" / "tracking.db", f"a:/x {there} nfs rw 0 0\n") == "nfs"
+
+
+@pytest.mark.parametrize("mounts", ["", "\n", "nonsense", "a b\n\n", "/dev/vda1 / ext4"])
+def test_where_nothing_is_known_nothing_is_refused(mounts: str) -> None:
+    assert shared_by(Path("/data/tracking.db"), mounts) == ""
+
+
+def test_the_service_does_not_start_on_a_network_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"10.0.0.5:/export {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr(filesystems, "MOUNTS", mounts)
+    url = f"sqlite:///{tmp_path}/tracking.db"
+    settings = Settings.from_env({"SHOPIFY_WEBHOOK_SECRET": SECRET, "DATABASE_URL": url})
+
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL: .* \(nfs4\), .* accepted: a disk"):
+        open_service(settings, float)
+
+    assert not path_of(url).exists()
+
+
+# --- errors of the disk
+
+
+@needs_strace
+def test_whatever_the_disk_refuses_is_answered_with_503_and_nothing_else_is_lost(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/tracking.db"
+    env = {"SHOPIFY_WEBHOOK_SECRET": SECRET, "API_TOKEN": API_TOKEN, "DATABASE_URL": url}
+    migrate(url)
+    # Now and then the disk has no room for a page, or cannot say whether it wrote one.
+    faults = ("pwrite64:error=ENOSPC:when=60+11", "fdatasync:error=EIO:when=20+7")
+    inject = [word for fault in faults for word in ("-e", f"inject={fault}")]
+    calls = ("-e", "trace=pwrite64,fdatasync")
+    under = ("strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *calls, *inject)
+    server = Server(tmp_path, {**env, "WEB_CONCURRENCY": "1"}, under=under)
+    try:
+        server.launch()
+        server.wait_until(lambda: is_up(server))
+        statuses = {}
+        for number in range(60):
+            raw = b"%d is no order" % number
+            statuses[raw] = server.sends("orders/create", raw).status_code
+    finally:
+        server.end()
+
+    store = open_store(url)
+    with store.read() as conn:
+        kept = {bytes(row.body) for row in quarantine.bodies(conn)}
+        sound = conn.cursor.execute("PRAGMA integrity_check").fetchone()
+    store.close()
+    acknowledged = {raw for raw, status in statuses.items() if status == 200}
+    assert set(statuses.values()) == {200, 503}
+    assert acknowledged <= kept
+    assert sound == ("ok",)
+
+
+def is_up(server: Server) -> bool:
+    try:
+        return requests.get(f"{server.url}/health", headers=bearer(), timeout=5).ok
+    except requests.RequestException:
+        return False

@@ -1,0 +1,86 @@
+"""The files beside a SQLite database by which its processes agree on turns.
+
+A lock belongs to the open file, and ends with the process however that ends. They are never
+removed: whoever had one open would hold a lock that nobody else sees.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class InUse(Exception):
+    """Somebody else has the database open."""
+
+
+def lock_path(database: Path) -> Path:
+    """Held by whoever writes, while it writes."""
+    return Path(f"{database}.lock")
+
+
+def presence_path(database: Path) -> Path:
+    """Shared by all processes that have the database open, for as long as they have."""
+    return Path(f"{database}.in-use")
+
+
+def open_lock(path: Path) -> int:
+    """The file as a descriptor. Reading is enough for a lock, so that another user can hold it
+    too.
+
+    Raises:
+        OSError: it cannot be opened or made.
+    """
+    return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def lock(descriptor: int, *, shared: bool = False) -> None:
+    """Wait for the lock and take it."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
+def unlock(descriptor: int) -> None:
+    """Let the lock go."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+@contextmanager
+def writing(database: Path) -> Iterator[None]:
+    """The turn to write, as the store takes it, for whoever writes past the store."""
+    descriptor = open_lock(lock_path(database))
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def present(database: Path) -> Iterator[None]:
+    """No other file is put in the place of the database meanwhile."""
+    descriptor = open_lock(presence_path(database))
+    try:
+        lock(descriptor, shared=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(database: Path) -> Iterator[None]:
+    """Nobody else has the database open, and nobody opens it meanwhile.
+
+    Raises:
+        InUse: somebody has.
+    """
+    descriptor = open_lock(presence_path(database))
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(f"{database} is in use") from None
+        with writing(database):
+            yield
+    finally:
+        os.close(descriptor)
