@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +34,10 @@ class Receipt:
     order_id: str = ""
 
 
+# What is to be committed.
+Work = Callable[[Connection], Receipt]
+
+
 class Tracker:
     """Takes orders, refunds and storefront events in, exactly once each.
 
@@ -52,11 +57,15 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        try:
-            order = order_of(body)
-        except NotAnOrder as error:
-            return self.set_aside(body, topic, str(error))
-        return self.record(order, topic)
+        return self.store.commit(self._taking_order(body, topic))
+
+    def take_order_later(self, body: bytes, topic: str) -> Future[Receipt]:
+        """As `take_order`, without waiting for the disk.
+
+        Raises:
+            StoreUnavailable: nothing was stored, as the disk is full.
+        """
+        return self.store.commit_later(self._taking_order(body, topic))
 
     def take_refund(self, body: bytes, topic: str) -> Receipt:
         """Take in a body of refunds/create, which may come before its order.
@@ -79,10 +88,15 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        digest = hashlib.sha256(body).hexdigest()
-        now = self._now()
-        self.store.commit(lambda conn: quarantine.add(conn, digest, topic, reason[:500], body, now))
-        return Receipt("quarantined")
+        return self.store.commit(self._setting_aside(body, topic, reason))
+
+    def set_aside_later(self, body: bytes, topic: str, reason: str) -> Future[Receipt]:
+        """As `set_aside`, without waiting for the disk.
+
+        Raises:
+            StoreUnavailable: nothing was stored, as the disk is full.
+        """
+        return self.store.commit_later(self._setting_aside(body, topic, reason))
 
     def record(self, order: Order, topic: str) -> Receipt:
         """Take in one state of an order, wherever it comes from.
@@ -90,6 +104,26 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
+        return self.store.commit(self._recording(order, topic))
+
+    def _taking_order(self, body: bytes, topic: str) -> Work:
+        try:
+            order = order_of(body)
+        except NotAnOrder as error:
+            return self._setting_aside(body, topic, str(error))
+        return self._recording(order, topic)
+
+    def _setting_aside(self, body: bytes, topic: str, reason: str) -> Work:
+        digest = hashlib.sha256(body).hexdigest()
+        now = self._now()
+
+        def set_aside(conn: Connection) -> Receipt:
+            quarantine.add(conn, digest, topic, reason[:500], body, now)
+            return Receipt("quarantined")
+
+        return set_aside
+
+    def _recording(self, order: Order, topic: str) -> Work:
         draft = self.planner.draft_of(order)
         # Of nearly every order nothing else is known. That case is decided before the write lock
         # is held, so that the lock is short.
@@ -97,14 +131,9 @@ class Tracker:
         plan = self.planner.plan_of(draft, (), _NOTHING_GIVEN_BACK, now)
         news = _news_of(draft, plan, topic, now + self.planner.settling)
         if order.refunds or not news.fits:
-            return self.store.commit(lambda conn: self.record_known(conn, draft, topic, now))
+            return lambda conn: self.record_known(conn, draft, topic, now)
         values = intake.values_of(news, *self.planner.span_of(draft))
-        receipt = self.store.commit(_RecordNews(self, draft, values, topic, now))
-        if receipt is None:
-            # It was not new. What was locked for it is let go of before more is: two that lock
-            # in steps would wait for one another.
-            receipt = self.store.commit(lambda conn: self.record_known(conn, draft, topic, now))
-        return receipt
+        return _RecordNews(self, draft, values, topic, now)
 
     def take_seen(self, seen: Sequence[Seen]) -> None:
         """Take in what happened in the storefront; the same events again change nothing.
@@ -243,12 +272,14 @@ class _RecordNews(JointWork):
     topic: str
     now: int
 
-    def __call__(self, conn: Connection) -> Receipt | None:
-        if conn.dialect == "postgresql":
-            locks.hold(conn, _names(self.draft))
-            is_new = intake.write(conn, self.values)
-            return Receipt("accepted", self.draft.order.id) if is_new else None
+    def __call__(self, conn: Connection) -> Receipt:
         return self.tracker.record_known(conn, self.draft, self.topic, self.now)
+
+    def attempt(self, conn: Connection) -> Receipt | None:
+        """Write it, if it is new."""
+        locks.hold(conn, _names(self.draft))
+        is_new = intake.write(conn, self.values)
+        return Receipt("accepted", self.draft.order.id) if is_new else None
 
     @classmethod
     def put(cls, conn: Connection, works: Sequence["_RecordNews"]) -> None:
