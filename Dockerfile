@@ -1,22 +1,24 @@
-# Wheels are built in a stage of their own: the image that runs holds no compiler and no cache.
+# Wheels are fetched in a stage of their own, each checked against the lock: the image that runs
+# holds no cache.
 FROM python:3.11-slim AS wheels
-COPY requirements.txt .
-RUN pip wheel --no-cache-dir --wheel-dir /wheels -r requirements.txt
+COPY requirements.lock .
+RUN pip download --no-cache-dir --only-binary :all: --require-hashes --dest /wheels \
+    -r requirements.lock
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin tracking \
     && install -d -o tracking -g tracking -m 0700 /data
 WORKDIR /app
-COPY requirements.txt .
+COPY requirements.lock .
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links /wheels -r requirements.txt
+    pip install --no-cache-dir --no-index --find-links /wheels --require-hashes -r requirements.lock
 
 # The stand-in for Pinterest comes along so that the demo runs in the image too.
 COPY tests/__init__.py tests/__init__.py
 COPY tests/standins/ tests/standins/
 COPY webhooks/ webhooks/
 COPY tracking/ tracking/
-COPY app.py cli.py config.py demo.py doctor.py gunicorn.conf.py openapi.py reports.py ./
+COPY app.py cli.py config.py demo.py doctor.py filing.py gunicorn.conf.py openapi.py reports.py ./
 RUN python -m compileall -q .
 
 ENV DATABASE_URL=sqlite:////data/tracking.db \

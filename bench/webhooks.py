@@ -67,6 +67,7 @@ class Pair:
     bare: tuple[str, str]
     durable: tuple[str, str]
     bodies: Callable[[int, int], Iterable[tuple[str, bytes]]]
+    names: tuple[str, str] = ("bare", "durable")
 
 
 def burst(target: tuple[str, str], pool: Path, seconds: int, connections: int) -> dict[str, Any]:
@@ -123,7 +124,8 @@ def run(args: argparse.Namespace, pool: Path, pair: Pair) -> None:
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
     rates, tails, errors = [], [], 0
-    print(f"{'round':>5} {'bare/s':>8} {'durable/s':>9} {'ratio':>6} {'p99 ms':>14}")
+    bare, durable = pair.names
+    print(f"{'round':>5} {f'{bare}/s':>9} {f'{durable}/s':>9} {'ratio':>6} {'p99 ms':>14}")
     first = time.time_ns() // 1000
     for number in range(args.rounds):
         write_pool(pool, pair.bodies(first + number * POOL, POOL))
@@ -139,10 +141,10 @@ def run(args: argparse.Namespace, pool: Path, pair: Pair) -> None:
         rates.append(found["durable"]["rate"] / found["bare"]["rate"])
         tails.append(found["durable"]["p99"] / found["bare"]["p99"])
         print(
-            f"{number + 1:>5} {found['bare']['rate']:>8.0f} {found['durable']['rate']:>9.0f}"
+            f"{number + 1:>5} {found['bare']['rate']:>9.0f} {found['durable']['rate']:>9.0f}"
             f" {rates[-1]:>6.2f} {found['bare']['p99']:>6.1f} {found['durable']['p99']:>7.1f}"
         )
-    print(f"rate: {_spread(rates)} of bare; p99: {_spread(tails)} times bare; errors: {errors}")
+    print(f"rate: {_spread(rates)} of {bare}; p99: {_spread(tails)} times {bare}; errors: {errors}")
 
 
 def _spread(values: list[float]) -> str:

@@ -31,25 +31,25 @@ _DAY = 86_400
 class Rate:
     """So many calls `a_second` in the long run, and a `burst` of them at once after a pause."""
 
-    a_second: int
+    a_second: float
     burst: int
 
 
 class Limiter:
-    """Lets calls through: so many of each address, and so many in all.
+    """Lets calls through: so many of each address, and so many in all, unless `total` is None.
 
     Every process over one store keeps the same limits. In it an address is a digest under `key`,
     another one each day (UTC), and stays only until it may send a whole burst again.
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], float], key: bytes, each: Rate, total: Rate
+        self, store: Store, clock: Callable[[], float], key: bytes, each: Rate, total: Rate | None
     ) -> None:
         self._desk = _Desk(store, clock)
         self._clock = clock
         self._key = key
         self._each = each
-        self._everybody = _Share(self._desk, "everybody", total)
+        self._everybody = None if total is None else _Share(self._desk, "everybody", total)
         self._shares: OrderedDict[str, _Share] = OrderedDict()
         self._mutex = threading.Lock()
 
@@ -62,7 +62,13 @@ class Limiter:
         share = self._share_of(self._name_of(address))
         # What one address is refused is not taken from everybody, and what is too much in all is
         # not written down for each.
-        return share.refusal() or self._everybody.spend() or share.spend()
+        in_all = self._everybody
+        return share.refusal() or (in_all.spend() if in_all else 0.0) or share.spend()
+
+    def closed(self, address: str) -> float:
+        """In how many seconds calls of an address are let through again, as far as this process
+        was told before; else 0. Counts nothing."""
+        return self._share_of(self._name_of(address)).refusal()
 
     def _share_of(self, name: str) -> "_Share":
         with self._mutex:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,10 +17,14 @@ from tracking import privacy
 from tracking.store import StoreUnavailable
 from tracking.tracker import Receipt, Tracker
 from webhooks.bodies import raw_body
+from webhooks.headers import hardened
+from webhooks.later import ANSWER_LATER, LATER
 from webhooks.signature import is_signed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from webhooks.later import AnswerLater
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +47,12 @@ TOPICS: Mapping[str, Handler] = {
     "shop/redact": privacy.take_shop_redact,
     "app/uninstalled": privacy.take_uninstalled,
 }
+# The flood, which is answered without a thread that waits for the disk.
+LATER_TOPICS: Mapping[str, Callable[[Tracker, bytes, str], Future[Receipt]]] = {
+    topic: Tracker.take_order_later
+    for topic, handler in TOPICS.items()
+    if handler is Tracker.take_order
+}
 # Of these the body names the shop, and the body is what is signed.
 _NAME_THE_SHOP = frozenset(
     {"customers/data_request", "customers/redact", "shop/redact", "app/uninstalled"}
@@ -62,6 +74,10 @@ class ShopifyWebhooks:
             HTTPException: it is refused, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
+        return _answer(_taken(self._tracker, self._checked(environ, topic), topic))
+
+    def _checked(self, environ: WSGIEnvironment, topic: str) -> bytes:
+        """The body of a webhook that may be taken."""
         body = raw_body(environ, MAX_BODY)
         if not is_signed(body, environ.get("HTTP_X_SHOPIFY_HMAC_SHA256"), self._secrets):
             raise Unauthorized("The X-Shopify-Hmac-Sha256 header does not sign this body.")
@@ -72,7 +88,7 @@ class ShopifyWebhooks:
             named = privacy.shop_named_in(body)
             if named and named not in self._shops:
                 raise Forbidden(_OTHER_SHOP)
-        return _answer(_taken(self._tracker, body, topic))
+        return body
 
     def routes(self) -> Blueprint:
         """The webhooks as Flask knows them: their addresses and methods."""
@@ -100,15 +116,79 @@ class ShopifyWebhooks:
             topic = topics.get(environ["PATH_INFO"])
             if topic is None or environ["REQUEST_METHOD"] != "POST":
                 return app(environ, start_response)
+            answer_later = environ.get(ANSWER_LATER) if topic in LATER_TOPICS else None
             try:
+                if answer_later is not None:
+                    body = self._checked(environ, topic)
+                    _Waiting(self._tracker, body, topic, answer_later, described).take()
+                    return LATER
                 answer = self.receive(environ, topic)
             except Exception as error:
                 return described(error)(environ, start_response)
-            headers = [("Content-Type", _JSON), ("Content-Length", str(len(answer)))]
-            start_response("200 OK", headers)
-            return [answer]
+            return _respond(answer, environ, start_response)
 
         return front
+
+
+class _Waiting:
+    """A webhook that is answered once it is on disk: as it is, or set aside."""
+
+    __slots__ = ("_answer", "_body", "_described", "_topic", "_tracker")
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        body: bytes,
+        topic: str,
+        answer: AnswerLater,
+        described: Callable[[Exception], Response],
+    ) -> None:
+        self._tracker = tracker
+        self._body = body
+        self._topic = topic
+        self._answer = answer
+        self._described = described
+
+    def take(self) -> None:
+        """Hand it in.
+
+        Raises:
+            StoreUnavailable: nothing was stored, and no answer will come.
+        """
+        try:
+            taken = LATER_TOPICS[self._topic](self._tracker, self._body, self._topic)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            self._set_aside(error)
+        else:
+            taken.add_done_callback(self._on_disk)
+
+    def _on_disk(self, taken: Future[Receipt]) -> None:
+        error = taken.exception()
+        if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
+            self._set_aside(error)
+        else:
+            self._tell(taken)
+
+    def _set_aside(self, error: Exception) -> None:
+        reason = _fault(error, self._topic)
+        try:
+            aside = self._tracker.set_aside_later(self._body, self._topic, reason)
+        except Exception as trouble:
+            self._give(self._described(trouble))
+        else:
+            aside.add_done_callback(self._tell)
+
+    def _tell(self, taken: Future[Receipt]) -> None:
+        error = taken.exception()
+        if isinstance(error, Exception):
+            self._give(self._described(error))
+        else:
+            self._give(partial(_respond, _answer(taken.result())))
+
+    def _give(self, answer: WSGIApplication) -> None:
+        self._answer(hardened(answer))
 
 
 def _taken(tracker: Tracker, body: bytes, topic: str) -> Receipt:
@@ -117,11 +197,22 @@ def _taken(tracker: Tracker, body: bytes, topic: str) -> Receipt:
     except StoreUnavailable:
         raise
     except Exception as error:
-        # Whatever it is, the order must not be lost, nor cost the subscription by failing for
-        # ever: it is kept, and replayed once the fault is mended.
-        place = "".join(traceback.format_tb(error.__traceback__)[-1:]).split("\n")[0].strip()
-        logger.error("%s set aside: %s %s", topic, type(error).__name__, place)
-        return tracker.set_aside(body, topic, f"failed: {type(error).__name__}")
+        return tracker.set_aside(body, topic, _fault(error, topic))
+
+
+def _fault(error: Exception, topic: str) -> str:
+    """Why a webhook is set aside. Whatever it is, the order must not be lost, nor cost the
+    subscription by failing for ever: it is kept, and replayed once the fault is mended."""
+    place = "".join(traceback.format_tb(error.__traceback__)[-1:]).split("\n")[0].strip()
+    logger.error("%s set aside: %s %s", topic, type(error).__name__, place)
+    return f"failed: {type(error).__name__}"
+
+
+def _respond(
+    answer: bytes, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", _JSON), ("Content-Length", str(len(answer)))])
+    return [answer]
 
 
 def _answer(receipt: Receipt) -> bytes:

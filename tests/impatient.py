@@ -1,0 +1,11 @@
+"""The worker that ships, with limits so narrow that a test reaches them."""
+
+from webhooks.worker import PatientWorker
+
+
+class ImpatientWorker(PatientWorker):
+    """Waits half a second for a request, and keeps little of those that are on their way."""
+
+    request_seconds = 0.5
+    answer_seconds = 0.5
+    max_buffered = 1024 * 1024

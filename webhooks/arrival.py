@@ -1,0 +1,124 @@
+"""How much of a request has come: enough of it to be served, or more than will ever be.
+
+Where a request ends is judged here only to know how long to wait. What the request is, and whether
+it is one, the server's own parser decides: it gets what has come and can ask for nothing more.
+"""
+
+import re
+from enum import Enum, auto
+
+MAX_HEAD = 64 * 1024
+# The most that any of our addresses takes; those that take less refuse the rest themselves.
+MAX_BODY = 2 * 1024 * 1024
+# What the sizes of chunks may take up between the chunks: reading them costs the main loop time.
+_MAX_FRAMING = 256 * 1024
+# The longest line with the size of a chunk that the parser takes.
+_MAX_SIZE_LINE = 8190
+
+_END = b"\r\n\r\n"
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
+_CODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+
+
+class Stage(Enum):
+    """What there is to do about a request that is on its way."""
+
+    HEAD = auto()
+    BODY = auto()
+    # Nothing more has to come for the parser to take the request, or to refuse it.
+    WHOLE = auto()
+    HEAD_TOO_LARGE = auto()
+    BODY_TOO_LARGE = auto()
+
+
+class Arrival:
+    """What has come of one request, and perhaps of the next ones behind it."""
+
+    __slots__ = ("_at", "_ends_at", "_framing", "_size", "data", "expects", "stage")
+
+    def __init__(self) -> None:
+        self.data: bytes | bytearray = b""
+        self.stage = Stage.HEAD
+        # Whether the client sends the body only once it was told to continue.
+        self.expects = False
+        # How far the head was searched, later where the next chunk begins.
+        self._at = 0
+        # Where the body ends; None while that is not known: it comes in chunks.
+        self._ends_at: int | None = None
+        self._size = 0
+        self._framing = 0
+
+    def add(self, more: bytes) -> Stage:
+        """Take in what came next."""
+        if not self.data:
+            # Nearly always a request comes in one piece, which is then not copied.
+            self.data = more
+        elif isinstance(self.data, bytearray):
+            self.data += more
+        else:
+            self.data = bytearray(self.data) + more
+        if self.stage is Stage.HEAD:
+            self.stage = self._after_head()
+        if self.stage is Stage.BODY:
+            self.stage = self._after_body()
+        return self.stage
+
+    def _after_head(self) -> Stage:
+        end = self.data.find(_END, max(0, self._at - len(_END)))
+        if end > MAX_HEAD or (end < 0 and len(self.data) > MAX_HEAD):
+            return Stage.HEAD_TOO_LARGE
+        if end < 0:
+            if _BARE_LINE_FEED.search(self.data, max(0, self._at - 1)):
+                return Stage.WHOLE
+            self._at = len(self.data)
+            return Stage.HEAD
+        head = bytes(self.data[: end + 2])
+        self._at = end + len(_END)
+        self.expects = _EXPECTS.search(head) is not None
+        if _CODED.search(head):
+            return Stage.BODY
+        length = _LENGTH.search(head)
+        promised = int(length[1]) if length else 0
+        if promised > MAX_BODY:
+            return Stage.BODY_TOO_LARGE
+        self._ends_at = self._at + promised
+        return Stage.BODY
+
+    def _after_body(self) -> Stage:
+        if self._ends_at is not None:
+            return Stage.WHOLE if len(self.data) >= self._ends_at else Stage.BODY
+        while self._at < len(self.data):
+            line_end = self.data.find(b"\r\n", self._at, self._at + _MAX_SIZE_LINE)
+            if line_end < 0:
+                is_too_long = len(self.data) - self._at > _MAX_SIZE_LINE
+                return Stage.WHOLE if is_too_long else self._unless_too_large()
+            size = _size_of(bytes(self.data[self._at : line_end]))
+            if size is None:
+                return Stage.WHOLE
+            if size == 0:
+                return self._after_trailers(line_end)
+            self._size += size
+            self._framing += line_end - self._at + 4
+            if self._size > MAX_BODY or self._framing > _MAX_FRAMING:
+                return Stage.BODY_TOO_LARGE
+            # A chunk and the line end behind it.
+            self._at = line_end + 2 + size + 2
+        return self._unless_too_large()
+
+    def _after_trailers(self, line_end: int) -> Stage:
+        # Its own line end counts: without trailers an empty line follows at once.
+        if self.data.find(_END, line_end) >= 0:
+            return Stage.WHOLE
+        return self._unless_too_large()
+
+    def _unless_too_large(self) -> Stage:
+        most = MAX_HEAD + MAX_BODY + _MAX_FRAMING
+        return Stage.BODY_TOO_LARGE if len(self.data) > most else Stage.BODY
+
+
+def _size_of(line: bytes) -> int | None:
+    """The size a chunk begins with; None if it is none, which is the parser's to refuse."""
+    digits = line.partition(b";")[0].rstrip(b" \t")
+    return int(digits, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,16}", digits) else None
