@@ -5,17 +5,16 @@ from __future__ import annotations
 import atexit
 import hmac
 import logging
+import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
 import click
 import msgspec
 from flask import Flask, Response, request
 from flask.cli import FlaskGroup
-from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import HTTPException, Unauthorized
+from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import cli
@@ -24,17 +23,22 @@ from openapi import DESCRIPTION
 from reports import report_routes
 from tracking.invalid import Invalid
 from tracking.limiting import Limiter, Rate
-from tracking.store import StoreUnavailable
+from tracking.metrics import CONTENT_TYPE as METRICS_TYPE
+from tracking.monitoring import Monitor
+from tracking.store import StoreUnavailable, wait_until_reachable
+from tracking.store.space import NoRoom
+from tracking.store.sqlite import SqliteStore, protection
 from tracking.wiring import Service, open_service
-from webhooks.access import NotConfigured, is_token
+from webhooks.access import WRONG_TOKENS, Gate
 from webhooks.collector import Collector
 from webhooks.events import EventRoutes
+from webhooks.headers import hardened
+from webhooks.problems import CONTENT_TYPE, problem_body
 from webhooks.shopify import ShopifyWebhooks
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
 logger = logging.getLogger(__name__)
+
+_JSON = "application/json"
 
 # Endpoints that ask for no token: Shopify signs its webhooks, the storefront shows a public key,
 # the rest says nothing of the shop.
@@ -44,12 +48,6 @@ PUBLIC = frozenset(
         *("collector.pixel", "collector.collect", "collector.preflight"),
         "events.preflight",
     }
-)
-_HEADERS = (
-    ("Cache-Control", "no-store"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("Referrer-Policy", "no-referrer"),
 )
 
 
@@ -67,7 +65,11 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
     )
     for warning in settings.warnings:
         logger.warning("%s", warning)
+    if _serves():
+        wait_until_reachable(settings.database_url)
     service = open_service(settings, time.time)
+    if isinstance(service.store, SqliteStore):
+        logger.info("%s", protection())
     if settings.deliver and _serves():
         deliverers = service.deliverers()
         deliverers.start()
@@ -90,12 +92,18 @@ def assemble(service: Service) -> Flask:
     app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))
     app.add_url_rule("/health", "health", _health)
-    app.add_url_rule("/ready", "ready", lambda: _ready(service))
-    app.add_url_rule("/openapi.json", "openapi", lambda: _json(DESCRIPTION))
-    _guard(app, settings.api_tokens)
+    description = msgspec.json.encode(DESCRIPTION)
+    app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, content_type=_JSON))
+    gate = Gate(settings.api_tokens, _wrong_tokens(service))
+    monitor = Monitor(service.store, service.destinations, service.clock, service.modes)
+    app.add_url_rule("/ready", "ready", lambda: _ready(service, gate))
+    app.add_url_rule("/metrics", "metrics", lambda: _metrics(monitor))
+    if not settings.trusted_proxies:
+        _notice_proxies(app)
+    _guard(app, gate)
     app.register_error_handler(Exception, described)
     cli.register(app)
-    front = _hardened(webhooks.before(app.wsgi_app, described))
+    front = hardened(webhooks.before(app.wsgi_app, described))
     app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -128,42 +136,41 @@ def _limiter(service: Service) -> Limiter:
     The site key is public, so the addresses are digested under a key made of a secret.
     """
     settings = service.settings
-    key = hmac.digest(settings.shopify_webhook_secrets[0], b"addresses of callers", "sha256")
+    key = _address_key(service, b"addresses of callers")
     each = Rate(settings.collector_rate, burst=60 * settings.collector_rate)
     total = Rate(settings.collector_total_rate, burst=5 * settings.collector_total_rate)
     return Limiter(service.store, service.clock, key, each, total)
 
 
-def _guard(app: Flask, tokens: tuple[bytes, ...]) -> None:
+def _wrong_tokens(service: Service) -> Limiter:
+    key = _address_key(service, b"addresses of wrong tokens")
+    return Limiter(service.store, service.clock, key, WRONG_TOKENS, None)
+
+
+def _address_key(service: Service, purpose: bytes) -> bytes:
+    return hmac.digest(service.settings.shopify_webhook_secrets[0], purpose, "sha256")
+
+
+def _notice_proxies(app: Flask) -> None:
+    """Say once that there seems to be a proxy whose word about its callers is not taken."""
+    noticed = threading.Event()
+
+    @app.before_request
+    def notice() -> None:
+        if not noticed.is_set() and "X-Forwarded-For" in request.headers:
+            noticed.set()
+            logger.warning(
+                "X-Forwarded-For arrives, but TRUSTED_PROXIES is 0: if it is a proxy's, all its "
+                "callers share one address and its limits"
+            )
+
+
+def _guard(app: Flask, gate: Gate) -> None:
     @app.before_request
     def ask_who_it_is() -> Response | None:
-        if request.endpoint in PUBLIC or request.endpoint is None:
-            return None
-        if not tokens:
-            raise NotConfigured("Set API_TOKEN to open this endpoint.")
-        if not is_token(request.headers.get("Authorization"), tokens):
-            raise Unauthorized(
-                "A bearer token is required: Authorization: Bearer <API_TOKEN>.",
-                www_authenticate=WWWAuthenticate("bearer"),
-            )
+        if request.endpoint not in PUBLIC and request.endpoint is not None:
+            gate.check(request.headers.get("Authorization"), request.remote_addr)
         return None
-
-
-def _hardened(app: WSGIApplication) -> WSGIApplication:
-    """Every answer, whoever made it, with the headers that keep browsers from misusing it.
-
-    One that the answer has already stays as it is.
-    """
-
-    def harden(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            given = {name.lower() for name, _ in headers}
-            more = [header for header in _HEADERS if header[0].lower() not in given]
-            return start_response(status, [*headers, *more], *rest)
-
-        return app(environ, start)
-
-    return harden
 
 
 def problem(
@@ -174,11 +181,8 @@ def problem(
     request_id: str = "",
 ) -> Response:
     """A problem as RFC 9457 describes it, with an id to find it by in the log."""
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    more = {"errors": list(errors), "request_id": request_id or uuid.uuid4().hex}
-    return Response(
-        msgspec.json.encode({**body, **more}), status, content_type="application/problem+json"
-    )
+    body = problem_body(status, title, detail, errors, request_id)
+    return Response(body, status, content_type=CONTENT_TYPE)
 
 
 def described(error: Exception) -> Response:
@@ -188,7 +192,9 @@ def described(error: Exception) -> Response:
             faults = [{"field": fault.field, "message": fault.message} for fault in error.faults]
             return problem(400, "Invalid input", str(error), faults)
         case StoreUnavailable():
-            logger.error("store unavailable: %s", error)
+            # On a disk that is nearly full a line for each would take what is left of it.
+            level = logging.DEBUG if isinstance(error, NoRoom) else logging.ERROR
+            logger.log(level, "store unavailable: %s", error)
             answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
             answer.headers["Retry-After"] = "10"
             return answer
@@ -220,10 +226,19 @@ def _health() -> Response:
     return _json({"status": "ok"})
 
 
-def _ready(service: Service) -> Response:
+def _ready(service: Service, gate: Gate) -> Response:
+    """Yes or no for everybody; in what state the service is, for whoever bears a token."""
+    given = request.headers.get("Authorization")
+    if given is not None:
+        gate.check(given, request.remote_addr)
     state = service.readiness()
-    return _json(state, 200 if state["status"] == "ok" else 503)
+    told = {"status": state["status"]} if given is None else state
+    return _json(told, 200 if state["status"] == "ok" else 503)
+
+
+def _metrics(monitor: Monitor) -> Response:
+    return Response(monitor.text(), content_type=METRICS_TYPE)
 
 
 def _json(body: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status, content_type="application/json")
+    return Response(msgspec.json.encode(body), status, content_type=_JSON)

@@ -16,29 +16,32 @@ import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
 
+import filing
 from config import ConfigurationError, Settings, load_env
 from doctor import findings
 from tracking.analysis import spend_text
 from tracking.delivery import Deliverer
-from tracking.destinations import Destination
+from tracking.destinations import Destination, shopify_admin
 from tracking.destinations.pinterest_ads import MOST_DAYS, missing
 from tracking.disclosure import kept_about
 from tracking.invalid import Invalid
 from tracking.outcome import GIVE_UP_AFTER, Breaker
 from tracking.privacy import ANSWER_DAYS, DATA_REQUEST
+from tracking.reconciling import RECENT_DAYS, Counted, Finding, Reconciler, since_of
 from tracking.reporting import instant
 from tracking.spend_sync import Busy, Incomplete, Synced
 from tracking.store import (
     Store,
     StoreUnavailable,
     backup,
+    open_store,
     outbox,
     privacy_requests,
     quarantine,
-    retention,
 )
 from tracking.store.sqlite import SqliteStore
 from tracking.store.statement import Connection, Row
+from tracking.subscribing import COMPLIANCE, Subscribed, subscribe
 from tracking.wiring import Service, open_service
 from webhooks.shopify import TOPICS
 
@@ -46,7 +49,6 @@ if TYPE_CHECKING:
     from demo import Section
 
 DAY = 86_400
-QUARANTINE_DAYS = 30
 _PAGE = 100
 # A little less than Docker waits before it kills.
 _STOP_SECONDS = 9.0
@@ -368,24 +370,9 @@ def _pages(service: Service, page: Callable[[Connection, int, int], list[Row]]) 
 @click.command()
 @_with_service
 def purge(service: Service) -> None:
-    """Forget what is older than RETENTION_DAYS, and what was in quarantine for 30 days."""
-    now = int(service.clock())
-    for kind in retention.KINDS:
-        is_short = kind == retention.QUARANTINED
-        days = QUARANTINE_DAYS if is_short else service.settings.retention_days
-        count = _forget(service.store, kind, now - days * DAY)
+    """Forget what is too old now; by itself this happens four times a day."""
+    for kind, count, days in service.purging.purge():
         click.echo(f"{kind}: {count} older than {_plural(days, 'day')} forgotten")
-
-
-def _forget(store: Store, kind: str, before: int) -> int:
-    count, last = 0, None
-    while True:
-        with store.read() as conn:
-            rows = retention.page(conn, kind, before, last)
-        if not rows:
-            return count
-        store.commit(functools.partial(retention.forget, kind=kind, before=before, rows=rows))
-        count, last = count + len(rows), rows[-1]
 
 
 @click.command("data-requests")
@@ -439,6 +426,54 @@ def import_spend(service: Service, file: BinaryIO) -> None:
     click.echo(f"{_plural(service.spending.take_csv(file.read()), 'row')} of spend stored")
 
 
+@click.command("import-events")
+@click.argument(
+    "file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
+)
+@click.option("--test", "tries", is_flag=True, help="Show it to Pinterest and store nothing.")
+@click.option("--dry-run", is_flag=True, help="Only read it.")
+@click.option("--skip-invalid", is_flag=True, help="Write to FILE.refused.csv what cannot be used.")
+@click.option("--stop-on-invalid", is_flag=True, help="Take in what comes before the first fault.")
+@click.option("--batch-size", type=click.IntRange(1, 10_000), default=1000, show_default=True)
+@_with_service
+def import_events(
+    service: Service,
+    file: Path,
+    tries: bool,
+    dry_run: bool,
+    skip_invalid: bool,
+    stop_on_invalid: bool,
+    batch_size: int,
+) -> None:
+    """Take in events or orders of the last seven days from FILE, or from - for standard input.
+
+    CSV or JSON lines, also with gzip: rows of events, or Shopify's own export of orders. Without
+    an option nothing is stored unless all of FILE fits. A file may be taken in again at any time.
+    """
+    if tries + dry_run + skip_invalid + stop_on_invalid > 1:
+        raise click.UsageError("give one of --test, --dry-run, --skip-invalid, --stop-on-invalid")
+    if tries:
+        filing.try_events(service, file)
+        return
+    on_fault: filing.OnFault = "skip" if skip_invalid else "stop" if stop_on_invalid else "check"
+    filing.import_events(service, file, on_fault, batch_size, dry_run=dry_run)
+
+
+@click.command("export")
+@click.option(
+    "--to", type=click.Path(path_type=Path), required=True, help="A folder, or a FILE.sqlite."
+)
+@click.option("--start-date", help="First shop day, YYYY-MM-DD.")
+@click.option("--end-date", help="Last shop day; without both the last 30 days.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+@_with_service
+def export(
+    service: Service, to: Path, start_date: str | None, end_date: str | None, force: bool
+) -> None:
+    """Write events, orders, credits and reports to CSV files or to one SQLite file."""
+    filing.export_files(service, to, start_date, end_date, force=force)
+
+
 @click.command("sync-spend")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First UTC day to read.")
 @click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Read so many days, today too.")
@@ -482,6 +517,159 @@ def backup_(service: Service, file: Path) -> None:
     click.echo(f"{file}: {size:,} bytes, checked")
 
 
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@with_appcontext
+def restore(file: Path) -> None:
+    """Put a backup in the place of the SQLite database, which is kept; stop the service first."""
+    # Not the service itself, which would open the database that is to be replaced.
+    try:
+        database = _database_file(Settings.from_env(load_env()))
+        kept_as = database.with_name(f"{database.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        revision = backup.restore(file, database, kept_as)
+    except ConfigurationError as error:
+        raise click.ClickException("; ".join(error.problems)) from None
+    except backup.NoRestore as error:
+        raise click.ClickException(_first_line(error)) from error
+    click.echo(f"{database} is {file} now, at schema {revision}, checked")
+    if kept_as.exists():
+        click.echo(f"what was there before is kept as {kept_as}")
+    click.echo("orders since the backup: `flask --app app reconcile` asks Shopify for them")
+    click.echo("events sent since then are sent again; Pinterest merges all but offline ones")
+
+
+def _database_file(settings: Settings) -> Path:
+    store = open_store(settings.database_url)
+    if not isinstance(store, SqliteStore):
+        raise click.ClickException("this is PostgreSQL: bring a dump back with pg_restore --clean")
+    return store.path
+
+
+@contextmanager
+def _shops(service: Service) -> Iterator[list[shopify_admin.ShopifyAdmin]]:
+    """The Admin API of every shop.
+
+    Raises:
+        click.UsageError: it cannot be asked; the message says what to set.
+    """
+    if lack := shopify_admin.missing(service.settings):
+        raise click.UsageError(f"Shopify's Admin API cannot be asked: {lack}")
+    with ExitStack() as closed:
+        yield [
+            closed.enter_context(closing(shopify_admin.ShopifyAdmin(shop, service.clock)))
+            for shop in service.shops
+        ]
+
+
+@click.command()
+@click.option("--since", default="2d", show_default=True, help="2d, 36h, or a day of the shop's.")
+@click.option("--dry-run", is_flag=True, help="Tell what is missing, and change nothing.")
+@_with_service
+def reconcile(service: Service, since: str, dry_run: bool) -> None:
+    """Ask Shopify which orders changed, and take in those whose webhooks were lost."""
+    first = since_of(since, int(service.clock()), service.settings.shop_timezone)
+    if first < service.clock() - RECENT_DAYS * DAY:
+        click.echo(
+            f"without read_all_orders Shopify shows the orders of {RECENT_DAYS} days", err=True
+        )
+    left, troubles = 0, []
+    with _shops(service) as shops:
+        for shop in shops:
+            try:
+                left += _reconcile(service, shop, first, dry_run)
+            except shopify_admin.NotTold as error:
+                troubles.append(f"{shop.shop}: {error}")
+    if left:
+        troubles.append(f"{_plural(left, 'order')} still missing or out of date")
+    if troubles:
+        raise click.ClickException("; ".join(troubles))
+
+
+def _reconcile(service: Service, shop: shopify_admin.ShopifyAdmin, since: int, dry: bool) -> int:
+    """How many of a shop's orders are not here as they are there, after it was told."""
+    reconciler = Reconciler(service.tracker, shop)
+    told: list[Finding] = []
+    try:
+        for finding in reconciler.findings(since, repairs=not dry):
+            click.echo(_finding(finding, dry))
+            told.append(finding)
+    finally:
+        # Where Shopify broke off, what was done until then is worth knowing, too.
+        left = sum(bool(finding.trouble) for finding in told)
+        _tell_counted(shop, since, reconciler.counted, told)
+        if not dry:
+            click.echo(f"{shop.shop}: {len(told) - left} repaired, {left} left")
+    return left
+
+
+def _tell_counted(
+    shop: shopify_admin.ShopifyAdmin, since: int, counted: Counted, told: Sequence[Finding]
+) -> None:
+    lacks = [finding.lack for finding in told]
+    click.echo(
+        f"{shop.shop}: {_plural(counted.found, 'order')} changed since {instant(since)}, "
+        f"{counted.known} known as they are, {lacks.count('missing')} missing, "
+        f"{lacks.count('older')} out of date, {counted.fresh} too fresh to tell"
+    )
+    if shop.hidden:
+        click.echo(f"the app may not see {', '.join(sorted(shop.hidden))}", err=True)
+
+
+def _finding(finding: Finding, dry: bool) -> str:
+    order = f"{finding.name} ({finding.order_id})"
+    was = "missing" if finding.lack == "missing" else "out of date"
+    if dry:
+        return f"{order}: {was}"
+    return f"{order}: was {was}, " + (
+        f"and still is: {finding.trouble}" if finding.trouble else "taken in"
+    )
+
+
+@click.command("subscribe")
+@click.option("--dry-run", is_flag=True, help="Tell what is wrong, and change nothing.")
+@_with_service
+def subscribe_(service: Service, dry_run: bool) -> None:
+    """Have Shopify send this service its webhooks: make the subscriptions, or mend them."""
+    settings = service.settings
+    if not settings.public_url.startswith("https://"):
+        raise click.UsageError("set PUBLIC_URL to the https address that Shopify reaches")
+    with _shops(service) as shops:
+        if settings.shopify_client_secret.encode() not in (b"", *settings.shopify_webhook_secrets):
+            raise click.UsageError(
+                "Shopify signs these webhooks with SHOPIFY_CLIENT_SECRET: "
+                "add it to SHOPIFY_WEBHOOK_SECRET, separated by a comma"
+            )
+        wrong = sum([_subscribe(service, shop, dry_run) for shop in shops])
+    click.echo(
+        f"{', '.join(sorted(COMPLIANCE))}: set in the app's configuration, not here "
+        "(compliance_topics)"
+    )
+    if wrong:
+        raise click.ClickException(f"{_plural(wrong, 'subscription')} not as needed")
+
+
+def _subscribe(service: Service, shop: shopify_admin.ShopifyAdmin, dry: bool) -> int:
+    """How many of a shop's subscriptions are not as they should be, after it was told."""
+    try:
+        checked = subscribe(shop, TOPICS, service.settings.public_url, repairs=not dry)
+    except shopify_admin.NotTold as error:
+        raise click.ClickException(f"{shop.shop}: {error}") from error
+    columns = {"topic": "<", "": "<", "address": "<"}
+    click.echo(shop.shop)
+    found = checked.topics
+    click.echo(_table(columns, [(one.topic, _state(one, dry), one.uri) for one in found]))
+    for other in checked.elsewhere:
+        click.echo(f"{other.topic} also goes to {other.uri}, which is left as it is")
+    return sum(bool(one.trouble) or (dry and one.state != "fine") for one in found)
+
+
+def _state(one: Subscribed, dry: bool) -> str:
+    because = f" ({one.because})" if one.because else ""
+    if one.trouble:
+        return f"not {one.state}: {one.trouble}"
+    return ("to be " if dry and one.state != "fine" else "") + one.state + because
+
+
 COMMANDS: tuple[click.Command, ...] = (
     demo,
     doctor,
@@ -492,6 +680,11 @@ COMMANDS: tuple[click.Command, ...] = (
     purge,
     data_requests,
     import_spend,
+    import_events,
+    export,
     sync_spend,
     backup_,
+    restore,
+    reconcile,
+    subscribe_,
 )

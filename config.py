@@ -280,6 +280,26 @@ class Settings:
         _shops,
         "my-shop.myshopify.com, several by comma; webhooks of other shops are then refused.",
     )
+    shopify_client_id: str = _variable(
+        "SHOPIFY_CLIENT_ID",
+        "",
+        _matching(r"[A-Za-z0-9_-]{0,128}", "the app's client id alone"),
+        "Client id of the shop's own app, for `reconcile` and `subscribe`.",
+    )
+    shopify_client_secret: str = _variable(
+        "SHOPIFY_CLIENT_SECRET",
+        "",
+        _matching(r"[!-~]*", "the app's client secret alone"),
+        "Client secret of that app; it also signs the webhooks that `subscribe` makes.",
+        secret=True,
+    )
+    shopify_admin_token: str = _variable(
+        "SHOPIFY_ADMIN_TOKEN",
+        "",
+        _matching(r"[!-~]*", "the Admin API access token alone"),
+        "Admin API access token of one shop, instead of client id and secret.",
+        secret=True,
+    )
     pinterest_access_token: str = _variable(
         "PINTEREST_ACCESS_TOKEN",
         "",
@@ -477,6 +497,12 @@ class Settings:
         _whole(1, 3_650),
         "Touches and delivered payloads older than this many days are purged.",
     )
+    free_space_floor_mb: int = _variable(
+        "FREE_SPACE_FLOOR_MB",
+        "200",
+        _whole(0, 1_000_000),
+        "With less free disk than so many megabytes for SQLite, webhooks wait (503); 0: never.",
+    )
     trusted_proxies: int = _variable(
         "TRUSTED_PROXIES",
         "0",
@@ -554,6 +580,12 @@ class Settings:
             "PINTEREST_AD_ACCOUNT_ID: missing, so nothing is sent (report only)": (
                 token and not account
             ),
+            "SHOPIFY_CLIENT_SECRET: missing, so reconcile and subscribe cannot run": (
+                self.shopify_client_id and not self.shopify_client_secret
+            ),
+            "SHOPIFY_CLIENT_ID: missing, so reconcile and subscribe cannot run": (
+                self.shopify_client_secret and not self.shopify_client_id
+            ),
             "PINTEREST_TEST_MODE: on, so Pinterest counts no event": self.pinterest_test_mode,
             "RETENTION_DAYS: shorter than an attribution window, so touches are purged early": (
                 self.retention_days * 24 < longest_hours
@@ -586,16 +618,17 @@ def _shared_keys(values: Mapping[str, Any]) -> Iterator[str]:
     """One key, one purpose: who may read reports must not be able to sign orders, and what every
     visitor can read opens nothing else."""
     secrets = {*values.get("shopify_webhook_secrets", ())}
-    secrets.add(values.get("pinterest_access_token", "").encode())
+    for name in ("pinterest_access_token", "shopify_client_secret", "shopify_admin_token"):
+        secrets.add(values.get(name, "").encode())
     tokens = {*values.get("api_tokens", ())}
     if not secrets.isdisjoint(tokens):
         yield (
-            "API_TOKEN: also given as SHOPIFY_WEBHOOK_SECRET or PINTEREST_ACCESS_TOKEN; "
+            "API_TOKEN: also given as a secret of Shopify's or as PINTEREST_ACCESS_TOKEN; "
             "accepted: a token of its own"
         )
     collector_key = values.get("collector_key", "").encode()
     if collector_key and collector_key in secrets | tokens:
         yield (
-            "COLLECTOR_KEY: also given as SHOPIFY_WEBHOOK_SECRET, PINTEREST_ACCESS_TOKEN or "
+            "COLLECTOR_KEY: also given as a secret of Shopify's, PINTEREST_ACCESS_TOKEN or "
             "API_TOKEN; accepted: a key of its own, since every visitor can read it"
         )

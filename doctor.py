@@ -1,13 +1,12 @@
 """Looks the service over, mends nothing, and says in plain words what needs a hand."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from config import ConfigurationError, Settings, load_env
-from tracking.destinations import connect_all
+from tracking.destinations import connect_all, shopify_admin
 from tracking.outcome import BREAKS_AFTER
 from tracking.privacy import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
 from tracking.reporting import instant
@@ -22,9 +21,10 @@ from tracking.store import (
     syncs,
 )
 from tracking.store.migrations import head
-from tracking.store.sqlite import SqliteStore
+from tracking.store.space import MEGABYTE, free_bytes
+from tracking.store.sqlite import SqliteStore, protection
 from tracking.store.statement import Row
-from tracking.wiring import Service, service_of
+from tracking.wiring import Service, misplaced, service_of
 
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
@@ -68,7 +68,8 @@ def findings(service: Service | None = None) -> Iterator[Finding]:
 def _findings_of(service: Service) -> Iterator[Finding]:
     yield from _of_settings(service.settings)
     yield from _of_sending(service.settings)
-    yield from _of_disk(service.store)
+    yield from _of_shopify(service.settings)
+    yield from _of_disk(service.store, service.settings)
     database = list(_of_database(service.store))
     yield from database
     if database[-1].mark == "ok":
@@ -85,6 +86,9 @@ def _of_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "settings", "understood, and nothing odd among them")
     if not settings.api_tokens:
         yield Finding("note", "reports", "closed until API_TOKEN is set")
+    if settings.public_url.startswith("https:") and not settings.trusted_proxies:
+        text = "PUBLIC_URL tells of one, but TRUSTED_PROXIES is 0: all callers share its address"
+        yield Finding("note", "proxy", text)
 
 
 def _of_sending(settings: Settings) -> Iterator[Finding]:
@@ -100,12 +104,33 @@ def _of_sending(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "sending", f"{kind} to ad account {account}{mode}")
 
 
-def _of_disk(store: Store) -> Iterator[Finding]:
+def _of_shopify(settings: Settings) -> Iterator[Finding]:
+    if lack := shopify_admin.missing(settings):
+        text = f"not asked: what webhooks lose, only reconcile finds ({lack})"
+        yield Finding("note", "Shopify", text)
+        return
+    by = "its own token" if settings.shopify_admin_token else "the app's client id and secret"
+    shops = ", ".join(sorted(settings.shopify_shops))
+    yield Finding("ok", "Shopify", f"reconcile and subscribe ask {shops} with {by}")
+    if settings.shopify_client_secret.encode() not in (b"", *settings.shopify_webhook_secrets):
+        text = "the app's own could not be verified: SHOPIFY_WEBHOOK_SECRET lacks its client secret"
+        yield Finding("note", "webhooks", text)
+
+
+def _of_disk(store: Store, settings: Settings) -> Iterator[Finding]:
     if not (isinstance(store, SqliteStore) and store.path.parent.is_dir()):
         return
-    free = shutil.disk_usage(store.path.parent).free
-    mark = "ok" if free >= LEAST_FREE_BYTES else "HAND"
-    yield Finding(mark, "disk", f"{free / 1024**3:.1f} GiB free in {store.path.parent.absolute()}")
+    free = free_bytes(store.path.parent)
+    floor = settings.free_space_floor_mb * MEGABYTE
+    mark = "ok" if free >= max(floor, LEAST_FREE_BYTES) else "HAND"
+    text = f"{free / 1024**3:.1f} GiB free in {store.path.parent.absolute()}"
+    if free < floor:
+        text += "; webhooks are refused until there is more (FREE_SPACE_FLOOR_MB)"
+    yield Finding(mark, "disk", text)
+    if problem := misplaced(store.path):
+        yield Finding("HAND", "database", problem)
+    else:
+        yield Finding("ok", "log", protection())
 
 
 def _of_database(store: Store) -> Iterator[Finding]:

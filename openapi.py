@@ -142,10 +142,12 @@ _SPEND_ROW = {
     "required": ["date", "campaign_id", "spend", "currency"],
 }
 _SPEND = _object(**_SPAN, rows=_list(_SPEND_ROW))
+_READY = _one_of("ok", "unavailable")
 _READINESS = _object(
-    status=_one_of("ok", "unavailable"),
+    status=_READY,
     store_writable={"type": "boolean"},
     migrations_at_head={"type": "boolean"},
+    has_room={"type": "boolean"},
     oldest_waiting_seconds={"type": ["integer", "null"]},
     report_only={"type": "boolean"},
     test_mode={"type": "boolean"},
@@ -271,6 +273,7 @@ def _refusals(problems: Mapping[int, str]) -> Schema:
 _GUARDED = {
     400: "A parameter or field is wrong; errors[] names it.",
     401: "No valid bearer token.",
+    429: "Too many wrong tokens; Retry-After says in how many seconds to try again.",
     503: "No API_TOKEN is configured, or the store is unavailable.",
 }
 
@@ -336,6 +339,33 @@ def _public(summary: str, schema: Schema, also: Mapping[int, str] | None = None)
     return {"get": {"summary": summary, "responses": responses}}
 
 
+_WHETHER_READY: Schema = {"anyOf": [_object(status=_READY), _READINESS]}
+_READY_PATH: Schema = {
+    "get": {
+        "summary": "The service can do its work. Details only with a bearer token.",
+        "responses": {
+            "200": {"description": "It can.", "content": _json(_WHETHER_READY)},
+            "503": {
+                "description": "It cannot, and with a token the body says why.",
+                "content": {
+                    **_json(_WHETHER_READY),
+                    "application/problem+json": {"schema": _PROBLEM},
+                },
+            },
+            **_refusals({status: _GUARDED[status] for status in (401, 429)}),
+        },
+    }
+}
+_METRICS_PATH: Schema = {
+    "get": {
+        "summary": "What an operator watches, in Prometheus' text format.",
+        "security": [{"bearer": []}],
+        "responses": {
+            "200": {"description": "The figures.", "content": {"text/plain": {"schema": _TEXT}}},
+            **_refusals({status: _GUARDED[status] for status in (401, 429, 503)}),
+        },
+    }
+}
 _PIXEL_PATH: Schema = {
     "get": {
         "summary": "The pixel for the shop's pages, with the site key in it.",
@@ -506,9 +536,8 @@ DESCRIPTION: Schema = {
         ),
         "/spend": _SPEND_PATH,
         "/health": _public("The process is alive.", _object(status=_one_of("ok"))),
-        "/ready": _public(
-            "The service can do its work.", _READINESS, {503: "It cannot; the body says why."}
-        ),
+        "/ready": _READY_PATH,
+        "/metrics": _METRICS_PATH,
         "/openapi.json": _public("This description.", {"type": "object"}),
     },
 }

@@ -1,12 +1,13 @@
 """The service as its operator runs it: gunicorn, its workers, and what they log."""
 
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,32 @@ from webhooks.signature import sign
 ROOT = Path(__file__).parent.parent
 # On a machine that is busy with other things a start takes its time.
 PATIENCE = 60.0
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def end_with_parent() -> None:
+    """Have this process asked to stop as soon as the thread that began it is gone, however it
+    went: nothing may outlive a test run that was killed."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Server:
-    """gunicorn with the configuration that ships, in a folder of its own, on a free port."""
+    """gunicorn with the configuration that ships, in a folder of its own, on a free port.
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    `app` is what it serves, `under` a command that runs it, such as a tracer. The thread that
+    starts it must live for as long as it is needed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        env: Mapping[str, str],
+        app: str = "app:create_app()",
+        under: Sequence[str] = (),
+    ) -> None:
+        self._app = app
+        self._under = under
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # Of this machine only what programs are found by, so that nobody's settings get in.
@@ -40,9 +61,14 @@ class Server:
         return self._log.read_text("utf-8", "replace") if self._log.exists() else ""
 
     @property
+    def pid(self) -> int:
+        """The id of the arbiter, which started the serving processes."""
+        return self._running.pid
+
+    @property
     def workers(self) -> list[int]:
         """The ids of the serving processes."""
-        pid = self._running.pid
+        pid = self.pid
         return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def launch(self) -> None:
@@ -50,13 +76,14 @@ class Server:
         config = ["-c", str(ROOT / "gunicorn.conf.py"), "-b", f"127.0.0.1:{self.port}"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", *config, "app:create_app()"],
+                [*self._under, sys.executable, "-m", "gunicorn", *config, self._app],
                 cwd=self._folder,
                 env=self._env,
                 stdout=log,
                 stderr=log,
                 # A group of its own, so that all of it can be killed at one blow.
                 start_new_session=True,
+                preexec_fn=end_with_parent,
             )
 
     def start(self) -> None:

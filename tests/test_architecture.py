@@ -17,34 +17,51 @@ ROOT = Path(__file__).parents[1]
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("app",),
     ("cli", "openapi"),
-    ("demo", "doctor"),
+    ("demo", "doctor", "filing"),
     ("reports", "webhooks"),
     ("tracking",),
     ("tracking.library",),
     ("tracking.wiring",),
+    ("tracking.monitoring",),
+    ("tracking.importing", "tracking.exporting"),
     ("tracking.eventing",),
-    ("tracking.privacy", "tracking.disclosure"),
+    ("tracking.privacy", "tracking.disclosure", "tracking.reconciling"),
     (
         "tracking.tracker",
         "tracking.delivery",
         "tracking.spending",
         "tracking.spend_sync",
+        "tracking.subscribing",
         "tracking.reporting",
         "tracking.limiting",
+        "tracking.purging",
     ),
     ("tracking.sightings", "tracking.spend_desk"),
     ("tracking.erasing",),
     ("tracking.crediting",),
     ("tracking.planning", "tracking.given"),
     ("tracking.store", "tracking.destinations"),
-    ("tracking.outcome", "tracking.analysis", "tracking.journey", "tracking.storefront"),
+    (
+        "tracking.outcome",
+        "tracking.metrics",
+        "tracking.analysis",
+        "tracking.journey",
+        "tracking.storefront",
+    ),
     ("tracking.conversion",),
     ("tracking.attribution",),
     ("tracking.session", "tracking.identity"),
     ("tracking.order",),
     ("tracking.money", "tracking.invalid", "config"),
 )
-PACKAGES = ("webhooks", "tracking.store", "tracking.destinations", "tracking.given")
+PACKAGES = (
+    "webhooks",
+    "tracking.store",
+    "tracking.destinations",
+    "tracking.given",
+    "tracking.importing",
+    "tracking.storefront",
+)
 
 # Values in, values out: no clock, no environment, no file, no network, no SQL, no log.
 CORE = (
@@ -55,14 +72,20 @@ CORE = (
     "tracking.conversion",
     "tracking.outcome",
     "tracking.money",
+    "tracking.metrics",
     "tracking.analysis",
     "tracking.journey",
     "tracking.planning",
     "tracking.storefront",
+    "tracking.storefront.basket",
+    "tracking.storefront.event",
+    "tracking.storefront.visit",
+    "tracking.storefront.wire",
     "tracking.given",
     "tracking.given.columns",
     "tracking.given.event",
     "tracking.given.fields",
+    "tracking.given.rows",
     "tracking.invalid",
 )
 HANDS = {
@@ -85,10 +108,10 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "urllib3": ("tracking.destinations",),
     "http.client": ("tracking.destinations",),
     "urllib.request": ("tracking.destinations",),
-    "socket": ("tracking.destinations", "demo"),
+    "socket": ("tracking.destinations", "demo", "webhooks.worker", "webhooks.wire"),
     "flask": ("app", "cli", "reports", "webhooks"),
     "werkzeug": ("app", "reports", "webhooks"),
-    "click": ("app", "cli", "demo"),
+    "click": ("app", "cli", "demo", "filing"),
 }
 _SQL = re.compile(
     r"\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|PRAGMA\s|CREATE\s+TABLE\s)"

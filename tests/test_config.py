@@ -21,6 +21,9 @@ TOKEN = "reports-4f6a8e20c7b9"
 CONTRACT: list[tuple[str, str, str, Any]] = [
     ("SHOPIFY_WEBHOOK_SECRET", "", "shopify_webhook_secrets", (SECRET.encode(),)),
     ("SHOPIFY_STORE_URL", "", "shopify_shops", frozenset()),
+    ("SHOPIFY_CLIENT_ID", "", "shopify_client_id", ""),
+    ("SHOPIFY_CLIENT_SECRET", "", "shopify_client_secret", ""),
+    ("SHOPIFY_ADMIN_TOKEN", "", "shopify_admin_token", ""),
     ("PINTEREST_ACCESS_TOKEN", "", "pinterest_access_token", ""),
     ("PINTEREST_AD_ACCOUNT_ID", "", "pinterest_ad_account_id", ""),
     (
@@ -65,6 +68,7 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ("CONSENT_UNKNOWN", "send", "consent_unknown", "send"),
     ("SETTLING_MINUTES", "60", "settling_minutes", 60),
     ("RETENTION_DAYS", "400", "retention_days", 400),
+    ("FREE_SPACE_FLOOR_MB", "200", "free_space_floor_mb", 200),
     ("TRUSTED_PROXIES", "0", "trusted_proxies", 0),
     ("PORT", "8000", "port", 8000),
     ("WEB_CONCURRENCY", "2", "web_concurrency", 2),
@@ -98,6 +102,7 @@ RANGES = {
     "VIEW_WINDOW_HOURS": (0, 8760),
     "SETTLING_MINUTES": (0, 1440),
     "RETENTION_DAYS": (1, 3650),
+    "FREE_SPACE_FLOOR_MB": (0, 1_000_000),
     "TRUSTED_PROXIES": (0, 10),
     "PORT": (1, 65535),
     "WEB_CONCURRENCY": (1, 64),
@@ -114,6 +119,9 @@ GOOD: list[tuple[str, str, Any]] = [
         "a.myshopify.com, http://b2.myshopify.com,",
         {"a.myshopify.com", "b2.myshopify.com"},
     ),
+    ("SHOPIFY_CLIENT_ID", "0a1b2c3d4e5f60718293a4b5c6d7e8f9", "0a1b2c3d4e5f60718293a4b5c6d7e8f9"),
+    ("SHOPIFY_CLIENT_SECRET", "shpss_0a1b", "shpss_0a1b"),
+    ("SHOPIFY_ADMIN_TOKEN", "shpat_0a1b", "shpat_0a1b"),
     ("PINTEREST_ACCESS_TOKEN", " pina_Zx8=~. ", "pina_Zx8=~."),
     ("PINTEREST_AD_ACCOUNT_ID", "549755813888", "549755813888"),
     ("PINTEREST_AD_ACCOUNT_ID", "9" * 18, "9" * 18),
@@ -180,6 +188,9 @@ BAD: list[tuple[str, str]] = [
             *(",", "a.myshopify.com\n.evil.com", "https://", "shöp.myshopify.com"),
         )
     ),
+    *(("SHOPIFY_CLIENT_ID", bad) for bad in ("two words", "a,b", "x" * 129, "shp\u00e4")),
+    *(("SHOPIFY_CLIENT_SECRET", bad) for bad in ("two words", "shpss_\u00e4")),
+    *(("SHOPIFY_ADMIN_TOKEN", bad) for bad in ("Bearer shpat_1", "shpat\n1")),
     *(("PINTEREST_ACCESS_TOKEN", bad) for bad in ("Bearer pina_123", "pinä", "a\x00b", "a\nb")),
     *(
         ("PINTEREST_AD_ACCOUNT_ID", bad)
@@ -345,7 +356,9 @@ def test_all_problems_are_told_at_once_each_on_a_line_of_its_own() -> None:
     assert tuple(lines) == caught.value.problems
 
 
-@pytest.mark.parametrize("other", ["SHOPIFY_WEBHOOK_SECRET", "PINTEREST_ACCESS_TOKEN"])
+@pytest.mark.parametrize(
+    "other", ["SHOPIFY_WEBHOOK_SECRET", "PINTEREST_ACCESS_TOKEN", "SHOPIFY_ADMIN_TOKEN"]
+)
 def test_a_key_has_one_purpose(other: str) -> None:
     (problem,) = problems(NEEDED | {other: TOKEN, "API_TOKEN": f"another-{TOKEN},{TOKEN}"})
 
@@ -387,6 +400,9 @@ def test_no_secret_shows_in_the_settings() -> None:
     keys = {
         "SHOPIFY_WEBHOOK_SECRET": "canary-one,canary-two",
         "PINTEREST_ACCESS_TOKEN": "canary-three",
+        "SHOPIFY_CLIENT_ID": "id-of-the-app",
+        "SHOPIFY_CLIENT_SECRET": "canary-six",
+        "SHOPIFY_ADMIN_TOKEN": "canary-seven",
         "API_TOKEN": "canary-four-and-some-more",
         "DATABASE_URL": "postgresql://u:canary-five@db/t",
     }
@@ -519,6 +535,19 @@ def test_track_ai_is_a_destination_once_it_has_an_address(endpoint: str, sends: 
 )
 def test_half_a_pinterest_account_is_warned_of(env: dict[str, str], missing: str) -> None:
     (warning,) = settings(**env).warnings
+
+    assert warning.startswith(f"{missing}: missing")
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ("SHOPIFY_CLIENT_ID", "SHOPIFY_CLIENT_SECRET"),
+        ("SHOPIFY_CLIENT_SECRET", "SHOPIFY_CLIENT_ID"),
+    ],
+)
+def test_half_of_the_shops_app_is_warned_of(given: str, missing: str) -> None:
+    (warning,) = settings(**{given: "0a1b2c3d"}).warnings
 
     assert warning.startswith(f"{missing}: missing")
 

@@ -16,6 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import DefaultClause, NullPool, create_engine, inspect, text
 
 from app import assemble
+from tests.actors import bearer
 from tests.conftest import POSTGRES, BuildService
 from tracking.store import open_store, outbox
 from tracking.store.migrations import head, migrate
@@ -194,7 +195,7 @@ def test_a_service_is_not_ready_unless_its_database_is_at_its_own_schema(
         if revision is not None:
             insert = text("INSERT INTO alembic_version VALUES (:revision)")
             connection.execute(insert, {"revision": revision})
-    found = client.get("/ready")
+    found = client.get("/ready", headers=bearer())
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM alembic_version"))
         connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": head()})
@@ -209,7 +210,7 @@ def test_a_service_without_a_database_is_not_ready_but_alive(
     build_service: BuildService, tmp_path: Path
 ) -> None:
     client = assemble(build_service(f"sqlite:///{tmp_path}/missing/tracking.db")).test_client()
-    found = client.get("/ready")
+    found = client.get("/ready", headers=bearer())
     assert found.status_code == 503
     assert found.json is not None
     assert found.json["store_writable"] is False

@@ -113,10 +113,8 @@ def test_four_failed_calls_leave_the_breaker_closed() -> None:
     assert breaker.room(1000, NOW) == 1000
 
 
-@pytest.mark.parametrize(
-    ("failures", "seconds"), [(5, 30), (6, 60), (7, 120), (9, 480), (10, 900), (4000, 900)]
-)
-def test_from_the_fifth_failed_call_on_the_breaker_opens_for_longer_and_longer(
+@pytest.mark.parametrize(("failures", "seconds"), [(5, 30), (6, 45), (7, 45), (4000, 45)])
+def test_from_the_fifth_failed_call_on_the_breaker_opens_for_less_than_a_minute(
     failures: int, seconds: int
 ) -> None:
     breaker = after_failures(failures)
@@ -137,8 +135,8 @@ def test_an_answer_closes_the_breaker() -> None:
 
 def test_a_failed_probe_opens_the_breaker_anew_from_then_on() -> None:
     breaker = after_failures(5).after(SILENCE, NOW + 40)
-    assert breaker.is_open(NOW + 40 + 59)
-    assert not breaker.is_open(NOW + 40 + 60)
+    assert breaker.is_open(NOW + 40 + 44)
+    assert not breaker.is_open(NOW + 40 + 45)
 
 
 @pytest.mark.parametrize("outcome", [Paused("429"), BatchRefused("400")])
@@ -158,4 +156,4 @@ def test_an_hour_without_answer_costs_few_calls() -> None:
         if breaker.room(1000, now):
             breaker, calls = breaker.after(SILENCE, now), calls + 1
         now += 1
-    assert calls < 20
+    assert calls < 90

@@ -56,7 +56,9 @@ def test_the_readme_explains_every_command(command: str) -> None:
     assert re.search(rf"flask --app app {command}\b", text_of("README.md"))
 
 
-@pytest.mark.parametrize("paper", ["README.md", "CHANGELOG.md", "docs/decisions.md"])
+@pytest.mark.parametrize(
+    "paper", ["README.md", "CHANGELOG.md", "docs/decisions.md", "docs/security.md"]
+)
 def test_no_link_leads_nowhere(paper: str) -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)", text_of(paper))
 
@@ -126,6 +128,44 @@ def test_everything_a_pinned_package_needs_is_pinned_too() -> None:
     }
 
     assert needed <= pinned
+
+
+def _locked(name: str) -> dict[str, tuple[str, int]]:
+    """Every package of a lock, with its version and how many of its files are known by hash."""
+    # What only another system needs has that as its condition, and no pin.
+    parts = [
+        part
+        for part in re.split(r"^(?=\w)", text_of(name), flags=re.MULTILINE)[1:]
+        if " ; " not in part
+    ]
+    found = [(part.split()[0].partition("=="), part.count("--hash=sha256:")) for part in parts]
+    return {_plain(package): (version, hashes) for (package, _, version), hashes in found}
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_the_lock_holds_what_is_pinned_and_nothing_else(name: str) -> None:
+    lines = requirements(f"{name}.txt")
+    if name != "requirements":
+        lines = all_requirements()
+    pins = [line.partition("==") for line in lines]
+
+    locked = {package: version for package, (version, _) in _locked(f"{name}.lock").items()}
+    assert locked == {_plain(package.partition("[")[0]): version for package, _, version in pins}
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_every_file_of_a_locked_package_is_known_by_its_hash(name: str) -> None:
+    assert [package for package, (_, hashes) in _locked(name).items() if not hashes] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", ".ci/run", "Dockerfile"])
+def test_packages_are_installed_by_their_hashes_only(name: str) -> None:
+    installs = re.findall(
+        r"pip install (?:\S+ )*?-r (?:requirements\S*)", text_of(name).replace("\\\n", "")
+    )
+
+    assert installs
+    assert [command for command in installs if "--require-hashes" not in command] == []
 
 
 def all_requirements() -> list[str]:

@@ -360,12 +360,12 @@ def test_readiness_tells_the_truth(
     shop = shop_of(service)
     shop.sends("orders/create", order())
     clock.tick(seconds=90)
-    found = shop.client.get("/ready").get_json()
+    found = shop.client.get("/ready", headers=bearer()).get_json()
     assert (found["status"], found["oldest_waiting_seconds"]) == ("ok", 90)
     assert (found["test_mode"], found["report_only"]) == (True, False)
 
     elsewhere = postgres_url.replace("search_path%3D", "search_path%3Dnowhere_")
-    broken = assemble(build_service(elsewhere)).test_client().get("/ready")
+    broken = assemble(build_service(elsewhere)).test_client().get("/ready", headers=bearer())
     assert broken.status_code == 503
     assert (broken.get_json()["store_writable"], broken.get_json()["report_only"]) == (False, True)
 

@@ -551,6 +551,9 @@ class Choking:
     def strip(self, event: bytes) -> bytes:
         return event
 
+    def browser_of(self, event: bytes) -> tuple[str, str]:
+        return "", ""
+
     def close(self) -> None:
         """Nothing was opened."""
 

@@ -27,6 +27,10 @@ ALWAYS = (0, 2**62)
 _TOKENS = (("ck:", "checkout_token"), ("ca:", "cart_token"))
 _IDENTITIES = (("id:", "customer"), ("em:", "email"), ("ph:", "phone"))
 
+# What was found of a person by the time of an order, for the orders that are credited after it in
+# the same transaction: of a buyer who places fifty at once it is read once.
+_Gathered = dict[tuple[str, str, int], tuple[list[Touch], Match]]
+
 
 class Crediting:
     """Gathers what orders are credited by, and credits those again that a fact concerns."""
@@ -93,31 +97,38 @@ class Crediting:
         # The visit of an order may itself be told as up to two windows old.
         rows = touches.of_visitors(conn, visitors, since - 2 * self.planner.reach, until)
         found = {touches.touch_of(row).order_id for row in rows} - {"", besides}
+        locks.hold(conn, found)
+        gathered: _Gathered = {}
         for order_id in sorted(found):
-            locks.hold(conn, (order_id,))
             known = orders.of_id(conn, order_id)
             if known is not None and since <= known.placed_at <= until:
-                self.credit_again(conn, known, now)
+                self._credit_again(conn, known, now, gathered)
 
-    def credit_again(self, conn: Connection, known: Row, now: int) -> None:
+    def _credit_again(self, conn: Connection, known: Row, now: int, gathered: _Gathered) -> None:
         """Credit an order by all that is known by now."""
-        links = known.links.split()
-        row = known._asdict()
+        row, links = known._asdict(), known.links.split()
         stored = self.stored(conn, links)
-        if stored is not None:
-            row |= self._with_session(conn, known, stored)
+        newer = {} if stored is None else self._with_session(conn, known, stored)
+        if newer:
+            # With its session its own touch has changed, which others may have been credited by.
+            row |= newer
+            gathered.clear()
         at = known.placed_at
-        person = people.person_of(conn, links, known.visitor)
-        found = touches.seen_by(conn, person, at - self.planner.reach, at)
-        match = self.match(conn, links, known.visitor, self.planner.inside(found, at))
+        whose = (known.links, known.visitor, at)
+        if whose not in gathered:
+            person = people.person_of(conn, links, known.visitor)
+            found = touches.seen_by(conn, person, at - self.planner.reach, at)
+            match = self.match(conn, links, known.visitor, self.planner.inside(found, at))
+            gathered[whose] = (found, match)
+        found, match = gathered[whose]
         path = self.planner.path_of(found, known.id, at, match)
         row["match_method"] = match.method
-        best = self._write_credits(conn, row, path)
+        best = self._write_credits(conn, known, row, path)
         self._tell(conn, row, match, best, newest_click_id(path), now)
 
     def settle_money(self, conn: Connection, known: Row) -> None:
         """After a refund the credits stay, and the net amount is split again."""
-        self._write_credits(conn, known._asdict(), path_from(known.path))
+        self._write_credits(conn, known, known._asdict(), path_from(known.path))
 
     def _with_session(self, conn: Connection, known: Row, stored: Session) -> Mapping[str, Any]:
         """The order's session as the pixel's completes it, and its own touch with it."""
@@ -132,12 +143,14 @@ class Crediting:
         return {"session": json_of(session)}
 
     def _write_credits(
-        self, conn: Connection, known: Mapping[str, Any], path: Iterable[Touch]
+        self, conn: Connection, known: Row, newer: Mapping[str, Any], path: Iterable[Touch]
     ) -> Touch | None:
-        given_back = orders.refunded(conn, known["id"], known["currency"])._asdict()
-        row, credits, best = self.planner.credits_again(known, tuple(path), given_back)
-        orders.put(conn, row)
-        touches.put_credits(conn, known["id"], credits, is_new=False)
+        given_back = orders.refunded(conn, known.id, known.currency)._asdict()
+        row, credits, best = self.planner.credits_again(newer, tuple(path), given_back)
+        # Nearly always a late fact changes nothing: the same money, shared along the same path.
+        if row != known._asdict():
+            orders.put(conn, row)
+            touches.put_credits(conn, known.id, credits, is_new=False)
         return best
 
     def _tell(
@@ -164,7 +177,8 @@ class Crediting:
             )
             changed["reason"] = self._decided(conn, event, reason, deliveries, now)
             self._amend(conn, deliveries, click_id, consent, now)
-        outbox.credit(conn, event, **changed)
+        if any(getattr(event, name) != value for name, value in changed.items()):
+            outbox.credit(conn, event, **changed)
 
     def _decided(
         self, conn: Connection, event: Row, reason: str, deliveries: Iterable[Row], now: int

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from tracking.destinations import Destination
 from tracking.outcome import (
+    OPEN_AT_MOST,
     Answered,
     BatchRefused,
     Breaker,
@@ -241,6 +242,10 @@ class Deliverer:
                 changed |= {"paused_until": 0, "pause_reason": ""}
                 if before.failures:
                     outbox.hasten(conn, self.destination.name, now)
+            case TryLater():
+                # Each event may wait for longer than the breaker is open. One must be there to
+                # find out that the destination answers again.
+                outbox.bring_forward(conn, self.destination.name, now, now + OPEN_AT_MOST)
         outbox.put_account(conn, **changed)
 
     def _tell(

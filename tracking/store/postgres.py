@@ -24,8 +24,8 @@ POOL_SIZE = 4
 # How long a webhook may wait for a connection, and then for what another transaction holds:
 # together less than the four seconds after which an answer comes too late. A lock is waited for
 # longer than PostgreSQL waits before it looks for a deadlock.
-BUSY_SECONDS = 2.5
-_LOCKED_SECONDS = 1.3
+BUSY_SECONDS = 2.2
+_LOCKED_SECONDS = 1.2
 # A webhook that nobody can store is told so at once: Shopify comes again by itself.
 _AWAY_SECONDS = 0.2
 _ASKED_EVERY = 1.0

@@ -1,0 +1,26 @@
+"""Takes an event out of the outbox first and sends it afterwards, as many queues do."""
+
+from sqlalchemy import bindparam, update
+
+from tests.faults.start_up.clocked import create_app
+from tracking.store import outbox
+from tracking.store.schema import outbox as table
+from tracking.store.statement import Connection, Row, Statement
+
+_claim = outbox.claim
+_removed = Statement(
+    update(table).where(table.c.claim == bindparam("b_claim")).values(state="sent")
+)
+
+
+def _claim_and_remove(
+    conn: Connection, destination: str, claim: str, now: int, until: int, most: int
+) -> list[Row]:
+    rows = _claim(conn, destination, claim, now, until, most)
+    _removed.run(conn, b_claim=claim)
+    return rows
+
+
+outbox.claim = _claim_and_remove
+
+__all__ = ["create_app"]
