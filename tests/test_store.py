@@ -271,6 +271,21 @@ def test_a_foreign_lock_is_a_clear_refusal_before_shopify_hangs_up(
     assert names_of(store) == {"later"}
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_while_a_foreign_lock_lasts_a_crowd_is_refused_as_soon_as_one(
+    store: Store, database_url: str
+) -> None:
+    with locked(database_url):
+        began = time.monotonic()
+        crowd = [store.commit_later(lambda conn: put_event(conn, "in vain")) for _ in range(300)]
+        errors = [work.exception(PATIENCE) for work in crowd]
+        seconds = time.monotonic() - began
+    assert {type(error) for error in errors} == {StoreUnavailable}
+    assert seconds < IN_TIME
+    assert store.commit(lambda conn: put_event(conn, "later")) == "later"
+    assert names_of(store) == {"later"}
+
+
 def test_a_foreign_lock_that_ends_in_time_is_waited_for(store: Store, database_url: str) -> None:
     with locked(database_url) as end, ThreadPoolExecutor(1) as thread:
         work = thread.submit(store.commit, lambda conn: put_event(conn, "patient"))

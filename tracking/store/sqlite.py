@@ -60,6 +60,8 @@ class SqliteStore:
         self._log = Path(f"{path}-wal")
         self._empties_at = 0.0
         self._wipes = False
+        # Whether a foreign program had the file for longer than anybody may wait.
+        self._is_held_up = False
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._opening = threading.Lock()
 
@@ -135,6 +137,10 @@ class SqliteStore:
         self._lock_file = self._presence = None
 
     def _commit(self, turns: Turns) -> None:
+        if self._is_held_up:
+            # Nobody may wait for one batch after the other to be refused.
+            self._commit_apart(turns.take(everything=True))
+            return
         with self._locked():
             conn = Connection(self._writing(), self.dialect)
             tickets = turns.take()
@@ -173,14 +179,16 @@ class SqliteStore:
     def _commit_apart(self, tickets: list[Ticket]) -> None:
         """Carry out works in a transaction of their own."""
         try:
-            with self._begun() as conn:
+            with self._begun(tickets[0].since + BUSY_SECONDS) as conn:
                 try:
                     for ticket in tickets:
                         ticket.result = ticket.work(conn)
                 except Exception:
                     self._carry_out_apart(conn, tickets)
                 conn.raw.execute("COMMIT")
+            self._is_held_up = False
         except Exception as error:
+            self._is_held_up = _is_busy(error)
             # What was put before is committed, whatever happens to these.
             for ticket in tickets:
                 ticket.error = error
@@ -204,9 +212,9 @@ class SqliteStore:
             conn.raw.execute("RELEASE ticket")
 
     @contextmanager
-    def _begun(self) -> Iterator[Connection]:
-        """A write transaction. Whatever goes wrong in it, the connection is replaced."""
-        deadline = time.monotonic() + BUSY_SECONDS
+    def _begun(self, deadline: float) -> Iterator[Connection]:
+        """A write transaction, tried until an instant of the monotonic clock and at least once.
+        Whatever goes wrong in it, the connection is replaced."""
         while True:
             with self._locked():
                 raw = self._writing()
@@ -225,7 +233,7 @@ class SqliteStore:
         try:
             raw.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
+            if _is_busy(error) and time.monotonic() < deadline:
                 return False
             self._drop_writer()
             raise
@@ -303,6 +311,11 @@ class SqliteStore:
                 presence = open_lock(presence_path(self.path))
                 lock(presence, shared=True)
                 self._presence = presence
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _described(error: BaseException) -> BaseException:

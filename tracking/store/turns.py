@@ -5,6 +5,7 @@ whoever hands a work in may go on, and is told of its result by a future.
 """
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -35,12 +36,16 @@ class JointWork(ABC):
 
 
 class Ticket:
-    """A work that somebody handed in and, once it was committed, its result or its error."""
+    """A work that somebody handed in and, once it was committed, its result or its error.
 
-    __slots__ = ("error", "future", "result", "work")
+    `since` is when it was handed in, in seconds of the monotonic clock.
+    """
+
+    __slots__ = ("error", "future", "result", "since", "work")
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
         self.work = work
+        self.since = time.monotonic()
         self.result: Any = None
         self.error: BaseException | None = None
         self.future: Future[Any] = Future()
@@ -122,11 +127,12 @@ class Turns:
                 self._call()
         return ticket.future
 
-    def take(self) -> list[Ticket]:
-        """The batch to commit now. Called once the write lock is held, so that whatever arrived
-        while it was waited for is carried along."""
+    def take(self, *, everything: bool = False) -> list[Ticket]:
+        """The batch to commit now, oldest first, at most so many works or `everything`. Called
+        once the write lock is held, so that whatever arrived while it was waited for is carried
+        along."""
         with self._mutex:
-            count = min(self._most, len(self._queue))
+            count = len(self._queue) if everything else min(self._most, len(self._queue))
             self._batch = [self._queue.popleft() for _ in range(count)]
         return self._batch
 
