@@ -152,11 +152,6 @@ def shop(app: Flask) -> Shop:
     return Shop(app.test_client())
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many a test waits for a server that it started."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_configure(config: Any) -> None:
     """The environment of the machine decides nothing in a test."""
     for name in ("SHOPIFY_WEBHOOK_SECRET", "API_TOKEN", "DATABASE_URL", "PINTEREST_ACCESS_TOKEN"):
