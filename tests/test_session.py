@@ -14,16 +14,23 @@ from tracking.session import (
     Consent,
     Session,
     consent_of,
+    filled,
     page_url_of,
     query_of,
     session_from,
-    session_of,
+    visit_of,
 )
 
 EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
 OTHER_EPIK = "dj0yJnU9QW5vdGhlckNsaWNrT2ZBbm90aGVyUGluJnA9MCZuPXI"
 VISITOR = "5f1c2a9e-visitor_1"
 Notes = tuple[tuple[str, str], ...]
+
+
+def session_of(order: Order, stored: Session | None = None) -> Session:
+    """The session of an order, with what the pixel `stored` of its checkout."""
+    session, _ = visit_of(order)
+    return session if stored is None else filled(session, stored)
 
 
 def an_order(

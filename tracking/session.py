@@ -121,18 +121,12 @@ class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         )
 
 
-def session_of(order: Order, stored: Session | None = None) -> Session:
-    """What brought the buyer of this order, each field from the first place that has it.
-
-    The places in order: the order's note attributes, the query of its landing page, the query of
-    its referrer, and what the pixel `stored` under the checkout or cart token.
-    """
-    session, _ = visit_of(order)
-    return session if stored is None else filled(session, stored)
-
-
 def visit_of(order: Order) -> tuple[Session, str]:
-    """What the order itself says of its session, and `page_url_of` it, for whoever wants both."""
+    """What the order itself says of its session, and `page_url_of` it.
+
+    Each field is from the first place that has it: the order's note attributes, the query of its
+    landing page, the query of its referrer. What only the pixel knows is `filled` in after them.
+    """
     found: _Found = {}
     _read(found, NOTES, _NAMES, [(_bare(name), value) for name, value in order.notes])
     query = _read_address(found, LANDING, order.landing_site)
