@@ -434,7 +434,11 @@ def import_spend(service: Service, file: BinaryIO) -> None:
 @click.option("--dry-run", is_flag=True, help="Only read it.")
 @click.option("--skip-invalid", is_flag=True, help="Write to FILE.refused.csv what cannot be used.")
 @click.option("--stop-on-invalid", is_flag=True, help="Take in what comes before the first fault.")
-@click.option("--batch-size", type=click.IntRange(1, 10_000), default=1000, show_default=True)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1, 10_000),
+    help="How many to store at a time; by default as many as take half a second.",
+)
 @_with_service
 def import_events(
     service: Service,
@@ -443,7 +447,7 @@ def import_events(
     dry_run: bool,
     skip_invalid: bool,
     stop_on_invalid: bool,
-    batch_size: int,
+    batch_size: int | None,
 ) -> None:
     """Take in events or orders of the last seven days from FILE, or from - for standard input.
 

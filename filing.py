@@ -12,7 +12,7 @@ import click
 
 from tracking.eventing import ReportOnly
 from tracking.exporting import NoExport, export
-from tracking.importing import Counts, Importer, Reading, Source, Stop, Tried, Unreadable
+from tracking.importing import Counts, Importer, Refused, Source, Stop, Tried, Unreadable
 from tracking.importing.refused import RefusedFile
 from tracking.store import StoreUnavailable
 from tracking.wiring import Service
@@ -24,7 +24,7 @@ OnFault = Literal["check", "skip", "stop"]
 
 
 def import_events(
-    service: Service, file: Path, on_fault: OnFault, batch_size: int, *, dry_run: bool
+    service: Service, file: Path, on_fault: OnFault, batch_size: int | None, *, dry_run: bool
 ) -> None:
     """Take a file of events or orders in, or with `dry_run` only read it.
 
@@ -88,7 +88,9 @@ class _Run:
     def __init__(self, service: Service, file: Path, now: int | None = None) -> None:
         self.now = int(service.clock()) if now is None else now
         self._file = file
-        self._importer = Importer(service.events, service.tracker, self.now, self._list)
+        self._importer = Importer(
+            service.events, service.tracker, self.now, self._list, cores=os.cpu_count() or 1
+        )
         self.counts: Counts = self._importer.counts
 
     def check(self) -> None:
@@ -101,13 +103,13 @@ class _Run:
                 " was stored. Mend them, or take the others in with --skip-invalid"
             )
 
-    def skip(self, batch_size: int) -> None:
+    def skip(self, batch_size: int | None) -> None:
         """Take in what can be, and write down what cannot."""
         beside = Path("import") if self._file == STDIN else self._file
         refused = RefusedFile(beside)
         try:
             with self._opened("taking in") as source, refused:
-                self._importer.refuse = lambda reading: refused.add(source, reading)
+                self._importer.refuse = lambda one: refused.add(source, one)
                 self._importer.take(source, batch_size)
             click.echo(_told(self.counts))
         finally:
@@ -117,7 +119,7 @@ class _Run:
                     " in clear text. Mend it, import it, delete it"
                 )
 
-    def stop(self, batch_size: int) -> None:
+    def stop(self, batch_size: int | None) -> None:
         """Take in what comes before the first that cannot be."""
         self._importer.refuse = self._refuse
         with self._opened("taking in") as source:
@@ -144,21 +146,22 @@ class _Run:
             )
         return taken, shown
 
-    def _list(self, reading: Reading) -> None:
+    def _list(self, refused: Refused) -> None:
         if self.counts.refused <= MOST_SHOWN:
-            click.echo(f"line {reading.line}: {reading.reason}", err=True)
+            click.echo(f"line {refused.line}: {refused.reason}", err=True)
         elif self.counts.refused == MOST_SHOWN + 1:
             click.echo("… and more", err=True)
 
-    def _refuse(self, reading: Reading) -> None:
-        raise Stop(f"line {reading.line}: {reading.reason}")
+    def _refuse(self, refused: Refused) -> None:
+        raise Stop(f"line {refused.line}: {refused.reason}")
 
     @contextmanager
     def _opened(self, verb: str) -> Iterator[Source]:
         try:
-            with _bytes_of(self._file) as raw, _progress(raw, verb) as news:
-                self._importer.news = news
-                yield Source(raw)
+            with _bytes_of(self._file) as raw:
+                source = Source(raw, None if self._file == STDIN else self._file)
+                with _progress(source.size, verb) as self._importer.news:
+                    yield source
         except Unreadable as error:
             raise click.ClickException(f"{self._file}: {error}{self._so_far()}") from None
         except (Stop, StoreUnavailable) as error:
@@ -194,9 +197,8 @@ def _bytes_of(file: Path) -> AbstractContextManager[BinaryIO]:
 
 
 @contextmanager
-def _progress(raw: BinaryIO, verb: str) -> Iterator[Callable[[Counts], None]]:
+def _progress(size: int, verb: str) -> Iterator[Callable[[Counts], None]]:
     """A bar with rate and remaining time on a terminal; elsewhere nothing."""
-    size = _size_of(raw)
     if not size or not sys.stderr.isatty():
         yield lambda counts: None
         return
@@ -206,13 +208,6 @@ def _progress(raw: BinaryIO, verb: str) -> Iterator[Callable[[Counts], None]]:
         def news(counts: Counts) -> None:
             rate = counts.read / max(time.monotonic() - began, 0.001)
             bar.label = f"{verb}, {rate:,.0f} a second"
-            bar.update(raw.tell() - bar.pos)
+            bar.update(counts.position - bar.pos)
 
         yield news
-
-
-def _size_of(raw: BinaryIO) -> int:
-    try:
-        return os.fstat(raw.fileno()).st_size if raw.seekable() else 0
-    except OSError:
-        return 0

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, TypeVar
 from bench.webhooks import SECRET
 from config import Settings
 from tracking.eventing import Events
-from tracking.importing import Importer, Reading, Source
+from tracking.importing import Importer, Refused, Source
 from tracking.store import Store
 from tracking.store.statement import Connection
 from tracking.wiring import Service, open_service
@@ -143,8 +143,8 @@ def importer(service: Service, store: Any = None) -> Importer:
     return Importer(events, service.tracker, int(service.clock()), _refuse)
 
 
-def _refuse(reading: Reading) -> None:
-    raise SystemExit(f"line {reading.line}: {reading.reason}")
+def _refuse(refused: Refused) -> None:
+    raise SystemExit(f"line {refused.line}: {refused.reason}")
 
 
 class Spent(NamedTuple):
@@ -164,7 +164,7 @@ def timed(work: Callable[[], object]) -> Spent:
 def with_source(path: Path, work: Callable[[Source], object]) -> None:
     """Hand an opened file over."""
     with path.open("rb") as file:
-        work(Source(file))
+        work(Source(file, path))
 
 
 def main() -> None:

@@ -70,17 +70,27 @@ class NoAnswer(Exception):
     """Pinterest did not answer; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """An event of a file with all that is written of it if it meets nobody known. Made before
-    the transaction, so that it is short."""
+class Prepared(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
+    """An event with all that is written of it if it meets nobody known, made before the
+    transaction, so that it is short.
 
-    given: Given
+    `links` are what the person is known by, `visit` is the one the event itself tells of, `row`
+    what is noted of it, and `payload` what is sent, empty if nothing is.
+    """
+
+    event_id: str
+    order_id: str
+    at: int
     visitor: str
     links: tuple[str, ...]
-    names: Sequence[str]
-    row: Mapping[str, Any]
-    queued: tuple[str, str, bytes, int] | None
+    visit: Touch | None
+    row: dict[str, str | int]
+    payload: bytes
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What no other transaction may write about meanwhile."""
+        return [name for name in (self.order_id, self.visitor, *self.links) if name]
 
 
 class Events:
@@ -109,12 +119,11 @@ class Events:
         """
         now = int(self.clock())
         given = given_of(body, self.planner.policy, now)
-        is_new = self.store.commit(lambda conn: self._record(conn, given, now))
-        return Taken(
-            given.conversion.event_id, "accepted" if is_new else "duplicate", given.left_out
-        )
+        work = self.prepared(given, now)
+        is_new = self.store.commit(lambda conn: self._record(conn, work, now))
+        return Taken(work.event_id, "accepted" if is_new else "duplicate", given.left_out)
 
-    def take_all(self, events: Sequence[Given]) -> list[Status]:
+    def take_all(self, works: Sequence[Prepared]) -> list[Status]:
         """Take many events in, each as `take` does, in few transactions; what became of each.
 
         Raises:
@@ -123,9 +132,8 @@ class Events:
         """
         now = int(self.clock())
         found: list[Status] = []
-        for some in self._turns(events):
-            works = [self._prepared(given, now) for given in some]
-            told = self.store.commit(partial(self._record_all, works, now))
+        for some in self._turns(works):
+            told = self.store.commit(partial(self._record_all, some, now))
             found += self._one_by_one(some, told, now)
         return found
 
@@ -164,82 +172,78 @@ class Events:
         if seconds:
             raise TooManyTrials(seconds)
 
-    def _record(self, conn: Connection, given: Given, now: int) -> bool:
+    def _record(self, conn: Connection, work: Prepared, now: int) -> bool:
         """Whether the event is new, and then written down."""
-        event_id, order_id = given.conversion.event_id, given.conversion.order_id
-        links = given.conversion.identity.links()
-        visitor = links[0] if links else event_id
-        person = people.person_of(conn, links, visitor)
-        names = {event_id, order_id, visitor, *links, *person}
-        locks.hold(conn, names - {""})
-        if outbox.conversion(conn, event_id) is not None:
+        person = people.person_of(conn, work.links, work.visitor)
+        locks.hold(conn, {work.event_id, *work.names, *person})
+        if outbox.conversion(conn, work.event_id) is not None:
             return False
-        if any(erased_of(conn, order_id, links)):
+        if any(erased_of(conn, work.order_id, work.links)):
             # It counts, and tells of nobody.
-            outbox.put_conversion(conn, self._row(given, event_id, None, "erased", now))
+            nobody = {"visitor": work.event_id, **credited_to(None), "reason": "erased"}
+            outbox.put_conversion(conn, {**work.row, **nobody})
             return True
-        reason = self._reason(given, now)
-        best = self._brought_by(conn, given, visitor, person)
-        outbox.put_conversion(conn, self._row(given, visitor, best, reason, now))
-        if not reason:
-            at, payload = given.conversion.event_time, msgspec.json.encode(given.event)
-            outbox.queue(conn, event_id, PINTEREST, payload, at, now)
-        self._join(conn, links, visitor, now)
+        best = self._brought_by(conn, work, person)
+        outbox.put_conversion(conn, {**work.row, **credited_to(best)})
+        if work.payload:
+            outbox.queue(conn, work.event_id, PINTEREST, work.payload, work.at, now)
+        self._join(conn, work.links, work.visitor, now)
         return True
 
-    def _turns(self, events: Sequence[Given]) -> Iterator[Sequence[Given]]:
+    def _turns(self, works: Sequence[Prepared]) -> Iterator[Sequence[Prepared]]:
         """Events as many at a time as one transaction may hold the names of."""
         if self.store.dialect != "postgresql":
-            yield events
+            yield works
             return
         begin = names = 0
-        for n, given in enumerate(events):
-            names += 2 + len(given.conversion.identity.links())
+        for n, work in enumerate(works):
+            names += len(work.names)
             if names > _MOST_NAMES:
-                yield events[begin:n]
+                yield works[begin:n]
                 begin, names = n, 0
-        yield events[begin:]
+        yield works[begin:]
 
-    def _prepared(self, given: Given, now: int) -> _Prepared:
+    def prepared(self, given: Given, now: int) -> Prepared:
+        """An event, received at an instant (seconds UTC), for `take_all`. Nothing is stored."""
         conversion = given.conversion
         at, links = conversion.event_time, conversion.identity.links()
         visitor = links[0] if links else conversion.event_id
         reason = self._reason(given, now)
-        visits = _visits(given, visitor)
-        best = self.planner.newest_from_pinterest(visits, at) if visits else None
-        payload = msgspec.json.encode(given.event)
-        return _Prepared(
-            given=given,
+        visit = _visit(given, visitor)
+        best = self.planner.newest_from_pinterest([visit], at) if visit else None
+        return Prepared(
+            event_id=conversion.event_id,
+            order_id=conversion.order_id,
+            at=at,
             visitor=visitor,
             links=links,
-            names=tuple(filter(None, (conversion.order_id, visitor, *links))),
+            visit=visit,
             row=self._row(given, visitor, best, reason, now),
-            queued=None if reason else (conversion.event_id, PINTEREST, payload, at),
+            payload=b"" if reason else msgspec.json.encode(given.event),
         )
 
     def _record_all(
-        self, works: Sequence[_Prepared], now: int, conn: Connection
+        self, works: Sequence[Prepared], now: int, conn: Connection
     ) -> list[Status | None]:
         """Write down what meets nobody known, all at once. None stands for an event that has to
         be recorded by itself."""
         locks.hold(conn, {name for work in works for name in work.names})
-        ids = {work.given.conversion.event_id for work in works}
+        ids = {work.event_id for work in works}
         links = {link for work in works for link in work.links}
         visitors = {work.visitor for work in works}
-        order_ids = {work.given.conversion.order_id for work in works}
+        order_ids = {work.order_id for work in works}
         known = imports.known(conn, ids, links, visitors, order_ids)
         seen = set(known.events)
         found: list[Status | None] = []
-        new: list[_Prepared] = []
+        new: list[Prepared] = []
         for work in works:
-            event_id, order_id = work.given.conversion.event_id, work.given.conversion.order_id
-            if event_id in seen:
+            if work.event_id in seen:
                 found.append("duplicate")
                 continue
-            seen.add(event_id)
+            seen.add(work.event_id)
             is_met = known.is_met(work.links, work.visitor)
             known.meet(work.links, work.visitor)
-            if is_met or known.any_erased(work.links, order_id):
+            if is_met or known.any_erased(work.links, work.order_id):
                 found.append(None)
             else:
                 found.append("accepted")
@@ -247,27 +251,27 @@ class Events:
         imports.put(
             conn,
             [work.row for work in new],
-            [work.queued for work in new if work.queued],
+            [(w.event_id, PINTEREST, w.payload, w.at) for w in new if w.payload],
             [(link, work.visitor) for work in new for link in work.links],
             now,
         )
         return found
 
     def _one_by_one(
-        self, events: Sequence[Given], told: Sequence[Status | None], now: int
+        self, works: Sequence[Prepared], told: Sequence[Status | None], now: int
     ) -> list[Status]:
         """What became of events, those that are left over recorded by themselves."""
         if None not in told:
             return [status for status in told if status]
 
-        def record(given: Given, status: Status | None) -> Status:
+        def record(work: Prepared, status: Status | None) -> Status:
             if status is not None:
                 return status
-            is_new = self.store.commit(lambda conn: self._record(conn, given, now))
+            is_new = self.store.commit(lambda conn: self._record(conn, work, now))
             return "accepted" if is_new else "duplicate"
 
         with ThreadPoolExecutor(_AT_ONCE) as threads:
-            return list(threads.map(record, events, told))
+            return list(threads.map(record, works, told))
 
     def _reason(self, given: Given, now: int) -> str:
         """Why it is not sent (a key of REASONS), or "". Whoever hands an event over decided that
@@ -279,7 +283,7 @@ class Events:
 
     def _row(
         self, given: Given, visitor: str, best: Touch | None, reason: str, now: int
-    ) -> Mapping[str, Any]:
+    ) -> dict[str, str | int]:
         conversion = given.conversion
         # Of other checkouts the order may be told of as well, and would count twice.
         is_purchase = given.stage == "purchase"
@@ -301,14 +305,12 @@ class Events:
             "credited_then": "",
         }
 
-    def _brought_by(
-        self, conn: Connection, given: Given, visitor: str, person: Iterable[str]
-    ) -> Touch | None:
+    def _brought_by(self, conn: Connection, work: Prepared, person: Iterable[str]) -> Touch | None:
         """The Pinterest touch that led to the event: one on record of the same person, or the
         visit that the event itself tells of."""
-        at = given.conversion.event_time
-        found = touches.seen_by(conn, person, at - self.planner.reach, at)
-        return self.planner.newest_from_pinterest([*found, *_visits(given, visitor)], at)
+        found = touches.seen_by(conn, person, work.at - self.planner.reach, work.at)
+        visits = [*found, work.visit] if work.visit else found
+        return self.planner.newest_from_pinterest(visits, work.at)
 
     def _join(self, conn: Connection, links: Iterable[str], visitor: str, now: int) -> None:
         """Note that whoever is known by these links is one person, as an order would tell."""
@@ -334,13 +336,13 @@ class Events:
         return 0
 
 
-def _visits(given: Given, visitor: str) -> list[Touch]:
+def _visit(given: Given, visitor: str) -> Touch | None:
     """The visit from Pinterest that an event itself tells of."""
     conversion = given.conversion
     if not (conversion.click_id or conversion.event_source_url) or not given.session.is_pinterest:
-        return []
-    at, event_id = given.conversion.event_time, given.conversion.event_id
-    return [touch_of_session(given.session, f"event:{event_id}", visitor, at)]
+        return None
+    key = f"event:{conversion.event_id}"
+    return touch_of_session(given.session, key, visitor, conversion.event_time)
 
 
 def _json_or_words(body: bytes) -> Any:

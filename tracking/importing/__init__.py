@@ -2,6 +2,6 @@
 
 from tracking.importing.files import Source, Unreadable
 from tracking.importing.intake import Counts, Importer, Stop, Tried
-from tracking.importing.readings import Reading
+from tracking.importing.readings import Refused
 
-__all__ = ["Counts", "Importer", "Reading", "Source", "Stop", "Tried", "Unreadable"]
+__all__ = ["Counts", "Importer", "Refused", "Source", "Stop", "Tried", "Unreadable"]

@@ -6,9 +6,11 @@ What a record holds is not looked at here. Nothing of a file is kept, so its siz
 import csv
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, cast
 
 _BOM = b"\xef\xbb\xbf"
@@ -25,6 +27,8 @@ _SEPARATORS = (",", ";", "\t", "|")
 LONGEST_LINE = 1024 * 1024
 LONGEST_CELL = csv.field_size_limit()
 MOST_COLUMNS = 2000
+# Records that stay together when several read shares of a file.
+BLOCK = 100
 
 Kind = Literal["CSV", "JSON lines"]
 
@@ -42,14 +46,28 @@ class Record(NamedTuple):
     fault: str = ""
 
 
+class Share(NamedTuple):
+    """Every so-manieth block of records, of `of`."""
+
+    number: int = 0
+    of: int = 1
+
+
+_WHOLE = Share()
+
+
 class Source:
-    """A file whose kind is known by its beginning; each record is read once.
+    """A file whose kind is known by its beginning; each record of a share is read once.
 
     Raises:
         Unreadable: it is neither CSV nor JSON lines, or its header is wrong.
     """
 
-    def __init__(self, raw: BinaryIO) -> None:
+    def __init__(self, raw: BinaryIO, path: Path | None = None, share: Share = _WHOLE) -> None:
+        """With a `path` it may be opened again there, by somebody who reads another share."""
+        self.path = path
+        self._raw = raw
+        self._share = share
         self._lines = _Lines(_unpacked(raw))
         first = next((line for line in self._lines if line.strip()), "")
         if not first:
@@ -72,7 +90,24 @@ class Source:
         Raises:
             Unreadable: what follows cannot be told apart.
         """
-        return self._csv() if self.kind == "CSV" else self._json()
+        records = self._csv() if self.kind == "CSV" else self._json()
+        number, of = self._share
+        if of == 1:
+            return records
+        return (r for n, r in enumerate(records) if n // BLOCK % of == number)
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file were read, 0 if it cannot tell."""
+        return self._raw.tell() if self._raw.seekable() else 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, 0 for what is no file on a disk."""
+        try:
+            return os.fstat(self._raw.fileno()).st_size if self._raw.seekable() else 0
+        except OSError:
+            return 0
 
     def _opened(self) -> Iterator[list[str]]:
         separator = max(_SEPARATORS, key=lambda one: len(_split(self._first, one)))
@@ -169,7 +204,7 @@ def shown(name: str) -> str:
 
 
 def _unpacked(raw: BinaryIO) -> BinaryIO:
-    head = io.BufferedReader(cast(io.RawIOBase, raw))
+    head = raw if isinstance(raw, io.BufferedReader) else _buffered(raw)
     begins = head.peek(8)
     for magic, what in _NOT_TEXT.items():
         if begins.startswith(magic):
@@ -177,6 +212,10 @@ def _unpacked(raw: BinaryIO) -> BinaryIO:
     if begins.startswith(_GZIP):
         return io.BufferedReader(gzip.GzipFile(fileobj=head))
     return head
+
+
+def _buffered(raw: BinaryIO) -> io.BufferedReader:
+    return io.BufferedReader(cast(io.RawIOBase, raw))
 
 
 def _split(line: str, separator: str) -> Sequence[str]:

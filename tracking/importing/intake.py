@@ -1,7 +1,8 @@
 """Takes in what a file tells, a batch in a transaction."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -10,10 +11,11 @@ import msgspec
 from tracking.conversion import REASONS, conversion_of, reason_not_to_send
 from tracking.destinations import Unencodable
 from tracking.destinations.pinterest_trial import MOST_TRIED
-from tracking.eventing import PINTEREST, Events, ReportOnly, TooManyTrials
+from tracking.eventing import PINTEREST, Events, Prepared, ReportOnly, TooManyTrials
 from tracking.given import Given
+from tracking.importing.blocks import Block, blocks_of
 from tracking.importing.files import Source, Unreadable
-from tracking.importing.readings import Reading, readings_of
+from tracking.importing.readings import Reading, Refused, Usable, readings_of
 from tracking.order import Order
 from tracking.outcome import Accepted, Answered, EventResult, Outcome
 from tracking.tracker import Tracker
@@ -21,14 +23,19 @@ from tracking.tracker import Tracker
 TOPIC = "orders/export"
 # Orders that wait at the same time share a commit, as those of webhooks do.
 _AT_ONCE = 32
-_NEWS_AFTER = 200
+# The larger a batch, the fewer pages of the database each of its rows costs; but webhooks wait
+# while it is stored.
+_BATCH_SECONDS = 0.4
+_FIRST_BATCH, _LARGEST_BATCH = 500, 10_000
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many were read, and what became of them so far. `known` were taken in before."""
+    """How many were read, up to which byte of the file, and what became of them so far. `known`
+    were taken in before."""
 
     read: int = 0
+    position: int = 0
     taken: int = 0
     known: int = 0
     refused: int = 0
@@ -47,14 +54,15 @@ class Stop(Exception):
     """Raised by whoever is told of something refused, so that nothing after it is taken."""
 
 
-Refuse = Callable[[Reading], None]
+Refuse = Callable[[Refused], None]
 
 
 @dataclass
 class Importer:
     """One import of a file at an instant (seconds UTC).
 
-    `refuse` is told of whatever cannot be used, `news` now and then that the reading goes on.
+    `refuse` is told of whatever cannot be used, `news` now and then that the reading goes on. A
+    large file is read by several processes, if there are so many `cores`.
     """
 
     events: Events
@@ -62,6 +70,8 @@ class Importer:
     now: int
     refuse: Refuse
     news: Callable[[Counts], None] = lambda counts: None
+    cores: int = 1
+    timer: Callable[[], float] = time.perf_counter
     counts: Counts = field(default_factory=Counts)
 
     def check(self, source: Source) -> None:
@@ -70,34 +80,44 @@ class Importer:
         Raises:
             Unreadable: the file, or the rest of it, cannot be read.
         """
-        for _ in self._usable(source):
+        readers = self.cores if self.cores > 1 else 0
+        for _ in self._usable(blocks_of(source, self._checked, readers)):
             pass
         self.news(self.counts)
 
-    def take(self, source: Source, batch_size: int) -> None:
+    def take(self, source: Source, batch_size: int | None = None) -> None:
         """Take a file in. What is known already is left as it is, so that a file can be taken
         again from its beginning whatever ended the last time.
+
+        Args:
+            batch_size: how many are stored at a time; by default as many as take half a second.
 
         Raises:
             Unreadable: the rest of the file cannot be read; what is before it is stored.
             Stop: as `refuse` raised it; what is before that is stored.
             StoreUnavailable: not all was stored.
         """
-        readings = self._usable(source)
+        usable = self._usable(blocks_of(source, self._prepared, self.cores - 1))
+        size = batch_size or _FIRST_BATCH
         end: Exception | None = None
-        # One after the other: a thread that reads would take the interpreter from the one that
-        # writes after each row, and webhooks wait while that one holds the lock.
-        with ThreadPoolExecutor(_AT_ONCE) as crowd:
+        storing: Future[float] | None = None
+        # While one batch is stored the next one is gathered.
+        with ThreadPoolExecutor(_AT_ONCE) as crowd, ThreadPoolExecutor(1) as storer:
             while end is None:
-                batch: list[Given | Order] = []
+                batch: list[Prepared | Order] = []
                 try:
-                    for _, value in islice(readings, batch_size):
+                    for value in islice(usable, size):
                         batch.append(value)
                 except (Stop, Unreadable) as error:
                     end = error
+                if storing is not None:
+                    seconds = storing.result()
+                    size = batch_size or _next_size(size, seconds)
                 if not batch:
                     break
-                self._store(batch, crowd)
+                storing = storer.submit(self._store, batch, crowd)
+            if storing is not None:
+                storing.result()
         self.news(self.counts)
         if end is not None:
             raise end
@@ -111,8 +131,8 @@ class Importer:
         """
         if PINTEREST not in self.events.planner.destinations:
             raise ReportOnly
-        readings = self._usable(source)
-        while batch := list(islice(readings, MOST_TRIED)):
+        usable = self._shown(source)
+        while batch := list(islice(usable, MOST_TRIED)):
             ready: list[tuple[int, bytes]] = []
             for line, value in batch:
                 event = self._event(value)
@@ -126,26 +146,61 @@ class Importer:
                     yield _tried(line, result)
         self.news(self.counts)
 
-    def _usable(self, source: Source) -> Iterator[tuple[int, Given | Order]]:
-        """What can be used, with the line it begins on."""
-        for reading in readings_of(source, self.events.planner.policy, self.now):
-            self.counts.read += 1
-            if self.counts.read % _NEWS_AFTER == 0:
-                self.news(self.counts)
-            if reading.value is None:
-                self.counts.refused += 1
-                self.refuse(reading)
-            else:
-                yield reading.line, reading.value
+    def _usable(self, blocks: Iterable[Block]) -> Iterator[Prepared | Order]:
+        for block in blocks:
+            self._count(block.read, block.position)
+            for entry in block.entries:
+                if isinstance(entry, Refused):
+                    self._refuse(entry)
+                elif entry is not None:
+                    yield entry
+            if block.end:
+                raise Unreadable(block.end)
 
-    def _store(self, batch: Sequence[Given | Order], crowd: ThreadPoolExecutor) -> None:
-        given = [value for value in batch if isinstance(value, Given)]
+    def _shown(self, source: Source) -> Iterator[Usable]:
+        for reading in self._readings(source):
+            self._count(1, source.position)
+            if isinstance(reading, Refused):
+                self._refuse(reading)
+            else:
+                yield reading
+
+    def _count(self, read: int, position: int) -> None:
+        self.counts.read += read
+        self.counts.position = position
+        self.news(self.counts)
+
+    def _refuse(self, refused: Refused) -> None:
+        self.counts.refused += 1
+        self.refuse(refused)
+
+    def _readings(self, source: Source) -> Iterator[Reading]:
+        return readings_of(source, self.events.planner.policy, self.now)
+
+    def _checked(self, source: Source) -> Iterator[Refused | None]:
+        for reading in self._readings(source):
+            yield reading if isinstance(reading, Refused) else None
+
+    def _prepared(self, source: Source) -> Iterator[Prepared | Order | Refused]:
+        for reading in self._readings(source):
+            if isinstance(reading, Refused):
+                yield reading
+            elif isinstance(reading.value, Order):
+                yield reading.value
+            else:
+                yield self.events.prepared(reading.value, self.now)
+
+    def _store(self, batch: Sequence[Prepared | Order], crowd: ThreadPoolExecutor) -> float:
+        """Store a batch; how many seconds it took."""
+        began = self.timer()
+        events = [value for value in batch if isinstance(value, Prepared)]
         orders = [value for value in batch if isinstance(value, Order)]
-        found: list[str] = list(self.events.take_all(given)) if given else []
+        found: list[str] = list(self.events.take_all(events)) if events else []
         found += (r.status for r in crowd.map(lambda o: self.tracker.record(o, TOPIC), orders))
         taken = found.count("accepted")
         self.counts.taken += taken
         self.counts.known += len(found) - taken
+        return self.timer() - began
 
     def _event(self, value: Given | Order) -> bytes | str:
         """The finished event, or why there is none."""
@@ -182,6 +237,12 @@ class Importer:
                 return self.events.try_out_together(events)
             except TooManyTrials as error:
                 pause(error.seconds)
+
+
+def _next_size(size: int, seconds: float) -> int:
+    """How many to store next, if so many took so long."""
+    fitting = int(size * _BATCH_SECONDS / max(seconds, 0.001))
+    return min(max(fitting, size // 2, _FIRST_BATCH), 2 * size, _LARGEST_BATCH)
 
 
 def _each(outcome: Outcome, count: int) -> Sequence[EventResult | str]:

@@ -24,22 +24,31 @@ _NEEDED = ("event_name", "action_source", "event_time")
 _EXACT = 2**53
 
 
-class Reading(NamedTuple):
-    """What some records tell, or what is wrong with them."""
+class Usable(NamedTuple):
+    """What some records tell, the first of which begins on `line`."""
+
+    line: int
+    value: Given | Order
+
+
+class Refused(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
+    """Records that cannot be used, and what is wrong with them."""
 
     records: Sequence[Record]
-    value: Given | Order | None
-    faults: Sequence[Fault] = ()
+    faults: Sequence[Fault]
 
     @property
     def line(self) -> int:
-        """The line it begins on."""
+        """The line they begin on."""
         return self.records[0].line
 
     @property
     def reason(self) -> str:
         """What is wrong, in one line, with the names of columns and none of their values."""
         return "; ".join(map(_worded, self.faults))
+
+
+Reading = Usable | Refused
 
 
 def readings_of(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
@@ -56,6 +65,11 @@ def readings_of(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
     return _of_rows(source, policy, now)
 
 
+def is_each_by_itself(source: Source) -> bool:
+    """Whether every record is one reading. An order may stand in several."""
+    return source.kind == "JSON lines" or not OrderExport.is_meant_by(source.header)
+
+
 def _of_rows(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
     places = [n for n, name in enumerate(source.header) if name.lower() not in _OUR_OWN]
     header = [source.header[n] for n in places]
@@ -64,13 +78,13 @@ def _of_rows(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
     is_whole = len(places) == len(source.header)
     for record in source:
         if record.fault:
-            yield Reading([record], None, [Fault("", record.fault)])
+            yield Refused([record], [Fault("", record.fault)])
             continue
         cells = record.cells if is_whole else [record.cells[n] for n in places]
         try:
-            yield Reading([record], rows.read(cells, now))
+            yield Usable(record.line, rows.read(cells, now))
         except Invalid as error:
-            yield Reading([record], None, error.faults)
+            yield Refused([record], error.faults)
 
 
 def _of_lines(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
@@ -79,9 +93,9 @@ def _of_lines(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
         try:
             if record.fault:
                 raise Invalid(Fault("", record.fault))
-            yield Reading([record], _of_json(record.cells[0], rows_of, policy, now))
+            yield Usable(record.line, _of_json(record.cells[0], rows_of, policy, now))
         except Invalid as error:
-            yield Reading([record], None, error.faults)
+            yield Refused([record], error.faults)
 
 
 def _of_json(text: str, rows_of: Any, policy: Policy, now: int) -> Given:
@@ -125,9 +139,9 @@ def _of_orders(source: Source, now: int) -> Iterator[Reading]:
         )
     for told in export.orders(source):
         try:
-            yield Reading(told.records, _recent(export, told, now))
+            yield Usable(told.records[0].line, _recent(export, told, now))
         except Invalid as error:
-            yield Reading(told.records, None, error.faults)
+            yield Refused(told.records, error.faults)
 
 
 def _recent(export: OrderExport, told: Told, now: int) -> Order:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from tracking.importing.files import Source
-from tracking.importing.readings import REFUSED_LINE, REFUSED_REASON, Reading
+from tracking.importing.readings import REFUSED_LINE, REFUSED_REASON, Refused
 
 _OUR_OWN = (REFUSED_LINE, REFUSED_REASON)
 
@@ -45,16 +45,16 @@ class RefusedFile:
         self._out.close()
         self._part.replace(self.path)
 
-    def add(self, source: Source, reading: Reading) -> None:
+    def add(self, source: Source, refused: Refused) -> None:
         """Write down what was refused and why."""
         out = self._out or self._opened(source)
-        for record in reading.records:
+        for record in refused.records:
             if source.kind == "CSV":
                 told = (value for value, _ in self._own(source, record.cells))
-                cells = [str(record.line), reading.reason, *told]
+                cells = [str(record.line), refused.reason, *told]
                 csv.writer(out, lineterminator="\n").writerow([c.replace("\0", "") for c in cells])
             else:
-                head = {REFUSED_LINE: record.line, REFUSED_REASON: reading.reason}
+                head = {REFUSED_LINE: record.line, REFUSED_REASON: refused.reason}
                 out.write(msgspec.json.encode(head | _tree(record.cells[0])).decode() + "\n")
 
     def _opened(self, source: Source) -> io.TextIOWrapper:

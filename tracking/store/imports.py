@@ -44,7 +44,7 @@ _erased = _selected(tombstones.c.mark)
 _any_erased = Statement(select(tombstones.c.mark).limit(1))
 
 # With one row in each statement, handing the rows over costs more than writing them.
-_ROWS_A_STATEMENT = 200
+_ROWS_A_STATEMENT = 1000
 _CONVERSION = tuple(c.name for c in conversions.c if c.name != "id")
 _EVENT = ("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at")
 _LINK = ("link", "visitor")
