@@ -12,7 +12,17 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, bindparam, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Table,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy.types import TypeEngine
 
 from tracking.store.erasure import mark_of
 from tracking.store.schema import conversions, links, outbox, tombstones, touches
@@ -123,31 +133,50 @@ def put(
     and note who was seen with what (link, visitor id). What is there already stays as it is."""
     # In the order of their keys, so that two imports of one file never wait for one another.
     ordered = sorted(rows, key=itemgetter("event_id"))
-    _insert(conn, conversions.name, _CONVERSION, list(map(_conversion_values, ordered)))
+    _insert(conn, conversions, _CONVERSION, list(map(_conversion_values, ordered)))
     queued = [
         (event_id, destination, "waiting", payload, at, now, now)
         for event_id, destination, payload, at in sorted(events)
     ]
-    _insert(conn, outbox.name, _EVENT, queued)
-    _insert(conn, links.name, _LINK, sorted(set(person)))
+    _insert(conn, outbox, _EVENT, queued)
+    _insert(conn, links, _LINK, sorted(set(person)))
 
 
 def _insert(
-    conn: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]
 ) -> None:
     for first in range(0, len(rows), _ROWS_A_STATEMENT):
         some = rows[first : first + _ROWS_A_STATEMENT]
-        text = _insertion(conn.dialect, table, tuple(columns), len(some))
-        conn.cursor.execute(text, list(chain.from_iterable(some)))
+        if conn.dialect == "postgresql":
+            told = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in some])
+            conn.cursor.execute(_postgresql(table, columns), [told.decode()])
+        else:
+            conn.cursor.execute(_sqlite(table, columns, len(some)), [*chain.from_iterable(some)])
 
 
 @lru_cache(maxsize=64)
-def _insertion(dialect: str, table: str, columns: tuple[str, ...], count: int) -> str:
-    row = f"({', '.join(['%s' if dialect == 'postgresql' else '?'] * len(columns))})"
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608
-        " ON CONFLICT DO NOTHING"
-    )
+def _sqlite(table: Table, columns: tuple[str, ...], count: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return _insertion(table, columns, f"VALUES {', '.join([row] * count)}")
+
+
+@lru_cache
+def _postgresql(table: Table, columns: tuple[str, ...]) -> str:
+    # The driver is slow to hand over many values, so that all rows are one.
+    told = [f"{name} {'bigint' if _is(table, name, Integer) else 'text'}" for name in columns]
+    values = [
+        f"decode({name}, 'base64')" if _is(table, name, LargeBinary) else name for name in columns
+    ]
+    source = f"json_to_recordset(%s::json) AS told ({', '.join(told)})"
+    return _insertion(table, columns, f"SELECT {', '.join(values)} FROM {source}")  # noqa: S608
+
+
+def _is(table: Table, name: str, kind: type[TypeEngine[Any]]) -> bool:
+    return isinstance(table.c[name].type, kind)
+
+
+def _insertion(table: Table, columns: Sequence[str], rows: str) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) {rows} ON CONFLICT DO NOTHING"
 
 
 def _among(conn: Connection, statement: Statement, names: Collection[str]) -> list[Row]:
