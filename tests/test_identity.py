@@ -18,8 +18,11 @@ from tracking.identity import (
     Identity,
     _plain_phone,
     digest,
+    digest_in,
     hashed,
     identity_of,
+    link_of,
+    spelled,
 )
 from tracking.order import Address, Buyer
 
@@ -621,9 +624,19 @@ def test_links_are_the_keys_that_follow_a_person_across_devices() -> None:
         em=(sha("b"), sha("a")), ph=(sha("1"),), external_id=(sha("7"),), fn=(sha("ann"),)
     )
 
-    assert identity.links() == tuple(
-        sorted([f"em:{sha('a')}", f"em:{sha('b')}", f"id:{sha('7')}", f"ph:{sha('1')}"])
+    assert [spelled(link) for link in identity.links()] == sorted(
+        [f"em:{sha('a')}", f"em:{sha('b')}", f"id:{sha('7')}", f"ph:{sha('1')}"]
     )
+
+
+@given(st.binary(min_size=32, max_size=32), st.sampled_from(["em", "id", "ph"]))
+def test_a_link_holds_all_of_its_digest(raw: bytes, kind: str) -> None:
+    link = link_of(kind, Digest(raw.hex()))
+
+    assert digest_in(link) == raw.hex()
+    assert spelled(link) == f"{kind}:{raw.hex()}"
+    # Between links stands a space, and in a pattern of SQL these stand for something else.
+    assert not {*link} & {*" %_"}
 
 
 def test_user_data_holds_lists_of_what_is_known_and_nothing_else() -> None:

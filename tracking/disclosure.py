@@ -7,6 +7,7 @@ import msgspec
 
 from tracking.conversion import event_id_of
 from tracking.erasing import sightings_of, traces_of
+from tracking.identity import spelled
 from tracking.money import to_major
 from tracking.reporting import instant
 from tracking.store import erasure, orders, outbox, people, touches
@@ -24,7 +25,7 @@ def kept_about(
     found = traces_of(conn, links, order_ids, maybe)
     visitors = sorted(found.visitors)
     return {
-        "identities": sorted(found.known_by),
+        "identities": sorted(map(spelled, found.known_by)),
         "visitors": [_visitor(conn, visitor) for visitor in visitors],
         "orders": [_order(conn, row) for row in found.orders.values()],
         "touches": [
@@ -39,8 +40,8 @@ def kept_about(
 
 def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
     return {
-        "id": visitor,
-        "known_with": sorted(erasure.links_of(conn, visitor)),
+        "id": spelled(visitor),
+        "known_with": sorted(map(spelled, erasure.links_of(conn, visitor))),
         "consent": msgspec.to_builtins(people.consent_of(conn, visitor)),
     }
 
@@ -57,7 +58,7 @@ def _order(conn: Connection, row: Row) -> dict[str, Any]:
         "currency": row.currency,
         "value": to_major(row.gross, row.currency),
         "given_back": to_major(int(back.paid), row.currency),
-        "identities": row.links.split(),
+        "identities": [spelled(link) for link in row.links.split()],
         "session": msgspec.json.decode(row.session or b"{}"),
         "consent": msgspec.json.decode(row.consent or b"{}"),
         "unusable_fields": row.unusable.split(),
@@ -87,7 +88,7 @@ def _event(conn: Connection, row: Row) -> dict[str, Any]:
         "event_id": row.event_id,
         "stage": row.stage,
         "at": instant(row.at),
-        "visitor": row.visitor,
+        "visitor": spelled(row.visitor),
         "campaign_id": row.campaign_id,
         "campaign": row.campaign,
         "not_sent_because": row.reason,

@@ -11,7 +11,7 @@ import msgspec
 from tracking.attribution import touch_key
 from tracking.conversion import event_id_of
 from tracking.crediting import ALWAYS, Crediting
-from tracking.identity import Identity, hashed
+from tracking.identity import Identity, digest_in, hashed, link_of
 from tracking.order import Browser, Buyer, Order
 from tracking.planning import credited_to, json_of, path_from
 from tracking.store import erasure, locks, orders, outbox, people, privacy_requests, touches
@@ -154,7 +154,7 @@ def without_erased(conn: Connection, seen: Iterable[Seen]) -> tuple[list[Seen], 
 
 def without_phone(identity: Identity, erased: Collection[str]) -> Identity:
     """The identity without the phones that were erased with somebody else."""
-    left = tuple(one for one in identity.ph if f"ph:{one}" not in erased)
+    left = tuple(one for one in identity.ph if link_of("ph", one) not in erased)
     return msgspec.structs.replace(identity, ph=left)
 
 
@@ -212,7 +212,7 @@ def traces_of(
 def sightings_of(conn: Connection, found: Traces) -> Iterator[Row]:
     """A person's storefront events; of shared visitors those alone that name the person."""
     certain = {link for link in found.known_by if link.startswith(_CERTAIN)}
-    digests = [link.partition(":")[2].encode() for link in found.links | certain]
+    digests = [digest_in(link).encode() for link in found.links | certain]
     for visitor in sorted(found.visitors | found.shared):
         for event in erasure.sightings_of(conn, visitor):
             payloads = [bytes(row.payload) for row in outbox.of_event(conn, event.event_id)]
@@ -231,9 +231,8 @@ def mentions(body: bytes, links: Collection[str], order_ids: Collection[str]) ->
         *(("id", "external_id", one, "") for one in _NUMBER.findall(text)),
         *(("ph", "ph", one, c) for one in _PHONE.findall(text) for c in countries),
     )
-    return any(
-        f"{kind}:{hashed(field, one, country)}" in links for kind, field, one, country in told
-    )
+    hashes = ((kind, hashed(field, one, country)) for kind, field, one, country in told)
+    return any(one is not None and link_of(kind, one) in links for kind, one in hashes)
 
 
 def _is_identity(link: str) -> bool:

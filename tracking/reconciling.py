@@ -12,7 +12,7 @@ import msgspec
 from tracking.conversion import event_id_of
 from tracking.destinations.shopify_admin import Head, NotTold, ShopifyAdmin, Told
 from tracking.destinations.shopify_orders import Visit
-from tracking.identity import identity_of
+from tracking.identity import digest_in, identity_of
 from tracking.invalid import Fault, Invalid
 from tracking.order import Browser, Buyer, NotAnOrder, Order, order_of, state_of
 from tracking.planning import session_from_json
@@ -210,9 +210,9 @@ def _with_digests(buyer: Buyer, links: Sequence[str]) -> Buyer:
     told = identity_of(buyer)
     known: dict[str, list[str]] = {"em": [], "ph": [], "id": []}
     for link in links:
-        kind, _, digest = link.partition(":")
+        kind = link.partition(":")[0]
         if kind in known:
-            known[kind].append(digest)
+            known[kind].append(digest_in(link))
     return msgspec.structs.replace(
         buyer,
         emails=buyer.emails if told.em else tuple(known["em"]),
