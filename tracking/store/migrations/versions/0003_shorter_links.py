@@ -2,6 +2,7 @@
 
 import re
 from binascii import b2a_base64
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,20 +13,19 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-_LINK = re.compile("(em|id|ph):([0-9a-f]{64})")
-# Every column that holds links, alone or among other things.
-_HOLDERS = (
-    ("links", "link"),
-    ("links", "visitor"),
-    ("touches", "visitor"),
-    ("checkouts", "visitor"),
-    ("visitors", "visitor"),
-    ("conversions", "visitor"),
-    ("orders", "visitor"),
-    ("orders", "links"),
-    ("orders", "path"),
-    ("privacy_requests", "links"),
-)
+# A whole digest, or as much of it as is known of whoever was erased.
+_LINK = re.compile("(em|id|ph):([0-9a-f]{64}|[0-9a-f]{16}$)")
+# The columns that hold a link and nothing else, and those that hold some among other things.
+_ALONE = {
+    "links": ("link", "visitor"),
+    "touches": ("visitor",),
+    "checkouts": ("visitor",),
+    "visitors": ("visitor",),
+    "conversions": ("visitor",),
+    "orders": ("visitor",),
+}
+_AMONG_OTHERS = {"orders": ("links", "path"), "privacy_requests": ("links",)}
+# A function is dear there, so that it is left to the columns of the second kind.
 _POSTGRESQL = """
 CREATE FUNCTION pg_temp.relinked(told text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -42,6 +42,10 @@ BEGIN
 END
 $$
 """
+_ALONE_THERE = (
+    "CASE WHEN {0} ~ '^(em|id|ph):[0-9a-f]+$'"
+    " THEN left({0}, 3) || left(encode(decode(substr({0}, 4), 'hex'), 'base64'), {1}) ELSE {0} END"
+)
 
 
 def upgrade() -> None:
@@ -49,35 +53,31 @@ def upgrade() -> None:
     connection = op.get_bind()
     if connection.dialect.name == "sqlite":
         raw: Any = connection.connection.driver_connection
-        raw.create_function("relinked", 1, _relinked, deterministic=True)
-        raw.create_function("remarked", 1, _remarked, deterministic=True)
-        relinked, mark = "relinked({})", "remarked(mark)"
+        raw.create_function("relinked", 2, _relinked, deterministic=True)
+        alone = among = "relinked({0}, {1})"
     else:
         connection.exec_driver_sql(_POSTGRESQL)
-        relinked = "pg_temp.relinked({})"
-        mark = "left(mark, 3) || left(encode(decode(substr(mark, 4), 'hex'), 'base64'), 10)"
-    for table, column in _HOLDERS:
-        connection.execute(
-            sa.text(
-                f"UPDATE {table} SET {column} = {relinked.format(column)}"  # noqa: S608
-                f" WHERE {column} LIKE '%em:%' OR {column} LIKE '%id:%' OR {column} LIKE '%ph:%'"
-            )
-        )
-    connection.execute(
-        sa.text(
-            f"UPDATE tombstones SET mark = {mark}"  # noqa: S608
-            " WHERE mark LIKE 'em:%' OR mark LIKE 'id:%' OR mark LIKE 'ph:%'"
-        )
+        alone, among = _ALONE_THERE, "pg_temp.relinked({0})"
+    for table, columns in _ALONE.items():
+        _rewrite(connection, table, columns, alone, 43)
+    for table, columns in _AMONG_OTHERS.items():
+        _rewrite(connection, table, columns, among, 43)
+    # What was erased is known by the beginning of its digest: 64 bits once, 60 now.
+    _rewrite(connection, "tombstones", ("mark",), alone, 10)
+
+
+def _rewrite(
+    connection: sa.Connection, table: str, columns: Sequence[str], form: str, length: int
+) -> None:
+    values = ", ".join(f"{name} = {form.format(name, length)}" for name in columns)
+    linked = " OR ".join(
+        f"{name} LIKE '%{kind}:%'" for name in columns for kind in ("em", "id", "ph")
     )
+    connection.execute(sa.text(f"UPDATE {table} SET {values} WHERE {linked}"))  # noqa: S608
 
 
-def _relinked(told: str) -> str:
-    return _LINK.sub(lambda found: f"{found[1]}:{_base64(found[2])[:43]}", told)
-
-
-def _remarked(mark: str) -> str:
-    kind, _, digest = mark.partition(":")
-    return f"{kind}:{_base64(digest)[:10]}"
+def _relinked(told: str, length: int) -> str:
+    return _LINK.sub(lambda found: f"{found[1]}:{_base64(found[2])[:length]}", told)
 
 
 def _base64(digits: str) -> str:
