@@ -211,9 +211,7 @@ def run(service: Service, folder: Path, count: int, rounds: int) -> None:
         found = {name: timed(works[name]) for name in names}
         found["rows"] = timed(lambda: with_source(file, _exhaust))
         found["check"] = timed(lambda: with_source(file, importer(service).check))
-        found["apart"] = timed(
-            lambda: with_source(file, importer(service, None, CORES).check)
-        )
+        found["apart"] = timed(lambda: with_source(file, importer(service, None, CORES).check))
         found["known"] = timed(lambda: with_source(file, importer(service, None, CORES).take))
         spent.append(found)
         plainly, whole = found["plain"], found["import"]

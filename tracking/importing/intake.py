@@ -1,8 +1,9 @@
 """Takes in what a file tells, a batch in a transaction."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -100,9 +101,13 @@ class Importer:
         usable = self._usable(blocks_of(source, self._prepared, self.cores - 1))
         size = batch_size or _FIRST_BATCH
         end: Exception | None = None
-        storing: Future[float] | None = None
+        rate: Future[float] | None = None
         # While one batch is stored the next one is gathered.
-        with ThreadPoolExecutor(_AT_ONCE) as crowd, ThreadPoolExecutor(1) as storer:
+        with (
+            closing(usable),
+            ThreadPoolExecutor(_AT_ONCE) as crowd,
+            ThreadPoolExecutor(1) as storer,
+        ):
             while end is None:
                 batch: list[Prepared | Order] = []
                 try:
@@ -110,14 +115,14 @@ class Importer:
                         batch.append(value)
                 except (Stop, Unreadable) as error:
                     end = error
-                if storing is not None:
-                    seconds = storing.result()
-                    size = batch_size or _next_size(size, seconds)
+                if rate is not None:
+                    fitting = int(rate.result() * _BATCH_SECONDS)
+                    size = batch_size or max(_FIRST_BATCH, min(fitting, 2 * size, _LARGEST_BATCH))
                 if not batch:
                     break
-                storing = storer.submit(self._store, batch, crowd)
-            if storing is not None:
-                storing.result()
+                rate = storer.submit(self._store, batch, crowd)
+            if rate is not None:
+                rate.result()
         self.news(self.counts)
         if end is not None:
             raise end
@@ -146,7 +151,7 @@ class Importer:
                     yield _tried(line, result)
         self.news(self.counts)
 
-    def _usable(self, blocks: Iterable[Block]) -> Iterator[Prepared | Order]:
+    def _usable(self, blocks: Iterable[Block]) -> Generator[Prepared | Order, None, None]:
         for block in blocks:
             self._count(block.read, block.position)
             for entry in block.entries:
@@ -191,7 +196,7 @@ class Importer:
                 yield self.events.prepared(reading.value, self.now)
 
     def _store(self, batch: Sequence[Prepared | Order], crowd: ThreadPoolExecutor) -> float:
-        """Store a batch; how many seconds it took."""
+        """Store a batch; how many of it a second."""
         began = self.timer()
         events = [value for value in batch if isinstance(value, Prepared)]
         orders = [value for value in batch if isinstance(value, Order)]
@@ -200,7 +205,7 @@ class Importer:
         taken = found.count("accepted")
         self.counts.taken += taken
         self.counts.known += len(found) - taken
-        return self.timer() - began
+        return len(batch) / max(self.timer() - began, 0.001)
 
     def _event(self, value: Given | Order) -> bytes | str:
         """The finished event, or why there is none."""
@@ -237,12 +242,6 @@ class Importer:
                 return self.events.try_out_together(events)
             except TooManyTrials as error:
                 pause(error.seconds)
-
-
-def _next_size(size: int, seconds: float) -> int:
-    """How many to store next, if so many took so long."""
-    fitting = int(size * _BATCH_SECONDS / max(seconds, 0.001))
-    return min(max(fitting, size // 2, _FIRST_BATCH), 2 * size, _LARGEST_BATCH)
 
 
 def _each(outcome: Outcome, count: int) -> Sequence[EventResult | str]:
