@@ -122,7 +122,7 @@ class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 def visit_of(order: Order) -> tuple[Session, str]:
-    """What the order itself says of its session, and `page_url_of` it.
+    """What the order itself says of its session, and the page it began on, as it may be told.
 
     Each field is from the first place that has it: the order's note attributes, the query of its
     landing page, the query of its referrer. What only the pixel knows is `filled` in after them.
@@ -209,16 +209,12 @@ def consent_of(order: Order) -> Consent:
     return consent
 
 
-def page_url_of(order: Order, session: Session) -> str:
+def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     """The page the visit began on, with no more of its query than utm_* and the whole click id.
 
     Everything else in a query may name a person or open a cart. "" where the shop or the page
     is not known.
     """
-    return _page_url(order, session, query_of(_uncut(order.landing_site)[0]))
-
-
-def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     if not order.origin or not order.landing_site:
         return ""
     pairs = [
