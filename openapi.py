@@ -242,8 +242,14 @@ _EVENT = {
 }
 _GIVEN = {"anyOf": [{**_object(event_data=_EVENT), "additionalProperties": False}, _EVENT]}
 _EVENT_TAKEN = {
-    **_object(event_id=_TEXT, status=_one_of("accepted", "duplicate"), left_out=_list(_TEXT)),
-    "description": "left_out are JSON pointers to values that could not be hashed or kept.",
+    **_object(
+        event_id=_TEXT,
+        status=_one_of("accepted", "duplicate"),
+        left_out=_list(_TEXT),
+        reason=_TEXT,
+    ),
+    "description": "left_out are JSON pointers to values that could not be hashed or kept. With a"
+    " reason the event is recorded and not sent.",
 }
 _TRIAL = {
     **_object(http_status={"type": "integer"}, answer={}, event=_ANY),
@@ -435,7 +441,10 @@ def _given_path(summary: str, status: int, answer: Schema, problems: Mapping[int
 
 
 _TRACK_PATH = _given_path(
-    "Hand in one event for Pinterest; answered once it is on disk.", 202, _EVENT_TAKEN, {}
+    "Hand in one event for Pinterest; answered once it is on disk.",
+    202,
+    _EVENT_TAKEN,
+    {409: "The event_id is that of another event on record."},
 )
 _TRY_PATH = _given_path(
     "Show one event to Pinterest with ?test=true, at once. Nothing is stored.",

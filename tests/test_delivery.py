@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -510,7 +511,7 @@ def test_an_event_too_old_for_pinterest_is_a_dead_letter_and_never_sent(
     service: Service, pinterest: FakePinterest, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue(service, 3)
-    clock.tick(seconds=GIVE_UP_AFTER)
+    clock.tick(days=7)
     with caplog.at_level(logging.WARNING):
         deliver(service)
     assert pinterest.calls == []
@@ -523,9 +524,40 @@ def test_an_event_goes_until_the_last_second(
     single: Service, pinterest: FakePinterest, clock: Clock
 ) -> None:
     queue(single)
-    clock.tick(seconds=GIVE_UP_AFTER - 1)
+    clock.tick(days=7, seconds=-1)
     deliver(single)
     assert pinterest.accepted == once(1)
+
+
+def test_an_event_of_the_last_hours_is_tried_once(
+    single: Service, pinterest: FakePinterest, clock: Clock
+) -> None:
+    queue(single)
+    clock.tick(seconds=GIVE_UP_AFTER)
+    pinterest.mode = "down"
+    deliver(single)
+    assert len(pinterest.calls) == 1
+    assert states(single) == {"dead": 1}
+
+
+def test_a_call_carries_no_more_than_a_process_can_hold(
+    service: Service, pinterest: FakePinterest
+) -> None:
+    destination = service.destinations["pinterest"]
+    products = tuple(Content(id=f"{n}-{'x' * 900}") for n in range(1000))
+
+    def write(conn: Any) -> None:
+        for n in range(20):
+            event_id = f"checkout-{n}"
+            large = msgspec.structs.replace(sale(event_id), contents=products)
+            payload = destination.encode(large)
+            outbox.queue(conn, event_id, "pinterest", payload, NOW, NOW)
+
+    service.store.commit(write)
+    deliver(service)
+
+    assert [call.events for call in pinterest.calls] == [5, 5, 5, 5]
+    assert pinterest.accepted == once(20)
 
 
 def test_a_dead_letter_says_what_kept_the_event_until_it_expired(

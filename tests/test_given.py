@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -298,8 +299,63 @@ def test_a_value_that_cannot_be_hashed_is_left_out_and_named() -> None:
 )
 def test_an_event_of_nobody_pinterest_could_match_is_a_problem(person: dict[str, Any]) -> None:
     event = {"event_name": "lead", "action_source": "web"}
-    assert faults({**event, "user_data": person}, "/event_data").keys() == {"/event_data/user_data"}
-    assert faults({**event, **person}).keys() == {"/user_data"}
+    nested = faults({**event, "user_data": person}, "/event_data")
+    assert nested.keys() - {"/event_data/user_data/em"} == {"/event_data/user_data"}
+    assert faults({**event, **person}).keys() - {"/em"} == {"/user_data"}
+
+
+def test_what_was_told_of_a_person_in_vain_is_named_where_it_would_have_been_needed() -> None:
+    event = {"event_name": "lead", "action_source": "web"}
+    assert faults({**event, "em": "ada@example", "hashed_maids": "00000000-0000"}) == {
+        "/em": "cannot be used",
+        "/hashed_maids": "cannot be used",
+        "/user_data": "needs em, hashed_maids, or client_ip_address together with"
+        " client_user_agent",
+    }
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    event = {"event_name": "purchase", "action_source": "website", "em": "ada@example.com"}
+    device = {"os_family": "zzz", "nope": 1}
+    assert faults({**event, "device_info": device}).keys() == {
+        "/event_name",
+        "/action_source",
+        "/device_info/os_family",
+        "/device_info/nope",
+    }
+
+
+def test_an_object_holds_no_name_of_a_person() -> None:
+    app = {"app_name": "ada@example.com", "app_version": "1.2"}
+    device = {"model": "bob@example.com", "languages": ["en", "carol@example.com"]}
+    found = made({**LEAST, "app_info": app, "device_info": device})
+    assert found.event["app_info"] == {"app_version": "1.2"}
+    assert found.event["device_info"] == {"languages": ["en"]}
+    assert set(found.left_out) == {
+        "/app_info/app_name",
+        "/device_info/model",
+        "/device_info/languages/1",
+    }
+
+
+def test_an_object_holds_no_control_character() -> None:
+    assert faults({**LEAST, "app_info": {"app_name": "a\0b"}}).keys() == {"/app_info/app_name"}
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [("29.990000000000002", "29.99"), (".5", "0.50"), ("5.", "5.00"), ("12.3456", "12.3456")],
+)
+def test_an_amount_is_read_as_a_float_of_it_would_be(told: str, value: str) -> None:
+    found = made({**LEAST, "value": told, "currency": "EUR"})
+    assert found.event["custom_data"]["value"] == value
+
+
+def test_the_derived_id_of_an_event_does_not_depend_on_what_is_done_about_consent() -> None:
+    told = {**LEAST, "st": "NY", "country": "US", "value": "5", "currency": "USD"}
+    limited = made(told, replace(POLICY, consent_unknown="limit"))
+    assert limited.event["opt_out"] is True
+    assert limited.event["event_id"] == made(told).event["event_id"]
 
 
 def test_address_and_browser_together_are_somebody() -> None:
@@ -523,7 +579,9 @@ def test_a_name_that_may_be_a_person_is_not_repeated() -> None:
 def test_more_values_than_anybody_has_are_a_problem() -> None:
     emails = [f"a{n}@example.com" for n in range(51)]
     assert faults({**LEAST, "em": emails}).keys() == {"/em/50"}
-    assert faults({**LEAST, "content_ids": ["1"] * 1001}).keys() == {""}
+    assert faults({**LEAST, "content_ids": ["1"] * 1001}).keys() == {"/content_ids/1000"}
+    goods = [{"id": str(n)} for n in range(1001)]
+    assert faults({**LEAST, "contents": goods}).keys() == {"/contents/1000"}
 
 
 def test_no_more_problems_are_named_than_anybody_reads() -> None:

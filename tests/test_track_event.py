@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -261,7 +262,45 @@ def test_no_event_is_worth_money_in_a_report(service: Service) -> None:
     assert shop.client.get("/orders/7/journey", headers=bearer()).status_code == 404
 
 
+def test_an_id_of_another_event_is_a_conflict_and_not_a_duplicate(
+    service: Service, caller: Caller
+) -> None:
+    caller.told(lead(event_name="add_to_cart", event_id="session-1"))
+
+    found = caller.tells(lead(event_name="initiate_checkout", event_id="session-1"))
+
+    assert found.status_code == 409
+    assert stages(service) == {"add_to_cart": (1, 1)}
+
+
+def test_the_answer_says_why_an_event_is_not_sent(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service = build_service(sqlite_url, CONSENT_UNKNOWN="hold")
+    assert caller_of(service).told(lead())["reason"] == "consent_unknown"
+
+
+def test_no_browser_is_kept_of_an_event_that_was_sent(
+    service: Service, caller: Caller, pinterest: FakePinterest
+) -> None:
+    browser = "Canary/1.0 (of one person)"
+    person = {"em": "ada@example.com", "client_user_agent": browser}
+    caller.told(lead(user_data=person, app_info={"app_name": "Mugs", "user_agent": browser}))
+    assert deliver(service) == 1
+    assert pinterest.events["lead-0001"]["app_info"]["user_agent"] == browser
+    assert browser not in str(kept(service))
+
+
 # --- the order's own event
+
+
+def test_a_checkout_of_an_order_that_pinterest_is_told_of_is_not_told_again(
+    service: Service, caller: Caller, pinterest: FakePinterest
+) -> None:
+    Shop(caller.client).sends("orders/create", order(landing_site=pinned()))
+    assert caller.told(sale())["status"] == "duplicate"
+    deliver(service)
+    assert pinterest.accepted == {"checkout-5001": 1}
 
 
 def test_an_event_of_a_known_order_is_the_orders(service: Service, caller: Caller) -> None:
@@ -373,6 +412,21 @@ def test_trials_stay_below_pinterests_limit_of_test_calls(
 
     assert 429 not in {call.status for call in pinterest.calls}
     assert 0 < pinterest.busiest(1.0) <= 10
+
+
+def test_trials_that_hang_leave_the_threads_to_webhooks(
+    lite: Service, pinterest: FakePinterest, clock: Clock
+) -> None:
+    pinterest.mode = "hang"
+    app = assemble(lite)
+    with ThreadPoolExecutor(2) as crowd:
+        waiting = [crowd.submit(Caller(app.test_client()).tells, lead(), TRY) for _ in range(2)]
+        pinterest.wait_until(lambda fake: len(fake.calls) == 2, timeout=30)
+        clock.tick(seconds=5)
+        third = Caller(app.test_client()).tells(lead(), TRY)
+        pinterest.mode = "ok"
+    assert (third.status_code, third.headers["Retry-After"]) == (429, "1")
+    assert {one.result().status_code for one in waiting} <= {200, 502}
 
 
 def test_a_trial_keeps_the_limit_that_deliverers_keep(

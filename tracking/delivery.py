@@ -94,8 +94,8 @@ class Deliverer:
         if claim is None:
             return 0
         now = self._now()
-        late = [row for row in claim.rows if is_expired(row.event_time, now)]
-        fresh = [row for row in claim.rows if not is_expired(row.event_time, now)]
+        late = [row for row in claim.rows if _is_late(row, now)]
+        fresh = [row for row in claim.rows if not _is_late(row, now)]
         for row in late:
             logger.warning("event %s dead: it expired", row.event_id)
         self._settle(claim, [(row, expired(row.reason, now)) for row in late])
@@ -314,6 +314,10 @@ def next_slot(next_call_at: int, now: int, calls_per_minute: int) -> int | None:
     if theirs - now > max(0, burst - interval):
         return None
     return max(theirs, now) + interval
+
+
+def _is_late(row: Row, now: int) -> bool:
+    return is_expired(row.event_time, now, row.attempts)
 
 
 def _fates(

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import BoundedSemaphore
 from typing import Any, Literal
 
 import msgspec
 
 from tracking.attribution import Touch
-from tracking.conversion import reason_not_to_send_sighting
+from tracking.conversion import event_id_of, reason_not_to_send_sighting
 from tracking.crediting import ALWAYS, Crediting
 from tracking.delivery import next_slot
 from tracking.destinations import DestinationSettings
@@ -26,6 +28,9 @@ PINTEREST = "pinterest"
 # Pinterest takes ten test calls a second. Four in a burst and as many in the second after it stay
 # below that.
 TRIALS_A_SECOND = 4
+# Under way at a time in a process: while Pinterest hangs, each of them holds a thread that a
+# webhook may be waiting for.
+_TRIALS_AT_ONCE = 2
 _MICROS = 1_000_000
 # What is recorded by itself shares its commit with what waits beside it.
 _AT_ONCE = 32
@@ -38,11 +43,12 @@ Status = Literal["accepted", "duplicate"]
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What became of an event that is on disk now. `left_out` are JSON pointers to values that
-    could not be used."""
+    could not be used, `reason` says why it is not sent (a key of REASONS), "" if it is."""
 
     event_id: str
     status: Status
     left_out: tuple[str, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,10 @@ class TooManyTrials(Exception):
     def __init__(self, seconds: int) -> None:
         super().__init__(f"the next one may be made in {seconds} s")
         self.seconds = seconds
+
+
+class OtherEvent(Exception):
+    """An event of another stage of the funnel has this event id already."""
 
 
 class NoAnswer(Exception):
@@ -109,19 +119,22 @@ class Events:
         self.settings = settings
         self.clock = clock
         self.crediting = Crediting(planner)
+        self._trials = BoundedSemaphore(_TRIALS_AT_ONCE)
 
     def take(self, body: bytes) -> Taken:
         """Take in one event; the same event again is a duplicate. It is on disk afterwards.
 
         Raises:
             Invalid: the event has faults, and nothing was stored.
+            OtherEvent: its event id is that of another event, and nothing was stored.
             StoreUnavailable: nothing may have been stored; the caller must send it again.
         """
         now = int(self.clock())
         given = given_of(body, self.planner.policy, now)
         work = self.prepared(given, now)
-        is_new = self.store.commit(lambda conn: self._record(conn, work, now))
-        return Taken(work.event_id, "accepted" if is_new else "duplicate", given.left_out)
+        if not self.store.commit(lambda conn: self._record(conn, work, now)):
+            return Taken(work.event_id, "duplicate", given.left_out)
+        return Taken(work.event_id, "accepted", given.left_out, str(work.row["reason"]))
 
     def take_all(self, works: Sequence[Prepared]) -> list[Status]:
         """Take many events in, each as `take` does, in few transactions; what became of each.
@@ -148,8 +161,8 @@ class Events:
             StoreUnavailable: the rate limit cannot be read.
         """
         given = given_of(body, self.planner.policy, int(self.clock()))
-        self._take_trial()
-        answer = tried(self.settings, msgspec.json.encode(given.event))
+        with self._trial():
+            answer = tried(self.settings, msgspec.json.encode(given.event))
         if isinstance(answer, TryLater):
             raise NoAnswer(answer.reason)
         return Trial(answer.status, _json_or_words(answer.body), given.event)
@@ -162,21 +175,31 @@ class Events:
             TooManyTrials: the account's rate limit leaves no call now.
             StoreUnavailable: the rate limit cannot be read.
         """
-        self._take_trial()
-        return tried_together(self.settings, events)
+        with self._trial():
+            return tried_together(self.settings, events)
 
-    def _take_trial(self) -> None:
+    @contextmanager
+    def _trial(self) -> Iterator[None]:
         if PINTEREST not in self.planner.destinations:
             raise ReportOnly
-        seconds = self.store.commit(self._wait_for_trial)
-        if seconds:
-            raise TooManyTrials(seconds)
+        if not self._trials.acquire(blocking=False):
+            raise TooManyTrials(1)
+        try:
+            seconds = self.store.commit(self._wait_for_trial)
+            if seconds:
+                raise TooManyTrials(seconds)
+            yield
+        finally:
+            self._trials.release()
 
     def _record(self, conn: Connection, work: Prepared, now: int) -> bool:
         """Whether the event is new, and then written down."""
         person = people.person_of(conn, work.links, work.visitor)
         locks.hold(conn, {work.event_id, *work.names, *person})
-        if outbox.conversion(conn, work.event_id) is not None:
+        found = outbox.conversion(conn, work.event_id)
+        if found is not None and found.stage != work.row["stage"]:
+            raise OtherEvent
+        if found is not None or _is_told_by_the_order(conn, work):
             return False
         if any(erased_of(conn, work.order_id, work.links)):
             # It counts, and tells of nobody.
@@ -228,7 +251,7 @@ class Events:
         """Write down what meets nobody known, all at once. None stands for an event that has to
         be recorded by itself."""
         locks.hold(conn, {name for work in works for name in work.names})
-        ids = {work.event_id for work in works}
+        ids = {work.event_id for work in works} | {_orders_own(work) for work in works}
         links = {link for work in works for link in work.links}
         visitors = {work.visitor for work in works}
         order_ids = {work.order_id for work in works}
@@ -243,6 +266,7 @@ class Events:
             seen.add(work.event_id)
             is_met = known.is_met(work.links, work.visitor)
             known.meet(work.links, work.visitor)
+            is_met = is_met or _orders_own(work) in known.events
             if is_met or known.any_erased(work.links, work.order_id):
                 found.append(None)
             else:
@@ -267,7 +291,10 @@ class Events:
         def record(work: Prepared, status: Status | None) -> Status:
             if status is not None:
                 return status
-            is_new = self.store.commit(lambda conn: self._record(conn, work, now))
+            try:
+                is_new = self.store.commit(lambda conn: self._record(conn, work, now))
+            except OtherEvent:
+                is_new = False
             return "accepted" if is_new else "duplicate"
 
         with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -343,6 +370,20 @@ def _visit(given: Given, visitor: str) -> Touch | None:
         return None
     key = f"event:{conversion.event_id}"
     return touch_of_session(given.session, key, visitor, conversion.event_time)
+
+
+def _orders_own(work: Prepared) -> str:
+    """The event id of the order that a checkout is of; that of the event for any other."""
+    is_checkout = work.row["stage"] == "purchase" and work.order_id
+    return event_id_of(work.order_id) if is_checkout else work.event_id
+
+
+def _is_told_by_the_order(conn: Connection, work: Prepared) -> bool:
+    """Whether it is the checkout of an order whose own event Pinterest gets or got."""
+    own = _orders_own(work)
+    if own == work.event_id:
+        return False
+    return any(one.state in ("waiting", "sent") for one in outbox.of_event(conn, own))
 
 
 def _json_or_words(body: bytes) -> Any:

@@ -414,7 +414,8 @@ def _external_id(text: str, _: str) -> str | None:
 def _maid(text: str, _: str) -> str | None:
     """Lower case. All zeros is what a device says whose owner declined."""
     clean = text.lower()
-    return None if clean in _PLACEHOLDER_IDS or not clean.strip("0-") else clean
+    is_one = clean.strip("0-") and "@" not in clean and not _is_nothing(clean)
+    return clean if is_one and clean not in _PLACEHOLDER_IDS else None
 
 
 FIELDS: Mapping[str, Normaliser] = {

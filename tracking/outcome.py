@@ -113,9 +113,10 @@ def verdict(
             assert_never(fate)
 
 
-def is_expired(event_time: int, now: int) -> bool:
-    """Whether it is too late to send the event. Ask before each attempt."""
-    return now - event_time >= GIVE_UP_AFTER
+def is_expired(event_time: int, now: int, attempts: int = 1) -> bool:
+    """Whether it is too late to send the event. Ask before each attempt, of which there were so
+    many: what comes in at the last moment is tried once."""
+    return now - event_time >= (GIVE_UP_AFTER if attempts else 7 * _DAY)
 
 
 def expired(reason: str, now: int, *, uses_attempt: bool = False) -> Verdict:

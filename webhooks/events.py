@@ -4,11 +4,12 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import (
     BadGateway,
+    Conflict,
     TooManyRequests,
     UnsupportedMediaType,
 )
 
-from tracking.eventing import Events, NoAnswer, ReportOnly, TooManyTrials
+from tracking.eventing import Events, NoAnswer, OtherEvent, ReportOnly, TooManyTrials
 from webhooks.access import NotConfigured
 from webhooks.bodies import raw_body
 
@@ -47,7 +48,10 @@ class EventRoutes:
             Invalid: the event has faults, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
-        return _json(self._events.take(_body()), 202)
+        try:
+            return _json(self._events.take(_body()), 202)
+        except OtherEvent:
+            raise Conflict("The event_id is that of another event on record.") from None
 
     def try_out(self) -> Response:
         """What Pinterest says of one event. Nothing is stored.

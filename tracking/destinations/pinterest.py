@@ -179,6 +179,7 @@ def strip(event: bytes) -> bytes:
     tree = msgspec.json.decode(event)
     tree["user_data"].pop("client_ip_address", None)
     tree["user_data"].pop("client_user_agent", None)
+    tree.get("app_info", {}).pop("user_agent", None)
     return msgspec.json.encode(tree)
 
 

@@ -7,7 +7,7 @@ of user_data, milliseconds. The identity rule stands next to a `$ref` in the pub
 validators of OpenAPI 3.0 overlook it; here it binds.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,12 +191,16 @@ def is_valid(event: object) -> bool:
 def problems_of(event: object) -> list[Problem]:
     """Everything that is wrong with the event. No message quotes a value."""
     try:
-        return [_problem(error) for error in _validator.iter_errors(event)]
+        return [one for error in _validator.iter_errors(event) for one in _problems(error)]
     except ValueError:
         return [Problem("", "holds something that JSON has no form for")]
 
 
-def _problem(error: jsonschema_rs.ValidationError) -> Problem:
+def _problems(error: jsonschema_rs.ValidationError) -> Iterator[Problem]:
     # No published name holds a character that a pointer would have to escape.
     pointer = "".join(f"/{step}" for step in error.instance_path)
-    return Problem(pointer, _NOBODY if error.kind.name == "anyOf" else error.message)
+    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
+        for name in error.kind.unexpected:
+            yield Problem(f"{pointer}/{name}", "not a field")
+    else:
+        yield Problem(pointer, _NOBODY if error.kind.name == "anyOf" else error.message)

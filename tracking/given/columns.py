@@ -130,10 +130,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What was told, by the name of its field; `goods` are the products, told field by field."""
+    """What was told, by the name of its field; `goods` are the products, told field by field, and
+    `goods_at` the pointer to the last of them that stands in a list."""
 
     told: Values
     goods: Sequence[Values]
+    goods_at: str
 
     @classmethod
     def of(cls, tree: Mapping[str, Any], reading: Reading) -> "Columns":
@@ -150,8 +152,10 @@ class Columns:
             name: [told for _, told in sorted(some, key=lambda one: one[0])]
             for name, some in found.items()
         }
-        goods = [_product(told, reading) for told in columns.pop("contents", ())]
-        return cls(columns, [*goods, *(items[number] for number in sorted(items))])
+        listed = columns.pop("contents", [])
+        goods = [_product(told, reading) for told in listed]
+        goods += [items[number] for number in sorted(items)]
+        return cls(columns, goods, listed[-1].pointer if listed else reading.where)
 
 
 def column_of(name: str) -> tuple[str, int]:

@@ -35,6 +35,9 @@ _STAGES: Mapping[str, Stage] = {name: stage for stage, name in EVENT_NAMES.items
 ORDERS_OWN = event_id_of("")
 _LIMITED = "LDP"
 _BOTH_CASES = frozenset({"st", "country"})
+_NAMED_BY = ("em", "hashed_maids", "client_ip_address", "client_user_agent")
+# What an event that lacks them is given so that the rest of it can be checked.
+_FOR_THE_REST = {"event_id": "none", "event_name": "custom", "action_source": "web"}
 
 
 class Given(msgspec.Struct, frozen=True, gc=False):
@@ -96,6 +99,7 @@ def event_from(
     event = reading.fields(columns.told, fields.EVENT)
     user = reading.fields(columns.told, fields.USER)
     custom = reading.fields(columns.told, fields.CUSTOM)
+    _clean_objects(event, columns, reading)
     stamp = event.pop("event_time", None)
     if needs_time and "event_time" not in columns.told:
         reading.fault(f"{where}/event_time", "missing")
@@ -104,11 +108,16 @@ def event_from(
     value = custom.get("value")
     _finish_custom(custom, columns, reading)
     identity = _person(columns.told, reading, limited=limited)
-    reading.refuse()
-
+    known = len(reading.faults)
+    if known:
+        # It is refused, but everything that is wrong with it is to be named.
+        event |= _FOR_THE_REST | event
     complete(event, user, custom, identity, stamp, received_at)
     for problem in problems_of(event):
-        reading.fault(where + problem.pointer, problem.message)
+        if problem.pointer != "/user_data":
+            reading.fault(where + problem.pointer, problem.message)
+        elif not known:
+            _name_nobody(problem.message, columns, reading)
     reading.refuse()
     return finished(
         event, identity, consent, value, limited=limited, left_out=tuple(reading.left_out)
@@ -215,11 +224,37 @@ def consent_of(
     return consent, limited
 
 
+def _clean_objects(event: dict[str, Any], columns: Columns, reading: Reading) -> None:
+    """Hold the texts in app_info and device_info to what holds for those outside."""
+    for name in fields.OBJECTS:
+        if name in event:
+            told = [Told(f"{_place(columns, name)}/{key}", one) for key, one in event[name].items()]
+            read = {key: _plain(one, reading) for key, one in zip(event[name], told, strict=True)}
+            event[name] = {key: one for key, one in read.items() if one is not None}
+
+
+def _plain(told: Told, reading: Reading) -> Any:
+    if isinstance(told.value, list):
+        several = (Told(f"{told.pointer}/{n}", one) for n, one in enumerate(told.value))
+        return [found for one in several if (found := _plain(one, reading)) is not None]
+    return reading.value(told, fields.plain) if isinstance(told.value, str) else told.value
+
+
+def _name_nobody(message: str, columns: Columns, reading: Reading) -> None:
+    """Say that an event is nobody's, and what was told of a person in vain."""
+    named = [one.pointer for name in _NAMED_BY for one in columns.told.get(name, ())]
+    for pointer in named:
+        if pointer in reading.left_out:
+            reading.fault(pointer, "cannot be used")
+    reading.fault(f"{reading.where}/user_data", message)
+
+
 def _finish_custom(custom: dict[str, Any], columns: Columns, reading: Reading) -> None:
     """Put the products in, and every amount as text."""
     told = columns.told.get("content_ids", ())
     if max(len(told), len(columns.goods)) > MOST_PRODUCTS:
-        reading.fault(reading.where, f"more than {MOST_PRODUCTS} products")
+        where = told[MOST_PRODUCTS].pointer if len(told) > MOST_PRODUCTS else columns.goods_at
+        reading.fault(where, f"more than {MOST_PRODUCTS} products")
         return
     ids = [reading.value(one, fields.content_id) for one in told]
     contents = [reading.fields(one, fields.CONTENT) for one in columns.goods]
@@ -285,7 +320,15 @@ def _derived_id(event: Mapping[str, Any], stamp: int | None) -> str:
     if order_id:
         content = f"{order_id}|{event['event_name']}|{'' if stamp is None else stamp}".encode()
     else:
-        told = {**event, "event_time": event["event_time"] if stamp is None else stamp}
+        # Without what our own policy makes of it, which may be another next time.
+        told = {name: value for name, value in event.items() if name != "opt_out"}
+        told["event_time"] = event["event_time"] if stamp is None else stamp
+        told["user_data"] = {
+            name: value[:1] if name in _BOTH_CASES else value
+            for name, value in event["user_data"].items()
+        }
+        custom = event.get("custom_data", {})
+        told["custom_data"] = {n: value for n, value in custom.items() if n != "opt_out_type"}
         content = msgspec.json.encode(told, order="sorted")
     return sha256(content).hexdigest()
 

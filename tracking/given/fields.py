@@ -25,6 +25,7 @@ _EMAIL = re.compile(r"[^\s@/?&=]@[^\s@/?&=]*\.[^\s@/?&=]")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ID = re.compile(r"[!-~]{1,128}")
 _WHOLE = re.compile(r"([0-9]{1,10})(?:\.0+)?")
+_ROUGH = re.compile(r"(?=\.?[0-9])[0-9]{0,12}(\.[0-9]{0,40})?")
 _UNIX = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?")
 _LANGUAGE = re.compile(r"([A-Za-z]{2})(?:[-_][A-Za-z0-9_-]*)?")
 _SWITCH = {
@@ -175,10 +176,12 @@ def _whole(value: object) -> int:
 
 
 def _amount(value: object) -> Decimal:
-    found = amount(value.strip() if isinstance(value, str) else value)
-    if found is None and isinstance(value, float):
+    if isinstance(value, str):
+        value = value.strip()
+    found = amount(value)
+    if found is None and (isinstance(value, float) or _ROUGH.fullmatch(str(value))):
         # A sum of floats has a tail that nobody meant: 1.1 * 3 is 3.3000000000000003.
-        found = amount(f"{value:.6f}")
+        found = amount(f"{Decimal(str(value)):.6f}")
     if found is None or found < 0:
         raise Unfit("not an amount of zero or more, such as 12.50")
     return found
@@ -238,6 +241,11 @@ def _object(value: object) -> dict[str, Any]:
     return {name: one for name, one in value.items() if one is not None}
 
 
+# Of the texts in such objects: they may hold the name of a browser.
+plain: Reader = _words(16_384)
+OBJECTS = ("app_info", "device_info")
+
+
 def _each(read: Reader, names: str) -> dict[str, Reader]:
     return dict.fromkeys(names.split(), read)
 
@@ -253,7 +261,7 @@ EVENT: Mapping[str, Reader] = {
     "language": _language,
     **_each(_words(_NAME_LIMIT), "partner_name app_id app_name app_version os_version"),
     **_each(_words(_NAME_LIMIT), "device_brand device_carrier device_model device_type"),
-    **_each(_object, "app_info device_info"),
+    **dict.fromkeys(OBJECTS, _object),
 }
 USER: Mapping[str, Reader] = {
     "client_ip_address": _ip,

@@ -63,6 +63,8 @@ _sightings = Statement(
     .limit(1000)
 )
 _NO_PAYLOAD = literal(b"", LargeBinary)
+# What one call carries and a process holds at a time: six times a thousand usual events.
+_MOST_BYTES = 8 * 1024 * 1024
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest knows it.
 _queue = Statement(
     insert(outbox)
@@ -149,7 +151,7 @@ _has_due = Statement(
     .limit(1)
 )
 _due = (
-    select(outbox.c.id)
+    select(outbox.c.id, outbox.c.due_at, func.length(outbox.c.payload).label("size"))
     .where(
         outbox.c.destination == bindparam("b_destination"),
         outbox.c.state == literal_column("'waiting'"),
@@ -159,10 +161,14 @@ _due = (
     .order_by(outbox.c.due_at, outbox.c.id)
     .limit(bindparam("b_most"))
     .with_for_update(skip_locked=True)
+    .subquery("due")
 )
+_before = func.sum(_due.c.size).over(order_by=(_due.c.due_at, _due.c.id)) - _due.c.size
+_weighed = select(_due.c.id, _before.label("before")).subquery("weighed")
+_light = select(_weighed.c.id).where(_weighed.c.before < bindparam("b_bytes"))
 _claim = Statement(
     update(outbox)
-    .where(outbox.c.id.in_(_due.scalar_subquery()))
+    .where(outbox.c.id.in_(_light.scalar_subquery()))
     .values(claim=bindparam("b_claim"), leased_until=bindparam("b_until"))
     .returning(
         outbox.c.id,
@@ -415,9 +421,16 @@ def has_due(conn: Connection, destination: str, now: int) -> bool:
 def claim(
     conn: Connection, destination: str, claim: str, now: int, until: int, most: int
 ) -> list[Row]:
-    """Lease up to `most` due events until an instant; nobody else gets them before."""
+    """Lease up to `most` due events until an instant, fewer of large ones; nobody else gets them
+    before."""
     rows = _claim.all(
-        conn, b_destination=destination, b_claim=claim, b_now=now, b_until=until, b_most=most
+        conn,
+        b_destination=destination,
+        b_claim=claim,
+        b_now=now,
+        b_until=until,
+        b_most=most,
+        b_bytes=_MOST_BYTES,
     )
     return sorted(rows, key=lambda row: row.id)
 
