@@ -40,9 +40,10 @@ def import_events(
     elif on_fault == "stop":
         run.stop(batch_size)
     else:
-        if file == STDIN:
+        if not file.is_file():
+            what = "standard input" if file == STDIN else "a pipe"
             raise click.UsageError(
-                "standard input can be read only once: give --skip-invalid or --stop-on-invalid"
+                f"{what} can be read only once: give --skip-invalid or --stop-on-invalid"
             )
         run.check()
         run = _Run(service, file, now=run.now)
@@ -115,7 +116,7 @@ class _Run:
         finally:
             if refused.path is not None:
                 click.echo(
-                    f"{self.counts.refused:,} refused: {refused.path} has them with the reasons,"
+                    f"{refused.held:,} refused: {refused.path} has them with the reasons,"
                     " in clear text. Mend it, import it, delete it"
                 )
 
@@ -163,18 +164,24 @@ class _Run:
                 with _progress(source.size, verb) as self._importer.news:
                     yield source
         except Unreadable as error:
-            raise click.ClickException(f"{self._file}: {error}{self._so_far()}") from None
-        except (Stop, StoreUnavailable) as error:
-            raise click.ClickException(f"{error}{self._so_far()}") from None
+            words = f"{self._file}: {error}{self._so_far('Mend it, and')}"
+            raise click.ClickException(words) from None
+        except Stop as error:
+            raise click.ClickException(f"{error}{self._so_far('Mend it, and')}") from None
+        except StoreUnavailable as error:
+            (words, *_) = str(error).splitlines()
+            raise click.ClickException(f"{words}{self._so_far()}") from None
         except OSError as error:
             name = error.filename or self._file
-            raise click.ClickException(f"{name}: {error.strerror or error}") from None
+            words = f"{name}: {error.strerror or error}{self._so_far()}"
+            raise click.ClickException(words) from None
 
-    def _so_far(self) -> str:
+    def _so_far(self, first: str = "") -> str:
         stored = self.counts.taken + self.counts.known
         if not stored:
             return "; nothing was stored"
-        return f"; {_told(self.counts)} before that. Run it again to go on: nothing counts twice"
+        again = f"{first} run it again to go on" if first else "Run it again to go on"
+        return f"; {_told(self.counts)} before that. {again}: nothing counts twice"
 
 
 def _note(remarks: dict[str, list[int]], tried: Tried) -> None:

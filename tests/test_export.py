@@ -264,6 +264,18 @@ def test_a_sqlite_file_is_not_replaced_unless_told(operator: Operator, tmp_path:
     assert file.read_bytes().startswith(b"SQLite format 3")
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ending", ["", "-wal"])
+def test_the_database_itself_is_not_replaced_even_if_told(
+    operator: Operator, database_url: str, ending: str
+) -> None:
+    file = database_url.removeprefix("sqlite:///") + ending
+
+    said = operator.is_told("export", "--to", file, "--force")
+
+    assert said.endswith("this is the database itself; name another file")
+
+
 def test_only_the_owner_may_read_what_is_exported(
     exported: Path, operator: Operator, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ from tracking.importing import Importer, Refused, Source, Unreadable
 from tracking.importing.files import LONGEST_CELL, LONGEST_LINE
 from tracking.importing.readings import Usable, readings_of
 from tracking.invalid import Invalid
+from tracking.store import StoreUnavailable
 from tracking.wiring import Service
 
 ROOT = Path(__file__).parent.parent
@@ -556,7 +557,7 @@ def test_stop_on_invalid_takes_in_what_comes_before(clerk: Clerk, service: Servi
 
     assert said == (
         "Error: line 3: value: not an amount of zero or more, such as 12.50; 1 taken in, 0 known"
-        " already before that. Run it again to go on: nothing counts twice"
+        " already before that. Mend it, and run it again to go on: nothing counts twice"
     )
     assert event_ids(service) == ["till-1"]
 
@@ -597,6 +598,65 @@ def test_what_was_refused_is_kept_even_of_a_file_that_breaks_off(clerk: Clerk) -
     assert found.stdout.startswith(f"2 refused: {file}.refused.csv has them")
     assert "a quote is opened and never closed" in found.stderr
     assert "3 taken in, 0 known already before that" in found.stderr
+
+
+def test_a_file_of_refused_rows_that_is_being_mended_stays_as_it_is(clerk: Clerk) -> None:
+    clerk.imports(MIXED, "--skip-invalid")
+    first = clerk.folder / "events.csv.refused.csv"
+    first.write_text("half mended", "utf-8")
+
+    said = clerk.imports(MIXED, "--skip-invalid")
+
+    assert first.read_text("utf-8") == "half mended"
+    assert f"2 refused: {clerk.folder}/events.csv.refused.2.csv has them" in said
+
+
+def test_a_file_of_refused_rows_that_cannot_be_written_is_not_told_of(clerk: Clerk) -> None:
+    part = clerk.folder / "events.csv.refused.csv.part"
+    part.mkdir()
+
+    found = clerk.types("import-events", str(clerk.file(MIXED)), "--skip-invalid")
+
+    assert found.exit_code == 1
+    assert found.stdout == ""
+    assert f"{part}: " in found.stderr
+
+
+def test_a_first_line_that_cannot_be_read_leaves_the_second_alone(
+    clerk: Clerk, service: Service
+) -> None:
+    bad = lines(sale(1)).replace(b"buyer1", b"b\xfcyer")
+
+    clerk.imports(bad + lines(sale(2), sale(3)), "--skip-invalid")
+
+    assert event_ids(service) == ["till-2", "till-3"]
+
+
+def test_a_pipe_cannot_be_checked_first(clerk: Clerk) -> None:
+    pipe = clerk.folder / "pipe"
+    os.mkfifo(pipe)
+    found = clerk.types("import-events", str(pipe))
+    assert found.exit_code == 2
+    assert "a pipe can be read only once" in found.stderr
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_was_stored_of_a_batch_that_broke_off_is_told(
+    build_service: BuildService, database_url: str
+) -> None:
+    """On PostgreSQL a batch is several transactions."""
+    service = build_service(database_url)
+    store = WatchedStore(service.store)
+    events = Events(store, service.events.planner, service.settings, service.clock)
+    store.breaks_after = 1
+    importer = Importer(events, service.tracker, NOW, _must_not_be)
+
+    with pytest.raises(StoreUnavailable):
+        importer.take(Source(io.BytesIO(table(sales(900)))), batch_size=900)
+
+    stored = len(rows(service.store, "conversions"))
+    assert 0 < stored < 900
+    assert importer.counts.taken == stored
 
 
 def test_refused_lines_of_json_stay_json_and_can_be_mended(clerk: Clerk, service: Service) -> None:
@@ -880,7 +940,7 @@ def test_a_newer_export_brings_what_has_changed_since(clerk: Clerk, shop: Shop) 
 
 WRONG: list[tuple[list[dict[str, str]], str]] = [
     ([sold(Total="")], "line 2: Total: not an amount"),
-    ([sold(Taxes="3,00")], "line 2: Taxes: not an amount such as 12.50"),
+    ([sold(Taxes="3,00")], "line 2: Taxes: not an amount of zero or more, such as 12.50"),
     ([sold(Currency="")], "line 2: Currency: not an ISO 4217 code"),
     ([sold(Created_at="yesterday")], "line 2: Created at: not a time such as"),
     ([sold(Created_at="")], "line 2: Created at: not an ISO 8601 instant"),
@@ -891,7 +951,9 @@ WRONG: list[tuple[list[dict[str, str]], str]] = [
     ),
     ([sold(Id="gid://5")], "line 2: Id: not a Shopify id"),
     ([further()], "line 2: Id: missing, and no row of the same order precedes this one"),
-    ([sold(), further(Lineitem_price="x")], "line 2: Lineitem price: not an amount such as 12.50"),
+    ([sold(Total="-5.00")], "line 2: Total: not an amount of zero or more"),
+    ([sold(), further(Lineitem_price="x")], "line 2: Lineitem price: not an amount of zero or"),
+    ([sold(), further(Lineitem_quantity="-1")], "line 2: Lineitem quantity: not a whole number"),
 ]
 
 

@@ -12,12 +12,14 @@ T = TypeVar("T")
 
 
 class WatchedStore:
-    """Another store, with a count of its write transactions, in vain or not."""
+    """Another store, with a count of its write transactions, in vain or not. It may break after
+    some of them."""
 
     def __init__(self, store: Store) -> None:
         self.dialect = store.dialect
         self.commits = 0
         self.is_away = False
+        self.breaks_after: int | None = None
         self._store = store
 
     def commit(self, work: Callable[[Connection], T]) -> T:
@@ -27,7 +29,7 @@ class WatchedStore:
             StoreUnavailable: it is away.
         """
         self.commits += 1
-        if self.is_away:
+        if self.is_away or self.commits - 1 == self.breaks_after:
             raise StoreUnavailable("the disk is gone")
         return self._store.commit(work)
 

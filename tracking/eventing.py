@@ -32,8 +32,9 @@ TRIALS_A_SECOND = 4
 # webhook may be waiting for.
 _TRIALS_AT_ONCE = 2
 _MICROS = 1_000_000
-# What is recorded by itself shares its commit with what waits beside it.
-_AT_ONCE = 32
+# What is recorded by itself shares its commit with what waits beside it. On PostgreSQL each takes
+# a connection, of which there are few, and webhooks want one as well.
+AT_ONCE = {"sqlite": 32, "postgresql": 2}
 # On PostgreSQL each name takes a lock, of which there are some thousands for everybody.
 _MOST_NAMES = 1000
 
@@ -136,19 +137,18 @@ class Events:
             return Taken(work.event_id, "duplicate", given.left_out)
         return Taken(work.event_id, "accepted", given.left_out, str(work.row["reason"]))
 
-    def take_all(self, works: Sequence[Prepared]) -> list[Status]:
-        """Take many events in, each as `take` does, in few transactions; what became of each.
+    def take_all(self, works: Sequence[Prepared]) -> Iterator[list[Status]]:
+        """Take many events in, each as `take` does, in few transactions; what became of those of
+        each transaction, once it is on disk.
 
         Raises:
-            StoreUnavailable: some may have been stored, and some not. Taken again, those that
-                were are duplicates.
+            StoreUnavailable: some of the others may have been stored, and some not. Taken again,
+                those that were are duplicates.
         """
         now = int(self.clock())
-        found: list[Status] = []
         for some in self._turns(works):
             told = self.store.commit(partial(self._record_all, some, now))
-            found += self._one_by_one(some, told, now)
-        return found
+            yield self._one_by_one(some, told, now)
 
     def try_out(self, body: bytes) -> Trial:
         """Show one event to Pinterest, which checks it. Nothing is stored.
@@ -297,7 +297,7 @@ class Events:
                 is_new = False
             return "accepted" if is_new else "duplicate"
 
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
+        with ThreadPoolExecutor(AT_ONCE[self.store.dialect]) as threads:
             return list(threads.map(record, works, told))
 
     def _reason(self, given: Given, now: int) -> str:

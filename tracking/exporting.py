@@ -17,6 +17,7 @@ from tracking.conversion import REASONS
 from tracking.money import to_major
 from tracking.reporting import Days, Reports, instant
 from tracking.store import Store, exports, tables
+from tracking.store.sqlite import SqliteStore
 
 # What a spreadsheet would take for the beginning of a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -49,6 +50,8 @@ def export(
         NoExport: something is in the way, or cannot be written.
         StoreUnavailable: the store cannot be read.
     """
+    if _is_of_the_store(to, reports.store):
+        raise NoExport(f"{to}: this is the database itself; name another file")
     days = reports.days(start_date, end_date)
     found = tables_of(reports, days)
     try:
@@ -238,6 +241,14 @@ def _write_database(path: Path, found: Sequence[Table], *, force: bool) -> dict[
         counts = {t.name: tables.write(part, t.name, t.columns, t.rows) for t in found}
         part.replace(path)
     return counts
+
+
+def _is_of_the_store(to: Path, store: Store) -> bool:
+    """Whether the place is that of the database, or of what belongs to it."""
+    if not isinstance(store, SqliteStore):
+        return False
+    home = store.path.resolve()
+    return to.resolve().parent == home.parent and to.name.startswith(home.name)
 
 
 def _refuse_to_replace(paths: Iterable[Path], *, force: bool) -> None:

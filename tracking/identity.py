@@ -176,8 +176,11 @@ def link_of(kind: str, one: Digest) -> str:
 
 
 def digest_in(link: str) -> Digest:
-    """The digest of a link, in hex."""
-    return Digest(a2b_base64(f"{link.partition(':')[2]}=").hex())
+    """The digest of a link, in hex, in which releases before the third schema kept it."""
+    told = link.partition(":")[2]
+    if len(told) > _LINK_DIGITS:
+        return Digest(told)
+    return Digest(a2b_base64(f"{told}=").hex())
 
 
 def spelled(link: str) -> str:

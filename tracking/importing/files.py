@@ -153,7 +153,8 @@ class Source:
             yield Record(line, cells, fault)
 
     def _json(self) -> Iterator[Record]:
-        yield Record(self._lines.number, [self._first], self._lines.fault)
+        fault, self._lines.fault = self._lines.fault, ""
+        yield Record(self._begins, [self._first], fault)
         for text in self._lines:
             fault, self._lines.fault = self._lines.fault, ""
             if text.strip():

@@ -12,7 +12,7 @@ import msgspec
 from tracking.conversion import REASONS, conversion_of, reason_not_to_send
 from tracking.destinations import Unencodable
 from tracking.destinations.pinterest_trial import MOST_TRIED
-from tracking.eventing import PINTEREST, Events, Prepared, ReportOnly, TooManyTrials
+from tracking.eventing import AT_ONCE, PINTEREST, Events, Prepared, ReportOnly, TooManyTrials
 from tracking.given import Given
 from tracking.importing.blocks import Block, blocks_of
 from tracking.importing.files import Source, Unreadable
@@ -22,8 +22,6 @@ from tracking.outcome import Accepted, Answered, EventResult, Outcome
 from tracking.tracker import Tracker
 
 TOPIC = "orders/export"
-# Orders that wait at the same time share a commit, as those of webhooks do.
-_AT_ONCE = 32
 # The larger a batch, the fewer pages of the database each of its rows costs; but webhooks wait
 # while it is stored.
 _BATCH_SECONDS = 0.4
@@ -105,7 +103,7 @@ class Importer:
         # While one batch is stored the next one is gathered.
         with (
             closing(usable),
-            ThreadPoolExecutor(_AT_ONCE) as crowd,
+            ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as crowd,
             ThreadPoolExecutor(1) as storer,
         ):
             while end is None:
@@ -200,12 +198,16 @@ class Importer:
         began = self.timer()
         events = [value for value in batch if isinstance(value, Prepared)]
         orders = [value for value in batch if isinstance(value, Order)]
-        found: list[str] = list(self.events.take_all(events)) if events else []
-        found += (r.status for r in crowd.map(lambda o: self.tracker.record(o, TOPIC), orders))
+        for found in self.events.take_all(events):
+            self._tell(found)
+        for receipt in crowd.map(lambda order: self.tracker.record(order, TOPIC), orders):
+            self._tell([receipt.status])
+        return len(batch) / max(self.timer() - began, 0.001)
+
+    def _tell(self, found: Sequence[str]) -> None:
         taken = found.count("accepted")
         self.counts.taken += taken
         self.counts.known += len(found) - taken
-        return len(batch) / max(self.timer() - began, 0.001)
 
     def _event(self, value: Given | Order) -> bytes | str:
         """The finished event, or why there is none."""

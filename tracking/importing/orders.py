@@ -32,7 +32,9 @@ _COLUMNS = {
 }
 _INSTANTS = ("Created at", "Paid at", "Fulfilled at", "Cancelled at")
 _AMOUNTS = ("Subtotal", "Shipping", "Taxes", "Total", "Refunded Amount", "Lineitem price")
-_NO_AMOUNT = "not an amount such as 12.50"
+_NO_AMOUNT = "not an amount of zero or more, such as 12.50"
+_QUANTITY = "Lineitem quantity"
+_WHOLE = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +123,23 @@ class _Row:
         return "" if place is None else self._cells[place].strip()
 
 
-def _check_amounts(first: _Row, items: Iterable[_Row]) -> None:
+def _check_amounts(first: _Row, items: Sequence[_Row]) -> None:
     """Money that cannot be read must not count as nothing."""
     rows = [(first, _AMOUNTS), *((item, ("Lineitem price",)) for item in items)]
     wrong = [
-        name for row, names in rows for name in names if row(name) and amount(row(name)) is None
+        name for row, names in rows for name in names if row(name) and not _is_price(row(name))
     ]
+    wrong += [_QUANTITY for item in items if not _WHOLE.fullmatch(item(_QUANTITY) or "0")]
     wrong += [name for name in _INSTANTS if first(name) and not _instant(first(name))]
     if wrong:
         told = dict.fromkeys(_INSTANTS, "not a time such as 2026-11-20 12:00:00 +0100")
+        told[_QUANTITY] = "not a whole number"
         raise Invalid(*(Fault(f"/{n}", told.get(n, _NO_AMOUNT)) for n in dict.fromkeys(wrong)))
+
+
+def _is_price(text: str) -> bool:
+    found = amount(text)
+    return found is not None and found >= 0
 
 
 def _body(first: _Row, items: Iterable[_Row]) -> dict[str, Any]:
@@ -170,7 +179,7 @@ def _item(row: _Row) -> dict[str, Any]:
         "sku": row("Lineitem sku"),
         "vendor": row("Vendor"),
         "price": row("Lineitem price"),
-        "quantity": row("Lineitem quantity"),
+        "quantity": row(_QUANTITY),
     }
 
 

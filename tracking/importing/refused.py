@@ -7,6 +7,8 @@ can be imported itself.
 import csv
 import io
 import os
+from contextlib import closing
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,14 +22,19 @@ _OUR_OWN = (REFUSED_LINE, REFUSED_REASON)
 
 
 class RefusedFile:
-    """Written beside its final name, and put there in the end; not at all if nothing is refused."""
+    """Written beside its final name, and put there in the end; not at all if nothing is refused.
+
+    Only then its `path` is known, and `held` is how many it holds.
+    """
 
     def __init__(self, beside: Path) -> None:
         self._beside = beside
         self._part: Path | None = None
+        self._final = beside
         self._out: io.TextIOWrapper | None = None
         self._header: tuple[str, ...] = ()
         self.path: Path | None = None
+        self.held = 0
 
     def __enter__(self) -> Self:
         return self
@@ -38,16 +45,25 @@ class RefusedFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._out is None or self._part is None or self.path is None:
+        if self._out is None or self._part is None:
             return
-        self._out.flush()
-        os.fsync(self._out.fileno())
-        self._out.close()
-        self._part.replace(self.path)
+        try:
+            with closing(self._out):
+                self._out.flush()
+                os.fsync(self._out.fileno())
+            self.path = self._part.replace(self._final)
+        except OSError as fault:
+            self._part.unlink(missing_ok=True)
+            raise OSError(fault.errno, fault.strerror, str(self._part)) from None
 
     def add(self, source: Source, refused: Refused) -> None:
-        """Write down what was refused and why."""
+        """Write down what was refused and why.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         out = self._out or self._opened(source)
+        self.held += 1
         for record in refused.records:
             if source.kind == "CSV":
                 told = (value for value, _ in self._own(source, record.cells))
@@ -59,8 +75,11 @@ class RefusedFile:
 
     def _opened(self, source: Source) -> io.TextIOWrapper:
         ending = "csv" if source.kind == "CSV" else "jsonl"
-        self.path = self._beside.with_name(f"{self._beside.name}.refused.{ending}")
-        self._part = self.path.with_name(f"{self.path.name}.part")
+        # One of an earlier time may be just what somebody is mending.
+        endings = (f"refused.{ending}" if n == 1 else f"refused.{n}.{ending}" for n in count(1))
+        paths = (self._beside.with_name(f"{self._beside.name}.{one}") for one in endings)
+        self._final = next(path for path in paths if not path.exists())
+        self._part = self._final.with_name(f"{self._final.name}.part")
         self._part.unlink(missing_ok=True)
         number = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._out = io.TextIOWrapper(os.fdopen(number, "wb"), "utf-8", newline="")

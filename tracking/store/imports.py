@@ -54,7 +54,8 @@ _erased = _selected(tombstones.c.mark)
 _any_erased = Statement(select(tombstones.c.mark).limit(1))
 
 # With one row in each statement, handing the rows over costs more than writing them.
-_ROWS_A_STATEMENT = 1000
+# Whatever is left over is told in few sizes, since each of them is a statement that is kept.
+_ROWS_A_STATEMENT = (1000, 100, 10, 1)
 _CONVERSION = tuple(c.name for c in conversions.c if c.name != "id")
 _EVENT = ("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at")
 _LINK = ("link", "visitor")
@@ -145,8 +146,11 @@ def put(
 def _insert(
     conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]
 ) -> None:
-    for first in range(0, len(rows), _ROWS_A_STATEMENT):
-        some = rows[first : first + _ROWS_A_STATEMENT]
+    first = 0
+    while first < len(rows):
+        size = next(size for size in _ROWS_A_STATEMENT if size <= len(rows) - first)
+        some = rows[first : first + size]
+        first += size
         if conn.dialect == "postgresql":
             told = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in some])
             conn.cursor.execute(_postgresql(table, columns), [told.decode()])
