@@ -133,7 +133,8 @@ def test_spend_is_read_with_the_names_of_its_campaigns(
         (b"30000000", 30_000_000),
         (b"30000000.0", 30_000_000),
         (b"3e7", 30_000_000),
-        (b"9007199254740993", 9_007_199_254_740_993),
+        (b"999999999999999", 999_999_999_999_999),
+        (b"1e15", 10**15),
         (b"0.5000001", 1),
         (b"null", 0),
     ],
@@ -148,6 +149,19 @@ def test_a_figure_is_kept_exactly_in_whatever_form_it_is_told(
     sync()
 
     assert on_record(single) == {figure(): micros}
+
+
+@pytest.mark.parametrize("told", [b"1000000000000001", b"-1e16", b"1e300"])
+def test_a_figure_no_campaign_can_cost_is_not_believed(
+    single: Service, sync: Sync, ads: FakePinterestAds, told: bytes
+) -> None:
+    ads.costs("11", YESTERDAY, 1)
+    row = b'[{"DATE":"2026-11-19","CAMPAIGN_ID":11,"SPEND_IN_MICRO_DOLLAR":%s}]' % told
+    ads.meanwhile = only_for(ads, "/campaigns", *[(200, row, {})] * 4)
+
+    with pytest.raises(Incomplete, match="no amount"):
+        sync()
+    assert on_record(single) == {}
 
 
 def only_for(ads: FakePinterestAds, after: str, *answers: Any) -> Callable[[], None]:
@@ -245,6 +259,14 @@ def test_what_no_campaign_explains_is_told(sync: Sync, ads: FakePinterestAds) ->
     assert sync().unexplained == 250_000
 
 
+def test_days_that_differ_do_not_make_up_for_one_another(sync: Sync, ads: FakePinterestAds) -> None:
+    ads.costs("11", YESTERDAY, 5_000_000)
+    ads.unlisted[YESTERDAY] = 250_000
+    ads.unlisted[YESTERDAY - timedelta(1)] = -250_000
+
+    assert sync().unexplained == 500_000
+
+
 # --- Which days
 
 
@@ -298,6 +320,44 @@ def test_after_a_long_pause_the_days_in_between_are_read(
     sync()
 
     assert on_record(single)[figure(TODAY + timedelta(3))] == 5
+
+
+@pytest.mark.parametrize("away", [90, 91, 96, 97, 150])
+def test_after_a_pause_of_any_length_the_reading_gets_back_in_step(
+    single: Service, sync: Sync, clock: Clock, away: int
+) -> None:
+    sync()
+    clock.tick(days=away)
+
+    sync()
+
+    assert state_of(single)["through"] == (TODAY + timedelta(away)).isoformat()
+    assert sync().start == TODAY + timedelta(away - RESTATED_DAYS + 1)
+
+
+@pytest.mark.parametrize(
+    ("away", "skipped"),
+    [
+        (90, []),
+        (91, ["2026-11-21 to 2026-11-21"]),
+        (150, ["2026-11-21 to 2027-01-19"]),
+    ],
+)
+def test_the_days_that_a_pause_lost_are_told_once(
+    sync: Sync,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    away: int,
+    skipped: list[str],
+) -> None:
+    sync()
+    clock.tick(days=away)
+
+    sync()
+    sync()
+
+    told = [r.getMessage() for r in caplog.records if "import-spend" in r.getMessage()]
+    assert [text.split(" of ", 1)[1].split(" was")[0] for text in told] == skipped
 
 
 def test_days_are_those_of_utc(single: Service, sync: Sync, clock: Clock) -> None:
@@ -847,6 +907,30 @@ def test_by_click_date_the_order_counts_on_the_day_of_the_click_as_pinterest_cou
 
     assert [roas("click_date", 3), roas("click_date", 0)] == ["4.00", None]
     assert [roas("order_date", 3), roas("order_date", 0)] == ["0.00", None]
+
+
+def test_a_campaign_that_was_renamed_stays_one_campaign(
+    build_service: BuildService,
+    database_url: str,
+    ads: FakePinterestAds,
+    syncs_with: Callable[[Service], Sync],
+) -> None:
+    service = build_service(database_url, **ads.env)
+    ads.costs("11", TODAY - timedelta(20), 10_000_000, name="Winter")
+    ads.costs("11", YESTERDAY, 10_000_000)
+    syncs_with(service)()
+    ads.campaigns["11"].name = "Summer"
+    syncs_with(service)()
+    shop = Shop(assemble(service).test_client())
+    for id, name in ((1, "winter"), (2, "summer")):
+        landing = f"/?utm_source=pinterest&utm_medium=cpc&utm_campaign={name}"
+        bob = {"email": f"bob-{id}@example.com", "contact_email": None, "customer": None}
+        shop.sends("orders/create", order(id=id, landing_site=landing, billing_address=None, **bob))
+
+    (found,) = shop.reads("/roi-analysis")["campaigns"]
+
+    assert (found["campaign_id"], found["campaign"], found["orders"]) == ("11", "Summer", 2)
+    assert (found["spend"], found["roas"]) == ("20.00", "4.00")
 
 
 # --- What the operator types and reads

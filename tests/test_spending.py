@@ -15,6 +15,7 @@ from tests.stored import rows
 from tracking.invalid import Invalid
 from tracking.money import digits
 from tracking.spending import MOST_ROWS
+from tracking.store.spend import ROWS_A_COMMIT
 from tracking.wiring import Service
 
 HEAD = "date,campaign_id,spend,currency\n"
@@ -92,7 +93,8 @@ def test_rows_are_taken_as_a_spreadsheet_writes_them(owner: Shop, line_end: str,
     ("given_as", "micros"),
     [
         ("0.000001", 1),
-        ("123456789012.654321", 123_456_789_012_654_321),
+        ("999999999.654321", 999_999_999_654_321),
+        ("1000000000", 10**15),
         (12, 12_000_000),
         (0.1, 100_000),
         ("0", 0),
@@ -128,9 +130,10 @@ def test_parts_of_a_cent_are_summed_before_they_are_rounded(owner: Shop) -> None
 def test_the_last_figure_for_a_day_campaign_and_currency_holds(
     single: Service, told: list[tuple[str, str, str, int]]
 ) -> None:
-    texts = [(*key, f"{micros // 10**6}.{micros % 10**6:06d}") for *key, micros in told]
-    body = [row(date=d, campaign_id=c, currency=k, spend=text) for d, c, k, text in texts]
-    single.spending.take_json(json.dumps(body).encode())
+    for day, id, currency, micros in told:
+        text = f"{micros // 10**6}.{micros % 10**6:06d}"
+        body = [row(date=day, campaign_id=id, currency=currency, spend=text)]
+        single.spending.take_json(json.dumps(body).encode())
     kept = {
         (r["date"], r["campaign_id"], r["currency"]): r["micros"]
         for r in rows(single.store, "spend")
@@ -150,12 +153,85 @@ def test_a_restated_figure_replaces_the_first_and_its_name(owner: Shop) -> None:
     assert owner.reads("/spend")["rows"][1]["campaign"] == "Summer"
 
 
+# --- What a spreadsheet may look like
+
+EXPORT = (
+    "Date,Campaign ID,Campaign name,Spend in account currency,Currency\n"
+    "2026-11-20,626735565838,Summer,12.50,USD\n"
+)
+EXPORTED = [("2026-11-20", "626735565838", "12.50", "USD")]
+
+
+def test_an_export_of_the_ads_manager_is_understood(owner: Shop) -> None:
+    assert posts(owner, EXPORT, "text/csv").json == {"stored": 1}
+    assert on_record(owner) == EXPORTED
+    assert owner.reads("/spend")["rows"][0]["campaign"] == "Summer"
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_than_commas_are_understood(owner: Shop, separator: str) -> None:
+    assert posts(owner, EXPORT.replace(",", separator), "text/csv").json == {"stored": 1}
+    assert on_record(owner) == EXPORTED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_spreadsheet_is_read_in_the_encodings_spreadsheets_have(
+    owner: Shop, encoding: str
+) -> None:
+    sheet = EXPORT.replace("Summer", "Été")
+    assert posts(owner, sheet.encode(encoding), "text/csv").json == {"stored": 1}
+    assert owner.reads("/spend")["rows"][0]["campaign"] == "Été"
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("$12.50", "12.50"),
+        ("12.50 €", "12.50"),
+        ("$1,012.50", "1012.50"),
+        ("1,234,567", "1234567.00"),
+    ],
+)
+def test_an_amount_may_be_written_for_people(owner: Shop, told: str, kept: str) -> None:
+    assert posts(owner, f'{HEAD}2026-11-20,11,"{told}",USD\n', "text/csv").json == {"stored": 1}
+    assert [spend for _, _, spend, _ in on_record(owner)] == [kept]
+
+
+@pytest.mark.parametrize("told", ["12,50", "1,01.50", "10,12,500", "1.012,50", "$", "USD 12"])
+def test_an_amount_that_can_be_read_in_two_ways_is_refused(owner: Shop, told: str) -> None:
+    found = posts(owner, f'{HEAD}2026-11-20,11,"{told}",USD\n', "text/csv")
+    assert faults(found) == ["line 2: spend"]
+
+
+def test_a_comma_beside_semicolons_is_not_taken_for_one_between_thousands(owner: Shop) -> None:
+    head = HEAD.replace(",", ";")
+    sheet = f"{head}2026-11-20;11;1,012;USD\n2026-11-21;11;1,012.50;USD\n"
+    assert faults(posts(owner, sheet, "text/csv")) == ["line 2: spend"]
+
+
+def test_the_totals_of_a_spreadsheet_are_no_spend(owner: Shop) -> None:
+    sheet = f"{HEAD}2026-11-20,11,12.50,USD\n,,12.50,USD\nTotal,,12.50,USD\n,,,\n"
+    assert posts(owner, sheet, "text/csv").json == {"stored": 1}
+
+
+def test_a_spreadsheet_without_a_currency_is_told_to_add_one(owner: Shop) -> None:
+    found = posts(owner, "Date,Campaign ID,Spend\n2026-11-20,11,12.50\n", "text/csv")
+    assert faults(found) == ["currency"]
+    assert "add a column" in found.json["errors"][0]["message"]
+
+
+def test_two_columns_for_the_same_are_refused(owner: Shop) -> None:
+    found = posts(owner, "date,day,campaign_id,spend,currency\n", "text/csv")
+    assert faults(found) == ["date"]
+
+
 # --- What is refused
 
 WRONG = [
     ("date", ["20.11.2026", "2026-11-31", "20261120", "2026-11-20T00:00:00", 20261120, None, ...]),
     ("campaign_id", ["", "  ", "x" * 65, "a\nb", 1.5, True, None, ["11"], ...]),
-    ("spend", ["", "12,50", "-1", "1e3", "NaN", "1" * 13, "0.0000001", True, None, {}, ...]),
+    ("spend", ["", "12,50", "$1", "-1", "1e3", "NaN", "0.0000001", True, None, {}, ...]),
+    ("spend", ["1000000000.000001", "1" * 12, "1" * 13, 10**11]),
     ("currency", ["", "US", "dollars", "$", 840, None, ["USD"], ...]),
 ]
 
@@ -226,6 +302,64 @@ def test_text_that_no_database_can_hold_is_refused_or_cleaned(
         b'[{"date":"2026-11-20","campaign_id":"1\\u00001","spend":"1","currency":"USD"}]',
     ):
         assert posts(owner, body).status_code in (200, 400)
+
+
+def told_of(response: Any) -> list[tuple[str, str]]:
+    assert response.status_code == 400
+    return [(error["field"], error["message"]) for error in response.json["errors"]]
+
+
+def test_two_lines_for_one_day_campaign_and_currency_are_refused_by_both_their_numbers(
+    owner: Shop,
+) -> None:
+    sheet = f"{HEAD}2026-11-20,11,1,USD\n2026-11-20,11,1,EUR\n2026-11-20, 11,2,usd\n"
+    (field, message), *more = told_of(posts(owner, sheet, "text/csv"))
+    assert (field, more) == ("line 4", [])
+    assert message.startswith("the same day, campaign and currency as line 2")
+    assert on_record(owner) == []
+
+
+def test_two_rows_for_one_day_campaign_and_currency_are_refused_by_both_their_places(
+    owner: Shop,
+) -> None:
+    (field, message), *more = told_of(posts(owner, [row(), row(date="x"), row(spend="1")]))[::-1]
+    assert (field, len(more)) == ("/rows/2", 1)
+    assert message.startswith("the same day, campaign and currency as /rows/0")
+
+
+@pytest.mark.parametrize("id", ["6.26736E+11", "6,26736E+11", "6e+11", 6.26736e11])
+def test_an_id_that_a_spreadsheet_has_shortened_is_refused_with_the_reason(
+    owner: Shop, id: str | float
+) -> None:
+    ((field, message),) = told_of(posts(owner, [row(campaign_id=id)]))
+    assert field == "/rows/0/campaign_id"
+    assert isinstance(id, float) or "as text" in message
+
+
+@pytest.mark.parametrize("amount", ["999999999999", "1000000000"])
+def test_no_amount_makes_the_report_fail(
+    build_service: BuildService, database_url: str, amount: str
+) -> None:
+    owner = Shop(assemble(build_service(database_url)).test_client())
+    days = [f"2026-11-{day:02d}" for day in range(1, 21)]
+    posts(owner, [row(date=day, spend=amount) for day in days])
+    assert owner.reads("/roi-analysis")["total_spend"] in {"0.00", "20000000000.00"}
+
+
+def test_a_file_may_have_more_rows_than_a_request_in_json(
+    build_service: BuildService, database_url: str
+) -> None:
+    service = build_service(database_url)
+    lines = [f"2026-11-20,{n},1,USD\n" for n in range(MOST_ROWS + 1)]
+    assert service.spending.take_csv((HEAD + "".join(lines)).encode()) == MOST_ROWS + 1
+    assert len(rows(service.store, "spend")) == MOST_ROWS + 1
+
+
+def test_a_long_file_is_checked_whole_before_any_of_it_is_stored(single: Service) -> None:
+    lines = [f"2026-11-20,{n},1,USD\n" for n in range(2 * ROWS_A_COMMIT)]
+    with pytest.raises(Invalid):
+        single.spending.take_csv((HEAD + "".join(lines) + "2026-11-20,x,y,USD\n").encode())
+    assert rows(single.store, "spend") == []
 
 
 def test_more_rows_than_the_most_are_refused(single: Service, owner: Shop) -> None:

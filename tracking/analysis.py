@@ -1,7 +1,7 @@
 """The reports' arithmetic: counts and money in, the figures a shop reads out. No rounding but
 at the very end, and no currency ever added to another."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -55,6 +55,8 @@ class _Sums:
     credited_share: int = 0
     credited_net: int = 0
     micros: int = 0
+    # It earned in other currencies only, so nobody can tell what its spend returned.
+    earns_elsewhere: bool = False
 
     def earn(self, row: Earned) -> None:
         self.share += row.share
@@ -137,6 +139,8 @@ def roi_report(earned: Iterable[Earned], spent: Iterable[Spent]) -> dict[str, An
     Totals cover every order, and the campaigns sum to them exactly: what Pinterest did not earn
     stands in the line "(not attributed)". ROAS, ROI and CPA weigh the spend against what
     Pinterest's own touches earned, never against orders that came by themselves.
+
+    Of a campaign that was renamed, the spend under its newest name comes last.
     """
     spent = list(spent)
     names = _Names.of(spent)
@@ -145,11 +149,12 @@ def roi_report(earned: Iterable[Earned], spent: Iterable[Spent]) -> dict[str, An
         book = books.setdefault(row.currency, _Money(currency=row.currency))
         book.earn(row)
         _line(book, row, names).earn(row)
-    for cost in spent:
+    for cost in (one for one in spent if one.micros):
         book = books.setdefault(cost.currency, _Money(currency=cost.currency))
         book.micros += cost.micros
         line = _campaign_line(book, True, cost.campaign_id, names.of_id.get(cost.campaign_id, ""))
         line.micros += cost.micros
+    _mark_what_earns_elsewhere(books.values())
     ordered = [books[currency] for currency in sorted(books)]
     if len(ordered) > 1:
         return _several(ordered)
@@ -162,23 +167,31 @@ def roi_report(earned: Iterable[Earned], spent: Iterable[Spent]) -> dict[str, An
     }
 
 
+def _mark_what_earns_elsewhere(books: Collection[_Money]) -> None:
+    earning = {key for book in books for key, line in book.lines.items() if line.credited_share}
+    for book in books:
+        book.earns_elsewhere = bool(earning) and not book.credited_share
+        for key, line in book.lines.items():
+            line.earns_elsewhere = key in earning and not line.credited_share
+
+
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What the spend rows know of campaigns: the name of each id, and the id of each name."""
+    """What the spend rows know of campaigns: the last name of each id, and the id of each name."""
 
     of_id: Mapping[str, str]
     to_id: Mapping[str, str]
 
     @classmethod
-    def of(cls, spent: Iterable[Spent]) -> "_Names":
+    def of(cls, spent: Sequence[Spent]) -> "_Names":
         of_id: dict[str, str] = {}
         for cost in spent:
             if cost.campaign or cost.campaign_id not in of_id:
                 of_id[cost.campaign_id] = cost.campaign
-        to_id: dict[str, str] = {}
-        for campaign_id in sorted(of_id, reverse=True):
-            if of_id[campaign_id]:
-                to_id[of_id[campaign_id].casefold()] = campaign_id
+        ever = {(cost.campaign_id, cost.campaign) for cost in spent}
+        # Who bears a name now comes before who bore it once.
+        claims = sorted(ever, reverse=True) + sorted(of_id.items(), reverse=True)
+        to_id = {name.casefold(): campaign_id for campaign_id, name in claims if name}
         return cls(of_id, to_id)
 
     def id_of(self, campaign_id: str, campaign: str) -> str:
@@ -251,8 +264,8 @@ def _figures(sums: _Sums, currency: str) -> dict[str, Any]:
 
 
 def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
-    """ROAS, ROI and CPA, each None where there is nothing to divide by."""
-    spend = Decimal(sums.micros) / _MICROS
+    """ROAS, ROI and CPA, each None where there is nothing to divide by, or nothing to weigh."""
+    spend = Decimal(0 if sums.earns_elsewhere else sums.micros) / _MICROS
     revenue = Decimal(sums.credited_net).scaleb(-digits(currency))
     orders = Decimal(sums.credited_share) / _WHOLE_ORDER
     return {

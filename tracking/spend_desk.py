@@ -29,8 +29,6 @@ LONGEST_PAUSE = 60
 # Pinterest lets 300 calls a minute through; what is asked by hand elsewhere finds room as well.
 _INTERVAL_MS, _BURST = 250, 20
 _LIMIT = "pinterest ads"
-# Webhooks wait while these are written, so they are few at a time.
-_ROWS_A_COMMIT = 500
 
 _T = TypeVar("_T")
 # Waits so many seconds; true if the reading shall end instead.
@@ -106,8 +104,8 @@ class Desk:
             for (day, id, currency), micros in sorted(costs.items())
         ]
 
-        for first in range(0, len(rows), _ROWS_A_COMMIT):
-            self._store.commit(partial(self._put, rows[first : first + _ROWS_A_COMMIT]))
+        for first in range(0, len(rows), spend.ROWS_A_COMMIT):
+            self._store.commit(partial(self._put, rows[first : first + spend.ROWS_A_COMMIT]))
         return len(rows)
 
     def advance(self, through: str, currency: str) -> None:

@@ -54,8 +54,8 @@ class Incomplete(Exception):
 class Synced:
     """What was read: the UTC days, both included, and what the campaigns cost on them.
 
-    `unexplained` is by how much the account's own total of the days that are over exceeds that
-    of its campaigns, in millionths.
+    `unexplained` is by how much the account's own totals differ from those of its campaigns,
+    summed over the days that are over, in millionths.
     """
 
     start: date
@@ -248,14 +248,24 @@ class _Reading:
             return
         # Today still grows between two calls.
         for day in {*totals, *by_day} - {self._today.isoformat()}:
-            self._unexplained += totals.get(day, 0) - by_day.get(day, 0)
+            self._unexplained += abs(totals.get(day, 0) - by_day.get(day, 0))
 
     def _advance(self, first: date, last: date, currency: str) -> None:
-        """Note how far it was read, unless a gap was left before."""
-        reached = date.fromisoformat(self._through) if self._through else None
-        if first <= (reached + timedelta(1) if reached else self._begin):
+        """Note how far it was read, unless a gap was left before that a reading can still fill."""
+        following = self._begin
+        if self._through:
+            following = date.fromisoformat(self._through) + timedelta(1)
+        if first <= max(following, self._begin):
+            if first > following:
+                _tell_of_skipped(following, first - timedelta(1))
             self._through = max(self._through, last.isoformat())
         self._desk.advance(self._through, currency)
+
+
+def _tell_of_skipped(first: date, last: date) -> None:
+    logger.warning(
+        "the spend of %s to %s was not read in time: hand it in with import-spend", first, last
+    )
 
 
 def _begin(through: str, today: date) -> date:

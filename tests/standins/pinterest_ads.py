@@ -166,8 +166,11 @@ class FakePinterestAds:
         if headers.get("Authorization") != f"Basic {pair}":
             raise _Refusal(401, 2, f"Authentication failed: {headers.get('Authorization')}")
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        if not form.keys() <= {"grant_type", "refresh_token", "refresh_on", "scope"}:
+        if not form.keys() <= {"grant_type", "refresh_token", "continuous_refresh", "scope"}:
             raise _Refusal(400, 1, "Invalid request: unexpected field.")
+        # An older app gets no refresh token that lasts unless it says so.
+        if form.get("continuous_refresh") != "true":
+            raise _Refusal(400, 1, "continuous_refresh must be true.")
         if form.get("grant_type") != "refresh_token" or form["refresh_token"] != self.refresh_token:
             raise _Refusal(400, 283, f"Invalid refresh token {form.get('refresh_token')}.")
         self.renewals += 1

@@ -29,7 +29,8 @@ _STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED")
 # Millionths of the account's currency, whatever it is: the name is older than other currencies.
 _SPEND = "SPEND_IN_MICRO_DOLLAR"
 _UNKNOWN_CURRENCY = "UNK"
-_MOST_MICROS = 10**18
+# 10^9 of the currency in a day: nobody spends it, and sums of it fit the databases' integers.
+_MOST_MICROS = 10**15
 _NAME_LENGTH = 256
 # A shorter secret is somebody's made-up one, and may be a part of the answer's own words.
 _SECRET_LENGTH = 12
@@ -214,8 +215,12 @@ class PinterestAds:
             NotTold: it cannot be had.
         """
         pair = f"{self._access.app_id}:{self._access.app_secret}".encode()
-        # Every refresh token ends after sixty days; this asks for the next one along with it.
-        form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "refresh_on": "true"}
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            # Every refresh token ends after sixty days; older apps must ask for the next one.
+            "continuous_refresh": "true",
+        }
         answer = self._http.call(
             "POST",
             f"{self._access.base}/oauth/token",
@@ -319,7 +324,7 @@ def _micros(row: _Cost) -> int:
     value = row.micros
     if value is None:
         return 0
-    if not value.is_finite() or abs(value) >= _MOST_MICROS:
+    if not value.is_finite() or abs(value) > _MOST_MICROS:
         raise Unreachable("Pinterest answered with a spend that is no amount")
     return int(value.to_integral_value())
 

@@ -9,6 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from tracking.store.schema import spend
 from tracking.store.statement import Connection, Row, Statement
 
+# Webhooks wait while spend is written, so long lists of it are written so many at a time.
+ROWS_A_COMMIT = 500
+
 _put = Statement(
     insert(spend)
     .values({c.name: bindparam(c.name) for c in spend.c})
@@ -30,13 +33,19 @@ _rows = Statement(
 _by_campaign = Statement(
     select(
         spend.c.campaign_id,
-        func.max(spend.c.campaign).label("campaign"),
+        spend.c.campaign,
         spend.c.currency,
         func.sum(spend.c.micros).label("micros"),
     )
     .where(*_days)
-    .group_by(spend.c.campaign_id, spend.c.currency)
-    .order_by(spend.c.campaign_id, spend.c.currency)
+    .group_by(spend.c.campaign_id, spend.c.campaign, spend.c.currency)
+    .order_by(
+        func.max(spend.c.date),
+        func.max(spend.c.recorded_at),
+        spend.c.campaign_id,
+        spend.c.campaign,
+        spend.c.currency,
+    )
 )
 
 
@@ -51,5 +60,5 @@ def rows(conn: Connection, start: str, end: str) -> list[Row]:
 
 
 def by_campaign(conn: Connection, start: str, end: str) -> list[Row]:
-    """Spend of these days, summed for each campaign and currency."""
+    """Spend of these days, summed for each campaign, name it had and currency; newest name last."""
     return _by_campaign.all(conn, start=start, end=end)
