@@ -209,6 +209,12 @@ def test_a_comma_beside_semicolons_is_not_taken_for_one_between_thousands(owner:
     assert faults(posts(owner, sheet, "text/csv")) == ["line 2: spend"]
 
 
+def test_a_line_with_more_cells_than_the_head_is_refused(owner: Shop) -> None:
+    told = "date,campaign_id,currency,spend\n2026-11-20,111,USD,1,012.50\n"
+    assert faults(posts(owner, told, "text/csv")) == ["line 2"]
+    assert on_record(owner) == []
+
+
 def test_the_totals_of_a_spreadsheet_are_no_spend(owner: Shop) -> None:
     sheet = f"{HEAD}2026-11-20,11,12.50,USD\n,,12.50,USD\nTotal,,12.50,USD\n,,,\n"
     assert posts(owner, sheet, "text/csv").json == {"stored": 1}

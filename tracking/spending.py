@@ -115,11 +115,14 @@ def _lines(body: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     """The lines of a spreadsheet below its head, under our names, without its totals."""
     is_utf_16 = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     text = body.decode("utf-16" if is_utf_16 else "utf-8-sig")
-    head = text.partition("\n")[0]
-    separator = max(_SEPARATORS, key=head.count)
+    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    columns = _columns(next(reader, []))
+    head = next(reader, [])
+    columns = _columns(head)
     for cells in reader:
+        if any(cells[len(head) :]):
+            words = f"{len(cells)} cells, and the head has {len(head)}: a comma within needs quotes"
+            raise Invalid(Fault(f"line {reader.line_num}", words))
         row = {name: cells[place] for name, place in columns.items() if place < len(cells)}
         if _is_spend(row):
             row["spend"] = _for_machines(row.get("spend", ""), separator)
