@@ -632,6 +632,20 @@ def test_a_first_line_that_cannot_be_read_leaves_the_second_alone(
     assert event_ids(service) == ["till-2", "till-3"]
 
 
+def test_a_line_of_json_that_is_too_long_is_left_out_and_no_other(
+    clerk: Clerk, service: Service
+) -> None:
+    long = lines(sale(2, item_name="x" * (2 * LONGEST_LINE)))
+
+    said = clerk.imports(lines(sale(1)) + long + lines(sale(3)), "--skip-invalid")
+
+    assert event_ids(service) == ["till-1", "till-3"]
+    kept = (clerk.folder / "events.csv.refused.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["refused_line"] for line in kept] == [2]
+    assert json.loads(kept[0])["refused_reason"] == f"longer than {LONGEST_LINE} bytes"
+    assert said.startswith("2 taken in")
+
+
 def test_a_pipe_cannot_be_checked_first(clerk: Clerk) -> None:
     pipe = clerk.folder / "pipe"
     os.mkfifo(pipe)

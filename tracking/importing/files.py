@@ -79,6 +79,8 @@ class Source:
         self._first = first
         self.kind: Kind = "JSON lines" if first.lstrip().startswith("{") else "CSV"
         self._begins = self._lines.number
+        # Of rows nobody knows where the next one begins: a quote may be open.
+        self._lines.skips_long = self.kind == "JSON lines"
         self.header: tuple[str, ...] = ()
         if self.kind == "CSV":
             self._rows = self._opened()
@@ -157,33 +159,37 @@ class Source:
         yield Record(self._begins, [self._first], fault)
         for text in self._lines:
             fault, self._lines.fault = self._lines.fault, ""
-            if text.strip():
+            if fault or text.strip():
                 yield Record(self._lines.number, [text], fault)
 
 
 class _Lines:
-    """Lines as text. A byte that is none of UTF-8's, or NUL, is a `fault` of what is read of it."""
+    """Lines as text. A byte that is none of UTF-8's, or NUL, is a `fault` of what is read of it,
+    and so is the length of one that is too long, of which nothing is kept where such are skipped.
+    """
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self.number = 0
         self.fault = ""
+        self.skips_long = False
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        try:
-            line = self._raw.readline(LONGEST_LINE + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise Unreadable(
-                f"after line {self.number}: {str(error) or type(error).__name__}; the rest is lost"
-            ) from None
+        line = self._read()
         if not line:
             raise StopIteration
         self.number += 1
         if len(line) > LONGEST_LINE:
-            raise Unreadable(f"line {self.number}: longer than {LONGEST_LINE} bytes")
+            words = f"longer than {LONGEST_LINE} bytes"
+            if not self.skips_long:
+                raise Unreadable(f"line {self.number}: {words}")
+            self.fault = words
+            while line and not line.endswith(b"\n"):
+                line = self._read()
+            return ""
         if self.number == 1:
             line = line.removeprefix(_BOM)
         if b"\0" in line:
@@ -196,6 +202,14 @@ class _Lines:
                 f" {self.number}; save the file as UTF-8"
             )
             return line.decode(errors="replace")
+
+    def _read(self) -> bytes:
+        try:
+            return self._raw.readline(LONGEST_LINE + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Unreadable(
+                f"after line {self.number}: {str(error) or type(error).__name__}; the rest is lost"
+            ) from None
 
 
 def shown(name: str) -> str:
