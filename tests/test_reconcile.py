@@ -42,6 +42,7 @@ from tracking.destinations.shopify_admin import (
     accesses_of,
     missing,
 )
+from tracking.identity import hashed
 from tracking.invalid import Invalid
 from tracking.order import order_of
 from tracking.planning import Planner
@@ -599,6 +600,21 @@ def test_a_click_id_that_may_have_been_cut_is_evidence_and_is_not_sent(
     assert "click_id" not in session
 
 
+@pytest.mark.parametrize(("length", "is_cut"), [(249, False), (250, True), (255, True)])
+def test_a_landing_page_counts_as_cut_if_its_whole_address_is_as_long_as_a_cut_one(
+    lite: Service, shopify: FakeShopifyAdmin, look: Look, length: int, is_cut: bool
+) -> None:
+    site = "https://shop.example"
+    page = "/p?x=" + "y" * 150 + "&epik=dj0yJnU9"
+    shopify.has(order(landing_site=page + "a" * (length - len(site) - len(page))))
+
+    look(lite)
+
+    session = session_of_order(lite)
+    assert session.get("is_click_cut", False) is is_cut
+    assert ("click_id" in session) is not is_cut
+
+
 def test_what_the_pixel_saw_of_the_checkout_counts_more_than_shopifys_visits(
     build_service: BuildService,
     sqlite_url: str,
@@ -669,6 +685,70 @@ def test_a_known_order_keeps_the_session_that_only_its_webhook_told(
     session = session_of_order(lite)
     assert session["campaign_id"] == "11"
     assert dict(session["origins"])["campaign_id"] == "landing_site"
+
+
+def test_an_event_that_waits_keeps_the_address_that_the_app_may_not_see(
+    service: Service, shopify: FakeShopifyAdmin, look: Look, pinterest: FakePinterest
+) -> None:
+    shop_of(service).sends("orders/create", order(landing_site=pinned()))
+    (before,) = state(service.store)["waiting"]
+    shopify.hidden = set(HIDDEN)
+    shopify.has(order(landing_site=pinned(), updated_at=instant(NOW + 60)))
+
+    assert look(service) == [repaired("older")]
+    deliver(service)
+    told = pinterest.events["checkout-5001"]["user_data"]
+    assert told == json.loads(before["payload"])["user_data"]
+    assert {"fn", "ln", "ct", "st", "zp", "country"} <= set(told)
+
+
+def test_an_address_that_the_app_may_see_counts_more_than_the_one_before(
+    lite: Service, shopify: FakeShopifyAdmin, look: Look, pinterest: FakePinterest
+) -> None:
+    shop_of(lite).sends("orders/create", order())
+    moved = {**order()["billing_address"], "city": "Albany", "zip": "12207"}
+    shopify.has(order(billing_address=moved, updated_at=instant(NOW + 60)))
+
+    look(lite)
+
+    deliver(lite)
+    told = pinterest.events["checkout-5001"]["user_data"]
+    assert told["ct"] == [hashed("ct", "Albany")]
+    assert told["zp"] == [hashed("zp", "12207")]
+
+
+@pytest.mark.parametrize("notes_now", [[], notes(__pin_consent="marketing=yes")])
+def test_a_refusal_stands_though_shopify_has_lost_it(
+    service: Service,
+    shopify: FakeShopifyAdmin,
+    look: Look,
+    pinterest: FakePinterest,
+    notes_now: list[dict[str, str]],
+) -> None:
+    refusal = notes(__pin_consent="marketing=no")
+    shop = shop_of(service)
+    shop.sends("orders/create", order(landing_site=pinned(), note_attributes=refusal))
+    shopify.has(
+        order(landing_site=pinned(), note_attributes=notes_now, updated_at=instant(NOW + 60))
+    )
+
+    assert look(service) == [repaired("older")]
+    deliver(service)
+    assert pinterest.accepted == {}
+
+
+def test_a_webhook_that_comes_after_a_newer_look_still_tells_of_the_visit_and_the_consent(
+    service: Service, shopify: FakeShopifyAdmin, look: Look, pinterest: FakePinterest
+) -> None:
+    shopify.has(order(landing_site="/", updated_at=instant(NOW + 60)))
+    look(service)
+    told = notes(__pin_epik="dj0yJnU9abcdefgh", __pin_consent="gpc=1")
+    shop_of(service).sends("orders/create", order(note_attributes=told))
+
+    deliver(service)
+    event = pinterest.events["checkout-5001"]
+    assert event["user_data"]["click_id"] == "dj0yJnU9abcdefgh"
+    assert event["opt_out"] is True
 
 
 def test_an_erased_buyer_does_not_come_back(

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tracking.attribution import Touch
+from tracking.attribution import Touch, touch_key
 from tracking.conversion import event_id_of, reason_again
 from tracking.planning import (
     OF_THE_BROWSER,
+    Draft,
     Match,
     Planner,
     consent_from_json,
@@ -130,6 +131,25 @@ class Crediting:
         """After a refund the credits stay, and the net amount is split again."""
         self._write_credits(conn, known, known._asdict(), path_from(known.path))
 
+    def complete(self, conn: Connection, known: Row, draft: Draft) -> Row | None:
+        """Write down what an older state of an order adds to what is known of it; the order as it
+        is known now, None where nothing was added. It is not credited again yet."""
+        row = self.planner.with_older(known._asdict(), draft)
+        if row == known._asdict():
+            return None
+        key, since = touch_key(known.id), known.placed_at - 2 * self.planner.reach
+        visits = touches.seen_by(conn, (known.visitor,), since, known.placed_at)
+        touch = self.planner.own_touch_again(
+            row,
+            session_from_json(row["session"]),
+            is_visit=any(visit.key == key for visit in visits),
+        )
+        touches.drop(conn, known.visitor, key)
+        marker = touches.marker_row(key, row["visitor"], known.placed_at)
+        touches.put(conn, marker if touch is None else touches.touch_row(touch))
+        orders.put(conn, row)
+        return orders.of_id(conn, known.id)
+
     def _with_session(self, conn: Connection, known: Row, stored: Session) -> Mapping[str, Any]:
         """The order's session as the pixel's completes it, and its own touch with it."""
         before = session_from_json(known.session)
@@ -171,6 +191,9 @@ class Crediting:
         changed = {"visitor": match.visitor, **credited_to(best)}
         if any(_is_told(row, now) for row in deliveries):
             changed["credited_then"] = _credited_then(event, changed, now)
+            if consent.marketing is False:
+                # What is under way may arrive; what does not is not tried again.
+                outbox.withdraw(conn, event.event_id, "consent_refused", now)
         else:
             reason = reason_again(
                 event.reason, consent, self.planner.policy, is_credited=best is not None

@@ -34,7 +34,7 @@ from tracking.conversion import (
 from tracking.destinations import Destination, Unencodable
 from tracking.identity import Identity, identity_of
 from tracking.order import Order
-from tracking.session import Consent, Session, consent_of, filled, visit_of
+from tracking.session import Consent, Session, consent_of, filled, together, visit_of
 from tracking.storefront import Seen, token_link
 
 # An order as the store counts shares of it. Split like money, the parts sum to whole orders.
@@ -46,7 +46,7 @@ Values = Mapping[str, Any]
 class Draft(msgspec.Struct, frozen=True, gc=False):
     """All that an order says by itself. `person` are the links its buyer is known by, `visitor`
     is the id its own touch stands under: the pixel's, or one made of who the buyer is. `said` is
-    the order's own word of consent, `consent` that and the browser's."""
+    the word of consent of all the order's states so far, `consent` that and the browser's."""
 
     order: Order
     session: Session
@@ -99,14 +99,22 @@ class Planner:
         self._pinterest_bit = bit("pinterest", model)
 
     def draft_of(
-        self, order: Order, stored: Session | None = None, told: Consent | None = None
+        self,
+        order: Order,
+        stored: Session | None = None,
+        told: Consent | None = None,
+        known: Values | None = None,
     ) -> Draft:
-        """What the order says by itself, and what the pixel `stored` of its checkout and was
-        `told` of consent."""
+        """What the order says by itself, what is `known` of it from an older state, and what the
+        pixel `stored` of its checkout and was `told` of consent."""
         session, page_url = visit_of(order)
+        said = consent_of(order)
+        if known is not None:
+            before = session_from_json(known["session"])
+            session = together(session, order.version, before, known["version"])
+            said = said.joined(consent_from_json(known["consent"]))
         if stored is not None:
             session = filled(session, stored)
-        said = consent_of(order)
         consent = said if told is None else said.joined(told)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
         known_by = identity.links()
@@ -206,10 +214,29 @@ class Planner:
         """A known order's session, with what the pixel stored of its checkout."""
         return filled(session_from_json(known["session"]), stored)
 
-    def own_touch_again(self, known: Values, session: Session) -> Touch | None:
+    def with_older(self, known: Values, draft: Draft) -> Values:
+        """A known order's row, with what an older state of it says of its session and of consent.
+        A newer state may have lost its note attributes, and a refusal stands."""
+        session = together(
+            session_from_json(known["session"]),
+            known["version"],
+            draft.session,
+            draft.order.version,
+        )
+        consent = consent_from_json(known["consent"]).joined(draft.said)
+        return {
+            **known,
+            "visitor": session.visitor or known["visitor"],
+            "session": json_of(session),
+            "consent": json_of(consent),
+        }
+
+    def own_touch_again(
+        self, known: Values, session: Session, *, is_visit: bool = False
+    ) -> Touch | None:
         """The visit a known order was placed in, by its newer session; None where that changes
-        nothing."""
-        if session.is_direct:
+        nothing, unless it `is_visit` whatever brought the buyer."""
+        if session.is_direct and not is_visit:
             return None
         touch = touch_of_session(
             session, touch_key(known["id"]), known["visitor"], known["placed_at"]

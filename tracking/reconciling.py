@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tracking.conversion import event_id_of
+from tracking.destinations import Destination
 from tracking.destinations.shopify_admin import Head, NotTold, ShopifyAdmin, Told
 from tracking.destinations.shopify_orders import Visit
 from tracking.identity import digest_in, identity_of
 from tracking.invalid import Fault, Invalid
-from tracking.order import Browser, Buyer, NotAnOrder, Order, order_of, state_of
-from tracking.planning import session_from_json
-from tracking.session import besides_of, journey_of
+from tracking.order import Address, Browser, Buyer, NotAnOrder, Order, order_of, state_of
+from tracking.session import journey_of
 from tracking.store import orders, outbox
 from tracking.store.statement import Row
 from tracking.tracker import Tracker
@@ -55,6 +55,21 @@ class Counted:
     found: int = 0
     known: int = 0
     fresh: int = 0
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """The digests of a finished event that are kept nowhere else."""
+
+    fn: list[str] = []
+    ln: list[str] = []
+    ct: list[str] = []
+    st: list[str] = []
+    zp: list[str] = []
+    country: list[str] = []
+
+
+class _Event(msgspec.Struct, frozen=True):
+    user_data: _Known = _Known()
 
 
 class Reconciler:
@@ -120,27 +135,24 @@ class Reconciler:
 
     def _completed(self, order: Order, known: Row) -> Order:
         """A newer state of a known order, with what its webhooks told and the API cannot."""
-        return msgspec.structs.replace(
-            order,
-            buyer=_with_digests(order.buyer, known.links.split()),
-            browser=self._browser(order),
-            besides=(*besides_of(session_from_json(known.session)), *order.besides),
-        )
+        buyer, browser = _with_digests(order.buyer, known.links.split()), order.browser
+        # The address and the browser, only an event that still waits remembers.
+        waiting = self._waiting(order.id)
+        if waiting is not None:
+            destination, event = waiting
+            ip, user_agent = destination.browser_of(event)
+            browser = Browser(browser.ip or ip, browser.user_agent or user_agent)
+            buyer = _with_address(buyer, msgspec.json.decode(event, type=_Event).user_data)
+        return msgspec.structs.replace(order, buyer=buyer, browser=browser)
 
-    def _browser(self, order: Order) -> Browser:
-        """The buyer's browser, which only an event that still waits remembers."""
+    def _waiting(self, order_id: str) -> tuple[Destination, bytes] | None:
         with self._tracker.store.read() as conn:
-            waiting = [
-                row
-                for row in outbox.of_event(conn, event_id_of(order.id))
-                if row.state in ("waiting", "held") and row.payload
-            ]
-        for row in waiting:
+            rows = outbox.of_event(conn, event_id_of(order_id))
+        for row in rows:
             destination = self._tracker.planner.destinations.get(row.destination)
-            if destination is not None:
-                ip, user_agent = destination.browser_of(bytes(row.payload))
-                return Browser(order.browser.ip or ip, order.browser.user_agent or user_agent)
-        return order.browser
+            if destination is not None and row.state in ("waiting", "held") and row.payload:
+                return destination, bytes(row.payload)
+        return None
 
 
 def order_from(told: Told) -> Order:
@@ -219,3 +231,28 @@ def _with_digests(buyer: Buyer, links: Sequence[str]) -> Buyer:
         phones=buyer.phones if told.ph else (*buyer.phones, *known["ph"]),
         customer_id=buyer.customer_id or next(iter(known["id"]), ""),
     )
+
+
+def _with_address(buyer: Buyer, known: _Known) -> Buyer:
+    """The buyer, with the digests of name and address that are known where the app may not see
+    the words. A digest passes for the word it was made of."""
+    told = identity_of(buyer)
+    lacking = {
+        word: digests[0]
+        for field, word in _WORDS.items()
+        if (digests := getattr(known, field)) and not getattr(told, field)
+    }
+    home, *others = buyer.addresses or (Address(),)
+    home = msgspec.structs.replace(home, **lacking)
+    return msgspec.structs.replace(buyer, addresses=(home, *others)) if lacking else buyer
+
+
+# The words of an address by the field of their digest.
+_WORDS = {
+    "fn": "first_name",
+    "ln": "last_name",
+    "ct": "city",
+    "st": "province_code",
+    "zp": "zip",
+    "country": "country_code",
+}

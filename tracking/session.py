@@ -20,10 +20,11 @@ LANDING = "landing_site"
 REFERRING = "referring_site"
 PIXEL = "pixel"
 JOURNEY = "customer_journey"
+_WEAKEST_FIRST = (JOURNEY, PIXEL, REFERRING, LANDING, NOTES)
 
 # Shopify cuts landing_site at 255 characters. Live bodies show it; the margin is for what is
 # trimmed or removed on the way here.
-_CUT_FROM = 250
+CUT_FROM = 250
 
 _URL_LIMIT = 4096
 _VALUE_LIMIT = 1024
@@ -69,7 +70,8 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` says that a
     click id was seen which may be shortened: evidence of a click that must not be sent as one.
     `stamped_at` is when the visit was, in seconds UTC. `origins` says for each field that was
-    found where: NOTES, LANDING, REFERRING, PIXEL or JOURNEY, sorted by field.
+    found where: NOTES, LANDING, REFERRING, PIXEL or JOURNEY, sorted by field. `older` names the
+    fields that only an older state of the order told, and the version of that state.
     """
 
     source: str = ""
@@ -88,6 +90,7 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     is_click_cut: bool = False
     stamped_at: int | None = None
     origins: tuple[tuple[str, str], ...] = ()
+    older: tuple[tuple[str, str], ...] = ()
 
     @property
     def is_pinterest(self) -> bool:
@@ -157,14 +160,47 @@ def journey_of(
     return tuple((field, value, origin) for field, (value, origin) in found.items())
 
 
-def besides_of(session: Session) -> tuple[tuple[str, str | int | bool, str], ...]:
-    """A session that is known from before, as `Order.besides` of a newer state of the order."""
-    return tuple((field, getattr(session, field), origin) for field, origin in session.origins)
+def together(newest: Session, version: str, other: Session, its_version: str) -> Session:
+    """What two states of an order tell of its session, whichever of them became known first.
+
+    Each field is from the strongest place that has it, and of one place from the newer state. An
+    app that writes note attributes replaces all of them, so a newer state may lack what it was.
+    `version` is that of the newest state.
+    """
+    words = _words(newest, version)
+    for field, word in _words(other, its_version).items():
+        if field not in words or words[field][:2] < word[:2]:
+            words[field] = word
+    found: _Found = {field: (value, origin) for field, (_, _, value, origin) in words.items()}
+    origins = [origin for _, origin in found.values()]
+    if origins.count(JOURNEY) == 1 and found.get("stamped_at", ("", ""))[1] == JOURNEY:
+        # The time of a visit says something only of the visit that it was.
+        del found["stamped_at"]
+    session = _session(found)
+    told_in = {field: words[field][1] for field in sorted(found)}
+    older = tuple((field, one) for field, one in told_in.items() if one not in ("", version))
+    return msgspec.structs.replace(session, older=older) if older else session
+
+
+def _words(session: Session, version: str) -> dict[str, tuple[int, str, Any, str]]:
+    """How much each field counts: by its place and by the state of the order that told it. What
+    the pixel told is no state's."""
+    versions = dict(session.older)
+    return {
+        field: (
+            _WEAKEST_FIRST.index(origin),
+            "" if origin == PIXEL else versions.get(field, version),
+            getattr(session, field),
+            origin,
+        )
+        for field, origin in session.origins
+    }
 
 
 def filled(session: Session, stored: Session) -> Session:
-    """An order's session, with what only the pixel `stored` under its checkout or cart token."""
-    weaker = {field for field, origin in session.origins if origin == JOURNEY}
+    """An order's session, with what only the pixel `stored` under its checkout or cart token: it
+    takes the place of what the pixel had stored before, and of what Shopify saw."""
+    weaker = {field for field, origin in session.origins if origin in (JOURNEY, PIXEL)}
     missing = {
         name: getattr(stored, name)
         for name in _STORED_FIELDS
@@ -178,7 +214,10 @@ def filled(session: Session, stored: Session) -> Session:
     if "click_id" in missing:
         missing["is_click_cut"] = False
         origins.pop("is_click_cut", None)
-    return msgspec.structs.replace(session, **missing, origins=tuple(sorted(origins.items())))
+    older = tuple((field, version) for field, version in session.older if field not in missing)
+    return msgspec.structs.replace(
+        session, **missing, origins=tuple(sorted(origins.items())), older=older
+    )
 
 
 def session_from(told: Iterable[tuple[str, str]], referrer: str = "") -> Session:
@@ -303,7 +342,7 @@ def _uncut(address: str) -> tuple[str, bool]:
     Half a name of a campaign still tells something; half an id or half a time is another one,
     and half an e-mail address is not recognised as one.
     """
-    if len(address) < _CUT_FROM or "#" in address:
+    if len(address) < CUT_FROM or "#" in address:
         return address, False
     start = max(address.rfind("&"), address.rfind("?"))
     last = address[start + 1 :].removeprefix("amp;")

@@ -1,7 +1,7 @@
 """Where what came in meets what is known: gather, decide, write, in one transaction each."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from tracking.attribution import touch_key
 from tracking.crediting import ALWAYS, Crediting
 from tracking.erasing import Erasing, erased_of, without_phone
 from tracking.order import NotAnOrder, Order, Refund, order_of, refund_of
-from tracking.planning import Draft, Plan, Planner
+from tracking.planning import Draft, Plan, Planner, json_of
 from tracking.session import Consent
 from tracking.sightings import record_seen
 from tracking.store import Store, intake, locks, orders, outbox, people, quarantine, touches
@@ -161,13 +161,14 @@ class Tracker:
             return Receipt("duplicate", order.id)
         for refund in order.refunds:
             _put_refund(conn, refund, order.currency)
-        new_links = people.link(conn, draft.person, draft.visitor)
-        concerned = people.joined_by(conn, new_links, draft.visitor)
+        concerned = _linked(conn, draft.person, draft.visitor)
         known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
-            return self._record_stale(conn, known, concerned, bool(order.refunds), now)
+            return self._record_stale(conn, known, draft, concerned, now)
 
-        draft, touch = _without(self._completed(conn, draft), erased), draft.touch
+        own, draft = draft, _without(self._completed(conn, draft, known), erased)
+        if draft.visitor != own.visitor:
+            concerned |= _linked(conn, draft.person, draft.visitor)
         given_back = orders.refunded(conn, order.id, order.currency)._asdict()
         person = people.person_of(conn, draft.person, draft.visitor)
         others = self.crediting.others(conn, person, order.id, *self.planner.span_of(draft))
@@ -178,8 +179,8 @@ class Tracker:
 
         if concerned:
             self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order.id)
-        elif touch is not None:
-            span = (touch.at, touch.at + self.planner.reach)
+        elif came := [touch.at for touch in (own.touch, draft.touch) if touch is not None]:
+            span = (min(came), max(came) + self.planner.reach)
             self.crediting.credit_orders(conn, person, span, now, order.id)
         return Receipt("accepted", order.id)
 
@@ -195,26 +196,41 @@ class Tracker:
             self.erasing.erase(conn, (), (order.id,), now)
             known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
-            return self._record_stale(conn, known, (), bool(order.refunds), now)
+            if order.refunds:
+                self.crediting.settle_money(conn, known)
+            return Receipt("stale", order.id)
         self.erasing.put_order(conn, order, known, now)
         return Receipt("accepted", order.id)
 
-    def _completed(self, conn: Connection, draft: Draft) -> Draft:
-        """The draft with what the pixel knows of this checkout and this browser."""
-        stored = self.crediting.stored(conn, draft.person)
-        match = self.crediting.match(conn, draft.person, draft.visitor)
+    def _completed(self, conn: Connection, draft: Draft, known: Row | None) -> Draft:
+        """The draft with what older states told, which newer ones may have lost, and what the
+        pixel knows of this checkout and this browser."""
+        links, before = draft.person, None
+        said = (json_of(draft.session), json_of(draft.said))
+        # Nearly always a newer state says of both what the older one said.
+        if known is not None and (known.session, known.consent) != said:
+            before = known._asdict()
+            draft = self.planner.draft_of(draft.order, known=before)
+        stored = self.crediting.stored(conn, links)
+        match = self.crediting.match(conn, links, draft.visitor)
         told = self.crediting.consent_of(conn, match)
         if stored is None and told == Consent():
             return draft
-        return self.planner.draft_of(draft.order, stored, told)
+        return self.planner.draft_of(draft.order, stored, told, before)
 
     def _record_stale(
-        self, conn: Connection, known: Row, concerned: Collection[str], has_refunds: bool, now: int
+        self, conn: Connection, known: Row, draft: Draft, concerned: frozenset[str], now: int
     ) -> Receipt:
-        """An older state of an order may still tell of a refund, or of who the buyer is."""
-        if has_refunds:
+        """An older state of an order may still tell of a refund, of who the buyer is, and of the
+        visit and the consent that a newer state has lost."""
+        if draft.order.refunds:
             self.crediting.settle_money(conn, known)
-        if concerned:
+            known = orders.of_id(conn, known.id) or known
+        newer = self.crediting.complete(conn, known, draft)
+        if newer is not None:
+            known = newer
+            concerned |= _linked(conn, (*known.links.split(), *draft.person), known.visitor)
+        if concerned or newer is not None:
             person = people.person_of(conn, known.links.split(), known.visitor)
             self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
         return Receipt("stale", known.id)
@@ -299,6 +315,11 @@ class _RecordNews(JointWork):
 def _names(draft: Draft) -> tuple[str, ...]:
     """What two transactions about one order or one buyer have in common."""
     return (draft.order.id, draft.visitor, *draft.person)
+
+
+def _linked(conn: Connection, links: Iterable[str], visitor: str) -> frozenset[str]:
+    """Note that a visitor was seen with these links; whom that concerns."""
+    return people.joined_by(conn, people.link(conn, links, visitor), visitor)
 
 
 def _without(draft: Draft, erased: Collection[str]) -> Draft:

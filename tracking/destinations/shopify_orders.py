@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tracking.money import amount, digits
+from tracking.session import CUT_FROM
 
 _T = TypeVar("_T")
 
@@ -279,7 +280,8 @@ def _number_in(gid: str) -> str:
 def _on_the_site(url: str | None) -> str | None:
     """The address of a page as webhooks tell it, beginning with its path.
 
-    They cut it at a length, and what was cut has to be known by that same length.
+    They cut it at a length, and what was cut has to be known by that same length. Here it may
+    have been the whole address that was cut: one so long stays whole, and counts as cut.
     """
     if not url:
         return url
@@ -287,7 +289,8 @@ def _on_the_site(url: str | None) -> str | None:
         parts = urlsplit(url)
     except ValueError:
         return url
-    return url.partition(f"//{parts.netloc}")[2] or "/" if parts.netloc else url
+    page = url.partition(f"//{parts.netloc}")[2] or "/" if parts.netloc else url
+    return url if len(page) < CUT_FROM <= len(url) else page
 
 
 def _place(place: _Place | None) -> dict[str, str | None] | None:
