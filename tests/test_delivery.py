@@ -620,6 +620,27 @@ def test_an_order_cancelled_while_its_event_is_under_way_is_not_tried_again(
     assert row_of(service, "checkout-5001").state == state
 
 
+def test_an_order_cancelled_while_its_deliverer_dies_is_not_sent_by_the_next(
+    telling: Tell, database_url: str, clock: Clock
+) -> None:
+    def cancels_and_dies(events: Sequence[bytes]) -> Outcome:
+        body = order(cancelled_at=instant(NOW + 1), updated_at=instant(NOW + 1))
+        assert shop.sends("orders/cancelled", body).status_code == 200
+        raise SystemExit
+
+    told = Told(cancels_and_dies)
+    service = telling(database_url, told)
+    shop = shop_of(service)
+    shop.sends("orders/create", order())
+    with pytest.raises(SystemExit):
+        deliver(service, "told")
+    clock.tick(seconds=LEASE_SECONDS + 1)
+    deliver(service, "told")
+    assert len(told.calls) == 1
+    found = row_of(service, "checkout-5001")
+    assert (found.state, found.reason, bytes(found.payload)) == ("withdrawn", "cancelled", b"")
+
+
 # --- Several deliverers, and the end of one
 
 

@@ -94,12 +94,16 @@ class Deliverer:
         if claim is None:
             return 0
         now = self._now()
-        late = [row for row in claim.rows if _is_late(row, now)]
-        fresh = [row for row in claim.rows if not _is_late(row, now)]
+        # Withdrawn while somebody sent it who did not live to tell.
+        withdrawn = [row for row in claim.rows if row.is_withdrawn]
+        late = [row for row in claim.rows if not row.is_withdrawn and _is_late(row, now)]
+        fresh = [row for row in claim.rows if not row.is_withdrawn and not _is_late(row, now)]
         for row in late:
             logger.warning("event %s dead: it expired", row.event_id)
+        taken_back = Verdict("waiting", "", now, uses_attempt=False)
+        self._settle(claim, [(row, taken_back) for row in withdrawn])
         self._settle(claim, [(row, expired(row.reason, now)) for row in late])
-        concluded = len(late)
+        concluded = len(withdrawn) + len(late)
         for rows, outcome in self._sent(claim, fresh):
             self._conclude(claim, rows, outcome)
             concluded += len(rows)

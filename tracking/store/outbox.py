@@ -177,6 +177,7 @@ _claim = Statement(
         outbox.c.event_time,
         outbox.c.attempts,
         outbox.c.reason,
+        outbox.c.is_withdrawn,
     )
 )
 _is_taken_back = and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1)
