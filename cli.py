@@ -460,7 +460,8 @@ def import_events(
         filing.try_events(service, file)
         return
     on_fault: filing.OnFault = "skip" if skip_invalid else "stop" if stop_on_invalid else "check"
-    filing.import_events(service, file, on_fault, batch_size, dry_run=dry_run)
+    with _terminable():
+        filing.import_events(service, file, on_fault, batch_size, dry_run=dry_run)
 
 
 @click.command("export")

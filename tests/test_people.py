@@ -186,6 +186,26 @@ def test_a_checkout_belongs_to_whoever_opened_it_first(front: Storefront) -> Non
     assert journey["why"].startswith("Not credited")
 
 
+def test_an_event_whose_credit_falls_away_is_kept_for_as_long_as_it_may_come_back(
+    quick: Storefront,
+) -> None:
+    quick.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
+    for n in range(MOST_VISITORS + 1):
+        visitor = LAPTOP if n == 0 else f"staff-browser-{n:03}"
+        token = f"token-of-the-staff-{n:03}"
+        quick.checks_out(visitor, 3 * HOUR, token, email="shop@example.com")
+        if n == 1:
+            quick.sells(id=1, **{**NOBODY, "email": "shop@example.com"})
+            assert {row["state"] for row in rows(quick.service.store, "outbox")} == {"waiting"}
+
+    (event,) = [
+        row for row in rows(quick.service.store, "outbox") if row["event_id"] == "checkout-1"
+    ]
+    assert event["state"] == "held"
+    assert b"checkout-1" in event["payload"]
+    assert event["due_at"] <= NOW + HOUR
+
+
 def test_an_address_that_a_crowd_shares_joins_nobody(quick: Storefront) -> None:
     quick.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
     for n in range(MOST_VISITORS + 1):

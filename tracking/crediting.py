@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tracking.attribution import Touch, touch_key
-from tracking.conversion import event_id_of, reason_again
+from tracking.conversion import MAY_CHANGE, event_id_of, reason_again
 from tracking.planning import (
     OF_THE_BROWSER,
     Draft,
@@ -207,7 +207,11 @@ class Crediting:
         self, conn: Connection, event: Row, reason: str, deliveries: Iterable[Row], now: int
     ) -> str:
         """Carry out what a reason means for the event; the reason that stays."""
-        if reason and not event.reason:
+        until = event.recorded_at + self.planner.settling
+        if reason in MAY_CHANGE and not event.reason and until > now:
+            # Another fact may give back what this one took.
+            outbox.hold(conn, event.event_id, until, now)
+        elif reason and not event.reason:
             outbox.withdraw(conn, event.event_id, reason, now)
         elif reason == "consent_refused":
             outbox.forget_held(conn, event.event_id)

@@ -120,6 +120,15 @@ _amend = Statement(
     )
     .values(payload=bindparam("b_payload"))
 )
+_hold = Statement(
+    update(outbox)
+    .where(
+        outbox.c.event_id == bindparam("b_event_id"),
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.leased_until <= bindparam("b_now"),
+    )
+    .values(state="held", due_at=bindparam("b_until"))
+)
 _release_held = Statement(
     update(outbox)
     .where(outbox.c.event_id == bindparam("b_event_id"), _is_held)
@@ -397,6 +406,11 @@ def has_overdue(conn: Connection, now: int) -> bool:
 def let_go(conn: Connection, now: int) -> None:
     """Forget a page of the events that were held long enough."""
     _let_go.run(conn, now=now)
+
+
+def hold(conn: Connection, event_id: str, until: int, now: int) -> None:
+    """Hold an event that is not on its way until an instant."""
+    _hold.run(conn, b_event_id=event_id, b_until=until, b_now=now)
 
 
 def release_held(conn: Connection, event_id: str, now: int) -> None:
