@@ -325,6 +325,15 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
     }
 
 
+def test_a_person_who_is_lacking_is_named_beside_all_else() -> None:
+    event = {"event_name": "lead", "action_source": "web", "em": "nobody", "value": "free"}
+    assert faults(event).keys() == {"/em", "/value", "/user_data"}
+
+
+def test_a_person_told_wrongly_is_not_called_lacking() -> None:
+    assert faults({"event_name": "lead", "action_source": "web", "em": 5.5}).keys() == {"/em"}
+
+
 def test_an_object_holds_no_name_of_a_person() -> None:
     app = {"app_name": "ada@example.com", "app_version": "1.2"}
     device = {"model": "bob@example.com", "languages": ["en", "carol@example.com"]}

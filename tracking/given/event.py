@@ -108,15 +108,14 @@ def event_from(
     value = custom.get("value")
     _finish_custom(custom, columns, reading)
     identity = _person(columns.told, reading, limited=limited)
-    known = len(reading.faults)
-    if known:
+    if reading.faults:
         # It is refused, but everything that is wrong with it is to be named.
         event |= _FOR_THE_REST | event
     complete(event, user, custom, identity, stamp, received_at)
     for problem in problems_of(event):
         if problem.pointer != "/user_data":
             reading.fault(where + problem.pointer, problem.message)
-        elif not known:
+        else:
             _name_nobody(problem.message, columns, reading)
     reading.refuse()
     return finished(
@@ -243,6 +242,8 @@ def _plain(told: Told, reading: Reading) -> Any:
 def _name_nobody(message: str, columns: Columns, reading: Reading) -> None:
     """Say that an event is nobody's, and what was told of a person in vain."""
     named = [one.pointer for name in _NAMED_BY for one in columns.told.get(name, ())]
+    if any(fault.field in named for fault in reading.faults):
+        return
     for pointer in named:
         if pointer in reading.left_out:
             reading.fault(pointer, "cannot be used")
