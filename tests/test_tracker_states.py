@@ -21,7 +21,8 @@ from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
 from tests.test_people import KEY, LAPTOP, Storefront
 from tests.test_tracker import BuildWorld, World, everywhere, world
-from tracking.outcome import TryLater
+from tracking.outcome import BatchRefused, TryLater
+from tracking.store import outbox
 
 __all__ = ["everywhere", "world"]
 
@@ -109,6 +110,85 @@ def test_a_refusal_told_late_takes_back_what_was_held_for_a_click(world: BuildWo
 
     assert found.reason() == "consent_refused"
     assert rows(found.service.store, "outbox") == []
+
+
+@pytest.mark.parametrize("is_newer", [False, True])
+def test_a_dead_letter_is_not_replayed_against_a_refusal(
+    everywhere: BuildWorld,
+    pinterest: FakePinterest,
+    monkeypatch: pytest.MonkeyPatch,
+    is_newer: bool,
+) -> None:
+    found = everywhere()
+    refused, silent = refusing("marketing=no")
+    if is_newer:
+        refused["updated_at"] = instant(NOW + 120)
+    tell(found, [silent])
+    with monkeypatch.context() as patched:
+        send = found.service.destinations["pinterest"]
+        patched.setattr(send, "send", lambda events: BatchRefused("no such thing"))
+        deliver(found.service)
+    assert [row["state"] for row in rows(found.service.store, "outbox")] == ["dead"]
+
+    tell(found, [refused])
+    found.service.store.commit(lambda conn: outbox.replay(conn, NOW, NOW - DAY))
+    deliver(found.service)
+
+    assert pinterest.accepted == {}
+    (row,) = rows(found.service.store, "outbox")
+    assert (row["state"], bytes(row["payload"])) == ("withdrawn", b"")
+
+
+@pytest.mark.parametrize("is_newer", [False, True])
+def test_a_limit_told_while_the_event_is_under_way_holds_for_its_next_attempt(
+    everywhere: BuildWorld,
+    pinterest: FakePinterest,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    is_newer: bool,
+) -> None:
+    found = everywhere()
+    limited, silent = refusing("gpc=1")
+    if is_newer:
+        limited["updated_at"] = instant(NOW + 120)
+
+    def limits(events: Sequence[bytes]) -> TryLater:
+        tell(found, [limited])
+        return TryLater("no answer")
+
+    tell(found, [silent])
+    with monkeypatch.context() as patched:
+        patched.setattr(found.service.destinations["pinterest"], "send", limits)
+        deliver(found.service)
+    clock.tick(hours=1)
+    deliver(found.service)
+
+    event = pinterest.events["checkout-5001"]
+    assert event["opt_out"] is True
+    assert event["custom_data"]["opt_out_type"] == "LDP"
+
+
+def test_an_order_that_stops_to_be_sent_and_begins_again_while_under_way_is_tried_again(
+    everywhere: BuildWorld,
+    pinterest: FakePinterest,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = everywhere()
+    real, trial, again = states(*({"landing_site": pinned(), "test": n == 1} for n in range(3)))
+
+    def changes(events: Sequence[bytes]) -> TryLater:
+        tell(found, [trial, again])
+        return TryLater("no answer")
+
+    tell(found, [real])
+    with monkeypatch.context() as patched:
+        patched.setattr(found.service.destinations["pinterest"], "send", changes)
+        deliver(found.service)
+    clock.tick(hours=1)
+    deliver(found.service)
+
+    assert pinterest.accepted == {"checkout-5001": 1}
 
 
 def test_a_refusal_told_while_the_event_is_under_way_keeps_it_from_being_tried_again(

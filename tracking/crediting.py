@@ -194,12 +194,13 @@ class Crediting:
             if consent.marketing is False:
                 # What is under way may arrive; what does not is not tried again.
                 outbox.withdraw(conn, event.event_id, "consent_refused", now)
+            self.amend(conn, deliveries, "", consent)
         else:
             reason = reason_again(
                 event.reason, consent, self.planner.policy, is_credited=best is not None
             )
             changed["reason"] = self._decided(conn, event, reason, deliveries, now)
-            self._amend(conn, deliveries, click_id, consent, now)
+            self.amend(conn, deliveries, click_id, consent)
         if any(getattr(event, name) != value for name, value in changed.items()):
             outbox.credit(conn, event, **changed)
 
@@ -222,9 +223,10 @@ class Crediting:
             outbox.release_held(conn, event.event_id, now)
         return reason
 
-    def _amend(
-        self, conn: Connection, deliveries: Iterable[Row], click_id: str, consent: Consent, now: int
+    def amend(
+        self, conn: Connection, deliveries: Iterable[Row], click_id: str, consent: Consent
     ) -> None:
+        """Put into events that were not sent yet what became known since they were made."""
         limited = consent.sale_of_data is False
         for row in deliveries:
             destination = self.planner.destinations.get(row.destination)
@@ -233,7 +235,7 @@ class Crediting:
             before = bytes(row.payload)
             payload = destination.amended(before, click_id, limited)
             if payload != before:
-                outbox.amend(conn, row.id, payload, now)
+                outbox.amend(conn, row.id, payload)
 
 
 def _of_kind(links: Iterable[str], kind: str) -> list[str]:

@@ -253,6 +253,9 @@ class Tracker:
             until = (first.recorded_at if first is not None else now) + self.planner.settling
         for name, payload in plan.payloads.items():
             outbox.queue(conn, event_id, name, payload, order.placed_at, now, until)
+        if first is not None and draft.consent.sale_of_data is False:
+            # What is under way keeps its payload, and is tried again if it does not arrive.
+            self.crediting.amend(conn, outbox.of_event(conn, event_id), "", draft.consent)
 
     def _reconsidered(self, conn: Connection, conversion: Mapping[str, Any]) -> Mapping[str, Any]:
         """The conversion of a newer state of an order, in the light of what was sent already."""
@@ -260,6 +263,8 @@ class Tracker:
         outbox.forget_held(conn, event_id)
         if reason:
             outbox.withdraw(conn, event_id, reason, conversion["recorded_at"])
+        else:
+            outbox.give_back(conn, event_id)
         if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
             # It was told; whatever happens now changes only the shop's reports.
             return {**conversion, "reason": "", "detail": ""}

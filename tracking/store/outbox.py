@@ -113,10 +113,7 @@ _amend = Statement(
     update(outbox)
     .where(
         outbox.c.id == bindparam("b_id"),
-        or_(
-            _is_held,
-            and_(outbox.c.state == "waiting", outbox.c.leased_until <= bindparam("b_now")),
-        ),
+        or_(_is_held, outbox.c.state == literal_column("'waiting'")),
     )
     .values(payload=bindparam("b_payload"))
 )
@@ -134,9 +131,17 @@ _release_held = Statement(
     .where(outbox.c.event_id == bindparam("b_event_id"), _is_held)
     .values(state="waiting", due_at=bindparam("b_now"))
 )
+_is_refused = bindparam("b_reason") == literal_column("'consent_refused'")
 _withdraw = Statement(
     update(outbox)
-    .where(outbox.c.event_id == bindparam("b_event_id"), outbox.c.state == "waiting")
+    .where(
+        outbox.c.event_id == bindparam("b_event_id"),
+        or_(
+            outbox.c.state == literal_column("'waiting'"),
+            # A dead letter may be replayed, but not against the buyer's will.
+            and_(outbox.c.state == literal_column("'dead'"), _is_refused),
+        ),
+    )
     .values(
         is_withdrawn=1,
         # One that is under way may arrive; if it does not, the settling withdraws it. The payload
@@ -148,6 +153,15 @@ _withdraw = Statement(
         reason=bindparam("b_reason"),
         settled_at=bindparam("b_now"),
     )
+)
+_give_back = Statement(
+    update(outbox)
+    .where(
+        outbox.c.event_id == bindparam("b_event_id"),
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.is_withdrawn == 1,
+    )
+    .values(is_withdrawn=0, reason="", settled_at=0)
 )
 _has_due = Statement(
     select(outbox.c.id)
@@ -201,7 +215,12 @@ _settle = Statement(
             (and_(_is_erased, bindparam("b_state") != "sent"), "withdrawn"),
             else_=bindparam("b_state"),
         ),
-        payload=case((or_(_is_taken_back, _is_erased), _NO_PAYLOAD), else_=bindparam("b_payload")),
+        # What is tried again may have been amended while it was under way.
+        payload=case(
+            (or_(_is_taken_back, _is_erased), _NO_PAYLOAD),
+            (bindparam("b_state") == "waiting", outbox.c.payload),
+            else_=bindparam("b_payload"),
+        ),
         reason=case(
             (_is_taken_back, outbox.c.reason),
             (_is_erased, case((bindparam("b_state") == "sent", ""), else_=outbox.c.reason)),
@@ -418,14 +437,20 @@ def release_held(conn: Connection, event_id: str, now: int) -> None:
     _release_held.run(conn, b_event_id=event_id, b_now=now)
 
 
-def amend(conn: Connection, id: int, payload: bytes, now: int) -> None:
-    """Replace the payload of an event that is not on its way."""
-    _amend.run(conn, b_id=id, b_payload=payload, b_now=now)
+def amend(conn: Connection, id: int, payload: bytes) -> None:
+    """Replace the payload of an event that was not sent yet; for what is on its way it holds if
+    that does not arrive."""
+    _amend.run(conn, b_id=id, b_payload=payload)
 
 
 def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:
     """Hold back an event that was not sent yet."""
     _withdraw.run(conn, b_event_id=event_id, b_reason=reason, b_now=now)
+
+
+def give_back(conn: Connection, event_id: str) -> None:
+    """Let an event that was withdrawn while it was under way be tried again."""
+    _give_back.run(conn, b_event_id=event_id)
 
 
 def has_due(conn: Connection, destination: str, now: int) -> bool:
