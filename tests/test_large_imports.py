@@ -180,6 +180,22 @@ def test_no_reader_outlives_an_import_that_is_killed(sqlite_url: str, tmp_path: 
     wait_until(lambda: not members_of(importer.pid))
 
 
+def test_an_import_that_stops_early_says_so_in_one_line(sqlite_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(table(large(20_000, at=int(time.time()) - 60, value={700: "free"})))
+    found = subprocess.run(
+        flask("import-events", str(path), "--stop-on-invalid"),
+        cwd=ROOT,
+        env=environment(sqlite_url),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    (said,) = found.stderr.splitlines()
+    assert said.startswith("Error: line 702: value: ")
+
+
 def members_of(group: int) -> list[int]:
     """The living processes of a process group."""
     found = []

@@ -119,6 +119,9 @@ def _tell(
 ) -> None:
     # Whoever stores ends the import, and with it the pipes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What the command does at these is not for a reader, which has nothing to clean up.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     for pipe in not_ours:
         pipe.close()
     # Nothing that is read refers to itself; looking for what does takes a tenth of the time.
