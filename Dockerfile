@@ -16,9 +16,12 @@ RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
 # The stand-in for Pinterest comes along so that the demo runs in the image too.
 COPY tests/__init__.py tests/__init__.py
 COPY tests/standins/ tests/standins/
+COPY server/ server/
 COPY webhooks/ webhooks/
+COPY api/ api/
+COPY commands/ commands/
 COPY tracking/ tracking/
-COPY app.py cli.py config.py demo.py doctor.py filing.py gunicorn.conf.py openapi.py reports.py ./
+COPY app.py config.py gunicorn.conf.py ./
 RUN python -m compileall -q .
 
 ENV DATABASE_URL=sqlite:////data/tracking.db \

@@ -17,23 +17,23 @@ from flask.cli import FlaskGroup
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-import cli
+from api.auth import WRONG_TOKENS, Gate
+from api.events import EventRoutes
+from api.openapi import DESCRIPTION
+from api.reports import report_routes
+from commands import registry
 from config import Settings, load_env
-from openapi import DESCRIPTION
-from reports import report_routes
-from tracking.invalid import Invalid
-from tracking.limiting import Limiter, Rate
-from tracking.metrics import CONTENT_TYPE as METRICS_TYPE
-from tracking.monitoring import Monitor
+from server.problems import CONTENT_TYPE, problem_body
+from server.security_headers import hardened
+from tracking.domain.validation import Invalid
+from tracking.operate.monitoring import Monitor
+from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
+from tracking.operate.rate_limiter import Limiter, Rate
+from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, wait_until_reachable
-from tracking.store.space import NoRoom
-from tracking.store.sqlite import SqliteStore, protection
-from tracking.wiring import Service, open_service
-from webhooks.access import WRONG_TOKENS, Gate
+from tracking.store.engine.disk_guard import NoRoom
+from tracking.store.engine.sqlite import SqliteStore, protection
 from webhooks.collector import Collector
-from webhooks.events import EventRoutes
-from webhooks.headers import hardened
-from webhooks.problems import CONTENT_TYPE, problem_body
 from webhooks.shopify import ShopifyWebhooks
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def assemble(service: Service) -> Flask:
         _notice_proxies(app)
     _guard(app, gate)
     app.register_error_handler(Exception, described)
-    cli.register(app)
+    registry.register(app)
     front = hardened(webhooks.before(app.wsgi_app, described))
     app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
@@ -120,7 +120,7 @@ def _seeks_command() -> bool:
 def _commands() -> Flask:
     """The commands alone. Each opens what it needs: the demo works where nothing is set up."""
     app = Flask(__name__)
-    cli.register(app)
+    registry.register(app)
     return app
 
 

@@ -26,11 +26,11 @@ from typing import Any, NamedTuple, TypeVar
 
 from bench.webhooks import SECRET
 from config import Settings
-from tracking.eventing import Events
-from tracking.importing import Importer, Refused, Source
+from tracking.receive.imports import Importer, Refused, Source
+from tracking.receive.server_events import Events
+from tracking.service import Service, open_service
 from tracking.store import Store
-from tracking.store.statement import Connection
-from tracking.wiring import Service, open_service
+from tracking.store.engine.statement import Connection
 
 T = TypeVar("T")
 

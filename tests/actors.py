@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tracking.delivery import Deliverer
+from tracking.deliver.deliverer import Deliverer
+from tracking.service import Service
 from tracking.store import Store
-from tracking.wiring import Service
 from webhooks.signature import sign
 
 SECRET = "shpss_a-secret-of-the-tests-only"

@@ -18,10 +18,10 @@ from config import Settings
 from tests.actors import API_TOKEN, NOW, SECRET, Clock, Shop
 from tests.standins.pinterest import FakePinterest
 from tracking.destinations import connect_all
+from tracking.service import Service, service_of
 from tracking.store import open_store
 from tracking.store.migrations import migrate
 from tracking.store.schema import metadata
-from tracking.wiring import Service, service_of
 
 # Two busy cores may take any single example over the default of 200 ms.
 hypothesis_settings.register_profile("shared-machine", deadline=None)

@@ -1,6 +1,6 @@
 """The worker that ships, with limits so narrow that a test reaches them."""
 
-from webhooks.worker import PatientWorker
+from server.worker import PatientWorker
 
 
 class ImpatientWorker(PatientWorker):

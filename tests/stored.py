@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import select
 
 from tracking.store import Store
+from tracking.store.engine.statement import Statement
 from tracking.store.schema import metadata
-from tracking.store.statement import Statement
 
 # What an order, its refunds and its event are made of. Row numbers and receipts are not: they
 # tell of the order of arrival.

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tracking.analysis import Earned, Spent, roi_report
+from tracking.report.roi import Earned, Spent, roi_report
 
 RATIOS = ("roas", "roi", "cpa")
 NOTHING = (None, None, None)

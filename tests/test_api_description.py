@@ -10,8 +10,8 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import positive_data_acceptance
 
+from api.openapi import DESCRIPTION
 from app import assemble
-from openapi import DESCRIPTION
 from tests.actors import SECRET, Clock, bearer
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest

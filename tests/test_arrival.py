@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import MAX_SPEND_BODY
-from webhooks import collector, events, shopify
-from webhooks.arrival import MAX_BODY, MAX_HEAD, Arrival, Stage
+from api import events
+from api.reports import MAX_SPEND_BODY
+from server.request_buffer import MAX_BODY, MAX_HEAD, Arrival, Stage
+from webhooks import collector, shopify
 
 POST = b"POST /webhooks/orders/create HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"

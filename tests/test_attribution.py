@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.attribution import (
+from tracking.domain.attribution import (
     MODELS,
     SCOPES,
     Credit,

@@ -25,9 +25,9 @@ from tests.test_end_to_end import paid
 from tests.traced import needs_strace
 from tracking.store import backup, migrations, open_store, quarantine
 from tracking.store.backup import NoRestore, restore
-from tracking.store.lock_files import lock, open_lock, presence_path, present
+from tracking.store.engine.file_locks import lock, open_lock, presence_path, present
+from tracking.store.engine.statement import Connection
 from tracking.store.migrations import head
-from tracking.store.statement import Connection
 
 RESTORE = """
 import sys

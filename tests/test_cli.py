@@ -19,13 +19,14 @@ from flask import Flask
 from flask.cli import cli as flask_command
 
 from app import assemble, create_app
-from cli import COMMANDS
+from commands.registry import COMMANDS
 from tests.actors import API_TOKEN, DAY, HOUR, NOW, SECRET, Clock, Shop, instant, order, pinned
 from tests.standins.pinterest import FakePinterest, Mode
-from tracking.store import backup, health, open_store, outbox, quarantine, retention
+from tracking.service import Service
+from tracking.store import backup, open_store, outbox, quarantine, retention
+from tracking.store.engine import health
+from tracking.store.engine.statement import Connection
 from tracking.store.migrations import head
-from tracking.store.statement import Connection
-from tracking.wiring import Service
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 60

@@ -26,8 +26,8 @@ from tests.servers import PATIENCE, Server, serving
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, folder_in_memory, rows
 from tests.watched import WatchedStore
+from tracking.service import Service, service_of
 from tracking.store import open_store
-from tracking.wiring import Service, service_of
 from webhooks.collector import MAX_CALL
 
 KEY = "pk_of-the-tests-only"

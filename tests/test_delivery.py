@@ -18,12 +18,7 @@ from app import assemble
 from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, order
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest, Mode
-from tracking.conversion import Content, Conversion
-from tracking.delivery import LEASE_SECONDS, Deliverer, Deliverers, next_slot
-from tracking.destinations import Destination
-from tracking.destinations.pinterest import Pinterest
-from tracking.identity import Digest, Identity
-from tracking.outcome import (
+from tracking.clients.outcome import (
     GIVE_UP_AFTER,
     Accepted,
     Answered,
@@ -32,8 +27,13 @@ from tracking.outcome import (
     Paused,
     TryLater,
 )
+from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer, Deliverers, next_slot
+from tracking.destinations import Destination
+from tracking.destinations.pinterest import Pinterest
+from tracking.domain.conversion import Content, Conversion
+from tracking.domain.identity import Digest, Identity
+from tracking.service import Service, service_of
 from tracking.store import open_store, outbox
-from tracking.wiring import Service, service_of
 
 PATIENCE = 20.0
 MINUTE = 60_000_000
@@ -822,7 +822,7 @@ def test_a_deliverer_waits_for_a_store_that_is_away(
         def emit(self, record: logging.LogRecord) -> None:
             stop.set()
 
-    logger = logging.getLogger("tracking.delivery")
+    logger = logging.getLogger("tracking.deliver.deliverer")
     witness = Witness()
     logger.addHandler(witness)
     deliverer_of(service, "told").run(stop, 0.01)

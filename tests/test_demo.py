@@ -17,9 +17,9 @@ import requests
 from click.testing import CliRunner
 
 from app import assemble
-from cli import demo
+from commands.registry import demo
 from tests.actors import SECRET, Shop, order
-from tracking.wiring import Service
+from tracking.service import Service
 
 ROOT = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "flask", "--app", "app", "demo")

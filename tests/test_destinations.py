@@ -22,21 +22,14 @@ from msgspec.structs import replace
 
 from tests.standins.pinterest import ACCOUNT_ID, TOKEN, FakePinterest, Mode
 from tests.standins.pinterest_rules import faults_of
-from tracking.conversion import Content, Conversion
+from tracking.clients.http import Http, HttpAnswer, safe_url
+from tracking.clients.outcome import Accepted, Answered, BatchRefused, Paused, Refused, TryLater
+from tracking.clients.responses import words
 from tracking.destinations import TABLE, Unencodable, connect_all
-from tracking.destinations.answers import words
-from tracking.destinations.outgoing import Http, HttpAnswer, safe_url
 from tracking.destinations.pinterest import Pinterest, encode, outcome_of
 from tracking.destinations.track_ai import TrackAI
-from tracking.identity import Digest, Identity
-from tracking.outcome import (
-    Accepted,
-    Answered,
-    BatchRefused,
-    Paused,
-    Refused,
-    TryLater,
-)
+from tracking.domain.conversion import Content, Conversion
+from tracking.domain.identity import Digest, Identity
 
 
 def digest(text: str) -> Digest:

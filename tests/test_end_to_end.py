@@ -20,7 +20,7 @@ from tests.actors import API_TOKEN, SECRET, Clock, instant, order, pinned
 from tests.servers import PATIENCE, Server, serving
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.stored import rows
-from tracking.delivery import LEASE_SECONDS, Deliverer
+from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.destinations import connect_all
 from tracking.store import open_store
 from webhooks.shopify import MAX_BODY

@@ -13,8 +13,8 @@ import pytest
 from app import assemble
 from tests.actors import DAY, HOUR, NOW, Shop, deliver, instant, notes, order, pinned, refund
 from tests.test_cli import Operator
+from tracking.service import Service
 from tracking.store import exports, outbox
-from tracking.wiring import Service
 
 TABLES = {"events", "orders", "credits", "funnel", "roi", "roi_totals"}
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.actors import DAY, NOW, instant
 from tests.standins.pinterest_rules import failure_of, faults_of
-from tracking.conversion import Policy
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES, problems_of
-from tracking.given import Given, event_from, given_of
-from tracking.identity import FIELDS as PERSON
-from tracking.invalid import Invalid
+from tracking.domain.conversion import Policy
+from tracking.domain.identity import FIELDS as PERSON
+from tracking.domain.validation import Invalid
+from tracking.receive.event_input import Given, event_from, given_of
 
 POLICY = Policy()
 LIMIT = Policy(consent_unknown="limit")

@@ -8,9 +8,9 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from webhooks.later import LATER
-from webhooks.wire import Client
-from webhooks.worker import PatientWorker
+from server.connection import Client
+from server.deferred import LATER
+from server.worker import PatientWorker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tracking.identity import (
+from tracking.domain.identity import (
     _PLAIN,
     FIELDS,
     Digest,
@@ -24,7 +24,7 @@ from tracking.identity import (
     link_of,
     spelled,
 )
-from tracking.order import Address, Buyer
+from tracking.domain.order import Address, Buyer
 
 ANN = Address("Ann", "O'Hara", "St. Louis", "MO", "63101-2044", "US", "(314) 555-0142")
 ANA = Address("Ana", "Núñez", "A Coruña", "C", "15001", "ES", "981 55 01 42")

@@ -28,15 +28,15 @@ from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, is_empty, rows, state
 from tests.test_cli import Operator
 from tests.watched import WatchedStore
-from tracking.conversion import Policy
-from tracking.eventing import Events
-from tracking.given import Rows, event_from
-from tracking.importing import Importer, Refused, Source, Unreadable
-from tracking.importing.files import LONGEST_CELL, LONGEST_LINE
-from tracking.importing.readings import Usable, readings_of
-from tracking.invalid import Invalid
+from tracking.domain.conversion import Policy
+from tracking.domain.validation import Invalid
+from tracking.receive.event_input import Rows, event_from
+from tracking.receive.imports import Importer, Refused, Source, Unreadable
+from tracking.receive.imports.file_reader import LONGEST_CELL, LONGEST_LINE
+from tracking.receive.imports.records import Usable, readings_of
+from tracking.receive.server_events import Events
+from tracking.service import Service
 from tracking.store import StoreUnavailable
-from tracking.wiring import Service
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 60

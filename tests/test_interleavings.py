@@ -17,8 +17,8 @@ from tests.actors import DAY, HOUR, NOW, Shop, instant, notes, order, pinned, re
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
-from tracking.storefront import Caller, call_of
-from tracking.wiring import Service
+from tracking.receive.pixel import Caller, call_of
+from tracking.service import Service
 
 LAPTOP, PHONE, TABLET = "laptop-browser-1", "phone-browser-1", "tablet-browser-1"
 TOKEN, OTHER_TOKEN = "checkout-token-0123456789", "checkout-token-9876543210"

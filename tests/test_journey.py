@@ -10,9 +10,9 @@ from app import assemble
 from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, notes, order, pinned, refund
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tracking.attribution import MODELS
-from tracking.conversion import REASONS
-from tracking.wiring import Service
+from tracking.domain.attribution import MODELS
+from tracking.domain.conversion import REASONS
+from tracking.service import Service
 
 IP, BROWSER = "203.0.113.7", "Mozilla/5.0 (Macintosh)"
 NOBODY: dict[str, Any] = {

@@ -18,14 +18,14 @@ from tests.conftest import BuildService
 from tests.stored import rows
 from tests.test_import_events import PATIENCE, ROOT, environment, flask, lines, sale, table
 from tests.watched import WatchedStore
-from tracking.conversion import Policy
-from tracking.eventing import Events
-from tracking.given import Given
-from tracking.importing import Counts, Importer, Refused, Source, Stop, Unreadable
-from tracking.importing.blocks import Block, Entry, blocks_of
-from tracking.importing.files import BLOCK
-from tracking.importing.readings import readings_of
-from tracking.wiring import Service
+from tracking.domain.conversion import Policy
+from tracking.receive.event_input import Given
+from tracking.receive.imports import Counts, Importer, Refused, Source, Stop, Unreadable
+from tracking.receive.imports.file_reader import BLOCK
+from tracking.receive.imports.parallel_reader import Block, Entry, blocks_of
+from tracking.receive.imports.records import readings_of
+from tracking.receive.server_events import Events
+from tracking.service import Service
 
 # With so long a name, two thousand rows are a large file.
 LONG = "x" * 600

@@ -11,13 +11,13 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app import assemble
+from server.deferred import ANSWER_LATER, LATER
+from server.security_headers import HEADERS
 from tests.actors import SECRET, order
 from tests.conftest import BuildService
 from tests.stored import rows
+from tracking.service import Service
 from tracking.store import Store, StoreUnavailable
-from tracking.wiring import Service
-from webhooks.headers import HEADERS
-from webhooks.later import ANSWER_LATER, LATER
 from webhooks.signature import sign
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from tracking import (
     track_pinterest_checkout,
     track_pinterest_product_view,
 )
-from tracking.conversion import Content
 from tracking.destinations import connect_all
-from tracking.invalid import Invalid
+from tracking.domain.conversion import Content
+from tracking.domain.validation import Invalid
+from tracking.service import Service, service_of
 from tracking.store import open_store
-from tracking.wiring import Service, service_of
 
 ROOT = Path(__file__).parents[1]
 

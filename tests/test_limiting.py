@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.actors import DAY, NOW, Clock
 from tests.stored import folder_in_memory, rows
 from tests.watched import WatchedStore
-from tracking.limiting import MOST_REMEMBERED, SHARE_SECONDS, Limiter, Rate
+from tracking.operate.rate_limiter import MOST_REMEMBERED, SHARE_SECONDS, Limiter, Rate
 from tracking.store import Store, limits, open_store
 
 NOW_MS = NOW * 1000

@@ -14,9 +14,9 @@ from tests.actors import HOUR, Clock, Shop, bearer, deliver, order
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.watched import WatchedStore
-from tracking.metrics import Family, Sample, gauge, text_of
-from tracking.monitoring import TAKEN_SECONDS, Monitor
-from tracking.wiring import Service
+from tracking.operate.monitoring import TAKEN_SECONDS, Monitor
+from tracking.operate.prometheus import Family, Sample, gauge, text_of
+from tracking.service import Service
 
 Figures = dict[str, float]
 

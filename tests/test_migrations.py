@@ -21,8 +21,8 @@ from app import assemble
 from tests.actors import Shop, bearer, order, pinned
 from tests.conftest import POSTGRES, BuildService
 from tests.stored import everything, rows
-from tracking.identity import spelled
-from tracking.store import open_store, outbox, people
+from tracking.domain.identity import spelled
+from tracking.store import identity_graph, open_store, outbox
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
 
@@ -271,4 +271,4 @@ def test_what_an_older_release_still_writes_beside_this_one_is_refused(
     service = build_service(database_url)
     link = f"em:{'0a' * 32}"
     with pytest.raises(psycopg.errors.CheckViolation):
-        service.store.commit(lambda conn: people.link(conn, [link], link))
+        service.store.commit(lambda conn: identity_graph.link(conn, [link], link))

@@ -36,8 +36,8 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
+from tracking.service import Service, service_of
 from tracking.store import open_store
-from tracking.wiring import Service, service_of
 
 Message = tuple[str, dict[str, Any]]
 

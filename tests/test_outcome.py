@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.outcome import (
+from tracking.clients.outcome import (
     GIVE_UP_AFTER,
     Accepted,
     Answered,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import COMMANDS
+from commands.registry import COMMANDS
 from config import VARIABLES
 
 ROOT = Path(__file__).parent.parent

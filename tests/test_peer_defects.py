@@ -29,8 +29,8 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import rows
-from tracking.destinations.outgoing import DEADLINE_SECONDS
-from tracking.wiring import Service
+from tracking.clients.http import DEADLINE_SECONDS
+from tracking.service import Service
 
 Build = Callable[..., Service]
 

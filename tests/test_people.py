@@ -12,8 +12,8 @@ from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, notes, o
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import rows
-from tracking.store.people import MOST_VISITORS
-from tracking.wiring import Service
+from tracking.service import Service
+from tracking.store.identity_graph import MOST_VISITORS
 
 KEY = "shop-front-key-of-the-tests"
 LAPTOP, PHONE = "laptop-browser-1", "phone-browser-1"

@@ -33,8 +33,8 @@ from tests.shopfront import (
     phone_of,
 )
 from tests.standins.pinterest import FakePinterest
-from tracking.conversion import Policy
-from tracking.storefront import Call, Caller, call_of
+from tracking.domain.conversion import Policy
+from tracking.receive.pixel import Call, Caller, call_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -23,8 +23,8 @@ from tests.conftest import BuildService
 from tests.servers import PATIENCE, ROOT, Server, serving
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, rows
+from tracking.service import Service
 from tracking.store import backup, quarantine
-from tracking.wiring import Service
 from webhooks.signature import sign
 
 EMAIL = "canary.bird@example.com"

@@ -14,9 +14,9 @@ from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import validate
 from werkzeug.test import TestResponse
 
+from api.openapi import DESCRIPTION
 from app import PUBLIC, assemble
 from config import ConfigurationError, Settings
-from openapi import DESCRIPTION
 from tests.actors import (
     NOW,
     SECRET,
@@ -31,9 +31,9 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tracking.attribution import MODELS, Model
-from tracking.conversion import REASONS
-from tracking.wiring import Service
+from tracking.domain.attribution import MODELS, Model
+from tracking.domain.conversion import REASONS
+from tracking.service import Service
 
 ROOT = Path(__file__).parents[1]
 SITE_KEY = "pk_of-the-tests-only"
@@ -377,7 +377,7 @@ def reasons_given() -> set[str]:
     """Every reason the code can keep: the name of each rule, and what the planner says itself."""
     conversion, planning = (
         ast.parse((ROOT / "tracking" / name).read_text("utf-8"))
-        for name in ("conversion.py", "planning.py")
+        for name in ("domain/conversion.py", "receive/planner.py")
     )
     assigned = {
         str(node.value.value)
@@ -412,7 +412,7 @@ def test_gunicorn_serves_as_the_settings_say(
     assert (usual["workers"], usual["threads"], usual["reuse_port"]) == (2, 16, True)
     assert (usual["bind"], usual["worker_class"]) == (
         "0.0.0.0:8000",
-        "webhooks.worker.PatientWorker",
+        "server.worker.PatientWorker",
     )
 
     monkeypatch.setenv(name, value)

@@ -14,11 +14,11 @@ from tests.conftest import BuildService
 from tests.servers import PATIENCE
 from tests.stored import rows
 from tests.watched import WatchedStore
-from tracking.purging import INTERVAL_SECONDS, QUARANTINE_DAYS, Purging
+from tracking.operate.retention import INTERVAL_SECONDS, QUARANTINE_DAYS, Purging
+from tracking.service import Service
 from tracking.store import Store, open_store, quarantine, retention
+from tracking.store.engine.statement import Connection, Statement
 from tracking.store.schema import metadata
-from tracking.store.statement import Connection, Statement
-from tracking.wiring import Service
 
 KEPT_DAYS = 40
 

@@ -29,11 +29,8 @@ from tests.standins.shopify_admin import (
 from tests.standins.shopify_nodes import order_node
 from tests.stored import everything, rows, state
 from tests.test_people import KEY, LAPTOP, TOKEN, Storefront
-from tracking.attribution import Rules
-from tracking.conversion import Policy
-from tracking.destinations import shopify_orders
-from tracking.destinations.pinterest import Pinterest
-from tracking.destinations.shopify_admin import (
+from tracking.clients import shopify_orders
+from tracking.clients.shopify_admin import (
     MOST_TRIES,
     NotTold,
     ShopAccess,
@@ -42,12 +39,15 @@ from tracking.destinations.shopify_admin import (
     accesses_of,
     missing,
 )
-from tracking.identity import hashed
-from tracking.invalid import Invalid
-from tracking.order import order_of
-from tracking.planning import Planner
-from tracking.reconciling import FRESH_SECONDS, Finding, Reconciler, order_from, since_of
-from tracking.wiring import Service
+from tracking.destinations.pinterest import Pinterest
+from tracking.domain.attribution import Rules
+from tracking.domain.conversion import Policy
+from tracking.domain.identity import hashed
+from tracking.domain.order import order_of
+from tracking.domain.validation import Invalid
+from tracking.receive.planner import Planner
+from tracking.receive.reconcile import FRESH_SECONDS, Finding, Reconciler, order_from, since_of
+from tracking.service import Service
 
 SINCE = int(NOW - 2 * DAY)
 

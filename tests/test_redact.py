@@ -29,11 +29,11 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, folder_in_memory, rows
-from tracking.delivery import LEASE_SECONDS, Deliverer
-from tracking.identity import Digest, link_of
+from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
+from tracking.domain.identity import Digest, link_of
+from tracking.receive.pixel import Caller, call_of
+from tracking.service import Service
 from tracking.store import outbox
-from tracking.storefront import Caller, call_of
-from tracking.wiring import Service
 
 EMAIL, PHONE_NUMBER, CUSTOMER = "canary.bird@example.com", "+12125550187", 987654321012
 OTHER_EMAIL = "canary.at.work@example.com"

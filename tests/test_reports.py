@@ -33,10 +33,10 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tracking.attribution import MODELS, SCOPES
-from tracking.conversion import STAGES, Content, Stage
-from tracking.library import PinterestConversionTracker
-from tracking.wiring import Service
+from tracking.domain.attribution import MODELS, SCOPES
+from tracking.domain.conversion import STAGES, Content, Stage
+from tracking.python_api import PinterestConversionTracker
+from tracking.service import Service
 
 REPORTS = ("/conversion-funnel", "/roi-analysis", "/events", "/spend")
 RATIOS = {"roas", "roi", "cpa"}

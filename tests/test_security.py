@@ -11,17 +11,17 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api.auth import WRONG_TOKENS, Gate
+from api.openapi import DESCRIPTION
 from app import PUBLIC, assemble
-from doctor import findings
-from openapi import DESCRIPTION
+from commands.doctor import findings
+from server.security_headers import HEADERS
 from tests.actors import API_TOKEN, Clock, Shop, bearer, order
 from tests.conftest import BuildService
 from tests.watched import WatchedStore
-from tracking.limiting import Limiter
+from tracking.operate.rate_limiter import Limiter
+from tracking.service import Service
 from tracking.store import open_store
-from tracking.wiring import Service
-from webhooks.access import WRONG_TOKENS, Gate
-from webhooks.headers import HEADERS
 
 ROOT = Path(__file__).parents[1]
 GUESSER, OWNER = "198.51.100.9", "203.0.113.7"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.order import Browser, Buyer, Order, order_of
-from tracking.session import (
+from tracking.domain.order import Browser, Buyer, Order, order_of
+from tracking.domain.session import (
     Consent,
     Session,
     consent_of,

@@ -13,8 +13,8 @@ from tests.standins.shopify_admin import (
     cost_of,
     shopifys_schema,
 )
-from tracking.destinations.shopify_admin import MOST_ITEMS
-from tracking.destinations.shopify_documents import ALL, API_VERSION
+from tracking.clients.shopify_admin import MOST_ITEMS
+from tracking.clients.shopify_queries import ALL, API_VERSION
 
 ROOT = Path(__file__).parent.parent
 
@@ -52,4 +52,4 @@ def test_the_version_is_written_in_one_place() -> None:
         if f'"{API_VERSION}"' in path.read_text("utf-8")
     ]
 
-    assert written == ["shopify_documents.py"]
+    assert written == ["shopify_queries.py"]

@@ -12,7 +12,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from app import assemble
-from doctor import findings
+from commands.doctor import findings
 from tests.actors import API_TOKEN, SECRET, Shop, bearer, deliver, instant, order
 from tests.conftest import BuildService
 from tests.disks import grow, needs_mounts, on_a_disk_of, seen_by
@@ -20,9 +20,9 @@ from tests.servers import Server
 from tests.standins.pinterest import FakePinterest
 from tests.stored import is_empty, rows
 from tests.test_collector import KEY, call
+from tracking.service import Service
 from tracking.store import open_store, quarantine
-from tracking.store.space import MEGABYTE, IntakeStore, NoRoom, Room, free_bytes
-from tracking.wiring import Service
+from tracking.store.engine.disk_guard import MEGABYTE, IntakeStore, NoRoom, Room, free_bytes
 
 
 class Disk:

@@ -24,10 +24,9 @@ from tests.standins.pinterest_ads import (
     FakePinterestAds,
 )
 from tests.stored import rows
-from tracking.destinations.pinterest_ads import MOST_DAYS, MOST_IDS, MOST_ROWS, PinterestAds
-from tracking.invalid import Invalid
-from tracking.spend_desk import LEASE_SECONDS, Desk
-from tracking.spend_sync import (
+from tracking.clients.pinterest_ads import MOST_DAYS, MOST_IDS, MOST_ROWS, PinterestAds
+from tracking.domain.validation import Invalid
+from tracking.receive.spend.sync import (
     INTERVAL_SECONDS,
     RESTATED_DAYS,
     Busy,
@@ -36,8 +35,9 @@ from tracking.spend_sync import (
     Synced,
     windows,
 )
-from tracking.store import syncs
-from tracking.wiring import Service
+from tracking.receive.spend.sync_session import LEASE_SECONDS, Desk
+from tracking.service import Service
+from tracking.store import spend_syncs
 
 TODAY = date(2026, 11, 20)
 YESTERDAY = date(2026, 11, 19)
@@ -547,7 +547,7 @@ def test_readings_together_never_call_more_often_than_pinterest_allows(
 ) -> None:
     reader = reader_of(single)
     until = NOW + LEASE_SECONDS
-    single.store.commit(lambda conn: syncs.claim(conn, ACCOUNT_ID, "ours", NOW, until, True))
+    single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "ours", NOW, until, True))
     times: list[float] = []
     with closing(PinterestAds(reader.access)) as one, closing(PinterestAds(reader.access)) as two:
         desks = [
@@ -724,7 +724,7 @@ def test_a_process_that_died_holds_the_others_up_no_longer_than_its_lease(
     single: Service, sync: Sync, clock: Clock
 ) -> None:
     until = NOW + LEASE_SECONDS
-    single.store.commit(lambda conn: syncs.claim(conn, ACCOUNT_ID, "dead", NOW, until, True))
+    single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "dead", NOW, until, True))
     with pytest.raises(Busy):
         sync()
 
@@ -743,7 +743,7 @@ def test_a_reader_whose_lease_went_to_another_writes_nothing(
             ads.meanwhile = lambda: None
             now = int(clock.now) + 2 * LEASE_SECONDS
             single.store.commit(
-                lambda conn: syncs.claim(conn, ACCOUNT_ID, "other", now, now + 60, True)
+                lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "other", now, now + 60, True)
             )
 
     ads.meanwhile = meanwhile
@@ -999,7 +999,7 @@ def test_sync_spend_tells_of_trouble_in_one_line(single: Service, ads: FakePinte
 
 
 def test_sync_spend_beside_another_reader_says_so(single: Service) -> None:
-    single.store.commit(lambda conn: syncs.claim(conn, ACCOUNT_ID, "x", NOW, NOW + 60, True))
+    single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "x", NOW, NOW + 60, True))
     result = types(single, "sync-spend")
     assert (result.exit_code, result.stderr) == (
         1,

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.reports import MAX_SPEND_BODY
 from app import assemble
-from reports import MAX_SPEND_BODY
 from tests.actors import Shop, bearer
 from tests.conftest import BuildService
 from tests.stored import rows
-from tracking.invalid import Invalid
-from tracking.money import digits
-from tracking.spending import MOST_ROWS
+from tracking.domain.money import digits
+from tracking.domain.validation import Invalid
+from tracking.receive.spend.upload import MOST_ROWS
+from tracking.service import Service
 from tracking.store.spend import ROWS_A_COMMIT
-from tracking.wiring import Service
 
 HEAD = "date,campaign_id,spend,currency\n"
 

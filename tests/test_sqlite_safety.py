@@ -11,19 +11,20 @@ from pathlib import Path
 import pytest
 import requests
 
+from commands.doctor import findings
 from config import ConfigurationError, Settings
-from doctor import findings
 from tests.actors import API_TOKEN, SECRET, bearer
 from tests.conftest import BuildService
 from tests.servers import PATIENCE, ROOT, Server
 from tests.traced import Seen, needs_strace, tracing
-from tracking.store import filesystems, open_store, quarantine
-from tracking.store.filesystems import shared_by
-from tracking.store.lock_files import writing
+from tracking.service import open_service
+from tracking.store import open_store, quarantine
+from tracking.store.engine import filesystems
+from tracking.store.engine.file_locks import writing
+from tracking.store.engine.filesystems import shared_by
+from tracking.store.engine.sqlite import LONGEST_LOG, SqliteStore, protection
+from tracking.store.engine.statement import Connection
 from tracking.store.migrations import migrate
-from tracking.store.sqlite import LONGEST_LOG, SqliteStore, protection
-from tracking.store.statement import Connection
-from tracking.wiring import open_service
 
 MEGABYTE = 1_000_000
 # How long the log may be where nobody reads for long. What is written below is twice as much.

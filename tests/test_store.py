@@ -19,20 +19,20 @@ import pytest
 from tests.actors import NOW, at_once
 from tests.conftest import POSTGRES
 from tests.stored import rows
-from tracking.attribution import Touch
+from tracking.domain.attribution import Touch
 from tracking.store import (
     Store,
     StoreUnavailable,
+    identity_graph,
     open_store,
     orders,
     outbox,
-    people,
     quarantine,
     touches,
 )
 from tracking.store import spend as spends
-from tracking.store.people import MOST_VISITORS
-from tracking.store.statement import Connection
+from tracking.store.engine.statement import Connection
+from tracking.store.identity_graph import MOST_VISITORS
 from tracking.store.touches import MOST_TOUCHES
 
 PATIENCE = 20.0
@@ -420,11 +420,11 @@ def test_a_body_that_cannot_be_understood_is_kept_once_and_erased_on_release(sto
 
 
 def test_one_person_has_every_visitor_id_seen_with_one_of_the_links(store: Store) -> None:
-    store.commit(lambda conn: people.link(conn, ["em:a", "ph:b"], "phone-browser"))
-    store.commit(lambda conn: people.link(conn, ["em:a"], "tablet-browser"))
-    store.commit(lambda conn: people.link(conn, ["em:z"], "stranger"))
+    store.commit(lambda conn: identity_graph.link(conn, ["em:a", "ph:b"], "phone-browser"))
+    store.commit(lambda conn: identity_graph.link(conn, ["em:a"], "tablet-browser"))
+    store.commit(lambda conn: identity_graph.link(conn, ["em:z"], "stranger"))
     with store.read() as conn:
-        found = people.person_of(conn, ["em:a"], "new-browser")
+        found = identity_graph.person_of(conn, ["em:a"], "new-browser")
     assert {"phone-browser", "tablet-browser", "new-browser"} <= set(found)
     assert "stranger" not in found
 
@@ -433,11 +433,11 @@ def test_one_person_has_every_visitor_id_seen_with_one_of_the_links(store: Store
 def test_a_link_that_a_crowd_shares_joins_nobody(store: Store, sharers: int, joins: bool) -> None:
     def crowd(conn: Connection) -> None:
         for n in range(sharers):
-            people.link(conn, ["ph:of-the-shop"], f"visitor-{n}")
+            identity_graph.link(conn, ["ph:of-the-shop"], f"visitor-{n}")
 
     store.commit(crowd)
     with store.read() as conn:
-        found = people.person_of(conn, ["ph:of-the-shop"], "visitor-0")
+        found = identity_graph.person_of(conn, ["ph:of-the-shop"], "visitor-0")
     assert ("visitor-1" in found) is joins
     assert "visitor-0" in found
 

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors import DAY, HOUR, NOW, instant
-from tracking.attribution import Touch
-from tracking.conversion import Content, Conversion, Policy
 from tracking.destinations.pinterest import encode
-from tracking.identity import Identity, hashed
-from tracking.invalid import Fault, Invalid
-from tracking.session import Consent
-from tracking.storefront import MOST_EVENTS, Call, Caller, Seen, call_of, is_bot, token_link
+from tracking.domain.attribution import Touch
+from tracking.domain.conversion import Content, Conversion, Policy
+from tracking.domain.identity import Identity, hashed
+from tracking.domain.session import Consent
+from tracking.domain.validation import Fault, Invalid
+from tracking.receive.pixel import MOST_EVENTS, Call, Caller, Seen, call_of, is_bot, token_link
 
 EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
 OTHER_EPIK = "dj0yJnU9QW5vdGhlckNsaWNrT2ZBbm90aGVyUGluJnA9MCZuPXI"

@@ -11,8 +11,8 @@ from app import assemble
 from tests.actors import SECRET, Clock
 from tests.conftest import BuildService
 from tests.standins.shopify_admin import CLIENT_ID, CLIENT_SECRET, SHOP, FakeShopifyAdmin
-from tracking.destinations.shopify_admin import NotTold, ShopAccess, ShopifyAdmin
-from tracking.subscribing import COMPLIANCE, Checked, subscribe
+from tracking.clients.shopify_admin import NotTold, ShopAccess, ShopifyAdmin
+from tracking.operate.webhook_subscriptions import COMPLIANCE, Checked, subscribe
 from webhooks.shopify import TOPICS
 
 URL = "https://track.mug.example"

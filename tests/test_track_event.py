@@ -11,16 +11,16 @@ from flask.testing import FlaskClient
 from jsonschema_rs import Draft202012Validator
 from werkzeug.test import TestResponse
 
+from api.events import MAX_EVENT, PATHS
 from app import assemble
 from tests.actors import DAY, NOW, Clock, Shop, at_once, bearer, deliver, order, pinned
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.stored import everything, rows
 from tests.test_promises import assert_as_described, described
-from tracking.identity import digest_in
+from tracking.domain.identity import digest_in
+from tracking.service import Service
 from tracking.store import erasure, outbox
-from tracking.wiring import Service
-from webhooks.events import MAX_EVENT, PATHS
 
 ORIGIN = "https://shop.example"
 TRACK, TRY = PATHS

@@ -25,8 +25,8 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tracking.attribution import MODELS
-from tracking.wiring import Service
+from tracking.domain.attribution import MODELS
+from tracking.service import Service
 
 TODAY = {"start_date": "2026-11-20", "end_date": "2026-11-20"}
 NOBODY = "(not attributed)"

@@ -21,7 +21,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
 from tests.test_people import KEY, LAPTOP, Storefront
 from tests.test_tracker import BuildWorld, World, everywhere, world
-from tracking.outcome import BatchRefused, TryLater
+from tracking.clients.outcome import BatchRefused, TryLater
 from tracking.store import outbox
 
 __all__ = ["everywhere", "world"]

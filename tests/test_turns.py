@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tracking.store.turns import JointWork, Turns, kinds_of
+from tracking.store.engine.group_commit import JointWork, Turns, kinds_of
 
 PATIENCE = 20.0
 

@@ -26,9 +26,9 @@ from tests.actors import HOUR, NOW, SECRET, Clock, Shop, bearer, instant, order,
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, is_empty, rows, state
-from tracking.conversion import Conversion
-from tracking.outcome import Outcome
-from tracking.wiring import Service, service_of
+from tracking.clients.outcome import Outcome
+from tracking.domain.conversion import Conversion
+from tracking.service import Service, service_of
 from webhooks.shopify import MAX_BODY
 from webhooks.signature import sign
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import requests
 
+from server.request_buffer import MAX_BODY
 from tests.abuse.callers import GET, POST, SLOW, Caller, crowd
 from tests.actors import API_TOKEN, SECRET, order
 from tests.servers import PATIENCE, Server, serving
-from webhooks.arrival import MAX_BODY
 from webhooks.signature import sign
 
 # More than there are threads: two workers with sixteen each.

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from tracking.store import Store, StoreUnavailable
-from tracking.store.statement import Connection
+from tracking.store.engine.statement import Connection
 
 T = TypeVar("T")
 

@@ -1,6 +1,6 @@
 """Pinterest conversion tracking: what other Python programs may import."""
 
-from tracking.library import (
+from tracking.python_api import (
     PinterestConversionTracker,
     track_pinterest_add_to_cart,
     track_pinterest_checkout,

@@ -1,0 +1,1 @@
+"""What comes in unasked: Shopify's topics and the storefront's pixel."""

@@ -17,13 +17,13 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from api.auth import NotConfigured
 from config import Settings
-from tracking.invalid import Invalid
-from tracking.limiting import Limiter
-from tracking.storefront import Call, Caller, call_of
-from tracking.tracker import Tracker
-from webhooks.access import NotConfigured
-from webhooks.bodies import raw_body
+from server.request_body import raw_body
+from tracking.domain.validation import Invalid
+from tracking.operate.rate_limiter import Limiter
+from tracking.receive.pixel import Call, Caller, call_of
+from tracking.receive.tracker import Tracker
 
 PATH = "/collect"
 MAX_CALL = 64 * 1024

@@ -13,18 +13,18 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from tracking import privacy
+from server.deferred import ANSWER_LATER, LATER
+from server.request_body import raw_body
+from server.security_headers import hardened
+from tracking.receive.privacy import requests
+from tracking.receive.tracker import Receipt, Tracker
 from tracking.store import StoreUnavailable
-from tracking.tracker import Receipt, Tracker
-from webhooks.bodies import raw_body
-from webhooks.headers import hardened
-from webhooks.later import ANSWER_LATER, LATER
 from webhooks.signature import is_signed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from webhooks.later import AnswerLater
+    from server.deferred import AnswerLater
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +42,10 @@ TOPICS: Mapping[str, Handler] = {
     "orders/updated": Tracker.take_order,
     "orders/cancelled": Tracker.take_order,
     "refunds/create": Tracker.take_refund,
-    "customers/data_request": privacy.take_data_request,
-    "customers/redact": privacy.take_redact,
-    "shop/redact": privacy.take_shop_redact,
-    "app/uninstalled": privacy.take_uninstalled,
+    "customers/data_request": requests.take_data_request,
+    "customers/redact": requests.take_redact,
+    "shop/redact": requests.take_shop_redact,
+    "app/uninstalled": requests.take_uninstalled,
 }
 # The flood, which is answered without a thread that waits for the disk.
 LATER_TOPICS: Mapping[str, Callable[[Tracker, bytes, str], Future[Receipt]]] = {
@@ -85,7 +85,7 @@ class ShopifyWebhooks:
         if self._shops and shop is not None and shop.lower() not in self._shops:
             raise Forbidden(_OTHER_SHOP)
         if self._shops and topic in _NAME_THE_SHOP:
-            named = privacy.shop_named_in(body)
+            named = requests.shop_named_in(body)
             if named and named not in self._shops:
                 raise Forbidden(_OTHER_SHOP)
         return body

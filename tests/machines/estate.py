@@ -21,7 +21,7 @@ from tests.servers import PATIENCE, ROOT, Server, end_with_parent
 from tests.standins.pinterest import FakePinterest
 
 CALLS_PER_MINUTE = 120
-# Of a minute's calls so many may come at once, and the rest evenly (tracking.delivery).
+# Of a minute's calls so many may come at once, and the rest evenly (tracking.domain.rate_limit).
 BURST = 0.1
 LEASE_SECONDS = 6
 _APP = "tests.machines.host:create_app"

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from tracking import delivery
+from tracking.deliver import deliverer
 from tracking.destinations.pinterest import Pinterest
 
 _as_usual = Pinterest.__init__
@@ -15,8 +15,8 @@ def _limited(self: Pinterest, *args: Any, **more: Any) -> None:
 
 
 Pinterest.__init__ = _limited  # type: ignore[method-assign]
-delivery.LEASE_SECONDS = int(os.environ["LEASE_SECONDS"])
-delivery._CALL_SECONDS = 1
+deliverer.LEASE_SECONDS = int(os.environ["LEASE_SECONDS"])
+deliverer._CALL_SECONDS = 1
 
 from app import create_app  # noqa: E402
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from cli import COMMANDS
+from commands.registry import COMMANDS
 from tests.machines.estate import Shop, estate
 from tests.machines.scenario import Day
 from tests.servers import ROOT

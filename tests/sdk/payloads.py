@@ -15,14 +15,14 @@ from tests.actors import NOW, notes, order, pinned
 from tests.test_reconcile import VARIANTS
 from tests.test_storefront import CALLER, STAGES
 from tests.test_storefront import event as storefront_event
-from tracking.attribution import Rules
-from tracking.conversion import ConsentUnknown, ContentId, ConversionValue, Policy
 from tracking.destinations.pinterest import Pinterest, amended, encode, strip
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
-from tracking.given import given_of
-from tracking.order import order_of
-from tracking.planning import Planner
-from tracking.storefront import call_of
+from tracking.domain.attribution import Rules
+from tracking.domain.conversion import ConsentUnknown, ContentId, ConversionValue, Policy
+from tracking.domain.order import order_of
+from tracking.receive.event_input import given_of
+from tracking.receive.pixel import call_of
+from tracking.receive.planner import Planner
 
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 POLICIES = [

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.sdk.payloads import handed_in, sightings
-from tracking.conversion import EVENT_NAMES as STAGE_NAMES
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES, is_valid
+from tracking.domain.conversion import EVENT_NAMES as STAGE_NAMES
 
 CHECKS = Path(__file__).parents[2] / ".ci/run"
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from tracking.conversion import Conversion
-from tracking.outcome import Outcome
+from tracking.clients.outcome import Outcome
+from tracking.domain.conversion import Conversion
 
 
 class Unencodable(ValueError):

@@ -8,18 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from tracking.conversion import Content, Conversion
-from tracking.destinations import pinterest_schema
-from tracking.destinations.answers import is_refusal, read, refused, unsettled, words
-from tracking.destinations.base import DestinationSettings, Unencodable
-from tracking.destinations.outgoing import (
-    DEADLINE_SECONDS,
-    Http,
-    HttpAnswer,
-    is_loopback,
-    safe_url,
-)
-from tracking.outcome import (
+from tracking.clients.http import DEADLINE_SECONDS, Http, HttpAnswer, is_loopback, safe_url
+from tracking.clients.outcome import (
     Accepted,
     Answered,
     BatchRefused,
@@ -28,6 +18,10 @@ from tracking.outcome import (
     Refused,
     TryLater,
 )
+from tracking.clients.responses import is_refusal, read, refused, unsettled, words
+from tracking.destinations import pinterest_schema
+from tracking.destinations.base import DestinationSettings, Unencodable
+from tracking.domain.conversion import Content, Conversion
 
 BASE = "https://api.pinterest.com/v5"
 

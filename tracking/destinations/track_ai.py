@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tracking.conversion import Conversion
+from tracking.clients.http import DEADLINE_SECONDS, Http, safe_url
+from tracking.clients.outcome import Accepted, Answered, Outcome, TryLater
+from tracking.clients.responses import is_refusal, refused, unsettled, words
 from tracking.destinations import pinterest
-from tracking.destinations.answers import is_refusal, refused, unsettled, words
 from tracking.destinations.base import DestinationSettings
-from tracking.destinations.outgoing import DEADLINE_SECONDS, Http, safe_url
-from tracking.outcome import Accepted, Answered, Outcome, TryLater
+from tracking.domain.conversion import Conversion
 
 MAX_SAID = 4096
 

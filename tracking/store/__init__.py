@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import make_url
 
-from tracking.store.postgres import PostgresStore, wait_for_server
-from tracking.store.sqlite import SqliteStore
-from tracking.store.statement import Connection, StoreUnavailable
+from tracking.store.engine.postgres import PostgresStore, wait_for_server
+from tracking.store.engine.sqlite import SqliteStore
+from tracking.store.engine.statement import Connection, StoreUnavailable
 
 __all__ = ["Store", "StoreUnavailable", "open_store", "wait_until_reachable"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from tracking.store.lock_files import InUse, alone, present
+from tracking.store.engine.file_locks import InUse, alone, present
 from tracking.store.migrations import is_known
 
 # How every SQLite file begins.

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import (
     MARK_LENGTH,
     attempts,
@@ -33,7 +34,6 @@ from tracking.store.schema import (
     touches,
     visitors,
 )
-from tracking.store.statement import Connection, Row, Statement
 
 # The most links that a request of Shopify's can name a person by.
 MOST_ASKED = 3

@@ -10,8 +10,8 @@ from math import ceil
 from sqlalchemy import bindparam, case, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import limits
-from tracking.store.statement import Connection, Row, Statement
 
 # Nobody can have taken more than a burst ahead: an instant that lies further off than this beyond
 # it was written before a clock was set back, and must not close the limit until then.

@@ -15,9 +15,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.order import EXPORTED_REFUND
+from tracking.domain.order import EXPORTED_REFUND
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import orders, receipts, refunds
-from tracking.store.statement import Connection, Row, Statement
 
 _add_receipt = Statement(
     insert(receipts)

@@ -18,8 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import accounts, attempts, conversions, outbox
-from tracking.store.statement import Connection, Row, Statement
 
 _conversion_row: dict[str, Any] = {
     c.name: bindparam(c.name) for c in conversions.c if c.name != "id"

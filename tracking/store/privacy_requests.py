@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import privacy_requests
-from tracking.store.statement import Connection, Row, Statement
 
 _row: dict[str, Any] = {c.name: bindparam(c.name) for c in privacy_requests.c if c.name != "id"}
 _add = Statement(

@@ -3,8 +3,8 @@
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import quarantine
-from tracking.store.statement import Connection, Row, Statement
 
 _add = Statement(
     insert(quarantine)

@@ -2,8 +2,8 @@
 
 from sqlalchemy import and_, bindparam, func, or_, select
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import conversions, credits
-from tracking.store.statement import Connection, Row, Statement
 
 _is_asked = and_(
     conversions.c.at >= bindparam("since"),

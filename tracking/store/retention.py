@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, delete, select, tuple_
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import (
     attempts,
     checkouts,
@@ -15,7 +16,6 @@ from tracking.store.schema import (
     receipts,
     touches,
 )
-from tracking.store.statement import Connection, Row, Statement
 
 PAGE = 500
 QUARANTINED = "quarantined bodies"

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import spend
-from tracking.store.statement import Connection, Row, Statement
 
 # Webhooks wait while spend is written, so long lists of it are written so many at a time.
 ROWS_A_COMMIT = 500

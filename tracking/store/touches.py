@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import bindparam, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.attribution import Touch
+from tracking.domain.attribution import Touch
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import credits, touches
-from tracking.store.statement import Connection, Row, Statement
 
 # Of one visitor, the newest. Without a bound, a script would make each order slower than the last.
 MOST_TOUCHES = 100

@@ -7,7 +7,7 @@ from typing import Any
 
 import webhooks.shopify
 from tests.faults.start_up.clocked import create_app
-from tracking.tracker import Receipt, Tracker
+from tracking.receive.tracker import Receipt, Tracker
 
 DELAY_SECONDS = 0.5
 _store = webhooks.shopify.TOPICS

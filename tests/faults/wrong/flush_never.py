@@ -3,7 +3,7 @@
 import sqlite3
 
 from tests.faults.start_up.clocked import create_app
-from tracking.store.sqlite import SqliteStore
+from tracking.store.engine.sqlite import SqliteStore
 
 _open = SqliteStore._open
 

@@ -3,12 +3,12 @@
 import sqlite3
 from typing import Any
 
-import tracking.store.postgres
+import tracking.store.engine.postgres
 from tests.faults.start_up.clocked import create_app
-from tracking.store.sqlite import SqliteStore
+from tracking.store.engine.sqlite import SqliteStore
 
 _open = SqliteStore._open
-_configure = tracking.store.postgres._configure
+_configure = tracking.store.engine.postgres._configure
 
 
 def _opened_carelessly(self: SqliteStore) -> sqlite3.Connection:
@@ -23,6 +23,6 @@ def _configured_carelessly(raw: Any) -> None:
 
 
 SqliteStore._open = _opened_carelessly  # type: ignore[method-assign]
-tracking.store.postgres._configure = _configured_carelessly
+tracking.store.engine.postgres._configure = _configured_carelessly
 
 __all__ = ["create_app"]

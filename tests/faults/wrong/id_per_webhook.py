@@ -3,10 +3,10 @@
 import sys
 import uuid
 
-import tracking.conversion
+import tracking.domain.conversion
 from tests.faults.start_up.clocked import create_app
 
-_same = tracking.conversion.event_id_of
+_same = tracking.domain.conversion.event_id_of
 
 
 def _another(order_id: str) -> str:

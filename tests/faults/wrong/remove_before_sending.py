@@ -4,8 +4,8 @@ from sqlalchemy import bindparam, update
 
 from tests.faults.start_up.clocked import create_app
 from tracking.store import outbox
+from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import outbox as table
-from tracking.store.statement import Connection, Row, Statement
 
 _claim = outbox.claim
 _removed = Statement(

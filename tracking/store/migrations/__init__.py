@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
 
-from tracking.store.lock_files import writing
+from tracking.store.engine.file_locks import writing
 
 _HERE = Path(__file__).parent
 _LOCK_KEY = 7_240_117_002  # any number that nobody else locks

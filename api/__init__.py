@@ -1,0 +1,1 @@
+"""What is asked with the bearer token: reports, events of other systems, their description."""

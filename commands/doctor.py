@@ -1,0 +1,238 @@
+"""Looks the service over, mends nothing, and says in plain words what needs a hand."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from config import ConfigurationError, Settings, load_env
+from tracking.clients import shopify_admin
+from tracking.clients.outcome import BREAKS_AFTER
+from tracking.destinations import connect_all
+from tracking.receive.privacy.requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
+from tracking.report.reports import instant
+from tracking.service import Service, misplaced, service_of
+from tracking.store import (
+    Store,
+    StoreUnavailable,
+    open_store,
+    outbox,
+    privacy_requests,
+    quarantine,
+    spend_syncs,
+)
+from tracking.store.engine import health
+from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
+from tracking.store.engine.sqlite import SqliteStore, protection
+from tracking.store.engine.statement import Row
+from tracking.store.migrations import head
+
+LEAST_FREE_BYTES = 1024**3
+LONGEST_WAIT = 3_600
+LONGEST_WITHOUT_SPEND = 86_400
+# 2026-01-01T00:00:00Z, before the first release: a clock that says less was never set.
+FIRST_POSSIBLE_TIME = 1_767_225_600
+_CLOCK_TOLERANCE = 60
+
+
+class Finding(NamedTuple):
+    """One line: its mark ("ok", "note" or "HAND"), what it is about, and what was found."""
+
+    mark: str
+    about: str
+    text: str
+
+    @property
+    def needs_hand(self) -> bool:
+        return self.mark == "HAND"
+
+
+def findings(service: Service | None = None) -> Iterator[Finding]:
+    """What there is to say about the service, or about the one the environment describes."""
+    if service is not None:
+        yield from _findings_of(service)
+        return
+    try:
+        settings = Settings.from_env(load_env())
+        destinations = connect_all(settings)
+    except ConfigurationError as error:
+        yield from (Finding("HAND", "settings", problem) for problem in error.problems)
+        return
+    # Not `open_service`, which would bring the database to the current schema.
+    store = open_store(settings.database_url)
+    try:
+        yield from _findings_of(service_of(settings, store, destinations, time.time))
+    finally:
+        store.close()
+
+
+def _findings_of(service: Service) -> Iterator[Finding]:
+    yield from _of_settings(service.settings)
+    yield from _of_sending(service.settings)
+    yield from _of_shopify(service.settings)
+    yield from _of_disk(service.store, service.settings)
+    database = list(_of_database(service.store))
+    yield from database
+    if database[-1].mark == "ok":
+        yield from _of_delivery(service)
+        yield from _of_spend(service)
+        yield from _of_what_is_set_aside(service.store)
+        yield from _of_privacy(service)
+        yield _of_clock(service)
+
+
+def _of_settings(settings: Settings) -> Iterator[Finding]:
+    yield from (Finding("HAND", "settings", warning) for warning in settings.warnings)
+    if not settings.warnings:
+        yield Finding("ok", "settings", "understood, and nothing odd among them")
+    if not settings.api_tokens:
+        yield Finding("note", "reports", "closed until API_TOKEN is set")
+    if settings.public_url.startswith("https:") and not settings.trusted_proxies:
+        text = "PUBLIC_URL tells of one, but TRUSTED_PROXIES is 0: all callers share its address"
+        yield Finding("note", "proxy", text)
+
+
+def _of_sending(settings: Settings) -> Iterator[Finding]:
+    if settings.is_report_only:
+        text = "report only: orders are recorded and reported, nothing goes to Pinterest"
+        yield Finding("note", "sending", text)
+    elif not settings.sends_to_pinterest:
+        yield Finding("note", "sending", "switched off: PINTEREST_SEND is off")
+    else:
+        account = settings.pinterest_ad_account_id
+        kind = "attributed purchases" if settings.pinterest_send == "attributed" else "every order"
+        mode = ", in test mode: Pinterest counts none" if settings.pinterest_test_mode else ""
+        yield Finding("ok", "sending", f"{kind} to ad account {account}{mode}")
+
+
+def _of_shopify(settings: Settings) -> Iterator[Finding]:
+    if lack := shopify_admin.missing(settings):
+        text = f"not asked: what webhooks lose, only reconcile finds ({lack})"
+        yield Finding("note", "Shopify", text)
+        return
+    by = "its own token" if settings.shopify_admin_token else "the app's client id and secret"
+    shops = ", ".join(sorted(settings.shopify_shops))
+    yield Finding("ok", "Shopify", f"reconcile and subscribe ask {shops} with {by}")
+    if settings.shopify_client_secret.encode() not in (b"", *settings.shopify_webhook_secrets):
+        text = "the app's own could not be verified: SHOPIFY_WEBHOOK_SECRET lacks its client secret"
+        yield Finding("note", "webhooks", text)
+
+
+def _of_disk(store: Store, settings: Settings) -> Iterator[Finding]:
+    if not (isinstance(store, SqliteStore) and store.path.parent.is_dir()):
+        return
+    free = free_bytes(store.path.parent)
+    floor = settings.free_space_floor_mb * MEGABYTE
+    mark = "ok" if free >= max(floor, LEAST_FREE_BYTES) else "HAND"
+    text = f"{free / 1024**3:.1f} GiB free in {store.path.parent.absolute()}"
+    if free < floor:
+        text += "; webhooks are refused until there is more (FREE_SPACE_FLOOR_MB)"
+    yield Finding(mark, "disk", text)
+    if problem := misplaced(store.path):
+        yield Finding("HAND", "database", problem)
+    else:
+        yield Finding("ok", "log", protection())
+
+
+def _of_database(store: Store) -> Iterator[Finding]:
+    """The last finding is "ok" if the rest of the database can be asked."""
+    kind = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[store.dialect]
+    if isinstance(store, SqliteStore) and not store.path.is_file():
+        yield Finding("note", "database", f"none yet: the first start makes {store.path}")
+        return
+    try:
+        revision = store.commit(health.revision)
+        if revision == head():
+            store.commit(health.write)
+    except StoreUnavailable as error:
+        yield Finding("HAND", "database", str(error).splitlines()[0])
+        return
+    if revision == head():
+        yield Finding("ok", "database", f"{kind}, writable, at schema {revision}")
+    else:
+        text = f"{kind} at schema {revision or 'none'}; this release has {head()}"
+        yield Finding("HAND", "database", f"{text}: a restart brings an older one up")
+
+
+def _of_delivery(service: Service) -> Iterator[Finding]:
+    now = int(service.clock())
+    with service.store.read() as conn:
+        accounts = {row.destination: row for row in outbox.all_accounts(conn)}
+        states = {(row.destination, row.state): row.events for row in outbox.states(conn)}
+        oldest = outbox.waiting(conn).oldest
+    for name in service.destinations:
+        waiting = states.get((name, "waiting"), 0)
+        trouble = _trouble(accounts[name], now) if name in accounts else ""
+        text = f"{states.get((name, 'sent'), 0)} sent, {waiting} waiting"
+        yield Finding("HAND" if trouble else "ok", name, f"{text}{trouble}")
+    for name, state in states:
+        if state == "waiting" and name not in service.destinations:
+            text = f"{states[name, state]} waiting, but its settings are gone"
+            yield Finding("HAND", name, text)
+    if oldest is not None and now - oldest > LONGEST_WAIT:
+        hours = (now - oldest) // 3_600
+        text = f"the oldest event waits for {hours} h: does a deliverer run (DELIVER, deliver)?"
+        yield Finding("HAND", "delivery", text)
+
+
+def _trouble(account: Row, now: int) -> str:
+    if account.paused_until > now:
+        return f"; paused until {instant(account.paused_until)}: {account.pause_reason}"
+    if account.failures >= BREAKS_AFTER:
+        return f"; it does not answer: {account.failures} calls failed in a row"
+    return ""
+
+
+def _of_spend(service: Service) -> Iterator[Finding]:
+    if service.spend_sync is None:
+        return
+    access, now = service.spend_sync.access, int(service.clock())
+    with service.store.read() as conn:
+        known = spend_syncs.of_account(conn, access.account_id)
+    if known is not None and known.failure:
+        yield Finding("HAND", "spend", f"not read from Pinterest to its end: {known.failure}")
+    elif known is None or not known.synced_at:
+        yield Finding("note", "spend", "not read from Pinterest yet: sync-spend does it now")
+    else:
+        mark = "ok" if now - known.synced_at <= LONGEST_WITHOUT_SPEND else "HAND"
+        text = f"read at {instant(known.synced_at)} up to {known.through or 'no day yet'}"
+        ends = "" if access.can_renew else "; the token ends 30 days after it was made"
+        yield Finding(mark, "spend", f"{text}, in {known.currency}{ends}")
+
+
+def _of_what_is_set_aside(store: Store) -> Iterator[Finding]:
+    with store.read() as conn:
+        dead = sum(row.events for row in outbox.states(conn) if row.state == "dead")
+        kept = quarantine.count(conn)
+    text = f"{dead}; `flask --app app dead-letters` tells why" if dead else "none"
+    yield Finding("HAND" if dead else "ok", "dead letters", text)
+    text = f"{kept} not understood; `flask --app app quarantine` tells why" if kept else "empty"
+    yield Finding("HAND" if kept else "ok", "quarantine", text)
+
+
+def _of_privacy(service: Service) -> Iterator[Finding]:
+    with service.store.read() as conn:
+        asked = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
+        gone = privacy_requests.of_topic(conn, UNINSTALLED)
+        newest = outbox.last_recorded(conn) or 0
+    if asked:
+        until = instant(asked[0].received_at + ANSWER_DAYS * 86_400)
+        text = f"{len(asked)} to answer, the first until {until}: data-requests lists them"
+        yield Finding("HAND", "data requests", text)
+    if gone and gone[-1].received_at >= newest:
+        text = f"uninstalled at {instant(gone[-1].received_at)}, and nothing came since"
+        yield Finding("note", "app", text)
+
+
+def _of_clock(service: Service) -> Finding:
+    now = service.clock()
+    with service.store.read() as conn:
+        newest = outbox.last_recorded(conn)
+    if now < FIRST_POSSIBLE_TIME:
+        return Finding("HAND", "clock", f"{instant(int(now))} cannot be: it was never set")
+    if newest is not None and newest > now + _CLOCK_TOLERANCE:
+        text = f"{instant(int(now))}, but an event was recorded at {instant(newest)}"
+        return Finding("HAND", "clock", text)
+    zone = service.settings.shop_timezone
+    there = datetime.fromtimestamp(now, zone).strftime("%Y-%m-%d %H:%M")
+    return Finding("ok", "clock", f"{instant(int(now))}, in the shop ({zone.key}) {there}")

@@ -1,0 +1,392 @@
+"""An order as the Admin API tells it, in the words of the webhook that should have told it.
+
+What the API cannot tell stays out: the buyer's browser (no version has it), and whatever the app
+may not see. Amounts are the shop's, but what was paid back is in the buyer's currency, as webhooks
+have it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tracking.domain.money import amount, digits
+from tracking.domain.session import CUT_FROM
+
+_T = TypeVar("_T")
+
+
+class PageInfo(msgspec.Struct, rename="camel"):
+    """Whether there is more of a list, and after which cursor."""
+
+    has_next_page: bool
+    end_cursor: str | None = None
+
+
+class Connection(msgspec.Struct, Generic[_T], rename="camel"):
+    """One page of a list."""
+
+    nodes: list[_T]
+    page_info: PageInfo
+
+    @property
+    def next(self) -> str:
+        """The cursor of the next page, "" if this is the last."""
+        return (self.page_info.end_cursor or "") if self.page_info.has_next_page else ""
+
+
+class _Money(msgspec.Struct, rename="camel"):
+    amount: str
+    currency_code: str = ""
+
+
+class MoneyBag(msgspec.Struct, rename="camel"):
+    """An amount in the shop's currency, in the buyer's, or both."""
+
+    shop_money: _Money | None = None
+    presentment_money: _Money | None = None
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+class _Numbered(msgspec.Struct, rename="camel"):
+    legacy_resource_id: str
+
+
+class _Attribute(msgspec.Struct):
+    key: str
+    value: str | None = None
+
+
+class _Place(msgspec.Struct, rename="camel"):
+    first_name: str | None = None
+    last_name: str | None = None
+    city: str | None = None
+    province_code: str | None = None
+    zip: str | None = None
+    country_code_v2: str | None = msgspec.field(name="countryCodeV2", default=None)
+    phone: str | None = None
+
+
+class _Email(msgspec.Struct, rename="camel"):
+    email_address: str
+
+
+class _Phone(msgspec.Struct, rename="camel"):
+    phone_number: str
+
+
+class _Customer(msgspec.Struct, rename="camel"):
+    legacy_resource_id: str
+    first_name: str | None = None
+    last_name: str | None = None
+    default_email_address: _Email | None = None
+    default_phone_number: _Phone | None = None
+    default_address: _Place | None = None
+
+
+class _Discount(msgspec.Struct, rename="camel"):
+    allocated_amount_set: MoneyBag
+
+
+class _Tax(msgspec.Struct, rename="camel"):
+    price_set: MoneyBag
+
+
+class Line(msgspec.Struct, rename="camel"):
+    """A line of an order."""
+
+    title: str
+    quantity: int
+    original_unit_price_set: MoneyBag
+    discount_allocations: list[_Discount]
+    tax_lines: list[_Tax]
+    sku: str | None = None
+    vendor: str | None = None
+    product: _Numbered | None = None
+    variant: _Numbered | None = None
+
+
+class _Utm(msgspec.Struct):
+    source: str | None = None
+    medium: str | None = None
+    campaign: str | None = None
+    term: str | None = None
+    content: str | None = None
+
+
+class Visit(msgspec.Struct, rename="camel"):
+    """A visit of the buyer's before the order, as Shopify saw it."""
+
+    occurred_at: str
+    landing_page: str | None = None
+    referrer_url: str | None = None
+    utm_parameters: _Utm | None = None
+
+    @property
+    def utm(self) -> list[tuple[str, str]]:
+        """Names and values of what Shopify read in the visit's address."""
+        told = msgspec.structs.asdict(self.utm_parameters) if self.utm_parameters else {}
+        return [(f"utm_{name}", value) for name, value in told.items() if value]
+
+
+class _Moments(msgspec.Struct):
+    # A moment that is no visit has none of a visit's fields.
+    nodes: list[dict[str, Any]]
+
+
+class _Journey(msgspec.Struct, rename="camel"):
+    first_visit: Visit | None = None
+    last_visit: Visit | None = None
+    moments: _Moments | None = None
+
+
+class Order(msgspec.Struct, rename="camel"):
+    """An order with the first page of its lines. Texts are null where the app may not see them."""
+
+    legacy_resource_id: str
+    name: str
+    created_at: str
+    processed_at: str
+    updated_at: str
+    test: bool
+    currency_code: str
+    taxes_included: bool
+    total_price_set: MoneyBag
+    line_items: Connection[Line]
+    refunds: list[_Named]
+    custom_attributes: list[_Attribute]
+    cancelled_at: str | None = None
+    display_financial_status: str | None = None
+    source_name: str | None = None
+    app: _Named | None = None
+    customer_locale: str | None = None
+    status_page_url: str | None = None
+    landing_page_url: str | None = None
+    referrer_url: str | None = None
+    client_ip: str | None = None
+    cart_token: str | None = None
+    checkout_token: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    subtotal_price_set: MoneyBag | None = None
+    total_tax_set: MoneyBag | None = None
+    billing_address: _Place | None = None
+    shipping_address: _Place | None = None
+    customer: _Customer | None = None
+    customer_journey_summary: _Journey | None = None
+
+    @property
+    def visits(self) -> list[Visit]:
+        """The visits that Shopify knows to have led here, the newest first."""
+        journey = self.customer_journey_summary
+        if journey is None:
+            return []
+        told = [journey.last_visit, journey.first_visit]
+        for moment in journey.moments.nodes if journey.moments else ():
+            if "occurredAt" in moment:
+                told.append(msgspec.convert(moment, Visit))
+        found = [visit for visit in told if visit is not None]
+        return sorted(found, key=lambda visit: visit.occurred_at, reverse=True)
+
+
+class _RefundLine(msgspec.Struct, rename="camel"):
+    subtotal_set: MoneyBag
+    total_tax_set: MoneyBag
+
+
+class _RefundShipping(msgspec.Struct, rename="camel"):
+    subtotal_amount_set: MoneyBag
+    tax_amount_set: MoneyBag
+
+
+class _Adjustment(msgspec.Struct, rename="camel"):
+    amount_set: MoneyBag
+    tax_amount_set: MoneyBag
+
+
+class _Transaction(msgspec.Struct, rename="camel"):
+    kind: str
+    status: str
+    amount_set: MoneyBag
+
+
+class Refund(msgspec.Struct, rename="camel"):
+    """A refund with a page of its lines."""
+
+    legacy_resource_id: str
+    processed_at: str
+    refund_line_items: Connection[_RefundLine]
+    refund_shipping_lines: Connection[_RefundShipping]
+    order_adjustments: Connection[_Adjustment]
+    transactions: Connection[_Transaction]
+    created_at: str | None = None
+
+
+def body_of(order: Order, lines: Iterable[Line], refunds: Iterable[Sequence[Refund]]) -> bytes:
+    """The body of a webhook about this state of the order, as `order_of` reads it.
+
+    Args:
+        lines: all lines of the order.
+        refunds: of each refund all its pages.
+    """
+    told = {
+        "id": order.legacy_resource_id,
+        "name": order.name,
+        "created_at": order.created_at,
+        "processed_at": order.processed_at,
+        "updated_at": order.updated_at,
+        "cancelled_at": order.cancelled_at,
+        "test": order.test,
+        "currency": order.currency_code,
+        "taxes_included": order.taxes_included,
+        "subtotal_price": _shop(order.subtotal_price_set),
+        "total_price": _shop(order.total_price_set),
+        "total_tax": _shop(order.total_tax_set),
+        "financial_status": (order.display_financial_status or "").lower(),
+        "source_name": order.source_name,
+        "app_id": _number_in(order.app.id) if order.app else None,
+        "customer_locale": order.customer_locale,
+        "order_status_url": order.status_page_url,
+        "landing_site": _on_the_site(order.landing_page_url),
+        "referring_site": order.referrer_url,
+        "cart_token": order.cart_token,
+        "checkout_token": order.checkout_token,
+        "client_details": {"browser_ip": order.client_ip},
+        "email": order.email,
+        "phone": order.phone,
+        "note_attributes": [{"name": a.key, "value": a.value} for a in order.custom_attributes],
+        "billing_address": _place(order.billing_address),
+        "shipping_address": _place(order.shipping_address),
+        "customer": _customer(order.customer),
+        "line_items": [_line(line, order.currency_code) for line in lines],
+        "refunds": [_refund(pages, order.legacy_resource_id) for pages in refunds],
+    }
+    return msgspec.json.encode(told)
+
+
+def _shop(bag: MoneyBag | None) -> str | None:
+    return bag.shop_money.amount if bag is not None and bag.shop_money is not None else None
+
+
+def _number_in(gid: str) -> str:
+    """The number at the end of a global id: "gid://shopify/App/580111" is "580111"."""
+    return gid.rpartition("/")[2].partition("?")[0]
+
+
+def _on_the_site(url: str | None) -> str | None:
+    """The address of a page as webhooks tell it, beginning with its path.
+
+    They cut it at a length, and what was cut has to be known by that same length. Here it may
+    have been the whole address that was cut: one so long stays whole, and counts as cut.
+    """
+    if not url:
+        return url
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    page = url.partition(f"//{parts.netloc}")[2] or "/" if parts.netloc else url
+    return url if len(page) < CUT_FROM <= len(url) else page
+
+
+def _place(place: _Place | None) -> dict[str, str | None] | None:
+    if place is None:
+        return None
+    told = msgspec.structs.asdict(place)
+    return {**told, "country_code": told.pop("country_code_v2")}
+
+
+def _customer(customer: _Customer | None) -> dict[str, Any] | None:
+    if customer is None:
+        return None
+    email, phone = customer.default_email_address, customer.default_phone_number
+    return {
+        "id": customer.legacy_resource_id,
+        "first_name": customer.first_name,
+        "last_name": customer.last_name,
+        "email": email.email_address if email else None,
+        "phone": phone.phone_number if phone else None,
+        "default_address": _place(customer.default_address),
+    }
+
+
+def _line(line: Line, currency: str) -> dict[str, Any]:
+    return {
+        "product_id": line.product.legacy_resource_id if line.product else None,
+        "variant_id": line.variant.legacy_resource_id if line.variant else None,
+        "sku": line.sku,
+        "title": line.title,
+        "vendor": line.vendor,
+        "price": _padded(_shop(line.original_unit_price_set), currency),
+        "quantity": line.quantity,
+        "discount_allocations": [
+            {"amount": _shop(discount.allocated_amount_set)}
+            for discount in line.discount_allocations
+        ],
+        "tax_lines": [{"price": _shop(tax.price_set)} for tax in line.tax_lines],
+    }
+
+
+def _padded(text: str | None, currency: str) -> str | None:
+    """An amount with at least the currency's digits: the API says "20.0" where webhooks say
+    "20.00", and the text goes on as it is."""
+    value = amount(text)
+    if value is None:
+        return text
+    said = value.normalize().as_tuple().exponent
+    places = max(digits(currency), -said if isinstance(said, int) else 0)
+    return f"{value:.{places}f}"
+
+
+def _refund(pages: Sequence[Refund], order_id: str) -> dict[str, Any]:
+    first = pages[0]
+    return {
+        "id": first.legacy_resource_id,
+        "order_id": order_id,
+        "created_at": first.created_at,
+        "processed_at": first.processed_at,
+        "refund_line_items": [
+            {"subtotal": _shop(line.subtotal_set), "total_tax": _shop(line.total_tax_set)}
+            for page in pages
+            for line in page.refund_line_items.nodes
+        ],
+        # What webhooks list as one, with shipping as an adjustment that is negative.
+        "order_adjustments": [
+            *(
+                {
+                    "kind": "shipping_refund",
+                    "amount": _negative(_shop(line.subtotal_amount_set)),
+                    "tax_amount": _negative(_shop(line.tax_amount_set)),
+                }
+                for line in first.refund_shipping_lines.nodes
+            ),
+            *(
+                {
+                    "kind": "refund_discrepancy",
+                    "amount": _shop(adjustment.amount_set),
+                    "tax_amount": _shop(adjustment.tax_amount_set),
+                }
+                for adjustment in first.order_adjustments.nodes
+            ),
+        ],
+        "transactions": [_transaction(one) for one in first.transactions.nodes],
+    }
+
+
+def _negative(text: str | None) -> str | None:
+    value = amount(text)
+    return None if value is None else format(-value, "f")
+
+
+def _transaction(one: _Transaction) -> dict[str, str | None]:
+    paid = one.amount_set.presentment_money
+    return {
+        "kind": one.kind.lower(),
+        "status": one.status.lower(),
+        "amount": paid.amount if paid else None,
+        "currency": paid.currency_code if paid else None,
+    }

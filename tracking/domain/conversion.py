@@ -1,0 +1,261 @@
+"""What Pinterest is told of an order, and whether it is told at all."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
+
+import msgspec
+
+from tracking.domain.identity import Identity
+from tracking.domain.money import to_major
+from tracking.domain.order import Line, Order
+from tracking.domain.session import Consent
+
+Send = Literal["attributed", "all", "off"]
+PurchaseOn = Literal["create", "paid"]
+ConversionValue = Literal["net", "total"]
+ContentId = Literal["product", "variant", "sku"]
+ConsentUnknown = Literal["send", "limit", "hold"]
+Stage = Literal["product_view", "add_to_cart", "checkout_initiation", "purchase"]
+
+STAGES: tuple[Stage, ...] = ("product_view", "add_to_cart", "checkout_initiation", "purchase")
+# Pinterest's name of each stage's event.
+EVENT_NAMES: dict[Stage, str] = {
+    "product_view": "page_visit",
+    "add_to_cart": "add_to_cart",
+    "checkout_initiation": "initiate_checkout",
+    "purchase": "checkout",
+}
+MAX_CONTENTS = 250
+# Pinterest takes no event older than seven days (Amperity's documentation of the endpoint).
+MAX_EVENT_AGE = 7 * 86_400
+
+# Why a conversion is not sent: the word kept with it, and what it says to the shop.
+REASONS = {
+    "": "It is sent.",
+    "test": "It is a test order.",
+    "unpaid": "The order is not paid yet, and PURCHASE_ON is paid.",
+    "cancelled": "The order was cancelled before its event was sent.",
+    "imported": "The order was imported: it was sold earlier, elsewhere.",
+    "expired": "It is older than the seven days Pinterest accepts.",
+    "off": "Sending is switched off (PINTEREST_SEND is off).",
+    "report_only": "No Pinterest credentials are configured: the service only reports.",
+    "consent_refused": "The buyer refused marketing consent.",
+    "consent_unknown": "The buyer's consent is not known, and CONSENT_UNKNOWN is hold.",
+    "no_identity": "Nothing Pinterest could match the buyer by: no e-mail, no browser.",
+    "renewal": "A subscription renewed itself: no visit that Pinterest could have caused.",
+    "not_attributed": "No Pinterest click or view lies in its attribution window.",
+    "credited_late": "The touch that earned it became known only after it was decided.",
+    "unencodable": "It does not fit Pinterest's published schema.",
+    "bot": "A crawler or a link preview, not a person.",
+    "erased": "The buyer's data was erased on request.",
+}
+# What a touch, a visitor or a word of consent that becomes known later may still change.
+MAY_CHANGE = frozenset({"consent_unknown", "renewal", "not_attributed"})
+_SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "report_only"}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the shop decided: when an order is a purchase, what it is worth, who is told."""
+
+    send: Send = "attributed"
+    purchase_on: PurchaseOn = "create"
+    value: ConversionValue = "net"
+    content_id: ContentId = "product"
+    consent_unknown: ConsentUnknown = "send"
+
+
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """One product of an event; `price` is decimal text in major units, before discounts."""
+
+    id: str
+    name: str = ""
+    brand: str = ""
+    price: str = ""
+    quantity: int = 1
+
+
+class Conversion(msgspec.Struct, frozen=True, gc=False):
+    """One event as a destination needs it. An empty text means: leave it out.
+
+    `event_time` is seconds UTC, `value` decimal text in major units of `currency`. `limited`
+    asks for Limited Data Processing.
+    """
+
+    event_id: str
+    event_name: str
+    action_source: str
+    event_time: int
+    identity: Identity
+    event_source_url: str = ""
+    partner_name: str = ""
+    language: str = ""
+    opt_out: bool = False
+    limited: bool = False
+    click_id: str = ""
+    ip: str = ""
+    user_agent: str = ""
+    currency: str = ""
+    value: str = ""
+    order_id: str = ""
+    contents: tuple[Content, ...] = ()
+    num_items: int = 0
+
+    @property
+    def is_identified(self) -> bool:
+        """Pinterest's rule: an e-mail, an advertising id, or address and browser together."""
+        known = self.identity
+        return bool(known.em or known.hashed_maids or (self.ip and self.user_agent))
+
+
+def event_id_of(order_id: str) -> str:
+    """The one event id of an order, equal for every topic, redelivery, import and retry."""
+    return f"checkout-{order_id}"
+
+
+def is_limited(consent: Consent, policy: Policy) -> bool:
+    """Whether Pinterest may process the event only in a limited way (opt_out with LDP)."""
+    if consent.sale_of_data is False:
+        return True
+    return consent.marketing is None and policy.consent_unknown == "limit"
+
+
+def value_of(order: Order, policy: Policy) -> int:
+    """What the purchase is worth by the shop's own measure, in minor units."""
+    return order.total if policy.value == "total" else order.net
+
+
+def is_purchase(order: Order, policy: Policy) -> bool:
+    """Whether this state of the order counts as a purchase."""
+    return not order.test and (policy.purchase_on == "create" or order.is_paid)
+
+
+def conversion_of(
+    order: Order,
+    identity: Identity,
+    consent: Consent,
+    policy: Policy,
+    page_url: str = "",
+    click_id: str = "",
+) -> Conversion:
+    """The purchase event of an order whose visit began on a page, by a click if there was one."""
+    limited = is_limited(consent, policy)
+    return Conversion(
+        event_id=event_id_of(order.id),
+        event_name=EVENT_NAMES["purchase"],
+        action_source="offline" if order.is_pos else "web",
+        event_time=order.placed_at,
+        identity=identity,
+        event_source_url="" if order.is_pos else page_url,
+        language=_language(order.locale),
+        opt_out=limited,
+        limited=limited,
+        click_id=click_id,
+        ip=order.browser.ip,
+        user_agent=order.browser.user_agent,
+        currency=order.currency,
+        value=to_major(value_of(order, policy), order.currency),
+        order_id=order.id,
+        contents=_contents(order.lines, policy.content_id),
+        num_items=sum([line.quantity for line in order.lines]),
+    )
+
+
+def reason_not_to_send(
+    order: Order,
+    consent: Consent,
+    policy: Policy,
+    *,
+    is_identified: bool,
+    is_credited: bool,
+    now: int,
+) -> str:
+    """The first rule that keeps an order's event from Pinterest (a key of REASONS), or ""."""
+    return _first(
+        ("test", order.test),
+        ("unpaid", policy.purchase_on == "paid" and not order.is_paid),
+        ("cancelled", order.cancelled_at is not None),
+        ("imported", order.is_imported),
+        *_rules_for_all(order.placed_at, consent, policy, is_identified=is_identified, now=now),
+        ("renewal", policy.send == "attributed" and order.is_renewal and not is_credited),
+        ("not_attributed", policy.send == "attributed" and not is_credited),
+    )
+
+
+def reason_again(reason: str, consent: Consent, policy: Policy, *, is_credited: bool) -> str:
+    """The reason an order's event is not sent for, now that more is known of its buyer."""
+    if reason not in _SETTLED_BY_FACTS:
+        return reason
+    unearned = "renewal" if reason == "renewal" else "not_attributed"
+    return _first(
+        ("consent_refused", consent.marketing is False),
+        ("consent_unknown", consent.marketing is None and policy.consent_unknown == "hold"),
+        (unearned, policy.send == "attributed" and not is_credited),
+    )
+
+
+def reason_not_to_send_sighting(
+    conversion: Conversion, consent: Consent, policy: Policy, *, is_credited: bool, now: int
+) -> str:
+    """The first rule that keeps a storefront event from Pinterest (a key of REASONS), or ""."""
+    is_identified = conversion.is_identified
+    return _first(
+        *_rules_for_all(
+            conversion.event_time, consent, policy, is_identified=is_identified, now=now
+        ),
+        ("not_attributed", policy.send == "attributed" and not is_credited),
+    )
+
+
+_Rule = tuple[str, bool]
+
+
+def _rules_for_all(
+    event_time: int, consent: Consent, policy: Policy, *, is_identified: bool, now: int
+) -> tuple[_Rule, ...]:
+    return (
+        ("expired", now - event_time > MAX_EVENT_AGE),
+        ("off", policy.send == "off"),
+        ("consent_refused", consent.marketing is False),
+        ("consent_unknown", consent.marketing is None and policy.consent_unknown == "hold"),
+        ("no_identity", not is_identified),
+    )
+
+
+def _first(*rules: _Rule) -> str:
+    for reason, holds in rules:
+        if holds:
+            return reason
+    return ""
+
+
+def _contents(lines: Iterable[Line], kind: ContentId) -> tuple[Content, ...]:
+    id_of = _CONTENT_IDS[kind]
+    sendable = [line for line in lines if line.quantity > 0]
+    return tuple(
+        [
+            Content(
+                id=id_of(line),
+                name=line.title,
+                brand=line.vendor,
+                price=line.price,
+                quantity=line.quantity,
+            )
+            for line in sendable[:MAX_CONTENTS]
+        ]
+    )
+
+
+# The catalogue's id of a line. Custom items have none: it stays empty, never "None".
+_CONTENT_IDS: dict[ContentId, Callable[[Line], str]] = {
+    "product": attrgetter("product_id"),
+    "variant": attrgetter("variant_id"),
+    "sku": attrgetter("sku"),
+}
+
+
+def _language(locale: str) -> str:
+    code = locale[:2].lower()
+    return code if code.isascii() and code.isalpha() and len(code) == 2 else ""

@@ -1,0 +1,590 @@
+"""What the storefront left in an order about the visit behind it: its source and its consent.
+
+Everything here was written by a browser: it is evidence, checked for its shape, and what does not
+fit is left out. No e-mail address passes: a text that holds one is dropped whole.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from tracking.domain.order import Order
+
+NOTES = "note_attributes"
+LANDING = "landing_site"
+REFERRING = "referring_site"
+PIXEL = "pixel"
+JOURNEY = "customer_journey"
+_WEAKEST_FIRST = (JOURNEY, PIXEL, REFERRING, LANDING, NOTES)
+
+# Shopify cuts landing_site at 255 characters. Live bodies show it; the margin is for what is
+# trimmed or removed on the way here.
+CUT_FROM = 250
+
+_URL_LIMIT = 4096
+_VALUE_LIMIT = 1024
+_TEXT_LIMIT = 256
+_ID_LIMIT = 64
+
+# Control characters, lone surrogates, and the invisible marks that reorder or break a line.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+_ENCODED_AT = re.compile(r"%(?:25)*40")
+_EMAIL = re.compile(r"@[^\s@]*\.[^\s@]")
+# What scripts write where they have nothing to say.
+_NOTHING = frozenset({"undefined", "null", "none", "(none)", "nan", "(not set)", "[object object]"})
+
+_EPIK = re.compile(r"[A-Za-z0-9_\-=.~+/]{10,512}")
+_EPIK_STUMP = re.compile(r"[A-Za-z0-9_\-=.~+/]+")
+_VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
+# Stands in an address as it is. A slash may stand in a query too (RFC 3986, 3.4).
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
+_UTM_NAME = re.compile(r"utm_[a-z_]{1,32}")
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?=//)")
+_HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})+")
+
+_SEPARATORS = str.maketrans("", "", " -_")
+_PINTEREST_SOURCES = frozenset({"pinterest", "pinterestads", "pin"})
+_PINTEREST_MEDIA = frozenset({"", "cpc", "ppc", "cpm", "paid", "paidsocial", "social"})
+# Country sites are subdomains (in.pinterest.com) or domains (pinterest.de, .co.uk, .com.au).
+# The last one is the Android app, whose referrer is android-app://com.pinterest/.
+_PINTEREST_HOST = re.compile(
+    r"(?:[a-z0-9-]+\.)*pinterest\.(?:com|[a-z]{2}|com?\.[a-z]{2})"
+    r"|(?:www\.)?pin\.it"
+    r"|com\.pinterest(?:\.twa)?"
+)
+_DIRECT_SOURCES = frozenset({"", "direct", "(direct)"})
+
+
+class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What brought the buyer, "" where nothing tells it.
+
+    `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` says that a
+    click id was seen which may be shortened: evidence of a click that must not be sent as one.
+    `stamped_at` is when the visit was, in seconds UTC. `origins` says for each field that was
+    found where: NOTES, LANDING, REFERRING, PIXEL or JOURNEY, sorted by field. `older` names the
+    fields that only an older state of the order told, and the version of that state.
+    """
+
+    source: str = ""
+    medium: str = ""
+    campaign: str = ""
+    campaign_id: str = ""
+    pin_id: str = ""
+    ad_id: str = ""
+    term: str = ""
+    content: str = ""
+    click_id: str = ""
+    visitor: str = ""
+    referrer: str = ""
+    store_id: str = ""
+    pixel_id: str = ""
+    is_click_cut: bool = False
+    stamped_at: int | None = None
+    origins: tuple[tuple[str, str], ...] = ()
+    older: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_pinterest(self) -> bool:
+        """Whether Pinterest brought the buyer: by a click, by its link's words, or as referrer."""
+        return (
+            bool(self.click_id)
+            or self.is_click_cut
+            or (_is_pinterest_source(self.source) and _is_pinterest_medium(self.medium))
+            or _PINTEREST_HOST.fullmatch(self.referrer) is not None
+        )
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the buyer came by nobody's doing: no campaign, no click, no other site."""
+        return self.source.lower() in _DIRECT_SOURCES and not (
+            self.medium or self.campaign or self.click_id or self.is_click_cut or self.referrer
+        )
+
+
+class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the buyer allows: True, False, or None where nobody told us."""
+
+    marketing: bool | None = None
+    sale_of_data: bool | None = None
+
+    def joined(self, other: "Consent") -> "Consent":
+        """Both together: a refusal stands, and what one does not know the other may."""
+        return Consent(
+            _stricter(self.marketing, other.marketing),
+            _stricter(self.sale_of_data, other.sale_of_data),
+        )
+
+
+def visit_of(order: Order) -> tuple[Session, str]:
+    """What the order itself says of its session, and the page it began on, as it may be told.
+
+    Each field is from the first place that has it: the order's note attributes, the query of its
+    landing page, the query of its referrer. What only the pixel knows is `filled` in after them.
+    """
+    found: _Found = {}
+    _read(found, NOTES, _NAMES, [(_bare(name), value) for name, value in order.notes])
+    query = _read_address(found, LANDING, order.landing_site)
+    _read_address(found, REFERRING, order.referring_site)
+    _read_referrer(found, order)
+    if order.besides:
+        _read_besides(found, order.besides)
+    session = _session(found)
+    return session, _page_url(order, session, query)
+
+
+def journey_of(
+    landing: str, referrer: str, utm: Iterable[tuple[str, str]], at: int | None
+) -> tuple[tuple[str, str | int | bool, str], ...]:
+    """What Shopify itself tells of one visit before an order, as `Order.besides`.
+
+    Its landing page, the site before it, the `utm_*` names and values it read, and when the visit
+    was (seconds UTC).
+    """
+    found: _Found = {}
+    _read_address(found, JOURNEY, landing)
+    _read(found, JOURNEY, _QUERY_NAMES, utm)
+    host = _host_of(referrer)
+    if host and host.removeprefix("www.") != _host_of(landing).removeprefix("www."):
+        found["referrer"] = (host, JOURNEY)
+    if found and at is not None:
+        found["stamped_at"] = (at, JOURNEY)
+    return tuple((field, value, origin) for field, (value, origin) in found.items())
+
+
+def together(newest: Session, version: str, other: Session, its_version: str) -> Session:
+    """What two states of an order tell of its session, whichever of them became known first.
+
+    Each field is from the strongest place that has it, and of one place from the newer state. An
+    app that writes note attributes replaces all of them, so a newer state may lack what it was.
+    `version` is that of the newest state.
+    """
+    words = _words(newest, version)
+    for field, word in _words(other, its_version).items():
+        if field not in words or words[field][:2] < word[:2]:
+            words[field] = word
+    found: _Found = {field: (value, origin) for field, (_, _, value, origin) in words.items()}
+    origins = [origin for _, origin in found.values()]
+    if origins.count(JOURNEY) == 1 and found.get("stamped_at", ("", ""))[1] == JOURNEY:
+        # The time of a visit says something only of the visit that it was.
+        del found["stamped_at"]
+    session = _session(found)
+    told_in = {field: words[field][1] for field in sorted(found)}
+    older = tuple((field, one) for field, one in told_in.items() if one not in ("", version))
+    return msgspec.structs.replace(session, older=older) if older else session
+
+
+def _words(session: Session, version: str) -> dict[str, tuple[int, str, Any, str]]:
+    """How much each field counts: by its place and by the state of the order that told it. What
+    the pixel told is no state's."""
+    versions = dict(session.older)
+    return {
+        field: (
+            _WEAKEST_FIRST.index(origin),
+            "" if origin == PIXEL else versions.get(field, version),
+            getattr(session, field),
+            origin,
+        )
+        for field, origin in session.origins
+    }
+
+
+def filled(session: Session, stored: Session) -> Session:
+    """An order's session, with what only the pixel `stored` under its checkout or cart token: it
+    takes the place of what the pixel had stored before, and of what Shopify saw."""
+    weaker = {field for field, origin in session.origins if origin in (JOURNEY, PIXEL)}
+    missing = {
+        name: getattr(stored, name)
+        for name in _STORED_FIELDS
+        if getattr(stored, name) and (name in weaker or not getattr(session, name))
+    }
+    if session.click_id:
+        missing.pop("is_click_cut", None)
+    if not missing:
+        return session
+    origins = {**dict(session.origins), **dict.fromkeys(missing, PIXEL)}
+    if "click_id" in missing:
+        missing["is_click_cut"] = False
+        origins.pop("is_click_cut", None)
+    older = tuple((field, version) for field, version in session.older if field not in missing)
+    return msgspec.structs.replace(
+        session, **missing, origins=tuple(sorted(origins.items())), older=older
+    )
+
+
+def session_from(told: Iterable[tuple[str, str]], referrer: str = "") -> Session:
+    """What brought a visitor, as names and values the pixel or a caller of the library tells.
+
+    The names are those of note attributes, and nothing of them was cut; `referrer` is the address
+    of another site.
+    """
+    found: _Found = {}
+    _read(found, PIXEL, _NAMES, ((_bare(name), value) for name, value in told))
+    host = _host_of(referrer)
+    if host:
+        found["referrer"] = (host, PIXEL)
+    return _session(found)
+
+
+def consent_of(order: Order) -> Consent:
+    """What the order's `pin_consent` notes say; the strictest, where several disagree.
+
+    A note is a list such as `marketing=yes;sale_of_data=no;gpc=1`, or one word, which is the
+    answer to marketing. `gpc=1` refuses the sale of data. Whatever is not clearly a yes, nor
+    clearly nothing, is a no: consent that cannot be read was not given.
+    """
+    consent = Consent()
+    for name, value in order.notes:
+        if _bare(name) == "pin_consent":
+            consent = consent.joined(_consent(value))
+    return consent
+
+
+def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
+    """The page the visit began on, with no more of its query than utm_* and the whole click id.
+
+    Everything else in a query may name a person or open a cart. "" where the shop or the page
+    is not known.
+    """
+    if not order.origin or not order.landing_site:
+        return ""
+    pairs = [
+        f"{name}={_quoted(text)}"
+        for name, value in query.items()
+        if (name in _UTM_NAMES or _UTM_NAME.fullmatch(name)) and (text := _text(value))
+    ]
+    if session.click_id:
+        pairs.append(f"epik={_quoted(session.click_id)}")
+    shown = "?" + "&".join(pairs) if pairs else ""
+    return f"{order.origin}{_path_of(order.landing_site)}{shown}"
+
+
+def query_of(url: str) -> dict[str, str]:
+    """The query of an address, decoded: names in lower case, the first value that says anything.
+
+    Reads what browsers and templates make of an address: relative or absolute, raw spaces and
+    emoji, broken percent-encoding, `&amp;`, a second `?` before utm_ or epik. Values have at most
+    1,024 characters, none of them a control character. Never raises.
+    """
+    if len(url) > _URL_LIMIT:
+        # What is left of the parameter at the limit is not what was meant.
+        url = url[:_URL_LIMIT].rpartition("&")[0]
+    query = _printable(url.partition("#")[0].partition("?")[2]).replace("+", " ")
+    if "?" in query:
+        query = query.replace("?utm_", "&utm_").replace("?epik=", "&epik=")
+    found: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.removeprefix("amp;").partition("=")
+        if "%" in pair:
+            name, value = unquote(name), _printable(unquote(value))
+        if value:
+            found.setdefault(name.strip().lower(), value[:_VALUE_LIMIT])
+    return found
+
+
+# Each field found so far, with the place it was found in.
+_Found = dict[str, tuple[Any, str]]
+
+
+def _session(found: _Found) -> Session:
+    if "click_id" in found:
+        found.pop("is_click_cut", None)
+    values: dict[str, Any] = {}
+    origins = []
+    for field in sorted(found):
+        values[field], origin = found[field]
+        origins.append((field, origin))
+    return Session(**values, origins=tuple(origins))
+
+
+def _read(
+    found: _Found, origin: str, names: Mapping[str, str], pairs: Iterable[tuple[str, str]]
+) -> None:
+    for name, text in pairs:
+        field = names.get(name)
+        if field is None or field in found:
+            continue
+        value = _CLEAN[field](text)
+        if value:
+            found[field] = (value, origin)
+        elif field == "click_id" and _is_stump(text):
+            found.setdefault("is_click_cut", (True, origin))
+
+
+def _read_address(found: _Found, origin: str, address: str) -> Mapping[str, str]:
+    if "?" not in address:
+        return {}
+    whole, is_click_cut = _uncut(address)
+    query = query_of(whole)
+    _read(found, origin, _QUERY_NAMES, query.items())
+    if is_click_cut:
+        found.setdefault("is_click_cut", (True, origin))
+    return query
+
+
+def _read_referrer(found: _Found, order: Order) -> None:
+    host = _host_of(order.referring_site)
+    if host and not _is_own(host, order):
+        found["referrer"] = (host, REFERRING)
+
+
+def _uncut(address: str) -> tuple[str, bool]:
+    """The address without a last parameter that a cut may have made false, and was it a click id.
+
+    Half a name of a campaign still tells something; half an id or half a time is another one,
+    and half an e-mail address is not recognised as one.
+    """
+    if len(address) < CUT_FROM or "#" in address:
+        return address, False
+    start = max(address.rfind("&"), address.rfind("?"))
+    last = address[start + 1 :].removeprefix("amp;")
+    field = _QUERY_NAMES.get(unquote(last.partition("=")[0]).strip().lower())
+    if start < 0 or not (field in _FALSE_IF_CUT or _has_at(last)):
+        return address, False
+    return address[:start], field == "click_id"
+
+
+def _bare(name: str) -> str:
+    return name.lstrip("_").lower()
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else _UNPRINTABLE.sub("", text)
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
+
+
+def _has_at(text: str) -> bool:
+    return "@" in text or ("%" in text and _ENCODED_AT.search(text) is not None)
+
+
+def _text(value: str) -> str:
+    """At most 256 characters; nothing where there is an e-mail address in any of them."""
+    text = _printable(value).strip()
+    if ("@" in text or "%" in text) and _EMAIL.search(_ENCODED_AT.sub("@", text)):
+        return ""
+    return "" if text.lower() in _NOTHING else text[:_TEXT_LIMIT]
+
+
+def _id(value: str) -> str:
+    # A shortened id would be the id of something else.
+    text = _text(value)
+    return text if len(text) <= _ID_LIMIT else ""
+
+
+def _click_id(value: str) -> str:
+    # Some scripts copy the value out of the address or cookie without decoding it.
+    text = _decoded_epik(value)
+    return text if _EPIK.fullmatch(text) else ""
+
+
+def _is_stump(value: str) -> bool:
+    text = _decoded_epik(value)
+    return _EPIK_STUMP.fullmatch(text) is not None and text.lower() not in _NOTHING
+
+
+def _decoded_epik(value: str) -> str:
+    return unquote(value.strip()) if "%" in value else value.strip()
+
+
+def _visitor(value: str) -> str:
+    text = value.strip()
+    return text if _VISITOR.fullmatch(text) and text.lower() not in _NOTHING else ""
+
+
+def _instant(value: str) -> int | None:
+    """Seconds UTC of ISO 8601 (no zone means UTC), Unix seconds or Unix milliseconds."""
+    text = value.strip()
+    if unix := _UNIX.fullmatch(text):
+        return int(unix[1]) or None
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0, int(moment.timestamp())) or None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parts_of(address: str) -> tuple[str, str]:
+    """The authority and the path of an address, be it absolute or relative."""
+    place = address.partition("?")[0].partition("#")[0]
+    if scheme := _SCHEME.match(place):
+        place = place[scheme.end() :]
+    if not place.startswith("//"):
+        return "", place
+    authority, slash, path = place[2:].partition("/")
+    return authority, slash + path
+
+
+def _host_of(address: str) -> str:
+    """The lower-case host of an address, also of one without a scheme; "" if it has none."""
+    if not address:
+        return ""
+    authority, path = _parts_of(address.strip())
+    named = authority or path.partition("/")[0]
+    host = named.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
+    return host if len(host) <= 253 and _HOST.fullmatch(host) else ""
+
+
+def _read_besides(found: _Found, besides: Iterable[tuple[str, Any, str]]) -> None:
+    """Fill the gaps. The time of a visit says something only of the visit that it was."""
+    filled_from = set()
+    for field, value, origin in besides:
+        if field == "stamped_at":
+            continue
+        if field not in found:
+            found[field] = (value, origin)
+            filled_from.add(origin)
+    for field, value, origin in besides:
+        if field == "stamped_at" and field not in found and origin in filled_from:
+            found[field] = (value, origin)
+
+
+def _is_own(host: str, order: Order) -> bool:
+    own = order.origin.removeprefix("https://")
+    return host.removeprefix("www.") == own.removeprefix("www.")
+
+
+def _path_of(address: str) -> str:
+    """The path of an address as it may be told to others: "/" where it may name a person."""
+    path = _printable(_parts_of(address)[1])
+    if _has_at(path):
+        return "/"
+    path = "/" + path.lstrip("/")
+    return path if _PLAIN.fullmatch(path) else quote(path, safe="/%!$&'()*+,;=:~")
+
+
+def _is_pinterest_source(source: str) -> bool:
+    text = source.strip().lower()
+    return (
+        text.translate(_SEPARATORS) in _PINTEREST_SOURCES
+        or _PINTEREST_HOST.fullmatch(_host_of(text)) is not None
+    )
+
+
+def _is_pinterest_medium(medium: str) -> bool:
+    return medium.strip().lower().translate(_SEPARATORS) in _PINTEREST_MEDIA
+
+
+def _stricter(one: bool | None, other: bool | None) -> bool | None:
+    if one is None:
+        return other
+    return one if other is None else one and other
+
+
+_YES = frozenset({"yes", "y", "true", "1", "on", "granted", "allowed", "accepted"})
+_NO = frozenset({"no", "n", "false", "0", "off", "denied", "refused", "declined"})
+_UNSAID = frozenset({"", "unknown", "unset", "null", "undefined"})
+# Quotes and braces too: some themes write JSON. Key and value may be joined by a colon.
+_CONSENT_FORM = str.maketrans({":": "="} | dict.fromkeys("_- \t'\"{}[]", ""))
+_CONSENT_STATEMENTS = re.compile(r"[,;&|\r\n]+")
+
+
+@lru_cache(maxsize=256)
+def _consent(text: str) -> Consent:
+    plain = text.lower().translate(_CONSENT_FORM)
+    statements = [said for said in _CONSENT_STATEMENTS.split(plain) if said]
+    understood = [found for said in statements if (found := _statement(said)) is not None]
+    if statements and not understood:
+        return Consent(marketing=False)
+    consent = Consent()
+    for found in understood:
+        consent = consent.joined(found)
+    return consent
+
+
+def _statement(said: str) -> Consent | None:
+    purpose, equals, answer = said.partition("=")
+    if not equals:
+        purpose, answer = "marketing", said
+    meaning = _PURPOSES.get(purpose)
+    return meaning(answer) if meaning else None
+
+
+def _answer(word: str) -> bool | None:
+    return None if word in _UNSAID else word in _YES
+
+
+def _about_marketing(answer: str) -> Consent:
+    return Consent(marketing=_answer(answer))
+
+
+def _about_sale(answer: str) -> Consent:
+    return Consent(sale_of_data=_answer(answer))
+
+
+def _about_gpc(answer: str) -> Consent:
+    """The browser's Global Privacy Control: sent, it refuses; not sent, it allows nothing."""
+    return Consent(sale_of_data=None if answer in _UNSAID or answer in _NO else False)
+
+
+def _about_others(_: str) -> Consent:
+    return Consent()
+
+
+# Keys of a consent note, in lower case and without separators. The long ones are the names of
+# Shopify's customerPrivacy.
+_PURPOSES: Mapping[str, Callable[[str], Consent]] = {
+    **dict.fromkeys(("marketing", "marketingallowed", "ads", "advertising"), _about_marketing),
+    **dict.fromkeys(("sale", "saleofdata", "saleofdataallowed"), _about_sale),
+    **dict.fromkeys(("gpc", "globalprivacycontrol"), _about_gpc),
+    **dict.fromkeys(("analytics", "analyticsprocessingallowed"), _about_others),
+    **dict.fromkeys(("preferences", "preferencesprocessingallowed"), _about_others),
+}
+
+# Every name that tells a field, in lower case and without leading underscores. Our pixel writes
+# the pin_ ones, as private cart attributes (`__pin_epik`).
+_NAMES: Mapping[str, str] = {
+    "utm_source": "source",
+    "utm_medium": "medium",
+    "utm_campaign": "campaign",
+    "utm_campaign_id": "campaign_id",
+    "utm_pin_id": "pin_id",
+    "utm_ad_id": "ad_id",
+    "utm_term": "term",
+    "utm_content": "content",
+    "epik": "click_id",
+    "track_ai_store_id": "store_id",
+    "track_ai_pixel_id": "pixel_id",
+    "track_ai_timestamp": "stamped_at",
+    "pin_source": "source",
+    "pin_medium": "medium",
+    "pin_campaign": "campaign",
+    "pin_campaign_id": "campaign_id",
+    "pin_pin_id": "pin_id",
+    "pin_ad_id": "ad_id",
+    "pin_term": "term",
+    "pin_content": "content",
+    "pin_epik": "click_id",
+    "pin_touch": "stamped_at",
+    "pin_vid": "visitor",
+}
+# Not those of the pixel: a link that is passed on must not make one visitor of many people.
+_QUERY_NAMES: Mapping[str, str] = {
+    name: field for name, field in _NAMES.items() if not name.startswith("pin_")
+}
+
+# Those of nearly every link, known without a search.
+_UTM_NAMES = frozenset(name for name in _NAMES if name.startswith("utm_"))
+
+# How a field is read; what comes out empty was not there.
+_CLEAN: Mapping[str, Callable[[str], str | int | None]] = {
+    **dict.fromkeys(("source", "medium", "campaign", "term", "content"), _text),
+    **dict.fromkeys(("campaign_id", "pin_id", "ad_id", "store_id", "pixel_id"), _id),
+    "click_id": _click_id,
+    "visitor": _visitor,
+    "stamped_at": _instant,
+}
+_FALSE_IF_CUT = frozenset(field for field, clean in _CLEAN.items() if clean is not _text)
+_STORED_FIELDS = (*_CLEAN, "referrer", "is_click_cut")

@@ -1,0 +1,1 @@
+"""What keeps the service in order: retention, rate limits, monitoring, background work."""

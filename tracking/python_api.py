@@ -1,0 +1,325 @@
+"""For other Python programs: record storefront events and purchases, and read the reports.
+
+Everything goes through the same tracker and store as the webhooks. The first call reads the
+environment, and `.env`, as the service does.
+"""
+
+import hashlib
+import re
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from config import Settings, load_env
+from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
+from tracking.domain.identity import identity_of
+from tracking.domain.money import amount, is_currency, to_major, to_minor
+from tracking.domain.order import Browser, Buyer, Line, Order
+from tracking.domain.session import Consent, Session, session_from
+from tracking.domain.validation import Fault, Invalid
+from tracking.receive.pixel import Seen
+from tracking.receive.planner import touch_of_session
+from tracking.receive.tracker import Tracker
+from tracking.report.reports import Reports
+from tracking.service import Service, open_service
+
+Money = float | int | str | Decimal
+SessionData = Mapping[str, Any]
+
+_QUANTITY = re.compile(r"[0-9]{1,9}")
+
+_shared: Service | None = None
+_opening = threading.Lock()
+
+
+class PinterestConversionTracker:
+    """The tracker and the reports. Without a service it opens the one the environment describes.
+
+    Raises:
+        ConfigurationError: the environment does not describe a service.
+    """
+
+    def __init__(self, service: Service | None = None) -> None:
+        self._service = service or _shared_service()
+        self.tracker: Tracker = self._service.tracker
+        self.reports: Reports = self._service.reports
+
+    def track_purchase(
+        self,
+        order_id: str,
+        order_value: Money,
+        order_items: Sequence[Mapping[str, Any]] = (),
+        session_data: SessionData | None = None,
+        customer_email: str = "",
+        customer_phone: str = "",
+        currency: str = "USD",
+    ) -> bool:
+        """Record a purchase; the same order again changes nothing.
+
+        Raises:
+            Invalid: the order id, the value, the currency or an item cannot be used.
+            StoreUnavailable: nothing may have been stored.
+        """
+        told = session_data or {}
+        now = int(self._service.clock())
+        order = _order(
+            _order_id(order_id),
+            _minor("order_value", order_value, _currency(currency)),
+            currency,
+            tuple(_line(f"order_items/{n}/", item) for n, item in enumerate(order_items)),
+            told,
+            _buyer(customer_email, customer_phone),
+            now,
+        )
+        self.tracker.record(order, "library")
+        return True
+
+    def track_stage(
+        self,
+        stage: Stage,
+        contents: Sequence[Content],
+        value: Money,
+        session_data: SessionData | None = None,
+        url: str = "",
+        currency: str = "USD",
+    ) -> bool:
+        """Record a product view, an addition to the cart or the start of a checkout, now.
+
+        Raises:
+            Invalid: the value or the currency cannot be used.
+            StoreUnavailable: nothing may have been stored.
+        """
+        told = session_data or {}
+        session = session_from(_told(told), str(told.get("referrer") or ""))
+        minor = _minor("value", value, _currency(currency))
+        limited = is_limited(Consent(), self.tracker.planner.policy)
+        email = str(told.get("email") or "")
+        conversion = Conversion(
+            event_id=f"{EVENT_NAMES[stage]}-{uuid.uuid4().hex}",
+            event_name=EVENT_NAMES[stage],
+            action_source="web",
+            event_time=int(self._service.clock()),
+            identity=identity_of(_buyer(email, ""), limited=limited),
+            event_source_url=url,
+            opt_out=limited,
+            limited=limited,
+            click_id=session.click_id,
+            ip=str(told.get("client_ip_address") or ""),
+            user_agent=str(told.get("client_user_agent") or ""),
+            currency=currency,
+            value=to_major(minor, currency),
+            contents=tuple(contents),
+            num_items=sum(content.quantity for content in contents),
+        )
+        self.tracker.take_seen([_seen(stage, conversion, session, minor)])
+        return True
+
+    def get_conversion_funnel_analysis(
+        self, start_date: str | None = None, end_date: str | None = None
+    ) -> dict[str, Any]:
+        """The report of GET /conversion-funnel; dates are inclusive shop days (YYYY-MM-DD)."""
+        return self.reports.funnel(start_date, end_date)
+
+    def get_roi_analysis(
+        self, start_date: str | None = None, end_date: str | None = None
+    ) -> dict[str, Any]:
+        """The report of GET /roi-analysis; dates are inclusive shop days (YYYY-MM-DD)."""
+        return self.reports.roi(start_date, end_date)
+
+
+def track_pinterest_purchase(
+    order_id: str,
+    order_value: Money,
+    order_items: Sequence[Mapping[str, Any]] = (),
+    session_data: SessionData | None = None,
+    customer_email: str = "",
+    customer_phone: str = "",
+    currency: str = "USD",
+) -> bool:
+    """Record a purchase; True when it is on disk. The same order again changes nothing."""
+    return PinterestConversionTracker().track_purchase(
+        order_id, order_value, order_items, session_data, customer_email, customer_phone, currency
+    )
+
+
+def track_pinterest_product_view(
+    product_id: str,
+    product_name: str = "",
+    product_price: Money = 0,
+    product_url: str = "",
+    session_data: SessionData | None = None,
+    currency: str = "USD",
+) -> bool:
+    """Record a look at a product; True when it is on disk."""
+    price = _amount("product_price", product_price)
+    content = Content(str(product_id), str(product_name), price=format(price, "f"))
+    return PinterestConversionTracker().track_stage(
+        "product_view", (content,), price, session_data, product_url, currency
+    )
+
+
+def track_pinterest_add_to_cart(
+    product_id: str,
+    product_name: str = "",
+    product_price: Money = 0,
+    quantity: int = 1,
+    session_data: SessionData | None = None,
+    currency: str = "USD",
+) -> bool:
+    """Record that a product was put into the cart; True when it is on disk."""
+    price, pieces = _amount("product_price", product_price), _quantity("quantity", quantity)
+    content = Content(str(product_id), str(product_name), price=format(price, "f"), quantity=pieces)
+    return PinterestConversionTracker().track_stage(
+        "add_to_cart", (content,), price * pieces, session_data, currency=currency
+    )
+
+
+def track_pinterest_checkout(
+    cart_value: Money,
+    cart_items: Sequence[Mapping[str, Any]] = (),
+    session_data: SessionData | None = None,
+    currency: str = "USD",
+) -> bool:
+    """Record that a checkout was begun; True when it is on disk."""
+    value = _amount("cart_value", cart_value)
+    contents = [_content(f"cart_items/{n}/", item) for n, item in enumerate(cart_items)]
+    return PinterestConversionTracker().track_stage(
+        "checkout_initiation", contents, value, session_data, currency=currency
+    )
+
+
+def _shared_service() -> Service:
+    global _shared
+    with _opening:
+        if _shared is None:
+            _shared = open_service(Settings.from_env(load_env()), time.time)
+        return _shared
+
+
+def _seen(stage: Stage, conversion: Conversion, session: Session, value: int) -> Seen:
+    known_by = conversion.identity.links()
+    visitor = session.visitor or (known_by[0] if known_by else conversion.event_id)
+    at = conversion.event_time
+    key = f"event:{conversion.event_id}"
+    return Seen(
+        event_id=conversion.event_id,
+        name=stage,
+        at=at,
+        visitor=visitor,
+        stage=stage,
+        session=session,
+        touch=None if session.is_direct else touch_of_session(session, key, visitor, at),
+        consent=Consent(),
+        identity=conversion.identity,
+        tokens=(),
+        conversion=conversion,
+        value=value,
+        is_bot=False,
+    )
+
+
+def _told(session_data: SessionData) -> list[tuple[str, str]]:
+    """Session data under the names of note attributes."""
+    told = [(str(name), str(value)) for name, value in session_data.items() if value is not None]
+    visitor = session_data.get("visitor_id") or session_data.get("session_id")
+    return [*told, ("pin_vid", str(visitor))] if visitor else told
+
+
+def _order(
+    order_id: str,
+    value: int,
+    currency: str,
+    lines: tuple[Line, ...],
+    told: SessionData,
+    buyer: Buyer,
+    now: int,
+) -> Order:
+    content = f"{order_id}\0{value}\0{currency}\0{lines!r}"
+    return Order(
+        id=order_id,
+        name=order_id,
+        placed_at=now,
+        processed_at=now,
+        # Whatever Shopify says of the same order is newer.
+        updated_at=0,
+        cancelled_at=None,
+        currency=currency,
+        net=value,
+        total=value,
+        test=False,
+        financial_status="paid",
+        source_name="library",
+        locale="",
+        origin="",
+        landing_site="",
+        referring_site=str(told.get("referrer") or ""),
+        checkout_token="",
+        cart_token="",
+        notes=tuple(_told(told)),
+        lines=lines,
+        refunds=(),
+        buyer=buyer,
+        browser=Browser(
+            ip=str(told.get("client_ip_address") or ""),
+            user_agent=str(told.get("client_user_agent") or ""),
+        ),
+        digest=hashlib.sha256(content.encode()).hexdigest(),
+    )
+
+
+def _order_id(value: object) -> str:
+    text = str(value).strip()
+    if not text or len(text) > 64 or not text.isprintable():
+        raise Invalid(Fault("order_id", "not an id of 1 to 64 printable characters"))
+    return text
+
+
+def _buyer(email: str, phone: str) -> Buyer:
+    return Buyer(emails=(email,) if email else (), phones=(phone,) if phone else ())
+
+
+def _line(where: str, item: Mapping[str, Any]) -> Line:
+    return Line(
+        product_id=str(item.get("product_id") or ""),
+        variant_id=str(item.get("variant_id") or ""),
+        sku=str(item.get("sku") or ""),
+        title=str(item.get("title") or ""),
+        vendor=str(item.get("vendor") or ""),
+        price=format(_amount(f"{where}price", item.get("price") or 0), "f"),
+        quantity=_quantity(f"{where}quantity", item.get("quantity")),
+    )
+
+
+def _content(where: str, item: Mapping[str, Any]) -> Content:
+    line = _line(where, item)
+    return Content(line.product_id, line.title, line.vendor, line.price, line.quantity)
+
+
+def _currency(value: str) -> str:
+    if not is_currency(value):
+        raise Invalid(Fault("currency", "not an ISO 4217 code such as USD"))
+    return value
+
+
+def _minor(name: str, value: Money, currency: str) -> int:
+    return to_minor(_amount(name, value), currency)
+
+
+def _amount(name: str, value: Money) -> Decimal:
+    found = amount(format(value, "f") if isinstance(value, Decimal) else str(value))
+    if found is None and isinstance(value, float):
+        # A sum of floats has a tail that nobody meant: 1.1 * 3 is 3.3000000000000003.
+        found = amount(f"{value:.6f}")
+    if found is None or found < 0:
+        raise Invalid(Fault(name, "not an amount of zero or more, such as 12.50"))
+    return found
+
+
+def _quantity(name: str, value: object) -> int:
+    text = f"{value:g}" if isinstance(value, float) else str(1 if value is None else value)
+    if not _QUANTITY.fullmatch(text):
+        raise Invalid(Fault(name, "not a whole number from 0 to 999999999"))
+    return int(text)

@@ -1,0 +1,208 @@
+"""The visit that an event of the pixel belongs to, and the touch that it is."""
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from itertools import islice
+from typing import Literal, NamedTuple
+from urllib.parse import quote, urlencode
+
+from tracking.domain.attribution import Kind, Touch
+from tracking.domain.session import Session, query_of, session_from
+from tracking.receive.pixel.schema import (
+    Checkout,
+    Document,
+    Head,
+    Location,
+    ToldCall,
+    ToldEvent,
+    has_at,
+    seconds_of,
+    text_of,
+)
+
+_OLDEST_VISIT = 30 * 86_400
+_ADDRESS_LIMIT = 16_384
+_WORD_LIMIT = 1024
+_MOST_WORDS = 50
+
+# The storefront's own cart token has a secret key after it, the one in the order has not.
+_TOKEN = re.compile(r"(?:gid://shopify/[A-Za-z]{1,40}/)?([A-Za-z0-9_.:=-]{16,128})(?:\?.*)?")
+_CART_IN_PATH = re.compile(r"/checkouts/cn/([^/?#]+)")
+_PAGE = re.compile(
+    r"(?P<scheme>https?://)(?:[^/?#\\@]*@)?(?P<host>[A-Za-z0-9.-]{1,253})(?P<port>:[0-9]{1,5})?"
+    r"(?P<path>(?:/[^?#]*)?)(?:[?#]|\Z)",
+    re.IGNORECASE,
+)
+# Behind these parts of a path stand tokens that open a person's cart, account or gift card.
+_PRIVATE = re.compile(r"/(?:account|cart|checkouts|gift_cards|invoices|orders)(?=/)", re.IGNORECASE)
+
+# What a link may tell of the visit it begins.
+_LINK: Mapping[str, str] = {
+    "utm_source": "source",
+    "utm_medium": "medium",
+    "utm_campaign": "campaign",
+    "utm_campaign_id": "campaign_id",
+    "utm_pin_id": "pin_id",
+    "utm_ad_id": "ad_id",
+    "utm_term": "term",
+    "utm_content": "content",
+    "epik": "click_id",
+}
+# Who and when are told in their own places, where they are checked.
+_ELSEWHERE = frozenset({"pin_vid", "pin_touch", "track_ai_timestamp"})
+
+
+def token_link(kind: Literal["ck", "ca"], token: str) -> str:
+    """The link that stands for a checkout ("ck") or a cart ("ca"); "" if it is no token.
+
+    Of fewer than 16 characters somebody could guess one.
+    """
+    found = _TOKEN.fullmatch(token)
+    return f"{kind}:{sha256(found[1].encode()).hexdigest()[:32]}" if found else ""
+
+
+class Page(NamedTuple):
+    """The page of an event. `url` is what others may be told of it, `words` and `link` are what
+    its address tells of a campaign, `referrer` is the host of another site."""
+
+    url: str
+    cart_token: str
+    host: str
+    words: Sequence[tuple[str, str]]
+    link: Session
+    referrer: str
+    has_referrer: bool
+
+
+def page_of(document: Document) -> Page:
+    """What the address and the referrer of a page tell."""
+    href = text_of((document.location or Location()).href, _ADDRESS_LIMIT)
+    referrer = text_of(document.referrer, _ADDRESS_LIMIT)
+    words = [(name, value) for name, value in query_of(href).items() if name in _LINK]
+    link = session_from(words)
+    found = _PAGE.match(href)
+    if found is None:
+        return Page("", "", "", words, link, _other_site(referrer, ""), bool(referrer))
+    host, path = found["host"].lower(), found["path"]
+    origin = f"{found['scheme'].lower()}{host}{found['port'] or ''}"
+    cart = _CART_IN_PATH.search(path)
+    return Page(
+        url=origin + _told_path(path) + _told_query(link),
+        cart_token=cart[1] if cart else "",
+        host=host,
+        words=words,
+        link=link,
+        referrer=_other_site(referrer, host),
+        has_referrer=bool(referrer),
+    )
+
+
+def tokens_of(checkout: Checkout, call: ToldCall, page: Page) -> tuple[str, ...]:
+    """The links of the checkout and of the cart it was made of."""
+    notes = islice(checkout.attributes or (), _MOST_WORDS)
+    noted = (note.value for note in notes if note and _is_cart(note.key))
+    carts = (token_link("ca", text_of(cart)) for cart in (call.cart_token, page.cart_token, *noted))
+    links = (token_link("ck", text_of(checkout.token)), next(filter(None, carts), ""))
+    return tuple(filter(None, links))
+
+
+def _is_cart(name: object) -> bool:
+    return text_of(name).lstrip("_").lower() == "cart_token"
+
+
+def _told_path(path: str) -> str:
+    private = _PRIVATE.search(path)
+    if private:
+        path = path[: private.end()]
+    return quote(path, safe="/%!$&'()*+,;=:~") if path and not has_at(path) else "/"
+
+
+def _told_query(link: Session) -> str:
+    told = [(name, text) for name, field in _LINK.items() if (text := getattr(link, field))]
+    return "?" + urlencode(told, quote_via=quote) if told else ""
+
+
+def _other_site(address: str, host: str) -> str:
+    """The host of an address, if it is another one than the page's own."""
+    other = session_from((), address).referrer
+    return "" if other.removeprefix("www.") == host.removeprefix("www.") else other
+
+
+def visit_of(head: Head, told: Mapping[str, object], page: Page) -> tuple[Session, Touch | None]:
+    """What brought the visitor, and the touch that this is, where it is known when it was."""
+    words = _session_words(told)
+    referrer = _other_site(text_of(told.get("referrer"), _ADDRESS_LIMIT), page.host)
+    began = _landed_at(told.get("landed_at"), head.at)
+    is_page = head.name == "page_viewed"
+    if not told or (is_page and _is_another(page.link, session_from(words))):
+        words, referrer, began = page.words, page.referrer, None
+    if is_page and began is None and _is_arrival(page, is_told=bool(told)):
+        began = head.at
+    if began is None:
+        return session_from(words, referrer), None
+    session = session_from([*words, ("pin_touch", str(began))], referrer)
+    return session, _click(head.visitor, began, session)
+
+
+def _session_words(told: Mapping[str, object]) -> Sequence[tuple[str, str]]:
+    return [
+        (name, text_of(value, _WORD_LIMIT))
+        for name, value in islice(told.items(), _MOST_WORDS)
+        if name.lstrip("_").lower() not in _ELSEWHERE
+    ]
+
+
+def _landed_at(value: object, at: int) -> int | None:
+    landed = seconds_of(value)
+    return landed if landed is not None and at - _OLDEST_VISIT <= landed <= at else None
+
+
+def _is_another(link: Session, session: Session) -> bool:
+    """Whether a link tells of another visit than the session: a new one begins on this page."""
+    return any(getattr(link, field) != getattr(session, field) for field, _ in link.origins)
+
+
+def _is_arrival(page: Page, *, is_told: bool) -> bool:
+    """Whether a visit begins on a page: by a link, from another site, or from nowhere."""
+    return bool(page.link.origins or page.referrer) or not (page.has_referrer or is_told)
+
+
+def _click(visitor: str, at: int, session: Session) -> Touch:
+    told = (getattr(session, field) for field in _TOUCH_FIELDS)
+    key = _key("visit", visitor, str(at), *told, session.referrer)
+    return _touch("click", key, at, visitor, session)
+
+
+def view_of(head: Head, event: ToldEvent) -> Touch:
+    """An ad that was seen, as a touch."""
+    said = [
+        (f"utm_{name.lower().removeprefix('utm_')}", text_of(value, _WORD_LIMIT))
+        for place in (event.custom_data, event.data)
+        if isinstance(place, dict)
+        for name, value in islice(place.items(), _MOST_WORDS)
+    ]
+    key = _key("view", head.visitor, head.event_id)
+    return _touch("view", key, head.at, head.visitor, session_from(said))
+
+
+_TOUCH_FIELDS = ("source", "medium", "campaign", "campaign_id", "pin_id", "ad_id", "click_id")
+
+
+def _touch(kind: Kind, key: str, at: int, visitor: str, session: Session) -> Touch:
+    is_view = kind == "view"
+    return Touch(
+        key=key,
+        at=at,
+        kind=kind,
+        # Only Pinterest's own ads are told of as seen.
+        is_pinterest=is_view or session.is_pinterest,
+        is_direct=not is_view and session.is_direct,
+        visitor=visitor,
+        **{field: getattr(session, field) for field in _TOUCH_FIELDS},
+    )
+
+
+def _key(kind: str, *parts: str) -> str:
+    content = "\0".join(parts).encode()
+    return f"{kind}:{sha256(content).hexdigest()[:24]}"

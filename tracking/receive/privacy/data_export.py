@@ -1,0 +1,107 @@
+"""What is kept about a person, as the shop's owner hands it over. Instants are ISO 8601, UTC."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from tracking.domain.conversion import event_id_of
+from tracking.domain.identity import spelled
+from tracking.domain.money import to_major
+from tracking.receive.privacy.erasure import sightings_of, traces_of
+from tracking.report.reports import instant
+from tracking.store import erasure, identity_graph, orders, outbox, touches
+from tracking.store.engine.statement import Connection, Row
+
+_WHOLE_ORDER = 1_000_000
+
+
+def kept_about(
+    conn: Connection, links: Iterable[str], order_ids: Iterable[str]
+) -> Mapping[str, Any]:
+    """Everything that is known of whoever has these links or placed these orders."""
+    links, order_ids = frozenset(links), frozenset(order_ids)
+    maybe = erasure.orders_that_tell(conn, links)
+    found = traces_of(conn, links, order_ids, maybe)
+    visitors = sorted(found.visitors)
+    return {
+        "identities": sorted(map(spelled, found.known_by)),
+        "visitors": [_visitor(conn, visitor) for visitor in visitors],
+        "orders": [_order(conn, row) for row in found.orders.values()],
+        "touches": [
+            _touch(row)
+            for visitor in visitors
+            for row in erasure.touches_of(conn, visitor)
+            if row.kind
+        ],
+        "storefront_events": [_event(conn, row) for row in sightings_of(conn, found)],
+    }
+
+
+def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
+    return {
+        "id": spelled(visitor),
+        "known_with": sorted(map(spelled, erasure.links_of(conn, visitor))),
+        "consent": msgspec.to_builtins(identity_graph.consent_of(conn, visitor)),
+    }
+
+
+def _order(conn: Connection, row: Row) -> dict[str, Any]:
+    event = outbox.conversion(conn, event_id_of(row.id))
+    back = orders.refunded(conn, row.id, row.currency)
+    return {
+        "id": row.id,
+        "name": row.name,
+        "placed_at": instant(row.placed_at),
+        "cancelled_at": None if row.cancelled_at is None else instant(row.cancelled_at),
+        "financial_status": row.financial_status,
+        "currency": row.currency,
+        "value": to_major(row.gross, row.currency),
+        "given_back": to_major(int(back.paid), row.currency),
+        "identities": [spelled(link) for link in row.links.split()],
+        "session": msgspec.json.decode(row.session or b"{}"),
+        "consent": msgspec.json.decode(row.consent or b"{}"),
+        "unusable_fields": row.unusable.split(),
+        "path": msgspec.json.decode(row.path or b"[]"),
+        "credits": [_credit(credit) for credit in touches.credits_of(conn, row.id)],
+        "conversion": None if event is None else _event(conn, event),
+    }
+
+
+def _credit(row: Row) -> dict[str, Any]:
+    return {
+        "touch": row.touch_key,
+        "touched_at": instant(row.credited_at),
+        "campaign_id": row.campaign_id,
+        "campaign": row.campaign,
+        "share": f"{row.share // _WHOLE_ORDER}.{row.share % _WHOLE_ORDER:06d}",
+        "value": to_major(row.net, row.currency),
+    }
+
+
+def _touch(row: Row) -> dict[str, Any]:
+    return {**row._asdict(), "at": instant(row.at)}
+
+
+def _event(conn: Connection, row: Row) -> dict[str, Any]:
+    return {
+        "event_id": row.event_id,
+        "stage": row.stage,
+        "at": instant(row.at),
+        "visitor": spelled(row.visitor),
+        "campaign_id": row.campaign_id,
+        "campaign": row.campaign,
+        "not_sent_because": row.reason,
+        "deliveries": [_delivery(one) for one in outbox.of_event(conn, row.event_id)],
+    }
+
+
+def _delivery(row: Row) -> dict[str, Any]:
+    """The event as it waits or was sent: whatever it tells of the person is a digest."""
+    return {
+        "destination": row.destination,
+        "state": row.state,
+        "queued_at": instant(row.queued_at),
+        "settled_at": instant(row.settled_at) if row.settled_at else None,
+        "event": msgspec.json.decode(bytes(row.payload)) if row.payload else None,
+    }

@@ -1,0 +1,201 @@
+"""What Shopify asks on behalf of a person, or of a shop that leaves: tell, erase, or take note."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tracking.domain.identity import identity_of
+from tracking.domain.order import Buyer
+from tracking.receive.tracker import Receipt, Tracker
+from tracking.store import erasure, privacy_requests
+from tracking.store.engine.statement import Connection
+
+logger = logging.getLogger(__name__)
+
+DATA_REQUEST = "customers/data_request"
+UNINSTALLED = "app/uninstalled"
+# What Shopify gives the shop's owner to answer a request.
+ANSWER_DAYS = 30
+
+_MOST_ORDERS = 10_000
+_ID_LIMIT = 20
+_TEXT_LIMIT = 512
+
+
+class NotAsked(ValueError):
+    """The body is not what its topic says. The message says why, and names nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom a body is about: the person's links and the orders it names. `asked_as` is what
+    Shopify calls the request, or the shop."""
+
+    links: tuple[str, ...] = ()
+    orders: tuple[str, ...] = ()
+    asked_as: str = ""
+
+
+def take_data_request(tracker: Tracker, body: bytes, topic: str) -> Receipt:
+    """Take in a body of customers/data_request; the owner gets the answer from `data-requests`.
+
+    Raises:
+        StoreUnavailable: nothing may have been stored; the sender must send it again.
+    """
+    try:
+        asked = _person_of(_tree(body), "orders_requested", is_request=True)
+    except NotAsked as error:
+        return tracker.set_aside(body, topic, str(error))
+    is_new = tracker.store.commit(lambda conn: _note(conn, tracker, body, topic, asked))
+    logger.info("%s noted", topic)
+    return _receipt(is_new)
+
+
+def take_redact(tracker: Tracker, body: bytes, topic: str) -> Receipt:
+    """Take in a body of customers/redact: the person is erased once this returns.
+
+    Raises:
+        StoreUnavailable: nothing may have been stored; the sender must send it again.
+    """
+    try:
+        asked = _person_of(_tree(body), "orders_to_redact", is_request=False)
+    except NotAsked as error:
+        return tracker.set_aside(body, topic, str(error))
+    # It reads every order there is, and so not while others wait to write.
+    with tracker.store.read() as conn:
+        maybe = erasure.orders_that_tell(conn, asked.links)
+
+    def write(conn: Connection) -> bool:
+        now = int(tracker.clock())
+        tracker.erasing.erase(conn, asked.links, asked.orders, now, maybe)
+        return _note(conn, tracker, body, topic, Asked())
+
+    is_new = tracker.store.commit(write)
+    tracker.store.wipe_log()
+    logger.info("%s: a person was erased", topic)
+    return _receipt(is_new)
+
+
+def take_shop_redact(tracker: Tracker, body: bytes, topic: str) -> Receipt:
+    """Take in a body of shop/redact: every person is erased once this returns. A shop that came
+    back asks in the same words again when it leaves, so it is done each time.
+
+    Raises:
+        StoreUnavailable: nothing may have been stored; the sender must send it again.
+    """
+    try:
+        asked = _shop_of(_tree(body))
+    except NotAsked as error:
+        return tracker.set_aside(body, topic, str(error))
+
+    def write(conn: Connection) -> bool:
+        tracker.erasing.erase_everybody(conn, int(tracker.clock()))
+        return _note(conn, tracker, body, topic, asked)
+
+    is_new = tracker.store.commit(write)
+    tracker.store.wipe_log()
+    logger.warning("%s: everybody was erased", topic)
+    return _receipt(is_new)
+
+
+def take_uninstalled(tracker: Tracker, body: bytes, topic: str) -> Receipt:
+    """Take in a body of app/uninstalled, which is only noted: the app may be installed anew.
+
+    Raises:
+        StoreUnavailable: nothing may have been stored; the sender must send it again.
+    """
+    try:
+        tree = _tree(body)
+        if "myshopify_domain" not in tree or "line_items" in tree or not _id(tree.get("id")):
+            raise NotAsked("myshopify_domain, id: missing, so this is not a shop")
+    except NotAsked as error:
+        return tracker.set_aside(body, topic, str(error))
+    asked = Asked(asked_as=_text(tree["myshopify_domain"]))
+    is_new = tracker.store.commit(lambda conn: _note(conn, tracker, body, topic, asked))
+    logger.warning("%s: Shopify sends no more webhooks until the app is installed again", topic)
+    return _receipt(is_new)
+
+
+def shop_named_in(body: bytes) -> str:
+    """The shop that a body of these topics names, lower case; "" if it names none."""
+    try:
+        tree = _tree(body)
+    except NotAsked:
+        return ""
+    return _text(tree.get("shop_domain") or tree.get("myshopify_domain")).lower()
+
+
+def _note(conn: Connection, tracker: Tracker, body: bytes, topic: str, asked: Asked) -> bool:
+    digest, now = hashlib.sha256(body).hexdigest(), int(tracker.clock())
+    is_new = privacy_requests.add(
+        conn, digest, topic, asked.asked_as, asked.links, asked.orders, now
+    )
+    if not is_new:
+        privacy_requests.renew(conn, digest, now)
+    return is_new
+
+
+def _receipt(is_new: bool) -> Receipt:
+    return Receipt("accepted" if is_new else "duplicate")
+
+
+def _tree(body: bytes) -> Mapping[str, Any]:
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise NotAsked("not JSON") from None
+    if not isinstance(tree, dict):
+        raise NotAsked("the body is not a JSON object")
+    return tree
+
+
+def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) -> Asked:
+    _shop(tree)
+    customer, request = tree.get("customer"), tree.get("data_request")
+    asked_as = _id(request.get("id")) if isinstance(request, dict) else ""
+    if not isinstance(customer, dict):
+        raise NotAsked("customer: missing, so this is about nobody")
+    if (request is not None) != is_request or bool(asked_as) != is_request:
+        raise NotAsked("data_request: a request to tell has one, a request to erase has none")
+    named = tree.get(orders_key)
+    if not isinstance(named, list):
+        raise NotAsked(f"{orders_key}: missing")
+    orders = dict.fromkeys(filter(None, map(_id, named[:_MOST_ORDERS])))
+    email, phone = _text(customer.get("email")), _text(customer.get("phone"))
+    buyer = Buyer(
+        emails=(email,) if email else (),
+        phones=(phone,) if phone else (),
+        customer_id=_id(customer.get("id")),
+    )
+    links = identity_of(buyer).links()
+    if not links and not orders:
+        raise NotAsked("customer: neither an id nor an address that can be read, and no orders")
+    return Asked(links, tuple(orders), asked_as)
+
+
+def _shop_of(tree: Mapping[str, Any]) -> Asked:
+    if any(name in tree for name in ("customer", "orders_to_redact", "data_request")):
+        raise NotAsked("customer: a request about one person, not about the shop")
+    return Asked(asked_as=_shop(tree))
+
+
+def _shop(tree: Mapping[str, Any]) -> str:
+    shop = _text(tree.get("shop_domain"))
+    if not shop or not _id(tree.get("shop_id")):
+        raise NotAsked("shop_id, shop_domain: missing")
+    return shop
+
+
+def _id(value: object) -> str:
+    """The digits of an id; "" if it is none."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
+    return text if text.isascii() and text.isdigit() and len(text) <= _ID_LIMIT else ""
+
+
+def _text(value: object) -> str:
+    """Text as an order's is read, so that both make the same digests."""
+    return value.replace("\x00", "").strip()[:_TEXT_LIMIT] if isinstance(value, str) else ""

@@ -1,0 +1,1 @@
+"""Ad spend, uploaded or read from Pinterest."""

@@ -1,0 +1,185 @@
+"""How a reading of spend asks Pinterest and writes to the store.
+
+It asks no faster than allowed, again where there is hope, and with a new token where the old one
+ended; it writes only while its lease holds.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import partial
+from typing import Any, TypeVar
+
+from tracking.clients.pinterest_ads import (
+    Access,
+    NotTold,
+    PinterestAds,
+    Renewed,
+    Throttled,
+    TokenRefused,
+    Unreachable,
+)
+from tracking.store import Store, limits, spend, spend_syncs
+from tracking.store.engine.statement import Connection
+
+# Longer than the longest call and the longest pause before it.
+LEASE_SECONDS = 300
+RETRY_AFTER = (1.0, 5.0, 25.0)
+LONGEST_PAUSE = 60
+# Pinterest lets 300 calls a minute through; what is asked by hand elsewhere finds room as well.
+_INTERVAL_MS, _BURST = 250, 20
+_LIMIT = "pinterest ads"
+
+_T = TypeVar("_T")
+# Waits so many seconds; true if the reading shall end instead.
+Pause = Callable[[float], object]
+
+
+class Stopped(Exception):
+    """The process ends, or the lease went to somebody else."""
+
+
+class Desk:
+    """Where one reading asks Pinterest and writes to the store, as long as its lease holds."""
+
+    def __init__(
+        self,
+        store: Store,
+        ads: PinterestAds,
+        access: Access,
+        claim: str,
+        clock: Callable[[], float],
+        pause: Pause,
+    ) -> None:
+        self.ads = ads
+        self._store = store
+        self._access = access
+        self._claim = claim
+        self._clock = clock
+        self._pause = pause
+        self._is_renewed = False
+
+    def asked(self, question: Callable[[], _T]) -> _T:
+        """What Pinterest answers, asked again as often as there is hope.
+
+        Raises:
+            NotTold: it does not answer.
+        """
+        waits = iter(RETRY_AFTER)
+        if not self.ads.token:
+            self._renew()
+        while True:
+            self._take_turn()
+            try:
+                return question()
+            except TokenRefused as refused:
+                self._renew_after(refused)
+            except (Unreachable, Throttled) as trouble:
+                least = _asked_for(trouble)
+                wait = next(waits, None)
+                if wait is None or least > LONGEST_PAUSE:
+                    raise
+                self._wait(max(wait, least))
+
+    def on_record(self, first: date, last: date) -> set[tuple[str, str, str]]:
+        """Day, campaign and currency of the spend there is already, other than zero."""
+        with self._store.read() as conn:
+            rows = spend.rows(conn, first.isoformat(), last.isoformat())
+        return {(row.date, row.campaign_id, row.currency) for row in rows if row.micros}
+
+    def store_rows(
+        self, costs: Mapping[tuple[str, str, str], int], names: Mapping[str, str]
+    ) -> int:
+        """Store the millionths of each day, campaign and currency; how many."""
+        now = int(self._clock())
+        rows: list[dict[str, Any]] = [
+            {
+                "date": day,
+                "campaign_id": id,
+                "campaign": names[id],
+                "currency": currency,
+                "micros": micros,
+                "recorded_at": now,
+            }
+            for (day, id, currency), micros in sorted(costs.items())
+        ]
+
+        for first in range(0, len(rows), spend.ROWS_A_COMMIT):
+            self._store.commit(partial(self._put, rows[first : first + spend.ROWS_A_COMMIT]))
+        return len(rows)
+
+    def advance(self, through: str, currency: str) -> None:
+        """Note up to which day it was read."""
+        account = self._access.account_id
+        self._store.commit(
+            lambda conn: spend_syncs.advance(conn, account, self._claim, through, currency)
+        )
+
+    def _put(self, rows: Sequence[dict[str, Any]], conn: Connection) -> None:
+        self._hold(conn)
+        spend.put(conn, rows)
+
+    def _take_turn(self) -> None:
+        """Wait until the rate limit, shared by all processes, allows a call."""
+        while True:
+            wait = self._store.commit(self._taken)
+            if not wait:
+                return
+            self._wait(wait / 1000)
+
+    def _taken(self, conn: Connection) -> int:
+        self._hold(conn)
+        now_ms = int(self._clock() * 1000)
+        return limits.take(conn, _LIMIT, 1, _INTERVAL_MS, _BURST, now_ms)
+
+    def _hold(self, conn: Connection) -> None:
+        until = int(self._clock()) + LEASE_SECONDS
+        if not spend_syncs.hold(conn, self._access.account_id, self._claim, until):
+            raise Stopped("the lease is somebody else's by now")
+
+    def _wait(self, seconds: float) -> None:
+        if self._pause(seconds):
+            raise Stopped("the process ends")
+
+    def _renew_after(self, refused: TokenRefused) -> None:
+        if not self._access.can_renew:
+            hint = (
+                "PINTEREST_ADS_TOKEN is not accepted: make a new one, or set"
+                " PINTEREST_REFRESH_TOKEN, PINTEREST_APP_ID and PINTEREST_APP_SECRET"
+            )
+            raise NotTold(f"{refused}; {hint}") from refused
+        if self._is_renewed:
+            raise refused
+        self._renew()
+
+    def _renew(self) -> None:
+        self._is_renewed = True
+        configured = self._access.refresh_token
+        origin = hashlib.sha256(configured.encode()).hexdigest()
+        with self._store.read() as conn:
+            kept = spend_syncs.token(conn, origin)
+        renewed = self._renewed([kept, configured] if kept else [configured])
+        if renewed.refresh_token:
+            now = int(self._clock())
+            self._store.commit(
+                lambda conn: spend_syncs.put_token(conn, origin, renewed.refresh_token, now)
+            )
+        self.ads.token = renewed.access_token
+
+    def _renewed(self, refresh_tokens: Sequence[str]) -> Renewed:
+        for token in refresh_tokens:
+            try:
+                return self.ads.renewed(token)
+            except TokenRefused as refused:
+                said = refused
+        raise NotTold(
+            f"{said}; the access token cannot be renewed: authorize the app again and set a new"
+            " PINTEREST_REFRESH_TOKEN"
+        ) from said
+
+
+def _asked_for(trouble: Unreachable | Throttled) -> int:
+    """The seconds Pinterest wants to be left alone."""
+    if isinstance(trouble, Unreachable):
+        return 0
+    return LONGEST_PAUSE if trouble.seconds is None else trouble.seconds

@@ -1,0 +1,228 @@
+"""Ad spend as it is handed in: rows or CSV, checked whole before any of it is stored."""
+
+import csv
+import io
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from tracking.domain.money import amount, is_currency
+from tracking.domain.validation import Fault, Invalid
+from tracking.store import Store, spend
+
+# Of a JSON body, which is written in one piece.
+MOST_ROWS = 10_000
+_MOST_FAULTS = 100
+_MICROS = 1_000_000
+# No campaign costs more in a day, and sums of so much fit the databases' integers.
+_MOST_SPEND = 10**9
+_CAMPAIGN_ID = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
+_SHORTENED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
+
+# What columns are called by us, and in exports of Pinterest's Ads Manager.
+_NAMES = {
+    "date": "date",
+    "day": "date",
+    "campaign_id": "campaign_id",
+    "campaign": "campaign",
+    "campaign_name": "campaign",
+    "spend": "spend",
+    "spend_in_account_currency": "spend",
+    "currency": "currency",
+}
+_NEEDED = {
+    "date": "the column is missing",
+    "campaign_id": "the column is missing",
+    "spend": "the column is missing",
+    "currency": "the column is missing: add a column `currency` with the ad account's, such as USD",
+}
+_SEPARATORS = ",;\t"
+# An amount as people read it: a sign of its currency, and commas between the thousands.
+_FOR_PEOPLE = re.compile(r"[$€£¥₹]? ?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?) ?[$€£¥₹]?")
+
+
+class Spending:
+    """Takes spend in. The last figure for a day, campaign and currency holds."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self.store = store
+        self.clock = clock
+
+    def take_json(self, body: bytes) -> int:
+        """Store the rows of a JSON body, `{"rows": […]}` or a bare list; how many.
+
+        Raises:
+            Invalid: a row is wrong; nothing was stored.
+            StoreUnavailable: nothing may have been stored.
+        """
+        try:
+            given = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise Invalid(Fault("", "the body is not JSON")) from None
+        rows = given.get("rows") if isinstance(given, dict) else given
+        if not isinstance(rows, list):
+            raise Invalid(Fault("/rows", "not a list of rows"))
+        if len(rows) > MOST_ROWS:
+            raise Invalid(Fault("/rows", f"more than {MOST_ROWS} rows"))
+        found = self._checked((f"/rows/{i}/", row) for i, row in enumerate(rows))
+        self._store(found)
+        return len(found)
+
+    def take_csv(self, body: bytes) -> int:
+        """Store the rows of a CSV body whose first line names the columns; how many.
+
+        All are checked before the first is stored. Then they are stored in parts, so that a long
+        file does not hold up the webhooks.
+
+        Raises:
+            Invalid: a row is wrong; nothing was stored.
+            StoreUnavailable: not all may have been stored; the same body again does no harm.
+        """
+        try:
+            found = self._checked(_lines(body))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise Invalid(Fault("", f"the body is not CSV in UTF-8 or UTF-16: {error}")) from None
+        for first in range(0, len(found), spend.ROWS_A_COMMIT):
+            self._store(found[first : first + spend.ROWS_A_COMMIT])
+        return len(found)
+
+    def _checked(self, rows: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+        faults: list[Fault] = []
+        now = int(self.clock())
+        found: list[dict[str, Any]] = []
+        places: dict[tuple[str, ...], str] = {}
+        for where, row in rows:
+            known = len(faults)
+            checked = _row(where, row, faults)
+            if len(faults) == known:
+                _refuse_second(where, checked, places, faults)
+            found.append({**checked, "recorded_at": now})
+        if faults:
+            raise Invalid(*faults[:_MOST_FAULTS])
+        return found
+
+    def _store(self, rows: Sequence[dict[str, Any]]) -> None:
+        self.store.commit(partial(spend.put, rows=rows))
+
+
+def _lines(body: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+    """The lines of a spreadsheet below its head, under our names, without its totals."""
+    is_utf_16 = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    text = body.decode("utf-16" if is_utf_16 else "utf-8-sig")
+    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    head = next(reader, [])
+    columns = _columns(head)
+    for cells in reader:
+        if any(cells[len(head) :]):
+            words = f"{len(cells)} cells, and the head has {len(head)}: a comma within needs quotes"
+            raise Invalid(Fault(f"line {reader.line_num}", words))
+        row = {name: cells[place] for name, place in columns.items() if place < len(cells)}
+        if _is_spend(row):
+            row["spend"] = _for_machines(row.get("spend", ""), separator)
+            yield f"line {reader.line_num}: ", row
+
+
+def _columns(head: Sequence[str]) -> dict[str, int]:
+    """Where each of our columns stands."""
+    faults: list[Fault] = []
+    found: dict[str, int] = {}
+    for place, title in enumerate(head):
+        name = _NAMES.get(title.strip().casefold().replace(" ", "_"))
+        if name in found:
+            faults.append(Fault(name, "there are several columns of it"))
+        elif name:
+            found[name] = place
+    faults += [Fault(name, reason) for name, reason in _NEEDED.items() if name not in found]
+    if faults:
+        raise Invalid(*faults)
+    return found
+
+
+def _is_spend(row: Mapping[str, str]) -> bool:
+    """Whether a line is more than a total or an empty one."""
+    day, campaign_id = (row.get(name, "").strip() for name in ("date", "campaign_id"))
+    return bool(campaign_id) or day.casefold() not in ("", "total", "totals")
+
+
+def _for_machines(amount: str, separator: str) -> str:
+    found = _FOR_PEOPLE.fullmatch(amount.strip())
+    # Where semicolons stand between the cells, the comma in 1,012 may be a decimal one.
+    if not found or (separator == ";" and "." not in found[1] and "," in found[1]):
+        return amount
+    return found[1].replace(",", "")
+
+
+def _refuse_second(
+    where: str, row: Mapping[str, Any], places: dict[tuple[str, ...], str], faults: list[Fault]
+) -> None:
+    """Refuse a second row for the same: of the parts of a campaign only the last would count."""
+    place = where.rstrip("/: ")
+    first = places.setdefault((row["date"], row["campaign_id"], row["currency"]), place)
+    if first != place:
+        reason = f"the same day, campaign and currency as {first}: add up the parts of a campaign"
+        faults.append(Fault(place, reason))
+
+
+def _row(where: str, row: Any, faults: list[Fault]) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        faults.append(Fault(where.rstrip("/"), "not an object"))
+        return {}
+    return {
+        "date": _day(where, row.get("date"), faults),
+        "campaign_id": _campaign_id(where, row.get("campaign_id"), faults),
+        "campaign": _name(row.get("campaign")),
+        "currency": _currency(where, row.get("currency"), faults),
+        "micros": _micros(where, row.get("spend"), faults),
+    }
+
+
+def _day(where: str, value: Any, faults: list[Fault]) -> str:
+    try:
+        if isinstance(value, str) and len(value) == 10:
+            return date.fromisoformat(value).isoformat()
+    except ValueError:
+        pass
+    faults.append(Fault(f"{where}date", "not a date of the form YYYY-MM-DD"))
+    return ""
+
+
+def _campaign_id(where: str, value: Any, faults: list[Fault]) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and _SHORTENED.fullmatch(text.strip()):
+        reason = "a spreadsheet has shortened this id: let it show the column as text"
+        faults.append(Fault(f"{where}campaign_id", reason))
+        return ""
+    if isinstance(text, str) and _CAMPAIGN_ID.fullmatch(text.strip()):
+        return text.strip()
+    faults.append(Fault(f"{where}campaign_id", "not an id of 1 to 64 characters"))
+    return ""
+
+
+def _name(value: Any) -> str:
+    return " ".join(value.replace("\x00", "").split())[:256] if isinstance(value, str) else ""
+
+
+def _currency(where: str, value: Any, faults: list[Fault]) -> str:
+    code = value.strip().upper() if isinstance(value, str) else value
+    if is_currency(code):
+        return str(code)
+    faults.append(Fault(f"{where}currency", "not an ISO 4217 code such as USD"))
+    return ""
+
+
+def _micros(where: str, value: Any, faults: list[Fault]) -> int:
+    found = amount(value.strip() if isinstance(value, str) else value)
+    if found is None or found < 0:
+        faults.append(Fault(f"{where}spend", "not an amount of zero or more, such as 12.50"))
+        return 0
+    if found > _MOST_SPEND:
+        faults.append(Fault(f"{where}spend", f"more than {_MOST_SPEND}"))
+        return 0
+    return int(found * Decimal(_MICROS))

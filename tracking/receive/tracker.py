@@ -1,0 +1,366 @@
+"""Where what came in meets what is known: gather, decide, write, in one transaction each."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from tracking.domain.attribution import touch_key
+from tracking.domain.order import NotAnOrder, Order, Refund, order_of, refund_of
+from tracking.domain.session import Consent
+from tracking.receive.attributor import ALWAYS, Crediting
+from tracking.receive.browser_events import record_seen
+from tracking.receive.pixel import Seen
+from tracking.receive.planner import Draft, Plan, Planner, json_of
+from tracking.receive.privacy.erasure import Erasing, erased_of, without_phone
+from tracking.store import Store, identity_graph, new_orders, orders, outbox, quarantine, touches
+from tracking.store.engine import advisory_locks
+from tracking.store.engine.group_commit import JointWork
+from tracking.store.engine.statement import Connection, Row
+from tracking.store.new_orders import News
+
+Status = Literal["accepted", "duplicate", "stale", "quarantined"]
+
+_NOTHING_GIVEN_BACK = {"goods": 0, "paid": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a body that was taken in and is on disk now."""
+
+    status: Status
+    order_id: str = ""
+
+
+# What is to be committed.
+Work = Callable[[Connection], Receipt]
+
+
+class Tracker:
+    """Takes orders, refunds and storefront events in, exactly once each.
+
+    Every public method returns after what it says is on disk.
+    """
+
+    def __init__(self, store: Store, planner: Planner, clock: Callable[[], float]) -> None:
+        self.store = store
+        self.planner = planner
+        self.clock = clock
+        self.crediting = Crediting(planner)
+        self.erasing = Erasing(self.crediting)
+
+    def take_order(self, body: bytes, topic: str) -> Receipt:
+        """Take in a body of the orders topics. The body alone decides what it changes.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        return self.store.commit(self._taking_order(body, topic))
+
+    def take_order_later(self, body: bytes, topic: str) -> Future[Receipt]:
+        """As `take_order`, without waiting for the disk.
+
+        Raises:
+            StoreUnavailable: nothing was stored, as the disk is full.
+        """
+        return self.store.commit_later(self._taking_order(body, topic))
+
+    def take_refund(self, body: bytes, topic: str) -> Receipt:
+        """Take in a body of refunds/create, which may come before its order.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        try:
+            refund, currency = refund_of(body)
+        except NotAnOrder as error:
+            return self.set_aside(body, topic, str(error))
+        digest = hashlib.sha256(body).hexdigest()
+        return self.store.commit(
+            lambda conn: self._record_refund(conn, refund, currency, digest, topic)
+        )
+
+    def set_aside(self, body: bytes, topic: str, reason: str) -> Receipt:
+        """Keep a signed body that cannot be understood, so that it can be replayed after a fix.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        return self.store.commit(self._setting_aside(body, topic, reason))
+
+    def set_aside_later(self, body: bytes, topic: str, reason: str) -> Future[Receipt]:
+        """As `set_aside`, without waiting for the disk.
+
+        Raises:
+            StoreUnavailable: nothing was stored, as the disk is full.
+        """
+        return self.store.commit_later(self._setting_aside(body, topic, reason))
+
+    def record(self, order: Order, topic: str) -> Receipt:
+        """Take in one state of an order, wherever it comes from.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        return self.store.commit(self._recording(order, topic))
+
+    def _taking_order(self, body: bytes, topic: str) -> Work:
+        try:
+            order = order_of(body)
+        except NotAnOrder as error:
+            return self._setting_aside(body, topic, str(error))
+        return self._recording(order, topic)
+
+    def _setting_aside(self, body: bytes, topic: str, reason: str) -> Work:
+        digest = hashlib.sha256(body).hexdigest()
+        now = self._now()
+
+        def set_aside(conn: Connection) -> Receipt:
+            quarantine.add(conn, digest, topic, reason[:500], body, now)
+            return Receipt("quarantined")
+
+        return set_aside
+
+    def _recording(self, order: Order, topic: str) -> Work:
+        draft = self.planner.draft_of(order)
+        # Of nearly every order nothing else is known. That case is decided before the write lock
+        # is held, so that the lock is short.
+        now = self._now()
+        plan = self.planner.plan_of(draft, (), _NOTHING_GIVEN_BACK, now)
+        news = _news_of(draft, plan, topic, now + self.planner.settling)
+        if order.refunds or not news.fits:
+            return lambda conn: self.record_known(conn, draft, topic, now)
+        values = new_orders.values_of(news, *self.planner.span_of(draft))
+        return _RecordNews(self, draft, values, topic, now)
+
+    def take_seen(self, seen: Sequence[Seen]) -> None:
+        """Take in what happened in the storefront; the same events again change nothing.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        if seen:
+            now = self._now()
+            self.store.commit(lambda conn: record_seen(conn, self.crediting, seen, now))
+
+    def _now(self) -> int:
+        return int(self.clock())
+
+    def record_known(self, conn: Connection, draft: Draft, topic: str, now: int) -> Receipt:
+        """Record an order that may be known, or whose buyer is."""
+        order = draft.order
+        person = identity_graph.person_of(conn, draft.person, draft.visitor)
+        advisory_locks.hold(conn, (*_names(draft), *person))
+        is_erased, erased = erased_of(conn, order.id, draft.person)
+        if is_erased:
+            return self._record_erased(conn, order, topic, now)
+        draft = _without(draft, erased)
+        if not orders.is_new_body(conn, order.digest, topic, order.id, now):
+            return Receipt("duplicate", order.id)
+        for refund in order.refunds:
+            _put_refund(conn, refund, order.currency)
+        concerned = _linked(conn, draft.person, draft.visitor)
+        known = orders.of_id(conn, order.id)
+        if known is not None and known.version >= order.version:
+            return self._record_stale(conn, known, draft, concerned, now)
+
+        own, draft = draft, _without(self._completed(conn, draft, known), erased)
+        if draft.visitor != own.visitor:
+            concerned |= _linked(conn, draft.person, draft.visitor)
+        given_back = orders.refunded(conn, order.id, order.currency)._asdict()
+        person = identity_graph.person_of(conn, draft.person, draft.visitor)
+        others = self.crediting.others(conn, person, order.id, *self.planner.span_of(draft))
+        before = self.planner.inside(others, order.placed_at)
+        match = self.crediting.match(conn, draft.person, draft.visitor, before)
+        plan = self.planner.plan_of(draft, others, given_back, now, match)
+        self._write(conn, draft, plan, known)
+
+        if concerned:
+            self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order.id)
+        elif came := [touch.at for touch in (own.touch, draft.touch) if touch is not None]:
+            span = (min(came), max(came) + self.planner.reach)
+            self.crediting.credit_orders(conn, person, span, now, order.id)
+        return Receipt("accepted", order.id)
+
+    def _record_erased(self, conn: Connection, order: Order, topic: str, now: int) -> Receipt:
+        """Record the money and the state of an order whose buyer was erased."""
+        if not orders.is_new_body(conn, order.digest, topic, order.id, now):
+            return Receipt("duplicate", order.id)
+        for refund in order.refunds:
+            _put_refund(conn, refund, order.currency)
+        known = orders.of_id(conn, order.id)
+        if known is not None and known.visitor:
+            # That it is theirs, only this state of the order tells.
+            self.erasing.erase(conn, (), (order.id,), now)
+            known = orders.of_id(conn, order.id)
+        if known is not None and known.version >= order.version:
+            if order.refunds:
+                self.crediting.settle_money(conn, known)
+            return Receipt("stale", order.id)
+        self.erasing.put_order(conn, order, known, now)
+        return Receipt("accepted", order.id)
+
+    def _completed(self, conn: Connection, draft: Draft, known: Row | None) -> Draft:
+        """The draft with what older states told, which newer ones may have lost, and what the
+        pixel knows of this checkout and this browser."""
+        links, before = draft.person, None
+        said = (json_of(draft.session), json_of(draft.said))
+        # Nearly always a newer state says of both what the older one said.
+        if known is not None and (known.session, known.consent) != said:
+            before = known._asdict()
+            draft = self.planner.draft_of(draft.order, known=before)
+        stored = self.crediting.stored(conn, links)
+        match = self.crediting.match(conn, links, draft.visitor)
+        told = self.crediting.consent_of(conn, match)
+        if stored is None and told == Consent():
+            return draft
+        return self.planner.draft_of(draft.order, stored, told, before)
+
+    def _record_stale(
+        self, conn: Connection, known: Row, draft: Draft, concerned: frozenset[str], now: int
+    ) -> Receipt:
+        """An older state of an order may still tell of a refund, of who the buyer is, and of the
+        visit and the consent that a newer state has lost."""
+        if draft.order.refunds:
+            self.crediting.settle_money(conn, known)
+            known = orders.of_id(conn, known.id) or known
+        newer = self.crediting.complete(conn, known, draft)
+        if newer is not None:
+            known = newer
+            concerned |= _linked(conn, (*known.links.split(), *draft.person), known.visitor)
+        if concerned or newer is not None:
+            person = identity_graph.person_of(conn, known.links.split(), known.visitor)
+            self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
+        return Receipt("stale", known.id)
+
+    def _write(self, conn: Connection, draft: Draft, plan: Plan, known: Row | None) -> None:
+        order, conversion = draft.order, plan.conversion
+        if known is not None:
+            touches.drop(conn, known.visitor, touch_key(order.id))
+        touches.put(conn, _touch_row(draft))
+        orders.put(conn, plan.order)
+        touches.put_credits(conn, order.id, plan.credits, is_new=known is None)
+        # Its event may be older than the order: somebody else may have handed it in.
+        first = outbox.conversion(conn, conversion["event_id"])
+        if first is not None:
+            conversion = self._reconsidered(conn, conversion)
+        outbox.put_conversion(conn, conversion)
+        now, event_id = conversion["recorded_at"], conversion["event_id"]
+        until = None
+        if conversion["reason"]:
+            until = (first.recorded_at if first is not None else now) + self.planner.settling
+        for name, payload in plan.payloads.items():
+            outbox.queue(conn, event_id, name, payload, order.placed_at, now, until)
+        if first is not None and draft.consent.sale_of_data is False:
+            # What is under way keeps its payload, and is tried again if it does not arrive.
+            self.crediting.amend(conn, outbox.of_event(conn, event_id), "", draft.consent)
+
+    def _reconsidered(self, conn: Connection, conversion: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The conversion of a newer state of an order, in the light of what was sent already."""
+        event_id, reason = conversion["event_id"], conversion["reason"]
+        outbox.forget_held(conn, event_id)
+        if reason:
+            outbox.withdraw(conn, event_id, reason, conversion["recorded_at"])
+        else:
+            outbox.give_back(conn, event_id)
+        if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
+            # It was told; whatever happens now changes only the shop's reports.
+            return {**conversion, "reason": "", "detail": ""}
+        return conversion
+
+    def _record_refund(
+        self, conn: Connection, refund: Refund, currency: str, digest: str, topic: str
+    ) -> Receipt:
+        advisory_locks.hold(conn, (refund.order_id,))
+        if not orders.is_new_body(conn, digest, topic, refund.order_id, self._now()):
+            return Receipt("duplicate", refund.order_id)
+        _put_refund(conn, refund, currency)
+        known = orders.of_id(conn, refund.order_id)
+        if known is not None:
+            self.crediting.settle_money(conn, known)
+        return Receipt("accepted", refund.order_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordNews(JointWork):
+    """Records an order that seems to be new, of a buyer who seems to be."""
+
+    tracker: Tracker
+    draft: Draft
+    values: Sequence[Any]
+    topic: str
+    now: int
+
+    def __call__(self, conn: Connection) -> Receipt:
+        return self.tracker.record_known(conn, self.draft, self.topic, self.now)
+
+    def attempt(self, conn: Connection) -> Receipt | None:
+        """Write it, if it is new."""
+        advisory_locks.hold(conn, _names(self.draft))
+        is_new = new_orders.write(conn, self.values)
+        return Receipt("accepted", self.draft.order.id) if is_new else None
+
+    @classmethod
+    def put(cls, conn: Connection, works: Sequence["_RecordNews"]) -> None:
+        """Write the new ones in one statement."""
+        new_orders.put(conn, [work.values for work in works])
+
+    @classmethod
+    def results(cls, conn: Connection, works: Sequence["_RecordNews"]) -> Sequence[Receipt | None]:
+        """Those that were not new go the long way."""
+        written = new_orders.taken(conn)
+        return [
+            Receipt("accepted", work.draft.order.id) if n in written else None
+            for n, work in enumerate(works)
+        ]
+
+
+def _names(draft: Draft) -> tuple[str, ...]:
+    """What two transactions about one order or one buyer have in common."""
+    return (draft.order.id, draft.visitor, *draft.person)
+
+
+def _linked(conn: Connection, links: Iterable[str], visitor: str) -> frozenset[str]:
+    """Note that a visitor was seen with these links; whom that concerns."""
+    return identity_graph.joined_by(conn, identity_graph.link(conn, links, visitor), visitor)
+
+
+def _without(draft: Draft, erased: Collection[str]) -> Draft:
+    """The draft without what its buyer shared with a person who was erased."""
+    if not erased:
+        return draft
+    return msgspec.structs.replace(
+        draft,
+        identity=without_phone(draft.identity, erased),
+        person=tuple(link for link in draft.person if link not in erased),
+    )
+
+
+def _news_of(draft: Draft, plan: Plan, topic: str, held_until: int) -> News:
+    """All rows of an order nothing was known of. Without a reason not to, its event is sent."""
+    return News(
+        digest=draft.order.digest,
+        topic=topic,
+        order=plan.order,
+        touch=_touch_row(draft),
+        conversion=plan.conversion,
+        person=draft.person,
+        credits=plan.credits,
+        payloads=plan.payloads,
+        held_until=held_until if plan.conversion["reason"] else None,
+    )
+
+
+def _touch_row(draft: Draft) -> Mapping[str, Any]:
+    if draft.touch is not None:
+        return touches.touch_row(draft.touch)
+    return touches.marker_row(touch_key(draft.order.id), draft.visitor, draft.order.placed_at)
+
+
+def _put_refund(conn: Connection, refund: Refund, currency: str) -> None:
+    orders.put_refund(
+        conn, refund.id, refund.order_id, refund.at, refund.goods, refund.paid, currency
+    )

@@ -1,0 +1,1 @@
+"""The third line: ask, sum, show."""

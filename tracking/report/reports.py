@@ -1,0 +1,347 @@
+"""What the shop asks about: the store's rows, made into the reports of the contract."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from tracking.destinations import Destination
+from tracking.domain.attribution import MODELS, Model, Rules, Scope, bit
+from tracking.domain.conversion import event_id_of
+from tracking.domain.session import Consent
+from tracking.domain.validation import Fault, Invalid
+from tracking.receive.planner import OF_THE_BROWSER, consent_from_json
+from tracking.report.journey import Story, told
+from tracking.report.roi import (
+    CampaignKey,
+    Earned,
+    Spent,
+    campaign_name,
+    funnel_report,
+    roi_report,
+    spend_text,
+)
+from tracking.store import Store, identity_graph, orders, outbox, reports, spend, touches
+from tracking.store.engine.statement import Connection, Row
+
+DEFAULT_DAYS = 30
+MOST_EVENTS = 1000
+# A row for each destination; more than there will ever be.
+_ROWS_AN_EVENT = 4
+_STATES = ("", "waiting", "sent", "dead", "withdrawn", "held", "not_sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Shop days, both ends included, and the instants (seconds UTC) they begin and end at."""
+
+    start: date
+    end: date
+    since: int
+    before: int
+
+
+class Reports:
+    """The reports of a shop whose days are those of `zone`."""
+
+    def __init__(
+        self,
+        store: Store,
+        destinations: Mapping[str, Destination],
+        rules: Rules,
+        model: Model,
+        zone: ZoneInfo,
+        clock: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self.destinations = destinations
+        self.rules = rules
+        self.model = model
+        self.zone = zone
+        self.clock = clock
+
+    def funnel(
+        self,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        traffic: str | None = None,
+        campaign: str | None = None,
+    ) -> dict[str, Any]:
+        """Events and distinct visitors from product view to purchase.
+
+        Raises:
+            Invalid: a parameter is none of those accepted.
+        """
+        faults: list[Fault] = []
+        days = self._days(start_date, end_date, faults)
+        chosen = _choice("traffic", traffic, ("pinterest", "all"), faults)
+        _refuse(faults)
+
+        asked = (days.since, days.before, chosen == "all", campaign or "")
+        with self.store.read() as conn:
+            totals = reports.funnel(conn, *asked)
+            by_campaign = reports.funnel_by_campaign(conn, *asked)
+        campaigns: dict[CampaignKey, dict[str, tuple[int, int]]] = {}
+        for row in by_campaign:
+            is_pinterest = bool(row.is_pinterest)
+            name = campaign_name(is_pinterest, row.campaign_id, row.campaign)
+            stages = campaigns.setdefault((name, row.campaign_id, is_pinterest), {})
+            stages[row.stage] = (row.events, row.visitors)
+        counts = {row.stage: (row.events, row.visitors) for row in totals}
+        return {
+            **self._span(days),
+            "traffic": chosen,
+            **funnel_report(counts, campaigns),
+        }
+
+    def roi(
+        self,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        model: str | None = None,
+        scope: str | None = None,
+        report_by: str | None = None,
+    ) -> dict[str, Any]:
+        """Revenue, spend and what follows from them, by campaign and currency.
+
+        Raises:
+            Invalid: a parameter is none of those accepted.
+        """
+        faults: list[Fault] = []
+        days = self._days(start_date, end_date, faults)
+        chosen: Any = _choice("model", model, (self.model, *MODELS), faults)
+        over: Any = _choice("scope", scope, ("pinterest", "all"), faults)
+        by: Any = _choice("report_by", report_by, ("order_date", "click_date"), faults)
+        _refuse(faults)
+
+        with self.store.read() as conn:
+            earned = self._earned(conn, days, bit(over, chosen), by)
+            spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
+        return {
+            **self._span(days),
+            "model": chosen,
+            "report_by": by,
+            **roi_report(map(_earned, earned), map(_spent, spent)),
+        }
+
+    def journey(self, order_id: str, scope: str | None = None) -> dict[str, Any] | None:
+        """The whole story of an order, or None if it is not known.
+
+        Raises:
+            Invalid: the scope is none of those accepted.
+        """
+        faults: list[Fault] = []
+        over: Scope = _choice("scope", scope, ("pinterest", "all"), faults)  # type: ignore[assignment]
+        _refuse(faults)
+        with self.store.read() as conn:
+            order = orders.of_id(conn, order_id)
+            if order is None:
+                return None
+            event_id = event_id_of(order_id)
+            reach = max(self.rules.click_window, self.rules.view_window, 1)
+            person = identity_graph.person_of(conn, order.links.split(), order.visitor)
+            nearby = touches.seen_by(conn, person, order.placed_at - 2 * reach, order.placed_at)
+            conversion = outbox.conversion(conn, event_id)
+            story = Story(
+                order=order,
+                touches=nearby,
+                credits=touches.credits_of(conn, order_id),
+                conversion=conversion,
+                consent=_consent(conn, order, conversion),
+                deliveries=outbox.of_event(conn, event_id),
+                attempts=outbox.attempts_of(conn, event_id),
+            )
+        return told(story, self.rules, self.model, over, self._event(story))
+
+    def events(
+        self, state: str | None = None, after: str | None = None, limit: str | None = None
+    ) -> dict[str, Any]:
+        """A page of the delivery log, oldest first; `next` is the `after` of the next page.
+
+        Raises:
+            Invalid: a parameter is none of those accepted.
+        """
+        faults: list[Fault] = []
+        chosen = _choice("state", state, _STATES, faults)
+        begin = _whole("after", after, 0, (0, 2**62), faults)
+        most = _whole("limit", limit, 100, (1, MOST_EVENTS), faults)
+        _refuse(faults)
+
+        with self.store.read() as conn:
+            rows = outbox.log(conn, chosen, begin, (most + 1) * _ROWS_AN_EVENT)
+        found: dict[int, dict[str, Any]] = {}
+        for row in rows:
+            event = found.setdefault(row.id, _logged(row))
+            if row.destination is not None:
+                event["deliveries"].append(_delivery(row))
+        page = sorted(found)[:most]
+        return {
+            "events": [found[id] for id in page],
+            "next": page[-1] if len(found) > most else None,
+        }
+
+    def spend(self, start_date: str | None = None, end_date: str | None = None) -> dict[str, Any]:
+        """The spend on record.
+
+        Raises:
+            Invalid: a date is not one.
+        """
+        faults: list[Fault] = []
+        days = self._days(start_date, end_date, faults)
+        _refuse(faults)
+        with self.store.read() as conn:
+            rows = spend.rows(conn, days.start.isoformat(), days.end.isoformat())
+        return {**self._span(days), "rows": [_spend_row(row) for row in rows]}
+
+    def days(self, start_date: str | None = None, end_date: str | None = None) -> Days:
+        """The days that are asked for; the last thirty if none are.
+
+        Raises:
+            Invalid: a date is not one.
+        """
+        faults: list[Fault] = []
+        days = self._days(start_date, end_date, faults)
+        _refuse(faults)
+        return days
+
+    def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[Row]:
+        if report_by == "order_date":
+            return reports.earned(conn, days.since, days.before, one)
+        longest = max(self.rules.click_window, self.rules.view_window)
+        return reports.earned_by_touch(conn, days.since, days.before, one, longest)
+
+    def _days(self, start: str | None, end: str | None, faults: list[Fault]) -> Days:
+        today = datetime.fromtimestamp(self.clock(), self.zone).date()
+        last = _date("end_date", end, faults) or today
+        first = _date("start_date", start, faults) or last - timedelta(days=DEFAULT_DAYS - 1)
+        if first > last and not faults:
+            faults.append(Fault("start_date", "lies after end_date"))
+        return Days(first, last, self._begin(first), self._begin(last + timedelta(days=1)))
+
+    def _begin(self, day: date) -> int:
+        return int(datetime.combine(day, time.min, self.zone).timestamp())
+
+    def _span(self, days: Days) -> dict[str, Any]:
+        return {
+            "start_date": days.start.isoformat(),
+            "end_date": days.end.isoformat(),
+            "timezone": self.zone.key,
+        }
+
+    def _event(self, story: Story) -> Any:
+        """The event as the first destination gets it, without address and browser."""
+        for row in story.deliveries:
+            destination = self.destinations.get(row.destination)
+            if destination is not None and row.payload and row.state != "held":
+                return msgspec.json.decode(destination.strip(bytes(row.payload)))
+        return None
+
+
+def _consent(conn: Connection, order: Row, conversion: Row | None) -> Consent:
+    """What the order says of consent, and what its browser said."""
+    own = consent_from_json(order.consent)
+    if conversion is None or order.match_method not in OF_THE_BROWSER:
+        return own
+    return own.joined(identity_graph.consent_of(conn, conversion.visitor))
+
+
+def instant(seconds: int) -> str:
+    """Seconds UTC as ISO 8601 text."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _refuse(faults: list[Fault]) -> None:
+    if faults:
+        raise Invalid(*faults)
+
+
+def _date(name: str, value: str | None, faults: list[Fault]) -> date | None:
+    if not value:
+        return None
+    try:
+        # fromisoformat takes more forms than one; the contract has one.
+        found = date.fromisoformat(value) if len(value) == 10 else None
+    except ValueError:
+        found = None
+    if found is None or not 2000 <= found.year <= 2200:
+        faults.append(Fault(name, "not a date of the form YYYY-MM-DD"))
+        return None
+    return found
+
+
+def _choice(name: str, value: str | None, choices: tuple[str, ...], faults: list[Fault]) -> str:
+    """The value if it is one of the choices; the first of them if none is given."""
+    if not value:
+        return choices[0]
+    if value not in choices:
+        accepted = ", ".join(dict.fromkeys(filter(None, choices)))
+        faults.append(Fault(name, f"not one of: {accepted}"))
+    return value
+
+
+def _whole(
+    name: str, value: str | None, default: int, span: tuple[int, int], faults: list[Fault]
+) -> int:
+    if not value:
+        return default
+    least, most = span
+    is_whole = value.isascii() and value.isdigit() and len(value) <= 19
+    if not (is_whole and least <= int(value) <= most):
+        faults.append(Fault(name, f"not a whole number from {least} to {most}"))
+        return default
+    return int(value)
+
+
+def _earned(row: Any) -> Earned:
+    return Earned(
+        currency=row.currency,
+        is_pinterest=bool(row.is_pinterest),
+        campaign_id=row.campaign_id,
+        campaign=row.campaign,
+        share=int(row.share),
+        gross=int(row.gross),
+        net=int(row.net),
+        cancellations=int(row.cancellations),
+    )
+
+
+def _spent(row: Any) -> Spent:
+    return Spent(row.campaign_id, row.campaign, row.currency, int(row.micros))
+
+
+def _logged(row: Any) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "event_id": row.event_id,
+        "stage": row.stage,
+        "order_id": row.order_id,
+        "event_time": instant(row.at),
+        "state": row.state or "not_sent",
+        "reason": row.decision,
+        "detail": row.detail,
+        "deliveries": [],
+    }
+
+
+def _delivery(row: Any) -> dict[str, Any]:
+    return {
+        "destination": row.destination,
+        "state": row.state,
+        "attempts": row.attempts,
+        "reason": row.reason,
+        "due_at": instant(row.due_at) if row.state == "waiting" else None,
+        "settled_at": instant(row.settled_at) if row.settled_at else None,
+    }
+
+
+def _spend_row(row: Any) -> dict[str, Any]:
+    return {
+        "date": row.date,
+        "campaign_id": row.campaign_id,
+        "campaign": row.campaign,
+        "spend": spend_text(row.micros, row.currency),
+        "currency": row.currency,
+    }

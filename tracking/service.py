@@ -1,0 +1,157 @@
+"""The service without HTTP, put together from its settings."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config import ConfigurationError, Settings
+from tracking.clients.pinterest_ads import access_of
+from tracking.clients.shopify_admin import ShopAccess, accesses_of
+from tracking.deliver.deliverer import Deliverer, Deliverers, Worker
+from tracking.destinations import Destination, connect_all
+from tracking.domain.attribution import Rules
+from tracking.domain.conversion import Policy
+from tracking.operate.retention import Purging
+from tracking.receive.planner import Planner
+from tracking.receive.server_events import Events
+from tracking.receive.spend.sync import SpendSync
+from tracking.receive.spend.upload import Spending
+from tracking.receive.tracker import Tracker
+from tracking.report.reports import Reports
+from tracking.store import Store, StoreUnavailable, open_store, outbox
+from tracking.store.engine import health
+from tracking.store.engine.disk_guard import MEGABYTE, IntakeStore, Room
+from tracking.store.engine.filesystems import shared_by
+from tracking.store.engine.sqlite import SqliteStore
+from tracking.store.migrations import head, migrate
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Everything that takes in, carries out and reports, over one store."""
+
+    settings: Settings
+    store: Store
+    destinations: Mapping[str, Destination]
+    tracker: Tracker
+    events: Events
+    reports: Reports
+    spending: Spending
+    spend_sync: SpendSync | None
+    purging: Purging
+    room: Room | None
+    clock: Callable[[], float]
+    shops: tuple[ShopAccess, ...] = ()
+
+    def readiness(self) -> dict[str, Any]:
+        """Whether the service can do its work, and in which mode it does it."""
+        state: dict[str, Any] = {
+            "status": "ok",
+            "store_writable": True,
+            "migrations_at_head": True,
+            "has_room": self.room is None or self.room.is_enough,
+            "oldest_waiting_seconds": None,
+            "report_only": self.settings.is_report_only,
+            "test_mode": self.settings.pinterest_test_mode,
+        }
+        try:
+            self.store.commit(health.write)
+            with self.store.read() as conn:
+                waiting = outbox.waiting(conn)
+                state["migrations_at_head"] = health.revision(conn) == head()
+        except StoreUnavailable:
+            return {**state, "status": "unavailable", "store_writable": False}
+        if waiting.oldest is not None:
+            state["oldest_waiting_seconds"] = max(0, int(self.clock()) - int(waiting.oldest))
+        if not state["migrations_at_head"] or not state["has_room"]:
+            state["status"] = "unavailable"
+        return state
+
+    def modes(self) -> dict[str, bool]:
+        """What an operator should not forget that it is on."""
+        return {
+            "report_only": self.settings.is_report_only,
+            "test_mode": self.settings.pinterest_test_mode,
+            "without_room": self.room is not None and not self.room.is_enough,
+        }
+
+    def deliverers(self) -> Deliverers:
+        """Threads that deliver, and do what else has its time, not started yet."""
+        workers: list[Worker] = [
+            *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
+            self.purging,
+        ]
+        return Deliverers([*workers, self.spend_sync] if self.spend_sync else workers)
+
+
+def open_service(settings: Settings, clock: Callable[[], float]) -> Service:
+    """Bring the database to the current schema and open the service on it.
+
+    Raises:
+        ConfigurationError: the database cannot be kept where it is.
+    """
+    store = open_store(settings.database_url)
+    if isinstance(store, SqliteStore) and (problem := misplaced(store.path)):
+        raise ConfigurationError((f"DATABASE_URL: {problem}",))
+    migrate(settings.database_url)
+    return service_of(settings, store, connect_all(settings), clock)
+
+
+def misplaced(path: Path) -> str:
+    """Why a SQLite file must not lie there; "" if it may."""
+    kind = shared_by(path)
+    if not kind:
+        return ""
+    accepted = "accepted: a disk of this machine, or postgresql+psycopg://… for several machines"
+    return f"{path} lies on a network file system ({kind}), where SQLite loses data; {accepted}"
+
+
+def service_of(
+    settings: Settings,
+    store: Store,
+    destinations: Mapping[str, Destination],
+    clock: Callable[[], float],
+) -> Service:
+    """Wire a service: which store, who is told, and what time it is are the caller's."""
+    rules = Rules.of(settings.click_window_days, settings.view_window_hours)
+    model = settings.attribution_model
+    policy = Policy(
+        send=settings.pinterest_send,
+        purchase_on=settings.purchase_on,
+        value=settings.conversion_value,
+        content_id=settings.content_id,
+        consent_unknown=settings.consent_unknown,
+    )
+    planner = Planner(
+        destinations,
+        policy,
+        rules,
+        model,
+        settling=settings.settling_minutes * 60,
+        has_pixel=bool(settings.collector_key),
+    )
+    access = access_of(settings)
+    room = _room(store, settings.free_space_floor_mb)
+    intake = IntakeStore(store, room) if room else store
+    return Service(
+        settings=settings,
+        store=store,
+        destinations=destinations,
+        tracker=Tracker(intake, planner, clock),
+        events=Events(intake, planner, settings, clock),
+        reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
+        spending=Spending(store, clock),
+        spend_sync=SpendSync(store, access, clock) if access else None,
+        purging=Purging(store, settings.retention_days, clock),
+        room=room,
+        clock=clock,
+        shops=accesses_of(settings),
+    )
+
+
+def _room(store: Store, floor_mb: int) -> Room | None:
+    """The room on the database's disk, where that is a disk of this machine."""
+    if not isinstance(store, SqliteStore):
+        return None
+    return Room(store.path.parent, floor_mb * MEGABYTE)

@@ -1,0 +1,23 @@
+"""Keeps two transactions about the same order or person apart where several can write at once."""
+
+import hashlib
+from collections.abc import Iterable
+
+from tracking.store.engine.statement import Connection
+
+# Always in the same order, so that two transactions never wait for one another.
+_HOLD = """
+SELECT pg_advisory_xact_lock(key)
+FROM (SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY key) AS keys
+"""
+
+
+def hold(conn: Connection, names: Iterable[str]) -> None:
+    """Hold these names until the transaction ends. SQLite has one writer at a time anyway."""
+    if conn.dialect == "postgresql":
+        conn.cursor.execute(_HOLD, ([_key(name) for name in names],))
+
+
+def _key(name: str) -> int:
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

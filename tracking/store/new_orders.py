@@ -1,0 +1,268 @@
+"""A new order of a new buyer, made sure of and written in one statement.
+
+This is the case of nearly every webhook. Each statement lets go of the interpreter, and under
+load taking it back costs more than the statement itself; on PostgreSQL each is a round trip.
+SQLite has no statement that inserts into several tables, but a trigger on a view that holds
+nothing does the same.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import BigInteger, LargeBinary, Table
+
+from tracking.store.engine.statement import Connection
+from tracking.store.schema import (
+    MARK_LENGTH,
+    conversions,
+    credits,
+    links,
+    orders,
+    outbox,
+    receipts,
+    touches,
+)
+
+Values = Mapping[str, Any]
+
+# What the statement has room for. Orders beyond it go the long way.
+MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 6, 2, 2
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """The rows of an order that is not known yet, of a buyer nothing else is known of.
+
+    `payloads` are the finished events by destination, to be sent or `held_until` (seconds UTC).
+    """
+
+    digest: str
+    topic: str
+    order: Values
+    touch: Values
+    conversion: Values
+    person: Sequence[str]
+    credits: Sequence[Values]
+    payloads: Mapping[str, bytes]
+    held_until: int | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the statement has room for it."""
+        return (
+            len(self.person) <= MOST_LINKS
+            and len(self.credits) <= MOST_CREDITS
+            and len(self.payloads) <= MOST_EVENTS
+        )
+
+
+def put(conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    """Write each of these `values_of` on SQLite, unless anything is known of the order or its
+    buyer, from before or from the rows before it. Outside a transaction it is one by itself."""
+    conn.cursor.execute(_sqlite(len(rows)), [v for n, row in enumerate(rows) for v in (n, *row)])
+
+
+def taken(conn: Connection) -> set[int]:
+    """Which of the rows just put were written."""
+    return {n for (n,) in conn.cursor.execute("DELETE FROM taken RETURNING n").fetchall()}
+
+
+def write(conn: Connection, values: Sequence[Any]) -> bool:
+    """Write the rows on PostgreSQL, unless anything is known of the order or its buyer; whether
+    they were written."""
+    conn.cursor.execute(_POSTGRESQL, values)
+    return bool(conn.cursor.fetchone()[0])
+
+
+def values_of(news: News, since: int, until: int) -> Sequence[Any]:
+    """The rows as the statement takes them; what the buyer did in [since, until] is what counts
+    as known. Made before the write lock is held."""
+    values = [
+        *(news.digest, news.topic, since, until, *_fate(news)),
+        *_order_values(news.order),
+        *_touch_values(news.touch),
+        *_conversion_values(news.conversion),
+        *news.person,
+        *_NO_LINK[len(news.person) :],
+    ]
+    for credit in news.credits:
+        values += _credit_values(credit)
+    values += _NO_CREDIT * (MOST_CREDITS - len(news.credits))
+    for event in news.payloads.items():
+        values += event
+    values += _NO_EVENT * (MOST_EVENTS - len(news.payloads))
+    return values
+
+
+def _fate(news: News) -> tuple[str, int]:
+    """State and due time of the order's events."""
+    if news.held_until is not None:
+        return "held", news.held_until
+    return "waiting", news.conversion["recorded_at"]
+
+
+# What the rows of one order have in common is handed over once, as the order's own.
+_COMMON = {
+    "order_id": "order_id",
+    "visitor": "order_visitor",
+    "placed_at": "order_placed_at",
+    "currency": "order_currency",
+}
+_TOUCH = tuple(c.name for c in touches.c if c.name not in _COMMON)
+_CONVERSION = (
+    *("event_id", "is_pinterest", "campaign_id", "campaign"),
+    *("reason", "detail", "recorded_at"),
+)
+_CREDIT = tuple(c.name for c in credits.c if c.name not in _COMMON)
+_EVENT = ("destination", "payload")
+
+_getter: Callable[..., Callable[[Values], tuple[Any, ...]]] = itemgetter
+_order_values = _getter(*(c.name for c in orders.c))
+_touch_values = _getter(*_TOUCH)
+_conversion_values = _getter(*_CONVERSION)
+_credit_values = _getter(*_CREDIT)
+_NO_LINK = ("",) * MOST_LINKS
+_NO_CREDIT = (None,) * len(_CREDIT)
+_NO_EVENT = (None,) * len(_EVENT)
+
+
+def _parameters() -> Iterator[tuple[str, str]]:
+    """Name and PostgreSQL type of each value, in the order of `values_of`."""
+    yield from (("digest", "text"), ("topic", "text"), ("since", "bigint"), ("until", "bigint"))
+    yield from (("state", "text"), ("due_at", "bigint"))
+    yield from _kinds("order", orders, [c.name for c in orders.c])
+    yield from _kinds("touch", touches, _TOUCH)
+    yield from _kinds("conversion", conversions, _CONVERSION)
+    yield from ((f"link{n}", "text") for n in range(MOST_LINKS))
+    for n in range(MOST_CREDITS):
+        yield from _kinds(f"credit{n}", credits, _CREDIT)
+    for n in range(MOST_EVENTS):
+        yield from _kinds(f"event{n}", outbox, _EVENT)
+
+
+def _kinds(prefix: str, table: Table, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for name in columns:
+        kind = table.c[name].type
+        is_number = isinstance(kind, BigInteger) or kind.python_type is int
+        is_bytes = isinstance(kind, LargeBinary)
+        yield f"{prefix}_{name}", "bytea" if is_bytes else "bigint" if is_number else "text"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row to insert: the parameter or literal of each column, and on what condition."""
+
+    table: Table
+    columns: Mapping[str, str]
+    condition: str = ""
+
+    def insert(self, source: str, prefix: str) -> str:
+        """Text that inserts it from a source of the parameters."""
+        names = ", ".join(f'"{name}"' for name in self.columns)
+        values = ", ".join(
+            text if text[0] in "'0123456789" else f"{prefix}.{text}"
+            for text in self.columns.values()
+        )
+        where = f" WHERE {prefix}.{self.condition}" if self.condition else ""
+        return f'INSERT INTO "{self.table.name}" ({names}) SELECT {values}{source}{where}'
+
+
+def _rows() -> Iterator[_Row]:
+    now, event_id = "conversion_recorded_at", "conversion_event_id"
+    given = {"order_id": "order_id", "digest": "digest", "topic": "topic", "received_at": now}
+    yield _Row(receipts, given)
+    yield _Row(orders, {c.name: f"order_{c.name}" for c in orders.c})
+    yield _Row(touches, {"visitor": _COMMON["visitor"], **{c: f"touch_{c}" for c in _TOUCH}})
+    same = {
+        "stage": "'purchase'",
+        "order_id": "order_id",
+        "visitor": "order_visitor",
+        "at": "order_placed_at",
+        "is_counted": "order_is_counted",
+        "currency": "order_currency",
+        "value": "order_gross",
+    }
+    yield _Row(conversions, {**same, **{c: f"conversion_{c}" for c in _CONVERSION}})
+    for n in range(MOST_LINKS):
+        columns = {"link": f"link{n}", "visitor": _COMMON["visitor"]}
+        yield _Row(links, columns, f"link{n} <> ''")
+    for n in range(MOST_CREDITS):
+        shared = {c.name: _COMMON[c.name] for c in credits.c if c.name in _COMMON}
+        columns = {**shared, **{c: f"credit{n}_{c}" for c in _CREDIT}}
+        yield _Row(credits, columns, f"credit{n}_mask IS NOT NULL")
+    for n in range(MOST_EVENTS):
+        columns = {
+            "event_id": event_id,
+            "destination": f"event{n}_destination",
+            "state": "state",
+            "payload": f"event{n}_payload",
+            "event_time": "order_placed_at",
+            "due_at": "due_at",
+            "queued_at": now,
+        }
+        yield _Row(outbox, columns, f"event{n}_destination IS NOT NULL")
+
+
+def _is_known(prefix: str) -> str:
+    order, visitor = f"{prefix}.order_id", f"{prefix}.order_visitor"
+    # One by one: for `link IN (…)` SQLite builds a table, which costs half of the statement.
+    linked = " OR ".join(
+        f"{prefix}.link{n} <> '' AND EXISTS (SELECT 1 FROM links WHERE link = {prefix}.link{n})"  # noqa: S608
+        for n in range(MOST_LINKS)
+    )
+    mark = "EXISTS (SELECT 1 FROM tombstones WHERE mark = {})"
+    erased = " OR ".join(
+        f"{one} <> '' AND {mark.format(f'substr({one}, 1, {MARK_LENGTH})')}"
+        for one in (f"{prefix}.link{n}" for n in range(MOST_LINKS))
+    )
+    return f"""
+    EXISTS (SELECT 1 FROM orders WHERE id = {order})
+    OR EXISTS (SELECT 1 FROM conversions WHERE event_id = {prefix}.conversion_event_id)
+    OR EXISTS (SELECT 1 FROM refunds WHERE order_id = {order})
+    OR EXISTS (SELECT 1 FROM touches WHERE visitor = {visitor}
+               AND at >= {prefix}.since AND at <= {prefix}.until)
+    OR {linked}
+    OR EXISTS (SELECT 1 FROM links WHERE visitor = {visitor})
+    OR EXISTS (SELECT 1 FROM visitors WHERE visitor = {visitor})
+    OR EXISTS (SELECT 1 FROM tombstones) AND ({mark.format(f"'or:' || {order}")} OR {erased})
+    """  # noqa: S608
+
+
+_PARAMETERS = dict(_parameters())
+_ROWS = tuple(_rows())
+
+
+def _sqlite_setup() -> Iterator[str]:
+    """The view and its trigger. They are temporary: every writing connection makes its own."""
+    nulls = ", ".join(f"NULL AS {name}" for name in ("n", *_PARAMETERS))
+    yield f"CREATE TEMP VIEW intake AS SELECT {nulls}"
+    yield "CREATE TEMP TABLE taken (n INTEGER)"
+    steps = [
+        f"SELECT RAISE(IGNORE) WHERE {_is_known('NEW')}",
+        *(row.insert("", "NEW") for row in _ROWS),
+        "INSERT INTO taken VALUES (NEW.n)",
+    ]
+    yield f"CREATE TEMP TRIGGER write INSTEAD OF INSERT ON intake BEGIN {'; '.join(steps)}; END"
+
+
+@cache
+def _sqlite(count: int) -> str:
+    row = f"({', '.join('?' * (1 + len(_PARAMETERS)))})"
+    return f"INSERT INTO intake VALUES {', '.join([row] * count)}"  # noqa: S608
+
+
+def _postgresql() -> str:
+    values = ", ".join(f"%s::{kind}" for kind in _PARAMETERS.values())
+    parts = [
+        f"given ({', '.join(_PARAMETERS)}) AS (VALUES ({values}))",
+        f"free AS (SELECT 1 FROM given WHERE NOT ({_is_known('given')}))",  # noqa: S608
+        *(f"s{n} AS ({row.insert(' FROM given, free', 'given')})" for n, row in enumerate(_ROWS)),
+    ]
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM free"  # noqa: S608
+
+
+SQLITE_SETUP = tuple(_sqlite_setup())
+_POSTGRESQL = _postgresql()

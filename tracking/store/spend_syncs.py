@@ -1,0 +1,135 @@
+"""How far each ad account's spend has been read, and who reads it now.
+
+One process at a time does, by a lease that ends by itself.
+"""
+
+from sqlalchemy import and_, bindparam, literal_column, not_, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.schema import syncs, tokens
+
+# Instants further ahead than this were noted before the clock was set back, and count as past.
+_FURTHEST = 2 * 3_600
+
+_is_leased = and_(
+    syncs.c.leased_until > bindparam("now"), syncs.c.leased_until <= bindparam("horizon")
+)
+_is_early = and_(syncs.c.next_at > bindparam("now"), syncs.c.next_at <= bindparam("horizon"))
+_of_account = Statement(select(syncs).where(syncs.c.account == bindparam("account")))
+_claim = Statement(
+    insert(syncs)
+    .values(account=bindparam("account"), claim=bindparam("claim"), leased_until=bindparam("until"))
+    .on_conflict_do_update(
+        index_elements=[syncs.c.account],
+        set_={
+            "claim": literal_column("excluded.claim"),
+            "leased_until": literal_column("excluded.leased_until"),
+        },
+        where=and_(not_(_is_leased), or_(bindparam("at_once") == 1, not_(_is_early))),
+    )
+    .returning(*syncs.c)
+)
+_is_ours = and_(syncs.c.account == bindparam("b_account"), syncs.c.claim == bindparam("b_claim"))
+_hold = Statement(
+    update(syncs)
+    .where(_is_ours)
+    .values(leased_until=bindparam("b_until"))
+    .returning(syncs.c.account)
+)
+_advance = Statement(
+    update(syncs)
+    .where(_is_ours)
+    .values(through=bindparam("b_through"), currency=bindparam("b_currency"))
+)
+_release = Statement(update(syncs).where(_is_ours).values(claim="", leased_until=0))
+_succeed = Statement(
+    update(syncs)
+    .where(_is_ours)
+    .values(failure="", synced_at=bindparam("b_now"), next_at=bindparam("b_next_at"))
+)
+_fail = Statement(
+    update(syncs)
+    .where(_is_ours)
+    .values(failure=bindparam("b_failure"), next_at=bindparam("b_next_at"))
+)
+_token = Statement(select(tokens.c.token).where(tokens.c.origin == bindparam("origin")))
+_put_token = Statement(
+    insert(tokens)
+    .values(origin=bindparam("origin"), token=bindparam("token"), renewed_at=bindparam("now"))
+    .on_conflict_do_update(
+        index_elements=[tokens.c.origin],
+        set_={
+            "token": literal_column("excluded.token"),
+            "renewed_at": literal_column("excluded.renewed_at"),
+        },
+    )
+)
+
+
+def of_account(conn: Connection, account: str) -> Row | None:
+    """What is known of an account's reading; None if it was never begun."""
+    return _of_account.first(conn, account=account)
+
+
+def claim(
+    conn: Connection, account: str, claim: str, now: int, until: int, at_once: bool
+) -> Row | None:
+    """Begin to read an account's spend; None if somebody else does.
+
+    Unless it shall be `at_once`, None as well before the time of the next reading.
+    """
+    return _claim.first(
+        conn,
+        account=account,
+        claim=claim,
+        now=now,
+        until=until,
+        horizon=now + _FURTHEST,
+        at_once=int(at_once),
+    )
+
+
+def is_due(row: Row | None, now: int) -> bool:
+    """Whether the time of the next reading has come and nobody reads."""
+    if row is None:
+        return True
+    return not any(now < at <= now + _FURTHEST for at in (row.next_at, row.leased_until))
+
+
+def hold(conn: Connection, account: str, claim: str, until: int) -> bool:
+    """Keep the lease longer; False if it is somebody else's by now."""
+    return _hold.first(conn, b_account=account, b_claim=claim, b_until=until) is not None
+
+
+def advance(conn: Connection, account: str, claim: str, through: str, currency: str) -> None:
+    """Note up to which day (ISO, UTC) the spend was read without a gap, and in which currency."""
+    _advance.run(conn, b_account=account, b_claim=claim, b_through=through, b_currency=currency)
+
+
+def release(conn: Connection, account: str, claim: str) -> None:
+    """Give the lease back."""
+    _release.run(conn, b_account=account, b_claim=claim)
+
+
+def succeed(conn: Connection, account: str, claim: str, now: int, next_at: int) -> None:
+    """Note that all was read, and give the lease back."""
+    _succeed.run(conn, b_account=account, b_claim=claim, b_now=now, b_next_at=next_at)
+    release(conn, account, claim)
+
+
+def fail(conn: Connection, account: str, claim: str, failure: str, next_at: int) -> None:
+    """Note why not all was read, and give the lease back."""
+    _fail.run(conn, b_account=account, b_claim=claim, b_failure=failure, b_next_at=next_at)
+    release(conn, account, claim)
+
+
+def token(conn: Connection, origin: str) -> str:
+    """The refresh token that took the place of a configured one, known by its digest; or ""."""
+    row = _token.first(conn, origin=origin)
+    return "" if row is None else str(row.token)
+
+
+def put_token(conn: Connection, origin: str, token: str, now: int) -> None:
+    """Keep the refresh token that takes the place of a configured one."""
+    _put_token.run(conn, origin=origin, token=token, now=now)
