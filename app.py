@@ -21,7 +21,7 @@ from api.auth import WRONG_TOKENS, Gate
 from api.events import EventRoutes
 from api.openapi import DESCRIPTION
 from api.reports import report_routes
-from commands import registry
+from commands.registry import register_commands
 from config import Settings, load_env
 from server.problems import CONTENT_TYPE, problem_body
 from server.security_headers import hardened
@@ -34,7 +34,7 @@ from tracking.store import StoreUnavailable, wait_until_reachable
 from tracking.store.engine.disk_guard import NoRoom
 from tracking.store.engine.sqlite import SqliteStore, protection
 from webhooks.collector import Collector
-from webhooks.shopify import ShopifyWebhooks
+from webhooks.shopify import Receivers, ShopifyWebhooks
 
 logger = logging.getLogger(__name__)
 
@@ -83,12 +83,14 @@ def assemble(service: Service) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.extensions["service"] = service
     webhooks = ShopifyWebhooks(
-        service.tracker, settings.shopify_webhook_secrets, settings.shopify_shops
+        Receivers(service.tracker, service.privacy),
+        settings.shopify_webhook_secrets,
+        settings.shopify_shops,
     )
     app.register_blueprint(webhooks.routes())
     collector = Collector(service.tracker, _limiter(service), settings)
     app.register_blueprint(collector.routes())
-    events = EventRoutes(service.events, settings.collector_origins)
+    events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
     app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))
     app.add_url_rule("/health", "health", _health)
@@ -102,7 +104,7 @@ def assemble(service: Service) -> Flask:
         _notice_proxies(app)
     _guard(app, gate)
     app.register_error_handler(Exception, described)
-    registry.register(app)
+    register_commands(app)
     front = hardened(webhooks.before(app.wsgi_app, described))
     app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
@@ -120,7 +122,7 @@ def _seeks_command() -> bool:
 def _commands() -> Flask:
     """The commands alone. Each opens what it needs: the demo works where nothing is set up."""
     app = Flask(__name__)
-    registry.register(app)
+    register_commands(app)
     return app
 
 

@@ -7,23 +7,15 @@ from hashlib import sha256
 from math import ceil
 
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import ServiceUnavailable, TooManyRequests, Unauthorized
+from werkzeug.exceptions import TooManyRequests, Unauthorized
 
+from server.problems import NotConfigured
 from tracking.operate.rate_limiter import Limiter, Rate
 
 # Wrong tokens of one address: so many at once, and one more every six seconds.
 WRONG_TOKENS = Rate(10 / 60, burst=10)
 # RFC 9110 section 11.1: the scheme in any case. One space, one credential, nothing else.
 _BEARER = re.compile(r"(?i:bearer) ([!-~]+)")
-
-
-class NotConfigured(ServiceUnavailable):
-    """The endpoint is closed until a setting opens it; the description names which."""
-
-    @property
-    def name(self) -> str:
-        """The title of the problem."""
-        return "Not configured"
 
 
 class Gate:

@@ -9,9 +9,10 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from api.auth import NotConfigured
+from server.problems import NotConfigured
 from server.request_body import raw_body
-from tracking.receive.server_events import Events, NoAnswer, OtherEvent, ReportOnly, TooManyTrials
+from tracking.receive.event_trials import EventTrials, NoAnswer, ReportOnly, TooManyTrials
+from tracking.receive.server_events import Events, OtherEvent
 
 PATHS = ("/track-event", "/track-event-test")
 MAX_EVENT = 1024 * 1024
@@ -25,8 +26,9 @@ class EventRoutes:
     Pages of the origins that are named may call, too. Others get no leave to read the answer.
     """
 
-    def __init__(self, events: Events, origins: frozenset[str]) -> None:
+    def __init__(self, events: Events, trials: EventTrials, origins: frozenset[str]) -> None:
         self._events = events
+        self._trials = trials
         self._origins = origins
 
     def routes(self) -> Blueprint:
@@ -61,7 +63,7 @@ class EventRoutes:
             Invalid: the event has faults, and Pinterest was not asked.
         """
         try:
-            return _json(self._events.try_out(_body()), 200)
+            return _json(self._trials.try_out(_body()), 200)
         except ReportOnly:
             raise NotConfigured(_WANTS_CREDENTIALS) from None
         except TooManyTrials as error:

@@ -143,7 +143,7 @@ class TimedStore:
 
 def importer(service: Service, store: Any = None, cores: int = 1) -> Importer:
     """An import that expects no fault."""
-    events = Events(store or service.store, service.events.planner, service.settings, service.clock)
+    events = Events(store or service.store, service.events.planner, service.clock)
     return Importer(events, service.tracker, int(service.clock()), _refuse, cores=cores)
 
 

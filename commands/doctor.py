@@ -1,20 +1,27 @@
 """Looks the service over, mends nothing, and says in plain words what needs a hand."""
 
+import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from commands.shell import table
 from config import ConfigurationError, Settings, load_env
 from tracking.clients import shopify_admin
-from tracking.clients.outcome import BREAKS_AFTER
+from tracking.deliver.retry import BREAKS_AFTER
 from tracking.destinations import connect_all
-from tracking.receive.privacy.requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
-from tracking.report.reports import instant
+from tracking.domain.instants import instant
 from tracking.service import Service, misplaced, service_of
 from tracking.store import (
     Store,
     StoreUnavailable,
+    accounts,
+    conversions,
     open_store,
     outbox,
     privacy_requests,
@@ -26,6 +33,7 @@ from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 from tracking.store.engine.sqlite import SqliteStore, protection
 from tracking.store.engine.statement import Row
 from tracking.store.migrations import head
+from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
 
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
@@ -157,12 +165,12 @@ def _of_database(store: Store) -> Iterator[Finding]:
 def _of_delivery(service: Service) -> Iterator[Finding]:
     now = int(service.clock())
     with service.store.read() as conn:
-        accounts = {row.destination: row for row in outbox.all_accounts(conn)}
+        by_name = {row.destination: row for row in accounts.all_accounts(conn)}
         states = {(row.destination, row.state): row.events for row in outbox.states(conn)}
         oldest = outbox.waiting(conn).oldest
     for name in service.destinations:
         waiting = states.get((name, "waiting"), 0)
-        trouble = _trouble(accounts[name], now) if name in accounts else ""
+        trouble = _trouble(by_name[name], now) if name in by_name else ""
         text = f"{states.get((name, 'sent'), 0)} sent, {waiting} waiting"
         yield Finding("HAND" if trouble else "ok", name, f"{text}{trouble}")
     for name, state in states:
@@ -214,7 +222,7 @@ def _of_privacy(service: Service) -> Iterator[Finding]:
     with service.store.read() as conn:
         asked = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
         gone = privacy_requests.of_topic(conn, UNINSTALLED)
-        newest = outbox.last_recorded(conn) or 0
+        newest = conversions.last_recorded(conn) or 0
     if asked:
         until = instant(asked[0].received_at + ANSWER_DAYS * 86_400)
         text = f"{len(asked)} to answer, the first until {until}: data-requests lists them"
@@ -227,7 +235,7 @@ def _of_privacy(service: Service) -> Iterator[Finding]:
 def _of_clock(service: Service) -> Finding:
     now = service.clock()
     with service.store.read() as conn:
-        newest = outbox.last_recorded(conn)
+        newest = conversions.last_recorded(conn)
     if now < FIRST_POSSIBLE_TIME:
         return Finding("HAND", "clock", f"{instant(int(now))} cannot be: it was never set")
     if newest is not None and newest > now + _CLOCK_TOLERANCE:
@@ -236,3 +244,15 @@ def _of_clock(service: Service) -> Finding:
     zone = service.settings.shop_timezone
     there = datetime.fromtimestamp(now, zone).strftime("%Y-%m-%d %H:%M")
     return Finding("ok", "clock", f"{instant(int(now))}, in the shop ({zone.key}) {there}")
+
+
+@click.command()
+@with_appcontext
+def doctor() -> None:
+    """Look the service over; exit code 1 if something needs a hand."""
+    # It would tell of every failed attempt to connect; the finding tells it once.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    found = list(findings(current_app.extensions.get("service")))
+    click.echo(table({"": "<", "what": "<", "found": "<"}, found))
+    if any(finding.needs_hand for finding in found):
+        raise SystemExit(1)

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from werkzeug.exceptions import ServiceUnavailable
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -19,3 +20,12 @@ def problem_body(
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     more = {"errors": list(errors), "request_id": request_id or uuid.uuid4().hex}
     return msgspec.json.encode({**body, **more})
+
+
+class NotConfigured(ServiceUnavailable):
+    """The endpoint is closed until a setting opens it; the description names which."""
+
+    @property
+    def name(self) -> str:
+        """The title of the problem."""
+        return "Not configured"

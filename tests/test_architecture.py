@@ -1,9 +1,9 @@
-"""The house keeps its own order: floors, purity, and one home for everything that reaches out."""
+"""The house keeps its order: who imports whom, and one home for everything that reaches out."""
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,82 +11,59 @@ import pytest
 from tracking.destinations import TABLE
 
 ROOT = Path(__file__).parents[1]
+LINES = ("tracking.receive", "tracking.deliver", "tracking.report")
+_LINE = {"tracking.destinations", "tracking.clients", "tracking.store", "tracking.domain"}
 
-# Top to bottom. A module imports only from floors below its own; what stands beside it on a
-# floor, it does not know. A package is one place, whatever its modules import of one another.
-FLOORS: tuple[tuple[str, ...], ...] = (
-    ("app",),
-    ("cli", "openapi"),
-    ("demo", "doctor", "filing"),
-    ("reports", "webhooks"),
-    ("tracking",),
-    ("tracking.library",),
-    ("tracking.wiring",),
-    ("tracking.monitoring",),
-    ("tracking.importing", "tracking.exporting"),
-    ("tracking.eventing",),
-    ("tracking.privacy", "tracking.disclosure", "tracking.reconciling"),
-    (
-        "tracking.tracker",
-        "tracking.delivery",
-        "tracking.spending",
-        "tracking.spend_sync",
-        "tracking.subscribing",
-        "tracking.reporting",
-        "tracking.limiting",
-        "tracking.purging",
-    ),
-    ("tracking.sightings", "tracking.spend_desk"),
-    ("tracking.erasing",),
-    ("tracking.crediting",),
-    ("tracking.planning", "tracking.given"),
-    ("tracking.store", "tracking.destinations"),
-    (
-        "tracking.outcome",
-        "tracking.metrics",
-        "tracking.analysis",
-        "tracking.journey",
-        "tracking.storefront",
-    ),
-    ("tracking.conversion",),
-    ("tracking.attribution",),
-    ("tracking.session", "tracking.identity"),
-    ("tracking.order",),
-    ("tracking.money", "tracking.invalid", "config"),
-)
-PACKAGES = (
-    "webhooks",
-    "tracking.store",
-    "tracking.destinations",
-    "tracking.given",
-    "tracking.importing",
-    "tracking.storefront",
-)
+# Each part of the house and the parts that it may import. Nothing else is allowed.
+MAY_IMPORT: dict[str, set[str]] = {
+    "config": set(),
+    "server": set(),
+    "tracking.domain": set(),
+    "tracking.store": {"tracking.domain"},
+    "tracking.clients": {"tracking.domain"},
+    "tracking.destinations": {"tracking.clients", "tracking.domain"},
+    "tracking.operate": {"tracking.clients", "tracking.store", "tracking.domain"},
+    **dict.fromkeys(LINES, _LINE | {"tracking.operate"}),
+    "tracking.service": {*LINES, *_LINE, "tracking.operate", "config"},
+    "tracking.python_api": {*LINES, "tracking.service", "tracking.domain", "config"},
+    "tracking": {"tracking.python_api"},
+    "webhooks": {*_LINE, "tracking.receive", "tracking.operate", "server", "config"},
+    "api": {*LINES, *_LINE, "tracking.service", "tracking.operate", "webhooks", "server"},
+    "commands": {*LINES, *_LINE, "tracking.service", "tracking.operate", "webhooks", "config"},
+}
+MAY_IMPORT["app"] = MAY_IMPORT.keys() - {"tracking", "tracking.python_api"}
 
-# Values in, values out: no clock, no environment, no file, no network, no SQL, no log.
-CORE = (
-    "tracking.order",
-    "tracking.session",
-    "tracking.identity",
-    "tracking.attribution",
-    "tracking.conversion",
-    "tracking.outcome",
-    "tracking.money",
-    "tracking.metrics",
-    "tracking.analysis",
-    "tracking.journey",
-    "tracking.planning",
-    "tracking.storefront",
-    "tracking.storefront.basket",
-    "tracking.storefront.event",
-    "tracking.storefront.visit",
-    "tracking.storefront.wire",
-    "tracking.given",
-    "tracking.given.columns",
-    "tracking.given.event",
-    "tracking.given.fields",
-    "tracking.given.rows",
-    "tracking.invalid",
+# Where a library that reaches out may be imported.
+HOMES = {
+    "sqlalchemy": {"tracking.store"},
+    "alembic": {"tracking.store"},
+    "sqlite3": {"tracking.store"},
+    "psycopg": {"tracking.store"},
+    "requests": {"tracking.clients", "tracking.destinations", "commands"},
+    "urllib3": {"tracking.clients", "tracking.destinations"},
+    "http.client": {"tracking.clients", "tracking.destinations"},
+    "urllib.request": {"tracking.clients", "tracking.destinations"},
+    "socket": {"tracking.clients", "tracking.destinations", "commands", "server"},
+    "flask": {"app", "api", "webhooks", "commands"},
+    "werkzeug": {"app", "api", "webhooks", "server"},
+    "gunicorn": {"server"},
+    "click": {"app", "commands"},
+}
+
+# Values in, values out: besides the domain, the decisions of each line.
+PURE = (
+    "tracking.domain",
+    "tracking.clients.outcome",
+    "tracking.deliver.retry",
+    "tracking.operate.prometheus",
+    "tracking.receive.event_input",
+    "tracking.receive.pixel",
+    "tracking.receive.planner",
+    "tracking.receive.rows",
+    "tracking.report.campaigns",
+    "tracking.report.funnel",
+    "tracking.report.journey",
+    "tracking.report.roi",
 )
 HANDS = {
     "asyncio", "concurrent", "flask", "http", "io", "logging", "multiprocessing", "os", "pathlib",
@@ -94,36 +71,10 @@ HANDS = {
     "sqlalchemy", "sqlite3", "subprocess", "sys", "tempfile", "threading", "time", "urllib3",
     "werkzeug",
 }  # fmt: skip
-# What a module may call to learn what time it is, or to reach out without an import.
 READS_THE_WORLD = {"now", "utcnow", "today", "open", "input", "print", "__import__"}
-
-# Who may import what reaches out. The demo plays Shopify to the service that it starts.
-HOMES: Mapping[str, tuple[str, ...]] = {
-    "sqlalchemy": ("tracking.store",),
-    "alembic": ("tracking.store",),
-    "sqlite3": ("tracking.store",),
-    "psycopg": ("tracking.store",),
-    "psycopg_pool": ("tracking.store",),
-    "requests": ("tracking.destinations", "demo"),
-    "urllib3": ("tracking.destinations",),
-    "http.client": ("tracking.destinations",),
-    "urllib.request": ("tracking.destinations",),
-    "socket": ("tracking.destinations", "demo", "webhooks.worker", "webhooks.wire"),
-    "flask": ("app", "cli", "reports", "webhooks"),
-    "werkzeug": ("app", "reports", "webhooks"),
-    "click": ("app", "cli", "demo", "filing"),
-}
 _SQL = re.compile(
     r"\s*(SELECT\s|INSERT\s+INTO\s|UPDATE\s+\w+\s+SET\s|DELETE\s+FROM\s|PRAGMA\s|CREATE\s+TABLE\s)"
 )
-
-
-def _modules() -> Iterator[tuple[str, Path]]:
-    """Every module that is delivered, by its name."""
-    for path in sorted((*ROOT.glob("*.py"), *(ROOT / "tracking").rglob("*.py"))):
-        yield _name(path), path
-    for path in sorted((ROOT / "webhooks").rglob("*.py")):
-        yield _name(path), path
 
 
 def _name(path: Path) -> str:
@@ -132,124 +83,147 @@ def _name(path: Path) -> str:
 
 
 # gunicorn reads its file, nobody imports it; a migration's name is a number.
-MODULES = {
-    name: path
-    for name, path in _modules()
-    if name != "gunicorn.conf" and "versions" not in path.parts
+TREES = {
+    _name(path): ast.parse(path.read_text("utf-8"))
+    for folder in ("api", "commands", "server", "tracking", "webhooks", ".")
+    for path in (ROOT / folder).glob("*.py" if folder == "." else "**/*.py")
+    if path.name != "gunicorn.conf.py" and "versions" not in path.parts
 }
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
 
 
-@cache
-def imported(name: str) -> frozenset[str]:
-    """What a module imports, our own modules by their exact names."""
-    found: set[str] = set()
-    for node in ast.walk(TREES[name]):
+def _part(module: str) -> str:
+    """The part of the house that a module belongs to."""
+    return (
+        ".".join(module.split(".")[:2]) if module.startswith("tracking.") else module.split(".")[0]
+    )
+
+
+def _imports(module: str) -> Iterator[str]:
+    for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name} imports relatively"
-            base = node.module or ""
-            whole = {f"{base}.{alias.name}" for alias in node.names}
-            found |= whole & MODULES.keys()
-            if not whole <= MODULES.keys():
-                found.add(base)
-    return frozenset(found)
+            assert node.level == 0, f"{module} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in TREES else str(node.module) for name in names)
 
 
-def place_of(name: str) -> str:
-    """The place in the house a module belongs to: its own, or its package's."""
-    return next((p for p in PACKAGES if name == p or name.startswith(f"{p}.")), name)
+def _is_of(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
 
 
-def floor_of(name: str) -> int:
-    place = place_of(name)
-    found = [n for n, floor in enumerate(FLOORS) if place in floor]
-    assert found, f"{place} has no place in FLOORS"
-    return found[0]
+# --- Who imports whom
 
 
-def is_of(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
+@pytest.mark.parametrize("module", TREES)
+def test_each_part_imports_only_the_parts_it_may(module: str) -> None:
+    own = _part(module)
+    used = {_part(name) for name in _imports(module) if name in TREES}
+    assert used <= MAY_IMPORT[own] | {own}
 
 
-def test_every_module_has_its_place() -> None:
-    assert {place_of(name) for name in MODULES} == {place for floor in FLOORS for place in floor}
+def test_the_pure_core_imports_nothing_of_ours() -> None:
+    assert MAY_IMPORT["tracking.domain"] == set()
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_imports_only_from_the_floors_below(name: str) -> None:
-    for other in imported(name) & MODULES.keys():
-        if place_of(other) != place_of(name):
-            assert floor_of(other) > floor_of(name), f"{name} imports {other}"
+@pytest.mark.parametrize("line", LINES)
+def test_receive_deliver_and_report_never_import_one_another(line: str) -> None:
+    assert not MAY_IMPORT[line] & set(LINES)
+
+
+def test_the_house_has_at_most_eight_floors() -> None:
+    def floor(part: str) -> int:
+        used = {_part(n) for m in TREES if _part(m) == part for n in _imports(m) if n in TREES}
+        return 1 + max(map(floor, used - {part}), default=0)
+
+    assert floor("app") <= 8
 
 
 def test_no_import_leads_back_to_where_it_began() -> None:
-    graph = {name: sorted(imported(name) & MODULES.keys()) for name in MODULES}
     done: set[str] = set()
 
-    def follow(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " → ".join((*path, name))
-        if name not in done:
-            for other in graph[name]:
-                follow(other, (*path, name))
-            done.add(name)
+    def follow(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " → ".join((*path, module))
+        if module not in done:
+            for other in sorted({name for name in _imports(module) if name in TREES}):
+                follow(other, (*path, module))
+            done.add(module)
 
-    for name in graph:
-        follow(name, ())
-
-
-@pytest.mark.parametrize("name", CORE)
-def test_the_core_touches_nothing(name: str) -> None:
-    assert not {module.split(".")[0] for module in imported(name)} & HANDS
-    called = [node.func for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
-    names = {getattr(func, "id", getattr(func, "attr", "")) for func in called}
-    assert not names & READS_THE_WORLD
+    for module in TREES:
+        follow(module, ())
 
 
-@pytest.mark.parametrize("module", HOMES)
-def test_what_reaches_out_has_one_home(module: str) -> None:
-    guests = [
-        name
-        for name in MODULES
-        if any(is_of(found, module) for found in imported(name))
-        and not any(is_of(name, home) for home in HOMES[module])
-    ]
-    assert guests == []
+def test_only_the_table_knows_a_destination_by_its_name() -> None:
+    for name, connected in TABLE.items():
+        home = f"tracking.destinations.{name}"
+        assert connected.__module__ == home
+        users = {_part(module) for module in TREES if home in _imports(module)}
+        assert users <= {"tracking.destinations"}
 
 
-def test_no_sql_is_written_outside_the_store() -> None:
+# --- What reaches out has one home
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_what_reaches_out_is_imported_only_in_its_home(library: str) -> None:
+    users = {m for m in TREES if any(_is_of(name, library) for name in _imports(m))}
+    assert {_part(module) for module in users} <= HOMES[library]
+
+
+def test_sql_is_written_only_in_the_store() -> None:
     written = [
-        f"{name}:{node.lineno}"
-        for name in MODULES
-        if not is_of(name, "tracking.store")
-        for node in ast.walk(TREES[name])
+        f"{module}:{node.lineno}"
+        for module, tree in TREES.items()
+        if _part(module) != "tracking.store"
+        for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.match(node.value)
     ]
     assert written == []
 
 
-def test_nothing_is_printed_but_by_commands() -> None:
+@pytest.mark.parametrize("module", [m for m in TREES if any(_is_of(m, pure) for pure in PURE)])
+def test_what_is_pure_touches_nothing(module: str) -> None:
+    assert not {name.split(".")[0] for name in _imports(module)} & HANDS
+    called = [node.func for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)]
+    assert not {getattr(f, "id", getattr(f, "attr", "")) for f in called} & READS_THE_WORLD
+
+
+def test_only_commands_print() -> None:
     printing = {
-        name
-        for name in MODULES
-        for node in ast.walk(TREES[name])
+        _part(module)
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
     }
-    assert printing <= {"cli", "demo"}
+    assert printing <= {"commands"}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_says_in_its_first_line_what_it_is_for(name: str) -> None:
-    if not TREES[name].body:
-        return
-    said = (ast.get_docstring(TREES[name]) or "").partition("\n")[0]
-    assert re.match(r"\S.{9,}?[.?](\s|$)", said), f"{name}: {said!r}"
+# --- Names
 
 
-def test_a_destination_is_its_own_module_and_a_line_in_the_table() -> None:
-    for name, connected in TABLE.items():
-        assert connected.__module__ == f"tracking.destinations.{name}"
-        knows = {n for n in MODULES if f"tracking.destinations.{name}" in imported(n)}
-        outside = {n for n in knows if not is_of(n, "tracking.destinations")}
-        assert outside == set(), "only the table may know a destination by its name"
+def test_a_class_name_stands_once_in_the_house() -> None:
+    names = Counter(
+        node.name
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_a_module_says_in_its_first_line_what_it_is_for(module: str) -> None:
+    if TREES[module].body:
+        line = (ast.get_docstring(TREES[module]) or "").partition("\n")[0]
+        assert re.match(r"\S.{9,}?[.?](\s|$)", line), f"{module}: {line!r}"
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_no_module_uses_the_private_names_of_another(module: str) -> None:
+    for node in ast.walk(TREES[module]):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] in {_part(name).split(".")[0] for name in TREES}
+        ):
+            assert [a.name for a in node.names if a.name.startswith("_")] == []

@@ -267,8 +267,8 @@ def test_a_replay_of_the_quarantine_takes_in_what_is_understood_now_and_keeps_th
 ) -> None:
     shop.sends("orders/create", b'{"email": "ada@example.com"}')
     body = shop_body(order(id=7))
-    service.tracker.set_aside(body, "orders/create", "failed: KeyError")
-    service.tracker.set_aside(b"{}", "orders/of-old", "failed: KeyError")
+    service.tracker.quarantine.add(body, "orders/create", "failed: KeyError")
+    service.tracker.quarantine.add(b"{}", "orders/of-old", "failed: KeyError")
 
     assert operator.reads("quarantine", "--replay") == "1 understood and released, 2 kept\n"
 
@@ -280,7 +280,7 @@ def test_a_replay_of_the_quarantine_takes_in_what_is_understood_now_and_keeps_th
 
 
 def test_a_released_body_is_erased(service: Service, operator: Operator) -> None:
-    service.tracker.set_aside(shop_body(order()), "orders/create", "failed: KeyError")
+    service.tracker.quarantine.add(shop_body(order()), "orders/create", "failed: KeyError")
 
     operator.reads("quarantine", "--replay")
 

@@ -18,20 +18,15 @@ from app import assemble
 from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, order
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest, Mode
-from tracking.clients.outcome import (
-    GIVE_UP_AFTER,
-    Accepted,
-    Answered,
-    BatchRefused,
-    Outcome,
-    Paused,
-    TryLater,
-)
-from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer, Deliverers, next_slot
+from tracking.clients.outcome import Accepted, Answered, BatchRefused, Outcome, Paused, TryLater
+from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
+from tracking.deliver.retry import GIVE_UP_AFTER
 from tracking.destinations import Destination
 from tracking.destinations.pinterest import Pinterest
 from tracking.domain.conversion import Content, Conversion
 from tracking.domain.identity import Digest, Identity
+from tracking.domain.rate_limit import next_slot
+from tracking.operate.background import Deliverers
 from tracking.service import Service, service_of
 from tracking.store import open_store, outbox
 

@@ -17,7 +17,7 @@ import requests
 from click.testing import CliRunner
 
 from app import assemble
-from commands.registry import demo
+from commands.demo import demo
 from tests.actors import SECRET, Shop, order
 from tracking.service import Service
 

@@ -14,7 +14,7 @@ from app import assemble
 from tests.actors import DAY, HOUR, NOW, Shop, deliver, instant, notes, order, pinned, refund
 from tests.test_cli import Operator
 from tracking.service import Service
-from tracking.store import exports, outbox
+from tracking.store import conversions, exports
 
 TABLES = {"events", "orders", "credits", "funnel", "roi", "roi_totals"}
 
@@ -216,7 +216,7 @@ def test_nobody_can_be_found_in_an_export(
 
 def conn_rows(conn: Any) -> list[Any]:
     """Every conversion, with its visitor."""
-    found = [outbox.conversion(conn, f"checkout-{number}") for number in (1, 2, 3, 4, 9)]
+    found = [conversions.conversion(conn, f"checkout-{number}") for number in (1, 2, 3, 4, 9)]
     return [row for row in found if row is not None]
 
 

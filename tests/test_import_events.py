@@ -291,7 +291,7 @@ def test_the_size_of_the_batches_changes_nothing_that_is_known(
 
 def test_a_batch_is_one_transaction(service: Service) -> None:
     store = WatchedStore(service.store)
-    events = Events(store, service.events.planner, service.settings, service.clock)
+    events = Events(store, service.events.planner, service.clock)
     importer = Importer(events, service.tracker, NOW, _must_not_be)
 
     importer.take(Source(io.BytesIO(table(sales(100)))), batch_size=25)
@@ -661,7 +661,7 @@ def test_what_was_stored_of_a_batch_that_broke_off_is_told(
     """On PostgreSQL a batch is several transactions."""
     service = build_service(database_url)
     store = WatchedStore(service.store)
-    events = Events(store, service.events.planner, service.settings, service.clock)
+    events = Events(store, service.events.planner, service.clock)
     store.breaks_after = 1
     importer = Importer(events, service.tracker, NOW, _must_not_be)
 

@@ -224,7 +224,7 @@ def test_a_batch_is_as_large_as_can_be_stored_in_half_a_second(
     seconds: float, commits: int, service: Service, tmp_path: Path
 ) -> None:
     store = WatchedStore(service.store)
-    events = Events(store, service.events.planner, service.settings, service.clock)
+    events = Events(store, service.events.planner, service.clock)
     ticks = itertools.count(0.0, seconds)
     importer = Importer(events, service.tracker, NOW, must_not_be, timer=lambda: next(ticks))
     path = tmp_path / "events.csv"

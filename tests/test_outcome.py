@@ -5,15 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracking.clients.outcome import (
-    GIVE_UP_AFTER,
     Accepted,
     Answered,
     BatchRefused,
-    Breaker,
     Outcome,
     Paused,
     Refused,
     TryLater,
+)
+from tracking.deliver.retry import (
+    GIVE_UP_AFTER,
+    Breaker,
     Verdict,
     backoff,
     expired,

@@ -43,7 +43,7 @@ from tracking.destinations.pinterest import Pinterest
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
 from tracking.domain.identity import hashed
-from tracking.domain.order import order_of
+from tracking.domain.shopify_order import order_of
 from tracking.domain.validation import Invalid
 from tracking.receive.planner import Planner
 from tracking.receive.reconcile import FRESH_SECONDS, Finding, Reconciler, order_from, since_of

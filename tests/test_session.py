@@ -9,16 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.domain.order import Browser, Buyer, Order, order_of
-from tracking.domain.session import (
-    Consent,
-    Session,
-    consent_of,
-    filled,
-    query_of,
-    session_from,
-    visit_of,
-)
+from tracking.domain.consent import Consent, consent_of
+from tracking.domain.order import Browser, Buyer, Order
+from tracking.domain.session import Session, filled, session_from, visit_of
+from tracking.domain.shopify_order import order_of
+from tracking.domain.web_text import query_of
 
 EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
 OTHER_EPIK = "dj0yJnU9QW5vdGhlckNsaWNrT2ZBbm90aGVyUGluJnA9MCZuPXI"

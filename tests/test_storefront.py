@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.actors import DAY, HOUR, NOW, instant
 from tracking.destinations.pinterest import encode
 from tracking.domain.attribution import Touch
+from tracking.domain.consent import Consent
 from tracking.domain.conversion import Content, Conversion, Policy
 from tracking.domain.identity import Identity, hashed
-from tracking.domain.session import Consent
 from tracking.domain.validation import Fault, Invalid
 from tracking.receive.pixel import MOST_EVENTS, Call, Caller, Seen, call_of, is_bot, token_link
 

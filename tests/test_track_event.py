@@ -20,7 +20,7 @@ from tests.stored import everything, rows
 from tests.test_promises import assert_as_described, described
 from tracking.domain.identity import digest_in
 from tracking.service import Service
-from tracking.store import erasure, outbox
+from tracking.store import accounts, erasure
 
 ORIGIN = "https://shop.example"
 TRACK, TRY = PATHS
@@ -433,9 +433,9 @@ def test_a_trial_keeps_the_limit_that_deliverers_keep(
     lite: Service, pinterest: FakePinterest, clock: Clock
 ) -> None:
     def exhaust(conn: Any) -> None:
-        account = outbox.account(conn, "pinterest")
+        account = accounts.account(conn, "pinterest")
         ahead = int((clock() + 50) * 1_000_000)
-        outbox.put_account(conn, **{**account._asdict(), "next_call_at": ahead})
+        accounts.put_account(conn, **{**account._asdict(), "next_call_at": ahead})
 
     lite.store.commit(exhaust)
     assert caller_of(lite).tells(lead(), TRY).status_code == 429

@@ -14,14 +14,15 @@ from decimal import Decimal
 from typing import Any
 
 from config import Settings, load_env
+from tracking.domain.consent import Consent
 from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
 from tracking.domain.identity import identity_of
 from tracking.domain.money import amount, is_currency, to_major, to_minor
 from tracking.domain.order import Browser, Buyer, Line, Order
-from tracking.domain.session import Consent, Session, session_from
+from tracking.domain.session import Session, session_from
+from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import Fault, Invalid
 from tracking.receive.pixel import Seen
-from tracking.receive.planner import touch_of_session
 from tracking.receive.tracker import Tracker
 from tracking.report.reports import Reports
 from tracking.service import Service, open_service

@@ -8,12 +8,15 @@ from typing import Any
 from config import ConfigurationError, Settings
 from tracking.clients.pinterest_ads import access_of
 from tracking.clients.shopify_admin import ShopAccess, accesses_of
-from tracking.deliver.deliverer import Deliverer, Deliverers, Worker
+from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
+from tracking.operate.background import Deliverers, Worker
 from tracking.operate.retention import Purging
+from tracking.receive.event_trials import EventTrials
 from tracking.receive.planner import Planner
+from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.server_events import Events
 from tracking.receive.spend.sync import SpendSync
 from tracking.receive.spend.upload import Spending
@@ -35,7 +38,9 @@ class Service:
     store: Store
     destinations: Mapping[str, Destination]
     tracker: Tracker
+    privacy: PrivacyRequests
     events: Events
+    event_trials: EventTrials
     reports: Reports
     spending: Spending
     spend_sync: SpendSync | None
@@ -134,12 +139,15 @@ def service_of(
     access = access_of(settings)
     room = _room(store, settings.free_space_floor_mb)
     intake = IntakeStore(store, room) if room else store
+    tracker = Tracker(intake, planner, clock)
     return Service(
         settings=settings,
         store=store,
         destinations=destinations,
-        tracker=Tracker(intake, planner, clock),
-        events=Events(intake, planner, settings, clock),
+        tracker=tracker,
+        privacy=PrivacyRequests(intake, tracker.erasing, tracker.quarantine, clock),
+        events=Events(intake, planner, clock),
+        event_trials=EventTrials(intake, planner, settings, clock),
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spending=Spending(store, clock),
         spend_sync=SpendSync(store, access, clock) if access else None,

@@ -17,8 +17,8 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from api.auth import NotConfigured
 from config import Settings
+from server.problems import NotConfigured
 from server.request_body import raw_body
 from tracking.domain.validation import Invalid
 from tracking.operate.rate_limiter import Limiter

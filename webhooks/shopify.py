@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -16,8 +16,9 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from server.deferred import ANSWER_LATER, LATER
 from server.request_body import raw_body
 from server.security_headers import hardened
-from tracking.receive.privacy import requests
-from tracking.receive.tracker import Receipt, Tracker
+from tracking.receive.privacy.requests import PrivacyRequests, shop_named_in
+from tracking.receive.receipt import Receipt
+from tracking.receive.tracker import Tracker
 from tracking.store import StoreUnavailable
 from webhooks.signature import is_signed
 
@@ -32,26 +33,61 @@ MAX_BODY = 2 * 1024 * 1024
 _JSON = "application/json"
 _OTHER_SHOP = "The webhook names a shop that SHOPIFY_STORE_URL does not."
 
-Handler = Callable[[Tracker, bytes, str], Receipt]
+
+class Receivers(NamedTuple):
+    """What the handlers of the topics hand their bodies to."""
+
+    tracker: Tracker
+    privacy: PrivacyRequests
+
+
+Handler = Callable[[Receivers, bytes, str], Receipt]
+
+
+def _order(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.tracker.take_order(body, topic)
+
+
+def _order_deferred(receivers: Receivers, body: bytes, topic: str) -> Future[Receipt]:
+    return receivers.tracker.take_order_later(body, topic)
+
+
+def _refund(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.tracker.take_refund(body, topic)
+
+
+def _data_request(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.privacy.data_request(body, topic)
+
+
+def _redact(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.privacy.redact(body, topic)
+
+
+def _shop_redact(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.privacy.shop_redact(body, topic)
+
+
+def _uninstalled(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.privacy.uninstalled(body, topic)
+
 
 # Everything this service reacts to. The body decides what a handler changes; the topic only
 # says what the body claims to be.
 TOPICS: Mapping[str, Handler] = {
-    "orders/create": Tracker.take_order,
-    "orders/paid": Tracker.take_order,
-    "orders/updated": Tracker.take_order,
-    "orders/cancelled": Tracker.take_order,
-    "refunds/create": Tracker.take_refund,
-    "customers/data_request": requests.take_data_request,
-    "customers/redact": requests.take_redact,
-    "shop/redact": requests.take_shop_redact,
-    "app/uninstalled": requests.take_uninstalled,
+    "orders/create": _order,
+    "orders/paid": _order,
+    "orders/updated": _order,
+    "orders/cancelled": _order,
+    "refunds/create": _refund,
+    "customers/data_request": _data_request,
+    "customers/redact": _redact,
+    "shop/redact": _shop_redact,
+    "app/uninstalled": _uninstalled,
 }
 # The flood, which is answered without a thread that waits for the disk.
-LATER_TOPICS: Mapping[str, Callable[[Tracker, bytes, str], Future[Receipt]]] = {
-    topic: Tracker.take_order_later
-    for topic, handler in TOPICS.items()
-    if handler is Tracker.take_order
+LATER_TOPICS: Mapping[str, Callable[[Receivers, bytes, str], Future[Receipt]]] = {
+    topic: _order_deferred for topic, handler in TOPICS.items() if handler is _order
 }
 # Of these the body names the shop, and the body is what is signed.
 _NAME_THE_SHOP = frozenset(
@@ -62,8 +98,10 @@ _NAME_THE_SHOP = frozenset(
 class ShopifyWebhooks:
     """Takes webhooks in. With `shops` given, a webhook that names another one is refused."""
 
-    def __init__(self, tracker: Tracker, secrets: Sequence[bytes], shops: Collection[str]) -> None:
-        self._tracker = tracker
+    def __init__(
+        self, receivers: Receivers, secrets: Sequence[bytes], shops: Collection[str]
+    ) -> None:
+        self._receivers = receivers
         self._secrets = secrets
         self._shops = shops
 
@@ -74,7 +112,7 @@ class ShopifyWebhooks:
             HTTPException: it is refused, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
-        return _answer(_taken(self._tracker, self._checked(environ, topic), topic))
+        return _answer(_taken(self._receivers, self._checked(environ, topic), topic))
 
     def _checked(self, environ: WSGIEnvironment, topic: str) -> bytes:
         """The body of a webhook that may be taken."""
@@ -85,7 +123,7 @@ class ShopifyWebhooks:
         if self._shops and shop is not None and shop.lower() not in self._shops:
             raise Forbidden(_OTHER_SHOP)
         if self._shops and topic in _NAME_THE_SHOP:
-            named = requests.shop_named_in(body)
+            named = shop_named_in(body)
             if named and named not in self._shops:
                 raise Forbidden(_OTHER_SHOP)
         return body
@@ -120,7 +158,7 @@ class ShopifyWebhooks:
             try:
                 if answer_later is not None:
                     body = self._checked(environ, topic)
-                    _Waiting(self._tracker, body, topic, answer_later, described).take()
+                    _Waiting(self._receivers, body, topic, answer_later, described).take()
                     return LATER
                 answer = self.receive(environ, topic)
             except Exception as error:
@@ -133,17 +171,17 @@ class ShopifyWebhooks:
 class _Waiting:
     """A webhook that is answered once it is on disk: as it is, or set aside."""
 
-    __slots__ = ("_answer", "_body", "_described", "_topic", "_tracker")
+    __slots__ = ("_answer", "_body", "_described", "_receivers", "_topic")
 
     def __init__(
         self,
-        tracker: Tracker,
+        receivers: Receivers,
         body: bytes,
         topic: str,
         answer: AnswerLater,
         described: Callable[[Exception], Response],
     ) -> None:
-        self._tracker = tracker
+        self._receivers = receivers
         self._body = body
         self._topic = topic
         self._answer = answer
@@ -156,7 +194,7 @@ class _Waiting:
             StoreUnavailable: nothing was stored, and no answer will come.
         """
         try:
-            taken = LATER_TOPICS[self._topic](self._tracker, self._body, self._topic)
+            taken = LATER_TOPICS[self._topic](self._receivers, self._body, self._topic)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -174,7 +212,7 @@ class _Waiting:
     def _set_aside(self, error: Exception) -> None:
         reason = _fault(error, self._topic)
         try:
-            aside = self._tracker.set_aside_later(self._body, self._topic, reason)
+            aside = self._receivers.tracker.quarantine.add_deferred(self._body, self._topic, reason)
         except Exception as trouble:
             self._give(self._described(trouble))
         else:
@@ -191,13 +229,13 @@ class _Waiting:
         self._answer(hardened(answer))
 
 
-def _taken(tracker: Tracker, body: bytes, topic: str) -> Receipt:
+def _taken(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     try:
-        return TOPICS[topic](tracker, body, topic)
+        return TOPICS[topic](receivers, body, topic)
     except StoreUnavailable:
         raise
     except Exception as error:
-        return tracker.set_aside(body, topic, _fault(error, topic))
+        return receivers.tracker.quarantine.add(body, topic, _fault(error, topic))
 
 
 def _fault(error: Exception, topic: str) -> str:

@@ -19,8 +19,8 @@ from tests.faults.postgres import Cluster
 from tests.servers import PATIENCE, ROOT, Server
 from tests.standins.pinterest import FakePinterest
 from tests.stored import rows
-from tracking.clients.outcome import GIVE_UP_AFTER, LOCKED_OUT
 from tracking.deliver.deliverer import LEASE_SECONDS
+from tracking.deliver.retry import GIVE_UP_AFTER, LOCKED_OUT
 from tracking.store import Store, open_store, outbox
 from tracking.store.migrations import migrate
 

@@ -19,7 +19,7 @@ from tracking.destinations.pinterest import Pinterest, amended, encode, strip
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import ConsentUnknown, ContentId, ConversionValue, Policy
-from tracking.domain.order import order_of
+from tracking.domain.shopify_order import order_of
 from tracking.receive.event_input import given_of
 from tracking.receive.pixel import call_of
 from tracking.receive.planner import Planner

@@ -8,20 +8,14 @@ import logging
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from tracking.clients.outcome import (
+from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
+from tracking.deliver.retry import (
     OPEN_AT_MOST,
-    Answered,
-    BatchRefused,
     Breaker,
-    EventResult,
-    Outcome,
-    Paused,
-    TryLater,
     Verdict,
     expired,
     is_expired,
@@ -29,7 +23,8 @@ from tracking.clients.outcome import (
     verdict,
 )
 from tracking.destinations import Destination
-from tracking.store import Store, StoreUnavailable, outbox
+from tracking.domain.rate_limit import MICROS, next_slot
+from tracking.store import Store, StoreUnavailable, accounts, outbox
 from tracking.store.engine.statement import Connection, Row
 
 logger = logging.getLogger(__name__)
@@ -39,10 +34,6 @@ LEASE_SECONDS = 120
 # A call is only begun while this much of the lease is left.
 _CALL_SECONDS = 45
 POLL_SECONDS = 1.0
-_MICROS = 1_000_000
-# Of the calls an account may make in a minute, this part may come in one burst; the rest is
-# spread evenly, so that no 60 seconds ever hold more than the limit.
-_BURST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +123,7 @@ class Deliverer:
 
     def _claim(self, conn: Connection) -> Claim | None:
         now = self._now()
-        account = outbox.account(conn, self.destination.name)
+        account = accounts.account(conn, self.destination.name)
         room = Breaker(account.failures, account.opened).room(self._most, now)
         if account.paused_until > now or room == 0:
             return None
@@ -145,11 +136,11 @@ class Deliverer:
     def _takes_slot(self, conn: Connection, account: Row) -> bool:
         """Whether the account's rate limit, shared by all deliverers, allows a call now."""
         at = next_slot(
-            account.next_call_at, int(self.clock() * _MICROS), self.destination.calls_per_minute
+            account.next_call_at, int(self.clock() * MICROS), self.destination.calls_per_minute
         )
         if at is None:
             return False
-        outbox.put_account(conn, **{**account._asdict(), "next_call_at": at})
+        accounts.put_account(conn, **{**account._asdict(), "next_call_at": at})
         return True
 
     def _sent(self, claim: Claim, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Outcome]]:
@@ -178,7 +169,7 @@ class Deliverer:
         if claim.until - self._now() < _CALL_SECONDS:
             return False
         return self.store.commit(
-            lambda conn: self._takes_slot(conn, outbox.account(conn, self.destination.name))
+            lambda conn: self._takes_slot(conn, accounts.account(conn, self.destination.name))
         )
 
     def _conclude(self, claim: Claim, rows: Sequence[Row], outcome: Outcome) -> None:
@@ -235,7 +226,7 @@ class Deliverer:
         }
 
     def _note_account(self, conn: Connection, outcome: Outcome, now: int) -> None:
-        account = outbox.account(conn, self.destination.name)
+        account = accounts.account(conn, self.destination.name)
         before = Breaker(account.failures, account.opened)
         after = before.after(outcome, now)
         changed = {**account._asdict(), "failures": after.failures, "opened": after.opened}
@@ -250,7 +241,7 @@ class Deliverer:
                 # Each event may wait for longer than the breaker is open. One must be there to
                 # find out that the destination answers again.
                 outbox.bring_forward(conn, self.destination.name, now, now + OPEN_AT_MOST)
-        outbox.put_account(conn, **changed)
+        accounts.put_account(conn, **changed)
 
     def _tell(
         self,
@@ -271,53 +262,6 @@ class Deliverer:
             case _:
                 sent = sum(found.state == "sent" for _, found in verdicts)
                 logger.info("%s took %d of %d events", name, sent, len(rows))
-
-
-class Worker(Protocol):
-    """Somebody who goes on until told to stop."""
-
-    @property
-    def name(self) -> str: ...
-
-    def run(self, stop: threading.Event) -> None: ...
-
-
-class Deliverers:
-    """A thread for each worker, beside the serving threads of this process."""
-
-    def __init__(self, workers: Sequence[Worker]) -> None:
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=each.run, args=(self._stop,), name=each.name, daemon=True)
-            for each in workers
-        ]
-
-    def start(self) -> None:
-        """Begin to deliver."""
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self, timeout: float = 5.0) -> None:
-        """Begin nothing new, and wait a little for what is under way."""
-        self._stop.set()
-        deadline = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def next_slot(next_call_at: int, now: int, calls_per_minute: int) -> int | None:
-    """When the call after this one is due, in microseconds UTC; None if this one must wait.
-
-    The generic cell rate algorithm: one number is the whole state, and any number of deliverers
-    that write it in turn keep the limit together.
-    """
-    interval = int(60 * _MICROS / (calls_per_minute * (1 - _BURST)))
-    burst = int(interval * calls_per_minute * _BURST)
-    # A clock set back must not stop delivery until the old time is reached again.
-    theirs = next_call_at if next_call_at - now <= max(60 * _MICROS, interval) else now
-    if theirs - now > max(0, burst - interval):
-        return None
-    return max(theirs, now) + interval
 
 
 def _is_late(row: Row, now: int) -> bool:

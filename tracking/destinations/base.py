@@ -74,3 +74,6 @@ class DestinationSettings(Protocol):
     def track_ai_store_id(self) -> str: ...
     @property
     def track_ai_pinterest_pixel_id(self) -> str: ...
+
+
+PINTEREST = "pinterest"

@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from tracking.domain.consent import Consent
 from tracking.domain.identity import Identity
 from tracking.domain.money import to_major
 from tracking.domain.order import Line, Order
-from tracking.domain.session import Consent
 
 Send = Literal["attributed", "all", "off"]
 PurchaseOn = Literal["create", "paid"]

@@ -6,14 +6,24 @@ fit is left out. No e-mail address passes: a text that holds one is dropped whol
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import msgspec
 
 from tracking.domain.order import Order
+from tracking.domain.web_text import (
+    EMAIL,
+    ENCODED_AT,
+    bare_name,
+    has_address,
+    host_of,
+    instant_of_stamp,
+    path_of_url,
+    printable,
+    query_of,
+    quoted,
+)
 
 NOTES = "note_attributes"
 LANDING = "landing_site"
@@ -26,30 +36,17 @@ _WEAKEST_FIRST = (JOURNEY, PIXEL, REFERRING, LANDING, NOTES)
 # trimmed or removed on the way here.
 CUT_FROM = 250
 
-_URL_LIMIT = 4096
-_VALUE_LIMIT = 1024
 _TEXT_LIMIT = 256
 _ID_LIMIT = 64
 
-# Control characters, lone surrogates, and the invisible marks that reorder or break a line.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
-)
-_ENCODED_AT = re.compile(r"%(?:25)*40")
-_EMAIL = re.compile(r"@[^\s@]*\.[^\s@]")
 # What scripts write where they have nothing to say.
 _NOTHING = frozenset({"undefined", "null", "none", "(none)", "nan", "(not set)", "[object object]"})
 
 _EPIK = re.compile(r"[A-Za-z0-9_\-=.~+/]{10,512}")
 _EPIK_STUMP = re.compile(r"[A-Za-z0-9_\-=.~+/]+")
 _VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
-# Stands in an address as it is. A slash may stand in a query too (RFC 3986, 3.4).
-_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 _UTM_NAME = re.compile(r"utm_[a-z_]{1,32}")
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?=//)")
-_HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
 _SEPARATORS = str.maketrans("", "", " -_")
 _PINTEREST_SOURCES = frozenset({"pinterest", "pinterestads", "pin"})
@@ -110,20 +107,6 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         )
 
 
-class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What the buyer allows: True, False, or None where nobody told us."""
-
-    marketing: bool | None = None
-    sale_of_data: bool | None = None
-
-    def joined(self, other: "Consent") -> "Consent":
-        """Both together: a refusal stands, and what one does not know the other may."""
-        return Consent(
-            _stricter(self.marketing, other.marketing),
-            _stricter(self.sale_of_data, other.sale_of_data),
-        )
-
-
 def visit_of(order: Order) -> tuple[Session, str]:
     """What the order itself says of its session, and the page it began on, as it may be told.
 
@@ -131,7 +114,7 @@ def visit_of(order: Order) -> tuple[Session, str]:
     landing page, the query of its referrer. What only the pixel knows is `filled` in after them.
     """
     found: _Found = {}
-    _read(found, NOTES, _NAMES, [(_bare(name), value) for name, value in order.notes])
+    _read(found, NOTES, _NAMES, [(bare_name(name), value) for name, value in order.notes])
     query = _read_address(found, LANDING, order.landing_site)
     _read_address(found, REFERRING, order.referring_site)
     _read_referrer(found, order)
@@ -152,8 +135,8 @@ def journey_of(
     found: _Found = {}
     _read_address(found, JOURNEY, landing)
     _read(found, JOURNEY, _QUERY_NAMES, utm)
-    host = _host_of(referrer)
-    if host and host.removeprefix("www.") != _host_of(landing).removeprefix("www."):
+    host = host_of(referrer)
+    if host and host.removeprefix("www.") != host_of(landing).removeprefix("www."):
         found["referrer"] = (host, JOURNEY)
     if found and at is not None:
         found["stamped_at"] = (at, JOURNEY)
@@ -227,25 +210,11 @@ def session_from(told: Iterable[tuple[str, str]], referrer: str = "") -> Session
     of another site.
     """
     found: _Found = {}
-    _read(found, PIXEL, _NAMES, ((_bare(name), value) for name, value in told))
-    host = _host_of(referrer)
+    _read(found, PIXEL, _NAMES, ((bare_name(name), value) for name, value in told))
+    host = host_of(referrer)
     if host:
         found["referrer"] = (host, PIXEL)
     return _session(found)
-
-
-def consent_of(order: Order) -> Consent:
-    """What the order's `pin_consent` notes say; the strictest, where several disagree.
-
-    A note is a list such as `marketing=yes;sale_of_data=no;gpc=1`, or one word, which is the
-    answer to marketing. `gpc=1` refuses the sale of data. Whatever is not clearly a yes, nor
-    clearly nothing, is a no: consent that cannot be read was not given.
-    """
-    consent = Consent()
-    for name, value in order.notes:
-        if _bare(name) == "pin_consent":
-            consent = consent.joined(_consent(value))
-    return consent
 
 
 def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
@@ -257,37 +226,14 @@ def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     if not order.origin or not order.landing_site:
         return ""
     pairs = [
-        f"{name}={_quoted(text)}"
+        f"{name}={quoted(text)}"
         for name, value in query.items()
         if (name in _UTM_NAMES or _UTM_NAME.fullmatch(name)) and (text := _text(value))
     ]
     if session.click_id:
-        pairs.append(f"epik={_quoted(session.click_id)}")
+        pairs.append(f"epik={quoted(session.click_id)}")
     shown = "?" + "&".join(pairs) if pairs else ""
-    return f"{order.origin}{_path_of(order.landing_site)}{shown}"
-
-
-def query_of(url: str) -> dict[str, str]:
-    """The query of an address, decoded: names in lower case, the first value that says anything.
-
-    Reads what browsers and templates make of an address: relative or absolute, raw spaces and
-    emoji, broken percent-encoding, `&amp;`, a second `?` before utm_ or epik. Values have at most
-    1,024 characters, none of them a control character. Never raises.
-    """
-    if len(url) > _URL_LIMIT:
-        # What is left of the parameter at the limit is not what was meant.
-        url = url[:_URL_LIMIT].rpartition("&")[0]
-    query = _printable(url.partition("#")[0].partition("?")[2]).replace("+", " ")
-    if "?" in query:
-        query = query.replace("?utm_", "&utm_").replace("?epik=", "&epik=")
-    found: dict[str, str] = {}
-    for pair in query.split("&"):
-        name, _, value = pair.removeprefix("amp;").partition("=")
-        if "%" in pair:
-            name, value = unquote(name), _printable(unquote(value))
-        if value:
-            found.setdefault(name.strip().lower(), value[:_VALUE_LIMIT])
-    return found
+    return f"{order.origin}{path_of_url(order.landing_site)}{shown}"
 
 
 # Each field found so far, with the place it was found in.
@@ -331,7 +277,7 @@ def _read_address(found: _Found, origin: str, address: str) -> Mapping[str, str]
 
 
 def _read_referrer(found: _Found, order: Order) -> None:
-    host = _host_of(order.referring_site)
+    host = host_of(order.referring_site)
     if host and not _is_own(host, order):
         found["referrer"] = (host, REFERRING)
 
@@ -347,31 +293,15 @@ def _uncut(address: str) -> tuple[str, bool]:
     start = max(address.rfind("&"), address.rfind("?"))
     last = address[start + 1 :].removeprefix("amp;")
     field = _QUERY_NAMES.get(unquote(last.partition("=")[0]).strip().lower())
-    if start < 0 or not (field in _FALSE_IF_CUT or _has_at(last)):
+    if start < 0 or not (field in _FALSE_IF_CUT or has_address(last)):
         return address, False
     return address[:start], field == "click_id"
 
 
-def _bare(name: str) -> str:
-    return name.lstrip("_").lower()
-
-
-def _printable(text: str) -> str:
-    return text if text.isprintable() else _UNPRINTABLE.sub("", text)
-
-
-def _quoted(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
-
-
-def _has_at(text: str) -> bool:
-    return "@" in text or ("%" in text and _ENCODED_AT.search(text) is not None)
-
-
 def _text(value: str) -> str:
     """At most 256 characters; nothing where there is an e-mail address in any of them."""
-    text = _printable(value).strip()
-    if ("@" in text or "%" in text) and _EMAIL.search(_ENCODED_AT.sub("@", text)):
+    text = printable(value).strip()
+    if ("@" in text or "%" in text) and EMAIL.search(ENCODED_AT.sub("@", text)):
         return ""
     return "" if text.lower() in _NOTHING else text[:_TEXT_LIMIT]
 
@@ -402,41 +332,6 @@ def _visitor(value: str) -> str:
     return text if _VISITOR.fullmatch(text) and text.lower() not in _NOTHING else ""
 
 
-def _instant(value: str) -> int | None:
-    """Seconds UTC of ISO 8601 (no zone means UTC), Unix seconds or Unix milliseconds."""
-    text = value.strip()
-    if unix := _UNIX.fullmatch(text):
-        return int(unix[1]) or None
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return max(0, int(moment.timestamp())) or None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _parts_of(address: str) -> tuple[str, str]:
-    """The authority and the path of an address, be it absolute or relative."""
-    place = address.partition("?")[0].partition("#")[0]
-    if scheme := _SCHEME.match(place):
-        place = place[scheme.end() :]
-    if not place.startswith("//"):
-        return "", place
-    authority, slash, path = place[2:].partition("/")
-    return authority, slash + path
-
-
-def _host_of(address: str) -> str:
-    """The lower-case host of an address, also of one without a scheme; "" if it has none."""
-    if not address:
-        return ""
-    authority, path = _parts_of(address.strip())
-    named = authority or path.partition("/")[0]
-    host = named.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
-    return host if len(host) <= 253 and _HOST.fullmatch(host) else ""
-
-
 def _read_besides(found: _Found, besides: Iterable[tuple[str, Any, str]]) -> None:
     """Fill the gaps. The time of a visit says something only of the visit that it was."""
     filled_from = set()
@@ -456,92 +351,17 @@ def _is_own(host: str, order: Order) -> bool:
     return host.removeprefix("www.") == own.removeprefix("www.")
 
 
-def _path_of(address: str) -> str:
-    """The path of an address as it may be told to others: "/" where it may name a person."""
-    path = _printable(_parts_of(address)[1])
-    if _has_at(path):
-        return "/"
-    path = "/" + path.lstrip("/")
-    return path if _PLAIN.fullmatch(path) else quote(path, safe="/%!$&'()*+,;=:~")
-
-
 def _is_pinterest_source(source: str) -> bool:
     text = source.strip().lower()
     return (
         text.translate(_SEPARATORS) in _PINTEREST_SOURCES
-        or _PINTEREST_HOST.fullmatch(_host_of(text)) is not None
+        or _PINTEREST_HOST.fullmatch(host_of(text)) is not None
     )
 
 
 def _is_pinterest_medium(medium: str) -> bool:
     return medium.strip().lower().translate(_SEPARATORS) in _PINTEREST_MEDIA
 
-
-def _stricter(one: bool | None, other: bool | None) -> bool | None:
-    if one is None:
-        return other
-    return one if other is None else one and other
-
-
-_YES = frozenset({"yes", "y", "true", "1", "on", "granted", "allowed", "accepted"})
-_NO = frozenset({"no", "n", "false", "0", "off", "denied", "refused", "declined"})
-_UNSAID = frozenset({"", "unknown", "unset", "null", "undefined"})
-# Quotes and braces too: some themes write JSON. Key and value may be joined by a colon.
-_CONSENT_FORM = str.maketrans({":": "="} | dict.fromkeys("_- \t'\"{}[]", ""))
-_CONSENT_STATEMENTS = re.compile(r"[,;&|\r\n]+")
-
-
-@lru_cache(maxsize=256)
-def _consent(text: str) -> Consent:
-    plain = text.lower().translate(_CONSENT_FORM)
-    statements = [said for said in _CONSENT_STATEMENTS.split(plain) if said]
-    understood = [found for said in statements if (found := _statement(said)) is not None]
-    if statements and not understood:
-        return Consent(marketing=False)
-    consent = Consent()
-    for found in understood:
-        consent = consent.joined(found)
-    return consent
-
-
-def _statement(said: str) -> Consent | None:
-    purpose, equals, answer = said.partition("=")
-    if not equals:
-        purpose, answer = "marketing", said
-    meaning = _PURPOSES.get(purpose)
-    return meaning(answer) if meaning else None
-
-
-def _answer(word: str) -> bool | None:
-    return None if word in _UNSAID else word in _YES
-
-
-def _about_marketing(answer: str) -> Consent:
-    return Consent(marketing=_answer(answer))
-
-
-def _about_sale(answer: str) -> Consent:
-    return Consent(sale_of_data=_answer(answer))
-
-
-def _about_gpc(answer: str) -> Consent:
-    """The browser's Global Privacy Control: sent, it refuses; not sent, it allows nothing."""
-    return Consent(sale_of_data=None if answer in _UNSAID or answer in _NO else False)
-
-
-def _about_others(_: str) -> Consent:
-    return Consent()
-
-
-# Keys of a consent note, in lower case and without separators. The long ones are the names of
-# Shopify's customerPrivacy.
-_PURPOSES: Mapping[str, Callable[[str], Consent]] = {
-    **dict.fromkeys(("marketing", "marketingallowed", "ads", "advertising"), _about_marketing),
-    **dict.fromkeys(("sale", "saleofdata", "saleofdataallowed"), _about_sale),
-    **dict.fromkeys(("gpc", "globalprivacycontrol"), _about_gpc),
-    **dict.fromkeys(("analytics", "analyticsprocessingallowed"), _about_others),
-    **dict.fromkeys(("preferences", "preferencesprocessingallowed"), _about_others),
-}
 
 # Every name that tells a field, in lower case and without leading underscores. Our pixel writes
 # the pin_ ones, as private cart attributes (`__pin_epik`).
@@ -584,7 +404,7 @@ _CLEAN: Mapping[str, Callable[[str], str | int | None]] = {
     **dict.fromkeys(("campaign_id", "pin_id", "ad_id", "store_id", "pixel_id"), _id),
     "click_id": _click_id,
     "visitor": _visitor,
-    "stamped_at": _instant,
+    "stamped_at": instant_of_stamp,
 }
 _FALSE_IF_CUT = frozenset(field for field, clean in _CLEAN.items() if clean is not _text)
 _STORED_FIELDS = (*_CLEAN, "referrer", "is_click_cut")

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from tracking.operate.prometheus import Family, Sample, gauge, text_of
-from tracking.receive.privacy.requests import DATA_REQUEST
-from tracking.store import Store, metrics, outbox, privacy_requests
+from tracking.store import Store, accounts, conversions, metrics, privacy_requests
 from tracking.store.engine.statement import Connection, Row
+from tracking.store.privacy_requests import DATA_REQUEST
 
 _DAY = 86_400
 # Counting what was taken in reads a row for each webhook ever kept.
@@ -124,26 +124,26 @@ class Monitor:
 
     def _of_rest(self, conn: Connection) -> Iterator[Family]:
         now = int(self._clock())
-        accounts = {row.destination: row for row in outbox.all_accounts(conn)}
-        known = [name for name in self._destinations if name in accounts]
+        by_name = {row.destination: row for row in accounts.all_accounts(conn)}
+        known = [name for name in self._destinations if name in by_name]
         yield Family(
             "tracking_account_paused",
             "gauge",
             "1 while nothing is sent because the destination asked for it or does not answer.",
-            tuple(_sample(accounts[n].paused_until > now, destination=n) for n in known),
+            tuple(_sample(by_name[n].paused_until > now, destination=n) for n in known),
         )
         yield Family(
             "tracking_account_failures",
             "gauge",
             "Calls that failed in a row.",
-            tuple(_sample(accounts[n].failures, destination=n) for n in known),
+            tuple(_sample(by_name[n].failures, destination=n) for n in known),
         )
         asked = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
         yield gauge("tracking_data_requests_open", "Customers who wait to be told.", len(asked))
         yield gauge(
             "tracking_newest_event_timestamp_seconds",
             "When the newest event was recorded; 0 if none was.",
-            outbox.last_recorded(conn) or 0,
+            conversions.last_recorded(conn) or 0,
         )
         yield gauge("tracking_database_bytes", "Size of the database.", metrics.size(conn))
         for name, is_on in self._modes().items():

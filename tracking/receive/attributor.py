@@ -4,25 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tracking.domain.attribution import Touch, touch_key
+from tracking.domain.consent import Consent
 from tracking.domain.conversion import MAY_CHANGE, event_id_of, reason_again
-from tracking.domain.session import Consent, Session
-from tracking.receive.planner import (
-    OF_THE_BROWSER,
-    Draft,
-    Match,
-    Planner,
-    consent_from_json,
-    credited_to,
-    is_browser,
-    json_of,
-    match_by_itself,
-    newest_click_id,
-    path_from,
-    session_from_json,
-)
-from tracking.store import identity_graph, orders, outbox, touches
+from tracking.domain.session import Session
+from tracking.domain.touch import newest_click_id
+from tracking.domain.visitor import OF_THE_BROWSER, Match, is_browser, match_by_itself
+from tracking.receive.planner import Draft, Planner
+from tracking.receive.rows import credited_to
+from tracking.store import conversions, identity_graph, orders, outbox, touches
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection, Row
+from tracking.store.values import consent_from_json, json_of, path_from, session_from_json
 
 ALWAYS = (0, 2**62)
 # What tells whose purchase an order is, the surest first.
@@ -186,7 +178,7 @@ class Crediting:
         now: int,
     ) -> None:
         """Let the order's conversion know, and its event for as long as it was not sent."""
-        event = outbox.conversion(conn, event_id_of(order["id"]))
+        event = conversions.conversion(conn, event_id_of(order["id"]))
         if event is None:
             return
         consent = consent_from_json(order["consent"]).joined(self.consent_of(conn, match))
@@ -205,7 +197,7 @@ class Crediting:
             changed["reason"] = self._decided(conn, event, reason, deliveries, now)
             self.amend(conn, deliveries, click_id, consent)
         if any(getattr(event, name) != value for name, value in changed.items()):
-            outbox.credit(conn, event, **changed)
+            conversions.credit(conn, event, **changed)
 
     def _decided(
         self, conn: Connection, event: Row, reason: str, deliveries: Iterable[Row], now: int

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tracking.domain.attribution import Touch
+from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import ALWAYS, Crediting
 from tracking.receive.pixel import Seen
-from tracking.receive.planner import credited_to, json_of, touch_of_session
 from tracking.receive.privacy.erasure import without_erased
-from tracking.store import identity_graph, outbox, touches
+from tracking.receive.rows import credited_to
+from tracking.store import conversions, identity_graph, outbox, touches
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
+from tracking.store.values import json_of
 
 
 @dataclass(slots=True)
@@ -35,7 +37,7 @@ def record_seen(conn: Connection, crediting: Crediting, seen: Sequence[Seen], no
         if not one.is_bot:
             _note(conn, one, news)
     for one in seen:
-        if one.conversion is not None and outbox.conversion(conn, one.event_id) is None:
+        if one.conversion is not None and conversions.conversion(conn, one.event_id) is None:
             _record(conn, crediting, one, now, is_erased=one.event_id in erased)
     for visitor, found in news.came.items():
         _credit_sightings(conn, crediting, visitor, found)
@@ -93,7 +95,7 @@ def _record(
     row, payloads = crediting.planner.sighting_row(one, best, consent, now)
     if is_erased:
         row, payloads = {**row, "reason": "erased", "detail": ""}, {}
-    outbox.put_conversion(conn, row)
+    conversions.put_conversion(conn, row)
     for name, payload in payloads.items():
         outbox.queue(conn, one.event_id, name, payload, one.at, now)
 
@@ -108,7 +110,7 @@ def _credit_sightings(
         return
     since, until = min(instants), max(instants) + reach
     found = touches.seen_by(conn, (visitor,), since - reach, until)
-    for event in outbox.sightings_of(conn, visitor, since, until):
+    for event in conversions.sightings_of(conn, visitor, since, until):
         best = crediting.planner.newest_from_pinterest(found, event.at)
         changed = credited_to(best)
         if best is not None and any(
@@ -116,7 +118,7 @@ def _credit_sightings(
         ):
             is_late = event.reason == "not_attributed" and changed["is_pinterest"]
             reason = "credited_late" if is_late else event.reason
-            outbox.credit(conn, event, **changed, reason=reason)
+            conversions.credit(conn, event, **changed, reason=reason)
 
 
 def _credit_orders(

@@ -1,7 +1,6 @@
 """What an order comes to: every row that is written for it, decided from values alone."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -20,12 +19,12 @@ from tracking.domain.attribution import (
     touch_key,
     visits_of,
 )
+from tracking.domain.consent import Consent, consent_of
 from tracking.domain.conversion import (
     MAY_CHANGE,
     Conversion,
     Policy,
     conversion_of,
-    event_id_of,
     is_limited,
     is_purchase,
     reason_not_to_send,
@@ -34,13 +33,15 @@ from tracking.domain.conversion import (
 )
 from tracking.domain.identity import Identity, identity_of
 from tracking.domain.order import Order
-from tracking.domain.session import Consent, Session, consent_of, filled, together, visit_of
+from tracking.domain.session import Session, filled, together, visit_of
+from tracking.domain.touch import newest_click_id, own_touch, touch_of_session
+from tracking.domain.visitor import Match, match_by_itself
 from tracking.receive.pixel import Seen, token_link
+from tracking.receive.rows import Values, credit_rows, credited_to, purchase_row
+from tracking.store.values import consent_from_json, json_of, session_from_json
 
 # An order as the store counts shares of it. Split like money, the parts sum to whole orders.
 _WHOLE = 1_000_000
-
-Values = Mapping[str, Any]
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
@@ -57,13 +58,6 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     person: tuple[str, ...]
     visitor: str
     touch: Touch | None
-
-
-class Match(msgspec.Struct, frozen=True, gc=False):
-    """The visitor an order is the purchase of, and what told so ("" if nothing did)."""
-
-    visitor: str
-    method: str
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
@@ -174,8 +168,8 @@ class Planner:
         decided = {"reason": reason, "detail": detail, "recorded_at": now}
         return Plan(
             order=row,
-            credits=_credit_rows(row, allocations),
-            conversion=_purchase_row(row, match, best) | decided,
+            credits=credit_rows(row, allocations),
+            conversion=purchase_row(row, match, best) | decided,
             payloads=payloads,
         )
 
@@ -208,7 +202,7 @@ class Planner:
             "path": json_of(path),
         }
         allocations = self._allocated(row, path)
-        return row, _credit_rows(row, allocations), self._best(allocations)
+        return row, credit_rows(row, allocations), self._best(allocations)
 
     def session_again(self, known: Values, stored: Session) -> Session:
         """A known order's session, with what the pixel stored of its checkout."""
@@ -348,138 +342,6 @@ class Planner:
             if allocation.touch is not None and allocation.mask & self._pinterest_bit
         ]
         return max(earned, key=lambda e: e[:3])[3] if earned else None
-
-
-def own_touch(order: Order, session: Session, visitor: str) -> Touch | None:
-    """The visit the order was placed in, or None where there was none."""
-    no_visit = order.is_renewal or order.is_pos or not order.landing_site
-    if no_visit and session.is_direct:
-        return None
-    return touch_of_session(session, touch_key(order.id), visitor, order.placed_at)
-
-
-def touch_of_session(session: Session, key: str, visitor: str, at: int) -> Touch:
-    """A visit as a touch, at the time it is stamped with if that is not after `at`."""
-    stamped = session.stamped_at
-    return Touch(
-        key=key,
-        at=stamped if stamped is not None and stamped <= at else at,
-        kind="click",
-        is_pinterest=session.is_pinterest,
-        is_direct=session.is_direct,
-        campaign_id=session.campaign_id,
-        campaign=session.campaign,
-        pin_id=session.pin_id,
-        ad_id=session.ad_id,
-        source=session.source,
-        medium=session.medium,
-        visitor=visitor,
-        click_id=session.click_id,
-    )
-
-
-def match_by_itself(visitor: str) -> Match:
-    """What an order alone says of its visitor: the pixel's id, or who the buyer is."""
-    kind, colon, _ = visitor.partition(":")
-    return Match(visitor, _METHODS.get(kind, "") if colon else "note_attribute")
-
-
-# Visitor ids that no pixel made begin with how they were: "em:…", "or:…".
-_METHODS = {"em": "email", "ph": "phone", "id": "customer"}
-
-
-# What matched if only the very browser of the order can have said so.
-OF_THE_BROWSER = frozenset({"note_attribute", "checkout_token", "cart_token"})
-
-
-def is_browser(visitor: str) -> bool:
-    """Whether the id is one that a pixel made."""
-    return ":" not in visitor
-
-
-def newest_click_id(path: Sequence[Touch]) -> str:
-    """The newest click id of Pinterest's that a path knows."""
-    found = (t.click_id for t in reversed(path) if t.is_pinterest and t.click_id)
-    return next(found, "")
-
-
-def credited_to(touch: Touch | None) -> dict[str, Any]:
-    """What a conversion says of whom it is owed to."""
-    return {
-        "is_pinterest": int(touch is not None),
-        "campaign_id": touch.campaign_id if touch else "",
-        "campaign": touch.campaign if touch else "",
-    }
-
-
-def path_from(text: str) -> tuple[Touch, ...]:
-    """The touches an order's stored path names."""
-    return _decode_path(text) if text else ()
-
-
-_decode_path: Callable[[str], tuple[Touch, ...]] = msgspec.json.Decoder(tuple[Touch, ...]).decode
-_encode = msgspec.json.Encoder().encode
-
-
-def session_from_json(text: str) -> Session:
-    """A session as the store keeps it."""
-    return _decode_session(text) if text else Session()
-
-
-_decode_session: Callable[[str], Session] = msgspec.json.Decoder(Session).decode
-
-
-def consent_from_json(text: str) -> Consent:
-    """A word of consent as the store keeps it."""
-    return _decode_consent(text) if text else Consent()
-
-
-_decode_consent: Callable[[str], Consent] = msgspec.json.Decoder(Consent).decode
-
-
-def json_of(value: object) -> str:
-    """A value as the store keeps it."""
-    return _encode(value).decode()
-
-
-def _purchase_row(order: Values, match: Match, best: Touch | None) -> dict[str, Any]:
-    return {
-        "event_id": event_id_of(order["id"]),
-        "stage": "purchase",
-        "order_id": order["id"],
-        "visitor": match.visitor,
-        "at": order["placed_at"],
-        "is_counted": order["is_counted"],
-        **credited_to(best),
-        "currency": order["currency"],
-        "value": order["gross"],
-        "credited_then": "",
-    }
-
-
-def _credit_rows(order: Values, allocations: Sequence[Allocation]) -> Sequence[Values]:
-    return [_credit_row(order, n, allocation) for n, allocation in enumerate(allocations)]
-
-
-def _credit_row(order: Values, n: int, allocation: Allocation) -> Values:
-    touch = allocation.touch
-    gross, net, cancellations, share = allocation.amounts
-    return {
-        "order_id": order["id"],
-        "n": n,
-        "mask": allocation.mask,
-        "placed_at": order["placed_at"],
-        "credited_at": touch.at if touch else order["placed_at"],
-        "currency": order["currency"],
-        "touch_key": touch.key if touch else "",
-        "is_pinterest": int(touch is not None and touch.is_pinterest),
-        "campaign_id": touch.campaign_id if touch else "",
-        "campaign": touch.campaign if touch else "",
-        "share": share,
-        "gross": gross,
-        "net": net,
-        "cancellations": cancellations,
-    }
 
 
 def _token_links(order: Order) -> Iterable[str]:

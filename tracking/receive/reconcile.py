@@ -14,8 +14,9 @@ from tracking.clients.shopify_orders import Visit
 from tracking.destinations import Destination
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import digest_in, identity_of
-from tracking.domain.order import Address, Browser, Buyer, NotAnOrder, Order, order_of, state_of
+from tracking.domain.order import Address, Browser, Buyer, Order, state_of
 from tracking.domain.session import journey_of
+from tracking.domain.shopify_order import NotAnOrder, order_of
 from tracking.domain.validation import Fault, Invalid
 from tracking.receive.tracker import Tracker
 from tracking.store import orders, outbox

@@ -1,38 +1,33 @@
 """Events that a caller hands in: recorded once each, or shown to Pinterest for a trial."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from threading import BoundedSemaphore
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from tracking.clients.outcome import Outcome, TryLater
-from tracking.clients.responses import words
-from tracking.deliver.deliverer import next_slot
-from tracking.destinations import DestinationSettings
-from tracking.destinations.pinterest_test_call import tried, tried_together
+from tracking.destinations.base import PINTEREST
 from tracking.domain.attribution import Touch
 from tracking.domain.conversion import event_id_of, reason_not_to_send_sighting
+from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import ALWAYS, Crediting
 from tracking.receive.event_input import Given, given_of
-from tracking.receive.planner import Planner, credited_to, touch_of_session
+from tracking.receive.planner import Planner
 from tracking.receive.privacy.erasure import erased_of
-from tracking.store import Store, event_batches, identity_graph, limits, outbox, touches
+from tracking.receive.rows import credited_to
+from tracking.store import (
+    Store,
+    conversions,
+    event_batches,
+    identity_graph,
+    outbox,
+    touches,
+)
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 
-PINTEREST = "pinterest"
-# Pinterest takes ten test calls a second. Four in a burst and as many in the second after it stay
-# below that.
-TRIALS_A_SECOND = 4
-# Under way at a time in a process: while Pinterest hangs, each of them holds a thread that a
-# webhook may be waiting for.
-_TRIALS_AT_ONCE = 2
-_MICROS = 1_000_000
 # What is recorded by itself shares its commit with what waits beside it. On PostgreSQL each takes
 # a connection, of which there are few, and webhooks want one as well.
 AT_ONCE = {"sqlite": 32, "postgresql": 2}
@@ -53,33 +48,8 @@ class Taken:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Pinterest's answer to an event, as JSON or else as text, and the event it was shown."""
-
-    http_status: int
-    answer: Any
-    event: Mapping[str, Any]
-
-
-class ReportOnly(Exception):
-    """There is no Pinterest account to show an event to."""
-
-
-class TooManyTrials(Exception):
-    """Pinterest's rate limit leaves no call now. Another may be made in `seconds`."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"the next one may be made in {seconds} s")
-        self.seconds = seconds
-
-
 class OtherEvent(Exception):
     """An event of another stage of the funnel has this event id already."""
-
-
-class NoAnswer(Exception):
-    """Pinterest did not answer; the text says why."""
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
@@ -113,15 +83,12 @@ class Events:
         self,
         store: Store,
         planner: Planner,
-        settings: DestinationSettings,
         clock: Callable[[], float],
     ) -> None:
         self.store = store
         self.planner = planner
-        self.settings = settings
         self.clock = clock
         self.crediting = Crediting(planner)
-        self._trials = BoundedSemaphore(_TRIALS_AT_ONCE)
 
     def take(self, body: bytes) -> Taken:
         """Take in one event; the same event again is a duplicate. It is on disk afterwards.
@@ -151,53 +118,11 @@ class Events:
             told = self.store.commit(partial(self._record_all, some, now))
             yield self._one_by_one(some, told, now)
 
-    def try_out(self, body: bytes) -> Trial:
-        """Show one event to Pinterest, which checks it. Nothing is stored.
-
-        Raises:
-            Invalid: the event has faults, and Pinterest was not asked.
-            ReportOnly: there are no credentials to ask with.
-            TooManyTrials: the account's rate limit leaves no call now.
-            NoAnswer: Pinterest was asked and did not answer.
-            StoreUnavailable: the rate limit cannot be read.
-        """
-        given = given_of(body, self.planner.policy, int(self.clock()))
-        with self._trial():
-            answer = tried(self.settings, msgspec.json.encode(given.event))
-        if isinstance(answer, TryLater):
-            raise NoAnswer(answer.reason)
-        return Trial(answer.status, _json_or_words(answer.body), given.event)
-
-    def try_out_together(self, events: Sequence[bytes]) -> Outcome:
-        """Show up to MOST_TRIED finished events to Pinterest in one call. Nothing is stored.
-
-        Raises:
-            ReportOnly: there are no credentials to ask with.
-            TooManyTrials: the account's rate limit leaves no call now.
-            StoreUnavailable: the rate limit cannot be read.
-        """
-        with self._trial():
-            return tried_together(self.settings, events)
-
-    @contextmanager
-    def _trial(self) -> Iterator[None]:
-        if PINTEREST not in self.planner.destinations:
-            raise ReportOnly
-        if not self._trials.acquire(blocking=False):
-            raise TooManyTrials(1)
-        try:
-            seconds = self.store.commit(self._wait_for_trial)
-            if seconds:
-                raise TooManyTrials(seconds)
-            yield
-        finally:
-            self._trials.release()
-
     def _record(self, conn: Connection, work: Prepared, now: int) -> bool:
         """Whether the event is new, and then written down."""
         person = identity_graph.person_of(conn, work.links, work.visitor)
         advisory_locks.hold(conn, {work.event_id, *work.names, *person})
-        found = outbox.conversion(conn, work.event_id)
+        found = conversions.conversion(conn, work.event_id)
         if found is not None and found.stage != work.row["stage"]:
             raise OtherEvent
         if found is not None or _is_told_by_the_order(conn, work):
@@ -205,10 +130,10 @@ class Events:
         if any(erased_of(conn, work.order_id, work.links)):
             # It counts, and tells of nobody.
             nobody = {"visitor": work.event_id, **credited_to(None), "reason": "erased"}
-            outbox.put_conversion(conn, {**work.row, **nobody})
+            conversions.put_conversion(conn, {**work.row, **nobody})
             return True
         best = self._brought_by(conn, work, person)
-        outbox.put_conversion(conn, {**work.row, **credited_to(best)})
+        conversions.put_conversion(conn, {**work.row, **credited_to(best)})
         if work.payload:
             outbox.queue(conn, work.event_id, PINTEREST, work.payload, work.at, now)
         self._join(conn, work.links, work.visitor, now)
@@ -349,22 +274,6 @@ class Events:
             person = identity_graph.person_of(conn, links, visitor)
             self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
 
-    def _wait_for_trial(self, conn: Connection) -> int:
-        """In how many seconds a call may be made; 0 if one was just taken from the limits."""
-        now = self.clock()
-        interval_ms = 1000 / TRIALS_A_SECOND
-        wait = limits.take(conn, "trials", 1, interval_ms, TRIALS_A_SECOND, int(now * 1000))
-        if wait:
-            return -(-wait // 1000)
-        # The account's own limit, which the deliverers keep as well.
-        account = outbox.account(conn, PINTEREST)
-        per_minute = self.planner.destinations[PINTEREST].calls_per_minute
-        at = next_slot(account.next_call_at, int(now * _MICROS), per_minute)
-        if at is None:
-            return 1
-        outbox.put_account(conn, **{**account._asdict(), "next_call_at": at})
-        return 0
-
 
 def _visit(given: Given, visitor: str) -> Touch | None:
     """The visit from Pinterest that an event itself tells of."""
@@ -387,10 +296,3 @@ def _is_told_by_the_order(conn: Connection, work: Prepared) -> bool:
     if own == work.event_id:
         return False
     return any(one.state in ("waiting", "sent") for one in outbox.of_event(conn, own))
-
-
-def _json_or_words(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return words(body.decode(errors="replace"))

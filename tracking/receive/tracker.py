@@ -4,39 +4,37 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from tracking.domain.attribution import touch_key
-from tracking.domain.order import NotAnOrder, Order, Refund, order_of, refund_of
-from tracking.domain.session import Consent
+from tracking.domain.consent import Consent
+from tracking.domain.order import Order, Refund
+from tracking.domain.shopify_order import NotAnOrder, order_of, refund_of
 from tracking.receive.attributor import ALWAYS, Crediting
 from tracking.receive.browser_events import record_seen
 from tracking.receive.pixel import Seen
-from tracking.receive.planner import Draft, Plan, Planner, json_of
+from tracking.receive.planner import Draft, Plan, Planner
 from tracking.receive.privacy.erasure import Erasing, erased_of, without_phone
-from tracking.store import Store, identity_graph, new_orders, orders, outbox, quarantine, touches
+from tracking.receive.quarantine import Quarantine
+from tracking.receive.receipt import Receipt, Work
+from tracking.store import (
+    Store,
+    conversions,
+    identity_graph,
+    new_orders,
+    orders,
+    outbox,
+    touches,
+)
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.group_commit import JointWork
 from tracking.store.engine.statement import Connection, Row
 from tracking.store.new_orders import News
-
-Status = Literal["accepted", "duplicate", "stale", "quarantined"]
+from tracking.store.values import json_of
 
 _NOTHING_GIVEN_BACK = {"goods": 0, "paid": 0}
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a body that was taken in and is on disk now."""
-
-    status: Status
-    order_id: str = ""
-
-
-# What is to be committed.
-Work = Callable[[Connection], Receipt]
 
 
 class Tracker:
@@ -49,6 +47,7 @@ class Tracker:
         self.store = store
         self.planner = planner
         self.clock = clock
+        self.quarantine = Quarantine(store, clock)
         self.crediting = Crediting(planner)
         self.erasing = Erasing(self.crediting)
 
@@ -77,27 +76,11 @@ class Tracker:
         try:
             refund, currency = refund_of(body)
         except NotAnOrder as error:
-            return self.set_aside(body, topic, str(error))
+            return self.quarantine.add(body, topic, str(error))
         digest = hashlib.sha256(body).hexdigest()
         return self.store.commit(
             lambda conn: self._record_refund(conn, refund, currency, digest, topic)
         )
-
-    def set_aside(self, body: bytes, topic: str, reason: str) -> Receipt:
-        """Keep a signed body that cannot be understood, so that it can be replayed after a fix.
-
-        Raises:
-            StoreUnavailable: nothing may have been stored; the sender must send it again.
-        """
-        return self.store.commit(self._setting_aside(body, topic, reason))
-
-    def set_aside_later(self, body: bytes, topic: str, reason: str) -> Future[Receipt]:
-        """As `set_aside`, without waiting for the disk.
-
-        Raises:
-            StoreUnavailable: nothing was stored, as the disk is full.
-        """
-        return self.store.commit_later(self._setting_aside(body, topic, reason))
 
     def record(self, order: Order, topic: str) -> Receipt:
         """Take in one state of an order, wherever it comes from.
@@ -111,18 +94,8 @@ class Tracker:
         try:
             order = order_of(body)
         except NotAnOrder as error:
-            return self._setting_aside(body, topic, str(error))
+            return self.quarantine.adding(body, topic, str(error))
         return self._recording(order, topic)
-
-    def _setting_aside(self, body: bytes, topic: str, reason: str) -> Work:
-        digest = hashlib.sha256(body).hexdigest()
-        now = self._now()
-
-        def set_aside(conn: Connection) -> Receipt:
-            quarantine.add(conn, digest, topic, reason[:500], body, now)
-            return Receipt("quarantined")
-
-        return set_aside
 
     def _recording(self, order: Order, topic: str) -> Work:
         draft = self.planner.draft_of(order)
@@ -244,10 +217,10 @@ class Tracker:
         orders.put(conn, plan.order)
         touches.put_credits(conn, order.id, plan.credits, is_new=known is None)
         # Its event may be older than the order: somebody else may have handed it in.
-        first = outbox.conversion(conn, conversion["event_id"])
+        first = conversions.conversion(conn, conversion["event_id"])
         if first is not None:
             conversion = self._reconsidered(conn, conversion)
-        outbox.put_conversion(conn, conversion)
+        conversions.put_conversion(conn, conversion)
         now, event_id = conversion["recorded_at"], conversion["event_id"]
         until = None
         if conversion["reason"]:

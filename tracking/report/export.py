@@ -14,8 +14,9 @@ from typing import Any
 
 from tracking.domain.attribution import MODELS, SCOPES, bit
 from tracking.domain.conversion import REASONS
+from tracking.domain.instants import instant
 from tracking.domain.money import to_major
-from tracking.report.reports import Days, Reports, instant
+from tracking.report.reports import Days, Reports
 from tracking.store import Store, exports
 from tracking.store.engine import sqlite_file
 from tracking.store.engine.sqlite import SqliteStore

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from tracking.domain.attribution import MODELS, Model, Rules, Scope, Touch, age, bit, is_in_window
+from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
 from tracking.domain.money import to_major
-from tracking.domain.session import Consent
 
 _WHOLE_ORDER = 1_000_000
 _DAY, _HOUR = 86_400, 3_600

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,22 +10,28 @@ import msgspec
 
 from tracking.destinations import Destination
 from tracking.domain.attribution import MODELS, Model, Rules, Scope, bit
+from tracking.domain.consent import Consent
 from tracking.domain.conversion import event_id_of
-from tracking.domain.session import Consent
-from tracking.domain.validation import Fault, Invalid
-from tracking.receive.planner import OF_THE_BROWSER, consent_from_json
+from tracking.domain.instants import instant
+from tracking.domain.validation import Fault
+from tracking.domain.visitor import OF_THE_BROWSER
+from tracking.report.campaigns import CampaignKey, campaign_name
+from tracking.report.funnel import funnel_report
 from tracking.report.journey import Story, told
-from tracking.report.roi import (
-    CampaignKey,
-    Earned,
-    Spent,
-    campaign_name,
-    funnel_report,
-    roi_report,
-    spend_text,
+from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of
+from tracking.report.roi import Earned, Spent, roi_report, spend_text
+from tracking.store import (
+    Store,
+    conversions,
+    identity_graph,
+    orders,
+    outbox,
+    reports,
+    spend,
+    touches,
 )
-from tracking.store import Store, identity_graph, orders, outbox, reports, spend, touches
 from tracking.store.engine.statement import Connection, Row
+from tracking.store.values import consent_from_json
 
 DEFAULT_DAYS = 30
 MOST_EVENTS = 1000
@@ -77,8 +83,8 @@ class Reports:
         """
         faults: list[Fault] = []
         days = self._days(start_date, end_date, faults)
-        chosen = _choice("traffic", traffic, ("pinterest", "all"), faults)
-        _refuse(faults)
+        chosen = choice_of("traffic", traffic, ("pinterest", "all"), faults)
+        raise_if_any(faults)
 
         asked = (days.since, days.before, chosen == "all", campaign or "")
         with self.store.read() as conn:
@@ -112,10 +118,10 @@ class Reports:
         """
         faults: list[Fault] = []
         days = self._days(start_date, end_date, faults)
-        chosen: Any = _choice("model", model, (self.model, *MODELS), faults)
-        over: Any = _choice("scope", scope, ("pinterest", "all"), faults)
-        by: Any = _choice("report_by", report_by, ("order_date", "click_date"), faults)
-        _refuse(faults)
+        chosen: Any = choice_of("model", model, (self.model, *MODELS), faults)
+        over: Any = choice_of("scope", scope, ("pinterest", "all"), faults)
+        by: Any = choice_of("report_by", report_by, ("order_date", "click_date"), faults)
+        raise_if_any(faults)
 
         with self.store.read() as conn:
             earned = self._earned(conn, days, bit(over, chosen), by)
@@ -134,8 +140,8 @@ class Reports:
             Invalid: the scope is none of those accepted.
         """
         faults: list[Fault] = []
-        over: Scope = _choice("scope", scope, ("pinterest", "all"), faults)  # type: ignore[assignment]
-        _refuse(faults)
+        over: Scope = choice_of("scope", scope, ("pinterest", "all"), faults)  # type: ignore[assignment]
+        raise_if_any(faults)
         with self.store.read() as conn:
             order = orders.of_id(conn, order_id)
             if order is None:
@@ -144,7 +150,7 @@ class Reports:
             reach = max(self.rules.click_window, self.rules.view_window, 1)
             person = identity_graph.person_of(conn, order.links.split(), order.visitor)
             nearby = touches.seen_by(conn, person, order.placed_at - 2 * reach, order.placed_at)
-            conversion = outbox.conversion(conn, event_id)
+            conversion = conversions.conversion(conn, event_id)
             story = Story(
                 order=order,
                 touches=nearby,
@@ -165,13 +171,13 @@ class Reports:
             Invalid: a parameter is none of those accepted.
         """
         faults: list[Fault] = []
-        chosen = _choice("state", state, _STATES, faults)
-        begin = _whole("after", after, 0, (0, 2**62), faults)
-        most = _whole("limit", limit, 100, (1, MOST_EVENTS), faults)
-        _refuse(faults)
+        chosen = choice_of("state", state, _STATES, faults)
+        begin = whole_number_of("after", after, 0, (0, 2**62), faults)
+        most = whole_number_of("limit", limit, 100, (1, MOST_EVENTS), faults)
+        raise_if_any(faults)
 
         with self.store.read() as conn:
-            rows = outbox.log(conn, chosen, begin, (most + 1) * _ROWS_AN_EVENT)
+            rows = conversions.log(conn, chosen, begin, (most + 1) * _ROWS_AN_EVENT)
         found: dict[int, dict[str, Any]] = {}
         for row in rows:
             event = found.setdefault(row.id, _logged(row))
@@ -191,7 +197,7 @@ class Reports:
         """
         faults: list[Fault] = []
         days = self._days(start_date, end_date, faults)
-        _refuse(faults)
+        raise_if_any(faults)
         with self.store.read() as conn:
             rows = spend.rows(conn, days.start.isoformat(), days.end.isoformat())
         return {**self._span(days), "rows": [_spend_row(row) for row in rows]}
@@ -204,7 +210,7 @@ class Reports:
         """
         faults: list[Fault] = []
         days = self._days(start_date, end_date, faults)
-        _refuse(faults)
+        raise_if_any(faults)
         return days
 
     def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[Row]:
@@ -215,8 +221,8 @@ class Reports:
 
     def _days(self, start: str | None, end: str | None, faults: list[Fault]) -> Days:
         today = datetime.fromtimestamp(self.clock(), self.zone).date()
-        last = _date("end_date", end, faults) or today
-        first = _date("start_date", start, faults) or last - timedelta(days=DEFAULT_DAYS - 1)
+        last = date_of("end_date", end, faults) or today
+        first = date_of("start_date", start, faults) or last - timedelta(days=DEFAULT_DAYS - 1)
         if first > last and not faults:
             faults.append(Fault("start_date", "lies after end_date"))
         return Days(first, last, self._begin(first), self._begin(last + timedelta(days=1)))
@@ -246,53 +252,6 @@ def _consent(conn: Connection, order: Row, conversion: Row | None) -> Consent:
     if conversion is None or order.match_method not in OF_THE_BROWSER:
         return own
     return own.joined(identity_graph.consent_of(conn, conversion.visitor))
-
-
-def instant(seconds: int) -> str:
-    """Seconds UTC as ISO 8601 text."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _refuse(faults: list[Fault]) -> None:
-    if faults:
-        raise Invalid(*faults)
-
-
-def _date(name: str, value: str | None, faults: list[Fault]) -> date | None:
-    if not value:
-        return None
-    try:
-        # fromisoformat takes more forms than one; the contract has one.
-        found = date.fromisoformat(value) if len(value) == 10 else None
-    except ValueError:
-        found = None
-    if found is None or not 2000 <= found.year <= 2200:
-        faults.append(Fault(name, "not a date of the form YYYY-MM-DD"))
-        return None
-    return found
-
-
-def _choice(name: str, value: str | None, choices: tuple[str, ...], faults: list[Fault]) -> str:
-    """The value if it is one of the choices; the first of them if none is given."""
-    if not value:
-        return choices[0]
-    if value not in choices:
-        accepted = ", ".join(dict.fromkeys(filter(None, choices)))
-        faults.append(Fault(name, f"not one of: {accepted}"))
-    return value
-
-
-def _whole(
-    name: str, value: str | None, default: int, span: tuple[int, int], faults: list[Fault]
-) -> int:
-    if not value:
-        return default
-    least, most = span
-    is_whole = value.isascii() and value.isdigit() and len(value) <= 19
-    if not (is_whole and least <= int(value) <= most):
-        faults.append(Fault(name, f"not a whole number from {least} to {most}"))
-        return default
-    return int(value)
 
 
 def _earned(row: Any) -> Earned:

@@ -6,18 +6,12 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from tracking.domain.conversion import STAGES
 from tracking.domain.money import digits, to_major
-
-NOT_ATTRIBUTED = "(not attributed)"
-NO_CAMPAIGN = "(no campaign)"
+from tracking.report.campaigns import NOT_ATTRIBUTED, campaign_name
 
 _WHOLE_ORDER = 1_000_000
 _MICROS = 1_000_000
 _CENT = Decimal("0.01")
-
-# Name, id, and whether it is Pinterest's: another network may have a campaign of the same name.
-CampaignKey = tuple[str, str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,51 +77,7 @@ class _Money(_Sums):
     lines: dict[tuple[str, ...], _Line] = field(default_factory=dict)
 
 
-def campaign_name(is_pinterest: bool, campaign_id: str, campaign: str) -> str:
-    """What a report calls traffic that may have no campaign."""
-    if campaign or campaign_id:
-        return campaign
-    return NO_CAMPAIGN if is_pinterest else NOT_ATTRIBUTED
-
-
 # --- The funnel
-
-
-def funnel_report(
-    counts: Mapping[str, tuple[int, int]],
-    by_campaign: Mapping[CampaignKey, Mapping[str, tuple[int, int]]],
-) -> dict[str, Any]:
-    """The funnel from (events, visitors) of each stage, over all and for each campaign."""
-    campaigns = [
-        {"campaign_id": campaign_id, "campaign": campaign, **_stages(found)}
-        for (campaign, campaign_id, _), found in sorted(
-            by_campaign.items(), key=lambda item: (item[0][0] == NOT_ATTRIBUTED, item[0])
-        )
-    ]
-    return {**_stages(counts), "by_campaign": campaigns}
-
-
-def _stages(counts: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-    stages: list[dict[str, Any]] = []
-    previous: int | None = None
-    for stage in STAGES:
-        events, visitors = counts.get(stage, (0, 0))
-        rate = _percent(visitors, previous, "0.1") if previous else None
-        stages.append(
-            {"stage": stage, "events": events, "visitors": visitors, "rate_from_previous": rate}
-        )
-        previous = visitors
-    first = next((s["visitors"] for s in stages if s["visitors"]), 0)
-    return {
-        "total_events": sum(s["events"] for s in stages),
-        "conversion_rate": _percent(stages[-1]["visitors"], first, "0.01") if first else "0%",
-        "stages": stages,
-    }
-
-
-def _percent(part: int, whole: int, step: str) -> str:
-    rate = Decimal(100 * part) / Decimal(whole)
-    return f"{rate.quantize(Decimal(step), ROUND_HALF_UP)}%"
 
 
 # --- Return on investment

@@ -5,7 +5,7 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
-from tracking.store import Store
+from tracking.store.engine.base import Store
 from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import conversions, credits, orders, outbox
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.session import Consent
+from tracking.domain.consent import Consent
 from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import checkouts, links, visitors
 

@@ -1,6 +1,6 @@
 """Events on their way out. Claiming one is a promise to settle it before the lease ends."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -19,49 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Row, Statement
-from tracking.store.schema import accounts, attempts, conversions, outbox
+from tracking.store.schema import attempts, outbox
 
-_conversion_row: dict[str, Any] = {
-    c.name: bindparam(c.name) for c in conversions.c if c.name != "id"
-}
-_put_conversion = Statement(
-    insert(conversions)
-    .values(_conversion_row)
-    .on_conflict_do_update(
-        index_elements=[conversions.c.event_id],
-        set_={
-            name: literal_column(f"excluded.{name}")
-            for name in _conversion_row
-            if name not in ("event_id", "recorded_at", "credited_then")
-        },
-    )
-)
-_conversion = Statement(select(conversions).where(conversions.c.event_id == bindparam("event_id")))
-_newest = Statement(select(conversions.c.recorded_at).order_by(conversions.c.id.desc()).limit(1))
-_credit = Statement(
-    update(conversions)
-    .where(conversions.c.event_id == bindparam("b_event_id"))
-    .values(
-        is_pinterest=bindparam("b_is_pinterest"),
-        campaign_id=bindparam("b_campaign_id"),
-        campaign=bindparam("b_campaign"),
-        visitor=bindparam("b_visitor"),
-        reason=bindparam("b_reason"),
-        credited_then=bindparam("b_credited_then"),
-    )
-)
-_sightings = Statement(
-    select(conversions)
-    .where(
-        conversions.c.visitor == bindparam("visitor"),
-        conversions.c.order_id == literal_column("''"),
-        conversions.c.at >= bindparam("since"),
-        conversions.c.at <= bindparam("until"),
-        conversions.c.is_counted == 1,
-    )
-    .order_by(conversions.c.at)
-    .limit(1000)
-)
 _NO_PAYLOAD = literal(b"", LargeBinary)
 # What one call carries and a process holds at a time: six times a thousand usual events.
 _MOST_BYTES = 8 * 1024 * 1024
@@ -314,79 +273,6 @@ _replay = Statement(
     )
     .returning(outbox.c.id)
 )
-_open_account = Statement(
-    insert(accounts).values(destination=bindparam("destination")).on_conflict_do_nothing()
-)
-_account = Statement(
-    select(accounts).where(accounts.c.destination == bindparam("destination")).with_for_update()
-)
-_put_account = Statement(
-    update(accounts)
-    .where(accounts.c.destination == bindparam("b_destination"))
-    .values(
-        paused_until=bindparam("b_paused_until"),
-        pause_reason=bindparam("b_pause_reason"),
-        failures=bindparam("b_failures"),
-        opened=bindparam("b_opened"),
-        next_call_at=bindparam("b_next_call_at"),
-    )
-)
-_accounts = Statement(select(accounts).order_by(accounts.c.destination))
-_log = Statement(
-    select(
-        conversions.c.id,
-        conversions.c.event_id,
-        conversions.c.stage,
-        conversions.c.order_id,
-        conversions.c.at,
-        conversions.c.reason.label("decision"),
-        conversions.c.detail,
-        outbox.c.destination,
-        outbox.c.state,
-        outbox.c.attempts,
-        outbox.c.reason,
-        outbox.c.due_at,
-        outbox.c.settled_at,
-    )
-    .select_from(conversions.outerjoin(outbox, outbox.c.event_id == conversions.c.event_id))
-    .where(
-        conversions.c.id > bindparam("after"),
-        or_(
-            bindparam("state") == "",
-            func.coalesce(outbox.c.state, "not_sent") == bindparam("state"),
-        ),
-    )
-    .order_by(conversions.c.id, outbox.c.destination)
-    .limit(bindparam("most"))
-)
-
-
-def put_conversion(conn: Connection, row: Mapping[str, Any]) -> None:
-    """Record an event of the funnel, or what has become of it."""
-    _put_conversion.run(conn, **row)
-
-
-def credit(conn: Connection, event: Row, **changed: Any) -> None:
-    """Note what is known now of a recorded event's visitor, credit and reason."""
-    names = ("visitor", "is_pinterest", "campaign_id", "campaign", "reason", "credited_then")
-    news = {f"b_{name}": changed.get(name, getattr(event, name)) for name in names}
-    _credit.run(conn, b_event_id=event.event_id, **news)
-
-
-def sightings_of(conn: Connection, visitor: str, since: int, until: int) -> list[Row]:
-    """What a visitor did in the shop in [since, until], purchases apart."""
-    return _sightings.all(conn, visitor=visitor, since=since, until=until)
-
-
-def conversion(conn: Connection, event_id: str) -> Row | None:
-    """The recorded event of this id."""
-    return _conversion.first(conn, event_id=event_id)
-
-
-def last_recorded(conn: Connection) -> int | None:
-    """When the newest event was recorded (seconds UTC); None if there is none."""
-    row = _newest.first(conn)
-    return None if row is None else int(row.recorded_at)
 
 
 def queue(
@@ -529,40 +415,3 @@ def dead(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
 def replay(conn: Connection, now: int, since: int, event_id: str = "") -> int:
     """Put dead letters (or one) whose event is newer than `since` back in line; how many."""
     return len(_replay.all(conn, b_now=now, b_since=since, b_event_id=event_id))
-
-
-def account(conn: Connection, destination: str) -> Row:
-    """The shared state of a destination's account, locked until the transaction ends."""
-    _open_account.run(conn, destination=destination)
-    return _account.first(conn, destination=destination)
-
-
-def put_account(
-    conn: Connection,
-    destination: str,
-    paused_until: int,
-    pause_reason: str,
-    failures: int,
-    opened: int,
-    next_call_at: int,
-) -> None:
-    """Write the shared state of a destination's account."""
-    _put_account.run(
-        conn,
-        b_destination=destination,
-        b_paused_until=paused_until,
-        b_pause_reason=pause_reason,
-        b_failures=failures,
-        b_opened=opened,
-        b_next_call_at=next_call_at,
-    )
-
-
-def all_accounts(conn: Connection) -> list[Row]:
-    """The shared state of every destination's account."""
-    return _accounts.all(conn)
-
-
-def log(conn: Connection, state: str, after: int, most: int) -> list[Row]:
-    """A page of the delivery log: each event with its state at each destination."""
-    return _log.all(conn, state=state, after=after, most=most)

@@ -97,3 +97,9 @@ def answer(conn: Connection, id: int, now: int) -> None:
 def erase(conn: Connection, id: int) -> None:
     """Forget whom a request was about."""
     _erase.run(conn, b_id=id)
+
+
+DATA_REQUEST = "customers/data_request"
+UNINSTALLED = "app/uninstalled"
+# What Shopify gives the shop's owner to answer a request.
+ANSWER_DAYS = 30

@@ -7,7 +7,7 @@ from tests.faults.finding import Finding
 from tests.faults.load import Answer, acknowledged
 from tests.faults.world import World
 from tests.standins.pinterest import Mode
-from tracking.clients.outcome import LOCKED_OUT
+from tracking.deliver.retry import LOCKED_OUT
 
 # Time for every deliverer to look once more.
 POLL_SECONDS = 1.2

@@ -15,7 +15,7 @@ from tests.faults.load import acknowledged, meanwhile
 from tests.faults.world import World
 from tests.servers import ROOT, end_with_parent
 from tests.stored import rows
-from tracking.clients.outcome import LOCKED_OUT
+from tracking.deliver.retry import LOCKED_OUT
 from tracking.store import migrations, open_store
 from tracking.store.schema import metadata
 

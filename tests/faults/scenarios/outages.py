@@ -10,7 +10,7 @@ from tests.faults.finding import Finding, percentile
 from tests.faults.load import Answer, acknowledged
 from tests.faults.world import World
 from tests.standins.pinterest import Mode
-from tracking.clients.outcome import BREAKS_AFTER
+from tracking.deliver.retry import BREAKS_AFTER
 
 DAY = 86_400
 # No call is made more often than this while nobody answers.

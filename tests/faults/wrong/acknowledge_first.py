@@ -7,19 +7,20 @@ from typing import Any
 
 import webhooks.shopify
 from tests.faults.start_up.clocked import create_app
-from tracking.receive.tracker import Receipt, Tracker
+from tracking.receive.receipt import Receipt
+from webhooks.shopify import Receivers
 
 DELAY_SECONDS = 0.5
 _store = webhooks.shopify.TOPICS
 
 
-def _store_later(tracker: Tracker, body: bytes, topic: str) -> None:
+def _store_later(receivers: Receivers, body: bytes, topic: str) -> None:
     time.sleep(DELAY_SECONDS)
-    _store[topic](tracker, body, topic)
+    _store[topic](receivers, body, topic)
 
 
-def _answer_first(tracker: Tracker, body: bytes, topic: str) -> Receipt:
-    threading.Thread(target=_store_later, args=(tracker, body, topic), daemon=True).start()
+def _answer_first(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    threading.Thread(target=_store_later, args=(receivers, body, topic), daemon=True).start()
     return Receipt("accepted")
 
 

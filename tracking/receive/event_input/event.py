@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tracking.destinations.pinterest_schema import problems_of
+from tracking.domain.consent import Consent
 from tracking.domain.conversion import (
     EVENT_NAMES,
     MAX_EVENT_AGE,
@@ -22,8 +23,9 @@ from tracking.domain.conversion import (
 )
 from tracking.domain.identity import FIELDS as PERSON
 from tracking.domain.identity import Digest, Identity, digest, hashed
-from tracking.domain.session import Consent, Session, query_of, session_from
+from tracking.domain.session import Session, session_from
 from tracking.domain.validation import Fault, Invalid
+from tracking.domain.web_text import query_of
 from tracking.receive.event_input import fields
 from tracking.receive.event_input.columns import Columns, Reading, Told, Values, pointer_to
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.money import amount, is_currency, to_major, to_minor
-from tracking.domain.session import query_of
+from tracking.domain.web_text import query_of
 
 MOST = 1_000_000_000
 _EXACT = 2**53

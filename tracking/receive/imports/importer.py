@@ -11,21 +11,16 @@ import msgspec
 
 from tracking.clients.outcome import Accepted, Answered, EventResult, Outcome
 from tracking.destinations import Unencodable
+from tracking.destinations.base import PINTEREST
 from tracking.destinations.pinterest_test_call import MOST_TRIED
 from tracking.domain.conversion import REASONS, conversion_of, reason_not_to_send
 from tracking.domain.order import Order
 from tracking.receive.event_input import Given
+from tracking.receive.event_trials import EventTrials, ReportOnly, TooManyTrials
 from tracking.receive.imports.file_reader import Source, Unreadable
 from tracking.receive.imports.parallel_reader import Block, blocks_of
 from tracking.receive.imports.records import Reading, Refused, Usable, readings_of
-from tracking.receive.server_events import (
-    AT_ONCE,
-    PINTEREST,
-    Events,
-    Prepared,
-    ReportOnly,
-    TooManyTrials,
-)
+from tracking.receive.server_events import AT_ONCE, Events, Prepared
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"
@@ -132,7 +127,9 @@ class Importer:
         if end is not None:
             raise end
 
-    def try_out(self, source: Source, pause: Callable[[float], object]) -> Iterator[Tried]:
+    def try_out(
+        self, source: Source, trials: EventTrials, pause: Callable[[float], object]
+    ) -> Iterator[Tried]:
         """Show a file to Pinterest, which checks it, twenty events a call. Nothing is stored.
 
         Raises:
@@ -151,7 +148,7 @@ class Importer:
                 else:
                     yield Tried(line, is_taken=False, words=event)
             if ready:
-                outcome = self._answer([event for _, event in ready], pause)
+                outcome = _answer(trials, [event for _, event in ready], pause)
                 for (line, _), result in zip(ready, _each(outcome, len(ready)), strict=True):
                     yield _tried(line, result)
         self.news(self.counts)
@@ -245,12 +242,15 @@ class Importer:
         except Unencodable as error:
             return str(error)
 
-    def _answer(self, events: Sequence[bytes], pause: Callable[[float], object]) -> Outcome:
-        while True:
-            try:
-                return self.events.try_out_together(events)
-            except TooManyTrials as error:
-                pause(error.seconds)
+
+def _answer(
+    trials: EventTrials, events: Sequence[bytes], pause: Callable[[float], object]
+) -> Outcome:
+    while True:
+        try:
+            return trials.try_out_together(events)
+        except TooManyTrials as error:
+            pause(error.seconds)
 
 
 def _each(outcome: Outcome, count: int) -> Sequence[EventResult | str]:

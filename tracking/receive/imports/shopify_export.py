@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from tracking.domain.money import amount
-from tracking.domain.order import EXPORTED_REFUND, NotAnOrder, Order, order_of
+from tracking.domain.order import EXPORTED_REFUND, Order
+from tracking.domain.shopify_order import NotAnOrder, order_of
 from tracking.domain.validation import Fault, Invalid
 from tracking.receive.imports.file_reader import Record
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tracking.domain.attribution import Touch
+from tracking.domain.consent import Consent
 from tracking.domain.conversion import EVENT_NAMES, Conversion, Policy, Stage, is_limited
 from tracking.domain.identity import Identity, identity_of
 from tracking.domain.money import to_major
 from tracking.domain.order import Address, Buyer
-from tracking.domain.session import Consent, Session
+from tracking.domain.session import Session
 from tracking.domain.validation import Fault, Invalid
 from tracking.receive.pixel.cart import Basket, basket_of
 from tracking.receive.pixel.schema import (

@@ -7,10 +7,10 @@ import msgspec
 
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import spelled
+from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.receive.privacy.erasure import sightings_of, traces_of
-from tracking.report.reports import instant
-from tracking.store import erasure, identity_graph, orders, outbox, touches
+from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
 from tracking.store.engine.statement import Connection, Row
 
 _WHOLE_ORDER = 1_000_000
@@ -47,7 +47,7 @@ def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
 
 
 def _order(conn: Connection, row: Row) -> dict[str, Any]:
-    event = outbox.conversion(conn, event_id_of(row.id))
+    event = conversions.conversion(conn, event_id_of(row.id))
     back = orders.refunded(conn, row.id, row.currency)
     return {
         "id": row.id,

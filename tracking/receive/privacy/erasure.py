@@ -14,10 +14,19 @@ from tracking.domain.identity import Identity, digest_in, hashed, link_of
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import ALWAYS, Crediting
 from tracking.receive.pixel import Seen
-from tracking.receive.planner import credited_to, json_of, path_from
-from tracking.store import erasure, identity_graph, orders, outbox, privacy_requests, touches
+from tracking.receive.rows import credited_to
+from tracking.store import (
+    conversions,
+    erasure,
+    identity_graph,
+    orders,
+    outbox,
+    privacy_requests,
+    touches,
+)
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection, Row
+from tracking.store.values import json_of, path_from
 
 # What names a person for certain. A phone may be a household's.
 _CERTAIN = ("em:", "id:")
@@ -105,9 +114,9 @@ class Erasing:
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)
         event_id = event_id_of(order.id)
-        event = outbox.conversion(conn, event_id)
+        event = conversions.conversion(conn, event_id)
         is_sent = any(row.state == "sent" for row in outbox.of_event(conn, event_id))
-        outbox.put_conversion(
+        conversions.put_conversion(
             conn,
             {
                 **plan.conversion,
@@ -194,7 +203,7 @@ def traces_of(
     seen |= {visitor for link in told for visitor in erasure.visitors_of(conn, link)}
     seen |= {row.visitor for row in theirs.values()}
     for order_id in {*theirs, *order_ids}:
-        event = outbox.conversion(conn, event_id_of(order_id))
+        event = conversions.conversion(conn, event_id_of(order_id))
         if event is not None:
             seen.add(event.visitor)
     # Who was erased before is only counted, and goes on being so.
@@ -292,7 +301,7 @@ def _new_id() -> str:
 
 def _erase_order(conn: Connection, row: Row, new_ids: Mapping[str, str], now: int) -> None:
     event_id = event_id_of(row.id)
-    event = outbox.conversion(conn, event_id)
+    event = conversions.conversion(conn, event_id)
     if event is not None and event.visitor in new_ids:
         erasure.rename_purchase(conn, event_id, new_ids[event.visitor])
     erasure.erase_event(conn, event_id, now)

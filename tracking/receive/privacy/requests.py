@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +10,13 @@ import msgspec
 
 from tracking.domain.identity import identity_of
 from tracking.domain.order import Buyer
-from tracking.receive.tracker import Receipt, Tracker
-from tracking.store import erasure, privacy_requests
+from tracking.receive.privacy.erasure import Erasing
+from tracking.receive.quarantine import Quarantine
+from tracking.receive.receipt import Receipt
+from tracking.store import Store, erasure, privacy_requests
 from tracking.store.engine.statement import Connection
 
 logger = logging.getLogger(__name__)
-
-DATA_REQUEST = "customers/data_request"
-UNINSTALLED = "app/uninstalled"
-# What Shopify gives the shop's owner to answer a request.
-ANSWER_DAYS = 30
 
 _MOST_ORDERS = 10_000
 _ID_LIMIT = 20
@@ -40,84 +37,101 @@ class Asked:
     asked_as: str = ""
 
 
-def take_data_request(tracker: Tracker, body: bytes, topic: str) -> Receipt:
-    """Take in a body of customers/data_request; the owner gets the answer from `data-requests`.
+class PrivacyRequests:
+    """Carries out the requests of Shopify's privacy topics."""
 
-    Raises:
-        StoreUnavailable: nothing may have been stored; the sender must send it again.
-    """
-    try:
-        asked = _person_of(_tree(body), "orders_requested", is_request=True)
-    except NotAsked as error:
-        return tracker.set_aside(body, topic, str(error))
-    is_new = tracker.store.commit(lambda conn: _note(conn, tracker, body, topic, asked))
-    logger.info("%s noted", topic)
-    return _receipt(is_new)
+    def __init__(
+        self, store: Store, erasing: Erasing, quarantine: Quarantine, clock: Callable[[], float]
+    ) -> None:
+        self.store = store
+        self.erasing = erasing
+        self.quarantine = quarantine
+        self.clock = clock
 
+    def data_request(self, body: bytes, topic: str) -> Receipt:
+        """Take in a body of customers/data_request; the owner gets the answer from `data-requests`.
 
-def take_redact(tracker: Tracker, body: bytes, topic: str) -> Receipt:
-    """Take in a body of customers/redact: the person is erased once this returns.
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        try:
+            asked = _person_of(_tree(body), "orders_requested", is_request=True)
+        except NotAsked as error:
+            return self.quarantine.add(body, topic, str(error))
+        is_new = self.store.commit(lambda conn: self._note(conn, body, topic, asked))
+        logger.info("%s noted", topic)
+        return _receipt(is_new)
 
-    Raises:
-        StoreUnavailable: nothing may have been stored; the sender must send it again.
-    """
-    try:
-        asked = _person_of(_tree(body), "orders_to_redact", is_request=False)
-    except NotAsked as error:
-        return tracker.set_aside(body, topic, str(error))
-    # It reads every order there is, and so not while others wait to write.
-    with tracker.store.read() as conn:
-        maybe = erasure.orders_that_tell(conn, asked.links)
+    def redact(self, body: bytes, topic: str) -> Receipt:
+        """Take in a body of customers/redact: the person is erased once this returns.
 
-    def write(conn: Connection) -> bool:
-        now = int(tracker.clock())
-        tracker.erasing.erase(conn, asked.links, asked.orders, now, maybe)
-        return _note(conn, tracker, body, topic, Asked())
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        try:
+            asked = _person_of(_tree(body), "orders_to_redact", is_request=False)
+        except NotAsked as error:
+            return self.quarantine.add(body, topic, str(error))
+        # It reads every order there is, and so not while others wait to write.
+        with self.store.read() as conn:
+            maybe = erasure.orders_that_tell(conn, asked.links)
 
-    is_new = tracker.store.commit(write)
-    tracker.store.wipe_log()
-    logger.info("%s: a person was erased", topic)
-    return _receipt(is_new)
+        def write(conn: Connection) -> bool:
+            now = int(self.clock())
+            self.erasing.erase(conn, asked.links, asked.orders, now, maybe)
+            return self._note(conn, body, topic, Asked())
 
+        is_new = self.store.commit(write)
+        self.store.wipe_log()
+        logger.info("%s: a person was erased", topic)
+        return _receipt(is_new)
 
-def take_shop_redact(tracker: Tracker, body: bytes, topic: str) -> Receipt:
-    """Take in a body of shop/redact: every person is erased once this returns. A shop that came
-    back asks in the same words again when it leaves, so it is done each time.
+    def shop_redact(self, body: bytes, topic: str) -> Receipt:
+        """Take in a body of shop/redact: every person is erased once this returns. A shop that came
+        back asks in the same words again when it leaves, so it is done each time.
 
-    Raises:
-        StoreUnavailable: nothing may have been stored; the sender must send it again.
-    """
-    try:
-        asked = _shop_of(_tree(body))
-    except NotAsked as error:
-        return tracker.set_aside(body, topic, str(error))
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        try:
+            asked = _shop_of(_tree(body))
+        except NotAsked as error:
+            return self.quarantine.add(body, topic, str(error))
 
-    def write(conn: Connection) -> bool:
-        tracker.erasing.erase_everybody(conn, int(tracker.clock()))
-        return _note(conn, tracker, body, topic, asked)
+        def write(conn: Connection) -> bool:
+            self.erasing.erase_everybody(conn, int(self.clock()))
+            return self._note(conn, body, topic, asked)
 
-    is_new = tracker.store.commit(write)
-    tracker.store.wipe_log()
-    logger.warning("%s: everybody was erased", topic)
-    return _receipt(is_new)
+        is_new = self.store.commit(write)
+        self.store.wipe_log()
+        logger.warning("%s: everybody was erased", topic)
+        return _receipt(is_new)
 
+    def uninstalled(self, body: bytes, topic: str) -> Receipt:
+        """Take in a body of app/uninstalled, which is only noted: the app may be installed anew.
 
-def take_uninstalled(tracker: Tracker, body: bytes, topic: str) -> Receipt:
-    """Take in a body of app/uninstalled, which is only noted: the app may be installed anew.
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        try:
+            tree = _tree(body)
+            if "myshopify_domain" not in tree or "line_items" in tree or not _id(tree.get("id")):
+                raise NotAsked("myshopify_domain, id: missing, so this is not a shop")
+        except NotAsked as error:
+            return self.quarantine.add(body, topic, str(error))
+        asked = Asked(asked_as=_text(tree["myshopify_domain"]))
+        is_new = self.store.commit(lambda conn: self._note(conn, body, topic, asked))
+        logger.warning("%s: Shopify sends no more webhooks until the app is installed again", topic)
+        return _receipt(is_new)
 
-    Raises:
-        StoreUnavailable: nothing may have been stored; the sender must send it again.
-    """
-    try:
-        tree = _tree(body)
-        if "myshopify_domain" not in tree or "line_items" in tree or not _id(tree.get("id")):
-            raise NotAsked("myshopify_domain, id: missing, so this is not a shop")
-    except NotAsked as error:
-        return tracker.set_aside(body, topic, str(error))
-    asked = Asked(asked_as=_text(tree["myshopify_domain"]))
-    is_new = tracker.store.commit(lambda conn: _note(conn, tracker, body, topic, asked))
-    logger.warning("%s: Shopify sends no more webhooks until the app is installed again", topic)
-    return _receipt(is_new)
+    def _note(self, conn: Connection, body: bytes, topic: str, asked: Asked) -> bool:
+        digest, now = hashlib.sha256(body).hexdigest(), int(self.clock())
+        is_new = privacy_requests.add(
+            conn, digest, topic, asked.asked_as, asked.links, asked.orders, now
+        )
+        if not is_new:
+            privacy_requests.renew(conn, digest, now)
+        return is_new
 
 
 def shop_named_in(body: bytes) -> str:
@@ -127,16 +141,6 @@ def shop_named_in(body: bytes) -> str:
     except NotAsked:
         return ""
     return _text(tree.get("shop_domain") or tree.get("myshopify_domain")).lower()
-
-
-def _note(conn: Connection, tracker: Tracker, body: bytes, topic: str, asked: Asked) -> bool:
-    digest, now = hashlib.sha256(body).hexdigest(), int(tracker.clock())
-    is_new = privacy_requests.add(
-        conn, digest, topic, asked.asked_as, asked.links, asked.orders, now
-    )
-    if not is_new:
-        privacy_requests.renew(conn, digest, now)
-    return is_new
 
 
 def _receipt(is_new: bool) -> Receipt:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
-from tracking.store import Store
+from tracking.store.engine.base import Store
 from tracking.store.engine.statement import Connection, StoreUnavailable
 
 T = TypeVar("T")

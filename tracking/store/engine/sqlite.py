@@ -10,13 +10,12 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from tracking.store import new_orders
 from tracking.store.engine.file_locks import lock, lock_path, open_lock, presence_path, unlock
 from tracking.store.engine.group_commit import JointWork, Ticket, Turns, kinds_of
 from tracking.store.engine.statement import Connection, StoreUnavailable
@@ -46,12 +45,16 @@ _FAULTS_OF_THE_ROW = (
 
 class SqliteStore:
     """Opened lazily by the process that uses it: a connection carried over a fork may corrupt
-    the file."""
+    the file.
+
+    `setup` are statements that each writing connection runs when it is opened.
+    """
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, setup: Iterable[str] = ()) -> None:
         self.path = path
+        self._setup = tuple(setup)
         self._turns = Turns(self._commit, described=_described)
         self._pid = 0
         self._writer: sqlite3.Connection | None = None
@@ -258,7 +261,7 @@ class SqliteStore:
         if self._writer is None:
             writer = self._open()
             writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-            for statement in new_orders.SQLITE_SETUP:
+            for statement in self._setup:
                 writer.execute(statement)
             self._writer = writer
         return self._writer

@@ -1,0 +1,135 @@
+"""`deliver`, `dead-letters` and `replay`: the outbox by hand."""
+
+import signal
+import threading
+import time
+
+import click
+
+from commands.shell import plural, table, with_service
+from tracking.deliver.deliverer import Deliverer
+from tracking.deliver.retry import GIVE_UP_AFTER, Breaker
+from tracking.destinations import Destination
+from tracking.domain.instants import instant
+from tracking.service import Service
+from tracking.store import Store, accounts, outbox
+from tracking.store.engine.statement import Connection, Row
+
+# A little less than Docker waits before it kills.
+_STOP_SECONDS = 9.0
+_RATE_LIMIT_POLL = 0.1
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Go on until SIGTERM or Ctrl-C.")
+@with_service
+def deliver(service: Service, watch: bool) -> None:
+    """Send what is due, until nothing is; or go on sending with --watch."""
+    if not service.destinations:
+        raise click.ClickException(
+            "nobody to deliver to: set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID"
+        )
+    if watch:
+        _deliver_until_told(service)
+        return
+    obstacles = [_deliver_due(service, each) for each in service.destinations.values()]
+    if any(obstacles):
+        raise click.ClickException("; ".join(filter(None, obstacles)))
+
+
+def _deliver_until_told(service: Service) -> None:
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    deliverers = service.deliverers()
+    deliverers.start()
+    click.echo(f"delivering to {', '.join(service.destinations)} until SIGTERM or Ctrl-C")
+    told.wait()
+    deliverers.stop(_STOP_SECONDS)
+    click.echo("stopped")
+
+
+def _deliver_due(service: Service, destination: Destination) -> str:
+    """Deliver until nothing is due; the words for what stands in the way, if something does."""
+    deliverer = Deliverer(service.store, destination, service.clock)
+    tried = 0
+    while True:
+        count = deliverer.deliver()
+        tried += count
+        with service.store.read() as conn:
+            obstacle = _obstacle(conn, destination, int(service.clock()))
+            is_due = outbox.has_due(conn, destination.name, int(service.clock()))
+        if obstacle or not is_due:
+            break
+        if not count:
+            time.sleep(_RATE_LIMIT_POLL)
+    left = _states(service.store, destination.name)
+    waiting, dead = left.get("waiting", 0), left.get("dead", 0)
+    click.echo(f"{destination.name}: {tried} tried, {waiting} waiting, {dead} dead")
+    return obstacle
+
+
+def _obstacle(conn: Connection, destination: Destination, now: int) -> str:
+    for account in accounts.all_accounts(conn):
+        if account.destination != destination.name:
+            continue
+        if account.paused_until > now:
+            until = instant(account.paused_until)
+            return f"{destination.name} is paused until {until}: {account.pause_reason}"
+        if not Breaker(account.failures, account.opened).room(destination.max_batch, now):
+            failures = plural(account.failures, "call")
+            return f"{destination.name} does not answer: {failures} failed in a row"
+    return ""
+
+
+def _states(store: Store, destination: str) -> dict[str, int]:
+    with store.read() as conn:
+        return {r.state: r.events for r in outbox.states(conn) if r.destination == destination}
+
+
+@click.command("dead-letters")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@with_service
+def dead_letters(service: Service, limit: int) -> None:
+    """List the events that were refused or expired, and why."""
+    with service.store.read() as conn:
+        rows = outbox.dead(conn, most=limit + 1)
+    if not rows:
+        click.echo("no dead letters")
+        return
+    columns = {"event": "<", "to": "<", "of": "<", "attempts": ">", "reason": "<"}
+    click.echo(table(columns, [_dead_letter(row) for row in rows[:limit]]))
+    if len(rows) > limit:
+        click.echo(f"… and more: --limit {limit * 10} shows them")
+
+
+def _dead_letter(row: Row) -> tuple[object, ...]:
+    return row.event_id, row.destination, instant(row.event_time), row.attempts, row.reason
+
+
+@click.command()
+@click.option("--event-id", default="", help="Only this one.")
+@with_service
+def replay(service: Service, event_id: str) -> None:
+    """Put dead letters back in line, as far as Pinterest still takes events of their age."""
+    now = int(service.clock())
+    count = service.store.commit(
+        lambda conn: outbox.replay(conn, now, now - GIVE_UP_AFTER, event_id)
+    )
+    if event_id and not count:
+        raise click.ClickException(_why_not_replayed(service, event_id))
+    with service.store.read() as conn:
+        left = sum(row.events for row in outbox.states(conn) if row.state == "dead")
+    click.echo(f"{plural(count, 'dead letter')} put back in line")
+    if left and not event_id:
+        click.echo(f"{left} left: their events are older than Pinterest takes")
+
+
+def _why_not_replayed(service: Service, event_id: str) -> str:
+    with service.store.read() as conn:
+        states = {row.state for row in outbox.of_event(conn, event_id)}
+    if not states:
+        return f"no event {event_id} is known here"
+    if "dead" in states:
+        return f"{event_id} is older than Pinterest takes"
+    return f"{event_id} is no dead letter: it is {', '.join(sorted(states))}"

@@ -1,0 +1,56 @@
+"""`demo`: a made-up shop's day through the real service, with a local stand-in for Pinterest."""
+
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.shell import table, terminable
+
+if TYPE_CHECKING:
+    from commands.demo.day import Section
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Stay up until Ctrl-C, to look around.")
+@click.option("--port", type=click.IntRange(1, 65_535), help="Port to listen on; any free one.")
+@click.option("--database-url", help="An empty database to use instead of a temporary file.")
+def demo(serve: bool, port: int | None, database_url: str | None) -> None:
+    """A made-up shop's day through the real service, with a local stand-in for Pinterest."""
+    # No other command needs a server that plays Pinterest.
+    from commands.demo.day import played
+    from commands.demo.running import NoDemo
+
+    began = time.monotonic()
+    click.echo("A made-up shop's day. Nothing here is real, and nothing leaves this machine.")
+    try:
+        with terminable(), played(port, database_url) as day:
+            for section in day.sections:
+                _tell(section)
+            click.echo(f"\nAll of it took {time.monotonic() - began:.0f} s.")
+            if serve:
+                _stay(day.addresses)
+    except NoDemo as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("Everything is stopped" + ("." if database_url else " and removed."))
+    if not serve:
+        click.echo("To look around in it: flask --app app demo --serve")
+
+
+def _tell(section: "Section") -> None:
+    parts = [section.title, section.remark]
+    if section.rows:
+        parts.insert(1, table(section.columns, section.rows))
+    click.echo("\n" + "\n\n".join(filter(None, parts)))
+
+
+def _stay(addresses: Iterable[str]) -> None:
+    # Once it is said that Ctrl-C ends it, that is no abort any more.
+    with suppress(KeyboardInterrupt):
+        click.echo("\nStill up until Ctrl-C. The reports want the token:\n")
+        for address in addresses:
+            click.echo(f"  {address}")
+        threading.Event().wait()

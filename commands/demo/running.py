@@ -1,0 +1,214 @@
+"""The service of the demo: a real gunicorn beside a local stand-in for Pinterest."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from commands.demo.shop import BROWSER, PIXEL_KEY, Body
+from config import VARIABLES, ConfigurationError, Settings
+from tests.standins.pinterest import FakePinterest
+from tracking.service import open_service
+from tracking.store import conversions
+from webhooks.signature import sign
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60.0
+_POLL = 0.05
+
+
+class NoDemo(Exception):
+    """The demo cannot run, or the service did not do its part; the message says what happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The service seen from outside, as Shopify and the shop's owner see it."""
+
+    address: str
+    secret: str
+    token: str
+    pinterest: FakePinterest
+    http: requests.Session
+
+    def sends(self, topic: str, body: Body | bytes, key: str = "") -> str:
+        """Post a signed webhook; the status it was answered with."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        signature = sign(raw, (key or self.secret).encode())
+        answer = self.http.post(
+            f"{self.address}/webhooks/{topic}",
+            data=raw,
+            headers={"Content-Type": "application/json", "X-Shopify-Hmac-Sha256": signature},
+            timeout=PATIENCE,
+        )
+        return str(answer.json()["status"])
+
+    def reads(self, path: str, **parameters: str) -> Any:
+        """A report, as the shop's owner gets it."""
+        answer = self.http.get(
+            f"{self.address}{path}", params=parameters, headers=self._bearer, timeout=PATIENCE
+        )
+        answer.raise_for_status()
+        return answer.json()
+
+    def spends(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Hand in ad spend."""
+        answer = self.http.post(
+            f"{self.address}/spend", json={"rows": rows}, headers=self._bearer, timeout=PATIENCE
+        )
+        answer.raise_for_status()
+
+    def wait_for_delivery(self) -> None:
+        """Until no event waits any longer.
+
+        Raises:
+            NoDemo: one still did after a minute.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while self.reads("/events", state="waiting", limit="1")["events"]:
+            if time.monotonic() > deadline:
+                raise NoDemo(f"events still wait after {PATIENCE:.0f} s")
+            time.sleep(_POLL)
+
+    def sees(self, call: Body, address: str) -> int:
+        """Let the pixel in somebody's browser tell of a visit; how many events were taken."""
+        answer = self.http.post(
+            f"{self.address}/collect",
+            data=json.dumps(call),
+            headers={
+                "Content-Type": "text/plain",
+                "User-Agent": BROWSER,
+                "X-Forwarded-For": address,
+            },
+            timeout=PATIENCE,
+        )
+        answer.raise_for_status()
+        return int(answer.json()["accepted"])
+
+    @property
+    def _bearer(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@contextmanager
+def running(port: int | None, database_url: str | None) -> Iterator[Running]:
+    """Everything up, with a folder of its own; everything down and removed at the end.
+
+    Raises:
+        NoDemo: the port is taken, or the database cannot be used or is not empty.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-") as folder,
+        FakePinterest() as pinterest,
+        requests.Session() as http,
+    ):
+        # A proxy of the environment has no business on this machine's own addresses.
+        http.trust_env = False
+        env = {
+            "SHOPIFY_WEBHOOK_SECRET": secrets.token_hex(16),
+            "API_TOKEN": secrets.token_hex(16),
+            "DATABASE_URL": database_url or f"sqlite:///{folder}/demo.db",
+            "PINTEREST_ACCESS_TOKEN": pinterest.token,
+            "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
+            "PINTEREST_API_BASE": pinterest.url,
+            "PINTEREST_SEND": "attributed",
+            "COLLECTOR_KEY": PIXEL_KEY,
+            "TRUSTED_PROXIES": "1",
+            "PORT": str(_free_port(port)),
+        }
+        address = f"http://127.0.0.1:{env['PORT']}"
+        _check_database(env)
+        with _gunicorn(env, Path(folder), address, http):
+            yield Running(address, env["SHOPIFY_WEBHOOK_SECRET"], env["API_TOKEN"], pinterest, http)
+
+
+def _free_port(wanted: int | None) -> int:
+    # Asked for without SO_REUSEPORT: the service would else share a port that is in use.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted or 0))
+        except OSError as error:
+            raise NoDemo(f"port {wanted}: {error.strerror}") from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _check_database(env: Mapping[str, str]) -> None:
+    """Bring the database up, and make sure that nobody's events are in it."""
+    try:
+        service = open_service(Settings.from_env(env), time.time)
+    except ConfigurationError as error:
+        raise NoDemo("; ".join(error.problems)) from error
+    except Exception as error:
+        # Whatever the driver of the given database raises.
+        reason = str(error).partition("\n")[0]
+        raise NoDemo(f"the database cannot be used: {reason}") from error
+    with ExitStack() as closed:
+        closed.enter_context(closing(service.store))
+        for destination in service.destinations.values():
+            closed.enter_context(closing(destination))
+        with service.store.read() as conn:
+            if conversions.last_recorded(conn) is not None:
+                raise NoDemo("the database holds events already; the demo wants an empty one")
+
+
+@contextmanager
+def _gunicorn(
+    env: Mapping[str, str], folder: Path, address: str, http: requests.Session
+) -> Iterator[None]:
+    """The service under gunicorn, on a loopback address only."""
+    log = folder / "gunicorn.log"
+    command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
+    with log.open("wb") as out:
+        server = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
+            [*command, "--bind", address.removeprefix("http://"), "app:create_app()"],
+            env={**_clean_environment(), **env},
+            # Away from any .env file, and from Ctrl-C, which is ours to handle.
+            cwd=folder,
+            process_group=0,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_for(server, address, http, log)
+        yield
+    finally:
+        server.terminate()
+        try:
+            server.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _clean_environment() -> dict[str, str]:
+    """This process's environment, with our modules and without our settings."""
+    ours = {name for v in VARIABLES for name in (v.name, f"{v.name}_FILE")} | {"GUNICORN_CMD_ARGS"}
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
+    return {**kept, "PYTHONPATH": path}
+
+
+def _wait_for(
+    server: subprocess.Popen[bytes], address: str, http: requests.Session, log: Path
+) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while server.poll() is None and time.monotonic() < deadline:
+        with suppress(requests.ConnectionError):
+            if http.get(f"{address}/health", timeout=PATIENCE).ok:
+                return
+        time.sleep(_POLL)
+    last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
+    raise NoDemo(f"the service did not start: {''.join(last)}")

@@ -1,0 +1,311 @@
+"""A made-up shop: its visitors, its orders and its spend, as the bodies that are sent of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl
+
+from tracking.domain.conversion import Content, Stage
+
+DAY, HOUR = 86_400, 3_600
+SPEND_DAYS = 7
+FIRST_ID = 5_900_000_000_000
+PIXEL_KEY = "the-pixel-of-the-demo"
+_SHOP = "https://kiln.example"
+_PIXEL_NAMES: Mapping[Stage, str] = {
+    "product_view": "product_viewed",
+    "add_to_cart": "product_added_to_cart",
+    "checkout_initiation": "checkout_started",
+}
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where visitors come from, and how many of them reach each stage of the funnel."""
+
+    name: str
+    query: str
+    referrer: str
+    visitors: int
+    carts: int
+    checkouts: int
+    orders: int
+    campaign_id: str = ""
+    spend_a_day: str = ""
+
+    def visitor(self, number: int) -> str:
+        """The id that the storefront knows a visitor by."""
+        return f"demo-{self.name}-{number:03d}"
+
+    def stages_of(self, number: int) -> list[Stage]:
+        """How far a visitor gets before the purchase: the first ones get furthest."""
+        reached: tuple[tuple[Stage, int], ...] = (
+            ("product_view", self.visitors),
+            ("add_to_cart", self.carts),
+            ("checkout_initiation", self.checkouts),
+        )
+        return [stage for stage, count in reached if number < count]
+
+
+_PINTEREST = "https://www.pinterest.com/"
+_PAID = "utm_source=pinterest&utm_medium=cpc"
+AUTUMN = Source(
+    name="autumn",
+    query=f"{_PAID}&utm_campaign=autumn+mugs&utm_campaign_id=626735565838&epik=dj0yJnU9YXV0dW1u",
+    referrer=_PINTEREST,
+    visitors=42,
+    carts=19,
+    checkouts=14,
+    orders=9,
+    campaign_id="626735565838",
+    spend_a_day="8.50",
+)
+GIFTS = Source(
+    name="gifts",
+    query=f"{_PAID}&utm_campaign=gift+guide&utm_campaign_id=626735565901",
+    referrer=_PINTEREST,
+    visitors=30,
+    carts=12,
+    checkouts=9,
+    orders=5,
+    campaign_id="626735565901",
+    spend_a_day="11.25",
+)
+REMINDERS = Source(
+    name="reminders",
+    query=f"{_PAID}&utm_campaign=reminders&utm_campaign_id=626735565977",
+    referrer="",
+    visitors=16,
+    carts=10,
+    checkouts=8,
+    orders=3,
+    campaign_id="626735565977",
+    spend_a_day="20.00",
+)
+ORGANIC = Source(
+    name="organic",
+    query="epik=dj0yJnU9b3JnYW5pYy1waW4",
+    referrer="",
+    visitors=9,
+    carts=4,
+    checkouts=3,
+    orders=2,
+)
+GOOGLE = Source(
+    name="google",
+    query="utm_source=google&utm_medium=cpc&utm_campaign=brand",
+    referrer="https://www.google.com/",
+    visitors=18,
+    carts=7,
+    checkouts=5,
+    orders=4,
+)
+DIRECT = Source(name="direct", query="", referrer="", visitors=12, carts=4, checkouts=3, orders=3)
+SOURCES = (AUTUMN, GIFTS, REMINDERS, ORGANIC, GOOGLE, DIRECT)
+PRODUCTS = (
+    Content(id="7001", name="Stoneware mug", brand="Kiln", price="24.00"),
+    Content(id="7002", name="Linen napkin", brand="Loom", price="9.50"),
+    Content(id="7003", name="Serving bowl", brand="Kiln", price="58.00"),
+)
+BROWSER = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15"
+
+
+def order(number: int, source: Source, visitor: int, at: int, **changes: object) -> Body:
+    """An order as Shopify describes it, placed at this instant; only what matters here."""
+    placed = instant(at)
+    product, quantity = PRODUCTS[number % len(PRODUCTS)], 1 + number % 2
+    goods = Decimal(product.price) * quantity
+    tax = (goods * 8 / 100).quantize(Decimal("0.01"))
+    email = f"buyer-{number}@example.com"
+    body: Body = {
+        "id": FIRST_ID + number,
+        "name": f"#{1000 + number}",
+        "created_at": placed,
+        "processed_at": placed,
+        "updated_at": placed,
+        "cancelled_at": None,
+        "test": False,
+        "currency": "USD",
+        "subtotal_price": str(goods),
+        "total_tax": str(tax),
+        "total_price": str(goods + tax + 6),
+        "financial_status": "paid",
+        "source_name": "web",
+        "customer_locale": "en-US",
+        "order_status_url": "https://kiln.example/1/orders/a/authenticate?key=k",
+        "landing_site": f"/products/{product.id}" + (f"?{source.query}" if source.query else ""),
+        "referring_site": source.referrer,
+        "email": email,
+        "note_attributes": [{"name": "__pin_vid", "value": source.visitor(visitor)}],
+        "client_details": {"browser_ip": f"203.0.113.{number}", "user_agent": BROWSER},
+        "customer": {"id": 8_100_000 + number, "email": email},
+        "billing_address": {"last_name": "Buyer", "city": "Oslo", "country_code": "NO"},
+        "line_items": [
+            {
+                "product_id": int(product.id),
+                "title": product.name,
+                "vendor": product.brand,
+                "price": product.price,
+                "quantity": quantity,
+            }
+        ],
+        "refunds": [],
+    }
+    return body | changes
+
+
+def refund(body: Body, share: int, now: int) -> Body:
+    """A refund of one `share`th of an order's goods."""
+    amount = str((Decimal(body["subtotal_price"]) / share).quantize(Decimal("0.01")))
+    paid = {"kind": "refund", "status": "success", "amount": amount, "currency": "USD"}
+    return {
+        "id": body["id"] + 1_000,
+        "order_id": body["id"],
+        "created_at": instant(now),
+        "refund_line_items": [{"quantity": 1, "subtotal": amount, "total_tax": "0.00"}],
+        "transactions": [paid],
+    }
+
+
+def cancelled(body: Body, now: int, **changes: object) -> Body:
+    """The later state of an order that was cancelled."""
+    return body | {"cancelled_at": instant(now), "updated_at": instant(now), **changes}
+
+
+def instant(seconds: float) -> str:
+    """Seconds UTC as Shopify writes them."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+# The order of a buyer who clicked a pin three days before, and came back directly.
+LATER = 52
+LATER_ID = FIRST_ID + LATER
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Some webhooks, and what they show."""
+
+    title: str
+    webhooks: tuple[tuple[str, Body | bytes], ...]
+
+
+def orders_of(sources: Sequence[Source], now: int) -> list[Body]:
+    """What people bought in the last days, each as one of the visitors of a source."""
+    buyers = [(source, visitor) for source in sources for visitor in range(source.orders)]
+    return [
+        order(number, source, visitor, now - number * 5 % 90 * HOUR - 600)
+        for number, (source, visitor) in enumerate(buyers, 1)
+    ]
+
+
+def before_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
+    """What Shopify tells until the events are sent."""
+    others = GOOGLE.orders + DIRECT.orders
+    click = order(LATER - 1, AUTUMN, 9, now - 3 * DAY - HOUR)
+    later = order(LATER, DIRECT, 0, now - 300, note_attributes=[], email=click["email"])
+    repeated = order(53, GIFTS, 5, now - HOUR)
+    hasty = order(54, GIFTS, 6, now - HOUR)
+    regretted = order(55, REMINDERS, 3, now - HOUR)
+    refusing = order(57, AUTUMN, 11, now - HOUR)
+    refusing["note_attributes"].append({"name": "__pin_consent", "value": "marketing=no"})
+    return [
+        _created("orders of people who clicked a pin", *orders[:-others]),
+        _created("orders of people who did not", *orders[-others:]),
+        _created("a click's order, and a direct one 3 days later", click, later),
+        _created("one order, delivered three times", repeated, repeated, repeated),
+        Scene(
+            "an order's update, ahead of the order",
+            (
+                ("orders/updated", hasty | {"updated_at": instant(now)}),
+                ("orders/create", hasty),
+            ),
+        ),
+        Scene(
+            "an order's cancellation, ahead of the order",
+            (("orders/cancelled", cancelled(regretted, now)), ("orders/create", regretted)),
+        ),
+        _created("a test order", order(56, AUTUMN, 10, now - HOUR, test=True)),
+        _created("an order without marketing consent", refusing),
+        Scene("a signed body that is no order", (("orders/create", b'{"hello": "there"}'),)),
+    ]
+
+
+def after_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
+    """What Shopify tells once Pinterest has the events."""
+    unpaid, returned, halved = orders[1], orders[2], orders[AUTUMN.orders]
+    back = refund(halved, 2, now)
+    return [
+        Scene(
+            "an order cancelled once its event was sent",
+            (("orders/cancelled", cancelled(unpaid, now)),),
+        ),
+        Scene("an order sent back", (("refunds/create", refund(returned, 1, now)),)),
+        Scene(
+            "half of an order refunded, told twice",
+            (("refunds/create", back), ("refunds/create", back)),
+        ),
+    ]
+
+
+def _created(title: str, *bodies: Body) -> Scene:
+    return Scene(title, tuple(("orders/create", body) for body in bodies))
+
+
+def spend_rows(today: datetime) -> list[dict[str, str]]:
+    """What the campaigns cost in the last days."""
+    days = [(today - timedelta(days=n)).date().isoformat() for n in range(SPEND_DAYS)]
+    return [
+        {
+            "date": day,
+            "campaign_id": source.campaign_id,
+            "campaign": dict(parse_qsl(source.query))["utm_campaign"],
+            "spend": source.spend_a_day,
+            "currency": "USD",
+        }
+        for source in SOURCES
+        if source.spend_a_day
+        for day in days
+    ]
+
+
+def visits(now: int) -> Iterator[Body]:
+    """Everybody's way through the storefront, as the pixel tells of it: one call for each visit."""
+    for source in SOURCES:
+        for number in range(source.visitors):
+            visitor, product = source.visitor(number), PRODUCTS[number % len(PRODUCTS)]
+            landed = {"landed_at": now - 300, "referrer": source.referrer}
+            yield {
+                "key": PIXEL_KEY,
+                "visitor": visitor,
+                "session": {**dict(parse_qsl(source.query)), **landed},
+                "events": [
+                    {
+                        "id": f"{visitor}-{stage}",
+                        "name": _PIXEL_NAMES[stage],
+                        "timestamp": (now - 200 + place) * 1000,
+                        "context": {"document": {"location": {"href": f"{_SHOP}/products/mug"}}},
+                        "data": _told_of(product, f"checkout-of-{visitor}"),
+                    }
+                    for place, stage in enumerate(source.stages_of(number))
+                ],
+            }
+
+
+def _told_of(product: Content, token: str) -> Body:
+    """What Shopify's events hold, whichever of them it is."""
+    price = {"amount": float(product.price), "currencyCode": "USD"}
+    variant = {"product": {"id": product.id, "title": product.name}, "price": price}
+    return {
+        "productVariant": variant,
+        "cartLine": {"merchandise": variant, "quantity": 1, "cost": {"totalAmount": price}},
+        "checkout": {
+            "token": token,
+            "currencyCode": "USD",
+            "subtotalPrice": price,
+            "lineItems": [{"quantity": 1, "variant": variant}],
+        },
+    }

@@ -1,0 +1,147 @@
+"""The verdict on each delivery attempt, the backoff, and the circuit breaker."""
+
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from tracking.clients.outcome import (
+    Accepted,
+    Answered,
+    BatchRefused,
+    EventResult,
+    Outcome,
+    Paused,
+    Refused,
+    TryLater,
+)
+
+_DAY = 86_400
+_HOUR = 3_600
+# Pinterest takes events of the last seven days (Amperity's documentation of the endpoint). The
+# two hours left are for a clock that is wrong and for the last attempt's way.
+GIVE_UP_AFTER = 6 * _DAY + 22 * _HOUR
+BACKOFF_BASE = 10
+BACKOFF_CAP = 900
+THROTTLED_AT_LEAST = 60
+THROTTLED_AT_MOST = 900
+LOCKED_OUT = 300
+BREAKS_AFTER = 5
+OPEN_AT_FIRST = 30
+# An outage may last for days and must be over here a minute after it is over there. A call of one
+# event every 45 s costs nobody anything.
+OPEN_AT_MOST = 45
+State = Literal["sent", "dead", "waiting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the store notes about one event. `due_at` is seconds UTC; it counts while waiting."""
+
+    state: State
+    reason: str
+    due_at: int
+    uses_attempt: bool
+
+
+def verdict(
+    fate: EventResult | BatchRefused | Paused | TryLater,
+    attempts: int,
+    event_time: int,
+    now: int,
+    jitter: float,
+) -> Verdict:
+    """What follows for one event from its own result, or from the outcome of its whole call.
+
+    `attempts` were used up before this one; `jitter` is drawn from [0, 1). A `BatchRefused` must
+    be that of an event that went alone: those of a larger batch are split first.
+    """
+    match fate:
+        case Accepted(warning):
+            return Verdict("sent", warning, now, uses_attempt=True)
+        case Refused(reason) | BatchRefused(reason):
+            return Verdict("dead", reason, now, uses_attempt=True)
+        case Paused(reason):
+            return _wait(reason, pause_for(fate), event_time, now, uses_attempt=False)
+        case TryLater(reason):
+            return _wait(reason, backoff(attempts, jitter), event_time, now, uses_attempt=True)
+        case _:
+            assert_never(fate)
+
+
+def is_expired(event_time: int, now: int, attempts: int = 1) -> bool:
+    """Whether it is too late to send the event. Ask before each attempt, of which there were so
+    many: what comes in at the last moment is tried once."""
+    return now - event_time >= (GIVE_UP_AFTER if attempts else 7 * _DAY)
+
+
+def expired(reason: str, now: int, *, uses_attempt: bool = False) -> Verdict:
+    """The verdict on an event whose time is over; `reason` is what kept it until then."""
+    return Verdict("dead", f"expired: {reason or 'never sent in time'}", now, uses_attempt)
+
+
+def backoff(attempts: int, jitter: float) -> int:
+    """Seconds until the next attempt: 1 to 10, 1 to 20, ... 1 to 900, drawn by `jitter`.
+
+    Jitter over the whole range spreads a crowd that failed together better than any other.
+    """
+    ceiling = min(BACKOFF_CAP, BACKOFF_BASE << min(attempts, BACKOFF_CAP.bit_length()))
+    return 1 + int(jitter * ceiling)
+
+
+def pause_for(paused: Paused) -> int:
+    """Seconds the whole account has to be left alone."""
+    if paused.is_credentials:
+        return LOCKED_OUT
+    return min(max(paused.seconds or 0, THROTTLED_AT_LEAST), THROTTLED_AT_MOST)
+
+
+def _wait(reason: str, seconds: int, event_time: int, now: int, *, uses_attempt: bool) -> Verdict:
+    if is_expired(event_time, now):
+        return expired(reason, now, uses_attempt=uses_attempt)
+    return Verdict("waiting", reason, now + seconds, uses_attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Spares a destination that does not answer. Kept per account, as two integers.
+
+    `failures` counts the failed calls in a row; `opened` is when the latest of them opened the
+    breaker (seconds UTC), 0 while it is closed.
+    """
+
+    failures: int = 0
+    opened: int = 0
+
+    def after(self, outcome: Outcome, now: int) -> "Breaker":
+        """The breaker after a call: answers close it, silence and nonsense open it.
+
+        A pause or a refused batch says nothing about the destination's health.
+        """
+        match outcome:
+            case Answered():
+                return Breaker()
+            case TryLater():
+                failures = self.failures + 1
+                return Breaker(failures, now if failures >= BREAKS_AFTER else 0)
+            case BatchRefused() | Paused():
+                return self
+            case _:
+                assert_never(outcome)
+
+    @property
+    def seconds_open(self) -> int:
+        """How long the latest failure keeps the breaker open: 30 s, then 45 s."""
+        if self.failures < BREAKS_AFTER:
+            return 0
+        doublings = min(self.failures - BREAKS_AFTER, OPEN_AT_MOST.bit_length())
+        return min(OPEN_AT_MOST, OPEN_AT_FIRST << doublings)
+
+    def is_open(self, now: int) -> bool:
+        """Whether no call may be made now."""
+        # A clock set back must not keep it open until the old time is reached again.
+        return 0 <= now - self.opened < self.seconds_open
+
+    def room(self, max_batch: int, now: int) -> int:
+        """How many events the next call may carry: none while open, then one as a probe."""
+        if self.is_open(now):
+            return 0
+        return 1 if self.failures >= BREAKS_AFTER else max_batch

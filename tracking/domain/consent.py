@@ -1,0 +1,105 @@
+"""What a buyer said of marketing and of the sale of data, wherever an order carries it."""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+import msgspec
+
+from tracking.domain.order import Order
+from tracking.domain.web_text import bare_name
+
+
+class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the buyer allows: True, False, or None where nobody told us."""
+
+    marketing: bool | None = None
+    sale_of_data: bool | None = None
+
+    def joined(self, other: "Consent") -> "Consent":
+        """Both together: a refusal stands, and what one does not know the other may."""
+        return Consent(
+            _stricter(self.marketing, other.marketing),
+            _stricter(self.sale_of_data, other.sale_of_data),
+        )
+
+
+def consent_of(order: Order) -> Consent:
+    """What the order's `pin_consent` notes say; the strictest, where several disagree.
+
+    A note is a list such as `marketing=yes;sale_of_data=no;gpc=1`, or one word, which is the
+    answer to marketing. `gpc=1` refuses the sale of data. Whatever is not clearly a yes, nor
+    clearly nothing, is a no: consent that cannot be read was not given.
+    """
+    consent = Consent()
+    for name, value in order.notes:
+        if bare_name(name) == "pin_consent":
+            consent = consent.joined(_consent(value))
+    return consent
+
+
+def _stricter(one: bool | None, other: bool | None) -> bool | None:
+    if one is None:
+        return other
+    return one if other is None else one and other
+
+
+_YES = frozenset({"yes", "y", "true", "1", "on", "granted", "allowed", "accepted"})
+_NO = frozenset({"no", "n", "false", "0", "off", "denied", "refused", "declined"})
+_UNSAID = frozenset({"", "unknown", "unset", "null", "undefined"})
+# Quotes and braces too: some themes write JSON. Key and value may be joined by a colon.
+_CONSENT_FORM = str.maketrans({":": "="} | dict.fromkeys("_- \t'\"{}[]", ""))
+_CONSENT_STATEMENTS = re.compile(r"[,;&|\r\n]+")
+
+
+@lru_cache(maxsize=256)
+def _consent(text: str) -> Consent:
+    plain = text.lower().translate(_CONSENT_FORM)
+    statements = [said for said in _CONSENT_STATEMENTS.split(plain) if said]
+    understood = [found for said in statements if (found := _statement(said)) is not None]
+    if statements and not understood:
+        return Consent(marketing=False)
+    consent = Consent()
+    for found in understood:
+        consent = consent.joined(found)
+    return consent
+
+
+def _statement(said: str) -> Consent | None:
+    purpose, equals, answer = said.partition("=")
+    if not equals:
+        purpose, answer = "marketing", said
+    meaning = _PURPOSES.get(purpose)
+    return meaning(answer) if meaning else None
+
+
+def _answer(word: str) -> bool | None:
+    return None if word in _UNSAID else word in _YES
+
+
+def _about_marketing(answer: str) -> Consent:
+    return Consent(marketing=_answer(answer))
+
+
+def _about_sale(answer: str) -> Consent:
+    return Consent(sale_of_data=_answer(answer))
+
+
+def _about_gpc(answer: str) -> Consent:
+    """The browser's Global Privacy Control: sent, it refuses; not sent, it allows nothing."""
+    return Consent(sale_of_data=None if answer in _UNSAID or answer in _NO else False)
+
+
+def _about_others(_: str) -> Consent:
+    return Consent()
+
+
+# Keys of a consent note, in lower case and without separators. The long ones are the names of
+# Shopify's customerPrivacy.
+_PURPOSES: Mapping[str, Callable[[str], Consent]] = {
+    **dict.fromkeys(("marketing", "marketingallowed", "ads", "advertising"), _about_marketing),
+    **dict.fromkeys(("sale", "saleofdata", "saleofdataallowed"), _about_sale),
+    **dict.fromkeys(("gpc", "globalprivacycontrol"), _about_gpc),
+    **dict.fromkeys(("analytics", "analyticsprocessingallowed"), _about_others),
+    **dict.fromkeys(("preferences", "preferencesprocessingallowed"), _about_others),
+}

@@ -1,0 +1,46 @@
+"""Keeps signed bodies that cannot be understood, so that they can be replayed after a fix."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from tracking.receive.receipt import Receipt, Work
+from tracking.store import Store, quarantine
+from tracking.store.engine.statement import Connection
+
+_LONGEST_REASON = 500
+
+
+class Quarantine:
+    """Stores bodies with the reason why they could not be understood."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self.store = store
+        self.clock = clock
+
+    def add(self, body: bytes, topic: str, reason: str) -> Receipt:
+        """Store a signed body; return when it is on disk.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        return self.store.commit(self.adding(body, topic, reason))
+
+    def add_deferred(self, body: bytes, topic: str, reason: str) -> Future[Receipt]:
+        """As `add`, without waiting for the disk.
+
+        Raises:
+            StoreUnavailable: nothing was stored, as the disk is full.
+        """
+        return self.store.commit_later(self.adding(body, topic, reason))
+
+    def adding(self, body: bytes, topic: str, reason: str) -> Work:
+        """Returns the work that stores a body, for the caller's own transaction."""
+        digest = hashlib.sha256(body).hexdigest()
+        now = int(self.clock())
+
+        def add(conn: Connection) -> Receipt:
+            quarantine.add(conn, digest, topic, reason[:_LONGEST_REASON], body, now)
+            return Receipt("quarantined")
+
+        return add
