@@ -17,7 +17,7 @@ from flask.cli import FlaskGroup
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api.auth import WRONG_TOKENS, Gate
+from api.auth import WRONG_TOKENS, BearerAuth
 from api.events import EventRoutes
 from api.openapi import DESCRIPTION
 from api.reports import report_routes
@@ -25,13 +25,13 @@ from commands.registry import register_commands
 from config import Settings, load_env
 from server.problems import CONTENT_TYPE, problem_body
 from server.security_headers import hardened
-from tracking.domain.validation import Invalid
+from tracking.domain.validation import ValidationError
 from tracking.operate.monitoring import Monitor
 from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
-from tracking.operate.rate_limiter import Limiter, Rate
+from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, wait_until_reachable
-from tracking.store.engine.disk_guard import NoRoom
+from tracking.store.engine.disk_guard import DiskFull
 from tracking.store.engine.sqlite import SqliteStore, protection
 from webhooks.collector import Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
@@ -96,7 +96,7 @@ def assemble(service: Service) -> Flask:
     app.add_url_rule("/health", "health", _health)
     description = msgspec.json.encode(DESCRIPTION)
     app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, content_type=_JSON))
-    gate = Gate(settings.api_tokens, _wrong_tokens(service))
+    gate = BearerAuth(settings.api_tokens, _wrong_tokens(service))
     monitor = Monitor(service.store, service.destinations, service.clock, service.modes)
     app.add_url_rule("/ready", "ready", lambda: _ready(service, gate))
     app.add_url_rule("/metrics", "metrics", lambda: _metrics(monitor))
@@ -132,7 +132,7 @@ def _serves() -> bool:
     return context is None or context.info_name == "run"
 
 
-def _limiter(service: Service) -> Limiter:
+def _limiter(service: Service) -> RateLimiter:
     """What the storefront may call: a minute's calls of one address at once, five seconds' of all.
 
     The site key is public, so the addresses are digested under a key made of a secret.
@@ -141,12 +141,12 @@ def _limiter(service: Service) -> Limiter:
     key = _address_key(service, b"addresses of callers")
     each = Rate(settings.collector_rate, burst=60 * settings.collector_rate)
     total = Rate(settings.collector_total_rate, burst=5 * settings.collector_total_rate)
-    return Limiter(service.store, service.clock, key, each, total)
+    return RateLimiter(service.store, service.clock, key, each, total)
 
 
-def _wrong_tokens(service: Service) -> Limiter:
+def _wrong_tokens(service: Service) -> RateLimiter:
     key = _address_key(service, b"addresses of wrong tokens")
-    return Limiter(service.store, service.clock, key, WRONG_TOKENS, None)
+    return RateLimiter(service.store, service.clock, key, WRONG_TOKENS, None)
 
 
 def _address_key(service: Service, purpose: bytes) -> bytes:
@@ -167,7 +167,7 @@ def _notice_proxies(app: Flask) -> None:
             )
 
 
-def _guard(app: Flask, gate: Gate) -> None:
+def _guard(app: Flask, gate: BearerAuth) -> None:
     @app.before_request
     def ask_who_it_is() -> Response | None:
         if request.endpoint not in PUBLIC and request.endpoint is not None:
@@ -190,12 +190,12 @@ def problem(
 def described(error: Exception) -> Response:
     """The one table of errors: what each looks like to whoever sent the request."""
     match error:
-        case Invalid():
-            faults = [{"field": fault.field, "message": fault.message} for fault in error.faults]
-            return problem(400, "Invalid input", str(error), faults)
+        case ValidationError():
+            errors = [{"field": one.field, "message": one.message} for one in error.errors]
+            return problem(400, "Invalid input", str(error), errors)
         case StoreUnavailable():
             # On a disk that is nearly full a line for each would take what is left of it.
-            level = logging.DEBUG if isinstance(error, NoRoom) else logging.ERROR
+            level = logging.DEBUG if isinstance(error, DiskFull) else logging.ERROR
             logger.log(level, "store unavailable: %s", error)
             answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
             answer.headers["Retry-After"] = "10"
@@ -228,7 +228,7 @@ def _health() -> Response:
     return _json({"status": "ok"})
 
 
-def _ready(service: Service, gate: Gate) -> Response:
+def _ready(service: Service, gate: BearerAuth) -> Response:
     """Yes or no for everybody; in what state the service is, for whoever bears a token."""
     given = request.headers.get("Authorization")
     if given is not None:

@@ -7,7 +7,7 @@ _settings = Settings.from_env(load_env())
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.web_concurrency
 # gthread, with slow clients kept away from its threads.
-worker_class = "server.worker.PatientWorker"
+worker_class = "server.worker.BufferingWorker"
 threads = 16
 # Without it one worker may accept nearly all keep-alive connections.
 reuse_port = True

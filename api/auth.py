@@ -10,7 +10,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from server.problems import NotConfigured
-from tracking.operate.rate_limiter import Limiter, Rate
+from tracking.operate.rate_limiter import Rate, RateLimiter
 
 # Wrong tokens of one address: so many at once, and one more every six seconds.
 WRONG_TOKENS = Rate(10 / 60, burst=10)
@@ -18,13 +18,13 @@ WRONG_TOKENS = Rate(10 / 60, burst=10)
 _BEARER = re.compile(r"(?i:bearer) ([!-~]+)")
 
 
-class Gate:
+class BearerAuth:
     """Asks callers for a token, and makes them wait who try one after the other.
 
     An address that is made to wait is not even told of the right token, or guessing would go on.
     """
 
-    def __init__(self, tokens: Sequence[bytes], wrong_tokens: Limiter) -> None:
+    def __init__(self, tokens: Sequence[bytes], wrong_tokens: RateLimiter) -> None:
         self._tokens = tokens
         self._wrong_tokens = wrong_tokens
 
@@ -40,7 +40,7 @@ class Gate:
             raise NotConfigured("Set API_TOKEN to open this endpoint.")
         caller = address or ""
         seconds = self._wrong_tokens.closed(caller)
-        if not seconds and is_token(given, self._tokens):
+        if not seconds and bears_token(given, self._tokens):
             return
         # Whoever gives none does not guess.
         if given and not seconds:
@@ -53,7 +53,7 @@ class Gate:
         )
 
 
-def is_token(given: str | None, tokens: Sequence[bytes]) -> bool:
+def bears_token(given: str | None, tokens: Sequence[bytes]) -> bool:
     """Whether an Authorization header bears one of the tokens. Never raises; no tokens, no access.
 
     Digests are compared, not tokens: they are equally long, so the time does not tell a length.

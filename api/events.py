@@ -12,7 +12,7 @@ from werkzeug.exceptions import (
 from server.problems import NotConfigured
 from server.request_body import raw_body
 from tracking.receive.event_trials import EventTrials, NoAnswer, ReportOnly, TooManyTrials
-from tracking.receive.server_events import Events, OtherEvent
+from tracking.receive.server_events import EventIdConflict, ServerEvents
 
 PATHS = ("/track-event", "/track-event-test")
 MAX_EVENT = 1024 * 1024
@@ -26,7 +26,7 @@ class EventRoutes:
     Pages of the origins that are named may call, too. Others get no leave to read the answer.
     """
 
-    def __init__(self, events: Events, trials: EventTrials, origins: frozenset[str]) -> None:
+    def __init__(self, events: ServerEvents, trials: EventTrials, origins: frozenset[str]) -> None:
         self._events = events
         self._trials = trials
         self._origins = origins
@@ -47,12 +47,12 @@ class EventRoutes:
 
         Raises:
             HTTPException: the body is refused as a whole.
-            Invalid: the event has faults, and nothing was stored.
+            ValidationError: the event has faults, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
         try:
             return _json(self._events.take(_body()), 202)
-        except OtherEvent:
+        except EventIdConflict:
             raise Conflict("The event_id is that of another event on record.") from None
 
     def try_out(self) -> Response:
@@ -60,7 +60,7 @@ class EventRoutes:
 
         Raises:
             HTTPException: the body is refused as a whole, or Pinterest cannot be asked.
-            Invalid: the event has faults, and Pinterest was not asked.
+            ValidationError: the event has faults, and Pinterest was not asked.
         """
         try:
             return _json(self._trials.try_out(_body()), 200)

@@ -9,7 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
-from tracking.domain.validation import Fault, Invalid
+from tracking.domain.validation import FieldError, ValidationError
 from tracking.service import Service
 
 MAX_SPEND_BODY = 2 * 1024 * 1024
@@ -57,9 +57,9 @@ def report_routes(service: Service) -> Blueprint:
         body = _body(MAX_SPEND_BODY)
         match request.mimetype:
             case "text/csv":
-                count = service.spending.take_csv(body)
+                count = service.spend_upload.take_csv(body)
             case "application/json":
-                count = service.spending.take_json(body)
+                count = service.spend_upload.take_json(body)
             case _:
                 raise UnsupportedMediaType("Send application/json or text/csv.")
         return _json({"stored": count})
@@ -72,9 +72,9 @@ def _given(*names: str) -> dict[str, str | None]:
     unknown = sorted(set(request.args) - {*names, "format"})
     if unknown:
         accepted = f"unknown; accepted: {', '.join(names)}, format"
-        raise Invalid(*(Fault(name, accepted) for name in unknown))
+        raise ValidationError(*(FieldError(name, accepted) for name in unknown))
     if request.args.get("format") not in (None, "json", "csv"):
-        raise Invalid(Fault("format", "not one of: json, csv"))
+        raise ValidationError(FieldError("format", "not one of: json, csv"))
     return {name: request.args.get(name) for name in names}
 
 

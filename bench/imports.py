@@ -26,8 +26,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from bench.webhooks import SECRET
 from config import Settings
-from tracking.receive.imports import Importer, Refused, Source
-from tracking.receive.server_events import Events
+from tracking.receive.imports import Importer, ImportSource, RejectedRecord
+from tracking.receive.server_events import ServerEvents
 from tracking.service import Service, open_service
 from tracking.store import Store
 from tracking.store.engine.statement import Connection
@@ -143,11 +143,11 @@ class TimedStore:
 
 def importer(service: Service, store: Any = None, cores: int = 1) -> Importer:
     """An import that expects no fault."""
-    events = Events(store or service.store, service.events.planner, service.clock)
+    events = ServerEvents(store or service.store, service.events.planner, service.clock)
     return Importer(events, service.tracker, int(service.clock()), _refuse, cores=cores)
 
 
-def _refuse(refused: Refused) -> None:
+def _refuse(refused: RejectedRecord) -> None:
     raise SystemExit(f"line {refused.line}: {refused.reason}")
 
 
@@ -169,10 +169,10 @@ def _processor_time() -> float:
     return sum(os.times()[:4])
 
 
-def with_source(path: Path, work: Callable[[Source], object]) -> None:
+def with_source(path: Path, work: Callable[[ImportSource], object]) -> None:
     """Hand an opened file over."""
     with path.open("rb") as file:
-        work(Source(file, path))
+        work(ImportSource(file, path))
 
 
 def main() -> None:

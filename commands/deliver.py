@@ -30,14 +30,14 @@ def deliver(service: Service, watch: bool) -> None:
             "nobody to deliver to: set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID"
         )
     if watch:
-        _deliver_until_told(service)
+        _deliver_until_stopped(service)
         return
     obstacles = [_deliver_due(service, each) for each in service.destinations.values()]
     if any(obstacles):
         raise click.ClickException("; ".join(filter(None, obstacles)))
 
 
-def _deliver_until_told(service: Service) -> None:
+def _deliver_until_stopped(service: Service) -> None:
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())
@@ -70,13 +70,13 @@ def _deliver_due(service: Service, destination: Destination) -> str:
 
 
 def _obstacle(conn: Connection, destination: Destination, now: int) -> str:
-    for account in accounts.all_accounts(conn):
+    for account in accounts.list_all(conn):
         if account.destination != destination.name:
             continue
         if account.paused_until > now:
             until = instant(account.paused_until)
             return f"{destination.name} is paused until {until}: {account.pause_reason}"
-        if not Breaker(account.failures, account.opened).room(destination.max_batch, now):
+        if not Breaker(account.failures, account.opened).allowance(destination.max_batch, now):
             failures = plural(account.failures, "call")
             return f"{destination.name} does not answer: {failures} failed in a row"
     return ""

@@ -44,15 +44,15 @@ _CLOCK_TOLERANCE = 60
 
 
 class Finding(NamedTuple):
-    """One line: its mark ("ok", "note" or "HAND"), what it is about, and what was found."""
+    """One line: its mark ("ok", "note" or "FAIL"), what it is about, and what was found."""
 
     mark: str
     about: str
     text: str
 
     @property
-    def needs_hand(self) -> bool:
-        return self.mark == "HAND"
+    def is_failure(self) -> bool:
+        return self.mark == "FAIL"
 
 
 def findings(service: Service | None = None) -> Iterator[Finding]:
@@ -64,7 +64,7 @@ def findings(service: Service | None = None) -> Iterator[Finding]:
         settings = Settings.from_env(load_env())
         destinations = connect_all(settings)
     except ConfigurationError as error:
-        yield from (Finding("HAND", "settings", problem) for problem in error.problems)
+        yield from (Finding("FAIL", "settings", problem) for problem in error.problems)
         return
     # Not `open_service`, which would bring the database to the current schema.
     store = open_store(settings.database_url)
@@ -84,13 +84,13 @@ def _findings_of(service: Service) -> Iterator[Finding]:
     if database[-1].mark == "ok":
         yield from _of_delivery(service)
         yield from _of_spend(service)
-        yield from _of_what_is_set_aside(service.store)
+        yield from _of_quarantine(service.store)
         yield from _of_privacy(service)
         yield _of_clock(service)
 
 
 def _of_settings(settings: Settings) -> Iterator[Finding]:
-    yield from (Finding("HAND", "settings", warning) for warning in settings.warnings)
+    yield from (Finding("FAIL", "settings", warning) for warning in settings.warnings)
     if not settings.warnings:
         yield Finding("ok", "settings", "understood, and nothing odd among them")
     if not settings.api_tokens:
@@ -131,13 +131,13 @@ def _of_disk(store: Store, settings: Settings) -> Iterator[Finding]:
         return
     free = free_bytes(store.path.parent)
     floor = settings.free_space_floor_mb * MEGABYTE
-    mark = "ok" if free >= max(floor, LEAST_FREE_BYTES) else "HAND"
+    mark = "ok" if free >= max(floor, LEAST_FREE_BYTES) else "FAIL"
     text = f"{free / 1024**3:.1f} GiB free in {store.path.parent.absolute()}"
     if free < floor:
         text += "; webhooks are refused until there is more (FREE_SPACE_FLOOR_MB)"
     yield Finding(mark, "disk", text)
     if problem := misplaced(store.path):
-        yield Finding("HAND", "database", problem)
+        yield Finding("FAIL", "database", problem)
     else:
         yield Finding("ok", "log", protection())
 
@@ -153,34 +153,34 @@ def _of_database(store: Store) -> Iterator[Finding]:
         if revision == head():
             store.commit(health.write)
     except StoreUnavailable as error:
-        yield Finding("HAND", "database", str(error).splitlines()[0])
+        yield Finding("FAIL", "database", str(error).splitlines()[0])
         return
     if revision == head():
         yield Finding("ok", "database", f"{kind}, writable, at schema {revision}")
     else:
         text = f"{kind} at schema {revision or 'none'}; this release has {head()}"
-        yield Finding("HAND", "database", f"{text}: a restart brings an older one up")
+        yield Finding("FAIL", "database", f"{text}: a restart brings an older one up")
 
 
 def _of_delivery(service: Service) -> Iterator[Finding]:
     now = int(service.clock())
     with service.store.read() as conn:
-        by_name = {row.destination: row for row in accounts.all_accounts(conn)}
+        by_name = {row.destination: row for row in accounts.list_all(conn)}
         states = {(row.destination, row.state): row.events for row in outbox.states(conn)}
         oldest = outbox.waiting(conn).oldest
     for name in service.destinations:
         waiting = states.get((name, "waiting"), 0)
         trouble = _trouble(by_name[name], now) if name in by_name else ""
         text = f"{states.get((name, 'sent'), 0)} sent, {waiting} waiting"
-        yield Finding("HAND" if trouble else "ok", name, f"{text}{trouble}")
+        yield Finding("FAIL" if trouble else "ok", name, f"{text}{trouble}")
     for name, state in states:
         if state == "waiting" and name not in service.destinations:
             text = f"{states[name, state]} waiting, but its settings are gone"
-            yield Finding("HAND", name, text)
+            yield Finding("FAIL", name, text)
     if oldest is not None and now - oldest > LONGEST_WAIT:
         hours = (now - oldest) // 3_600
         text = f"the oldest event waits for {hours} h: does a deliverer run (DELIVER, deliver)?"
-        yield Finding("HAND", "delivery", text)
+        yield Finding("FAIL", "delivery", text)
 
 
 def _trouble(account: Row, now: int) -> str:
@@ -198,24 +198,24 @@ def _of_spend(service: Service) -> Iterator[Finding]:
     with service.store.read() as conn:
         known = spend_syncs.of_account(conn, access.account_id)
     if known is not None and known.failure:
-        yield Finding("HAND", "spend", f"not read from Pinterest to its end: {known.failure}")
+        yield Finding("FAIL", "spend", f"not read from Pinterest to its end: {known.failure}")
     elif known is None or not known.synced_at:
         yield Finding("note", "spend", "not read from Pinterest yet: sync-spend does it now")
     else:
-        mark = "ok" if now - known.synced_at <= LONGEST_WITHOUT_SPEND else "HAND"
+        mark = "ok" if now - known.synced_at <= LONGEST_WITHOUT_SPEND else "FAIL"
         text = f"read at {instant(known.synced_at)} up to {known.through or 'no day yet'}"
         ends = "" if access.can_renew else "; the token ends 30 days after it was made"
         yield Finding(mark, "spend", f"{text}, in {known.currency}{ends}")
 
 
-def _of_what_is_set_aside(store: Store) -> Iterator[Finding]:
+def _of_quarantine(store: Store) -> Iterator[Finding]:
     with store.read() as conn:
         dead = sum(row.events for row in outbox.states(conn) if row.state == "dead")
         kept = quarantine.count(conn)
     text = f"{dead}; `flask --app app dead-letters` tells why" if dead else "none"
-    yield Finding("HAND" if dead else "ok", "dead letters", text)
+    yield Finding("FAIL" if dead else "ok", "dead letters", text)
     text = f"{kept} not understood; `flask --app app quarantine` tells why" if kept else "empty"
-    yield Finding("HAND" if kept else "ok", "quarantine", text)
+    yield Finding("FAIL" if kept else "ok", "quarantine", text)
 
 
 def _of_privacy(service: Service) -> Iterator[Finding]:
@@ -226,7 +226,7 @@ def _of_privacy(service: Service) -> Iterator[Finding]:
     if asked:
         until = instant(asked[0].received_at + ANSWER_DAYS * 86_400)
         text = f"{len(asked)} to answer, the first until {until}: data-requests lists them"
-        yield Finding("HAND", "data requests", text)
+        yield Finding("FAIL", "data requests", text)
     if gone and gone[-1].received_at >= newest:
         text = f"uninstalled at {instant(gone[-1].received_at)}, and nothing came since"
         yield Finding("note", "app", text)
@@ -237,10 +237,10 @@ def _of_clock(service: Service) -> Finding:
     with service.store.read() as conn:
         newest = conversions.last_recorded(conn)
     if now < FIRST_POSSIBLE_TIME:
-        return Finding("HAND", "clock", f"{instant(int(now))} cannot be: it was never set")
+        return Finding("FAIL", "clock", f"{instant(int(now))} cannot be: it was never set")
     if newest is not None and newest > now + _CLOCK_TOLERANCE:
         text = f"{instant(int(now))}, but an event was recorded at {instant(newest)}"
-        return Finding("HAND", "clock", text)
+        return Finding("FAIL", "clock", text)
     zone = service.settings.shop_timezone
     there = datetime.fromtimestamp(now, zone).strftime("%Y-%m-%d %H:%M")
     return Finding("ok", "clock", f"{instant(int(now))}, in the shop ({zone.key}) {there}")
@@ -254,5 +254,5 @@ def doctor() -> None:
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     found = list(findings(current_app.extensions.get("service")))
     click.echo(table({"": "<", "what": "<", "found": "<"}, found))
-    if any(finding.needs_hand for finding in found):
+    if any(finding.is_failure for finding in found):
         raise SystemExit(1)

@@ -17,7 +17,7 @@ from tracking.service import Service
 @with_service
 def import_spend(service: Service, file: BinaryIO) -> None:
     """Take in ad spend from a CSV file: date, campaign_id, spend, currency[, campaign]."""
-    click.echo(f"{plural(service.spending.take_csv(file.read()), 'row')} of spend stored")
+    click.echo(f"{plural(service.spend_upload.take_csv(file.read()), 'row')} of spend stored")
 
 
 @click.command("import-events")

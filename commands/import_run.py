@@ -11,8 +11,16 @@ from typing import BinaryIO, Literal
 import click
 
 from tracking.receive.event_trials import ReportOnly
-from tracking.receive.imports import Counts, Importer, Refused, Source, Stop, Tried, Unreadable
-from tracking.receive.imports.rejects_file import RefusedFile
+from tracking.receive.imports import (
+    Counts,
+    Importer,
+    ImportSource,
+    RejectedRecord,
+    Stop,
+    TrialResult,
+    UnreadableFile,
+)
+from tracking.receive.imports.rejects_file import RejectsFile
 from tracking.service import Service
 from tracking.store import StoreUnavailable
 
@@ -91,12 +99,12 @@ class _Run:
     def skip(self, batch_size: int | None) -> None:
         """Take in what can be, and write down what cannot."""
         beside = Path("import") if self._file == STDIN else self._file
-        refused = RefusedFile(beside)
+        refused = RejectsFile(beside)
         try:
             with self._opened("taking in") as source, refused:
                 self._importer.refuse = lambda one: refused.add(source, one)
                 self._importer.take(source, batch_size)
-            click.echo(_told(self.counts))
+            click.echo(_summary(self.counts))
         finally:
             if refused.path is not None:
                 click.echo(
@@ -109,7 +117,7 @@ class _Run:
         self._importer.refuse = self._refuse
         with self._opened("taking in") as source:
             self._importer.take(source, batch_size)
-        click.echo(_told(self.counts))
+        click.echo(_summary(self.counts))
 
     def try_out(self) -> tuple[int, int]:
         """How many Pinterest would count, and of how many; every other answer is told."""
@@ -131,23 +139,23 @@ class _Run:
             )
         return taken, shown
 
-    def _list(self, refused: Refused) -> None:
+    def _list(self, refused: RejectedRecord) -> None:
         if self.counts.refused <= MOST_SHOWN:
             click.echo(f"line {refused.line}: {refused.reason}", err=True)
         elif self.counts.refused == MOST_SHOWN + 1:
             click.echo("… and more", err=True)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: RejectedRecord) -> None:
         raise Stop(f"line {refused.line}: {refused.reason}")
 
     @contextmanager
-    def _opened(self, verb: str) -> Iterator[Source]:
+    def _opened(self, verb: str) -> Iterator[ImportSource]:
         try:
             with _bytes_of(self._file) as raw:
-                source = Source(raw, None if self._file == STDIN else self._file)
+                source = ImportSource(raw, None if self._file == STDIN else self._file)
                 with _progress(source.size, verb) as self._importer.news:
                     yield source
-        except Unreadable as error:
+        except UnreadableFile as error:
             words = f"{self._file}: {error}{self._so_far('Mend it, and')}"
             raise click.ClickException(words) from None
         except Stop as error:
@@ -165,10 +173,10 @@ class _Run:
         if not stored:
             return "; nothing was stored"
         again = f"{first} run it again to go on" if first else "Run it again to go on"
-        return f"; {_told(self.counts)} before that. {again}: nothing counts twice"
+        return f"; {_summary(self.counts)} before that. {again}: nothing counts twice"
 
 
-def _note(remarks: dict[str, list[int]], tried: Tried) -> None:
+def _note(remarks: dict[str, list[int]], tried: TrialResult) -> None:
     if tried.words:
         remarks.setdefault(tried.words, []).append(tried.line)
 
@@ -177,7 +185,7 @@ def _counted(count: int) -> str:
     return "1 record" if count == 1 else f"{count:,} records"
 
 
-def _told(counts: Counts) -> str:
+def _summary(counts: Counts) -> str:
     return f"{counts.taken:,} taken in, {counts.known:,} known already"
 
 

@@ -9,7 +9,7 @@ import click
 
 from commands.shell import DAY, plural, table, with_service
 from tracking.domain.instants import instant
-from tracking.receive.privacy.data_export import kept_about
+from tracking.receive.privacy.data_export import data_export_of
 from tracking.service import Service
 from tracking.store import privacy_requests
 from tracking.store.engine.statement import Row
@@ -20,7 +20,7 @@ from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST
 @with_service
 def purge(service: Service) -> None:
     """Forget what is too old now; by itself this happens four times a day."""
-    for kind, count, days in service.purging.purge():
+    for kind, count, days in service.retention.purge():
         click.echo(f"{kind}: {count} older than {plural(days, 'day')} forgotten")
 
 
@@ -57,7 +57,7 @@ def _export(service: Service, file: BinaryIO, rows: Sequence[Row], number: int |
     if row is None:
         raise click.ClickException("no such request" if number else "no open requests")
     with service.store.read() as conn:
-        kept = kept_about(conn, row.links.split(), row.orders.split())
+        kept = data_export_of(conn, row.links.split(), row.orders.split())
     now = int(service.clock())
     head = {"request": row.asked_as, "received": instant(row.received_at), "told": instant(now)}
     file.write(json.dumps({**head, **kept}, indent=2).encode() + b"\n")

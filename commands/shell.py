@@ -13,7 +13,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from config import ConfigurationError, Settings, load_env
-from tracking.domain.validation import Invalid
+from tracking.domain.validation import ValidationError
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, backup
 from tracking.store.engine.statement import Connection, Row
@@ -87,7 +87,7 @@ def with_service(command: Callable[..., None]) -> Callable[..., None]:
         with opened_service() as service:
             try:
                 command(service, **options)
-            except (Invalid, StoreUnavailable, backup.NoBackup) as error:
+            except (ValidationError, StoreUnavailable, backup.NoBackup) as error:
                 raise click.ClickException(first_line(error)) from error
 
     return run

@@ -8,8 +8,14 @@ import click
 from commands.shell import DAY, plural, table, with_service
 from tracking.clients import shopify_admin
 from tracking.domain.instants import instant
-from tracking.operate.webhook_subscriptions import COMPLIANCE, Subscribed, subscribe
-from tracking.receive.reconcile import RECENT_DAYS, Counted, Finding, Reconciler, since_of
+from tracking.operate.webhook_subscriptions import COMPLIANCE, TopicSubscription, subscribe
+from tracking.receive.reconcile import (
+    RECENT_DAYS,
+    OrderDifference,
+    ReconcileCounts,
+    Reconciler,
+    since_of,
+)
 from tracking.service import Service
 from webhooks.shopify import TOPICS
 
@@ -46,7 +52,7 @@ def reconcile(service: Service, since: str, dry_run: bool) -> None:
         for shop in shops:
             try:
                 left += _reconcile(service, shop, first, dry_run)
-            except shopify_admin.NotTold as error:
+            except shopify_admin.ShopifyError as error:
                 troubles.append(f"{shop.shop}: {error}")
     if left:
         troubles.append(f"{plural(left, 'order')} still missing or out of date")
@@ -57,7 +63,7 @@ def reconcile(service: Service, since: str, dry_run: bool) -> None:
 def _reconcile(service: Service, shop: shopify_admin.ShopifyAdmin, since: int, dry: bool) -> int:
     """How many of a shop's orders are not here as they are there, after it was told."""
     reconciler = Reconciler(service.tracker, shop)
-    told: list[Finding] = []
+    told: list[OrderDifference] = []
     try:
         for finding in reconciler.findings(since, repairs=not dry):
             click.echo(_finding(finding, dry))
@@ -65,14 +71,17 @@ def _reconcile(service: Service, shop: shopify_admin.ShopifyAdmin, since: int, d
     finally:
         # Where Shopify broke off, what was done until then is worth knowing, too.
         left = sum(bool(finding.trouble) for finding in told)
-        _tell_counted(shop, since, reconciler.counted, told)
+        _print_counts(shop, since, reconciler.counted, told)
         if not dry:
             click.echo(f"{shop.shop}: {len(told) - left} repaired, {left} left")
     return left
 
 
-def _tell_counted(
-    shop: shopify_admin.ShopifyAdmin, since: int, counted: Counted, told: Sequence[Finding]
+def _print_counts(
+    shop: shopify_admin.ShopifyAdmin,
+    since: int,
+    counted: ReconcileCounts,
+    told: Sequence[OrderDifference],
 ) -> None:
     lacks = [finding.lack for finding in told]
     click.echo(
@@ -84,7 +93,7 @@ def _tell_counted(
         click.echo(f"the app may not see {', '.join(sorted(shop.hidden))}", err=True)
 
 
-def _finding(finding: Finding, dry: bool) -> str:
+def _finding(finding: OrderDifference, dry: bool) -> str:
     order = f"{finding.name} ({finding.order_id})"
     was = "missing" if finding.lack == "missing" else "out of date"
     if dry:
@@ -121,7 +130,7 @@ def _subscribe(service: Service, shop: shopify_admin.ShopifyAdmin, dry: bool) ->
     """How many of a shop's subscriptions are not as they should be, after it was told."""
     try:
         checked = subscribe(shop, TOPICS, service.settings.public_url, repairs=not dry)
-    except shopify_admin.NotTold as error:
+    except shopify_admin.ShopifyError as error:
         raise click.ClickException(f"{shop.shop}: {error}") from error
     columns = {"topic": "<", "": "<", "address": "<"}
     click.echo(shop.shop)
@@ -132,7 +141,7 @@ def _subscribe(service: Service, shop: shopify_admin.ShopifyAdmin, dry: bool) ->
     return sum(bool(one.trouble) or (dry and one.state != "fine") for one in found)
 
 
-def _state(one: Subscribed, dry: bool) -> str:
+def _state(one: TopicSubscription, dry: bool) -> str:
     because = f" ({one.because})" if one.because else ""
     if one.trouble:
         return f"not {one.state}: {one.trouble}"

@@ -6,7 +6,7 @@ import click
 
 from commands.shell import plural, with_service
 from tracking.clients.pinterest_ads import MOST_DAYS, missing
-from tracking.receive.spend.sync import Busy, Incomplete, Synced
+from tracking.receive.spend.sync import SyncBusy, SyncIncomplete, SyncResult
 from tracking.report.roi import spend_text
 from tracking.service import Service
 
@@ -26,15 +26,15 @@ def sync_spend(service: Service, since: datetime | None, days: int | None) -> No
     if days is not None:
         first = datetime.fromtimestamp(service.clock(), UTC).date() - timedelta(days - 1)
     try:
-        _tell_spend(service.spend_sync.sync(first))
-    except Busy as error:
+        _print_result(service.spend_sync.sync(first))
+    except SyncBusy as error:
         raise click.ClickException(str(error)) from error
-    except Incomplete as error:
+    except SyncIncomplete as error:
         kept = f"{plural(error.rows, 'row')} stored before that; run it again to go on"
         raise click.ClickException(f"{error} ({kept})") from error
 
 
-def _tell_spend(synced: Synced) -> None:
+def _print_result(synced: SyncResult) -> None:
     amount = f"{spend_text(synced.micros, synced.currency)} {synced.currency}"
     told = f"{plural(synced.rows, 'row')} of {plural(synced.campaigns, 'campaign')}, {amount}"
     click.echo(f"{synced.start} to {synced.end} (UTC days): {told}")

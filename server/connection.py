@@ -8,12 +8,12 @@ from typing import Any
 
 from gunicorn.workers import gthread
 
-from server.request_buffer import Arrival
+from server.request_buffer import RequestBuffer
 
 PIECE = 64 * 1024
 
 
-class Wire:
+class BufferedSocket:
     """A connection as the thread that serves it sees it. Nothing here waits for the client.
 
     What is read has come already; what the client does not take at once is kept for later.
@@ -95,12 +95,12 @@ class Wire:
 class Client(gthread.TConn):  # type: ignore[misc]
     """A connection, and what is on its way over it."""
 
-    sock: Wire
+    sock: BufferedSocket
 
     def __init__(self, cfg: Any, raw: socket.socket, address: Any, server: Any) -> None:
-        super().__init__(cfg, Wire(raw), address, server)
+        super().__init__(cfg, BufferedSocket(raw), address, server)
         self.raw = raw
-        self.arrival = Arrival()
+        self.arrival = RequestBuffer()
         self.deadline = 0.0
         self.drained = 0
         self.keep = False
@@ -114,7 +114,7 @@ class Client(gthread.TConn):  # type: ignore[misc]
         self.raw.close()
 
 
-class Room:
+class TimeoutQueue:
     """Clients that are waited for, all for equally long: whoever came first has to go first."""
 
     def __init__(self, poller: selectors.BaseSelector, event: int, seconds: float) -> None:

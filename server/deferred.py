@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     # To be called once, from any thread. The answer must not wait for anything when it is asked.
     AnswerLater = Callable[[WSGIApplication], None]
 
-ANSWER_LATER = "pinterest_conversions.answer_later"
+ANSWER_DEFERRED = "pinterest_conversions.answer_later"
 
 
-class _Later(Iterable[bytes]):
+class _Deferred(Iterable[bytes]):
     def __iter__(self) -> Iterator[bytes]:
         return iter(())
 
 
-LATER = _Later()
+DEFERRED = _Deferred()

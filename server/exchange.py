@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.http import wsgi
 
 from server.connection import Client
-from server.deferred import LATER
+from server.deferred import DEFERRED
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,7 +31,7 @@ class Exchange:
         """Have an application answer; whether it did, or will later. Nothing more is taken from
         the client if this `is_last`."""
         pieces = app(self.environ, self.response.start_response)
-        if pieces is LATER:
+        if pieces is DEFERRED:
             return False
         # It may have come to that while the application was busy.
         if is_last:

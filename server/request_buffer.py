@@ -33,7 +33,7 @@ class Stage(Enum):
     BODY_TOO_LARGE = auto()
 
 
-class Arrival:
+class RequestBuffer:
     """What has come of one request, and perhaps of the next ones behind it."""
 
     __slots__ = ("_at", "_ends_at", "_framing", "_size", "data", "expects", "stage")

@@ -27,11 +27,11 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers import gthread
 
-from server.connection import PIECE, Client, Room
-from server.deferred import ANSWER_LATER, LATER
+from server.connection import PIECE, Client, TimeoutQueue
+from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.exchange import Exchange
 from server.problems import CONTENT_TYPE, problem_body
-from server.request_buffer import MAX_BODY, Arrival, Stage
+from server.request_buffer import MAX_BODY, RequestBuffer, Stage
 from server.security_headers import HEADERS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _CUT = "The body is shorter than announced."
 _NO_ROOM = "Too many requests are on their way."
 
 
-class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
+class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     """Receives requests whole and sends answers whole in its main loop; threads do the work."""
 
     # Everything of a request must have come by then, and everything of an answer have been read.
@@ -84,9 +84,9 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
         """Begin in the new process: here the main loop gets what it looks at."""
         self.tpool = self.get_thread_pool()
         self.poller = selectors.DefaultSelector()
-        self.arriving = Room(self.poller, selectors.EVENT_READ, self.request_seconds)
-        self.answering = Room(self.poller, selectors.EVENT_WRITE, self.answer_seconds)
-        self.lingering = Room(self.poller, selectors.EVENT_READ, self.linger_seconds)
+        self.arriving = TimeoutQueue(self.poller, selectors.EVENT_READ, self.request_seconds)
+        self.answering = TimeoutQueue(self.poller, selectors.EVENT_WRITE, self.answer_seconds)
+        self.lingering = TimeoutQueue(self.poller, selectors.EVENT_READ, self.linger_seconds)
         self.method_queue.init()
         self.answers: list[tuple[Exchange, WSGIApplication]] = []
         self.answers_lock = threading.Lock()
@@ -173,7 +173,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
             self.arriving.leave(client)
         client.in_hand = len(client.arrival.data)
         client.sock.give(client.arrival.data)
-        client.arrival = Arrival()
+        client.arrival = RequestBuffer()
         self.enqueue_req(client)
 
     def enqueue_req(self, conn: Client) -> None:
@@ -193,11 +193,11 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.cfg.pre_request(self, req)
         self._count_request()
         exchange = Exchange(self.cfg, self.log, req, conn)
-        exchange.environ[ANSWER_LATER] = partial(self._answer_later, exchange)
+        exchange.environ[ANSWER_DEFERRED] = partial(self._answer_later, exchange)
         try:
             if not exchange.ask(self.wsgi, is_last=self._is_full):
                 # The connection is the main loop's from here on, which may be answering by now.
-                return LATER
+                return DEFERRED
             conn.sock.flush()
             return exchange.keeps_alive
         except Exception:
@@ -210,7 +210,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
             self.cfg.post_request(self, req, exchange.environ, exchange.response)
 
     def _keepalive_after(self, conn: Client, keepalive: Any) -> Any:
-        return LATER if keepalive is LATER else super()._keepalive_after(conn, keepalive)
+        return DEFERRED if keepalive is DEFERRED else super()._keepalive_after(conn, keepalive)
 
     def _count_request(self) -> None:
         self.nr += 1
@@ -225,7 +225,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
         return is_crowded or not (self.alive and self.cfg.keepalive)
 
     def _handled(self, client: Client, future: "Future[Any]") -> None:
-        if future.cancelled() or future.exception() is not None or future.result() is not LATER:
+        if future.cancelled() or future.exception() is not None or future.result() is not DEFERRED:
             self.method_queue.defer(self.finish_request, client, future)
 
     def _answer_later(self, exchange: Exchange, answer: "WSGIApplication") -> None:
@@ -391,7 +391,7 @@ class PatientWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def _forget(self, client: Client) -> None:
         """Drop what has come of a request that will not be served."""
         self.buffered -= len(client.arrival.data)
-        client.arrival = Arrival()
+        client.arrival = RequestBuffer()
 
 
 def _refusal(status: int, detail: str) -> bytes:

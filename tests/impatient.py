@@ -1,9 +1,9 @@
 """The worker that ships, with limits so narrow that a test reaches them."""
 
-from server.worker import PatientWorker
+from server.worker import BufferingWorker
 
 
-class ImpatientWorker(PatientWorker):
+class ImpatientWorker(BufferingWorker):
     """Waits half a second for a request, and keeps little of those that are on their way."""
 
     request_seconds = 0.5

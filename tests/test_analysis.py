@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from tracking.report.roi import Earned, Spent, roi_report
+from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
 
 RATIOS = ("roas", "roi", "cpa")
 NOTHING = (None, None, None)
 
 
-def earned(currency: str = "USD", campaign_id: str = "11", campaign: str = "") -> Earned:
-    return Earned(currency, True, campaign_id, campaign, 1_000_000, 4_000, 4_000, 0)
+def earned(currency: str = "USD", campaign_id: str = "11", campaign: str = "") -> EarnedCredit:
+    return EarnedCredit(currency, True, campaign_id, campaign, 1_000_000, 4_000, 4_000, 0)
 
 
 def spent(
     currency: str = "USD", campaign_id: str = "11", campaign: str = "", amount: int = 10
-) -> Spent:
-    return Spent(campaign_id, campaign, currency, amount * 1_000_000)
+) -> CampaignSpend:
+    return CampaignSpend(campaign_id, campaign, currency, amount * 1_000_000)
 
 
 def books(report: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_a_campaign_that_earned_nothing_anywhere_has_a_return_of_nothing() -> No
 
 
 def test_orders_that_came_by_themselves_are_no_earnings_of_another_currency() -> None:
-    direct = Earned("USD", False, "", "", 1_000_000, 4_000, 4_000, 0)
+    direct = EarnedCredit("USD", False, "", "", 1_000_000, 4_000, 4_000, 0)
     assert ratios(books(roi_report([direct], [spent("EUR")]))["EUR"]) == ("0.00", "-1.00", None)
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from api import events
 from api.reports import MAX_SPEND_BODY
-from server.request_buffer import MAX_BODY, MAX_HEAD, Arrival, Stage
+from server.request_buffer import MAX_BODY, MAX_HEAD, RequestBuffer, Stage
 from webhooks import collector, shopify
 
 POST = b"POST /webhooks/orders/create HTTP/1.1\r\nHost: x\r\n"
@@ -27,7 +27,7 @@ REQUESTS = [
 
 def stage_of(*pieces: bytes) -> Stage:
     """What is to be done after these pieces."""
-    arrival = Arrival()
+    arrival = RequestBuffer()
     for piece in pieces:
         arrival.add(piece)
     return arrival.stage
@@ -107,7 +107,7 @@ def test_trailers_without_end_are_too_large_as_well() -> None:
 
 @pytest.mark.parametrize("value", [b"100-continue", b"100-Continue"])
 def test_it_is_known_who_waits_to_be_told_to_go_on(value: bytes) -> None:
-    arrival = Arrival()
+    arrival = RequestBuffer()
     arrival.add(POST + b"Expect: %s\r\nContent-Length: 5\r\n\r\n" % value)
 
     assert arrival.expects

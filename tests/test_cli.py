@@ -506,7 +506,7 @@ def test_postgresql_is_backed_up_by_its_own_tool(
 def hands(result: Result) -> list[str]:
     """What needs a hand, each as one text."""
     lines = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
-    return [" ".join(text.split()) for mark, text in lines[1:] if mark == "HAND"]
+    return [" ".join(text.split()) for mark, text in lines[1:] if mark == "FAIL"]
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_healthy_service(

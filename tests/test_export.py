@@ -216,7 +216,7 @@ def test_nobody_can_be_found_in_an_export(
 
 def conn_rows(conn: Any) -> list[Any]:
     """Every conversion, with its visitor."""
-    found = [conversions.conversion(conn, f"checkout-{number}") for number in (1, 2, 3, 4, 9)]
+    found = [conversions.of_event(conn, f"checkout-{number}") for number in (1, 2, 3, 4, 9)]
     return [row for row in found if row is not None]
 
 

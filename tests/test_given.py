@@ -15,8 +15,8 @@ from tests.standins.pinterest_rules import failure_of, faults_of
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES, problems_of
 from tracking.domain.conversion import Policy
 from tracking.domain.identity import FIELDS as PERSON
-from tracking.domain.validation import Invalid
-from tracking.receive.event_input import Given, event_from, given_of
+from tracking.domain.validation import ValidationError
+from tracking.receive.event_input import InboundEvent, event_from, inbound_event_of
 
 POLICY = Policy()
 LIMIT = Policy(consent_unknown="limit")
@@ -122,7 +122,7 @@ FIELDS: list[tuple[str, str, Any, Any]] = [
 ]  # fmt: skip
 
 
-def made(told: Any, policy: Policy = POLICY) -> Given:
+def made(told: Any, policy: Policy = POLICY) -> InboundEvent:
     """The event of what was told, received NOW. It fits both forms of Pinterest's rules."""
     found = event_from(told, policy, NOW)
     assert problems_of(found.event) == []
@@ -144,11 +144,11 @@ def nested(section: str, name: str, told: Any) -> dict[str, Any]:
     return event
 
 
-def faults(told: Any, where: str = "") -> dict[str, str]:
+def errors(told: Any, where: str = "") -> dict[str, str]:
     """What is wrong with what was told, by its pointer."""
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(ValidationError) as caught:
         event_from(told, POLICY, NOW, where)
-    return {fault.field: fault.message for fault in caught.value.faults}
+    return {fault.field: fault.message for fault in caught.value.errors}
 
 
 def expected_at(event: Mapping[str, Any], section: str, name: str) -> Any:
@@ -299,14 +299,14 @@ def test_a_value_that_cannot_be_hashed_is_left_out_and_named() -> None:
 )
 def test_an_event_of_nobody_pinterest_could_match_is_a_problem(person: dict[str, Any]) -> None:
     event = {"event_name": "lead", "action_source": "web"}
-    nested = faults({**event, "user_data": person}, "/event_data")
+    nested = errors({**event, "user_data": person}, "/event_data")
     assert nested.keys() - {"/event_data/user_data/em"} == {"/event_data/user_data"}
-    assert faults({**event, **person}).keys() - {"/em"} == {"/user_data"}
+    assert errors({**event, **person}).keys() - {"/em"} == {"/user_data"}
 
 
 def test_what_was_told_of_a_person_in_vain_is_named_where_it_would_have_been_needed() -> None:
     event = {"event_name": "lead", "action_source": "web"}
-    assert faults({**event, "em": "ada@example", "hashed_maids": "00000000-0000"}) == {
+    assert errors({**event, "em": "ada@example", "hashed_maids": "00000000-0000"}) == {
         "/em": "cannot be used",
         "/hashed_maids": "cannot be used",
         "/user_data": "needs em, hashed_maids, or client_ip_address together with"
@@ -317,7 +317,7 @@ def test_what_was_told_of_a_person_in_vain_is_named_where_it_would_have_been_nee
 def test_all_that_is_wrong_is_named_at_once() -> None:
     event = {"event_name": "purchase", "action_source": "website", "em": "ada@example.com"}
     device = {"os_family": "zzz", "nope": 1}
-    assert faults({**event, "device_info": device}).keys() == {
+    assert errors({**event, "device_info": device}).keys() == {
         "/event_name",
         "/action_source",
         "/device_info/os_family",
@@ -327,11 +327,11 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
 
 def test_a_person_who_is_lacking_is_named_beside_all_else() -> None:
     event = {"event_name": "lead", "action_source": "web", "em": "nobody", "value": "free"}
-    assert faults(event).keys() == {"/em", "/value", "/user_data"}
+    assert errors(event).keys() == {"/em", "/value", "/user_data"}
 
 
 def test_a_person_told_wrongly_is_not_called_lacking() -> None:
-    assert faults({"event_name": "lead", "action_source": "web", "em": 5.5}).keys() == {"/em"}
+    assert errors({"event_name": "lead", "action_source": "web", "em": 5.5}).keys() == {"/em"}
 
 
 def test_an_object_holds_no_name_of_a_person() -> None:
@@ -348,7 +348,7 @@ def test_an_object_holds_no_name_of_a_person() -> None:
 
 
 def test_an_object_holds_no_control_character() -> None:
-    assert faults({**LEAST, "app_info": {"app_name": "a\0b"}}).keys() == {"/app_info/app_name"}
+    assert errors({**LEAST, "app_info": {"app_name": "a\0b"}}).keys() == {"/app_info/app_name"}
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ def test_seven_days_ago_is_the_earliest_an_event_may_have_happened() -> None:
 )
 def test_a_time_that_cannot_be_is_a_problem(time: Any) -> None:
     told = nested("", "event_time", time)
-    (pointer,) = faults(told)
+    (pointer,) = errors(told)
     assert pointer.startswith("/event_time")
 
 
@@ -472,7 +472,7 @@ def test_the_event_id_of_an_order_names_the_order() -> None:
 )
 def test_no_other_event_has_the_event_id_of_an_order(changes: dict[str, Any]) -> None:
     row = {**LEAST, "event_id": "checkout-5001", **changes}
-    assert faults(row, "/event_data").keys() == {"/event_data/event_id"}
+    assert errors(row, "/event_data").keys() == {"/event_data/event_id"}
 
 
 # --- addresses
@@ -531,7 +531,7 @@ def test_every_bad_field_is_named_at_once() -> None:
             "order_id": "x" * 65,
         },
     }
-    assert faults(told, "/event_data").keys() == {
+    assert errors(told, "/event_data").keys() == {
         f"/event_data{pointer}"
         for pointer in (
             "/event_name",
@@ -576,34 +576,34 @@ def test_every_bad_field_is_named_at_once() -> None:
     ],
 )
 def test_a_column_that_cannot_be_used_is_named(column: str, value: Any) -> None:
-    (pointer,) = faults({**LEAST, column: value})
+    (pointer,) = errors({**LEAST, column: value})
     assert pointer.startswith(f"/{column}")
 
 
 def test_a_name_that_may_be_a_person_is_not_repeated() -> None:
-    assert faults({**LEAST, "ada@example.com": 1}, "/event_data").keys() == {"/event_data"}
-    assert faults({**LEAST, "a/b~c": 1}).keys() == {""}
+    assert errors({**LEAST, "ada@example.com": 1}, "/event_data").keys() == {"/event_data"}
+    assert errors({**LEAST, "a/b~c": 1}).keys() == {""}
 
 
 def test_more_values_than_anybody_has_are_a_problem() -> None:
     emails = [f"a{n}@example.com" for n in range(51)]
-    assert faults({**LEAST, "em": emails}).keys() == {"/em/50"}
-    assert faults({**LEAST, "content_ids": ["1"] * 1001}).keys() == {"/content_ids/1000"}
+    assert errors({**LEAST, "em": emails}).keys() == {"/em/50"}
+    assert errors({**LEAST, "content_ids": ["1"] * 1001}).keys() == {"/content_ids/1000"}
     goods = [{"id": str(n)} for n in range(1001)]
-    assert faults({**LEAST, "contents": goods}).keys() == {"/contents/1000"}
+    assert errors({**LEAST, "contents": goods}).keys() == {"/contents/1000"}
 
 
 def test_no_more_problems_are_named_than_anybody_reads() -> None:
     row = {**LEAST, **{f"column{n}": 1 for n in range(1000)}}
-    assert len(faults(row)) == 100
+    assert len(errors(row)) == 100
 
 
 # --- bodies
 
 
 def test_an_event_may_stand_alone_or_under_event_data() -> None:
-    bare = given_of(json.dumps(LEAST).encode(), POLICY, NOW)
-    wrapped = given_of(json.dumps({"event_data": LEAST}).encode(), POLICY, NOW)
+    bare = inbound_event_of(json.dumps(LEAST).encode(), POLICY, NOW)
+    wrapped = inbound_event_of(json.dumps({"event_data": LEAST}).encode(), POLICY, NOW)
     assert bare == wrapped
 
 
@@ -621,9 +621,9 @@ def test_an_event_may_stand_alone_or_under_event_data() -> None:
     ],
 )
 def test_a_body_that_is_no_event_is_a_problem(body: bytes, pointer: str) -> None:
-    with pytest.raises(Invalid) as caught:
-        given_of(body, POLICY, NOW)
-    assert pointer in {fault.field for fault in caught.value.faults}
+    with pytest.raises(ValidationError) as caught:
+        inbound_event_of(body, POLICY, NOW)
+    assert pointer in {fault.field for fault in caught.value.errors}
 
 
 # --- whatever is told
@@ -660,9 +660,9 @@ def test_whatever_is_told_is_a_valid_event_or_named_problems(
     event = {**LEAST, "user_data": user, "custom_data": custom, **(told if is_named else {})}
     try:
         found = made(event)
-    except Invalid as error:
+    except ValidationError as error:
         assert SECRET not in str(error)
-        for fault in error.faults:
+        for fault in error.errors:
             assert at(event, fault.field), fault.field
     else:
         for pointer in found.left_out:

@@ -9,8 +9,8 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from server.connection import Client
-from server.deferred import LATER
-from server.worker import PatientWorker
+from server.deferred import DEFERRED
+from server.worker import BufferingWorker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -26,16 +26,16 @@ class Forbidden:
 
 
 @pytest.fixture
-def worker() -> Iterator[PatientWorker]:
+def worker() -> Iterator[BufferingWorker]:
     """A worker that was not started: what its threads do is done here by hand."""
     cfg = Config()
-    worker = PatientWorker(0, 0, [], None, 30, cfg, Logger(cfg))
+    worker = BufferingWorker(0, 0, [], None, 30, cfg, Logger(cfg))
     yield worker
     worker.tmp.close()
 
 
 @pytest.fixture
-def client(worker: PatientWorker) -> Iterator[Client]:
+def client(worker: BufferingWorker) -> Iterator[Client]:
     """A client whose request has come."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -45,11 +45,11 @@ def client(worker: PatientWorker) -> Iterator[Client]:
 
 
 def test_a_thread_does_not_touch_a_connection_it_has_handed_over(
-    worker: PatientWorker, client: Client
+    worker: BufferingWorker, client: Client
 ) -> None:
     def app(environ: "WSGIEnvironment", start_response: object) -> object:
         client.sock = client.parser = Forbidden()  # type: ignore[assignment]
-        return LATER
+        return DEFERRED
 
     worker.wsgi = app
-    assert worker.handle(client) is LATER
+    assert worker.handle(client) is DEFERRED

@@ -29,12 +29,12 @@ from tests.stored import everything, is_empty, rows, state
 from tests.test_cli import Operator
 from tests.watched import WatchedStore
 from tracking.domain.conversion import Policy
-from tracking.domain.validation import Invalid
-from tracking.receive.event_input import Rows, event_from
-from tracking.receive.imports import Importer, Refused, Source, Unreadable
+from tracking.domain.validation import ValidationError
+from tracking.receive.event_input import RowReader, event_from
+from tracking.receive.imports import Importer, ImportSource, RejectedRecord, UnreadableFile
 from tracking.receive.imports.file_reader import LONGEST_CELL, LONGEST_LINE
-from tracking.receive.imports.records import Usable, readings_of
-from tracking.receive.server_events import Events
+from tracking.receive.imports.records import UsableRecord, readings_of
+from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
 from tracking.store import StoreUnavailable
 
@@ -291,10 +291,10 @@ def test_the_size_of_the_batches_changes_nothing_that_is_known(
 
 def test_a_batch_is_one_transaction(service: Service) -> None:
     store = WatchedStore(service.store)
-    events = Events(store, service.events.planner, service.clock)
+    events = ServerEvents(store, service.events.planner, service.clock)
     importer = Importer(events, service.tracker, NOW, _must_not_be)
 
-    importer.take(Source(io.BytesIO(table(sales(100)))), batch_size=25)
+    importer.take(ImportSource(io.BytesIO(table(sales(100)))), batch_size=25)
 
     assert (importer.counts.taken, store.commits) == (100, 4)
 
@@ -308,7 +308,7 @@ def test_a_large_batch_is_taken_in_once_even_by_two_at_the_same_time(
 
     def take() -> int:
         importer = Importer(service.events, service.tracker, NOW, _must_not_be)
-        importer.take(Source(io.BytesIO(content)), 10_000)
+        importer.take(ImportSource(io.BytesIO(content)), 10_000)
         return importer.counts.taken
 
     with ThreadPoolExecutor(telling) as threads:
@@ -318,7 +318,7 @@ def test_a_large_batch_is_taken_in_once_even_by_two_at_the_same_time(
     assert len(rows(service.store, "conversions")) == 700
 
 
-def _must_not_be(reading: Refused) -> None:
+def _must_not_be(reading: RejectedRecord) -> None:
     raise AssertionError(reading.reason)
 
 
@@ -360,7 +360,7 @@ def test_the_straight_way_of_reading_a_row_says_what_the_long_one_says(
     policy = Policy(consent_unknown="limit" if limit else "send")
 
     def straight() -> object:
-        return Rows(list(row), policy).read(list(row.values()), NOW)
+        return RowReader(list(row), policy).read(list(row.values()), NOW)
 
     def long() -> object:
         return event_from(row, policy, NOW, needs_time=True)
@@ -371,8 +371,8 @@ def test_the_straight_way_of_reading_a_row_says_what_the_long_one_says(
 def _said(read: Callable[[], object]) -> object:
     try:
         return read()
-    except Invalid as error:
-        return error.faults
+    except ValidationError as error:
+        return error.errors
 
 
 # --- What is wrong with a file
@@ -532,9 +532,9 @@ def test_whatever_a_file_holds_it_is_read_or_said_what_is_wrong(
         place = int(where * len(content))
         content = content[:place] + piece + content[place + length :]
     try:
-        for reading in readings_of(Source(io.BytesIO(content)), Policy(), NOW):
-            assert isinstance(reading, Usable) or reading.reason
-    except Unreadable as error:
+        for reading in readings_of(ImportSource(io.BytesIO(content)), Policy(), NOW):
+            assert isinstance(reading, UsableRecord) or reading.reason
+    except UnreadableFile as error:
         assert str(error).isprintable()
 
 
@@ -661,12 +661,12 @@ def test_what_was_stored_of_a_batch_that_broke_off_is_told(
     """On PostgreSQL a batch is several transactions."""
     service = build_service(database_url)
     store = WatchedStore(service.store)
-    events = Events(store, service.events.planner, service.clock)
+    events = ServerEvents(store, service.events.planner, service.clock)
     store.breaks_after = 1
     importer = Importer(events, service.tracker, NOW, _must_not_be)
 
     with pytest.raises(StoreUnavailable):
-        importer.take(Source(io.BytesIO(table(sales(900)))), batch_size=900)
+        importer.take(ImportSource(io.BytesIO(table(sales(900)))), batch_size=900)
 
     stored = len(rows(service.store, "conversions"))
     assert 0 < stored < 900
@@ -1055,7 +1055,7 @@ def test_an_import_that_was_killed_is_finished_by_the_next(
 
     clock.now = time.time()
     importer = Importer(service.events, service.tracker, int(clock.now), _must_not_be)
-    importer.take(Source(io.BytesIO(content)), 500)
+    importer.take(ImportSource(io.BytesIO(content)), 500)
 
     assert (importer.counts.taken, importer.counts.known) == (1500 - left, left)
     assert len({row["event_id"] for row in rows(service.store, "outbox")}) == 1500
@@ -1067,7 +1067,7 @@ def test_memory_does_not_grow_with_the_file(service: Service) -> None:
         told = io.BytesIO(table([sale(n) for n in range(first, last)]))
         importer = Importer(service.events, service.tracker, NOW, _must_not_be)
         tracemalloc.start()
-        importer.take(Source(told), 100)
+        importer.take(ImportSource(told), 100)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert importer.counts.taken == last - first

@@ -17,7 +17,7 @@ from tests.actors import DAY, HOUR, NOW, Shop, instant, notes, order, pinned, re
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
-from tracking.receive.pixel import Caller, call_of
+from tracking.receive.pixel import Caller, pixel_batch_of
 from tracking.service import Service
 
 LAPTOP, PHONE, TABLET = "laptop-browser-1", "phone-browser-1", "tablet-browser-1"
@@ -46,9 +46,9 @@ class Fact:
             assert answer.get_json()["status"] != "quarantined"
             return
         policy = service.tracker.planner.policy
-        call = call_of(json.dumps(self.body).encode(), HERE, policy, int(service.clock()))
+        call = pixel_batch_of(json.dumps(self.body).encode(), HERE, policy, int(service.clock()))
         assert not call.refused, call.refused
-        service.tracker.take_seen(call.seen)
+        service.tracker.record_pixel_events(call.seen)
 
 
 def pixel(

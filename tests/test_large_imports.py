@@ -19,12 +19,19 @@ from tests.stored import rows
 from tests.test_import_events import PATIENCE, ROOT, environment, flask, lines, sale, table
 from tests.watched import WatchedStore
 from tracking.domain.conversion import Policy
-from tracking.receive.event_input import Given
-from tracking.receive.imports import Counts, Importer, Refused, Source, Stop, Unreadable
+from tracking.receive.event_input import InboundEvent
+from tracking.receive.imports import (
+    Counts,
+    Importer,
+    ImportSource,
+    RejectedRecord,
+    Stop,
+    UnreadableFile,
+)
 from tracking.receive.imports.file_reader import BLOCK
 from tracking.receive.imports.parallel_reader import Block, Entry, blocks_of
 from tracking.receive.imports.records import readings_of
-from tracking.receive.server_events import Events
+from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
 
 # With so long a name, two thousand rows are a large file.
@@ -66,16 +73,16 @@ FILES: dict[str, bytes] = {
 def read(service: Service, path: Path, readers: int) -> list[Any]:
     """All that is made of a file's readings, and how it ends."""
 
-    def entries_of(source: Source) -> Iterator[Entry]:
+    def entries_of(source: ImportSource) -> Iterator[Entry]:
         for reading in readings_of(source, Policy(), NOW):
-            if isinstance(reading, Refused):
+            if isinstance(reading, RejectedRecord):
                 yield reading
             else:
-                assert isinstance(reading.value, Given)
+                assert isinstance(reading.value, InboundEvent)
                 yield service.events.prepared(reading.value, NOW)
 
     with path.open("rb") as raw:
-        blocks = list(blocks_of(Source(raw, path), entries_of, readers))
+        blocks = list(blocks_of(ImportSource(raw, path), entries_of, readers))
     assert all(isinstance(block, Block) for block in blocks)
     assert [block.end for block in blocks[:-1]] == [None] * (len(blocks) - 1)
     entries = [entry for block in blocks for entry in block.entries]
@@ -83,10 +90,10 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
 
 
 def _comparable(entry: Any) -> Any:
-    return (entry.line, entry.reason) if isinstance(entry, Refused) else entry
+    return (entry.line, entry.reason) if isinstance(entry, RejectedRecord) else entry
 
 
-def must_not_be(refused: Refused) -> None:
+def must_not_be(refused: RejectedRecord) -> None:
     raise AssertionError(refused.reason)
 
 
@@ -109,12 +116,15 @@ def test_however_many_read_a_file_it_says_the_same(
 
 
 def importing(
-    service: Service, path: Path, refuse: Callable[[Refused], None] = must_not_be, **more: Any
+    service: Service,
+    path: Path,
+    refuse: Callable[[RejectedRecord], None] = must_not_be,
+    **more: Any,
 ) -> Importer:
     """An import by several, which has begun and ended."""
     importer = Importer(service.events, service.tracker, NOW, refuse, cores=3, **more)
     with path.open("rb") as raw:
-        importer.take(Source(raw, path))
+        importer.take(ImportSource(raw, path))
     return importer
 
 
@@ -136,7 +146,7 @@ def test_what_comes_before_the_first_fault_is_stored_and_nothing_after_it(
     path = tmp_path / "events.csv"
     path.write_bytes(table(large(2000, value={1203: "free"})))
 
-    def stop(refused: Refused) -> None:
+    def stop(refused: RejectedRecord) -> None:
         raise Stop(f"line {refused.line}")
 
     with pytest.raises(Stop, match="line 1205"):
@@ -156,7 +166,7 @@ def test_a_reader_that_is_killed_ends_the_import_and_the_next_one_finishes_it(
         for process in multiprocessing.active_children():
             process.kill()
 
-    with pytest.raises(Unreadable, match="a process that read the file was stopped"):
+    with pytest.raises(UnreadableFile, match="a process that read the file was stopped"):
         importing(service, path, news=kill)
 
     before = len(rows(service.store, "conversions"))
@@ -224,14 +234,14 @@ def test_a_batch_is_as_large_as_can_be_stored_in_half_a_second(
     seconds: float, commits: int, service: Service, tmp_path: Path
 ) -> None:
     store = WatchedStore(service.store)
-    events = Events(store, service.events.planner, service.clock)
+    events = ServerEvents(store, service.events.planner, service.clock)
     ticks = itertools.count(0.0, seconds)
     importer = Importer(events, service.tracker, NOW, must_not_be, timer=lambda: next(ticks))
     path = tmp_path / "events.csv"
     path.write_bytes(table(large(4000)))
 
     with path.open("rb") as raw:
-        importer.take(Source(raw))
+        importer.take(ImportSource(raw))
 
     assert importer.counts.taken == 4000
     assert store.commits == commits

@@ -11,7 +11,7 @@ from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app import assemble
-from server.deferred import ANSWER_LATER, LATER
+from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.security_headers import HEADERS
 from tests.actors import SECRET, order
 from tests.conftest import BuildService
@@ -45,7 +45,7 @@ class Promised:
             data=body,
             headers=[("X-Shopify-Hmac-Sha256", signature)],
         ).get_environ()
-        environ[ANSWER_LATER] = self._take
+        environ[ANSWER_DEFERRED] = self._take
         begun: list[str] = []
 
         def start(status: str, *_: Any) -> Callable[[bytes], object]:
@@ -53,7 +53,7 @@ class Promised:
             return lambda piece: None
 
         pieces: Iterable[bytes] = self._app(environ, start)
-        if pieces is not LATER:
+        if pieces is not DEFERRED:
             return int(begun[0].split()[0]), b"".join(pieces)
         assert not begun, "an answer was begun that was to come later"
         assert self._is_known.wait(PATIENCE)

@@ -26,7 +26,7 @@ from tracking import (
 )
 from tracking.destinations import connect_all
 from tracking.domain.conversion import Content
-from tracking.domain.validation import Invalid
+from tracking.domain.validation import ValidationError
 from tracking.service import Service, service_of
 from tracking.store import open_store
 
@@ -259,9 +259,9 @@ def test_a_purchase_that_cannot_be_used_names_the_field_and_stores_nothing(
     service: Service, tracker: PinterestConversionTracker, field: str
 ) -> None:
     told = {"order_id": "A-1", "order_value": 5, **WRONG[field]}
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(ValidationError) as refused:
         tracker.track_purchase(**told)
-    assert [fault.field for fault in refused.value.faults] == [field]
+    assert [fault.field for fault in refused.value.errors] == [field]
     assert rows(service.store, "orders") == []
 
 
@@ -271,9 +271,9 @@ def test_a_purchase_that_cannot_be_used_names_the_field_and_stores_nothing(
 def test_a_value_that_is_no_amount_is_refused(
     tracker: PinterestConversionTracker, value: Any
 ) -> None:
-    with pytest.raises(Invalid, match="order_value"):
+    with pytest.raises(ValidationError, match="order_value"):
         tracker.track_purchase("A-1", value)
-    with pytest.raises(Invalid, match="value"):
+    with pytest.raises(ValidationError, match="value"):
         tracker.track_stage("product_view", (), value)
 
 
@@ -293,6 +293,6 @@ Call = Callable[[], bool]
     ],
 )
 def test_a_visit_that_cannot_be_used_names_the_field(field: str, call: Call) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(ValidationError) as refused:
         call()
-    assert [fault.field for fault in refused.value.faults] == [field]
+    assert [fault.field for fault in refused.value.errors] == [field]

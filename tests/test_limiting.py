@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.actors import DAY, NOW, Clock
 from tests.stored import folder_in_memory, rows
 from tests.watched import WatchedStore
-from tracking.operate.rate_limiter import MOST_REMEMBERED, SHARE_SECONDS, Limiter, Rate
+from tracking.operate.rate_limiter import MOST_REMEMBERED, SHARE_SECONDS, Rate, RateLimiter
 from tracking.store import Store, limits, open_store
 
 NOW_MS = NOW * 1000
@@ -55,12 +55,12 @@ def fresh(sqlite_template: Path) -> Iterator[Callable[[], Store]]:
         yield build
 
 
-def limiter_of(store: Store, clock: Clock, each: Rate = EACH, total: Rate = TOTAL) -> Limiter:
+def limiter_of(store: Store, clock: Clock, each: Rate = EACH, total: Rate = TOTAL) -> RateLimiter:
     """A limiter as every process has its own."""
-    return Limiter(store, clock, KEY, each, total)
+    return RateLimiter(store, clock, KEY, each, total)
 
 
-def let_through(limiter: Limiter, calls: int, address: str = HOME) -> int:
+def let_through(limiter: RateLimiter, calls: int, address: str = HOME) -> int:
     """How many of so many calls are let through at this moment."""
     return sum(not limiter.refusal(address) for _ in range(calls))
 
@@ -384,7 +384,7 @@ def test_addresses_do_not_rest_in_clear_and_have_another_name_each_day(
 
 def test_the_name_of_an_address_depends_on_the_key(store: Store, clock: Clock) -> None:
     for key in (KEY, b"another key"):
-        Limiter(store, clock, key, EACH, TOTAL).refusal(HOME)
+        RateLimiter(store, clock, key, EACH, TOTAL).refusal(HOME)
 
     assert len(rows(store, "limits")) == 3
 

@@ -324,14 +324,14 @@ def test_a_refund_and_a_late_click_at_once_both_count(app: Flask, shop: Shop) ->
         assert (journey["refunds"], journey["why"][:8]) == ("10.00", "Credited")
 
 
-def take_all(url: str, first: int, start: Barrier, told: Any) -> None:
+def record_all(url: str, first: int, start: Barrier, told: Any) -> None:
     """What one of two processes does: take in the same orders as the other, at the same time."""
     chosen = Settings.from_env({"SHOPIFY_WEBHOOK_SECRET": SECRET, "DATABASE_URL": url})
     service = service_of(chosen, open_store(url), {}, Clock(NOW))
     bodies = [json.dumps(of_buyer(n)).encode() for n in range(1, 201)]
     start.wait(60)
     found = [
-        service.tracker.take_order(body, "orders/create").status
+        service.tracker.receive_order(body, "orders/create").status
         for body in (*bodies[first:], *bodies[:first])
     ]
     service.store.close()
@@ -342,7 +342,7 @@ def test_two_processes_take_in_each_order_once(database_url: str) -> None:
     context = multiprocessing.get_context("spawn")
     start, told = context.Barrier(2), context.Queue()
     processes = [
-        context.Process(target=take_all, args=(database_url, first, start, told))
+        context.Process(target=record_all, args=(database_url, first, start, told))
         for first in (0, 20)
     ]
     for process in processes:

@@ -112,7 +112,7 @@ def test_a_pause_lasts_as_long_as_asked_within_reason(paused: Paused, seconds: i
 def test_four_failed_calls_leave_the_breaker_closed() -> None:
     breaker = after_failures(4)
     assert not breaker.is_open(NOW)
-    assert breaker.room(1000, NOW) == 1000
+    assert breaker.allowance(1000, NOW) == 1000
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(5, 30), (6, 45), (7, 45), (4000, 45)])
@@ -121,18 +121,18 @@ def test_from_the_fifth_failed_call_on_the_breaker_opens_for_less_than_a_minute(
 ) -> None:
     breaker = after_failures(failures)
     assert breaker.is_open(NOW + seconds - 1)
-    assert breaker.room(1000, NOW + seconds - 1) == 0
+    assert breaker.allowance(1000, NOW + seconds - 1) == 0
     assert not breaker.is_open(NOW + seconds)
 
 
 def test_after_its_time_the_breaker_lets_a_single_event_probe() -> None:
-    assert after_failures(5).room(1000, NOW + 30) == 1
+    assert after_failures(5).allowance(1000, NOW + 30) == 1
 
 
 def test_an_answer_closes_the_breaker() -> None:
     breaker = after_failures(12).after(ANSWERED, NOW + 900)
     assert breaker == Breaker()
-    assert breaker.room(1000, NOW + 900) == 1000
+    assert breaker.allowance(1000, NOW + 900) == 1000
 
 
 def test_a_failed_probe_opens_the_breaker_anew_from_then_on() -> None:
@@ -155,7 +155,7 @@ def test_a_clock_set_back_does_not_keep_the_breaker_open() -> None:
 def test_an_hour_without_answer_costs_few_calls() -> None:
     breaker, calls, now = Breaker(), 0, NOW
     while now < NOW + 3600:
-        if breaker.room(1000, now):
+        if breaker.allowance(1000, now):
             breaker, calls = breaker.after(SILENCE, now), calls + 1
         now += 1
     assert calls < 90

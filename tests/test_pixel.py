@@ -34,7 +34,7 @@ from tests.shopfront import (
 )
 from tests.standins.pinterest import FakePinterest
 from tracking.domain.conversion import Policy
-from tracking.receive.pixel import Call, Caller, call_of
+from tracking.receive.pixel import Caller, PixelBatch, pixel_batch_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -109,10 +109,10 @@ def consent_note(**said: bool) -> str:
     return json.dumps({**allowed, **said}, separators=(",", ":"))
 
 
-def understood(told: Any) -> Call:
+def understood(told: Any) -> PixelBatch:
     """What the service makes of a call."""
     caller = Caller("203.0.113.7", "Mozilla/5.0 (Macintosh)")
-    return call_of(json.dumps(told).encode(), caller, Policy(), int(time.time()))
+    return pixel_batch_of(json.dumps(told).encode(), caller, Policy(), int(time.time()))
 
 
 def seen(visitor: Visitor, recorder: Recorder, *names: str) -> None:

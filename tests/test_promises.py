@@ -412,7 +412,7 @@ def test_gunicorn_serves_as_the_settings_say(
     assert (usual["workers"], usual["threads"], usual["reuse_port"]) == (2, 16, True)
     assert (usual["bind"], usual["worker_class"]) == (
         "0.0.0.0:8000",
-        "server.worker.PatientWorker",
+        "server.worker.BufferingWorker",
     )
 
     monkeypatch.setenv(name, value)

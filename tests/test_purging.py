@@ -14,7 +14,7 @@ from tests.conftest import BuildService
 from tests.servers import PATIENCE
 from tests.stored import rows
 from tests.watched import WatchedStore
-from tracking.operate.retention import INTERVAL_SECONDS, QUARANTINE_DAYS, Purging
+from tracking.operate.retention import INTERVAL_SECONDS, QUARANTINE_DAYS, Retention
 from tracking.service import Service
 from tracking.store import Store, open_store, quarantine, retention
 from tracking.store.engine.statement import Connection, Statement
@@ -75,7 +75,7 @@ def names(store: Store) -> set[str]:
 
 def goes_round(store: Store, clock: Clock) -> None:
     """One round of a process that was started just now."""
-    Purging(store, KEPT_DAYS, clock).run(OneRound())
+    Retention(store, KEPT_DAYS, clock).run(OneRound())
 
 
 def test_every_table_is_purged_or_there_is_a_reason_why_not() -> None:
@@ -95,7 +95,7 @@ def test_a_row_goes_when_it_is_older_than_promised_and_not_before(
     put_row(store, table, "young", oldest)
     put_row(store, table, "old", oldest - 1)
 
-    list(Purging(store, KEPT_DAYS, clock).purge())
+    list(Retention(store, KEPT_DAYS, clock).purge())
 
     (left,) = rows(store, table)
     assert "young" in left.values()
@@ -129,7 +129,7 @@ def test_it_happens_by_itself_and_of_all_processes_one_does_it(store: Store, clo
 
 def test_one_process_that_stays_up_does_it_again_and_again(store: Store, clock: Clock) -> None:
     watched = WatchedStore(store)
-    purging = Purging(watched, KEPT_DAYS, clock)
+    purging = Retention(watched, KEPT_DAYS, clock)
     for name in ("first", "second", "third"):
         odd(store, name, NOW - 31 * DAY)
         purging.run(OneRound())
@@ -142,7 +142,7 @@ def test_one_process_that_stays_up_does_it_again_and_again(store: Store, clock: 
 
 
 def test_a_clock_set_back_does_not_stop_it(store: Store, clock: Clock) -> None:
-    purging = Purging(store, KEPT_DAYS, clock)
+    purging = Retention(store, KEPT_DAYS, clock)
     clock.tick(days=1)
     purging.run(OneRound())
     clock.tick(days=-1)
@@ -158,7 +158,7 @@ def test_a_store_that_is_away_is_waited_for(
 ) -> None:
     watched = WatchedStore(store)
     odd(store, "old", NOW - 31 * DAY)
-    purging = Purging(watched, KEPT_DAYS, clock)
+    purging = Retention(watched, KEPT_DAYS, clock)
     watched.is_away = True
     purging.run(OneRound())
     assert "waits for the store" in caplog.text
@@ -184,7 +184,7 @@ def test_whoever_writes_meanwhile_comes_in_between(store: Store, clock: Clock) -
     with ThreadPoolExecutor(1) as threads:
         writing = threads.submit(write)
         wait_for(lambda: len(pages_left) > 0)
-        found = {kind: count for kind, count, _ in Purging(store, KEPT_DAYS, clock).purge()}
+        found = {kind: count for kind, count, _ in Retention(store, KEPT_DAYS, clock).purge()}
         enough.set()
         writing.result(PATIENCE)
 

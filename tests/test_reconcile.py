@@ -32,10 +32,10 @@ from tests.test_people import KEY, LAPTOP, TOKEN, Storefront
 from tracking.clients import shopify_orders
 from tracking.clients.shopify_admin import (
     MOST_TRIES,
-    NotTold,
+    FetchedOrder,
     ShopAccess,
     ShopifyAdmin,
-    Told,
+    ShopifyError,
     accesses_of,
     missing,
 )
@@ -44,9 +44,15 @@ from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
 from tracking.domain.identity import hashed
 from tracking.domain.shopify_order import order_of
-from tracking.domain.validation import Invalid
+from tracking.domain.validation import ValidationError
 from tracking.receive.planner import Planner
-from tracking.receive.reconcile import FRESH_SECONDS, Finding, Reconciler, order_from, since_of
+from tracking.receive.reconcile import (
+    FRESH_SECONDS,
+    OrderDifference,
+    Reconciler,
+    order_from,
+    since_of,
+)
 from tracking.service import Service
 
 SINCE = int(NOW - 2 * DAY)
@@ -75,14 +81,14 @@ def lite(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest)
     return build_service(sqlite_url, pinterest=pinterest, PINTEREST_SEND="all")
 
 
-Look = Callable[..., list[Finding]]
+Look = Callable[..., list[OrderDifference]]
 
 
 @pytest.fixture
 def look(admin: ShopifyAdmin) -> Look:
     """Compares a service with the shop and repairs it: `look(service)`."""
 
-    def at(service: Service, since: int = SINCE, *, repairs: bool = True) -> list[Finding]:
+    def at(service: Service, since: int = SINCE, *, repairs: bool = True) -> list[OrderDifference]:
         return list(Reconciler(service.tracker, admin).findings(since, repairs=repairs))
 
     return at
@@ -96,8 +102,8 @@ def order_ids(service: Service) -> set[str]:
     return {row["id"] for row in rows(service.store, "orders")}
 
 
-def repaired(lack: Any, number: int = 5_001, name: str = "#1001") -> Finding:
-    return Finding(str(number), name, lack)
+def repaired(lack: Any, number: int = 5_001, name: str = "#1001") -> OrderDifference:
+    return OrderDifference(str(number), name, lack)
 
 
 # --- What is found and repaired
@@ -446,17 +452,17 @@ def test_an_order_is_decided_alike_whoever_tells_it(
     body = order(**VARIANTS[variant])
     shopify.has(body)
 
-    by_webhook = plan_of(planner, order_of(json.dumps(body).encode()))
-    by_api = plan_of(planner, told_by_api(admin, body))
+    by_webhook = rows_of(planner, order_of(json.dumps(body).encode()))
+    by_api = rows_of(planner, told_by_api(admin, body))
 
     assert by_api == by_webhook
 
 
-def plan_of(planner: Planner, found: Any) -> Any:
+def rows_of(planner: Planner, found: Any) -> Any:
     """What is decided of an order; of its browser no more than the address, as the API tells it."""
     browser = msgspec.structs.replace(found.browser, user_agent="")
-    draft = planner.draft_of(msgspec.structs.replace(found, browser=browser, digest=""))
-    plan = planner.plan_of(draft, (), {"goods": 0, "paid": 0}, int(NOW))
+    draft = planner.facts_of(msgspec.structs.replace(found, browser=browser, digest=""))
+    plan = planner.rows_of(draft, (), {"goods": 0, "paid": 0}, int(NOW))
     payloads = {name: json.loads(payload) for name, payload in plan.payloads.items()}
     return plan.order, plan.credits, plan.conversion, payloads
 
@@ -485,12 +491,12 @@ def test_no_amount_loses_a_digit(price: int, quantity: int, currency: str) -> No
     )
 
 
-def told_from(node: dict[str, Any]) -> Told:
+def told_from(node: dict[str, Any]) -> FetchedOrder:
     """What the API tells of an order, without the API."""
     shown = copy.copy(node) | {"lineItems": node["lineItems"](None, 50)}
     shown["customerJourneySummary"] = None
-    whole = msgspec.convert(shown, shopify_orders.Order, strict=False)
-    return Told(shopify_orders.body_of(whole, whole.line_items.nodes, []), [])
+    whole = msgspec.convert(shown, shopify_orders.OrderNode, strict=False)
+    return FetchedOrder(shopify_orders.body_of(whole, whole.line_items.nodes, []), [])
 
 
 # --- What Shopify knows of the visits
@@ -821,7 +827,7 @@ def test_what_does_not_open_the_shop_is_said_without_a_secret(
     access = ShopAccess(SHOP, shopify.url, client_id=CLIENT_ID, client_secret=CLIENT_SECRET)
     admin = ShopifyAdmin(replace(access, **changes), clock, lambda s: clock.tick(seconds=s))
 
-    with pytest.raises(NotTold) as caught:
+    with pytest.raises(ShopifyError) as caught:
         list(admin.orders(SINCE))
 
     admin.close()
@@ -835,7 +841,7 @@ def test_an_app_that_is_not_installed_is_told_by_name(
 ) -> None:
     shopify.is_installed = False
 
-    with pytest.raises(NotTold, match=r"app_not_installed \(install the app on this shop\)"):
+    with pytest.raises(ShopifyError, match=r"app_not_installed \(install the app on this shop\)"):
         list(admin.orders(SINCE))
 
 
@@ -914,7 +920,7 @@ def test_trouble_that_stays_is_told(
     list(admin.orders(SINCE))
     shopify.troubles.append(trouble)
 
-    with pytest.raises(NotTold, match=said):
+    with pytest.raises(ShopifyError, match=said):
         list(admin.orders(SINCE))
 
 
@@ -925,7 +931,7 @@ def test_trouble_that_does_not_end_is_given_up(
     before = len(shopify.calls)
     shopify.troubles.extend([503] * 20)
 
-    with pytest.raises(NotTold, match="HTTP 503"):
+    with pytest.raises(ShopifyError, match="HTTP 503"):
         list(admin.orders(SINCE))
 
     assert len(shopify.calls) - before == MOST_TRIES
@@ -1020,7 +1026,7 @@ def test_a_time_is_so_long_ago_or_a_day_of_the_shop(text: str, at: float) -> Non
 
 @pytest.mark.parametrize("text", ["", "2w", "yesterday", "2026-13-01", "-2d", "2026-11-21", "9e9d"])
 def test_a_time_that_is_none_or_lies_ahead_is_refused(text: str) -> None:
-    with pytest.raises(Invalid, match="since"):
+    with pytest.raises(ValidationError, match="since"):
         since_of(text, int(NOW), ZoneInfo("UTC"))
 
 

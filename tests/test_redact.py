@@ -31,7 +31,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, folder_in_memory, rows
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.domain.identity import Digest, link_of
-from tracking.receive.pixel import Caller, call_of
+from tracking.receive.pixel import Caller, pixel_batch_of
 from tracking.service import Service
 from tracking.store import outbox
 
@@ -143,9 +143,9 @@ def checkout(visitor: str, ago: float = 60, email: str = EMAIL) -> dict[str, Any
 def tell(service: Service, body: Mapping[str, Any], caller: Caller = HERE) -> None:
     """Hand in what the pixel tells, as the collector does."""
     policy = service.tracker.planner.policy
-    call = call_of(json.dumps(body).encode(), caller, policy, int(service.clock()))
+    call = pixel_batch_of(json.dumps(body).encode(), caller, policy, int(service.clock()))
     assert not call.refused, call.refused
-    service.tracker.take_seen(call.seen)
+    service.tracker.record_pixel_events(call.seen)
 
 
 @pytest.fixture

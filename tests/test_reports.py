@@ -389,12 +389,12 @@ def test_campaigns_sum_to_the_totals_under_every_model_and_scope(
     shutil.copy(sqlite_template, path)
     service = build_service(f"sqlite:///{path}")
     for number, sale in enumerate(sales, start=1):
-        service.tracker.take_order(body_of(number, sale), "orders/create")
+        service.tracker.receive_order(body_of(number, sale), "orders/create")
         if sale["refund"]:
             amount = f"{sale['refund'] / 100:.2f}"
             back = {"kind": "refund", "status": "success", "amount": amount, "currency": "USD"}
             given = refund(order_id=number, refund_line_items=[], transactions=[back])
-            service.tracker.take_refund(json.dumps(given).encode(), "refunds/create")
+            service.tracker.receive_refund(json.dumps(given).encode(), "refunds/create")
 
     span = ("2026-10-01", "2026-11-20")
     gross = sum(sale["cents"] for sale in sales)

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.auth import WRONG_TOKENS, Gate
+from api.auth import WRONG_TOKENS, BearerAuth
 from api.openapi import DESCRIPTION
 from app import PUBLIC, assemble
 from commands.doctor import findings
@@ -19,7 +19,7 @@ from server.security_headers import HEADERS
 from tests.actors import API_TOKEN, Clock, Shop, bearer, order
 from tests.conftest import BuildService
 from tests.watched import WatchedStore
-from tracking.operate.rate_limiter import Limiter
+from tracking.operate.rate_limiter import RateLimiter
 from tracking.service import Service
 from tracking.store import open_store
 
@@ -216,7 +216,7 @@ def test_readiness_is_no_way_around_the_limit(front: Flask) -> None:
 
 def test_guesses_add_up_over_processes(database_url: str, clock: Clock) -> None:
     stores = [open_store(database_url) for _ in range(2)]
-    limiters = [Limiter(store, clock, b"key", WRONG_TOKENS, None) for store in stores]
+    limiters = [RateLimiter(store, clock, b"key", WRONG_TOKENS, None) for store in stores]
     refused = [bool(limiter.refusal(GUESSER)) for _ in range(10) for limiter in limiters]
     for store in stores:
         store.close()
@@ -226,7 +226,7 @@ def test_guesses_add_up_over_processes(database_url: str, clock: Clock) -> None:
 
 def test_a_flood_of_guesses_is_refused_from_memory(lite: Service, clock: Clock) -> None:
     store = WatchedStore(lite.store)
-    gate = Gate((b"the-token",), Limiter(store, clock, b"key", WRONG_TOKENS, None))
+    gate = BearerAuth((b"the-token",), RateLimiter(store, clock, b"key", WRONG_TOKENS, None))
     for number in range(500):
         with pytest.raises(Exception, match=r"wrong tokens|bearer token"):
             gate.check(f"Bearer {number}", GUESSER)

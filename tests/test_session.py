@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tracking.domain.consent import Consent, consent_of
 from tracking.domain.order import Browser, Buyer, Order
-from tracking.domain.session import Session, filled, session_from, visit_of
+from tracking.domain.session import Session, fill_from_pixel, session_from, visit_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.web_text import query_of
 
@@ -29,7 +29,7 @@ def page_url_of(order: Order) -> str:
 def session_of(order: Order, stored: Session | None = None) -> Session:
     """The session of an order, with what the pixel `stored` of its checkout."""
     session, _ = visit_of(order)
-    return session if stored is None else filled(session, stored)
+    return session if stored is None else fill_from_pixel(session, stored)
 
 
 def an_order(

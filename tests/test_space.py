@@ -22,7 +22,7 @@ from tests.stored import is_empty, rows
 from tests.test_collector import KEY, call
 from tracking.service import Service
 from tracking.store import open_store, quarantine
-from tracking.store.engine.disk_guard import MEGABYTE, IntakeStore, NoRoom, Room, free_bytes
+from tracking.store.engine.disk_guard import MEGABYTE, DiskFull, DiskGuard, GuardedStore, free_bytes
 
 
 class Disk:
@@ -51,41 +51,41 @@ class Stopwatch:
 
 @pytest.mark.parametrize(("free", "is_enough"), [(999, False), (1000, True), (10**12, True)])
 def test_there_is_room_down_to_the_floor(free: int, is_enough: bool) -> None:
-    assert Room(Path(), 1000, Disk(free)).is_enough is is_enough
+    assert DiskGuard(Path(), 1000, Disk(free)).has_space is is_enough
 
 
 def test_without_a_floor_nobody_looks() -> None:
     disk = Disk(0)
 
-    assert Room(Path(), 0, disk).is_enough
+    assert DiskGuard(Path(), 0, disk).has_space
     assert disk.asked == 0
 
 
 def test_the_disk_is_looked_at_once_a_second_and_not_for_each_webhook() -> None:
     disk, watch = Disk(2000), Stopwatch()
-    room = Room(Path(), 1000, disk, watch)
+    room = DiskGuard(Path(), 1000, disk, watch)
 
-    assert all(room.is_enough for _ in range(500))
+    assert all(room.has_space for _ in range(500))
     disk.free = 0
-    assert room.is_enough
+    assert room.has_space
     assert disk.asked == 1
     watch.seconds += 1
-    assert not room.is_enough
+    assert not room.has_space
     disk.free = 2000
     watch.seconds += 1
-    assert room.is_enough
+    assert room.has_space
 
 
 def test_that_room_ran_out_and_came_back_is_logged_once_each(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     disk, watch = Disk(2000), Stopwatch()
-    room = Room(Path("/data"), 1000, disk, watch)
+    room = DiskGuard(Path("/data"), 1000, disk, watch)
     with caplog.at_level(logging.INFO):
         for free in (2000, 10, 10, 10, 3000, 3000):
             disk.free = free
             watch.seconds += 1
-            assert room.is_enough is (free > 1000)
+            assert room.has_space is (free > 1000)
 
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "webhooks are refused",
@@ -94,7 +94,7 @@ def test_that_room_ran_out_and_came_back_is_logged_once_each(
 
 
 def test_a_disk_that_cannot_be_asked_is_left_to_the_store(tmp_path: Path) -> None:
-    assert Room(tmp_path / "gone", 10**18).is_enough
+    assert DiskGuard(tmp_path / "gone", 10**18).has_space
 
 
 def test_free_is_what_an_ordinary_process_may_write(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_it_is_not_ready_and_says_why(client: FlaskClient) -> None:
 def test_the_doctor_says_that_webhooks_are_refused(full: Service) -> None:
     (disk,) = (found for found in findings(full) if found.about == "disk")
 
-    assert disk.needs_hand
+    assert disk.is_failure
     assert "webhooks are refused until there is more" in disk.text
 
 
@@ -197,9 +197,9 @@ def test_on_postgresql_this_machines_disk_does_not_matter(
 
 def test_nothing_is_written_by_what_is_refused(sqlite_url: str) -> None:
     store = open_store(sqlite_url)
-    closed = IntakeStore(store, Room(Path(), 1, Disk(0)))
+    closed = GuardedStore(store, DiskGuard(Path(), 1, Disk(0)))
 
-    with pytest.raises(NoRoom):
+    with pytest.raises(DiskFull):
         closed.commit(lambda conn: quarantine.add(conn, "d", "orders/create", "odd", b"", 0))
 
     assert is_empty(store)

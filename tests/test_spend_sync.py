@@ -25,17 +25,17 @@ from tests.standins.pinterest_ads import (
 )
 from tests.stored import rows
 from tracking.clients.pinterest_ads import MOST_DAYS, MOST_IDS, MOST_ROWS, PinterestAds
-from tracking.domain.validation import Invalid
+from tracking.domain.validation import ValidationError
 from tracking.receive.spend.sync import (
     INTERVAL_SECONDS,
     RESTATED_DAYS,
-    Busy,
-    Incomplete,
     SpendSync,
-    Synced,
+    SyncBusy,
+    SyncIncomplete,
+    SyncResult,
     windows,
 )
-from tracking.receive.spend.sync_session import LEASE_SECONDS, Desk
+from tracking.receive.spend.sync_session import LEASE_SECONDS, SyncSession
 from tracking.service import Service
 from tracking.store import spend_syncs
 
@@ -62,7 +62,7 @@ def renewing(build_service: BuildService, sqlite_url: str, ads: FakePinterestAds
     return build_service(sqlite_url, **ads.renewing)
 
 
-Sync = Callable[..., Synced]
+Sync = Callable[..., SyncResult]
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_figure_no_campaign_can_cost_is_not_believed(
     row = b'[{"DATE":"2026-11-19","CAMPAIGN_ID":11,"SPEND_IN_MICRO_DOLLAR":%s}]' % told
     ads.meanwhile = only_for(ads, "/campaigns", *[(200, row, {})] * 4)
 
-    with pytest.raises(Incomplete, match="no amount"):
+    with pytest.raises(SyncIncomplete, match="no amount"):
         sync()
     assert on_record(single) == {}
 
@@ -197,7 +197,7 @@ def test_without_a_known_currency_nothing_is_stored(
     ads.costs("11", YESTERDAY, 5)
     ads.currency = currency
 
-    with pytest.raises(Incomplete, match="currency"):
+    with pytest.raises(SyncIncomplete, match="currency"):
         sync()
     assert on_record(single) == {}
 
@@ -229,7 +229,7 @@ def test_a_list_of_campaigns_that_never_ends_is_given_up(sync: Sync, ads: FakePi
     page: Any = (200, {"items": [], "bookmark": "page-0"}, {})
     ads.meanwhile = only_for(ads, ACCOUNT_ID, page, page)
 
-    with pytest.raises(Incomplete, match="leads back"):
+    with pytest.raises(SyncIncomplete, match="leads back"):
         sync()
 
 
@@ -376,7 +376,7 @@ def test_a_day_that_pinterest_still_tells_can_be_asked_for(sync: Sync, back: int
 def test_a_day_that_pinterest_does_not_tell_is_refused(
     sync: Sync, ads: FakePinterestAds, back: int
 ) -> None:
-    with pytest.raises(Invalid, match="90 days"):
+    with pytest.raises(ValidationError, match="90 days"):
         sync(TODAY - timedelta(back))
     assert ads.calls == []
 
@@ -486,7 +486,7 @@ def test_an_answer_to_another_question_turns_nothing_into_zeros(
     sync()
     ads.meanwhile = only_for(ads, "/campaigns", *[(200, [strange], {})] * 4)
 
-    with pytest.raises(Incomplete):
+    with pytest.raises(SyncIncomplete):
         sync()
     assert on_record(single) == {figure(): 5}
 
@@ -499,7 +499,7 @@ def test_what_was_read_before_the_trouble_is_kept_and_the_next_reading_goes_on_f
         ads.costs(str(id), TODAY, 2)
     ads.meanwhile = only_for(ads, f"{ACCOUNT_ID}/analytics", *[503] * 4)
 
-    with pytest.raises(Incomplete, match="HTTP 503") as told:
+    with pytest.raises(SyncIncomplete, match="HTTP 503") as told:
         sync()
     assert told.value.rows == len(on_record(single)) == 201
     reached = date.fromisoformat(state_of(single)["through"])
@@ -537,7 +537,7 @@ def test_a_long_wait_ends_the_reading_until_then(
 ) -> None:
     ads.troubles.append((429, {"code": 8, "message": "too many"}, {"X-RateLimit-Reset": "1800"}))
 
-    with pytest.raises(Incomplete, match="HTTP 429: too many"):
+    with pytest.raises(SyncIncomplete, match="HTTP 429: too many"):
         sync()
     assert state_of(single)["next_at"] == NOW + 1_800
 
@@ -551,7 +551,9 @@ def test_readings_together_never_call_more_often_than_pinterest_allows(
     times: list[float] = []
     with closing(PinterestAds(reader.access)) as one, closing(PinterestAds(reader.access)) as two:
         desks = [
-            Desk(single.store, ads, reader.access, "ours", clock, lambda s: clock.tick(seconds=s))
+            SyncSession(
+                single.store, ads, reader.access, "ours", clock, lambda s: clock.tick(seconds=s)
+            )
             for ads in (one, two)
         ]
         for n in range(2 * CALLS_A_MINUTE):
@@ -569,7 +571,7 @@ def test_a_token_that_is_not_accepted_says_what_to_do(
 ) -> None:
     ads.access_tokens = set()
 
-    with pytest.raises(Incomplete, match="PINTEREST_ADS_TOKEN is not accepted: make a new one"):
+    with pytest.raises(SyncIncomplete, match="PINTEREST_ADS_TOKEN is not accepted: make a new one"):
         sync()
     assert state_of(single)["next_at"] == NOW + INTERVAL_SECONDS
 
@@ -581,7 +583,7 @@ def test_the_conversion_token_opens_no_spend(
     syncs_with: Callable[[Service], Sync],
 ) -> None:
     service = build_service(sqlite_url, **{**ads.env, "PINTEREST_ADS_TOKEN": CONVERSION_TOKEN})
-    with pytest.raises(Incomplete, match="not accepted"):
+    with pytest.raises(SyncIncomplete, match="not accepted"):
         syncs_with(service)()
 
 
@@ -592,7 +594,7 @@ def test_an_account_that_the_token_may_not_read_is_told(
     syncs_with: Callable[[Service], Sync],
 ) -> None:
     service = build_service(sqlite_url, **{**ads.env, "PINTEREST_AD_ACCOUNT_ID": "999"})
-    with pytest.raises(Incomplete, match=r"HTTP 403.*ads:read"):
+    with pytest.raises(SyncIncomplete, match=r"HTTP 403.*ads:read"):
         syncs_with(service)()
 
 
@@ -653,7 +655,7 @@ def test_a_refresh_token_that_was_set_anew_is_tried_at_once(
     ads.access_tokens = set()
     syncs_with(renewing)()
     ads.access_tokens, ads.refresh_token = set(), "pinr_another_refresh_token"
-    with pytest.raises(Incomplete, match="authorize the app again"):
+    with pytest.raises(SyncIncomplete, match="authorize the app again"):
         syncs_with(build_service(sqlite_url, **ads.renewing))()
 
     env = {**ads.renewing, "PINTEREST_REFRESH_TOKEN": ads.refresh_token}
@@ -671,7 +673,7 @@ def test_no_secret_is_told_logged_or_noted(
     caplog.set_level(logging.DEBUG)
     ads.access_tokens, ads.refresh_token = set(), "another"
 
-    with pytest.raises(Incomplete) as told:
+    with pytest.raises(SyncIncomplete) as told:
         syncs_with(renewing)()
 
     noted = [str(told.value), repr(reader_of(renewing).access), str(rows(renewing.store, "syncs"))]
@@ -708,14 +710,14 @@ def test_of_two_processes_one_reads(
         ads.meanwhile = lambda: None
         try:
             other()
-        except Busy as busy:
+        except SyncBusy as busy:
             met.append(type(busy))
 
     ads.meanwhile = meanwhile
     service = build_service(database_url, **ads.env)
     syncs_with(service)()
 
-    assert met == [Busy]
+    assert met == [SyncBusy]
     assert len(ads.asked(f"/{ACCOUNT_ID}")) == 1
     assert state_of(service)["claim"] == ""
 
@@ -725,7 +727,7 @@ def test_a_process_that_died_holds_the_others_up_no_longer_than_its_lease(
 ) -> None:
     until = NOW + LEASE_SECONDS
     single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "dead", NOW, until, True))
-    with pytest.raises(Busy):
+    with pytest.raises(SyncBusy):
         sync()
 
     clock.tick(seconds=LEASE_SECONDS)
@@ -748,7 +750,7 @@ def test_a_reader_whose_lease_went_to_another_writes_nothing(
 
     ads.meanwhile = meanwhile
 
-    with pytest.raises(Busy):
+    with pytest.raises(SyncBusy):
         sync()
     assert on_record(single) == {}
     assert state_of(single)["claim"] == "other"
@@ -1022,8 +1024,8 @@ def test_the_doctor_tells_of_the_last_reading(
         " the token ends 30 days after it was made"
     )
     clock.tick(hours=25)
-    assert of_spend(single).startswith("HAND spend read at 2026-11-20T12:00:00Z")
+    assert of_spend(single).startswith("FAIL spend read at 2026-11-20T12:00:00Z")
     ads.access_tokens = set()
-    with pytest.raises(Incomplete):
+    with pytest.raises(SyncIncomplete):
         sync()
-    assert of_spend(single).startswith("HAND spend not read from Pinterest to its end: HTTP 401")
+    assert of_spend(single).startswith("FAIL spend not read from Pinterest to its end: HTTP 401")

@@ -13,7 +13,7 @@ from tests.actors import Shop, bearer
 from tests.conftest import BuildService
 from tests.stored import rows
 from tracking.domain.money import digits
-from tracking.domain.validation import Invalid
+from tracking.domain.validation import ValidationError
 from tracking.receive.spend.upload import MOST_ROWS
 from tracking.service import Service
 from tracking.store.spend import ROWS_A_COMMIT
@@ -46,7 +46,7 @@ def on_record(owner: Shop) -> list[tuple[str, str, str, str]]:
     return [(r["date"], r["campaign_id"], r["spend"], r["currency"]) for r in found]
 
 
-def faults(response: Any) -> list[str]:
+def errors(response: Any) -> list[str]:
     assert response.status_code == 400, response.get_data(as_text=True)
     assert response.content_type == "application/problem+json"
     return [error["field"] for error in response.json["errors"]]
@@ -133,7 +133,7 @@ def test_the_last_figure_for_a_day_campaign_and_currency_holds(
     for day, id, currency, micros in told:
         text = f"{micros // 10**6}.{micros % 10**6:06d}"
         body = [row(date=day, campaign_id=id, currency=currency, spend=text)]
-        single.spending.take_json(json.dumps(body).encode())
+        single.spend_upload.take_json(json.dumps(body).encode())
     kept = {
         (r["date"], r["campaign_id"], r["currency"]): r["micros"]
         for r in rows(single.store, "spend")
@@ -200,18 +200,18 @@ def test_an_amount_may_be_written_for_people(owner: Shop, told: str, kept: str) 
 @pytest.mark.parametrize("told", ["12,50", "1,01.50", "10,12,500", "1.012,50", "$", "USD 12"])
 def test_an_amount_that_can_be_read_in_two_ways_is_refused(owner: Shop, told: str) -> None:
     found = posts(owner, f'{HEAD}2026-11-20,11,"{told}",USD\n', "text/csv")
-    assert faults(found) == ["line 2: spend"]
+    assert errors(found) == ["line 2: spend"]
 
 
 def test_a_comma_beside_semicolons_is_not_taken_for_one_between_thousands(owner: Shop) -> None:
     head = HEAD.replace(",", ";")
     sheet = f"{head}2026-11-20;11;1,012;USD\n2026-11-21;11;1,012.50;USD\n"
-    assert faults(posts(owner, sheet, "text/csv")) == ["line 2: spend"]
+    assert errors(posts(owner, sheet, "text/csv")) == ["line 2: spend"]
 
 
 def test_a_line_with_more_cells_than_the_head_is_refused(owner: Shop) -> None:
     told = "date,campaign_id,currency,spend\n2026-11-20,111,USD,1,012.50\n"
-    assert faults(posts(owner, told, "text/csv")) == ["line 2"]
+    assert errors(posts(owner, told, "text/csv")) == ["line 2"]
     assert on_record(owner) == []
 
 
@@ -222,13 +222,13 @@ def test_the_totals_of_a_spreadsheet_are_no_spend(owner: Shop) -> None:
 
 def test_a_spreadsheet_without_a_currency_is_told_to_add_one(owner: Shop) -> None:
     found = posts(owner, "Date,Campaign ID,Spend\n2026-11-20,11,12.50\n", "text/csv")
-    assert faults(found) == ["currency"]
+    assert errors(found) == ["currency"]
     assert "add a column" in found.json["errors"][0]["message"]
 
 
 def test_two_columns_for_the_same_are_refused(owner: Shop) -> None:
     found = posts(owner, "date,day,campaign_id,spend,currency\n", "text/csv")
-    assert faults(found) == ["date"]
+    assert errors(found) == ["date"]
 
 
 # --- What is refused
@@ -247,19 +247,19 @@ WRONG = [
 )
 def test_a_wrong_field_is_named_by_its_place(owner: Shop, field: str, value: Any) -> None:
     found = posts(owner, {"rows": [row(), row(**{field: value})]})
-    assert faults(found) == [f"/rows/1/{field}"]
+    assert errors(found) == [f"/rows/1/{field}"]
     assert on_record(owner) == []
 
 
 def test_every_wrong_field_of_every_row_is_named_at_once(owner: Shop) -> None:
     found = posts(owner, {"rows": [row(date="x", currency="y"), row(), row(spend="z"), 7]})
-    assert faults(found) == ["/rows/0/date", "/rows/0/currency", "/rows/2/spend", "/rows/3"]
+    assert errors(found) == ["/rows/0/date", "/rows/0/currency", "/rows/2/spend", "/rows/3"]
     assert on_record(owner) == []
 
 
 def test_a_wrong_cell_of_a_spreadsheet_is_named_by_its_line(owner: Shop) -> None:
     sheet = f"{HEAD}2026-11-20,11,12.50,USD\nyesterday,11,x,USD\n2026-11-20,11\n"
-    assert faults(posts(owner, sheet, "text/csv")) == [
+    assert errors(posts(owner, sheet, "text/csv")) == [
         "line 3: date",
         "line 3: spend",
         "line 4: currency",
@@ -270,8 +270,8 @@ def test_a_wrong_cell_of_a_spreadsheet_is_named_by_its_line(owner: Shop) -> None
 
 def test_a_spreadsheet_without_a_column_is_refused_by_the_columns_name(owner: Shop) -> None:
     found = posts(owner, "date,campaign_id,amount\n2026-11-20,11,12.50\n", "text/csv")
-    assert faults(found) == ["spend", "currency"]
-    assert faults(posts(owner, "", "text/csv")) == ["date", "campaign_id", "spend", "currency"]
+    assert errors(found) == ["spend", "currency"]
+    assert errors(posts(owner, "", "text/csv")) == ["date", "campaign_id", "spend", "currency"]
 
 
 @pytest.mark.parametrize(
@@ -289,12 +289,12 @@ def test_a_spreadsheet_without_a_column_is_refused_by_the_columns_name(owner: Sh
     ],
 )
 def test_a_body_that_is_no_list_of_rows_is_refused(owner: Shop, body: bytes, field: str) -> None:
-    assert faults(posts(owner, body)) == [field]
+    assert errors(posts(owner, body)) == [field]
 
 
 @pytest.mark.parametrize("body", [b"\xff\xfe\x00", HEAD.encode() + b'"', HEAD.encode() + b"\xe9"])
 def test_a_body_that_is_no_spreadsheet_is_refused(owner: Shop, body: bytes) -> None:
-    assert faults(posts(owner, body, "text/csv")) == [""]
+    assert errors(posts(owner, body, "text/csv")) == [""]
 
 
 def test_text_that_no_database_can_hold_is_refused_or_cleaned(
@@ -357,27 +357,27 @@ def test_a_file_may_have_more_rows_than_a_request_in_json(
 ) -> None:
     service = build_service(database_url)
     lines = [f"2026-11-20,{n},1,USD\n" for n in range(MOST_ROWS + 1)]
-    assert service.spending.take_csv((HEAD + "".join(lines)).encode()) == MOST_ROWS + 1
+    assert service.spend_upload.take_csv((HEAD + "".join(lines)).encode()) == MOST_ROWS + 1
     assert len(rows(service.store, "spend")) == MOST_ROWS + 1
 
 
 def test_a_long_file_is_checked_whole_before_any_of_it_is_stored(single: Service) -> None:
     lines = [f"2026-11-20,{n},1,USD\n" for n in range(2 * ROWS_A_COMMIT)]
-    with pytest.raises(Invalid):
-        single.spending.take_csv((HEAD + "".join(lines) + "2026-11-20,x,y,USD\n").encode())
+    with pytest.raises(ValidationError):
+        single.spend_upload.take_csv((HEAD + "".join(lines) + "2026-11-20,x,y,USD\n").encode())
     assert rows(single.store, "spend") == []
 
 
 def test_more_rows_than_the_most_are_refused(single: Service, owner: Shop) -> None:
     body = [row(campaign_id=str(n)) for n in range(MOST_ROWS + 1)]
-    with pytest.raises(Invalid) as refused:
-        single.spending.take_json(json.dumps(body).encode())
-    assert [fault.field for fault in refused.value.faults] == ["/rows"]
-    assert single.spending.take_json(json.dumps(body[:-1]).encode()) == MOST_ROWS
+    with pytest.raises(ValidationError) as refused:
+        single.spend_upload.take_json(json.dumps(body).encode())
+    assert [fault.field for fault in refused.value.errors] == ["/rows"]
+    assert single.spend_upload.take_json(json.dumps(body[:-1]).encode()) == MOST_ROWS
 
 
 def test_a_thousand_faults_are_told_in_a_readable_number(owner: Shop) -> None:
-    assert len(faults(posts(owner, [{}] * 1000))) == 100
+    assert len(errors(posts(owner, [{}] * 1000))) == 100
 
 
 def test_a_body_beyond_the_limit_is_refused_unread(owner: Shop) -> None:

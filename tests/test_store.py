@@ -538,7 +538,7 @@ def test_whatever_waits_for_another_attempt_is_hastened_but_not_what_is_under_wa
     rows = {row.event_id: row for row in claimed(store, "a")}
     put_off = settled(rows["waits"], "waiting", b_due_at=NOW + 900)
     store.commit(lambda conn: outbox.settle(conn, "a", [put_off]))
-    store.commit(lambda conn: outbox.hasten(conn, "pinterest", NOW))
+    store.commit(lambda conn: outbox.retry_now(conn, "pinterest", NOW))
     assert [row.event_id for row in claimed(store, "b")] == ["waits"]
 
 

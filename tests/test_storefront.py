@@ -18,8 +18,16 @@ from tracking.domain.attribution import Touch
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import Content, Conversion, Policy
 from tracking.domain.identity import Identity, hashed
-from tracking.domain.validation import Fault, Invalid
-from tracking.receive.pixel import MOST_EVENTS, Call, Caller, Seen, call_of, is_bot, token_link
+from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.pixel import (
+    MOST_EVENTS,
+    Caller,
+    PixelBatch,
+    PixelEvent,
+    is_bot,
+    pixel_batch_of,
+    token_key,
+)
 
 EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
 OTHER_EPIK = "dj0yJnU9QW5vdGhlckNsaWNrT2ZBbm90aGVyUGluJnA9MCZuPXI"
@@ -119,12 +127,14 @@ def raw(body: Any) -> bytes:
     return json.dumps(body).encode()
 
 
-def call(*events: Any, policy: Policy | None = None, caller: Caller = CALLER, **about: Any) -> Call:
+def call(
+    *events: Any, policy: Policy | None = None, caller: Caller = CALLER, **about: Any
+) -> PixelBatch:
     """What a call with these events tells."""
-    return call_of(raw({"events": list(events), **about}), caller, policy or Policy(), NOW)
+    return pixel_batch_of(raw({"events": list(events), **about}), caller, policy or Policy(), NOW)
 
 
-def seen(name: str = "page_viewed", /, policy: Policy | None = None, **changes: Any) -> Seen:
+def seen(name: str = "page_viewed", /, policy: Policy | None = None, **changes: Any) -> PixelEvent:
     """What one event tells that must not be refused."""
     found = call(event(name, **changes), policy=policy)
     assert found.refused == ()
@@ -167,20 +177,20 @@ def visited(**told: Any) -> dict[str, Any]:
     ids=["a list of events", "one event", "a bare list", "a bare event"],
 )
 def test_a_fault_is_pointed_at_whatever_the_form_of_the_call(body: Any, where: str) -> None:
-    refused = call_of(raw(body), CALLER, Policy(), NOW).refused
+    refused = pixel_batch_of(raw(body), CALLER, Policy(), NOW).refused
 
     assert [fault.field for fault in refused] == [where]
 
 
 @pytest.mark.parametrize("body", [{"events": [event()]}, {"events": event()}, [event()], event()])
 def test_every_form_of_a_call_tells_the_same(body: Any) -> None:
-    assert call_of(raw(body), CALLER, Policy(), NOW).seen == (seen(),)
+    assert pixel_batch_of(raw(body), CALLER, Policy(), NOW).seen == (seen(),)
 
 
 def test_the_site_key_is_handed_on() -> None:
     assert call(event(), key="site-key-1").key == "site-key-1"
     assert call(event(), key=["x"]).key == ""
-    assert call_of(raw([event()]), CALLER, Policy(), NOW).key == ""
+    assert pixel_batch_of(raw([event()]), CALLER, Policy(), NOW).key == ""
 
 
 def test_the_order_of_the_events_is_kept() -> None:
@@ -200,16 +210,16 @@ def test_the_order_of_the_events_is_kept() -> None:
     ],
 )
 def test_what_is_no_call_is_refused_whole(body: bytes) -> None:
-    with pytest.raises(Invalid):
-        call_of(body, CALLER, Policy(), NOW)
+    with pytest.raises(ValidationError):
+        pixel_batch_of(body, CALLER, Policy(), NOW)
 
 
 @pytest.mark.parametrize("body", [b"{}", raw({"events": []}), raw({"events": [event()] * 21})])
 def test_a_call_without_events_or_with_too_many_points_at_them(body: bytes) -> None:
-    with pytest.raises(Invalid) as refusal:
-        call_of(body, CALLER, Policy(), NOW)
+    with pytest.raises(ValidationError) as refusal:
+        pixel_batch_of(body, CALLER, Policy(), NOW)
 
-    assert [fault.field for fault in refusal.value.faults] == ["/events"]
+    assert [fault.field for fault in refusal.value.errors] == ["/events"]
 
 
 def test_an_event_with_a_fault_is_refused_alone() -> None:
@@ -277,7 +287,7 @@ def test_what_is_no_instant_of_today_is_refused(timestamp: Any) -> None:
 def test_an_event_may_be_a_day_old_and_no_older() -> None:
     assert seen(timestamp=NOW - DAY).at == NOW - DAY
     (fault,) = call(event(timestamp=NOW - DAY - 1)).refused
-    assert fault == Fault("/events/0/timestamp", "older than a day")
+    assert fault == FieldError("/events/0/timestamp", "older than a day")
 
 
 def test_a_clock_that_is_ahead_is_set_back_to_ours() -> None:
@@ -383,7 +393,7 @@ def test_the_consent_of_an_event_wins_over_that_of_the_call() -> None:
     ],
 )
 def test_of_a_visitor_who_must_not_be_counted_nothing_is_kept(said: Any) -> None:
-    assert call(event(consent=said), key="site-key-1") == Call("site-key-1", (), 1, ())
+    assert call(event(consent=said), key="site-key-1") == PixelBatch("site-key-1", (), 1, ())
 
 
 def test_the_events_that_may_be_counted_go_on() -> None:
@@ -644,27 +654,27 @@ def test_a_view_is_no_click_whatever_the_session_says() -> None:
 def test_a_token_is_told_as_a_digest_of_its_kind() -> None:
     digest = sha256(CART_TOKEN.encode()).hexdigest()[:32]
 
-    assert token_link("ck", CART_TOKEN) == f"ck:{digest}"
-    assert token_link("ca", CART_TOKEN) == f"ca:{digest}"
+    assert token_key("ck", CART_TOKEN) == f"ck:{digest}"
+    assert token_key("ca", CART_TOKEN) == f"ca:{digest}"
 
 
 @pytest.mark.parametrize(
     "spelling", ["{}?key=0a1b", "gid://shopify/Cart/{}", "gid://shopify/Cart/{}?key=1"]
 )
 def test_a_token_is_the_same_in_every_spelling(spelling: str) -> None:
-    assert token_link("ca", spelling.format(CART_TOKEN)) == token_link("ca", CART_TOKEN)
+    assert token_key("ca", spelling.format(CART_TOKEN)) == token_key("ca", CART_TOKEN)
 
 
 @pytest.mark.parametrize(
     "token", ["", "x" * 15, "x" * 129, "ada.love@example.com", "a" * 16 + "\n", "a b" * 9]
 )
 def test_what_could_be_guessed_or_is_no_token_has_no_link(token: str) -> None:
-    assert token_link("ck", token) == ""
+    assert token_key("ck", token) == ""
 
 
 @pytest.mark.parametrize("name", ["checkout_started", "checkout_completed"])
 def test_a_checkout_is_known_by_its_token_and_its_carts(name: str) -> None:
-    assert seen(name).tokens == (token_link("ck", CHECKOUT_TOKEN), token_link("ca", CART_TOKEN))
+    assert seen(name).tokens == (token_key("ck", CHECKOUT_TOKEN), token_key("ca", CART_TOKEN))
 
 
 @pytest.mark.parametrize(
@@ -679,7 +689,7 @@ def test_the_cart_is_told_by_the_call_or_the_page_or_an_attribute(place: dict[st
     of_call = {"cart_token": place.pop("cart_token")} if "cart_token" in place else {}
     told = event("checkout_started", **({"href": f"{SHOP}/checkouts/x"} | place))
 
-    assert call(told, **of_call).seen[0].tokens[1] == token_link("ca", CART_TOKEN)
+    assert call(told, **of_call).seen[0].tokens[1] == token_key("ca", CART_TOKEN)
 
 
 def test_a_checkout_that_can_be_guessed_is_not_linked() -> None:
@@ -1083,10 +1093,10 @@ OPTIONAL = [
 def test_what_does_not_fit_its_place_counts_as_missing() -> None:
     for name, path in OPTIONAL:
         odd, missing = changed(WHOLE[name], path, [[]]), changed(WHOLE[name], path, None)
-        found = call_of(raw(odd), CALLER, Policy(), NOW)
+        found = pixel_batch_of(raw(odd), CALLER, Policy(), NOW)
 
         assert len(found.seen) == 1, path
-        assert found == call_of(raw(missing), CALLER, Policy(), NOW), path
+        assert found == pixel_batch_of(raw(missing), CALLER, Policy(), NOW), path
 
 
 ANYTHING = st.recursive(
@@ -1102,7 +1112,7 @@ ANYTHING = st.recursive(
 )
 
 
-def is_sound(found: Call) -> bool:
+def is_sound(found: PixelBatch) -> bool:
     """Whether everything that came out can be kept and told."""
     for one in found.seen:
         assert one.at <= NOW
@@ -1122,8 +1132,8 @@ def test_a_call_with_anything_anywhere_is_read_or_refused(name: str, data: st.Da
     for path in sorted(chosen, key=len, reverse=True):
         tree = changed(tree, path, data.draw(ANYTHING))
     try:
-        found = call_of(raw(tree), CALLER, Policy(), NOW)
-    except Invalid:
+        found = pixel_batch_of(raw(tree), CALLER, Policy(), NOW)
+    except ValidationError:
         assert ("events",) in chosen
     else:
         assert is_sound(found)
@@ -1139,8 +1149,8 @@ def test_a_call_with_any_bytes_in_it_is_read_or_refused(name: str, data: st.Data
         | st.sampled_from([b"1e999", b"NaN", b"\\ud800", b"9" * 4300, b"[" * 990, b'{"a":' * 985])
     )
     try:
-        found = call_of(body[:start] + odd + body[end:], CALLER, Policy(), NOW)
-    except Invalid:
+        found = pixel_batch_of(body[:start] + odd + body[end:], CALLER, Policy(), NOW)
+    except ValidationError:
         return
     assert is_sound(found)
 
@@ -1149,8 +1159,8 @@ def test_a_call_with_any_bytes_in_it_is_read_or_refused(name: str, data: st.Data
 def test_a_nested_value_is_passed_over_or_refused_at_any_depth(depth: int) -> None:
     body = raw(event() | {"data": "HERE"}).replace(b'"HERE"', b"[" * depth + b"]" * depth)
     try:
-        found = call_of(body, CALLER, Policy(), NOW)
-    except Invalid:
+        found = pixel_batch_of(body, CALLER, Policy(), NOW)
+    except ValidationError:
         return
     assert found.seen == (seen(),)
 
@@ -1172,7 +1182,7 @@ ENCODED = st.sampled_from(["@", "%40", "%2540", "%252540"])
 def sung(tree: Any, path: Place, text: str) -> str:
     """What comes out of a call that has a text in one place."""
     policy = Policy(content_id="sku")
-    found = call_of(raw(changed(tree, path, text)), CALLER, policy, NOW)
+    found = pixel_batch_of(raw(changed(tree, path, text)), CALLER, policy, NOW)
     assert len(found.seen) == 1
     return msgspec.json.encode(found.seen).decode().lower()
 

@@ -11,8 +11,8 @@ from app import assemble
 from tests.actors import SECRET, Clock
 from tests.conftest import BuildService
 from tests.standins.shopify_admin import CLIENT_ID, CLIENT_SECRET, SHOP, FakeShopifyAdmin
-from tracking.clients.shopify_admin import NotTold, ShopAccess, ShopifyAdmin
-from tracking.operate.webhook_subscriptions import COMPLIANCE, Checked, subscribe
+from tracking.clients.shopify_admin import ShopAccess, ShopifyAdmin, ShopifyError
+from tracking.operate.webhook_subscriptions import COMPLIANCE, SubscriptionCheck, subscribe
 from webhooks.shopify import TOPICS
 
 URL = "https://track.mug.example"
@@ -33,7 +33,7 @@ def admin(shopify: FakeShopifyAdmin, clock: Clock) -> Iterator[ShopifyAdmin]:
     found.close()
 
 
-Checks = Callable[..., Checked]
+Checks = Callable[..., SubscriptionCheck]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def has(shopify: FakeShopifyAdmin, topic: str, uri: str, **more: Any) -> dict[st
     return known
 
 
-def states(checked: Checked) -> dict[str, str]:
+def states(checked: SubscriptionCheck) -> dict[str, str]:
     return {one.topic: one.state for one in checked.topics}
 
 
@@ -197,7 +197,7 @@ def test_an_app_without_access_is_told_so(
     check(repairs=False)
     shopify.troubles.append((200, {"data": None, "errors": denied}, {}))
 
-    with pytest.raises(NotTold, match="Access denied"):
+    with pytest.raises(ShopifyError, match="Access denied"):
         check()
 
 

@@ -334,9 +334,7 @@ def test_a_person_who_was_erased_does_not_come_back_with_an_event(
     caller.told(lead(event_name="add_to_cart", event_id="before"))
     (row,) = rows(service.store, "conversions")
     assert row["visitor"].startswith("em:")
-    service.store.commit(
-        lambda conn: service.tracker.erasing.erase(conn, [row["visitor"]], [], NOW)
-    )
+    service.store.commit(lambda conn: service.tracker.eraser.erase(conn, [row["visitor"]], [], NOW))
     caller.told(lead(event_name="add_to_cart", event_id="after"))
 
     known_by = row["visitor"]
@@ -350,7 +348,7 @@ def test_a_person_who_was_erased_does_not_come_back_with_an_event(
 def test_an_order_that_was_erased_does_not_come_back_with_its_event(
     service: Service, caller: Caller
 ) -> None:
-    service.store.commit(lambda conn: erasure.put_marks(conn, ["or:5001"], NOW))
+    service.store.commit(lambda conn: erasure.put_tombstones(conn, ["or:5001"], NOW))
     caller.told(sale(EVENT_ID="checkout-5001"))
     assert deliver(service) == 0
 
@@ -433,9 +431,9 @@ def test_a_trial_keeps_the_limit_that_deliverers_keep(
     lite: Service, pinterest: FakePinterest, clock: Clock
 ) -> None:
     def exhaust(conn: Any) -> None:
-        account = accounts.account(conn, "pinterest")
+        account = accounts.of_destination(conn, "pinterest")
         ahead = int((clock() + 50) * 1_000_000)
-        accounts.put_account(conn, **{**account._asdict(), "next_call_at": ahead})
+        accounts.put(conn, **{**account._asdict(), "next_call_at": ahead})
 
     lite.store.commit(exhaust)
     assert caller_of(lite).tells(lead(), TRY).status_code == 429

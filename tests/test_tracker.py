@@ -309,7 +309,7 @@ def test_orders_of_one_buyer_that_come_at_once_share_as_if_they_had_come_one_by_
         visit(3.5, 2, "22"),
         worth("100.01", id=3, landing_site=pinned("33")),
     ]
-    take = found.service.tracker.take_order
+    take = found.service.tracker.receive_order
     bodies = [json.dumps(order(**sale)).encode() for sale in sales]
     receipts = at_once(
         found.service.store, [partial(take, body, "orders/create") for body in bodies]
@@ -324,7 +324,7 @@ def test_of_many_orders_that_come_at_once_each_is_counted_and_sent_once(
     found = everywhere(PINTEREST_SEND="all")
     strangers = {"contact_email": None, "customer": None, "billing_address": None}
     sales = [order(id=n, email=f"buyer-{n}@example.com", **strangers) for n in range(1, 25)]
-    take = found.service.tracker.take_order
+    take = found.service.tracker.receive_order
     bodies = [json.dumps(sale).encode() for sale in sales]
     receipts = at_once(
         found.service.store, [partial(take, body, "orders/create") for body in bodies * 2]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tracking.store.engine.group_commit import JointWork, Turns, kinds_of
+from tracking.store.engine.group_commit import BatchableWrite, GroupCommit, batches_by_class
 
 PATIENCE = 20.0
 
 
 class Book:
-    """What a database does for `Turns`: it takes the batch, carries it out, and may fail."""
+    """What a database does for `GroupCommit`: it takes the batch, carries it out, and may fail."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -23,7 +23,7 @@ class Book:
         self.refuses_to_commit = False
         self.writers_inside = 0
 
-    def commit(self, turns: Turns) -> None:
+    def commit(self, turns: GroupCommit) -> None:
         """Carry out the next batch once the book is open."""
         self.writers_inside += 1
         assert self.writers_inside == 1, "two writers at once"
@@ -34,7 +34,7 @@ class Book:
                 raise OSError("cannot begin")
             tickets = turns.take()
             self.batches.append(len(tickets))
-            for kind, some in kinds_of(tickets).items():
+            for kind, some in batches_by_class(tickets).items():
                 works = [ticket.work for ticket in some]
                 kind.put(None, works)
                 for ticket, result in zip(some, kind.results(None, works), strict=True):
@@ -48,7 +48,7 @@ class Book:
             self.writers_inside -= 1
 
 
-class Square(JointWork):
+class Square(BatchableWrite):
     """A number that is squared for less when there are others."""
 
     together_with: list[int]
@@ -78,7 +78,9 @@ def alone(number: int) -> Callable[[Any], int]:
 class Writers:
     """Threads that each run one work, and what came back to each."""
 
-    def __init__(self, turns: Turns, work: Callable[[int], Callable[[Any], int]] = alone) -> None:
+    def __init__(
+        self, turns: GroupCommit, work: Callable[[int], Callable[[Any], int]] = alone
+    ) -> None:
         self.turns = turns
         self.work = work
         self.results: dict[int, Any] = {}
@@ -119,7 +121,7 @@ def busy(
     book: Book, most: int = 64, work: Callable[[int], Callable[[Any], int]] = alone
 ) -> Writers:
     """Writers of which the first is under way and held up, so that the next ones queue."""
-    writers = Writers(Turns(book.commit, most), work)
+    writers = Writers(GroupCommit(book.commit, most), work)
     book.is_open.clear()
     writers.start(1)
     assert book.begun.wait(PATIENCE)
@@ -127,7 +129,7 @@ def busy(
 
 
 def test_every_writer_gets_its_own_result(book: Book) -> None:
-    writers = Writers(Turns(book.commit))
+    writers = Writers(GroupCommit(book.commit))
     for _ in range(10):
         writers.start(20)
     writers.finish()
@@ -210,7 +212,7 @@ def test_after_trouble_the_next_writer_leads_as_if_nothing_had_been(
 
 def test_the_lead_is_handed_over_through_a_long_and_troubled_day() -> None:
     book = Book()
-    writers = Writers(Turns(commits_mostly(book), most=3))
+    writers = Writers(GroupCommit(commits_mostly(book), most=3))
     for _ in range(30):
         writers.start(10)
     writers.finish()
@@ -219,11 +221,11 @@ def test_the_lead_is_handed_over_through_a_long_and_troubled_day() -> None:
     assert writers.errors
 
 
-def commits_mostly(book: Book) -> Callable[[Turns], None]:
+def commits_mostly(book: Book) -> Callable[[GroupCommit], None]:
     """Every third commit fails, by turns before and after the batch was taken."""
     count = 0
 
-    def commit(turns: Turns) -> None:
+    def commit(turns: GroupCommit) -> None:
         nonlocal count
         count += 1
         book.refuses_to_begin = count % 6 == 0
@@ -238,7 +240,7 @@ def commits_mostly(book: Book) -> Callable[[Turns], None]:
 
 def test_whoever_hands_in_for_later_goes_on_at_once_and_is_told(book: Book) -> None:
     book.is_open.clear()
-    turns = Turns(book.commit)
+    turns = GroupCommit(book.commit)
     squares = [turns.later(alone(n)) for n in range(10)]
     assert not any(square.done() for square in squares)
     book.is_open.set()
@@ -257,7 +259,7 @@ def test_who_waits_and_who_does_not_share_a_commit(book: Book) -> None:
 
 
 def test_a_work_handed_in_by_the_one_before_it_is_done_too(book: Book) -> None:
-    turns = Turns(book.commit)
+    turns = GroupCommit(book.commit)
     told: list[int] = []
     is_told = threading.Event()
 
@@ -277,7 +279,7 @@ def test_a_work_handed_in_by_the_one_before_it_is_done_too(book: Book) -> None:
 def test_what_is_handed_in_for_later_learns_of_trouble_and_the_next_is_done(
     book: Book, trouble: str
 ) -> None:
-    turns = Turns(book.commit, described=lambda error: ValueError(f"told: {error}"))
+    turns = GroupCommit(book.commit, described=lambda error: ValueError(f"told: {error}"))
     setattr(book, trouble, True)
     assert str(turns.later(alone(2)).exception(PATIENCE)).startswith("told: cannot ")
     setattr(book, trouble, False)
@@ -287,7 +289,7 @@ def test_what_is_handed_in_for_later_learns_of_trouble_and_the_next_is_done(
 def test_the_writing_thread_goes_when_nothing_comes_and_another_takes_its_place(
     book: Book,
 ) -> None:
-    turns = Turns(book.commit, idle_seconds=0.01)
+    turns = GroupCommit(book.commit, idle_seconds=0.01)
     writing: list[threading.Thread] = []
 
     def note_who_writes(_: object) -> int:

@@ -21,8 +21,8 @@ from tracking.domain.money import amount, is_currency, to_major, to_minor
 from tracking.domain.order import Browser, Buyer, Line, Order
 from tracking.domain.session import Session, session_from
 from tracking.domain.touch import touch_of_session
-from tracking.domain.validation import Fault, Invalid
-from tracking.receive.pixel import Seen
+from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.pixel import PixelEvent
 from tracking.receive.tracker import Tracker
 from tracking.report.reports import Reports
 from tracking.service import Service, open_service
@@ -61,7 +61,7 @@ class PinterestConversionTracker:
         """Record a purchase; the same order again changes nothing.
 
         Raises:
-            Invalid: the order id, the value, the currency or an item cannot be used.
+            ValidationError: the order id, the value, the currency or an item cannot be used.
             StoreUnavailable: nothing may have been stored.
         """
         told = session_data or {}
@@ -90,7 +90,7 @@ class PinterestConversionTracker:
         """Record a product view, an addition to the cart or the start of a checkout, now.
 
         Raises:
-            Invalid: the value or the currency cannot be used.
+            ValidationError: the value or the currency cannot be used.
             StoreUnavailable: nothing may have been stored.
         """
         told = session_data or {}
@@ -115,7 +115,7 @@ class PinterestConversionTracker:
             contents=tuple(contents),
             num_items=sum(content.quantity for content in contents),
         )
-        self.tracker.take_seen([_seen(stage, conversion, session, minor)])
+        self.tracker.record_pixel_events([_seen(stage, conversion, session, minor)])
         return True
 
     def get_conversion_funnel_analysis(
@@ -200,12 +200,12 @@ def _shared_service() -> Service:
         return _shared
 
 
-def _seen(stage: Stage, conversion: Conversion, session: Session, value: int) -> Seen:
+def _seen(stage: Stage, conversion: Conversion, session: Session, value: int) -> PixelEvent:
     known_by = conversion.identity.links()
     visitor = session.visitor or (known_by[0] if known_by else conversion.event_id)
     at = conversion.event_time
     key = f"event:{conversion.event_id}"
-    return Seen(
+    return PixelEvent(
         event_id=conversion.event_id,
         name=stage,
         at=at,
@@ -274,7 +274,7 @@ def _order(
 def _order_id(value: object) -> str:
     text = str(value).strip()
     if not text or len(text) > 64 or not text.isprintable():
-        raise Invalid(Fault("order_id", "not an id of 1 to 64 printable characters"))
+        raise ValidationError(FieldError("order_id", "not an id of 1 to 64 printable characters"))
     return text
 
 
@@ -301,7 +301,7 @@ def _content(where: str, item: Mapping[str, Any]) -> Content:
 
 def _currency(value: str) -> str:
     if not is_currency(value):
-        raise Invalid(Fault("currency", "not an ISO 4217 code such as USD"))
+        raise ValidationError(FieldError("currency", "not an ISO 4217 code such as USD"))
     return value
 
 
@@ -315,12 +315,12 @@ def _amount(name: str, value: Money) -> Decimal:
         # A sum of floats has a tail that nobody meant: 1.1 * 3 is 3.3000000000000003.
         found = amount(f"{value:.6f}")
     if found is None or found < 0:
-        raise Invalid(Fault(name, "not an amount of zero or more, such as 12.50"))
+        raise ValidationError(FieldError(name, "not an amount of zero or more, such as 12.50"))
     return found
 
 
 def _quantity(name: str, value: object) -> int:
     text = f"{value:g}" if isinstance(value, float) else str(1 if value is None else value)
     if not _QUANTITY.fullmatch(text):
-        raise Invalid(Fault(name, "not a whole number from 0 to 999999999"))
+        raise ValidationError(FieldError(name, "not a whole number from 0 to 999999999"))
     return int(text)

@@ -13,18 +13,18 @@ from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
 from tracking.operate.background import Deliverers, Worker
-from tracking.operate.retention import Purging
+from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.requests import PrivacyRequests
-from tracking.receive.server_events import Events
+from tracking.receive.server_events import ServerEvents
 from tracking.receive.spend.sync import SpendSync
-from tracking.receive.spend.upload import Spending
+from tracking.receive.spend.upload import SpendUpload
 from tracking.receive.tracker import Tracker
 from tracking.report.reports import Reports
 from tracking.store import Store, StoreUnavailable, open_store, outbox
 from tracking.store.engine import health
-from tracking.store.engine.disk_guard import MEGABYTE, IntakeStore, Room
+from tracking.store.engine.disk_guard import MEGABYTE, DiskGuard, GuardedStore
 from tracking.store.engine.filesystems import shared_by
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.migrations import head, migrate
@@ -39,13 +39,13 @@ class Service:
     destinations: Mapping[str, Destination]
     tracker: Tracker
     privacy: PrivacyRequests
-    events: Events
+    events: ServerEvents
     event_trials: EventTrials
     reports: Reports
-    spending: Spending
+    spend_upload: SpendUpload
     spend_sync: SpendSync | None
-    purging: Purging
-    room: Room | None
+    retention: Retention
+    disk_guard: DiskGuard | None
     clock: Callable[[], float]
     shops: tuple[ShopAccess, ...] = ()
 
@@ -55,7 +55,7 @@ class Service:
             "status": "ok",
             "store_writable": True,
             "migrations_at_head": True,
-            "has_room": self.room is None or self.room.is_enough,
+            "has_room": self.disk_guard is None or self.disk_guard.has_space,
             "oldest_waiting_seconds": None,
             "report_only": self.settings.is_report_only,
             "test_mode": self.settings.pinterest_test_mode,
@@ -78,14 +78,14 @@ class Service:
         return {
             "report_only": self.settings.is_report_only,
             "test_mode": self.settings.pinterest_test_mode,
-            "without_room": self.room is not None and not self.room.is_enough,
+            "without_room": self.disk_guard is not None and not self.disk_guard.has_space,
         }
 
     def deliverers(self) -> Deliverers:
         """Threads that deliver, and do what else has its time, not started yet."""
         workers: list[Worker] = [
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
-            self.purging,
+            self.retention,
         ]
         return Deliverers([*workers, self.spend_sync] if self.spend_sync else workers)
 
@@ -137,29 +137,29 @@ def service_of(
         has_pixel=bool(settings.collector_key),
     )
     access = access_of(settings)
-    room = _room(store, settings.free_space_floor_mb)
-    intake = IntakeStore(store, room) if room else store
+    disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
+    intake = GuardedStore(store, disk_guard) if disk_guard else store
     tracker = Tracker(intake, planner, clock)
     return Service(
         settings=settings,
         store=store,
         destinations=destinations,
         tracker=tracker,
-        privacy=PrivacyRequests(intake, tracker.erasing, tracker.quarantine, clock),
-        events=Events(intake, planner, clock),
+        privacy=PrivacyRequests(intake, tracker.eraser, tracker.quarantine, clock),
+        events=ServerEvents(intake, planner, clock),
         event_trials=EventTrials(intake, planner, settings, clock),
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
-        spending=Spending(store, clock),
+        spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, access, clock) if access else None,
-        purging=Purging(store, settings.retention_days, clock),
-        room=room,
+        retention=Retention(store, settings.retention_days, clock),
+        disk_guard=disk_guard,
         clock=clock,
         shops=accesses_of(settings),
     )
 
 
-def _room(store: Store, floor_mb: int) -> Room | None:
+def _disk_guard_of(store: Store, floor_mb: int) -> DiskGuard | None:
     """The room on the database's disk, where that is a disk of this machine."""
     if not isinstance(store, SqliteStore):
         return None
-    return Room(store.path.parent, floor_mb * MEGABYTE)
+    return DiskGuard(store.path.parent, floor_mb * MEGABYTE)

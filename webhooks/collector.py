@@ -20,9 +20,9 @@ from werkzeug.exceptions import (
 from config import Settings
 from server.problems import NotConfigured
 from server.request_body import raw_body
-from tracking.domain.validation import Invalid
-from tracking.operate.rate_limiter import Limiter
-from tracking.receive.pixel import Call, Caller, call_of
+from tracking.domain.validation import ValidationError
+from tracking.operate.rate_limiter import RateLimiter
+from tracking.receive.pixel import Caller, PixelBatch, pixel_batch_of
 from tracking.receive.tracker import Tracker
 
 PATH = "/collect"
@@ -40,7 +40,7 @@ class Collector:
     checked, and no purchase comes of it.
     """
 
-    def __init__(self, tracker: Tracker, limiter: Limiter, settings: Settings) -> None:
+    def __init__(self, tracker: Tracker, limiter: RateLimiter, settings: Settings) -> None:
         self._tracker = tracker
         self._limiter = limiter
         self._key = settings.collector_key
@@ -89,7 +89,7 @@ class Collector:
 
         Raises:
             HTTPException: it is refused, and nothing was stored.
-            Invalid: none of its events can be used, and nothing was stored.
+            ValidationError: none of its events can be used, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
         self._check_configured()
@@ -100,18 +100,18 @@ class Collector:
         self._check_rate(caller.ip)
         call = self._call(caller)
         if not call.seen and not call.ignored:
-            raise Invalid(*call.refused)
+            raise ValidationError(*call.refused)
         if call.seen:
-            self._tracker.take_seen(call.seen)
-        return _told(call)
+            self._tracker.record_pixel_events(call.seen)
+        return _answer(call)
 
-    def _call(self, caller: Caller) -> Call:
+    def _call(self, caller: Caller) -> PixelBatch:
         key = request.args.get("key")
         if key is not None:
             self._check_key(key)
         body = raw_body(request.environ, MAX_CALL)
         now = int(self._tracker.clock())
-        call = call_of(body, caller, self._tracker.planner.policy, now)
+        call = pixel_batch_of(body, caller, self._tracker.planner.policy, now)
         if key is None:
             self._check_key(call.key)
         return call
@@ -175,7 +175,7 @@ def _address(told: str | None) -> str:
     return str(ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip)
 
 
-def _told(call: Call) -> Response:
+def _answer(call: PixelBatch) -> Response:
     refused = [{"field": fault.field, "message": fault.message} for fault in call.refused]
     answer = {"accepted": len(call.seen), "ignored": call.ignored, "refused": refused}
     return Response(msgspec.json.encode(answer), 202, content_type="application/json")

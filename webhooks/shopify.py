@@ -13,7 +13,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import Forbidden, Unauthorized
 
-from server.deferred import ANSWER_LATER, LATER
+from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.request_body import raw_body
 from server.security_headers import hardened
 from tracking.receive.privacy.requests import PrivacyRequests, shop_named_in
@@ -45,15 +45,15 @@ Handler = Callable[[Receivers, bytes, str], Receipt]
 
 
 def _order(receivers: Receivers, body: bytes, topic: str) -> Receipt:
-    return receivers.tracker.take_order(body, topic)
+    return receivers.tracker.receive_order(body, topic)
 
 
 def _order_deferred(receivers: Receivers, body: bytes, topic: str) -> Future[Receipt]:
-    return receivers.tracker.take_order_later(body, topic)
+    return receivers.tracker.receive_order_deferred(body, topic)
 
 
 def _refund(receivers: Receivers, body: bytes, topic: str) -> Receipt:
-    return receivers.tracker.take_refund(body, topic)
+    return receivers.tracker.receive_refund(body, topic)
 
 
 def _data_request(receivers: Receivers, body: bytes, topic: str) -> Receipt:
@@ -86,7 +86,7 @@ TOPICS: Mapping[str, Handler] = {
     "app/uninstalled": _uninstalled,
 }
 # The flood, which is answered without a thread that waits for the disk.
-LATER_TOPICS: Mapping[str, Callable[[Receivers, bytes, str], Future[Receipt]]] = {
+DEFERRED_TOPICS: Mapping[str, Callable[[Receivers, bytes, str], Future[Receipt]]] = {
     topic: _order_deferred for topic, handler in TOPICS.items() if handler is _order
 }
 # Of these the body names the shop, and the body is what is signed.
@@ -112,7 +112,7 @@ class ShopifyWebhooks:
             HTTPException: it is refused, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
-        return _answer(_taken(self._receivers, self._checked(environ, topic), topic))
+        return _answer(_receipt_of(self._receivers, self._checked(environ, topic), topic))
 
     def _checked(self, environ: WSGIEnvironment, topic: str) -> bytes:
         """The body of a webhook that may be taken."""
@@ -154,12 +154,12 @@ class ShopifyWebhooks:
             topic = topics.get(environ["PATH_INFO"])
             if topic is None or environ["REQUEST_METHOD"] != "POST":
                 return app(environ, start_response)
-            answer_later = environ.get(ANSWER_LATER) if topic in LATER_TOPICS else None
+            answer_later = environ.get(ANSWER_DEFERRED) if topic in DEFERRED_TOPICS else None
             try:
                 if answer_later is not None:
                     body = self._checked(environ, topic)
-                    _Waiting(self._receivers, body, topic, answer_later, described).take()
-                    return LATER
+                    _DeferredWebhook(self._receivers, body, topic, answer_later, described).take()
+                    return DEFERRED
                 answer = self.receive(environ, topic)
             except Exception as error:
                 return described(error)(environ, start_response)
@@ -168,7 +168,7 @@ class ShopifyWebhooks:
         return front
 
 
-class _Waiting:
+class _DeferredWebhook:
     """A webhook that is answered once it is on disk: as it is, or set aside."""
 
     __slots__ = ("_answer", "_body", "_described", "_receivers", "_topic")
@@ -194,7 +194,7 @@ class _Waiting:
             StoreUnavailable: nothing was stored, and no answer will come.
         """
         try:
-            taken = LATER_TOPICS[self._topic](self._receivers, self._body, self._topic)
+            taken = DEFERRED_TOPICS[self._topic](self._receivers, self._body, self._topic)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -229,7 +229,7 @@ class _Waiting:
         self._answer(hardened(answer))
 
 
-def _taken(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     try:
         return TOPICS[topic](receivers, body, topic)
     except StoreUnavailable:

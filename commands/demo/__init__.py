@@ -29,7 +29,7 @@ def demo(serve: bool, port: int | None, database_url: str | None) -> None:
     try:
         with terminable(), played(port, database_url) as day:
             for section in day.sections:
-                _tell(section)
+                _print(section)
             click.echo(f"\nAll of it took {time.monotonic() - began:.0f} s.")
             if serve:
                 _stay(day.addresses)
@@ -40,7 +40,7 @@ def demo(serve: bool, port: int | None, database_url: str | None) -> None:
         click.echo("To look around in it: flask --app app demo --serve")
 
 
-def _tell(section: "Section") -> None:
+def _print(section: "Section") -> None:
     parts = [section.title, section.remark]
     if section.rows:
         parts.insert(1, table(section.columns, section.rows))

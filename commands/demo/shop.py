@@ -23,7 +23,7 @@ Body = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TrafficSource:
     """Where visitors come from, and how many of them reach each stage of the funnel."""
 
     name: str
@@ -52,7 +52,7 @@ class Source:
 
 _PINTEREST = "https://www.pinterest.com/"
 _PAID = "utm_source=pinterest&utm_medium=cpc"
-AUTUMN = Source(
+AUTUMN = TrafficSource(
     name="autumn",
     query=f"{_PAID}&utm_campaign=autumn+mugs&utm_campaign_id=626735565838&epik=dj0yJnU9YXV0dW1u",
     referrer=_PINTEREST,
@@ -63,7 +63,7 @@ AUTUMN = Source(
     campaign_id="626735565838",
     spend_a_day="8.50",
 )
-GIFTS = Source(
+GIFTS = TrafficSource(
     name="gifts",
     query=f"{_PAID}&utm_campaign=gift+guide&utm_campaign_id=626735565901",
     referrer=_PINTEREST,
@@ -74,7 +74,7 @@ GIFTS = Source(
     campaign_id="626735565901",
     spend_a_day="11.25",
 )
-REMINDERS = Source(
+REMINDERS = TrafficSource(
     name="reminders",
     query=f"{_PAID}&utm_campaign=reminders&utm_campaign_id=626735565977",
     referrer="",
@@ -85,7 +85,7 @@ REMINDERS = Source(
     campaign_id="626735565977",
     spend_a_day="20.00",
 )
-ORGANIC = Source(
+ORGANIC = TrafficSource(
     name="organic",
     query="epik=dj0yJnU9b3JnYW5pYy1waW4",
     referrer="",
@@ -94,7 +94,7 @@ ORGANIC = Source(
     checkouts=3,
     orders=2,
 )
-GOOGLE = Source(
+GOOGLE = TrafficSource(
     name="google",
     query="utm_source=google&utm_medium=cpc&utm_campaign=brand",
     referrer="https://www.google.com/",
@@ -103,7 +103,9 @@ GOOGLE = Source(
     checkouts=5,
     orders=4,
 )
-DIRECT = Source(name="direct", query="", referrer="", visitors=12, carts=4, checkouts=3, orders=3)
+DIRECT = TrafficSource(
+    name="direct", query="", referrer="", visitors=12, carts=4, checkouts=3, orders=3
+)
 SOURCES = (AUTUMN, GIFTS, REMINDERS, ORGANIC, GOOGLE, DIRECT)
 PRODUCTS = (
     Content(id="7001", name="Stoneware mug", brand="Kiln", price="24.00"),
@@ -113,7 +115,7 @@ PRODUCTS = (
 BROWSER = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15"
 
 
-def order(number: int, source: Source, visitor: int, at: int, **changes: object) -> Body:
+def order(number: int, source: TrafficSource, visitor: int, at: int, **changes: object) -> Body:
     """An order as Shopify describes it, placed at this instant; only what matters here."""
     placed = instant(at)
     product, quantity = PRODUCTS[number % len(PRODUCTS)], 1 + number % 2
@@ -193,7 +195,7 @@ class Scene:
     webhooks: tuple[tuple[str, Body | bytes], ...]
 
 
-def orders_of(sources: Sequence[Source], now: int) -> list[Body]:
+def orders_of(sources: Sequence[TrafficSource], now: int) -> list[Body]:
     """What people bought in the last days, each as one of the visitors of a source."""
     buyers = [(source, visitor) for source in sources for visitor in range(source.orders)]
     return [
@@ -288,14 +290,14 @@ def visits(now: int) -> Iterator[Body]:
                         "name": _PIXEL_NAMES[stage],
                         "timestamp": (now - 200 + place) * 1000,
                         "context": {"document": {"location": {"href": f"{_SHOP}/products/mug"}}},
-                        "data": _told_of(product, f"checkout-of-{visitor}"),
+                        "data": _event_of(product, f"checkout-of-{visitor}"),
                     }
                     for place, stage in enumerate(source.stages_of(number))
                 ],
             }
 
 
-def _told_of(product: Content, token: str) -> Body:
+def _event_of(product: Content, token: str) -> Body:
     """What Shopify's events hold, whichever of them it is."""
     price = {"amount": float(product.price), "currencyCode": "USD"}
     variant = {"product": {"id": product.id, "title": product.name}, "price": price}

@@ -20,8 +20,8 @@ from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import ConsentUnknown, ContentId, ConversionValue, Policy
 from tracking.domain.shopify_order import order_of
-from tracking.receive.event_input import given_of
-from tracking.receive.pixel import call_of
+from tracking.receive.event_input import inbound_event_of
+from tracking.receive.pixel import pixel_batch_of
 from tracking.receive.planner import Planner
 
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
@@ -104,8 +104,8 @@ def purchases() -> Iterator[bytes]:
     for policy, variant, visit in product(POLICIES, VARIANTS.values(), VISITS):
         planner = Planner({"pinterest": account}, policy, Rules.of(30, 24), "last_touch")
         body = order(**{**variant, **visit})
-        draft = planner.draft_of(order_of(json.dumps(body).encode()))
-        plan = planner.plan_of(draft, (), {"goods": 0, "paid": 0}, int(NOW))
+        draft = planner.facts_of(order_of(json.dumps(body).encode()))
+        plan = planner.rows_of(draft, (), {"goods": 0, "paid": 0}, int(NOW))
         yield from plan.payloads.values()
     account.close()
 
@@ -119,7 +119,7 @@ def sightings() -> Iterator[bytes]:
     )
     for policy, name, changes in product(POLICIES, STAGES, said):
         body = json.dumps({"events": [storefront_event(name, **changes)]}).encode()
-        for seen in call_of(body, CALLER, policy, int(NOW)).seen:
+        for seen in pixel_batch_of(body, CALLER, policy, int(NOW)).seen:
             if seen.conversion is not None:
                 yield encode(seen.conversion)
 
@@ -133,7 +133,9 @@ def handed_in() -> Iterator[bytes]:
             {**told, "user_data": {"em": "ada@example.com"}},
             {**told, **ROW},
         ):
-            yield msgspec.json.encode(given_of(json.dumps(form).encode(), Policy(), int(NOW)).event)
+            yield msgspec.json.encode(
+                inbound_event_of(json.dumps(form).encode(), Policy(), int(NOW)).event
+            )
     newer: dict[str, Any] = {
         "user_data": {**PERSON, "customer_type": "new"},
         "custom_data": {**CUSTOM, "predicted_ltv": "820.50"},
@@ -141,7 +143,9 @@ def handed_in() -> Iterator[bytes]:
         "device_info": {"brand": "Apple"},
     }
     whole = {"event_name": "checkout", "action_source": "app_ios", **ABOUT, **newer}
-    yield msgspec.json.encode(given_of(json.dumps(whole).encode(), Policy(), int(NOW)).event)
+    yield msgspec.json.encode(
+        inbound_event_of(json.dumps(whole).encode(), Policy(), int(NOW)).event
+    )
 
 
 def changed(events: Iterator[bytes]) -> Iterator[bytes]:

@@ -38,19 +38,19 @@ _SECRET_LENGTH = 12
 _T = TypeVar("_T")
 
 
-class NotTold(Exception):
+class PinterestAdsError(Exception):
     """Pinterest did not tell what it was asked. The message says why and holds no secret."""
 
 
-class Unreachable(NotTold):
+class Unreachable(PinterestAdsError):
     """No answer, or none that can be read: the next one may be better."""
 
 
-class TokenRefused(NotTold):
+class TokenRefused(PinterestAdsError):
     """The token that was shown is not accepted, or not any more."""
 
 
-class Throttled(NotTold):
+class Throttled(PinterestAdsError):
     """Too many calls. `seconds` is the wait Pinterest asked for, None if it named none."""
 
     def __init__(self, reason: str, seconds: int | None) -> None:
@@ -76,7 +76,7 @@ class AdsSettings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class PinterestAdsAccess:
     """The ad account, and what opens it. `access_token` may be empty if it can be renewed."""
 
     account_id: str
@@ -93,7 +93,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
+class RenewedTokens:
     """A new access token, and the refresh token to use next; empty if the old one stays."""
 
     access_token: str = field(repr=False)
@@ -101,7 +101,7 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CampaignPage:
     """The names of some campaigns by their ids, and the bookmark of the next page if any."""
 
     names: Mapping[str, str]
@@ -122,7 +122,7 @@ class _Campaigns(msgspec.Struct):
     bookmark: str | None = None
 
 
-class _Cost(msgspec.Struct):
+class _SpendAnswer(msgspec.Struct):
     """A row of the analytics. What has no value may be missing."""
 
     date: str = msgspec.field(name="DATE")
@@ -130,19 +130,19 @@ class _Cost(msgspec.Struct):
     micros: Decimal | None = msgspec.field(name=_SPEND, default=None)
 
 
-class _Token(msgspec.Struct):
+class _TokenAnswer(msgspec.Struct):
     access_token: str
     refresh_token: str | None = None
 
 
-class _Error(msgspec.Struct):
+class _AdsErrorBody(msgspec.Struct):
     message: str
 
 
 class PinterestAds:
     """One ad account that can be asked what its campaigns cost."""
 
-    def __init__(self, access: Access, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, access: PinterestAdsAccess, deadline: float = DEADLINE_SECONDS) -> None:
         """A whole call may take `deadline` seconds. Nothing is called yet.
 
         Raises:
@@ -165,31 +165,33 @@ class PinterestAds:
         """The currency all of the account's spend is in.
 
         Raises:
-            NotTold: it is not known.
+            PinterestAdsError: it is not known.
         """
         code = self._get("", {}, _Account).currency
         if code == _UNKNOWN_CURRENCY or not is_currency(code):
-            raise NotTold("Pinterest does not say which currency the ad account is in")
+            raise PinterestAdsError("Pinterest does not say which currency the ad account is in")
         return code
 
-    def campaigns(self, bookmark: str = "") -> Page:
+    def campaigns(self, bookmark: str = "") -> CampaignPage:
         """A page of the account's campaigns, those included that are paused or archived.
 
         Raises:
-            NotTold: it cannot be had.
+            PinterestAdsError: it cannot be had.
         """
         asked = {"page_size": _PAGE_SIZE, "entity_statuses": _STATUSES}
         if bookmark:
             asked["bookmark"] = bookmark
         told = self._get("/campaigns", asked, _Campaigns)
-        return Page({str(one.id): _name(one.name) for one in told.items}, told.bookmark or "")
+        return CampaignPage(
+            {str(one.id): _name(one.name) for one in told.items}, told.bookmark or ""
+        )
 
     def spend(self, ids: Sequence[str], start: date, end: date) -> dict[tuple[str, str], int]:
         """What these campaigns (1 to 250) cost on each UTC day from `start` to `end` (at most 90,
         inclusive), in millionths, by ISO date and id. What is not in it cost nothing.
 
         Raises:
-            NotTold: it cannot be had.
+            PinterestAdsError: it cannot be had.
         """
         rows = self._costs("/campaigns/analytics", {"campaign_ids": ids}, start, end)
         found = {(row.date, str(row.campaign_id)): _micros(row) for row in rows}
@@ -202,17 +204,17 @@ class PinterestAds:
         """What the whole account cost on each UTC day, in millionths by ISO date.
 
         Raises:
-            NotTold: it cannot be had.
+            PinterestAdsError: it cannot be had.
         """
         rows = self._costs("/analytics", {}, start, end)
         return {row.date: _micros(row) for row in rows}
 
-    def renewed(self, refresh_token: str) -> Renewed:
+    def renewed(self, refresh_token: str) -> RenewedTokens:
         """A new access token for a refresh token.
 
         Raises:
             TokenRefused: the refresh token, or the app, is not accepted.
-            NotTold: it cannot be had.
+            PinterestAdsError: it cannot be had.
         """
         pair = f"{self._access.app_id}:{self._access.app_secret}".encode()
         form = {
@@ -233,13 +235,15 @@ class PinterestAds:
         secrets = (refresh_token, self._access.app_secret)
         if isinstance(answer, HttpAnswer) and answer.status in (400, 401, 403):
             raise TokenRefused(_reason(answer, secrets))
-        told = _told(answer, _Token, secrets)
-        return Renewed(told.access_token, told.refresh_token or "")
+        told = _decoded(answer, _TokenAnswer, secrets)
+        return RenewedTokens(told.access_token, told.refresh_token or "")
 
-    def _costs(self, path: str, asked: Mapping[str, object], start: date, end: date) -> list[_Cost]:
+    def _costs(
+        self, path: str, asked: Mapping[str, object], start: date, end: date
+    ) -> list[_SpendAnswer]:
         days = {"start_date": start.isoformat(), "end_date": end.isoformat()}
         asked = {**days, **asked, "columns": _SPEND, "granularity": "DAY"}
-        rows = self._get(path, asked, list[_Cost])
+        rows = self._get(path, asked, list[_SpendAnswer])
         if not all(_is_day(row.date, start, end) for row in rows):
             raise Unreachable("Pinterest answered with days that were not asked for")
         return rows
@@ -249,14 +253,14 @@ class PinterestAds:
         query = f"?{urlencode(asked, doseq=True)}" if asked else ""
         headers = {"Authorization": f"Bearer {self.token}"}
         answer = self._http.call("GET", f"{self._account}{path}{query}", headers)
-        return _told(answer, kind, (self.token,))
+        return _decoded(answer, kind, (self.token,))
 
 
-def access_of(settings: AdsSettings) -> Access | None:
+def access_of(settings: AdsSettings) -> PinterestAdsAccess | None:
     """What the settings say of the account and its keys; None if something is missing."""
     if missing(settings):
         return None
-    return Access(
+    return PinterestAdsAccess(
         settings.pinterest_ad_account_id,
         settings.pinterest_api_base,
         settings.pinterest_ads_token,
@@ -280,7 +284,7 @@ def missing(settings: AdsSettings) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _told(answer: HttpAnswer | TryLater, kind: type[_T], secrets: Sequence[str]) -> _T:
+def _decoded(answer: HttpAnswer | TryLater, kind: type[_T], secrets: Sequence[str]) -> _T:
     if isinstance(answer, TryLater):
         raise Unreachable(answer.reason)
     if answer.status != 200:
@@ -291,7 +295,7 @@ def _told(answer: HttpAnswer | TryLater, kind: type[_T], secrets: Sequence[str])
     return told
 
 
-def _refusal(answer: HttpAnswer, secrets: Sequence[str]) -> NotTold:
+def _refusal(answer: HttpAnswer, secrets: Sequence[str]) -> PinterestAdsError:
     reason = _reason(answer, secrets)
     if answer.status == 401:
         return TokenRefused(reason)
@@ -300,8 +304,10 @@ def _refusal(answer: HttpAnswer, secrets: Sequence[str]) -> NotTold:
     if answer.status >= 500 or answer.status in (408, 425):
         return Unreachable(reason)
     if answer.status in (403, 404):
-        return NotTold(f"{reason} (the token must be allowed ads:read on this ad account)")
-    return NotTold(reason)
+        return PinterestAdsError(
+            f"{reason} (the token must be allowed ads:read on this ad account)"
+        )
+    return PinterestAdsError(reason)
 
 
 def _reason(answer: HttpAnswer, secrets: Sequence[str]) -> str:
@@ -309,7 +315,7 @@ def _reason(answer: HttpAnswer, secrets: Sequence[str]) -> str:
     for secret in secrets:
         if len(secret) >= _SECRET_LENGTH:
             body = body.replace(secret.encode(), b"(token)")
-    error = read(body, _Error)
+    error = read(body, _AdsErrorBody)
     return words(f"HTTP {answer.status}: {error.message if error else 'no readable reason'}")
 
 
@@ -320,7 +326,7 @@ def _is_day(text: str, start: date, end: date) -> bool:
         return False
 
 
-def _micros(row: _Cost) -> int:
+def _micros(row: _SpendAnswer) -> int:
     value = row.micros
     if value is None:
         return 0

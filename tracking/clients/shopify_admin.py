@@ -14,7 +14,14 @@ import msgspec
 from tracking.clients.http import DEADLINE_SECONDS, Http, HttpAnswer, safe_url
 from tracking.clients.outcome import TryLater
 from tracking.clients.responses import read, seconds_asked, words
-from tracking.clients.shopify_orders import Connection, Line, Order, Refund, Visit, body_of
+from tracking.clients.shopify_orders import (
+    GraphQLConnection,
+    LineNode,
+    OrderNode,
+    RefundNode,
+    Visit,
+    body_of,
+)
 from tracking.clients.shopify_queries import ALL, API_VERSION
 
 logger = logging.getLogger(__name__)
@@ -48,7 +55,7 @@ _LOCKED_OUT = {
 _T = TypeVar("_T")
 
 
-class NotTold(Exception):
+class ShopifyError(Exception):
     """Shopify did not do what it was asked. The message says why and holds no secret."""
 
 
@@ -60,7 +67,7 @@ class _TooDear(Exception):
     """The query may cost more than Shopify allows a single one."""
 
 
-class _Later(Exception):
+class _RetryLater(Exception):
     """The next attempt may go better; after so many seconds, if Shopify named any."""
 
     def __init__(self, reason: str, seconds: float | None = None) -> None:
@@ -98,7 +105,7 @@ class ShopAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class OrderSummary:
     """What tells whether an order is known: its ids, its state, when that became so (seconds)."""
 
     gid: str
@@ -110,7 +117,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FetchedOrder:
     """An order whole: the body of a webhook about it, and its visits, the newest first."""
 
     body: bytes
@@ -129,7 +136,7 @@ class Subscription(msgspec.Struct, rename="camel", frozen=True):
     include_fields: list[str] = []
 
 
-class _Head(msgspec.Struct, rename="camel"):
+class _OrderSummaryNode(msgspec.Struct, rename="camel"):
     id: str
     legacy_resource_id: str
     name: str
@@ -138,28 +145,28 @@ class _Head(msgspec.Struct, rename="camel"):
     display_financial_status: str | None = None
 
 
-class _Orders(msgspec.Struct):
-    orders: Connection[_Head]
+class _OrdersAnswer(msgspec.Struct):
+    orders: GraphQLConnection[_OrderSummaryNode]
 
 
-class _Order(msgspec.Struct):
-    order: Order | None = None
+class _OrderAnswer(msgspec.Struct):
+    order: OrderNode | None = None
 
 
-class _Lines(msgspec.Struct, rename="camel"):
-    line_items: Connection[Line]
+class _LineItemsAnswer(msgspec.Struct, rename="camel"):
+    line_items: GraphQLConnection[LineNode]
 
 
 class _MoreLines(msgspec.Struct):
-    order: _Lines | None = None
+    order: _LineItemsAnswer | None = None
 
 
-class _Refund(msgspec.Struct):
-    refund: Refund | None = None
+class _RefundAnswer(msgspec.Struct):
+    refund: RefundNode | None = None
 
 
 class _Subscriptions(msgspec.Struct, rename="camel"):
-    webhook_subscriptions: Connection[Subscription]
+    webhook_subscriptions: GraphQLConnection[Subscription]
 
 
 class _UserError(msgspec.Struct):
@@ -171,7 +178,7 @@ class _Done(msgspec.Struct, rename="camel"):
     user_errors: list[_UserError]
 
 
-class _Token(msgspec.Struct):
+class _AccessToken(msgspec.Struct):
     access_token: str
     expires_in: int | None = None
     scope: str = ""
@@ -182,20 +189,20 @@ class _Throttle(msgspec.Struct, rename="camel"):
     restore_rate: float
 
 
-class _Cost(msgspec.Struct, rename="camel"):
+class _QueryCost(msgspec.Struct, rename="camel"):
     requested_query_cost: float | None = None
     throttle_status: _Throttle | None = None
 
 
 class _Extensions(msgspec.Struct):
-    cost: _Cost | None = None
+    cost: _QueryCost | None = None
 
 
 class _ErrorCode(msgspec.Struct):
     code: str | None = None
 
 
-class _Error(msgspec.Struct):
+class _GraphQLError(msgspec.Struct):
     message: str = ""
     path: list[str | int] | None = None
     extensions: _ErrorCode | None = None
@@ -205,9 +212,9 @@ class _Error(msgspec.Struct):
         return (self.extensions.code if self.extensions else None) or ""
 
 
-class _Answer(msgspec.Struct):
+class _GraphQLAnswer(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw(b"null")
-    errors: list[_Error] | str | None = None
+    errors: list[_GraphQLError] | str | None = None
     extensions: _Extensions | None = None
 
 
@@ -249,19 +256,19 @@ class ShopifyAdmin:
         """Close the connections kept open for later calls."""
         self._http.close()
 
-    def orders(self, since: int) -> Iterator[Head]:
+    def orders(self, since: int) -> Iterator[OrderSummary]:
         """Every order that changed at or after an instant (seconds UTC), the first change first.
 
         One that changes meanwhile is told again.
 
         Raises:
-            NotTold: Shopify did not tell all of them.
+            ShopifyError: Shopify did not tell all of them.
         """
         instant = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         asked = {"query": f"updated_at:>='{instant}'"}
-        for page in self._pages("orders", asked, _Orders, lambda told: told.orders):
+        for page in self._pages("orders", asked, _OrdersAnswer, lambda told: told.orders):
             for one in page.nodes:
-                yield Head(
+                yield OrderSummary(
                     one.id,
                     one.legacy_resource_id,
                     one.name,
@@ -270,30 +277,30 @@ class ShopifyAdmin:
                     (one.display_financial_status or "").lower(),
                 )
 
-    def order(self, gid: str) -> Told:
+    def order(self, gid: str) -> FetchedOrder:
         """An order with all of its lines and refunds.
 
         Raises:
-            NotTold: Shopify did not tell all of it.
+            ShopifyError: Shopify did not tell all of it.
         """
-        order = self._asked("order", {"id": gid}, _Order).order
+        order = self._asked("order", {"id": gid}, _OrderAnswer).order
         if order is None:
-            raise NotTold("Shopify does not tell it: it is gone, or the app may not see it")
+            raise ShopifyError("Shopify does not tell it: it is gone, or the app may not see it")
         lines, after = list(order.line_items.nodes), order.line_items.next
         while after:
             more = self._asked("lines", {"id": gid, "after": after}, _MoreLines).order
             if more is None:
-                raise NotTold("Shopify told only a part of its lines")
+                raise ShopifyError("Shopify told only a part of its lines")
             lines += more.line_items.nodes
             after = _onward(after, more.line_items.next)
         refunds = [self._refund(one.id) for one in order.refunds]
-        return Told(body_of(order, lines, refunds), order.visits)
+        return FetchedOrder(body_of(order, lines, refunds), order.visits)
 
     def subscriptions(self) -> list[Subscription]:
         """Every webhook subscription that this app made by the API.
 
         Raises:
-            NotTold: Shopify did not tell all of them.
+            ShopifyError: Shopify did not tell all of them.
         """
         pages = self._pages("subscriptions", {}, _Subscriptions, lambda t: t.webhook_subscriptions)
         return [one for page in pages for one in page.nodes]
@@ -302,7 +309,7 @@ class ShopifyAdmin:
         """Make a subscription to a topic of Shopify's enumeration.
 
         Raises:
-            NotTold: Shopify did not make it.
+            ShopifyError: Shopify did not make it.
         """
         self._done("subscribe", {"topic": topic, "wanted": wanted})
 
@@ -310,21 +317,21 @@ class ShopifyAdmin:
         """Change a subscription.
 
         Raises:
-            NotTold: Shopify did not change it.
+            ShopifyError: Shopify did not change it.
         """
         self._done("resubscribe", {"id": id, "wanted": wanted})
 
-    def _refund(self, gid: str) -> list[Refund]:
-        pages: list[Refund] = []
+    def _refund(self, gid: str) -> list[RefundNode]:
+        pages: list[RefundNode] = []
         after = ""
         while not pages or after:
             asked = {"id": gid, "after": after or None}
-            refund = self._asked("refund", asked, _Refund).refund
+            refund = self._asked("refund", asked, _RefundAnswer).refund
             if refund is None:
-                raise NotTold("Shopify does not tell one of its refunds")
+                raise ShopifyError("Shopify does not tell one of its refunds")
             short = (refund.refund_shipping_lines, refund.order_adjustments, refund.transactions)
             if any(connection.next for connection in short):
-                raise NotTold("one of its refunds has more parts than are read")
+                raise ShopifyError("one of its refunds has more parts than are read")
             pages.append(refund)
             after = _onward(after, refund.refund_line_items.next)
         return pages
@@ -334,8 +341,8 @@ class ShopifyAdmin:
         name: str,
         asked: Mapping[str, Any],
         kind: type[_T],
-        page_of: Callable[[_T], Connection[Any]],
-    ) -> Iterator[Connection[Any]]:
+        page_of: Callable[[_T], GraphQLConnection[Any]],
+    ) -> Iterator[GraphQLConnection[Any]]:
         after = ""
         while True:
             page = page_of(self._asked(name, {**asked, "after": after or None}, kind))
@@ -348,9 +355,9 @@ class ShopifyAdmin:
         told = self._asked(name, variables, dict[str, _Done | None])
         errors = [error for done in told.values() if done for error in done.user_errors]
         if errors:
-            raise NotTold(words("; ".join(error.message for error in errors)))
+            raise ShopifyError(words("; ".join(error.message for error in errors)))
         if None in told.values():
-            raise NotTold("Shopify does not say what became of it")
+            raise ShopifyError("Shopify does not say what became of it")
 
     def _asked(self, name: str, variables: Mapping[str, Any], kind: type[_T]) -> _T:
         """The answer to one document, however often it has to be asked for."""
@@ -366,13 +373,13 @@ class ShopifyAdmin:
                 self._token, has_renewed = "", True
             except _TooDear as trouble:
                 if self._most.get(name, 1) == 1:
-                    raise NotTold(str(trouble)) from None
+                    raise ShopifyError(str(trouble)) from None
                 self._most[name] = max(1, self._most[name] // 2)
-            except _Later as trouble:
+            except _RetryLater as trouble:
                 reason = str(trouble)
                 if attempt + 1 < MOST_TRIES:
                     self._pause(trouble.wait(attempt))
-        raise NotTold(reason or "Shopify refuses every page size")
+        raise ShopifyError(reason or "Shopify refuses every page size")
 
     def _asked_once(self, name: str, variables: Mapping[str, Any], kind: type[_T]) -> _T:
         token = self._current_token()
@@ -385,31 +392,31 @@ class ShopifyAdmin:
         if answer.status != 200:
             raise self._refusal(answer)
         self._note_version(answer)
-        told = read(answer.body, _Answer)
+        told = read(answer.body, _GraphQLAnswer)
         if told is None:
-            raise _Later("HTTP 200: the answer does not read as Shopify's")
+            raise _RetryLater("HTTP 200: the answer does not read as Shopify's")
         self._note_cost(name, told)
         self._raise_for(name, told)
         try:
             return msgspec.json.decode(told.data, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise NotTold(
+            raise ShopifyError(
                 self._clean(f"Shopify's answer lacks what it promises: {error}")
             ) from None
 
-    def _raise_for(self, name: str, told: _Answer) -> None:
+    def _raise_for(self, name: str, told: _GraphQLAnswer) -> None:
         """Take note of what the app may not see of an order. Any other error ends the call."""
         if isinstance(told.errors, str):
-            raise NotTold(self._clean(told.errors))
+            raise ShopifyError(self._clean(told.errors))
         for error in told.errors or ():
             if error.code == "THROTTLED":
-                raise _Later("Shopify's limit of queries is reached", self._missing_seconds())
+                raise _RetryLater("Shopify's limit of queries is reached", self._missing_seconds())
             if error.code == "MAX_COST_EXCEEDED":
                 raise _TooDear(self._clean(error.message))
             if error.code in ("INTERNAL_SERVER_ERROR", "TIMEOUT"):
-                raise _Later(self._clean(error.message or error.code))
+                raise _RetryLater(self._clean(error.message or error.code))
             if error.code != "ACCESS_DENIED" or name not in _PARTIAL:
-                raise NotTold(self._clean(error.message or error.code))
+                raise ShopifyError(self._clean(error.message or error.code))
             # The numbers are places in lists.
             names = [part for part in error.path or () if isinstance(part, str)]
             self.hidden.add(".".join(names[1:] or names))
@@ -433,7 +440,7 @@ class ShopifyAdmin:
         dearest = max(self._costs.values(), default=0.0)
         return max(1.0, (dearest - throttle.currently_available) / throttle.restore_rate)
 
-    def _note_cost(self, name: str, told: _Answer) -> None:
+    def _note_cost(self, name: str, told: _GraphQLAnswer) -> None:
         cost = told.extensions.cost if told.extensions else None
         if cost is None:
             return
@@ -467,12 +474,12 @@ class ShopifyAdmin:
             urlencode(form).encode(),
         )
         if 400 <= answer.status < 500 and answer.status not in (408, 425, 429):
-            raise NotTold(f"no access token: {self._oauth_reason(answer)}")
+            raise ShopifyError(f"no access token: {self._oauth_reason(answer)}")
         if answer.status != 200:
             raise self._refusal(answer)
-        told = read(answer.body, _Token)
+        told = read(answer.body, _AccessToken)
         if told is None or not re.fullmatch(r"[!-~]+", told.access_token):
-            raise NotTold("no access token: the answer does not read as Shopify's")
+            raise ShopifyError("no access token: the answer does not read as Shopify's")
         self._token = told.access_token
         lasts = told.expires_in if told.expires_in is not None else 86_400
         self._token_ends = self._clock() + max(0, lasts - _SPARE)
@@ -488,19 +495,19 @@ class ShopifyAdmin:
     def _call(self, path: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer:
         answer = self._http.call("POST", f"{self._access.base}{path}", headers, body)
         if isinstance(answer, TryLater):
-            raise _Later(answer.reason)
+            raise _RetryLater(answer.reason)
         return answer
 
     def _refusal(self, answer: HttpAnswer) -> Exception:
-        told = read(answer.body, _Answer)
+        told = read(answer.body, _GraphQLAnswer)
         said = told.errors if told and isinstance(told.errors, str) else ""
         reason = self._clean(": ".join(filter(None, (f"HTTP {answer.status}", said))))
         if answer.status == 401:
             return _Expired(f"{reason} (the credentials are not accepted)")
         if answer.status == 429 or answer.status >= 500 or answer.status in (408, 425):
-            return _Later(reason, seconds_asked(answer))
+            return _RetryLater(reason, seconds_asked(answer))
         hint = _LOCKED_OUT.get(answer.status)
-        return NotTold(reason + (f" ({hint})" if hint else ""))
+        return ShopifyError(reason + (f" ({hint})" if hint else ""))
 
     def _clean(self, text: str) -> str:
         """Words of somebody else's without our secrets in them."""
@@ -546,8 +553,8 @@ def _onward(before: str, after: str) -> str:
     """The next cursor.
 
     Raises:
-        NotTold: it leads back to where it was.
+        ShopifyError: it leads back to where it was.
     """
     if before and after == before:
-        raise NotTold("Shopify's list leads back to where it was")
+        raise ShopifyError("Shopify's list leads back to where it was")
     return after

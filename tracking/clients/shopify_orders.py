@@ -24,7 +24,7 @@ class PageInfo(msgspec.Struct, rename="camel"):
     end_cursor: str | None = None
 
 
-class Connection(msgspec.Struct, Generic[_T], rename="camel"):
+class GraphQLConnection(msgspec.Struct, Generic[_T], rename="camel"):
     """One page of a list."""
 
     nodes: list[_T]
@@ -36,7 +36,7 @@ class Connection(msgspec.Struct, Generic[_T], rename="camel"):
         return (self.page_info.end_cursor or "") if self.page_info.has_next_page else ""
 
 
-class _Money(msgspec.Struct, rename="camel"):
+class _MoneyNode(msgspec.Struct, rename="camel"):
     amount: str
     currency_code: str = ""
 
@@ -44,8 +44,8 @@ class _Money(msgspec.Struct, rename="camel"):
 class MoneyBag(msgspec.Struct, rename="camel"):
     """An amount in the shop's currency, in the buyer's, or both."""
 
-    shop_money: _Money | None = None
-    presentment_money: _Money | None = None
+    shop_money: _MoneyNode | None = None
+    presentment_money: _MoneyNode | None = None
 
 
 class _Named(msgspec.Struct):
@@ -79,7 +79,7 @@ class _Phone(msgspec.Struct, rename="camel"):
     phone_number: str
 
 
-class _Customer(msgspec.Struct, rename="camel"):
+class _CustomerNode(msgspec.Struct, rename="camel"):
     legacy_resource_id: str
     first_name: str | None = None
     last_name: str | None = None
@@ -88,22 +88,22 @@ class _Customer(msgspec.Struct, rename="camel"):
     default_address: _Place | None = None
 
 
-class _Discount(msgspec.Struct, rename="camel"):
+class _DiscountNode(msgspec.Struct, rename="camel"):
     allocated_amount_set: MoneyBag
 
 
-class _Tax(msgspec.Struct, rename="camel"):
+class _TaxNode(msgspec.Struct, rename="camel"):
     price_set: MoneyBag
 
 
-class Line(msgspec.Struct, rename="camel"):
+class LineNode(msgspec.Struct, rename="camel"):
     """A line of an order."""
 
     title: str
     quantity: int
     original_unit_price_set: MoneyBag
-    discount_allocations: list[_Discount]
-    tax_lines: list[_Tax]
+    discount_allocations: list[_DiscountNode]
+    tax_lines: list[_TaxNode]
     sku: str | None = None
     vendor: str | None = None
     product: _Numbered | None = None
@@ -144,7 +144,7 @@ class _Journey(msgspec.Struct, rename="camel"):
     moments: _Moments | None = None
 
 
-class Order(msgspec.Struct, rename="camel"):
+class OrderNode(msgspec.Struct, rename="camel"):
     """An order with the first page of its lines. Texts are null where the app may not see them."""
 
     legacy_resource_id: str
@@ -156,7 +156,7 @@ class Order(msgspec.Struct, rename="camel"):
     currency_code: str
     taxes_included: bool
     total_price_set: MoneyBag
-    line_items: Connection[Line]
+    line_items: GraphQLConnection[LineNode]
     refunds: list[_Named]
     custom_attributes: list[_Attribute]
     cancelled_at: str | None = None
@@ -176,7 +176,7 @@ class Order(msgspec.Struct, rename="camel"):
     total_tax_set: MoneyBag | None = None
     billing_address: _Place | None = None
     shipping_address: _Place | None = None
-    customer: _Customer | None = None
+    customer: _CustomerNode | None = None
     customer_journey_summary: _Journey | None = None
 
     @property
@@ -193,7 +193,7 @@ class Order(msgspec.Struct, rename="camel"):
         return sorted(found, key=lambda visit: visit.occurred_at, reverse=True)
 
 
-class _RefundLine(msgspec.Struct, rename="camel"):
+class _RefundLineNode(msgspec.Struct, rename="camel"):
     subtotal_set: MoneyBag
     total_tax_set: MoneyBag
 
@@ -203,30 +203,32 @@ class _RefundShipping(msgspec.Struct, rename="camel"):
     tax_amount_set: MoneyBag
 
 
-class _Adjustment(msgspec.Struct, rename="camel"):
+class _AdjustmentNode(msgspec.Struct, rename="camel"):
     amount_set: MoneyBag
     tax_amount_set: MoneyBag
 
 
-class _Transaction(msgspec.Struct, rename="camel"):
+class _TransactionNode(msgspec.Struct, rename="camel"):
     kind: str
     status: str
     amount_set: MoneyBag
 
 
-class Refund(msgspec.Struct, rename="camel"):
+class RefundNode(msgspec.Struct, rename="camel"):
     """A refund with a page of its lines."""
 
     legacy_resource_id: str
     processed_at: str
-    refund_line_items: Connection[_RefundLine]
-    refund_shipping_lines: Connection[_RefundShipping]
-    order_adjustments: Connection[_Adjustment]
-    transactions: Connection[_Transaction]
+    refund_line_items: GraphQLConnection[_RefundLineNode]
+    refund_shipping_lines: GraphQLConnection[_RefundShipping]
+    order_adjustments: GraphQLConnection[_AdjustmentNode]
+    transactions: GraphQLConnection[_TransactionNode]
     created_at: str | None = None
 
 
-def body_of(order: Order, lines: Iterable[Line], refunds: Iterable[Sequence[Refund]]) -> bytes:
+def body_of(
+    order: OrderNode, lines: Iterable[LineNode], refunds: Iterable[Sequence[RefundNode]]
+) -> bytes:
     """The body of a webhook about this state of the order, as `order_of` reads it.
 
     Args:
@@ -300,7 +302,7 @@ def _place(place: _Place | None) -> dict[str, str | None] | None:
     return {**told, "country_code": told.pop("country_code_v2")}
 
 
-def _customer(customer: _Customer | None) -> dict[str, Any] | None:
+def _customer(customer: _CustomerNode | None) -> dict[str, Any] | None:
     if customer is None:
         return None
     email, phone = customer.default_email_address, customer.default_phone_number
@@ -314,7 +316,7 @@ def _customer(customer: _Customer | None) -> dict[str, Any] | None:
     }
 
 
-def _line(line: Line, currency: str) -> dict[str, Any]:
+def _line(line: LineNode, currency: str) -> dict[str, Any]:
     return {
         "product_id": line.product.legacy_resource_id if line.product else None,
         "variant_id": line.variant.legacy_resource_id if line.variant else None,
@@ -342,7 +344,7 @@ def _padded(text: str | None, currency: str) -> str | None:
     return f"{value:.{places}f}"
 
 
-def _refund(pages: Sequence[Refund], order_id: str) -> dict[str, Any]:
+def _refund(pages: Sequence[RefundNode], order_id: str) -> dict[str, Any]:
     first = pages[0]
     return {
         "id": first.legacy_resource_id,
@@ -382,7 +384,7 @@ def _negative(text: str | None) -> str | None:
     return None if value is None else format(-value, "f")
 
 
-def _transaction(one: _Transaction) -> dict[str, str | None]:
+def _transaction(one: _TransactionNode) -> dict[str, str | None]:
     paid = one.amount_set.presentment_money
     return {
         "kind": one.kind.lower(),

@@ -78,7 +78,7 @@ class Deliverer:
             has_due = outbox.has_due(conn, self.destination.name, self._now())
             has_overdue = outbox.has_overdue(conn, self._now())
         if has_overdue:
-            self.store.commit(lambda conn: outbox.let_go(conn, self._now()))
+            self.store.commit(lambda conn: outbox.drop_expired(conn, self._now()))
         if not has_due:
             return 0
         claim = self.store.commit(self._claim)
@@ -123,8 +123,8 @@ class Deliverer:
 
     def _claim(self, conn: Connection) -> Claim | None:
         now = self._now()
-        account = accounts.account(conn, self.destination.name)
-        room = Breaker(account.failures, account.opened).room(self._most, now)
+        account = accounts.of_destination(conn, self.destination.name)
+        room = Breaker(account.failures, account.opened).allowance(self._most, now)
         if account.paused_until > now or room == 0:
             return None
         if not self._takes_slot(conn, account):
@@ -140,7 +140,7 @@ class Deliverer:
         )
         if at is None:
             return False
-        accounts.put_account(conn, **{**account._asdict(), "next_call_at": at})
+        accounts.put(conn, **{**account._asdict(), "next_call_at": at})
         return True
 
     def _sent(self, claim: Claim, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Outcome]]:
@@ -169,7 +169,9 @@ class Deliverer:
         if claim.until - self._now() < _CALL_SECONDS:
             return False
         return self.store.commit(
-            lambda conn: self._takes_slot(conn, accounts.account(conn, self.destination.name))
+            lambda conn: self._takes_slot(
+                conn, accounts.of_destination(conn, self.destination.name)
+            )
         )
 
     def _conclude(self, claim: Claim, rows: Sequence[Row], outcome: Outcome) -> None:
@@ -226,7 +228,7 @@ class Deliverer:
         }
 
     def _note_account(self, conn: Connection, outcome: Outcome, now: int) -> None:
-        account = accounts.account(conn, self.destination.name)
+        account = accounts.of_destination(conn, self.destination.name)
         before = Breaker(account.failures, account.opened)
         after = before.after(outcome, now)
         changed = {**account._asdict(), "failures": after.failures, "opened": after.opened}
@@ -236,12 +238,12 @@ class Deliverer:
             case Answered():
                 changed |= {"paused_until": 0, "pause_reason": ""}
                 if before.failures:
-                    outbox.hasten(conn, self.destination.name, now)
+                    outbox.retry_now(conn, self.destination.name, now)
             case TryLater():
                 # Each event may wait for longer than the breaker is open. One must be there to
                 # find out that the destination answers again.
                 outbox.bring_forward(conn, self.destination.name, now, now + OPEN_AT_MOST)
-        accounts.put_account(conn, **changed)
+        accounts.put(conn, **changed)
 
     def _tell(
         self,

@@ -140,7 +140,7 @@ class Breaker:
         # A clock set back must not keep it open until the old time is reached again.
         return 0 <= now - self.opened < self.seconds_open
 
-    def room(self, max_batch: int, now: int) -> int:
+    def allowance(self, max_batch: int, now: int) -> int:
         """How many events the next call may carry: none while open, then one as a probe."""
         if self.is_open(now):
             return 0

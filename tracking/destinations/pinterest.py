@@ -50,7 +50,7 @@ class _Detailed(msgspec.Struct):
     details: _Statuses
 
 
-class _Error(msgspec.Struct):
+class _ErrorBody(msgspec.Struct):
     message: str
     code: int | str | None = None
 
@@ -257,7 +257,7 @@ def _result(status: _Status) -> EventResult:
 
 def _said(body: bytes) -> str:
     """Pinterest's words on an error; nothing if they are not in Pinterest's form."""
-    error = read(body, _Error)
+    error = read(body, _ErrorBody)
     if error is None or not error.message:
         return ""
     return error.message if error.code is None else f"{error.message} (code {error.code})"

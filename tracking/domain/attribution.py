@@ -134,7 +134,7 @@ def touch_key(order_id: str) -> str:
     return f"{_ORDER}{order_id}"
 
 
-def visits_of(touches: Iterable[Touch]) -> Path:
+def deduplicate(touches: Iterable[Touch]) -> Path:
     """The touches, oldest first, each visit once however often and by whomever it was told.
 
     The pixel tells of a landing, the order tells of the same one in its own way, and a click id

@@ -196,7 +196,7 @@ def reason_again(reason: str, consent: Consent, policy: Policy, *, is_credited: 
     )
 
 
-def reason_not_to_send_sighting(
+def reason_not_to_send_event(
     conversion: Conversion, consent: Consent, policy: Policy, *, is_credited: bool, now: int
 ) -> str:
     """The first rule that keeps a storefront event from Pinterest (a key of REASONS), or ""."""

@@ -143,7 +143,7 @@ def journey_of(
     return tuple((field, value, origin) for field, (value, origin) in found.items())
 
 
-def together(newest: Session, version: str, other: Session, its_version: str) -> Session:
+def merge_states(newest: Session, version: str, other: Session, its_version: str) -> Session:
     """What two states of an order tell of its session, whichever of them became known first.
 
     Each field is from the strongest place that has it, and of one place from the newer state. An
@@ -180,7 +180,7 @@ def _words(session: Session, version: str) -> dict[str, tuple[int, str, Any, str
     }
 
 
-def filled(session: Session, stored: Session) -> Session:
+def fill_from_pixel(session: Session, stored: Session) -> Session:
     """An order's session, with what only the pixel `stored` under its checkout or cart token: it
     takes the place of what the pixel had stored before, and of what Shopify saw."""
     weaker = {field for field, origin in session.origins if origin in (JOURNEY, PIXEL)}

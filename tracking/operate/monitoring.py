@@ -124,7 +124,7 @@ class Monitor:
 
     def _of_rest(self, conn: Connection) -> Iterator[Family]:
         now = int(self._clock())
-        by_name = {row.destination: row for row in accounts.all_accounts(conn)}
+        by_name = {row.destination: row for row in accounts.list_all(conn)}
         known = [name for name in self._destinations if name in by_name]
         yield Family(
             "tracking_account_paused",

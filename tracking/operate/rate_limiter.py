@@ -35,7 +35,7 @@ class Rate:
     burst: int
 
 
-class Limiter:
+class RateLimiter:
     """Lets calls through: so many of each address, and so many in all, unless `total` is None.
 
     Every process over one store keeps the same limits. In it an address is a digest under `key`,
@@ -45,7 +45,7 @@ class Limiter:
     def __init__(
         self, store: Store, clock: Callable[[], float], key: bytes, each: Rate, total: Rate | None
     ) -> None:
-        self._desk = _Desk(store, clock)
+        self._desk = _SharedQuota(store, clock)
         self._clock = clock
         self._key = key
         self._each = each
@@ -95,7 +95,7 @@ def _home_of(address: str) -> str:
     return str(ip.ipv4_mapped or ip.packed[:8].hex())
 
 
-class _Desk:
+class _SharedQuota:
     """Where shares are asked for."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
@@ -136,7 +136,7 @@ class _Share:
 
     __slots__ = ("_closed_until", "_desk", "_left", "_lock", "_name", "_rate", "_spent", "_until")
 
-    def __init__(self, desk: _Desk, name: str, rate: Rate) -> None:
+    def __init__(self, desk: _SharedQuota, name: str, rate: Rate) -> None:
         self._desk = desk
         self._name = name
         self._rate = rate

@@ -26,7 +26,7 @@ class Forgotten(NamedTuple):
     days: int
 
 
-class Purging:
+class Retention:
     """Keeps nothing longer than `retention_days`, and quarantined bodies for 30 days at most."""
 
     name = "purge"
@@ -61,14 +61,14 @@ class Purging:
     def _purge_safely(self, stop: threading.Event) -> None:
         try:
             if self._is_due():
-                self._purge_and_tell(stop)
+                self._purge_and_log(stop)
         except StoreUnavailable as error:
             logger.warning("forgetting what is old waits for the store: %s", error)
         except Exception:
             # The thread must outlive whatever went wrong in one round.
             logger.exception("forgetting what is old failed")
 
-    def _purge_and_tell(self, stop: threading.Event) -> None:
+    def _purge_and_log(self, stop: threading.Event) -> None:
         for found in self.purge():
             if found.rows:
                 logger.info("%s: %d older than %d days forgotten", *found)

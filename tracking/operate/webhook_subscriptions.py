@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tracking.clients.shopify_admin import NotTold, ShopifyAdmin, Subscription
+from tracking.clients.shopify_admin import ShopifyAdmin, ShopifyError, Subscription
 
 # These are asked for in the app's own configuration; the API knows none of them.
 COMPLIANCE = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
@@ -16,7 +16,7 @@ State = Literal["fine", "created", "repaired"]
 
 
 @dataclass(frozen=True, slots=True)
-class Subscribed:
+class TopicSubscription:
     """A topic, the address it is to be sent to, and what was done about it. `because` says why;
     `trouble` what is still wrong, "" if nothing."""
 
@@ -28,33 +28,35 @@ class Subscribed:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class SubscriptionCheck:
     """Every topic as it is now, and the app's subscriptions to them that go elsewhere."""
 
-    topics: Sequence[Subscribed]
+    topics: Sequence[TopicSubscription]
     elsewhere: Sequence[Subscription]
 
 
 def subscribe(
     admin: ShopifyAdmin, topics: Iterable[str], public_url: str, *, repairs: bool
-) -> Checked:
+) -> SubscriptionCheck:
     """Every topic but those of COMPLIANCE, as it is now, or with `repairs` as it was made.
 
     What another part of the app, or of another one, subscribed to is left as it is.
 
     Raises:
-        NotTold: Shopify did not tell which subscriptions there are.
+        ShopifyError: Shopify did not tell which subscriptions there are.
     """
     wanted = [topic for topic in topics if topic not in COMPLIANCE]
     known = admin.subscriptions()
-    looked = [_looked_at(topic, public_url, known) for topic in wanted]
+    looked = [_found_at(topic, public_url, known) for topic in wanted]
     if not repairs or all(one.found.state == "fine" for one in looked):
-        return Checked([one.found for one in looked], _elsewhere(known, wanted, public_url))
+        return SubscriptionCheck(
+            [one.found for one in looked], _elsewhere(known, wanted, public_url)
+        )
     done = [_repaired(admin, one) for one in looked]
     # Whether it worked, only a second look tells.
     known = admin.subscriptions()
-    return Checked(
-        [_verified(one, _looked_at(one.topic, public_url, known).found) for one in done],
+    return SubscriptionCheck(
+        [_verified(one, _found_at(one.topic, public_url, known).found) for one in done],
         _elsewhere(known, wanted, public_url),
     )
 
@@ -67,24 +69,26 @@ def _elsewhere(
 
 
 @dataclass(frozen=True, slots=True)
-class _Looked:
+class _Found:
     """What was found of a topic, and the subscription to change, None if it is to be made."""
 
-    found: Subscribed
+    found: TopicSubscription
     known: Subscription | None
 
 
-def _looked_at(topic: str, public_url: str, known: Sequence[Subscription]) -> _Looked:
+def _found_at(topic: str, public_url: str, known: Sequence[Subscription]) -> _Found:
     uri, name = _uri(public_url, topic), _topic_name(topic)
     here = [one for one in known if one.topic == name and one.uri == uri]
     ours = [one for one in known if one.topic == name and one.name == _name(topic)]
     if here:
         because = _astray(here[0])
-        return _Looked(Subscribed(topic, uri, "repaired" if because else "fine", because), here[0])
+        return _Found(
+            TopicSubscription(topic, uri, "repaired" if because else "fine", because), here[0]
+        )
     if ours:
         because = f"went to {ours[0].uri}"
-        return _Looked(Subscribed(topic, uri, "repaired", because), ours[0])
-    return _Looked(Subscribed(topic, uri, "created"), None)
+        return _Found(TopicSubscription(topic, uri, "repaired", because), ours[0])
+    return _Found(TopicSubscription(topic, uri, "created"), None)
 
 
 def _astray(known: Subscription) -> str:
@@ -97,7 +101,7 @@ def _astray(known: Subscription) -> str:
     return " and ".join(text for text, applies in faults.items() if applies)
 
 
-def _repaired(admin: ShopifyAdmin, looked: _Looked) -> Subscribed:
+def _repaired(admin: ShopifyAdmin, looked: _Found) -> TopicSubscription:
     found, known = looked.found, looked.known
     if found.state == "fine":
         return found
@@ -107,12 +111,12 @@ def _repaired(admin: ShopifyAdmin, looked: _Looked) -> Subscribed:
             admin.subscribe(_topic_name(found.topic), {**wanted, "name": _name(found.topic)})
         else:
             admin.resubscribe(known.id, {**wanted, "includeFields": [], "filter": ""})
-    except NotTold as error:
+    except ShopifyError as error:
         return replace(found, trouble=str(error))
     return found
 
 
-def _verified(done: Subscribed, now: Subscribed) -> Subscribed:
+def _verified(done: TopicSubscription, now: TopicSubscription) -> TopicSubscription:
     if now.state == "fine":
         return replace(done, trouble="")
     return replace(done, trouble=done.trouble or "Shopify took the change, and does not show it")

@@ -9,7 +9,7 @@ from tracking.domain.conversion import MAY_CHANGE, event_id_of, reason_again
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import OF_THE_BROWSER, Match, is_browser, match_by_itself
-from tracking.receive.planner import Draft, Planner
+from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.rows import credited_to
 from tracking.store import conversions, identity_graph, orders, outbox, touches
 from tracking.store.engine import advisory_locks
@@ -26,7 +26,7 @@ _IDENTITIES = (("id:", "customer"), ("em:", "email"), ("ph:", "phone"))
 _Gathered = dict[tuple[str, str, int], tuple[list[Touch], Match]]
 
 
-class Crediting:
+class Attributor:
     """Gathers what orders are credited by, and credits those again that a fact concerns."""
 
     def __init__(self, planner: Planner) -> None:
@@ -126,10 +126,10 @@ class Crediting:
         """After a refund the credits stay, and the net amount is split again."""
         self._write_credits(conn, known, known._asdict(), path_from(known.path))
 
-    def complete(self, conn: Connection, known: Row, draft: Draft) -> Row | None:
+    def complete(self, conn: Connection, known: Row, facts: OrderFacts) -> Row | None:
         """Write down what an older state of an order adds to what is known of it; the order as it
         is known now, None where nothing was added. It is not credited again yet."""
-        row = self.planner.with_older(known._asdict(), draft)
+        row = self.planner.with_older(known._asdict(), facts)
         if row == known._asdict():
             return None
         key, since = touch_key(known.id), known.placed_at - 2 * self.planner.reach
@@ -178,13 +178,13 @@ class Crediting:
         now: int,
     ) -> None:
         """Let the order's conversion know, and its event for as long as it was not sent."""
-        event = conversions.conversion(conn, event_id_of(order["id"]))
+        event = conversions.of_event(conn, event_id_of(order["id"]))
         if event is None:
             return
         consent = consent_from_json(order["consent"]).joined(self.consent_of(conn, match))
         deliveries = outbox.of_event(conn, event.event_id)
         changed = {"visitor": match.visitor, **credited_to(best)}
-        if any(_is_told(row, now) for row in deliveries):
+        if any(_is_known_to_destination(row, now) for row in deliveries):
             changed["credited_then"] = _credited_then(event, changed, now)
             if consent.marketing is False:
                 # What is under way may arrive; what does not is not tried again.
@@ -243,7 +243,7 @@ def _latest(browsers: list[str], touches: Iterable[Touch]) -> str:
     return max(browsers, key=lambda visitor: came.get(visitor, -1))
 
 
-def _is_told(row: Row, now: int) -> bool:
+def _is_known_to_destination(row: Row, now: int) -> bool:
     """Whether the destination knows the event, or may."""
     return row.state in ("sent", "dead") or (row.state == "waiting" and row.leased_until > now)
 

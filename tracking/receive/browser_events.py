@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from tracking.domain.attribution import Touch
 from tracking.domain.touch import touch_of_session
-from tracking.receive.attributor import ALWAYS, Crediting
-from tracking.receive.pixel import Seen
+from tracking.receive.attributor import ALWAYS, Attributor
+from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.erasure import without_erased
 from tracking.receive.rows import credited_to
 from tracking.store import conversions, identity_graph, outbox, touches
@@ -16,7 +16,7 @@ from tracking.store.values import json_of
 
 
 @dataclass(slots=True)
-class _News:
+class _NewFacts:
     """What a call brought that was not known, by visitor.
 
     `came` are the new touches, `joined` the visitors who are one person with somebody
@@ -27,27 +27,29 @@ class _News:
     joined: set[str] = field(default_factory=set)
 
 
-def record_seen(conn: Connection, crediting: Crediting, seen: Sequence[Seen], now: int) -> None:
+def record_pixel_events(
+    conn: Connection, attributor: Attributor, seen: Sequence[PixelEvent], now: int
+) -> None:
     """Write down what the pixel told, in whatever order it came, and credit again what it
     concerns. An event told twice is one event."""
     advisory_locks.hold(conn, _names(conn, seen))
     seen, erased = without_erased(conn, seen)
-    news = _News()
+    news = _NewFacts()
     for one in seen:
         if not one.is_bot:
             _note(conn, one, news)
     for one in seen:
-        if one.conversion is not None and conversions.conversion(conn, one.event_id) is None:
-            _record(conn, crediting, one, now, is_erased=one.event_id in erased)
+        if one.conversion is not None and conversions.of_event(conn, one.event_id) is None:
+            _record(conn, attributor, one, now, is_erased=one.event_id in erased)
     for visitor, found in news.came.items():
-        _credit_sightings(conn, crediting, visitor, found)
-        _credit_orders(conn, crediting, visitor, found, now)
+        _credit_browser_events(conn, attributor, visitor, found)
+        _credit_orders(conn, attributor, visitor, found, now)
     for visitor in sorted(news.joined):
         person = identity_graph.person_of(conn, (), visitor)
-        crediting.credit_orders(conn, person, ALWAYS, now)
+        attributor.credit_orders(conn, person, ALWAYS, now)
 
 
-def _names(conn: Connection, seen: Iterable[Seen]) -> set[str]:
+def _names(conn: Connection, seen: Iterable[PixelEvent]) -> set[str]:
     names: set[str] = set()
     for one in seen:
         links = (*one.tokens, *one.identity.links())
@@ -56,7 +58,7 @@ def _names(conn: Connection, seen: Iterable[Seen]) -> set[str]:
     return names
 
 
-def _note(conn: Connection, one: Seen, news: _News) -> None:
+def _note(conn: Connection, one: PixelEvent, news: _NewFacts) -> None:
     """The touch, the consent and the links an event tells of."""
     touch = one.touch or _touch_of(one)
     if touch is not None and touches.add(conn, touches.touch_row(touch)):
@@ -78,7 +80,7 @@ def _note(conn: Connection, one: Seen, news: _News) -> None:
         news.joined |= {one.visitor, *concerned}
 
 
-def _touch_of(one: Seen) -> Touch | None:
+def _touch_of(one: PixelEvent) -> Touch | None:
     """An event without a landing is evidence of a visit from Pinterest, if it says so itself."""
     if not one.session.is_pinterest:
         return None
@@ -86,32 +88,32 @@ def _touch_of(one: Seen) -> Touch | None:
 
 
 def _record(
-    conn: Connection, crediting: Crediting, one: Seen, now: int, *, is_erased: bool
+    conn: Connection, attributor: Attributor, one: PixelEvent, now: int, *, is_erased: bool
 ) -> None:
-    reach = crediting.planner.reach
+    reach = attributor.planner.reach
     found = touches.seen_by(conn, (one.visitor,), one.at - reach, one.at)
-    best = crediting.planner.newest_from_pinterest(found, one.at)
+    best = attributor.planner.newest_from_pinterest(found, one.at)
     consent = one.consent.joined(identity_graph.consent_of(conn, one.visitor))
-    row, payloads = crediting.planner.sighting_row(one, best, consent, now)
+    row, payloads = attributor.planner.browser_event_row(one, best, consent, now)
     if is_erased:
         row, payloads = {**row, "reason": "erased", "detail": ""}, {}
-    conversions.put_conversion(conn, row)
+    conversions.put(conn, row)
     for name, payload in payloads.items():
         outbox.queue(conn, one.event_id, name, payload, one.at, now)
 
 
-def _credit_sightings(
-    conn: Connection, crediting: Crediting, visitor: str, came: Sequence[Touch]
+def _credit_browser_events(
+    conn: Connection, attributor: Attributor, visitor: str, came: Sequence[Touch]
 ) -> None:
     """What the visitor did after a touch that is told only now was its doing, perhaps."""
-    reach = crediting.planner.reach
+    reach = attributor.planner.reach
     instants = [touch.at for touch in came if touch.is_pinterest]
     if not instants:
         return
     since, until = min(instants), max(instants) + reach
     found = touches.seen_by(conn, (visitor,), since - reach, until)
-    for event in conversions.sightings_of(conn, visitor, since, until):
-        best = crediting.planner.newest_from_pinterest(found, event.at)
+    for event in conversions.browser_events_of(conn, visitor, since, until):
+        best = attributor.planner.newest_from_pinterest(found, event.at)
         changed = credited_to(best)
         if best is not None and any(
             getattr(event, name) != value for name, value in changed.items()
@@ -122,9 +124,9 @@ def _credit_sightings(
 
 
 def _credit_orders(
-    conn: Connection, crediting: Crediting, visitor: str, came: Sequence[Touch], now: int
+    conn: Connection, attributor: Attributor, visitor: str, came: Sequence[Touch], now: int
 ) -> None:
     person = identity_graph.person_of(conn, (), visitor)
     instants = [touch.at for touch in came]
-    span = (min(instants), max(instants) + crediting.planner.reach)
-    crediting.credit_orders(conn, person, span, now)
+    span = (min(instants), max(instants) + attributor.planner.reach)
+    attributor.credit_orders(conn, person, span, now)

@@ -14,7 +14,7 @@ from tracking.destinations import DestinationSettings
 from tracking.destinations.base import PINTEREST
 from tracking.destinations.pinterest_test_call import tried, tried_together
 from tracking.domain.rate_limit import MICROS, next_slot
-from tracking.receive.event_input import given_of
+from tracking.receive.event_input import inbound_event_of
 from tracking.receive.planner import Planner
 from tracking.store import Store, accounts, limits
 from tracking.store.engine.statement import Connection
@@ -72,13 +72,13 @@ class EventTrials:
         """Show one event to Pinterest, which checks it. Nothing is stored.
 
         Raises:
-            Invalid: the event has faults, and Pinterest was not asked.
+            ValidationError: the event has faults, and Pinterest was not asked.
             ReportOnly: there are no credentials to ask with.
             TooManyTrials: the account's rate limit leaves no call now.
             NoAnswer: Pinterest was asked and did not answer.
             StoreUnavailable: the rate limit cannot be read.
         """
-        given = given_of(body, self.planner.policy, int(self.clock()))
+        given = inbound_event_of(body, self.planner.policy, int(self.clock()))
         with self._trial():
             answer = tried(self.settings, msgspec.json.encode(given.event))
         if isinstance(answer, TryLater):
@@ -118,12 +118,12 @@ class EventTrials:
         if wait:
             return -(-wait // 1000)
         # The account's own limit, which the deliverers keep as well.
-        account = accounts.account(conn, PINTEREST)
+        account = accounts.of_destination(conn, PINTEREST)
         per_minute = self.planner.destinations[PINTEREST].calls_per_minute
         at = next_slot(account.next_call_at, int(now * MICROS), per_minute)
         if at is None:
             return 1
-        accounts.put_account(conn, **{**account._asdict(), "next_call_at": at})
+        accounts.put(conn, **{**account._asdict(), "next_call_at": at})
         return 0
 
 

@@ -14,10 +14,10 @@ from tracking.domain.attribution import (
     allocations_of,
     bit,
     credits_of,
+    deduplicate,
     is_in_window,
     path_of,
     touch_key,
-    visits_of,
 )
 from tracking.domain.consent import Consent, consent_of
 from tracking.domain.conversion import (
@@ -28,15 +28,15 @@ from tracking.domain.conversion import (
     is_limited,
     is_purchase,
     reason_not_to_send,
-    reason_not_to_send_sighting,
+    reason_not_to_send_event,
     value_of,
 )
 from tracking.domain.identity import Identity, identity_of
 from tracking.domain.order import Order
-from tracking.domain.session import Session, filled, together, visit_of
+from tracking.domain.session import Session, fill_from_pixel, merge_states, visit_of
 from tracking.domain.touch import newest_click_id, own_touch, touch_of_session
 from tracking.domain.visitor import Match, match_by_itself
-from tracking.receive.pixel import Seen, token_link
+from tracking.receive.pixel import PixelEvent, token_key
 from tracking.receive.rows import Values, credit_rows, credited_to, purchase_row
 from tracking.store.values import consent_from_json, json_of, session_from_json
 
@@ -44,7 +44,7 @@ from tracking.store.values import consent_from_json, json_of, session_from_json
 _WHOLE = 1_000_000
 
 
-class Draft(msgspec.Struct, frozen=True, gc=False):
+class OrderFacts(msgspec.Struct, frozen=True, gc=False):
     """All that an order says by itself. `person` are the links its buyer is known by, `visitor`
     is the id its own touch stands under: the pixel's, or one made of who the buyer is. `said` is
     the word of consent of all the order's states so far, `consent` that and the browser's."""
@@ -60,7 +60,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     touch: Touch | None
 
 
-class Plan(msgspec.Struct, frozen=True, gc=False):
+class OrderRows(msgspec.Struct, frozen=True, gc=False):
     """The rows of an order. `payloads` are the finished events by destination. With a `reason`
     on the conversion they are held, for as long as a late fact may remove the reason."""
 
@@ -92,23 +92,23 @@ class Planner:
         self.reach = max(rules.click_window, rules.view_window)
         self._pinterest_bit = bit("pinterest", model)
 
-    def draft_of(
+    def facts_of(
         self,
         order: Order,
         stored: Session | None = None,
         told: Consent | None = None,
         known: Values | None = None,
-    ) -> Draft:
+    ) -> OrderFacts:
         """What the order says by itself, what is `known` of it from an older state, and what the
         pixel `stored` of its checkout and was `told` of consent."""
         session, page_url = visit_of(order)
         said = consent_of(order)
         if known is not None:
             before = session_from_json(known["session"])
-            session = together(session, order.version, before, known["version"])
+            session = merge_states(session, order.version, before, known["version"])
             said = said.joined(consent_from_json(known["consent"]))
         if stored is not None:
-            session = filled(session, stored)
+            session = fill_from_pixel(session, stored)
         consent = said if told is None else said.joined(told)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
         known_by = identity.links()
@@ -118,47 +118,47 @@ class Planner:
         if touch is not None and order.placed_at - touch.at > 2 * self.reach:
             touch = None
         person = (*_token_links(order), *known_by) if self.has_pixel else known_by
-        return Draft(order, session, page_url, said, consent, identity, person, visitor, touch)
+        return OrderFacts(order, session, page_url, said, consent, identity, person, visitor, touch)
 
-    def span_of(self, draft: Draft) -> tuple[int, int]:
+    def span_of(self, facts: OrderFacts) -> tuple[int, int]:
         """From when until when (seconds UTC) a touch or an order of the buyer can have to do with
         this order: it may be earned by the one, and its own visit may have earned the other."""
-        at = draft.order.placed_at
-        visited = draft.touch.at if draft.touch is not None else at
+        at = facts.order.placed_at
+        visited = facts.touch.at if facts.touch is not None else at
         # The visit of an order that it earned may itself be told as up to two windows old.
         return visited - 2 * self.reach, at + self.reach
 
-    def plan_of(
+    def rows_of(
         self,
-        draft: Draft,
+        facts: OrderFacts,
         others: Iterable[Touch],
         given_back: Values,
         now: int,
         match: Match | None = None,
-    ) -> Plan:
+    ) -> OrderRows:
         """The rows of an order, from its buyer's `others` touches and the sums `given_back` of
         its refunds (`goods` and `paid`, minor units)."""
-        order = draft.order
-        match = match or match_by_itself(draft.visitor)
-        own = () if draft.touch is None else (draft.touch,)
+        order = facts.order
+        match = match or match_by_itself(facts.visitor)
+        own = () if facts.touch is None else (facts.touch,)
         path = self.path_of((*others, *own), order.id, order.placed_at, match)
-        row = self._order_row(draft, path, given_back, match)
+        row = self._order_row(facts, path, given_back, match)
         allocations = self._allocated(row, path)
 
         best = self._best(allocations)
         conversion = conversion_of(
             order,
-            draft.identity,
-            draft.consent,
+            facts.identity,
+            facts.consent,
             self.policy,
-            page_url=draft.page_url,
-            click_id=draft.session.click_id or newest_click_id(path),
+            page_url=facts.page_url,
+            click_id=facts.session.click_id or newest_click_id(path),
         )
         reason, detail, payloads = self._finished(
             conversion,
             reason_not_to_send(
                 order,
-                draft.consent,
+                facts.consent,
                 self.policy,
                 is_identified=conversion.is_identified,
                 is_credited=best is not None,
@@ -166,7 +166,7 @@ class Planner:
             ),
         )
         decided = {"reason": reason, "detail": detail, "recorded_at": now}
-        return Plan(
+        return OrderRows(
             order=row,
             credits=credit_rows(row, allocations),
             conversion=purchase_row(row, match, best) | decided,
@@ -184,7 +184,7 @@ class Planner:
             touch if touch.key != own else msgspec.structs.replace(touch, visitor=match.visitor)
             for touch in self.inside(touches, at)
         ]
-        return visits_of(inside) if len(inside) > 1 else tuple(inside)
+        return deduplicate(inside) if len(inside) > 1 else tuple(inside)
 
     def newest_from_pinterest(self, touches: Iterable[Touch], at: int) -> Touch | None:
         """What brought a visitor who did something at an instant, if it was Pinterest."""
@@ -206,18 +206,18 @@ class Planner:
 
     def session_again(self, known: Values, stored: Session) -> Session:
         """A known order's session, with what the pixel stored of its checkout."""
-        return filled(session_from_json(known["session"]), stored)
+        return fill_from_pixel(session_from_json(known["session"]), stored)
 
-    def with_older(self, known: Values, draft: Draft) -> Values:
+    def with_older(self, known: Values, facts: OrderFacts) -> Values:
         """A known order's row, with what an older state of it says of its session and of consent.
         A newer state may have lost its note attributes, and a refusal stands."""
-        session = together(
+        session = merge_states(
             session_from_json(known["session"]),
             known["version"],
-            draft.session,
-            draft.order.version,
+            facts.session,
+            facts.order.version,
         )
-        consent = consent_from_json(known["consent"]).joined(draft.said)
+        consent = consent_from_json(known["consent"]).joined(facts.said)
         return {
             **known,
             "visitor": session.visitor or known["visitor"],
@@ -237,8 +237,8 @@ class Planner:
         )
         return touch if known["placed_at"] - touch.at <= 2 * self.reach else None
 
-    def sighting_row(
-        self, seen: Seen, best: Touch | None, consent: Consent, now: int
+    def browser_event_row(
+        self, seen: PixelEvent, best: Touch | None, consent: Consent, now: int
     ) -> tuple[Values, Mapping[str, bytes]]:
         """The row of a storefront event that `best` brought the visitor to, and the finished
         events by destination."""
@@ -247,7 +247,7 @@ class Planner:
             raise ValueError(f"{seen.name} is no conversion")
         reason = "bot"
         if not seen.is_bot:
-            reason = reason_not_to_send_sighting(
+            reason = reason_not_to_send_event(
                 conversion, consent, self.policy, is_credited=best is not None, now=now
             )
         reason, detail, payloads = self._finished(conversion, reason)
@@ -291,9 +291,9 @@ class Planner:
             return "unencodable", str(error)[:500], {}
 
     def _order_row(
-        self, draft: Draft, path: Sequence[Touch], given_back: Values, match: Match
+        self, facts: OrderFacts, path: Sequence[Touch], given_back: Values, match: Match
     ) -> Values:
-        order = draft.order
+        order = facts.order
         gross = value_of(order, self.policy)
         cancelled = order.cancelled_at is not None
         return {
@@ -310,13 +310,13 @@ class Planner:
             "is_test": int(order.test),
             "financial_status": order.financial_status,
             "source_name": order.source_name,
-            "visitor": draft.visitor,
+            "visitor": facts.visitor,
             "match_method": match.method,
-            "links": " ".join(draft.person),
-            "session": json_of(draft.session),
+            "links": " ".join(facts.person),
+            "session": json_of(facts.session),
             # What the browser says besides may change, and is asked for whenever it matters.
-            "consent": json_of(draft.said),
-            "unusable": " ".join(draft.identity.unusable),
+            "consent": json_of(facts.said),
+            "unusable": " ".join(facts.identity.unusable),
             "path": json_of(path),
         }
 
@@ -345,5 +345,5 @@ class Planner:
 
 
 def _token_links(order: Order) -> Iterable[str]:
-    found = (token_link("ck", order.checkout_token), token_link("ca", order.cart_token))
+    found = (token_key("ck", order.checkout_token), token_key("ca", order.cart_token))
     return filter(None, found)

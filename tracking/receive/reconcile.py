@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tracking.clients.shopify_admin import Head, NotTold, ShopifyAdmin, Told
+from tracking.clients.shopify_admin import FetchedOrder, OrderSummary, ShopifyAdmin, ShopifyError
 from tracking.clients.shopify_orders import Visit
 from tracking.destinations import Destination
 from tracking.domain.conversion import event_id_of
@@ -17,7 +17,7 @@ from tracking.domain.identity import digest_in, identity_of
 from tracking.domain.order import Address, Browser, Buyer, Order, state_of
 from tracking.domain.session import journey_of
 from tracking.domain.shopify_order import NotAnOrder, order_of
-from tracking.domain.validation import Fault, Invalid
+from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.tracker import Tracker
 from tracking.store import orders, outbox
 from tracking.store.engine.statement import Row
@@ -39,7 +39,7 @@ Lack = Literal["missing", "older"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class OrderDifference:
     """An order that was missing here, or known in an older state only. `trouble` says why it
     still is, "" once it is not."""
 
@@ -50,7 +50,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Counted:
+class ReconcileCounts:
     """How many orders changed at Shopify, and how many of them were known here or too fresh."""
 
     found: int = 0
@@ -77,18 +77,18 @@ class Reconciler:
     """Compares one shop with the records here, and repairs them. Repeated, it changes nothing."""
 
     def __init__(self, tracker: Tracker, admin: ShopifyAdmin) -> None:
-        self.counted = Counted()
+        self.counted = ReconcileCounts()
         self._tracker = tracker
         self._admin = admin
         self._seen: dict[str, str] = {}
 
-    def findings(self, since: int, *, repairs: bool) -> Iterator[Finding]:
+    def findings(self, since: int, *, repairs: bool) -> Iterator[OrderDifference]:
         """Every order changed at or after an instant (seconds UTC) that is not known as it is.
 
         With `repairs` it is taken in first. Without, the trouble is that it was not.
 
         Raises:
-            NotTold: Shopify did not tell of all orders; those before were handled.
+            ShopifyError: Shopify did not tell of all orders; those before were handled.
             StoreUnavailable: the last one may not have been stored.
         """
         fresh_from = self._tracker.clock() - FRESH_SECONDS
@@ -106,7 +106,7 @@ class Reconciler:
             else:
                 yield self._repaired(head, state, lack) if repairs else _left(head, lack)
 
-    def _lack(self, head: Head, state: str) -> Lack | None:
+    def _lack(self, head: OrderSummary, state: str) -> Lack | None:
         known = self._known(head.id)
         if known is None:
             return "missing"
@@ -116,21 +116,21 @@ class Reconciler:
         with self._tracker.store.read() as conn:
             return orders.of_id(conn, order_id)
 
-    def _repaired(self, head: Head, state: str, lack: Lack) -> Finding:
-        finding = Finding(head.id, head.name, lack)
+    def _repaired(self, head: OrderSummary, state: str, lack: Lack) -> OrderDifference:
+        finding = OrderDifference(head.id, head.name, lack)
         try:
             order = self._order(self._admin.order(head.gid), head)
-        except (NotTold, NotAnOrder) as error:
+        except (ShopifyError, NotAnOrder) as error:
             return replace(finding, trouble=str(error))
         self._tracker.record(order, TOPIC)
         if self._lack(head, state) is not None:
             return replace(finding, trouble="what Shopify tells of it is older than what it lists")
         return finding
 
-    def _order(self, told: Told, head: Head) -> Order:
+    def _order(self, told: FetchedOrder, head: OrderSummary) -> Order:
         order = order_from(told)
         if order.id != head.id:
-            raise NotTold("Shopify told of another order than was asked for")
+            raise ShopifyError("Shopify told of another order than was asked for")
         known = self._known(order.id)
         return order if known is None else self._completed(order, known)
 
@@ -156,7 +156,7 @@ class Reconciler:
         return None
 
 
-def order_from(told: Told) -> Order:
+def order_from(told: FetchedOrder) -> Order:
     """An order as the Admin API tells it, decided like that of a webhook.
 
     Raises:
@@ -166,7 +166,7 @@ def order_from(told: Told) -> Order:
     return msgspec.structs.replace(
         order,
         digest=_WEAKEST + order.digest[: -len(_WEAKEST)],
-        besides=_told_by(told.visits, order.placed_at),
+        besides=_reported_by(told.visits, order.placed_at),
     )
 
 
@@ -174,12 +174,12 @@ def since_of(text: str, now: int, zone: ZoneInfo) -> int:
     """The instant (seconds UTC) that a text names: so long ago, or the beginning of a shop day.
 
     Raises:
-        Invalid: it is neither, or lies ahead.
+        ValidationError: it is neither, or lies ahead.
     """
     age = _AGE.fullmatch(text.strip())
     at = now - int(age[1]) * _UNITS[age[2]] if age else _beginning(text.strip(), zone)
     if at > now:
-        raise Invalid(Fault("since", "lies ahead"))
+        raise ValidationError(FieldError("since", "lies ahead"))
     return at
 
 
@@ -192,14 +192,16 @@ def _beginning(text: str, zone: ZoneInfo) -> int:
         moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
         return max(0, int(moment.astimezone(UTC).timestamp()))
     except (ValueError, OverflowError):
-        raise Invalid(Fault("since", f"not understood; accepted: {_ACCEPTED}")) from None
+        raise ValidationError(
+            FieldError("since", f"not understood; accepted: {_ACCEPTED}")
+        ) from None
 
 
-def _left(head: Head, lack: Lack) -> Finding:
-    return Finding(head.id, head.name, lack, "nothing was changed")
+def _left(head: OrderSummary, lack: Lack) -> OrderDifference:
+    return OrderDifference(head.id, head.name, lack, "nothing was changed")
 
 
-def _told_by(
+def _reported_by(
     visits: Sequence[Visit], placed_at: int
 ) -> tuple[tuple[str, str | int | bool, str], ...]:
     """What the newest visit before the order tells that came from somewhere."""

@@ -10,10 +10,10 @@ import msgspec
 
 from tracking.destinations.base import PINTEREST
 from tracking.domain.attribution import Touch
-from tracking.domain.conversion import event_id_of, reason_not_to_send_sighting
+from tracking.domain.conversion import event_id_of, reason_not_to_send_event
 from tracking.domain.touch import touch_of_session
-from tracking.receive.attributor import ALWAYS, Crediting
-from tracking.receive.event_input import Given, given_of
+from tracking.receive.attributor import ALWAYS, Attributor
+from tracking.receive.event_input import InboundEvent, inbound_event_of
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.erasure import erased_of
 from tracking.receive.rows import credited_to
@@ -34,25 +34,25 @@ AT_ONCE = {"sqlite": 32, "postgresql": 2}
 # On PostgreSQL each name takes a lock, of which there are some thousands for everybody.
 _MOST_NAMES = 1000
 
-Status = Literal["accepted", "duplicate"]
+EventStatus = Literal["accepted", "duplicate"]
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class EventReceipt:
     """What became of an event that is on disk now. `left_out` are JSON pointers to values that
     could not be used, `reason` says why it is not sent (a key of REASONS), "" if it is."""
 
     event_id: str
-    status: Status
+    status: EventStatus
     left_out: tuple[str, ...]
     reason: str = ""
 
 
-class OtherEvent(Exception):
+class EventIdConflict(Exception):
     """An event of another stage of the funnel has this event id already."""
 
 
-class Prepared(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
+class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
     """An event with all that is written of it if it meets nobody known, made before the
     transaction, so that it is short.
 
@@ -75,7 +75,7 @@ class Prepared(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="even
         return [name for name in (self.order_id, self.visitor, *self.links) if name]
 
 
-class Events:
+class ServerEvents:
     """Takes in what another system hands over as an event of its own. Orders stay the only
     source of money: no event changes what a report says was earned."""
 
@@ -88,24 +88,24 @@ class Events:
         self.store = store
         self.planner = planner
         self.clock = clock
-        self.crediting = Crediting(planner)
+        self.attributor = Attributor(planner)
 
-    def take(self, body: bytes) -> Taken:
+    def take(self, body: bytes) -> EventReceipt:
         """Take in one event; the same event again is a duplicate. It is on disk afterwards.
 
         Raises:
-            Invalid: the event has faults, and nothing was stored.
-            OtherEvent: its event id is that of another event, and nothing was stored.
+            ValidationError: the event has faults, and nothing was stored.
+            EventIdConflict: its event id is that of another event, and nothing was stored.
             StoreUnavailable: nothing may have been stored; the caller must send it again.
         """
         now = int(self.clock())
-        given = given_of(body, self.planner.policy, now)
+        given = inbound_event_of(body, self.planner.policy, now)
         work = self.prepared(given, now)
         if not self.store.commit(lambda conn: self._record(conn, work, now)):
-            return Taken(work.event_id, "duplicate", given.left_out)
-        return Taken(work.event_id, "accepted", given.left_out, str(work.row["reason"]))
+            return EventReceipt(work.event_id, "duplicate", given.left_out)
+        return EventReceipt(work.event_id, "accepted", given.left_out, str(work.row["reason"]))
 
-    def take_all(self, works: Sequence[Prepared]) -> Iterator[list[Status]]:
+    def record_all(self, works: Sequence[EventRow]) -> Iterator[list[EventStatus]]:
         """Take many events in, each as `take` does, in few transactions; what became of those of
         each transaction, once it is on disk.
 
@@ -116,30 +116,30 @@ class Events:
         now = int(self.clock())
         for some in self._turns(works):
             told = self.store.commit(partial(self._record_all, some, now))
-            yield self._one_by_one(some, told, now)
+            yield self._each_alone(some, told, now)
 
-    def _record(self, conn: Connection, work: Prepared, now: int) -> bool:
+    def _record(self, conn: Connection, work: EventRow, now: int) -> bool:
         """Whether the event is new, and then written down."""
         person = identity_graph.person_of(conn, work.links, work.visitor)
         advisory_locks.hold(conn, {work.event_id, *work.names, *person})
-        found = conversions.conversion(conn, work.event_id)
+        found = conversions.of_event(conn, work.event_id)
         if found is not None and found.stage != work.row["stage"]:
-            raise OtherEvent
-        if found is not None or _is_told_by_the_order(conn, work):
+            raise EventIdConflict
+        if found is not None or _is_sent_by_the_order(conn, work):
             return False
         if any(erased_of(conn, work.order_id, work.links)):
             # It counts, and tells of nobody.
             nobody = {"visitor": work.event_id, **credited_to(None), "reason": "erased"}
-            conversions.put_conversion(conn, {**work.row, **nobody})
+            conversions.put(conn, {**work.row, **nobody})
             return True
         best = self._brought_by(conn, work, person)
-        conversions.put_conversion(conn, {**work.row, **credited_to(best)})
+        conversions.put(conn, {**work.row, **credited_to(best)})
         if work.payload:
             outbox.queue(conn, work.event_id, PINTEREST, work.payload, work.at, now)
         self._join(conn, work.links, work.visitor, now)
         return True
 
-    def _turns(self, works: Sequence[Prepared]) -> Iterator[Sequence[Prepared]]:
+    def _turns(self, works: Sequence[EventRow]) -> Iterator[Sequence[EventRow]]:
         """Events as many at a time as one transaction may hold the names of."""
         if self.store.dialect != "postgresql":
             yield works
@@ -152,7 +152,7 @@ class Events:
                 begin, names = n, 0
         yield works[begin:]
 
-    def prepared(self, given: Given, now: int) -> Prepared:
+    def prepared(self, given: InboundEvent, now: int) -> EventRow:
         """An event, received at an instant (seconds UTC), for `take_all`. Nothing is stored."""
         conversion = given.conversion
         at, links = conversion.event_time, conversion.identity.links()
@@ -160,7 +160,7 @@ class Events:
         reason = self._reason(given, now)
         visit = _visit(given, visitor)
         best = self.planner.newest_from_pinterest([visit], at) if visit else None
-        return Prepared(
+        return EventRow(
             event_id=conversion.event_id,
             order_id=conversion.order_id,
             at=at,
@@ -172,8 +172,8 @@ class Events:
         )
 
     def _record_all(
-        self, works: Sequence[Prepared], now: int, conn: Connection
-    ) -> list[Status | None]:
+        self, works: Sequence[EventRow], now: int, conn: Connection
+    ) -> list[EventStatus | None]:
         """Write down what meets nobody known, all at once. None stands for an event that has to
         be recorded by itself."""
         advisory_locks.hold(conn, {name for work in works for name in work.names})
@@ -183,8 +183,8 @@ class Events:
         order_ids = {work.order_id for work in works}
         known = event_batches.known(conn, ids, links, visitors, order_ids)
         seen = set(known.events)
-        found: list[Status | None] = []
-        new: list[Prepared] = []
+        found: list[EventStatus | None] = []
+        new: list[EventRow] = []
         for work in works:
             if work.event_id in seen:
                 found.append("duplicate")
@@ -207,35 +207,35 @@ class Events:
         )
         return found
 
-    def _one_by_one(
-        self, works: Sequence[Prepared], told: Sequence[Status | None], now: int
-    ) -> list[Status]:
+    def _each_alone(
+        self, works: Sequence[EventRow], told: Sequence[EventStatus | None], now: int
+    ) -> list[EventStatus]:
         """What became of events, those that are left over recorded by themselves."""
         if None not in told:
             return [status for status in told if status]
 
-        def record(work: Prepared, status: Status | None) -> Status:
+        def record(work: EventRow, status: EventStatus | None) -> EventStatus:
             if status is not None:
                 return status
             try:
                 is_new = self.store.commit(lambda conn: self._record(conn, work, now))
-            except OtherEvent:
+            except EventIdConflict:
                 is_new = False
             return "accepted" if is_new else "duplicate"
 
         with ThreadPoolExecutor(AT_ONCE[self.store.dialect]) as threads:
             return list(threads.map(record, works, told))
 
-    def _reason(self, given: Given, now: int) -> str:
+    def _reason(self, given: InboundEvent, now: int) -> str:
         """Why it is not sent (a key of REASONS), or "". Whoever hands an event over decided that
         Pinterest is to know it, so that it is not asked who earned it."""
-        reason = reason_not_to_send_sighting(
+        reason = reason_not_to_send_event(
             given.conversion, given.consent, self.planner.policy, is_credited=True, now=now
         )
         return reason or ("" if PINTEREST in self.planner.destinations else "report_only")
 
     def _row(
-        self, given: Given, visitor: str, best: Touch | None, reason: str, now: int
+        self, given: InboundEvent, visitor: str, best: Touch | None, reason: str, now: int
     ) -> dict[str, str | int]:
         conversion = given.conversion
         # Of other checkouts the order may be told of as well, and would count twice.
@@ -258,7 +258,7 @@ class Events:
             "credited_then": "",
         }
 
-    def _brought_by(self, conn: Connection, work: Prepared, person: Iterable[str]) -> Touch | None:
+    def _brought_by(self, conn: Connection, work: EventRow, person: Iterable[str]) -> Touch | None:
         """The Pinterest touch that led to the event: one on record of the same person, or the
         visit that the event itself tells of."""
         found = touches.seen_by(conn, person, work.at - self.planner.reach, work.at)
@@ -272,10 +272,10 @@ class Events:
         )
         if concerned:
             person = identity_graph.person_of(conn, links, visitor)
-            self.crediting.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
+            self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
 
 
-def _visit(given: Given, visitor: str) -> Touch | None:
+def _visit(given: InboundEvent, visitor: str) -> Touch | None:
     """The visit from Pinterest that an event itself tells of."""
     conversion = given.conversion
     if not (conversion.click_id or conversion.event_source_url) or not given.session.is_pinterest:
@@ -284,13 +284,13 @@ def _visit(given: Given, visitor: str) -> Touch | None:
     return touch_of_session(given.session, key, visitor, conversion.event_time)
 
 
-def _orders_own(work: Prepared) -> str:
+def _orders_own(work: EventRow) -> str:
     """The event id of the order that a checkout is of; that of the event for any other."""
     is_checkout = work.row["stage"] == "purchase" and work.order_id
     return event_id_of(work.order_id) if is_checkout else work.event_id
 
 
-def _is_told_by_the_order(conn: Connection, work: Prepared) -> bool:
+def _is_sent_by_the_order(conn: Connection, work: EventRow) -> bool:
     """Whether it is the checkout of an order whose own event Pinterest gets or got."""
     own = _orders_own(work)
     if own == work.event_id:

@@ -48,7 +48,7 @@ def export(
     many rows each has. Files that are there already are replaced only by `force`.
 
     Raises:
-        Invalid: a date is not one.
+        ValidationError: a date is not one.
         NoExport: something is in the way, or cannot be written.
         StoreUnavailable: the store cannot be read.
     """

@@ -17,7 +17,7 @@ _DAY, _HOUR = 86_400, 3_600
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class JourneyFacts:
     """All rows that tell of one order."""
 
     order: Any
@@ -41,7 +41,9 @@ class Story:
         return found
 
 
-def told(story: Story, rules: Rules, model: Model, scope: Scope, event: Any) -> dict[str, Any]:
+def journey_of(
+    story: JourneyFacts, rules: Rules, model: Model, scope: Scope, event: Any
+) -> dict[str, Any]:
     """The journey report. `event` is the finished event without address and browser."""
     order = story.order
     money = {
@@ -79,12 +81,12 @@ def told(story: Story, rules: Rules, model: Model, scope: Scope, event: Any) -> 
     }
 
 
-def why(story: Story, rules: Rules, model: Model) -> str:
+def why(story: JourneyFacts, rules: Rules, model: Model) -> str:
     """One sentence: why the order was or was not credited, and was or was not sent."""
     return f"{_why_credited(story, rules, model)}; {_why_sent(story)}."
 
 
-def _why_credited(story: Story, rules: Rules, model: Model) -> str:
+def _why_credited(story: JourneyFacts, rules: Rules, model: Model) -> str:
     order = story.order
     if not order.is_counted:
         return "Not counted: " + ("it is a test order" if order.is_test else "it is not paid yet")
@@ -112,7 +114,7 @@ def _why_credited(story: Story, rules: Rules, model: Model) -> str:
     return f"Not credited to Pinterest: the newest {newest.kind}, {span}, is outside its window"
 
 
-def _why_sent(story: Story) -> str:
+def _why_sent(story: JourneyFacts) -> str:
     changed = story.changed
     if changed is None:
         return _why_delivered(story)
@@ -133,7 +135,7 @@ def _then(changed: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _why_delivered(story: Story) -> str:
+def _why_delivered(story: JourneyFacts) -> str:
     if all(row.state == "held" for row in story.deliveries):
         reason = story.conversion.reason if story.conversion else ""
         words = REASONS.get(reason, reason).rstrip(".")
@@ -180,7 +182,7 @@ def _by_age(touches: Sequence[Touch]) -> list[Touch]:
     return sorted(touches, key=lambda touch: (touch.at, touch.key))
 
 
-def _touch(touch: Touch, story: Story, rules: Rules) -> dict[str, Any]:
+def _touch(touch: Touch, story: JourneyFacts, rules: Rules) -> dict[str, Any]:
     at = story.order.placed_at
     return {
         "key": touch.key,
@@ -199,7 +201,7 @@ def _touch(touch: Touch, story: Story, rules: Rules) -> dict[str, Any]:
     }
 
 
-def _credits(story: Story, scope: Scope, model: Model) -> list[dict[str, Any]]:
+def _credits(story: JourneyFacts, scope: Scope, model: Model) -> list[dict[str, Any]]:
     currency = story.order.currency
     return [
         {

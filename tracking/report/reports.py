@@ -13,13 +13,13 @@ from tracking.domain.attribution import MODELS, Model, Rules, Scope, bit
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import event_id_of
 from tracking.domain.instants import instant
-from tracking.domain.validation import Fault
+from tracking.domain.validation import FieldError
 from tracking.domain.visitor import OF_THE_BROWSER
 from tracking.report.campaigns import CampaignKey, campaign_name
 from tracking.report.funnel import funnel_report
-from tracking.report.journey import Story, told
+from tracking.report.journey import JourneyFacts, journey_of
 from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of
-from tracking.report.roi import Earned, Spent, roi_report, spend_text
+from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
 from tracking.store import (
     Store,
     conversions,
@@ -79,12 +79,12 @@ class Reports:
         """Events and distinct visitors from product view to purchase.
 
         Raises:
-            Invalid: a parameter is none of those accepted.
+            ValidationError: a parameter is none of those accepted.
         """
-        faults: list[Fault] = []
-        days = self._days(start_date, end_date, faults)
-        chosen = choice_of("traffic", traffic, ("pinterest", "all"), faults)
-        raise_if_any(faults)
+        errors: list[FieldError] = []
+        days = self._days(start_date, end_date, errors)
+        chosen = choice_of("traffic", traffic, ("pinterest", "all"), errors)
+        raise_if_any(errors)
 
         asked = (days.since, days.before, chosen == "all", campaign or "")
         with self.store.read() as conn:
@@ -114,14 +114,14 @@ class Reports:
         """Revenue, spend and what follows from them, by campaign and currency.
 
         Raises:
-            Invalid: a parameter is none of those accepted.
+            ValidationError: a parameter is none of those accepted.
         """
-        faults: list[Fault] = []
-        days = self._days(start_date, end_date, faults)
-        chosen: Any = choice_of("model", model, (self.model, *MODELS), faults)
-        over: Any = choice_of("scope", scope, ("pinterest", "all"), faults)
-        by: Any = choice_of("report_by", report_by, ("order_date", "click_date"), faults)
-        raise_if_any(faults)
+        errors: list[FieldError] = []
+        days = self._days(start_date, end_date, errors)
+        chosen: Any = choice_of("model", model, (self.model, *MODELS), errors)
+        over: Any = choice_of("scope", scope, ("pinterest", "all"), errors)
+        by: Any = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
+        raise_if_any(errors)
 
         with self.store.read() as conn:
             earned = self._earned(conn, days, bit(over, chosen), by)
@@ -137,11 +137,11 @@ class Reports:
         """The whole story of an order, or None if it is not known.
 
         Raises:
-            Invalid: the scope is none of those accepted.
+            ValidationError: the scope is none of those accepted.
         """
-        faults: list[Fault] = []
-        over: Scope = choice_of("scope", scope, ("pinterest", "all"), faults)  # type: ignore[assignment]
-        raise_if_any(faults)
+        errors: list[FieldError] = []
+        over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)  # type: ignore[assignment]
+        raise_if_any(errors)
         with self.store.read() as conn:
             order = orders.of_id(conn, order_id)
             if order is None:
@@ -150,8 +150,8 @@ class Reports:
             reach = max(self.rules.click_window, self.rules.view_window, 1)
             person = identity_graph.person_of(conn, order.links.split(), order.visitor)
             nearby = touches.seen_by(conn, person, order.placed_at - 2 * reach, order.placed_at)
-            conversion = conversions.conversion(conn, event_id)
-            story = Story(
+            conversion = conversions.of_event(conn, event_id)
+            story = JourneyFacts(
                 order=order,
                 touches=nearby,
                 credits=touches.credits_of(conn, order_id),
@@ -160,7 +160,7 @@ class Reports:
                 deliveries=outbox.of_event(conn, event_id),
                 attempts=outbox.attempts_of(conn, event_id),
             )
-        return told(story, self.rules, self.model, over, self._event(story))
+        return journey_of(story, self.rules, self.model, over, self._event(story))
 
     def events(
         self, state: str | None = None, after: str | None = None, limit: str | None = None
@@ -168,13 +168,13 @@ class Reports:
         """A page of the delivery log, oldest first; `next` is the `after` of the next page.
 
         Raises:
-            Invalid: a parameter is none of those accepted.
+            ValidationError: a parameter is none of those accepted.
         """
-        faults: list[Fault] = []
-        chosen = choice_of("state", state, _STATES, faults)
-        begin = whole_number_of("after", after, 0, (0, 2**62), faults)
-        most = whole_number_of("limit", limit, 100, (1, MOST_EVENTS), faults)
-        raise_if_any(faults)
+        errors: list[FieldError] = []
+        chosen = choice_of("state", state, _STATES, errors)
+        begin = whole_number_of("after", after, 0, (0, 2**62), errors)
+        most = whole_number_of("limit", limit, 100, (1, MOST_EVENTS), errors)
+        raise_if_any(errors)
 
         with self.store.read() as conn:
             rows = conversions.log(conn, chosen, begin, (most + 1) * _ROWS_AN_EVENT)
@@ -193,11 +193,11 @@ class Reports:
         """The spend on record.
 
         Raises:
-            Invalid: a date is not one.
+            ValidationError: a date is not one.
         """
-        faults: list[Fault] = []
-        days = self._days(start_date, end_date, faults)
-        raise_if_any(faults)
+        errors: list[FieldError] = []
+        days = self._days(start_date, end_date, errors)
+        raise_if_any(errors)
         with self.store.read() as conn:
             rows = spend.rows(conn, days.start.isoformat(), days.end.isoformat())
         return {**self._span(days), "rows": [_spend_row(row) for row in rows]}
@@ -206,11 +206,11 @@ class Reports:
         """The days that are asked for; the last thirty if none are.
 
         Raises:
-            Invalid: a date is not one.
+            ValidationError: a date is not one.
         """
-        faults: list[Fault] = []
-        days = self._days(start_date, end_date, faults)
-        raise_if_any(faults)
+        errors: list[FieldError] = []
+        days = self._days(start_date, end_date, errors)
+        raise_if_any(errors)
         return days
 
     def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[Row]:
@@ -219,12 +219,12 @@ class Reports:
         longest = max(self.rules.click_window, self.rules.view_window)
         return reports.earned_by_touch(conn, days.since, days.before, one, longest)
 
-    def _days(self, start: str | None, end: str | None, faults: list[Fault]) -> Days:
+    def _days(self, start: str | None, end: str | None, errors: list[FieldError]) -> Days:
         today = datetime.fromtimestamp(self.clock(), self.zone).date()
-        last = date_of("end_date", end, faults) or today
-        first = date_of("start_date", start, faults) or last - timedelta(days=DEFAULT_DAYS - 1)
-        if first > last and not faults:
-            faults.append(Fault("start_date", "lies after end_date"))
+        last = date_of("end_date", end, errors) or today
+        first = date_of("start_date", start, errors) or last - timedelta(days=DEFAULT_DAYS - 1)
+        if first > last and not errors:
+            errors.append(FieldError("start_date", "lies after end_date"))
         return Days(first, last, self._begin(first), self._begin(last + timedelta(days=1)))
 
     def _begin(self, day: date) -> int:
@@ -237,7 +237,7 @@ class Reports:
             "timezone": self.zone.key,
         }
 
-    def _event(self, story: Story) -> Any:
+    def _event(self, story: JourneyFacts) -> Any:
         """The event as the first destination gets it, without address and browser."""
         for row in story.deliveries:
             destination = self.destinations.get(row.destination)
@@ -254,8 +254,8 @@ def _consent(conn: Connection, order: Row, conversion: Row | None) -> Consent:
     return own.joined(identity_graph.consent_of(conn, conversion.visitor))
 
 
-def _earned(row: Any) -> Earned:
-    return Earned(
+def _earned(row: Any) -> EarnedCredit:
+    return EarnedCredit(
         currency=row.currency,
         is_pinterest=bool(row.is_pinterest),
         campaign_id=row.campaign_id,
@@ -267,8 +267,8 @@ def _earned(row: Any) -> Earned:
     )
 
 
-def _spent(row: Any) -> Spent:
-    return Spent(row.campaign_id, row.campaign, row.currency, int(row.micros))
+def _spent(row: Any) -> CampaignSpend:
+    return CampaignSpend(row.campaign_id, row.campaign, row.currency, int(row.micros))
 
 
 def _logged(row: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ _CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
-class Earned:
+class EarnedCredit:
     """What one campaign earned in one currency; minor units, and millionths of orders."""
 
     currency: str
@@ -29,7 +29,7 @@ class Earned:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class CampaignSpend:
     """What one campaign cost in one currency, in millionths of the major unit."""
 
     campaign_id: str
@@ -52,7 +52,7 @@ class _Sums:
     # It earned in other currencies only, so nobody can tell what its spend returned.
     earns_elsewhere: bool = False
 
-    def earn(self, row: Earned) -> None:
+    def earn(self, row: EarnedCredit) -> None:
         self.share += row.share
         self.gross += row.gross
         self.net += row.net
@@ -63,18 +63,18 @@ class _Sums:
 
 
 @dataclass(slots=True)
-class _Line(_Sums):
+class _CampaignLine(_Sums):
     campaign_id: str = ""
     campaign: str = ""
     is_pinterest: bool = False
 
 
 @dataclass(slots=True)
-class _Money(_Sums):
+class _CurrencyTotals(_Sums):
     """One currency: its own sums and a line for each campaign."""
 
     currency: str = ""
-    lines: dict[tuple[str, ...], _Line] = field(default_factory=dict)
+    lines: dict[tuple[str, ...], _CampaignLine] = field(default_factory=dict)
 
 
 # --- The funnel
@@ -83,7 +83,7 @@ class _Money(_Sums):
 # --- Return on investment
 
 
-def roi_report(earned: Iterable[Earned], spent: Iterable[Spent]) -> dict[str, Any]:
+def roi_report(earned: Iterable[EarnedCredit], spent: Iterable[CampaignSpend]) -> dict[str, Any]:
     """Orders, revenue and spend, over all and by campaign.
 
     Totals cover every order, and the campaigns sum to them exactly: what Pinterest did not earn
@@ -94,13 +94,13 @@ def roi_report(earned: Iterable[Earned], spent: Iterable[Spent]) -> dict[str, An
     """
     spent = list(spent)
     names = _Names.of(spent)
-    books: dict[str, _Money] = {}
+    books: dict[str, _CurrencyTotals] = {}
     for row in earned:
-        book = books.setdefault(row.currency, _Money(currency=row.currency))
+        book = books.setdefault(row.currency, _CurrencyTotals(currency=row.currency))
         book.earn(row)
         _line(book, row, names).earn(row)
     for cost in (one for one in spent if one.micros):
-        book = books.setdefault(cost.currency, _Money(currency=cost.currency))
+        book = books.setdefault(cost.currency, _CurrencyTotals(currency=cost.currency))
         book.micros += cost.micros
         line = _campaign_line(book, True, cost.campaign_id, names.of_id.get(cost.campaign_id, ""))
         line.micros += cost.micros
@@ -108,7 +108,7 @@ def roi_report(earned: Iterable[Earned], spent: Iterable[Spent]) -> dict[str, An
     ordered = [books[currency] for currency in sorted(books)]
     if len(ordered) > 1:
         return _several(ordered)
-    book = ordered[0] if ordered else _Money()
+    book = ordered[0] if ordered else _CurrencyTotals()
     return {
         "currency": book.currency or None,
         **_figures(book, book.currency),
@@ -117,7 +117,7 @@ def roi_report(earned: Iterable[Earned], spent: Iterable[Spent]) -> dict[str, An
     }
 
 
-def _mark_what_earns_elsewhere(books: Collection[_Money]) -> None:
+def _mark_what_earns_elsewhere(books: Collection[_CurrencyTotals]) -> None:
     earning = {key for book in books for key, line in book.lines.items() if line.credited_share}
     for book in books:
         book.earns_elsewhere = bool(earning) and not book.credited_share
@@ -133,7 +133,7 @@ class _Names:
     to_id: Mapping[str, str]
 
     @classmethod
-    def of(cls, spent: Sequence[Spent]) -> "_Names":
+    def of(cls, spent: Sequence[CampaignSpend]) -> "_Names":
         of_id: dict[str, str] = {}
         for cost in spent:
             if cost.campaign or cost.campaign_id not in of_id:
@@ -151,7 +151,7 @@ class _Names:
         return campaign if campaign in self.of_id else self.to_id.get(campaign.casefold(), "")
 
 
-def _line(book: _Money, row: Earned, names: _Names) -> _Line:
+def _line(book: _CurrencyTotals, row: EarnedCredit, names: _Names) -> _CampaignLine:
     if not row.is_pinterest:
         # Another network's campaign must not meet Pinterest's spend of the same name.
         name = campaign_name(False, row.campaign_id, row.campaign)
@@ -161,18 +161,20 @@ def _line(book: _Money, row: Earned, names: _Names) -> _Line:
     return _campaign_line(book, True, campaign_id, names.of_id.get(campaign_id) or name)
 
 
-def _campaign_line(book: _Money, is_pinterest: bool, campaign_id: str, campaign: str) -> _Line:
+def _campaign_line(
+    book: _CurrencyTotals, is_pinterest: bool, campaign_id: str, campaign: str
+) -> _CampaignLine:
     key = (str(is_pinterest), campaign_id or f"name:{campaign}")
     line = book.lines.get(key)
     if line is None:
-        line = _Line(campaign_id=campaign_id, campaign=campaign, is_pinterest=is_pinterest)
+        line = _CampaignLine(campaign_id=campaign_id, campaign=campaign, is_pinterest=is_pinterest)
         book.lines[key] = line
     elif not line.campaign:
         line.campaign = campaign
     return line
 
 
-def _campaigns(book: _Money) -> list[dict[str, Any]]:
+def _campaigns(book: _CurrencyTotals) -> list[dict[str, Any]]:
     lines = [line for line in book.lines.values() if line.share or line.gross or line.micros]
     lines.sort(key=lambda line: (line.campaign == NOT_ATTRIBUTED, -line.net, _title(line)))
     return [
@@ -188,11 +190,11 @@ def _campaigns(book: _Money) -> list[dict[str, Any]]:
     ]
 
 
-def _title(line: _Line) -> str:
+def _title(line: _CampaignLine) -> str:
     return f"{line.campaign}\0{line.campaign_id}"
 
 
-def _one(book: _Money) -> dict[str, Any]:
+def _one(book: _CurrencyTotals) -> dict[str, Any]:
     return {
         "currency": book.currency,
         **_figures(book, book.currency),
@@ -225,7 +227,7 @@ def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
     }
 
 
-def _several(books: Sequence[_Money]) -> dict[str, Any]:
+def _several(books: Sequence[_CurrencyTotals]) -> dict[str, Any]:
     """Of several currencies only orders can be counted together."""
     figures = _figures(_Sums(), "")
     campaigns: dict[tuple[str, ...], dict[str, Any]] = {}

@@ -26,13 +26,13 @@ _put_account = Statement(
 _accounts = Statement(select(accounts).order_by(accounts.c.destination))
 
 
-def account(conn: Connection, destination: str) -> Row:
+def of_destination(conn: Connection, destination: str) -> Row:
     """The shared state of a destination's account, locked until the transaction ends."""
     _open_account.run(conn, destination=destination)
     return _account.first(conn, destination=destination)
 
 
-def put_account(
+def put(
     conn: Connection,
     destination: str,
     paused_until: int,
@@ -53,6 +53,6 @@ def put_account(
     )
 
 
-def all_accounts(conn: Connection) -> list[Row]:
+def list_all(conn: Connection) -> list[Row]:
     """The shared state of every destination's account."""
     return _accounts.all(conn)

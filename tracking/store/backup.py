@@ -65,7 +65,7 @@ def restore(backup: Path, database: Path, kept_as: Path) -> str:
             _copy(f"{_uri(backup)}?mode=ro{'&immutable=1' if is_still else ''}", part)
             revision = _revision(part)
             if database.exists():
-                _set_aside(database, kept_as, part)
+                _move_away(database, kept_as, part)
             part.rename(database)
             _flush(database.parent)
     except InUse:
@@ -126,7 +126,7 @@ def _revision(path: Path) -> str:
     return str(row[0])
 
 
-def _set_aside(database: Path, kept_as: Path, part: Path) -> None:
+def _move_away(database: Path, kept_as: Path, part: Path) -> None:
     """Keep the old database under another name, with what its log holds, and hand its owner and
     rights on."""
     found = database.stat()

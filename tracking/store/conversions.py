@@ -79,7 +79,7 @@ _log = Statement(
 )
 
 
-def put_conversion(conn: Connection, row: Mapping[str, Any]) -> None:
+def put(conn: Connection, row: Mapping[str, Any]) -> None:
     """Record an event of the funnel, or what has become of it."""
     _put_conversion.run(conn, **row)
 
@@ -91,12 +91,12 @@ def credit(conn: Connection, event: Row, **changed: Any) -> None:
     _credit.run(conn, b_event_id=event.event_id, **news)
 
 
-def sightings_of(conn: Connection, visitor: str, since: int, until: int) -> list[Row]:
+def browser_events_of(conn: Connection, visitor: str, since: int, until: int) -> list[Row]:
     """What a visitor did in the shop in [since, until], purchases apart."""
     return _sightings.all(conn, visitor=visitor, since=since, until=until)
 
 
-def conversion(conn: Connection, event_id: str) -> Row | None:
+def of_event(conn: Connection, event_id: str) -> Row | None:
     """The recorded event of this id."""
     return _conversion.first(conn, event_id=event_id)
 

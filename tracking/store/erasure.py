@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Row, Statement
 from tracking.store.schema import (
-    MARK_LENGTH,
+    TOMBSTONE_LENGTH,
     attempts,
     checkouts,
     conversions,
@@ -177,22 +177,22 @@ _erase_requests = Statement(update(privacy_requests).values(links="", orders="")
 # --- tombstones
 
 
-def mark_of(link: str) -> str:
+def tombstone_of(link: str) -> str:
     """What stays of a link or of "or:<order id>" when it is erased."""
-    return link if link.startswith("or:") else link[:MARK_LENGTH]
+    return link if link.startswith("or:") else link[:TOMBSTONE_LENGTH]
 
 
-def put_marks(conn: Connection, names: Iterable[str], now: int) -> None:
+def put_tombstones(conn: Connection, names: Iterable[str], now: int) -> None:
     """Remember for good that these links and orders ("or:…") were erased."""
-    marks = sorted({mark_of(name) for name in names})
+    marks = sorted({tombstone_of(name) for name in names})
     _put_mark.run_many(conn, ({"mark": mark, "erased_at": now} for mark in marks))
 
 
-def marked(conn: Connection, names: Iterable[str]) -> frozenset[str]:
+def tombstoned(conn: Connection, names: Iterable[str]) -> frozenset[str]:
     """Those of the links and orders ("or:…") that were erased."""
     if _any_mark.first(conn) is None:
         return frozenset()
-    return frozenset(n for n in names if _mark.first(conn, mark=mark_of(n)) is not None)
+    return frozenset(n for n in names if _mark.first(conn, mark=tombstone_of(n)) is not None)
 
 
 # --- what is kept about a person
@@ -213,7 +213,7 @@ def touches_of(conn: Connection, visitor: str) -> list[Row]:
     return _touches_of.all(conn, visitor=visitor)
 
 
-def sightings_of(conn: Connection, visitor: str) -> list[Row]:
+def browser_events_of(conn: Connection, visitor: str) -> list[Row]:
     """Every storefront event of a visitor id."""
     return _sightings_of.all(conn, visitor=visitor)
 

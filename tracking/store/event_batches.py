@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from tracking.store.engine.statement import Connection, Row, Statement
-from tracking.store.erasure import mark_of
+from tracking.store.erasure import tombstone_of
 from tracking.store.schema import conversions, links, outbox, tombstones, touches
 
 
@@ -77,7 +77,7 @@ class Known:
     def any_erased(self, person: Iterable[str], order_id: str) -> bool:
         """Whether an event is of a person or an order that was erased."""
         names = (*person, f"or:{order_id}")
-        return bool(self.erased) and any(mark_of(name) in self.erased for name in names)
+        return bool(self.erased) and any(tombstone_of(name) in self.erased for name in names)
 
     def is_met(self, person: Collection[str], visitor: str) -> bool:
         """Whether anybody else was seen with what this visitor id is known by, or a visit of
@@ -111,7 +111,7 @@ def known(
     for link, visitor in found:
         sharers[link].add(visitor)
         of_visitor[visitor].add(link)
-    marks = {mark_of(name) for name in (*person, *(f"or:{id}" for id in order_ids))}
+    marks = {tombstone_of(name) for name in (*person, *(f"or:{id}" for id in order_ids))}
     if _any_erased.first(conn) is None:
         marks = set()
     return Known(

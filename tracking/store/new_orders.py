@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, LargeBinary, Table
 
 from tracking.store.engine.statement import Connection
 from tracking.store.schema import (
-    MARK_LENGTH,
+    TOMBSTONE_LENGTH,
     conversions,
     credits,
     links,
@@ -33,7 +33,7 @@ MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 6, 2, 2
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewOrderRows:
     """The rows of an order that is not known yet, of a buyer nothing else is known of.
 
     `payloads` are the finished events by destination, to be sent or `held_until` (seconds UTC).
@@ -77,31 +77,31 @@ def write(conn: Connection, values: Sequence[Any]) -> bool:
     return bool(conn.cursor.fetchone()[0])
 
 
-def values_of(news: News, since: int, until: int) -> Sequence[Any]:
+def values_of(new_order: NewOrderRows, since: int, until: int) -> Sequence[Any]:
     """The rows as the statement takes them; what the buyer did in [since, until] is what counts
     as known. Made before the write lock is held."""
     values = [
-        *(news.digest, news.topic, since, until, *_fate(news)),
-        *_order_values(news.order),
-        *_touch_values(news.touch),
-        *_conversion_values(news.conversion),
-        *news.person,
-        *_NO_LINK[len(news.person) :],
+        *(new_order.digest, new_order.topic, since, until, *_fate(new_order)),
+        *_order_values(new_order.order),
+        *_touch_values(new_order.touch),
+        *_conversion_values(new_order.conversion),
+        *new_order.person,
+        *_NO_LINK[len(new_order.person) :],
     ]
-    for credit in news.credits:
+    for credit in new_order.credits:
         values += _credit_values(credit)
-    values += _NO_CREDIT * (MOST_CREDITS - len(news.credits))
-    for event in news.payloads.items():
+    values += _NO_CREDIT * (MOST_CREDITS - len(new_order.credits))
+    for event in new_order.payloads.items():
         values += event
-    values += _NO_EVENT * (MOST_EVENTS - len(news.payloads))
+    values += _NO_EVENT * (MOST_EVENTS - len(new_order.payloads))
     return values
 
 
-def _fate(news: News) -> tuple[str, int]:
+def _fate(new_order: NewOrderRows) -> tuple[str, int]:
     """State and due time of the order's events."""
-    if news.held_until is not None:
-        return "held", news.held_until
-    return "waiting", news.conversion["recorded_at"]
+    if new_order.held_until is not None:
+        return "held", new_order.held_until
+    return "waiting", new_order.conversion["recorded_at"]
 
 
 # What the rows of one order have in common is handed over once, as the order's own.
@@ -152,7 +152,7 @@ def _kinds(prefix: str, table: Table, columns: Sequence[str]) -> Iterator[tuple[
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _InsertedRow:
     """One row to insert: the parameter or literal of each column, and on what condition."""
 
     table: Table
@@ -170,12 +170,14 @@ class _Row:
         return f'INSERT INTO "{self.table.name}" ({names}) SELECT {values}{source}{where}'
 
 
-def _rows() -> Iterator[_Row]:
+def _rows() -> Iterator[_InsertedRow]:
     now, event_id = "conversion_recorded_at", "conversion_event_id"
     given = {"order_id": "order_id", "digest": "digest", "topic": "topic", "received_at": now}
-    yield _Row(receipts, given)
-    yield _Row(orders, {c.name: f"order_{c.name}" for c in orders.c})
-    yield _Row(touches, {"visitor": _COMMON["visitor"], **{c: f"touch_{c}" for c in _TOUCH}})
+    yield _InsertedRow(receipts, given)
+    yield _InsertedRow(orders, {c.name: f"order_{c.name}" for c in orders.c})
+    yield _InsertedRow(
+        touches, {"visitor": _COMMON["visitor"], **{c: f"touch_{c}" for c in _TOUCH}}
+    )
     same = {
         "stage": "'purchase'",
         "order_id": "order_id",
@@ -185,14 +187,14 @@ def _rows() -> Iterator[_Row]:
         "currency": "order_currency",
         "value": "order_gross",
     }
-    yield _Row(conversions, {**same, **{c: f"conversion_{c}" for c in _CONVERSION}})
+    yield _InsertedRow(conversions, {**same, **{c: f"conversion_{c}" for c in _CONVERSION}})
     for n in range(MOST_LINKS):
         columns = {"link": f"link{n}", "visitor": _COMMON["visitor"]}
-        yield _Row(links, columns, f"link{n} <> ''")
+        yield _InsertedRow(links, columns, f"link{n} <> ''")
     for n in range(MOST_CREDITS):
         shared = {c.name: _COMMON[c.name] for c in credits.c if c.name in _COMMON}
         columns = {**shared, **{c: f"credit{n}_{c}" for c in _CREDIT}}
-        yield _Row(credits, columns, f"credit{n}_mask IS NOT NULL")
+        yield _InsertedRow(credits, columns, f"credit{n}_mask IS NOT NULL")
     for n in range(MOST_EVENTS):
         columns = {
             "event_id": event_id,
@@ -203,7 +205,7 @@ def _rows() -> Iterator[_Row]:
             "due_at": "due_at",
             "queued_at": now,
         }
-        yield _Row(outbox, columns, f"event{n}_destination IS NOT NULL")
+        yield _InsertedRow(outbox, columns, f"event{n}_destination IS NOT NULL")
 
 
 def _is_known(prefix: str) -> str:
@@ -215,7 +217,7 @@ def _is_known(prefix: str) -> str:
     )
     mark = "EXISTS (SELECT 1 FROM tombstones WHERE mark = {})"
     erased = " OR ".join(
-        f"{one} <> '' AND {mark.format(f'substr({one}, 1, {MARK_LENGTH})')}"
+        f"{one} <> '' AND {mark.format(f'substr({one}, 1, {TOMBSTONE_LENGTH})')}"
         for one in (f"{prefix}.link{n}" for n in range(MOST_LINKS))
     )
     return f"""

@@ -308,7 +308,7 @@ def has_overdue(conn: Connection, now: int) -> bool:
     return _has_overdue.first(conn, now=now) is not None
 
 
-def let_go(conn: Connection, now: int) -> None:
+def drop_expired(conn: Connection, now: int) -> None:
     """Forget a page of the events that were held long enough."""
     _let_go.run(conn, now=now)
 
@@ -334,7 +334,7 @@ def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:
     _withdraw.run(conn, b_event_id=event_id, b_reason=reason, b_now=now)
 
 
-def give_back(conn: Connection, event_id: str) -> None:
+def undo_withdrawal(conn: Connection, event_id: str) -> None:
     """Let an event that was withdrawn while it was under way be tried again."""
     _give_back.run(conn, b_event_id=event_id)
 
@@ -372,7 +372,7 @@ def release(conn: Connection, claim: str) -> None:
     _release.run(conn, b_claim=claim)
 
 
-def hasten(conn: Connection, destination: str, now: int) -> None:
+def retry_now(conn: Connection, destination: str, now: int) -> None:
     """Let everything that waits for its next attempt be due: the destination answers again."""
     _hasten.run(conn, b_destination=destination, b_now=now)
 

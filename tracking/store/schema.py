@@ -309,7 +309,7 @@ limits = Table(
 # What was erased, so that nothing brings it back: the first part of an identity's digest with its
 # kind, or "or:" and the id of an order. It is long enough to know the person again, and too short
 # to be matched with anybody else's list of digests.
-MARK_LENGTH = 13
+TOMBSTONE_LENGTH = 13
 tombstones = Table(
     "tombstones",
     metadata,

@@ -74,7 +74,7 @@ def down_for_days(world: World, orders: int = 10) -> Finding:
     found.expects("the log says so", world.server.log.count("dead: it expired") >= orders)
     if world.is_timed:
         alarm = world.runs("doctor")
-        found.expects(f"doctor says so: {alarm}", "HAND  dead letters" in alarm)
+        found.expects(f"doctor says so: {alarm}", "FAIL  dead letters" in alarm)
     world.judge_load(found, heard)
     return found
 

@@ -31,6 +31,8 @@ def _answer_first_too(*webhook: Any) -> Future[Receipt]:
 
 
 webhooks.shopify.TOPICS = dict.fromkeys(_store, _answer_first)
-webhooks.shopify.LATER_TOPICS = dict.fromkeys(webhooks.shopify.LATER_TOPICS, _answer_first_too)
+webhooks.shopify.DEFERRED_TOPICS = dict.fromkeys(
+    webhooks.shopify.DEFERRED_TOPICS, _answer_first_too
+)
 
 __all__ = ["create_app"]

@@ -1,6 +1,6 @@
 """Events that callers hand in, read into Pinterest's form."""
 
-from tracking.receive.event_input.event import Given, event_from, given_of
-from tracking.receive.event_input.rows import Rows
+from tracking.receive.event_input.event import InboundEvent, event_from, inbound_event_of
+from tracking.receive.event_input.rows import RowReader
 
-__all__ = ["Given", "Rows", "event_from", "given_of"]
+__all__ = ["InboundEvent", "RowReader", "event_from", "inbound_event_of"]

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tracking.domain.identity import FIELDS as PERSON
-from tracking.domain.validation import Fault, Invalid
+from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import fields
-from tracking.receive.event_input.fields import PLAIN_NAME, Reader, Unfit, Unusable
+from tracking.receive.event_input.fields import PLAIN_NAME, Dropped, Reader, Rejected
 
 _MOST_FAULTS = 100
 _NUMBERED = re.compile(r"(.+)_([0-9]{1,3})")
@@ -69,14 +69,14 @@ _CONTENT: Mapping[str, str] = {
 COLUMN_NAMES = tuple(sorted(_TOP.keys() - _NESTED.keys()))
 
 
-class Told(NamedTuple):
+class Located(NamedTuple):
     """A value and the JSON pointer to it."""
 
     pointer: str
     value: Any
 
 
-Values = Mapping[str, Sequence[Told]]
+Values = Mapping[str, Sequence[Located]]
 
 
 @dataclass(slots=True)
@@ -84,35 +84,35 @@ class Reading:
     """What turns out wrong or of no use while one event is read; `where` is the pointer to it."""
 
     where: str
-    faults: list[Fault] = field(default_factory=list)
+    errors: list[FieldError] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
     def refuse(self) -> None:
         """Go on only if nothing is wrong so far.
 
         Raises:
-            Invalid: something is.
+            ValidationError: something is.
         """
-        if self.faults:
-            raise Invalid(*dict.fromkeys(self.faults))
+        if self.errors:
+            raise ValidationError(*dict.fromkeys(self.errors))
 
     def fault(self, pointer: str, message: str) -> None:
         """Note that something is wrong.
 
         Raises:
-            Invalid: so much is wrong by now that nobody would read more.
+            ValidationError: so much is wrong by now that nobody would read more.
         """
-        self.faults.append(Fault(pointer, message))
-        if len(self.faults) >= _MOST_FAULTS:
+        self.errors.append(FieldError(pointer, message))
+        if len(self.errors) >= _MOST_FAULTS:
             self.refuse()
 
-    def value(self, told: Told, read: Reader) -> Any:
+    def value(self, told: Located, read: Reader) -> Any:
         """The value as its field takes it, None if it does not."""
         try:
             return read(told.value)
-        except Unfit as error:
+        except Rejected as error:
             self.fault(told.pointer, str(error))
-        except Unusable:
+        except Dropped:
             self.left_out.append(told.pointer)
         return None
 
@@ -140,8 +140,8 @@ class Columns:
     @classmethod
     def of(cls, tree: Mapping[str, Any], reading: Reading) -> "Columns":
         """Gather what an object or a row tells."""
-        found: dict[str, list[tuple[int, Told]]] = {}
-        items: dict[int, dict[str, list[Told]]] = {}
+        found: dict[str, list[tuple[int, Located]]] = {}
+        items: dict[int, dict[str, list[Located]]] = {}
         for name, number, told in _gathered(tree, reading.where, _TOP, reading):
             if name in ITEM:
                 items.setdefault(number, {}).setdefault(ITEM[name], []).append(told)
@@ -171,11 +171,11 @@ def pointer_to(where: str, key: object) -> str:
 
 def _gathered(
     tree: Mapping[str, Any], where: str, names: Mapping[str, str], reading: Reading
-) -> Iterator[tuple[str, int, Told]]:
+) -> Iterator[tuple[str, int, Located]]:
     """Field, number and value of everything an object tells; the objects in it are gone into."""
     for key, value in tree.items():
         name, number = _field(key, names)
-        told = Told(f"{where}/{key}", value)
+        told = Located(f"{where}/{key}", value)
         if not name:
             reading.fault(pointer_to(where, key), "not a field of an event")
         elif _is_nothing(value):
@@ -202,16 +202,16 @@ def _is_nothing(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _spread(name: str, told: Told) -> Iterator[Told]:
+def _spread(name: str, told: Located) -> Iterator[Located]:
     """Each value of a field that may hold several, be it a list or what exports write for one."""
     value = told.value
     if isinstance(value, str) and name in LISTS:
         several = several_of(name, value)
-        yield from (Told(told.pointer, one) for one in several if not _is_nothing(one))
+        yield from (Located(told.pointer, one) for one in several if not _is_nothing(one))
     elif isinstance(value, list | tuple):
         for n, one in enumerate(value):
             if not _is_nothing(one):
-                yield Told(f"{told.pointer}/{n}", one)
+                yield Located(f"{told.pointer}/{n}", one)
     else:
         yield told
 
@@ -226,15 +226,15 @@ def several_of(name: str, text: str) -> Sequence[Any]:
     return text.split(",") if name == "content_ids" else [text]
 
 
-def _product(told: Told, reading: Reading) -> Values:
+def _product(told: Located, reading: Reading) -> Values:
     if not isinstance(told.value, Mapping):
         reading.fault(told.pointer, "not an object")
         return {}
-    found: dict[str, list[Told]] = {}
+    found: dict[str, list[Located]] = {}
     for key, value in told.value.items():
         name = _CONTENT.get(key.lower()) if isinstance(key, str) else None
         if name is None:
             reading.fault(pointer_to(told.pointer, key), "not a field of a product")
         elif not _is_nothing(value):
-            found.setdefault(name, []).append(Told(f"{told.pointer}/{key}", value))
+            found.setdefault(name, []).append(Located(f"{told.pointer}/{key}", value))
     return found

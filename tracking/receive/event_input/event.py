@@ -24,10 +24,10 @@ from tracking.domain.conversion import (
 from tracking.domain.identity import FIELDS as PERSON
 from tracking.domain.identity import Digest, Identity, digest, hashed
 from tracking.domain.session import Session, session_from
-from tracking.domain.validation import Fault, Invalid
+from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import query_of
 from tracking.receive.event_input import fields
-from tracking.receive.event_input.columns import Columns, Reading, Told, Values, pointer_to
+from tracking.receive.event_input.columns import Columns, Located, Reading, Values, pointer_to
 
 MOST_AHEAD = 300
 MOST_PRODUCTS = 1000
@@ -42,7 +42,7 @@ _NAMED_BY = ("em", "hashed_maids", "client_ip_address", "client_user_agent")
 _FOR_THE_REST = {"event_id": "none", "event_name": "custom", "action_source": "web"}
 
 
-class Given(msgspec.Struct, frozen=True, gc=False):
+class InboundEvent(msgspec.Struct, frozen=True, gc=False):
     """A finished event. `event` is Pinterest's form, `conversion` what we note of it, `value`
     its minor units of the conversion's currency.
 
@@ -64,38 +64,40 @@ class Given(msgspec.Struct, frozen=True, gc=False):
         return self.conversion.event_id.startswith(ORDERS_OWN)
 
 
-def given_of(body: bytes, policy: Policy, received_at: int, *, needs_time: bool = False) -> Given:
+def inbound_event_of(
+    body: bytes, policy: Policy, received_at: int, *, needs_time: bool = False
+) -> InboundEvent:
     """The event of a body: `{"event_data": {…}}`, or the event alone.
 
     Raises:
-        Invalid: the body is not JSON, or the event has faults; all of them are named.
+        ValidationError: the body is not JSON, or the event has faults; all of them are named.
     """
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid(Fault("", "not JSON text in UTF-8")) from None
+        raise ValidationError(FieldError("", "not JSON text in UTF-8")) from None
     if not isinstance(tree, dict) or "event_data" not in tree:
         return event_from(tree, policy, received_at, needs_time=needs_time)
     others = [pointer_to("", name) for name in tree if name != "event_data"]
     if others:
-        raise Invalid(*(Fault(other, "stands beside event_data") for other in others))
+        raise ValidationError(*(FieldError(other, "stands beside event_data") for other in others))
     told = tree["event_data"]
     return event_from(told, policy, received_at, "/event_data", needs_time=needs_time)
 
 
 def event_from(
     told: object, policy: Policy, received_at: int, where: str = "", *, needs_time: bool = False
-) -> Given:
+) -> InboundEvent:
     """The event of an object or a row, received at an instant (seconds UTC).
 
     `where` is the JSON pointer to it, which the pointers of faults begin with. An event that
     tells no time happened when it was received, unless it `needs_time`.
 
     Raises:
-        Invalid: it has faults; all of them are named.
+        ValidationError: it has faults; all of them are named.
     """
     if not isinstance(told, Mapping):
-        raise Invalid(Fault(where, "not an object"))
+        raise ValidationError(FieldError(where, "not an object"))
     reading = Reading(where)
     columns = Columns.of(told, reading)
     event = reading.fields(columns.told, fields.EVENT)
@@ -110,7 +112,7 @@ def event_from(
     value = custom.get("value")
     _finish_custom(custom, columns, reading)
     identity = _person(columns.told, reading, limited=limited)
-    if reading.faults:
+    if reading.errors:
         # It is refused, but everything that is wrong with it is to be named.
         event |= _FOR_THE_REST | event
     complete(event, user, custom, identity, stamp, received_at)
@@ -150,10 +152,10 @@ def finished(
     *,
     limited: bool,
     left_out: tuple[str, ...],
-) -> Given:
+) -> InboundEvent:
     """A complete event of the published form, with what we note of it."""
     conversion = _conversion(event, identity, limited=limited)
-    return Given(
+    return InboundEvent(
         event=event,
         conversion=conversion,
         consent=consent,
@@ -229,14 +231,16 @@ def _clean_objects(event: dict[str, Any], columns: Columns, reading: Reading) ->
     """Hold the texts in app_info and device_info to what holds for those outside."""
     for name in fields.OBJECTS:
         if name in event:
-            told = [Told(f"{_place(columns, name)}/{key}", one) for key, one in event[name].items()]
+            told = [
+                Located(f"{_place(columns, name)}/{key}", one) for key, one in event[name].items()
+            ]
             read = {key: _plain(one, reading) for key, one in zip(event[name], told, strict=True)}
             event[name] = {key: one for key, one in read.items() if one is not None}
 
 
-def _plain(told: Told, reading: Reading) -> Any:
+def _plain(told: Located, reading: Reading) -> Any:
     if isinstance(told.value, list):
-        several = (Told(f"{told.pointer}/{n}", one) for n, one in enumerate(told.value))
+        several = (Located(f"{told.pointer}/{n}", one) for n, one in enumerate(told.value))
         return [found for one in several if (found := _plain(one, reading)) is not None]
     return reading.value(told, fields.plain) if isinstance(told.value, str) else told.value
 
@@ -244,7 +248,7 @@ def _plain(told: Told, reading: Reading) -> Any:
 def _name_nobody(message: str, columns: Columns, reading: Reading) -> None:
     """Say that an event is nobody's, and what was told of a person in vain."""
     named = [one.pointer for name in _NAMED_BY for one in columns.told.get(name, ())]
-    if any(fault.field in named for fault in reading.faults):
+    if any(fault.field in named for fault in reading.errors):
         return
     for pointer in named:
         if pointer in reading.left_out:
@@ -285,7 +289,7 @@ def _person(told: Values, reading: Reading, *, limited: bool) -> Identity:
     return Identity(**found)
 
 
-def _country(told: Told) -> str:
+def _country(told: Located) -> str:
     return country_of(told.value) if isinstance(told.value, str) else ""
 
 
@@ -295,7 +299,7 @@ def country_of(text: str) -> str:
 
 
 def _digests(
-    name: str, told: Told, country: str, reading: Reading, *, limited: bool
+    name: str, told: Located, country: str, reading: Reading, *, limited: bool
 ) -> list[Digest]:
     text = reading.value(told, fields.of_a_person)
     found = digests_of(name, text, country, limited=limited) if text else []

@@ -36,11 +36,11 @@ _SWITCH = {
 Reader = Callable[[object], Any]
 
 
-class Unfit(ValueError):
+class Rejected(ValueError):
     """Nothing the field takes. The message says what it takes, and nothing of the value."""
 
 
-class Unusable(ValueError):
+class Dropped(ValueError):
     """A value that is left out, and costs nothing else."""
 
 
@@ -48,17 +48,17 @@ def text_of(value: object) -> str:
     """The text of a JSON text or number: an id of 5001 or 5001.0 is "5001".
 
     Raises:
-        Unfit: it is neither, or holds what no text should.
+        Rejected: it is neither, or holds what no text should.
     """
     if not isinstance(value, str):
         if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        raise Unfit("not a text")
+        raise Rejected("not a text")
     text = value.strip()
     if not text.isprintable() and _CONTROL.search(text):
-        raise Unfit("holds a control character")
+        raise Rejected("holds a control character")
     return text
 
 
@@ -66,7 +66,7 @@ def seconds_of(value: object) -> int:
     """Seconds UTC of Unix seconds or ISO 8601; no zone means UTC.
 
     Raises:
-        Unfit: it is neither.
+        Rejected: it is neither.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
@@ -77,7 +77,7 @@ def seconds_of(value: object) -> int:
         moment = datetime.fromisoformat(text.removesuffix(" UTC"))
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
-        raise Unfit("neither Unix seconds nor ISO 8601") from None
+        raise Rejected("neither Unix seconds nor ISO 8601") from None
 
 
 def decimal_text(value: Decimal, currency: str) -> str:
@@ -90,12 +90,12 @@ def of_a_person(value: object) -> str:
     """A text that a digest may be made of.
 
     Raises:
-        Unfit: it is no text.
-        Unusable: it is longer than anything that names a person.
+        Rejected: it is no text.
+        Dropped: it is longer than anything that names a person.
     """
     text = text_of(value)
     if len(text) > _PERSON_LIMIT:
-        raise Unusable
+        raise Dropped
     return text
 
 
@@ -103,7 +103,7 @@ def _printed(limit: int) -> Reader:
     def read(value: object) -> str:
         text = text_of(value)
         if len(text) > limit:
-            raise Unfit(f"longer than {limit} characters")
+            raise Rejected(f"longer than {limit} characters")
         return text
 
     return read
@@ -116,7 +116,7 @@ def _words(limit: int) -> Reader:
     def read(value: object) -> str:
         text: str = printed(value)
         if _names_a_person(text):
-            raise Unusable
+            raise Dropped
         return text
 
     return read
@@ -134,7 +134,7 @@ def _one_of(choices: Iterable[str]) -> Reader:
     def read(value: object) -> str:
         text = text_of(value).lower()
         if text not in accepted:
-            raise Unfit(f"not one of: {', '.join(accepted)}")
+            raise Rejected(f"not one of: {', '.join(accepted)}")
         return text
 
     return read
@@ -143,35 +143,35 @@ def _one_of(choices: Iterable[str]) -> Reader:
 def _event_id(value: object) -> str:
     text = text_of(value)
     if not _ID.fullmatch(text) or _names_a_person(text):
-        raise Unfit("not 1 to 128 printable ASCII characters without spaces, nor an e-mail")
+        raise Rejected("not 1 to 128 printable ASCII characters without spaces, nor an e-mail")
     return text
 
 
 def _order_id(value: object) -> str:
     text = text_of(value)
     if len(text) > ORDER_ID_LIMIT or not text.isprintable() or _names_a_person(text):
-        raise Unfit(f"not an id of 1 to {ORDER_ID_LIMIT} printable characters, nor an e-mail")
+        raise Rejected(f"not an id of 1 to {ORDER_ID_LIMIT} printable characters, nor an e-mail")
     return text
 
 
 def _click_id(value: object) -> str:
     text = text_of(value)
     if len(text) > _TEXT_LIMIT or not text.isascii() or " " in text:
-        raise Unfit("not the value of an _epik cookie or of epik= in an address")
+        raise Rejected("not the value of an _epik cookie or of epik= in an address")
     return text
 
 
 def _switch(value: object) -> bool:
     found = _SWITCH.get(str(value).strip().lower())
     if found is None:
-        raise Unfit("neither true nor false")
+        raise Rejected("neither true nor false")
     return found
 
 
 def _whole(value: object) -> int:
     found = None if isinstance(value, bool) else _WHOLE.fullmatch(str(value).strip())
     if found is None or int(found[1]) > MOST:
-        raise Unfit(f"not a whole number from 0 to {MOST}")
+        raise Rejected(f"not a whole number from 0 to {MOST}")
     return int(found[1])
 
 
@@ -183,21 +183,21 @@ def _amount(value: object) -> Decimal:
         # A sum of floats has a tail that nobody meant: 1.1 * 3 is 3.3000000000000003.
         found = amount(f"{Decimal(str(value)):.6f}")
     if found is None or found < 0:
-        raise Unfit("not an amount of zero or more, such as 12.50")
+        raise Rejected("not an amount of zero or more, such as 12.50")
     return found
 
 
 def _currency(value: object) -> str:
     code = text_of(value).upper()
     if not is_currency(code):
-        raise Unfit("not an ISO 4217 code such as USD")
+        raise Rejected("not an ISO 4217 code such as USD")
     return code
 
 
 def _language(value: object) -> str:
     found = _LANGUAGE.fullmatch(text_of(value))
     if not found:
-        raise Unfit("not an ISO 639-1 code such as en")
+        raise Rejected("not an ISO 639-1 code such as en")
     return found[1].lower()
 
 
@@ -206,9 +206,9 @@ def _ip(value: object) -> str:
     try:
         found = ip_address(text)
     except ValueError:
-        raise Unfit("not an IP address") from None
+        raise Rejected("not an IP address") from None
     if found.is_unspecified:
-        raise Unfit("the address of nobody")
+        raise Rejected("the address of nobody")
     # A zone ("%eth0") means something on one machine only.
     return text.partition("%")[0]
 
@@ -222,9 +222,9 @@ def _page(value: object) -> str:
     except ValueError:
         has_host = False
     if not has_host or not parts.scheme or len(text) > _LONG_LIMIT:
-        raise Unfit("not an absolute address such as https://shop.example/page")
+        raise Rejected("not an absolute address such as https://shop.example/page")
     if _names_a_person(parts.path):
-        raise Unusable
+        raise Dropped
     host = parts.netloc.rpartition("@")[2]
     path = quote(parts.path, safe="/%!$&'()*+,;=:@~")
     told = [(n, v) for n, v in query_of(text).items() if n.startswith("utm_") or n == "epik"]
@@ -235,9 +235,9 @@ def _page(value: object) -> str:
 def _object(value: object) -> dict[str, Any]:
     """An object as it is; the published form says what may stand in it."""
     if not isinstance(value, Mapping):
-        raise Unfit("not an object")
+        raise Rejected("not an object")
     if not all(isinstance(name, str) and PLAIN_NAME.fullmatch(name) for name in value):
-        raise Unfit("holds a name that is no field's")
+        raise Rejected("holds a name that is no field's")
     return {name: one for name, one in value.items() if one is not None}
 
 

@@ -16,7 +16,7 @@ from tracking.destinations.pinterest_schema import is_valid
 from tracking.domain.conversion import MAX_EVENT_AGE, Policy
 from tracking.domain.identity import FIELDS as PERSON
 from tracking.domain.identity import Digest, Identity
-from tracking.domain.validation import Invalid
+from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import fields
 from tracking.receive.event_input.columns import ITEM, LISTS, column_of, several_of
 from tracking.receive.event_input.event import (
@@ -24,7 +24,7 @@ from tracking.receive.event_input.event import (
     MOST_DIGESTS,
     MOST_PRODUCTS,
     ORDERS_OWN,
-    Given,
+    InboundEvent,
     complete,
     consent_of,
     country_of,
@@ -33,7 +33,7 @@ from tracking.receive.event_input.event import (
     fault_of_own_id,
     finished,
 )
-from tracking.receive.event_input.fields import Reader, Unfit, Unusable
+from tracking.receive.event_input.fields import Dropped, Reader, Rejected
 
 # What no text of a field may hold; spaces around a text are nothing odd.
 _ODD = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -79,7 +79,7 @@ _decimal_text: Callable[[Decimal, str], str] = lru_cache(maxsize=1024)(fields.de
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _ColumnPlan:
     """Where in a row each field stands: its place, its name and who reads it."""
 
     event: Sequence[Column]
@@ -91,7 +91,7 @@ class _Plan:
     countries: Sequence[int]
 
 
-class Rows:
+class RowReader:
     """Reads rows that have these columns, each of which must tell its time."""
 
     def __init__(self, header: Sequence[str], policy: Policy) -> None:
@@ -99,21 +99,22 @@ class Rows:
         self._policy = policy
         self._plan = _plan_of(self.header)
 
-    def read(self, cells: Sequence[Any], received_at: int) -> Given:
+    def read(self, cells: Sequence[Any], received_at: int) -> InboundEvent:
         """The event of a row received at an instant (seconds UTC).
 
         Raises:
-            Invalid: it has faults; all of them are named, with a JSON pointer to their column.
+            ValidationError: it has faults; all of them are named, with a JSON pointer to their
+                column.
         """
         if self._plan is not None and all(type(cell) is str for cell in cells):
             try:
                 return self._straight(self._plan, cells, received_at)
-            except (_Odd, Unfit, Unusable, Invalid):
+            except (_Odd, Rejected, Dropped, ValidationError):
                 pass
         row = dict(zip(self.header, cells, strict=True))
         return event_from(row, self._policy, received_at, needs_time=True)
 
-    def _straight(self, plan: _Plan, cells: Sequence[str], received_at: int) -> Given:
+    def _straight(self, plan: _ColumnPlan, cells: Sequence[str], received_at: int) -> InboundEvent:
         text = "".join(cells)
         if not text.isprintable() and _ODD.search(text):
             raise _Odd
@@ -139,7 +140,7 @@ class Rows:
         return finished(event, identity, consent, value, limited=limited, left_out=left_out)
 
     def _person(
-        self, plan: _Plan, cells: Sequence[str], *, limited: bool
+        self, plan: _ColumnPlan, cells: Sequence[str], *, limited: bool
     ) -> tuple[Identity, tuple[str, ...]]:
         country = next(filter(None, (_country_of(cells[place]) for place in plan.countries)), "")
         found: dict[str, tuple[Digest, ...]] = {}
@@ -169,7 +170,7 @@ def _read(cells: Sequence[str], columns: Iterable[Column]) -> dict[str, Any]:
     }
 
 
-def _put_products(custom: dict[str, Any], plan: _Plan, cells: Sequence[str]) -> None:
+def _put_products(custom: dict[str, Any], plan: _ColumnPlan, cells: Sequence[str]) -> None:
     told = chain.from_iterable(several_of("content_ids", cells[n]) for n in plan.content_ids)
     ids = [one for one in told if not isinstance(one, str) or one.strip()]
     contents = [found for columns in plan.goods if (found := _read(cells, columns))]
@@ -185,7 +186,7 @@ def _put_products(custom: dict[str, Any], plan: _Plan, cells: Sequence[str]) -> 
             place[name] = _decimal_text(place[name], currency)
 
 
-def _plan_of(header: Sequence[str]) -> _Plan | None:
+def _plan_of(header: Sequence[str]) -> _ColumnPlan | None:
     """Where everything stands; None if it takes `event_from` to say."""
     places: dict[str, list[tuple[int, int]]] = {}
     goods: dict[int, dict[str, int]] = {}
@@ -206,7 +207,7 @@ def _plan_of(header: Sequence[str]) -> _Plan | None:
     if any(len(several[name]) > MOST_DIGESTS for name in PERSON):
         return None
     where = {name: some[0][1] for name, some in places.items()}
-    return _Plan(
+    return _ColumnPlan(
         event=_columns(where, _EVENT),
         user=_columns(where, fields.USER),
         custom=_columns(where, _CUSTOM),

@@ -33,7 +33,7 @@ BLOCK = 100
 Kind = Literal["CSV", "JSON lines"]
 
 
-class Unreadable(Exception):
+class UnreadableFile(Exception):
     """The file, or the rest of it, cannot be read. The message names the line."""
 
 
@@ -56,11 +56,11 @@ class Share(NamedTuple):
 _WHOLE = Share()
 
 
-class Source:
+class ImportSource:
     """A file whose kind is known by its beginning; each record of a share is read once.
 
     Raises:
-        Unreadable: it is neither CSV nor JSON lines, or its header is wrong.
+        UnreadableFile: it is neither CSV nor JSON lines, or its header is wrong.
     """
 
     def __init__(self, raw: BinaryIO, path: Path | None = None, share: Share = _WHOLE) -> None:
@@ -68,12 +68,12 @@ class Source:
         self.path = path
         self._raw = raw
         self._share = share
-        self._lines = _Lines(_unpacked(raw))
+        self._lines = _BoundedLines(_unpacked(raw))
         first = next((line for line in self._lines if line.strip()), "")
         if not first:
-            raise Unreadable("the file is empty")
+            raise UnreadableFile("the file is empty")
         if first.lstrip().startswith("["):
-            raise Unreadable(
+            raise UnreadableFile(
                 f"line {self._lines.number}: a JSON list: write one object a line, without commas"
             )
         self._first = first
@@ -90,7 +90,7 @@ class Source:
         """The records after the header.
 
         Raises:
-            Unreadable: what follows cannot be told apart.
+            UnreadableFile: what follows cannot be told apart.
         """
         records = self._csv() if self.kind == "CSV" else self._json()
         number, of = self._share
@@ -119,18 +119,18 @@ class Source:
         try:
             names = tuple(name.strip() for name in next(self._rows))
         except csv.Error as error:
-            raise Unreadable(f"line {self._begins}: {_said(error)}") from None
+            raise UnreadableFile(f"line {self._begins}: {_said(error)}") from None
         if fault := self._lines.fault:
-            raise Unreadable(f"line {self._begins}: {fault}")
+            raise UnreadableFile(f"line {self._begins}: {fault}")
         if len(names) > MOST_COLUMNS:
-            raise Unreadable(f"line {self._begins}: more than {MOST_COLUMNS} columns")
+            raise UnreadableFile(f"line {self._begins}: more than {MOST_COLUMNS} columns")
         seen: dict[str, int] = {}
         for n, name in enumerate(names, 1):
             if not name:
-                raise Unreadable(f"line {self._begins}: column {n} has no name")
+                raise UnreadableFile(f"line {self._begins}: column {n} has no name")
             if name.lower() in seen:
                 both = f"columns {seen[name.lower()]} and {n}"
-                raise Unreadable(f"line {self._begins}: {both} are both named {shown(name)}")
+                raise UnreadableFile(f"line {self._begins}: {both} are both named {shown(name)}")
             seen[name.lower()] = n
         return names
 
@@ -142,7 +142,7 @@ class Source:
             try:
                 cells = next(self._rows, None)
             except csv.Error as error:
-                raise Unreadable(
+                raise UnreadableFile(
                     f"line {line}: {_said(error)}; nothing after it was read"
                 ) from None
             if cells is None:
@@ -163,7 +163,7 @@ class Source:
                 yield Record(self._lines.number, [text], fault)
 
 
-class _Lines:
+class _BoundedLines:
     """Lines as text. A byte that is none of UTF-8's, or NUL, is a `fault` of what is read of it,
     and so is the length of one that is too long, of which nothing is kept where such are skipped.
     """
@@ -185,7 +185,7 @@ class _Lines:
         if len(line) > LONGEST_LINE:
             words = f"longer than {LONGEST_LINE} bytes"
             if not self.skips_long:
-                raise Unreadable(f"line {self.number}: {words}")
+                raise UnreadableFile(f"line {self.number}: {words}")
             self.fault = words
             while line and not line.endswith(b"\n"):
                 line = self._read()
@@ -207,7 +207,7 @@ class _Lines:
         try:
             return self._raw.readline(LONGEST_LINE + 1)
         except (OSError, EOFError, zlib.error) as error:
-            raise Unreadable(
+            raise UnreadableFile(
                 f"after line {self.number}: {str(error) or type(error).__name__}; the rest is lost"
             ) from None
 
@@ -223,7 +223,7 @@ def _unpacked(raw: BinaryIO) -> BinaryIO:
     begins = head.peek(8)
     for magic, what in _NOT_TEXT.items():
         if begins.startswith(magic):
-            raise Unreadable(f"this is {what}")
+            raise UnreadableFile(f"this is {what}")
     if begins.startswith(_GZIP):
         return io.BufferedReader(gzip.GzipFile(fileobj=head))
     return head

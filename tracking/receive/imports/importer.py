@@ -15,12 +15,12 @@ from tracking.destinations.base import PINTEREST
 from tracking.destinations.pinterest_test_call import MOST_TRIED
 from tracking.domain.conversion import REASONS, conversion_of, reason_not_to_send
 from tracking.domain.order import Order
-from tracking.receive.event_input import Given
+from tracking.receive.event_input import InboundEvent
 from tracking.receive.event_trials import EventTrials, ReportOnly, TooManyTrials
-from tracking.receive.imports.file_reader import Source, Unreadable
+from tracking.receive.imports.file_reader import ImportSource, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
-from tracking.receive.imports.records import Reading, Refused, Usable, readings_of
-from tracking.receive.server_events import AT_ONCE, Events, Prepared
+from tracking.receive.imports.records import Reading, RejectedRecord, UsableRecord, readings_of
+from tracking.receive.server_events import AT_ONCE, EventRow, ServerEvents
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"
@@ -43,7 +43,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TrialResult:
     """What Pinterest says of what a line tells; `is_taken` if it would count it."""
 
     line: int
@@ -55,7 +55,7 @@ class Stop(Exception):
     """Raised by whoever is told of something refused, so that nothing after it is taken."""
 
 
-Refuse = Callable[[Refused], None]
+Refuse = Callable[[RejectedRecord], None]
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Importer:
     large file is read by several processes, if there are so many `cores`.
     """
 
-    events: Events
+    events: ServerEvents
     tracker: Tracker
     now: int
     refuse: Refuse
@@ -75,18 +75,18 @@ class Importer:
     timer: Callable[[], float] = time.perf_counter
     counts: Counts = field(default_factory=Counts)
 
-    def check(self, source: Source) -> None:
+    def check(self, source: ImportSource) -> None:
         """Read all of a file and store nothing.
 
         Raises:
-            Unreadable: the file, or the rest of it, cannot be read.
+            UnreadableFile: the file, or the rest of it, cannot be read.
         """
         readers = self.cores if self.cores > 1 else 0
         for _ in self._usable(blocks_of(source, self._checked, readers)):
             pass
         self.news(self.counts)
 
-    def take(self, source: Source, batch_size: int | None = None) -> None:
+    def take(self, source: ImportSource, batch_size: int | None = None) -> None:
         """Take a file in. What is known already is left as it is, so that a file can be taken
         again from its beginning whatever ended the last time.
 
@@ -94,7 +94,7 @@ class Importer:
             batch_size: how many are stored at a time; by default as many as take half a second.
 
         Raises:
-            Unreadable: the rest of the file cannot be read; what is before it is stored.
+            UnreadableFile: the rest of the file cannot be read; what is before it is stored.
             Stop: as `refuse` raised it; what is before that is stored.
             StoreUnavailable: not all was stored.
         """
@@ -109,11 +109,11 @@ class Importer:
             ThreadPoolExecutor(1) as storer,
         ):
             while end is None:
-                batch: list[Prepared | Order] = []
+                batch: list[EventRow | Order] = []
                 try:
                     for value in islice(usable, size):
                         batch.append(value)
-                except (Stop, Unreadable) as error:
+                except (Stop, UnreadableFile) as error:
                     end = error
                 if rate is not None:
                     fitting = int(rate.result() * _BATCH_SECONDS)
@@ -128,13 +128,13 @@ class Importer:
             raise end
 
     def try_out(
-        self, source: Source, trials: EventTrials, pause: Callable[[float], object]
-    ) -> Iterator[Tried]:
+        self, source: ImportSource, trials: EventTrials, pause: Callable[[float], object]
+    ) -> Iterator[TrialResult]:
         """Show a file to Pinterest, which checks it, twenty events a call. Nothing is stored.
 
         Raises:
             ReportOnly: there are no credentials to ask with.
-            Unreadable: the file, or the rest of it, cannot be read.
+            UnreadableFile: the file, or the rest of it, cannot be read.
         """
         if PINTEREST not in self.events.planner.destinations:
             raise ReportOnly
@@ -146,28 +146,28 @@ class Importer:
                 if isinstance(event, bytes):
                     ready.append((line, event))
                 else:
-                    yield Tried(line, is_taken=False, words=event)
+                    yield TrialResult(line, is_taken=False, words=event)
             if ready:
                 outcome = _answer(trials, [event for _, event in ready], pause)
                 for (line, _), result in zip(ready, _each(outcome, len(ready)), strict=True):
                     yield _tried(line, result)
         self.news(self.counts)
 
-    def _usable(self, blocks: Iterable[Block]) -> Generator[Prepared | Order, None, None]:
+    def _usable(self, blocks: Iterable[Block]) -> Generator[EventRow | Order, None, None]:
         for block in blocks:
             self._count(block.read, block.position)
             for entry in block.entries:
-                if isinstance(entry, Refused):
+                if isinstance(entry, RejectedRecord):
                     self._refuse(entry)
                 elif entry is not None:
                     yield entry
             if block.end:
-                raise Unreadable(block.end)
+                raise UnreadableFile(block.end)
 
-    def _shown(self, source: Source) -> Iterator[Usable]:
+    def _shown(self, source: ImportSource) -> Iterator[UsableRecord]:
         for reading in self._readings(source):
             self._count(1, source.position)
-            if isinstance(reading, Refused):
+            if isinstance(reading, RejectedRecord):
                 self._refuse(reading)
             else:
                 yield reading
@@ -177,32 +177,32 @@ class Importer:
         self.counts.position = position
         self.news(self.counts)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: RejectedRecord) -> None:
         self.counts.refused += 1
         self.refuse(refused)
 
-    def _readings(self, source: Source) -> Iterator[Reading]:
+    def _readings(self, source: ImportSource) -> Iterator[Reading]:
         return readings_of(source, self.events.planner.policy, self.now)
 
-    def _checked(self, source: Source) -> Iterator[Refused | None]:
+    def _checked(self, source: ImportSource) -> Iterator[RejectedRecord | None]:
         for reading in self._readings(source):
-            yield reading if isinstance(reading, Refused) else None
+            yield reading if isinstance(reading, RejectedRecord) else None
 
-    def _prepared(self, source: Source) -> Iterator[Prepared | Order | Refused]:
+    def _prepared(self, source: ImportSource) -> Iterator[EventRow | Order | RejectedRecord]:
         for reading in self._readings(source):
-            if isinstance(reading, Refused):
+            if isinstance(reading, RejectedRecord):
                 yield reading
             elif isinstance(reading.value, Order):
                 yield reading.value
             else:
                 yield self.events.prepared(reading.value, self.now)
 
-    def _store(self, batch: Sequence[Prepared | Order], crowd: ThreadPoolExecutor) -> float:
+    def _store(self, batch: Sequence[EventRow | Order], crowd: ThreadPoolExecutor) -> float:
         """Store a batch; how many of it a second."""
         began = self.timer()
-        events = [value for value in batch if isinstance(value, Prepared)]
+        events = [value for value in batch if isinstance(value, EventRow)]
         orders = [value for value in batch if isinstance(value, Order)]
-        for found in self.events.take_all(events):
+        for found in self.events.record_all(events):
             self._tell(found)
         for receipt in crowd.map(lambda order: self.tracker.record(order, TOPIC), orders):
             self._tell([receipt.status])
@@ -213,23 +213,23 @@ class Importer:
         self.counts.taken += taken
         self.counts.known += len(found) - taken
 
-    def _event(self, value: Given | Order) -> bytes | str:
+    def _event(self, value: InboundEvent | Order) -> bytes | str:
         """The finished event, or why there is none."""
-        if isinstance(value, Given):
+        if isinstance(value, InboundEvent):
             return msgspec.json.encode(value.event)
         planner = self.events.planner
-        draft = planner.draft_of(value)
+        facts = planner.facts_of(value)
         conversion = conversion_of(
             value,
-            draft.identity,
-            draft.consent,
+            facts.identity,
+            facts.consent,
             planner.policy,
-            page_url=draft.page_url,
-            click_id=draft.session.click_id,
+            page_url=facts.page_url,
+            click_id=facts.session.click_id,
         )
         reason = reason_not_to_send(
             value,
-            draft.consent,
+            facts.consent,
             planner.policy,
             is_identified=conversion.is_identified,
             is_credited=True,
@@ -257,9 +257,9 @@ def _each(outcome: Outcome, count: int) -> Sequence[EventResult | str]:
     return outcome.results if isinstance(outcome, Answered) else [outcome.reason] * count
 
 
-def _tried(line: int, result: EventResult | str) -> Tried:
+def _tried(line: int, result: EventResult | str) -> TrialResult:
     if isinstance(result, str):
-        return Tried(line, is_taken=False, words=result)
+        return TrialResult(line, is_taken=False, words=result)
     if isinstance(result, Accepted):
-        return Tried(line, is_taken=True, words=result.warning)
-    return Tried(line, is_taken=False, words=result.reason)
+        return TrialResult(line, is_taken=True, words=result.warning)
+    return TrialResult(line, is_taken=False, words=result.reason)

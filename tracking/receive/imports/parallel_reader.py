@@ -13,12 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from tracking.domain.order import Order
-from tracking.receive.imports.file_reader import BLOCK, Share, Source, Unreadable
-from tracking.receive.imports.records import Refused, is_each_by_itself
-from tracking.receive.server_events import Prepared
+from tracking.receive.imports.file_reader import BLOCK, ImportSource, Share, UnreadableFile
+from tracking.receive.imports.records import RejectedRecord, is_each_by_itself
+from tracking.receive.server_events import EventRow
 
 # What is made of a reading. Of None it is only known that there was one.
-Entry = Prepared | Order | Refused | None
+Entry = EventRow | Order | RejectedRecord | None
 
 # Below it the processes cost more than they save.
 _LARGE = 1024 * 1024
@@ -38,11 +38,13 @@ class Block(NamedTuple):
 
 _encode = msgspec.msgpack.Encoder().encode
 # An order never leaves the process that read it.
-_decode = msgspec.msgpack.Decoder(tuple[int, int, list[Prepared | Refused], str | None]).decode
+_decode = msgspec.msgpack.Decoder(
+    tuple[int, int, list[EventRow | RejectedRecord], str | None]
+).decode
 
 
 def blocks_of(
-    source: Source, entries_of: Callable[[Source], Iterator[Entry]], readers: int
+    source: ImportSource, entries_of: Callable[[ImportSource], Iterator[Entry]], readers: int
 ) -> Iterator[Block]:
     """Everything that is made of a file, in its order.
 
@@ -54,7 +56,9 @@ def blocks_of(
     return _here(source, entries_of)
 
 
-def _here(source: Source, entries_of: Callable[[Source], Iterator[Entry]]) -> Iterator[Block]:
+def _here(
+    source: ImportSource, entries_of: Callable[[ImportSource], Iterator[Entry]]
+) -> Iterator[Block]:
     entries = entries_of(source)
     end: str | None = None
     while end is None:
@@ -64,13 +68,13 @@ def _here(source: Source, entries_of: Callable[[Source], Iterator[Entry]]) -> It
                 read.append(entry)
             if len(read) < BLOCK:
                 end = ""
-        except Unreadable as error:
+        except UnreadableFile as error:
             end = str(error)
         yield Block(len(read), source.position, [one for one in read if one is not None], end)
 
 
 def _apart(
-    file: Path, entries_of: Callable[[Source], Iterator[Entry]], readers: int
+    file: Path, entries_of: Callable[[ImportSource], Iterator[Entry]], readers: int
 ) -> Iterator[Block]:
     # Forked, since each would import for longer than it reads. Nothing was stored yet, so that
     # there is neither a thread nor a connection to a database that could be torn in two.
@@ -83,7 +87,7 @@ def _apart(
             pipes.append(mine)
             share = Share(number, readers)
             process = context.Process(
-                target=_tell, args=(file, share, entries_of, theirs, pipes), daemon=True
+                target=_send, args=(file, share, entries_of, theirs, pipes), daemon=True
             )
             processes.append(process)
             process.start()
@@ -104,16 +108,16 @@ def _merged(pipes: Sequence[Connection]) -> Iterator[Block]:
         try:
             block = Block(*_decode(pipe.recv_bytes()))
         except (EOFError, OSError):
-            raise Unreadable("a process that read the file was stopped; start again") from None
+            raise UnreadableFile("a process that read the file was stopped; start again") from None
         yield block
         if block.end is not None:
             return
 
 
-def _tell(
+def _send(
     file: Path,
     share: Share,
-    entries_of: Callable[[Source], Iterator[Entry]],
+    entries_of: Callable[[ImportSource], Iterator[Entry]],
     out: Connection,
     not_ours: Sequence[Connection],
 ) -> None:
@@ -128,5 +132,5 @@ def _tell(
     gc.freeze()
     gc.set_threshold(100_000)
     with suppress(BrokenPipeError), file.open("rb") as raw:
-        for block in _here(Source(raw, file, share), entries_of):
+        for block in _here(ImportSource(raw, file, share), entries_of):
             out.send_bytes(_encode(block))

@@ -9,13 +9,13 @@ import msgspec
 
 from tracking.domain.conversion import MAX_EVENT_AGE, Policy
 from tracking.domain.order import Order
-from tracking.domain.validation import Fault, Invalid
-from tracking.receive.event_input import Given, Rows, given_of
+from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.event_input import InboundEvent, RowReader, inbound_event_of
 from tracking.receive.event_input.columns import COLUMN_NAMES, column_of
 from tracking.receive.event_input.event import MOST_AHEAD
 from tracking.receive.event_input.fields import AMOUNTS
-from tracking.receive.imports.file_reader import Record, Source, Unreadable, shown
-from tracking.receive.imports.shopify_export import OrderExport, Told
+from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile, shown
+from tracking.receive.imports.shopify_export import ExportedOrder, OrderExport
 
 # What a file of refused rows says besides: it can be imported once it is mended.
 REFUSED_LINE, REFUSED_REASON = "refused_line", "refused_reason"
@@ -24,18 +24,18 @@ _NEEDED = ("event_name", "action_source", "event_time")
 _EXACT = 2**53
 
 
-class Usable(NamedTuple):
+class UsableRecord(NamedTuple):
     """What some records tell, the first of which begins on `line`."""
 
     line: int
-    value: Given | Order
+    value: InboundEvent | Order
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
+class RejectedRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
     """Records that cannot be used, and what is wrong with them."""
 
     records: Sequence[Record]
-    faults: Sequence[Fault]
+    errors: Sequence[FieldError]
 
     @property
     def line(self) -> int:
@@ -45,17 +45,17 @@ class Refused(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refus
     @property
     def reason(self) -> str:
         """What is wrong, in one line, with the names of columns and none of their values."""
-        return "; ".join(map(_worded, self.faults))
+        return "; ".join(map(_worded, self.errors))
 
 
-Reading = Usable | Refused
+Reading = UsableRecord | RejectedRecord
 
 
-def readings_of(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
+def readings_of(source: ImportSource, policy: Policy, now: int) -> Iterator[Reading]:
     """Everything a file tells, received at an instant (seconds UTC).
 
     Raises:
-        Unreadable: the columns are not those of a file of events or orders, or what follows
+        UnreadableFile: the columns are not those of a file of events or orders, or what follows
             cannot be told apart.
     """
     if source.kind == "JSON lines":
@@ -65,53 +65,53 @@ def readings_of(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
     return _of_rows(source, policy, now)
 
 
-def is_each_by_itself(source: Source) -> bool:
+def is_each_by_itself(source: ImportSource) -> bool:
     """Whether every record is one reading. An order may stand in several."""
     return source.kind == "JSON lines" or not OrderExport.is_meant_by(source.header)
 
 
-def _of_rows(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
+def _of_rows(source: ImportSource, policy: Policy, now: int) -> Iterator[Reading]:
     places = [n for n, name in enumerate(source.header) if name.lower() not in _OUR_OWN]
     header = [source.header[n] for n in places]
     _check_columns(header)
-    rows = Rows(header, policy)
+    rows = RowReader(header, policy)
     is_whole = len(places) == len(source.header)
     for record in source:
         if record.fault:
-            yield Refused([record], [Fault("", record.fault)])
+            yield RejectedRecord([record], [FieldError("", record.fault)])
             continue
         cells = record.cells if is_whole else [record.cells[n] for n in places]
         try:
-            yield Usable(record.line, rows.read(cells, now))
-        except Invalid as error:
-            yield Refused([record], error.faults)
+            yield UsableRecord(record.line, rows.read(cells, now))
+        except ValidationError as error:
+            yield RejectedRecord([record], error.errors)
 
 
-def _of_lines(source: Source, policy: Policy, now: int) -> Iterator[Reading]:
-    rows_of = lru_cache(maxsize=16)(partial(Rows, policy=policy))
+def _of_lines(source: ImportSource, policy: Policy, now: int) -> Iterator[Reading]:
+    rows_of = lru_cache(maxsize=16)(partial(RowReader, policy=policy))
     for record in source:
         try:
             if record.fault:
-                raise Invalid(Fault("", record.fault))
-            yield Usable(record.line, _of_json(record.cells[0], rows_of, policy, now))
-        except Invalid as error:
-            yield Refused([record], error.faults)
+                raise ValidationError(FieldError("", record.fault))
+            yield UsableRecord(record.line, _of_json(record.cells[0], rows_of, policy, now))
+        except ValidationError as error:
+            yield RejectedRecord([record], error.errors)
 
 
-def _of_json(text: str, rows_of: Any, policy: Policy, now: int) -> Given:
+def _of_json(text: str, rows_of: Any, policy: Policy, now: int) -> InboundEvent:
     try:
         tree = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Invalid(Fault("", f"not JSON: {error}")) from None
+        raise ValidationError(FieldError("", f"not JSON: {error}")) from None
     if not isinstance(tree, dict):
-        raise Invalid(Fault("", "not a JSON object"))
+        raise ValidationError(FieldError("", "not a JSON object"))
     for name in _OUR_OWN & tree.keys():
         del tree[name]
     cells = [_cell(name, value) for name, value in tree.items()]
     if None not in cells:
-        given: Given = rows_of(tuple(tree)).read(cells, now)
+        given: InboundEvent = rows_of(tuple(tree)).read(cells, now)
         return given
-    return given_of(msgspec.json.encode(tree), policy, now, needs_time=True)
+    return inbound_event_of(msgspec.json.encode(tree), policy, now, needs_time=True)
 
 
 def _cell(name: str, value: object) -> str | None:
@@ -130,36 +130,40 @@ def _cell(name: str, value: object) -> str | None:
 _AMOUNT_COLUMNS = AMOUNTS | {"price"}
 
 
-def _of_orders(source: Source, now: int) -> Iterator[Reading]:
+def _of_orders(source: ImportSource, now: int) -> Iterator[Reading]:
     export = OrderExport(source.header)
     if missing := export.missing():
-        raise Unreadable(
+        raise UnreadableFile(
             "this looks like Shopify's export of orders, but these columns are missing: "
             + ", ".join(missing)
         )
     for told in export.orders(source):
         try:
-            yield Usable(told.records[0].line, _recent(export, told, now))
-        except Invalid as error:
-            yield Refused(told.records, error.faults)
+            yield UsableRecord(told.records[0].line, _recent(export, told, now))
+        except ValidationError as error:
+            yield RejectedRecord(told.records, error.errors)
 
 
-def _recent(export: OrderExport, told: Told, now: int) -> Order:
+def _recent(export: OrderExport, told: ExportedOrder, now: int) -> Order:
     order = export.read(told)
     if order.placed_at < now - MAX_EVENT_AGE:
-        raise Invalid(Fault("/Created at", "older than the seven days Pinterest accepts"))
+        raise ValidationError(
+            FieldError("/Created at", "older than the seven days Pinterest accepts")
+        )
     if order.placed_at > now + MOST_AHEAD:
-        raise Invalid(Fault("/Created at", f"more than {MOST_AHEAD} seconds in the future"))
+        raise ValidationError(
+            FieldError("/Created at", f"more than {MOST_AHEAD} seconds in the future")
+        )
     return order
 
 
 def _check_columns(header: Iterable[str]) -> None:
     """Say what is wrong with a whole file once, and not once for each of its rows."""
     found = {column_of(name)[0]: name for name in header}
-    faults = [_unknown(name) for name in header if not column_of(name)[0]]
-    faults += [f"the column {name} is missing" for name in _NEEDED if name not in found]
-    if faults:
-        raise Unreadable("; ".join(faults[:20]))
+    errors = [_unknown(name) for name in header if not column_of(name)[0]]
+    errors += [f"the column {name} is missing" for name in _NEEDED if name not in found]
+    if errors:
+        raise UnreadableFile("; ".join(errors[:20]))
 
 
 def _unknown(name: str) -> str:
@@ -171,7 +175,7 @@ def _hint(name: str) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _worded(fault: Fault) -> str:
+def _worded(fault: FieldError) -> str:
     name = fault.field.removeprefix("/")
     hint = _hint(name.rpartition("/")[2]) if fault.message == "not a field of an event" else ""
     return f"{name}: {fault.message}{hint}" if name else fault.message

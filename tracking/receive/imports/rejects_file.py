@@ -15,13 +15,13 @@ from typing import Any, Self
 
 import msgspec
 
-from tracking.receive.imports.file_reader import Source
-from tracking.receive.imports.records import REFUSED_LINE, REFUSED_REASON, Refused
+from tracking.receive.imports.file_reader import ImportSource
+from tracking.receive.imports.records import REFUSED_LINE, REFUSED_REASON, RejectedRecord
 
 _OUR_OWN = (REFUSED_LINE, REFUSED_REASON)
 
 
-class RefusedFile:
+class RejectsFile:
     """Written beside its final name, and put there in the end; not at all if nothing is refused.
 
     Only then its `path` is known, and `held` is how many it holds.
@@ -56,7 +56,7 @@ class RefusedFile:
             self._part.unlink(missing_ok=True)
             raise OSError(fault.errno, fault.strerror, str(self._part)) from None
 
-    def add(self, source: Source, refused: Refused) -> None:
+    def add(self, source: ImportSource, refused: RejectedRecord) -> None:
         """Write down what was refused and why.
 
         Raises:
@@ -73,7 +73,7 @@ class RefusedFile:
                 head = {REFUSED_LINE: record.line, REFUSED_REASON: refused.reason}
                 out.write(msgspec.json.encode(head | _tree(record.cells[0])).decode() + "\n")
 
-    def _opened(self, source: Source) -> io.TextIOWrapper:
+    def _opened(self, source: ImportSource) -> io.TextIOWrapper:
         ending = "csv" if source.kind == "CSV" else "jsonl"
         # One of an earlier time may be just what somebody is mending.
         endings = (f"refused.{ending}" if n == 1 else f"refused.{n}.{ending}" for n in count(1))
@@ -88,7 +88,7 @@ class RefusedFile:
             csv.writer(self._out, lineterminator="\n").writerow([*_OUR_OWN, *names])
         return self._out
 
-    def _own(self, source: Source, cells: Any) -> list[tuple[str, str]]:
+    def _own(self, source: ImportSource, cells: Any) -> list[tuple[str, str]]:
         """The cells without those that an earlier import added, with the names of their columns."""
         names = [*source.header, *[""] * (len(cells) - len(source.header))]
         return [(c, n) for c, n in zip(cells, names, strict=False) if n.lower() not in _OUR_OWN]

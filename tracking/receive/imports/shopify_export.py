@@ -16,7 +16,7 @@ import msgspec
 from tracking.domain.money import amount
 from tracking.domain.order import EXPORTED_REFUND, Order
 from tracking.domain.shopify_order import NotAnOrder, order_of
-from tracking.domain.validation import Fault, Invalid
+from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.imports.file_reader import Record
 
 NEEDED = ("Name", "Id", "Created at", "Currency", "Financial Status", "Total", "Lineitem name")
@@ -39,7 +39,7 @@ _WHOLE = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ExportedOrder:
     """The rows that tell of one order, the first of them with all but the line items."""
 
     records: Sequence[Record]
@@ -65,7 +65,7 @@ class OrderExport:
         """The columns without which there is no order."""
         return [name for name in NEEDED if name.lower() not in self._places]
 
-    def orders(self, records: Iterable[Record]) -> Iterator[Told]:
+    def orders(self, records: Iterable[Record]) -> Iterator[ExportedOrder]:
         """The records of each order together: its further rows have nothing but a name and an
         item."""
         held: list[Record] = []
@@ -74,30 +74,32 @@ class OrderExport:
                 held.append(record)
                 continue
             if held:
-                yield Told(held)
+                yield ExportedOrder(held)
             held = [record]
         if held:
-            yield Told(held)
+            yield ExportedOrder(held)
 
-    def read(self, told: Told) -> Order:
+    def read(self, told: ExportedOrder) -> Order:
         """The order that its rows tell of.
 
         Raises:
-            Invalid: they do not; the faults name columns.
+            ValidationError: they do not; the faults name columns.
         """
-        faults = [Fault("", record.fault) for record in told.records if record.fault]
-        if faults:
-            raise Invalid(*faults)
+        errors = [FieldError("", record.fault) for record in told.records if record.fault]
+        if errors:
+            raise ValidationError(*errors)
         first = self._row(told.records[0])
         if not first("Id"):
-            raise Invalid(Fault("/Id", "missing, and no row of the same order precedes this one"))
+            raise ValidationError(
+                FieldError("/Id", "missing, and no row of the same order precedes this one")
+            )
         items = [self._row(record) for record in told.records]
         _check_amounts(first, items)
         try:
             order = order_of(msgspec.json.encode(_body(first, items)))
         except NotAnOrder as error:
             field, _, words = str(error).partition(": ")
-            raise Invalid(Fault(f"/{_COLUMNS.get(field, field)}", words)) from None
+            raise ValidationError(FieldError(f"/{_COLUMNS.get(field, field)}", words)) from None
         return msgspec.structs.replace(order, is_exported=True)
 
     def _goes_on(self, first: Record, record: Record) -> bool:
@@ -108,11 +110,11 @@ class OrderExport:
         is_same = other("Id") in ("", one("Id"))
         return is_same and bool(one("Id")) and one("Name") == other("Name")
 
-    def _row(self, record: Record) -> "_Row":
-        return _Row(self._places, record.cells)
+    def _row(self, record: Record) -> "_ExportRow":
+        return _ExportRow(self._places, record.cells)
 
 
-class _Row:
+class _ExportRow:
     """A row, asked by the names of its columns."""
 
     def __init__(self, places: Mapping[str, int], cells: Sequence[str]) -> None:
@@ -124,7 +126,7 @@ class _Row:
         return "" if place is None else self._cells[place].strip()
 
 
-def _check_amounts(first: _Row, items: Sequence[_Row]) -> None:
+def _check_amounts(first: _ExportRow, items: Sequence[_ExportRow]) -> None:
     """Money that cannot be read must not count as nothing."""
     rows = [(first, _AMOUNTS), *((item, ("Lineitem price",)) for item in items)]
     wrong = [
@@ -135,7 +137,9 @@ def _check_amounts(first: _Row, items: Sequence[_Row]) -> None:
     if wrong:
         told = dict.fromkeys(_INSTANTS, "not a time such as 2026-11-20 12:00:00 +0100")
         told[_QUANTITY] = "not a whole number"
-        raise Invalid(*(Fault(f"/{n}", told.get(n, _NO_AMOUNT)) for n in dict.fromkeys(wrong)))
+        raise ValidationError(
+            *(FieldError(f"/{n}", told.get(n, _NO_AMOUNT)) for n in dict.fromkeys(wrong))
+        )
 
 
 def _is_price(text: str) -> bool:
@@ -143,7 +147,7 @@ def _is_price(text: str) -> bool:
     return found is not None and found >= 0
 
 
-def _body(first: _Row, items: Iterable[_Row]) -> dict[str, Any]:
+def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
     """The order as a webhook's body would tell of it."""
     email = first("Email")
     # Two states of one second are told apart by what they say, as with webhooks.
@@ -174,7 +178,7 @@ def _body(first: _Row, items: Iterable[_Row]) -> dict[str, Any]:
     }
 
 
-def _item(row: _Row) -> dict[str, Any]:
+def _item(row: _ExportRow) -> dict[str, Any]:
     return {
         "title": row("Lineitem name"),
         "sku": row("Lineitem sku"),
@@ -184,7 +188,7 @@ def _item(row: _Row) -> dict[str, Any]:
     }
 
 
-def _holds_taxes(first: _Row) -> bool:
+def _holds_taxes(first: _ExportRow) -> bool:
     """Whether the subtotal holds the taxes, which the export tells only by its sums."""
     subtotal, shipping, taxes, total = (
         amount(first(name)) or Decimal(0) for name in ("Subtotal", "Shipping", "Taxes", "Total")
@@ -192,7 +196,7 @@ def _holds_taxes(first: _Row) -> bool:
     return bool(taxes) and subtotal + shipping == total
 
 
-def _refunds(first: _Row, at: str) -> list[dict[str, Any]]:
+def _refunds(first: _ExportRow, at: str) -> list[dict[str, Any]]:
     given_back = amount(first("Refunded Amount"))
     if not given_back:
         return []
@@ -205,7 +209,7 @@ def _refunds(first: _Row, at: str) -> list[dict[str, Any]]:
     return [{"id": EXPORTED_REFUND, "processed_at": at, "transactions": [paid]}]
 
 
-def _address(first: _Row, kind: str) -> dict[str, Any]:
+def _address(first: _ExportRow, kind: str) -> dict[str, Any]:
     name, last = _names(first(f"{kind} Name"))
     return {
         "first_name": name,

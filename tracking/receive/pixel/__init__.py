@@ -1,7 +1,16 @@
 """What the pixel tells of a visitor: read, checked, and cleared of whoever it names."""
 
-from tracking.receive.pixel.event import Call, Caller, Seen, call_of, is_bot
+from tracking.receive.pixel.event import Caller, PixelBatch, PixelEvent, is_bot, pixel_batch_of
 from tracking.receive.pixel.schema import MOST_EVENTS, STAGE_OF
-from tracking.receive.pixel.visit import token_link
+from tracking.receive.pixel.visit import token_key
 
-__all__ = ["MOST_EVENTS", "STAGE_OF", "Call", "Caller", "Seen", "call_of", "is_bot", "token_link"]
+__all__ = [
+    "MOST_EVENTS",
+    "STAGE_OF",
+    "Caller",
+    "PixelBatch",
+    "PixelEvent",
+    "is_bot",
+    "pixel_batch_of",
+    "token_key",
+]

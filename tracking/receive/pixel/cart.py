@@ -12,8 +12,8 @@ from tracking.receive.pixel.schema import (
     Checkout,
     Cost,
     Data,
-    Line,
     Money,
+    PixelLine,
     Product,
     Variant,
     digits_of,
@@ -26,7 +26,7 @@ _MOST_LINES = 500
 _QUANTITY = re.compile(r"([0-9]{1,6})(?:\.0+)?")
 
 
-class Basket(NamedTuple):
+class Cart(NamedTuple):
     """What an event is about. `value` is minor units, None where it cannot be told."""
 
     contents: tuple[Content, ...] = ()
@@ -35,48 +35,50 @@ class Basket(NamedTuple):
     value: int | None = None
 
 
-def basket_of(stage: Stage, data: Data, policy: Policy) -> Basket:
+def cart_of(stage: Stage, data: Data, policy: Policy) -> Cart:
     """What an event of a stage of the funnel is about."""
     return _BASKETS[stage](data, policy)
 
 
-def _viewed(data: Data, policy: Policy) -> Basket:
+def _viewed(data: Data, policy: Policy) -> Cart:
     variant = data.product_variant
     if variant is None:
-        return Basket()
-    return _basket([Line(variant=variant)], [variant.price], policy)
+        return Cart()
+    return _cart([PixelLine(variant=variant)], [variant.price], policy)
 
 
-def _added(data: Data, policy: Policy) -> Basket:
+def _added(data: Data, policy: Policy) -> Cart:
     line = data.cart_line
     if line is None:
-        return Basket()
-    return _basket([line], [(line.cost or Cost()).total_amount, _price_of(line)], policy)
+        return Cart()
+    return _cart([line], [(line.cost or Cost()).total_amount, _price_of(line)], policy)
 
 
-def _checked_out(data: Data, policy: Policy) -> Basket:
+def _checked_out(data: Data, policy: Policy) -> Cart:
     checkout = data.checkout or Checkout()
     prices = [checkout.subtotal_price, checkout.total_price]
     if policy.value == "total":
         prices.reverse()
     code = checkout.currency_code
     told = [Money(price.amount, price.currency_code or code) for price in prices if price]
-    return _basket(checkout.line_items or (), told, policy)
+    return _cart(checkout.line_items or (), told, policy)
 
 
-_BASKETS: Mapping[Stage, Callable[[Data, Policy], Basket]] = {
+_BASKETS: Mapping[Stage, Callable[[Data, Policy], Cart]] = {
     "product_view": _viewed,
     "add_to_cart": _added,
     "checkout_initiation": _checked_out,
 }
 
 
-def _basket(lines: Iterable[Line | None], prices: Iterable[Money | None], policy: Policy) -> Basket:
+def _cart(
+    lines: Iterable[PixelLine | None], prices: Iterable[Money | None], policy: Policy
+) -> Cart:
     """The goods of some lines, worth the first of the prices that can be read."""
     currency, value = next(filter(None, map(_minor, prices)), ("", None))
     read = islice(lines, _MOST_LINES)
     goods = [line for line in read if line is not None and _quantity(line.quantity) > 0]
-    return Basket(
+    return Cart(
         tuple(_content(line, currency, policy.content_id) for line in goods[:MAX_CONTENTS]),
         sum(_quantity(line.quantity) for line in goods),
         currency,
@@ -102,7 +104,7 @@ def _amount(value: object) -> Decimal | None:
     return found if found is not None and found >= 0 else None
 
 
-def _price_of(line: Line) -> Money | None:
+def _price_of(line: PixelLine) -> Money | None:
     price = line.merchandise.price if line.merchandise else None
     each = _amount(price.amount) if price else None
     if price is None or each is None:
@@ -115,7 +117,7 @@ def _quantity(value: object) -> int:
     return int(found[1]) if found else 1
 
 
-def _content(line: Line, currency: str, kind: ContentId) -> Content:
+def _content(line: PixelLine, currency: str, kind: ContentId) -> Content:
     variant = line.variant or line.merchandise or Variant()
     product = variant.product or Product()
     ids = {

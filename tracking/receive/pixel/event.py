@@ -16,8 +16,8 @@ from tracking.domain.identity import Identity, identity_of
 from tracking.domain.money import to_major
 from tracking.domain.order import Address, Buyer
 from tracking.domain.session import Session
-from tracking.domain.validation import Fault, Invalid
-from tracking.receive.pixel.cart import Basket, basket_of
+from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.pixel.cart import Cart, cart_of
 from tracking.receive.pixel.schema import (
     STAGE_OF,
     Checkout,
@@ -25,17 +25,17 @@ from tracking.receive.pixel.schema import (
     Customer,
     Data,
     Document,
-    Head,
+    EventHeader,
     Home,
     Navigator,
-    ToldCall,
-    ToldEvent,
-    ToldOrder,
+    RawBatch,
+    RawEvent,
+    RawOrder,
+    decoded,
     digits_of,
     fitted,
-    head_of,
+    header_of,
     text_of,
-    told_in,
 )
 from tracking.receive.pixel.visit import page_of, tokens_of, view_of, visit_of
 
@@ -56,7 +56,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     user_agent: str
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False):
+class PixelEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of the storefront. `at` is seconds UTC, `value` minor units of the conversion's
     currency.
 
@@ -79,40 +79,40 @@ class Seen(msgspec.Struct, frozen=True, gc=False):
     is_bot: bool
 
 
-class Call(msgspec.Struct, frozen=True, gc=False):
+class PixelBatch(msgspec.Struct, frozen=True, gc=False):
     """What one call told: its site key, what was seen, how many events the visitor did not allow
     to be counted, and what is wrong with the others."""
 
     key: str
-    seen: tuple[Seen, ...]
+    seen: tuple[PixelEvent, ...]
     ignored: int
-    refused: tuple[Fault, ...]
+    refused: tuple[FieldError, ...]
 
 
-def call_of(body: bytes, caller: Caller, policy: Policy, received_at: int) -> Call:
+def pixel_batch_of(body: bytes, caller: Caller, policy: Policy, received_at: int) -> PixelBatch:
     """What a body of the collector tells, received at an instant (seconds UTC).
 
     An event with a fault is refused alone; the fault's field is a JSON pointer into the body.
 
     Raises:
-        Invalid: the body is not JSON, is no call, or has no event or more than MOST_EVENTS.
+        ValidationError: the body is not JSON, is no call, or has no event or more than MOST_EVENTS.
     """
-    call, events = told_in(body)
-    seen: list[Seen] = []
+    call, events = decoded(body)
+    seen: list[PixelEvent] = []
     ignored = 0
-    faults: dict[Fault, None] = {}
+    errors: dict[FieldError, None] = {}
     for where, event in events:
         consent = _consent(call.consent if event.consent is None else event.consent)
         if consent is None:
             ignored += 1
             continue
         try:
-            head = head_of(where, event, call, received_at)
-        except Invalid as error:
-            faults |= dict.fromkeys(error.faults)
+            head = header_of(where, event, call, received_at)
+        except ValidationError as error:
+            errors |= dict.fromkeys(error.errors)
         else:
-            seen.append(_seen(head, event, call, consent, caller, policy))
-    return Call(text_of(call.key), tuple(seen), ignored, tuple(faults))
+            seen.append(_pixel_event(head, event, call, consent, caller, policy))
+    return PixelBatch(text_of(call.key), tuple(seen), ignored, tuple(errors))
 
 
 def is_bot(user_agent: str) -> bool:
@@ -120,9 +120,14 @@ def is_bot(user_agent: str) -> bool:
     return not user_agent.strip() or _BOT.search(user_agent.lower()) is not None
 
 
-def _seen(
-    head: Head, event: ToldEvent, call: ToldCall, consent: Consent, caller: Caller, policy: Policy
-) -> Seen:
+def _pixel_event(
+    head: EventHeader,
+    event: RawEvent,
+    call: RawBatch,
+    consent: Consent,
+    caller: Caller,
+    policy: Policy,
+) -> PixelEvent:
     context = fitted(event.context, Context)
     data = fitted(event.data, Data)
     page = page_of(context.document or Document())
@@ -131,7 +136,7 @@ def _seen(
     checkout = (data.checkout or Checkout()) if head.name in _CHECKOUTS else None
     agent = text_of(caller.user_agent, _AGENT_LIMIT)
     navigator = context.navigator or Navigator()
-    seen = Seen(
+    seen = PixelEvent(
         event_id=head.event_id,
         name=head.name,
         at=head.at,
@@ -148,7 +153,7 @@ def _seen(
     )
     if seen.stage is None:
         return seen
-    basket = basket_of(seen.stage, data, policy)
+    basket = cart_of(seen.stage, data, policy)
     conversion = _conversion(seen, seen.stage, page.url, basket, Caller(caller.ip, agent), policy)
     return msgspec.structs.replace(seen, conversion=conversion, value=basket.value or 0)
 
@@ -156,7 +161,7 @@ def _seen(
 def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
     if consent.marketing is False:
         return Identity()
-    customer = (checkout.order or ToldOrder()).customer or Customer()
+    customer = (checkout.order or RawOrder()).customer or Customer()
     email, phone = text_of(checkout.email), text_of(checkout.phone)
     homes = (_address(home) for home in (checkout.billing_address, checkout.shipping_address))
     buyer = Buyer(
@@ -183,7 +188,7 @@ def _address(home: Home | None) -> Address:
 
 
 def _conversion(
-    seen: Seen, stage: Stage, page_url: str, basket: Basket, caller: Caller, policy: Policy
+    seen: PixelEvent, stage: Stage, page_url: str, basket: Cart, caller: Caller, policy: Policy
 ) -> Conversion:
     limited = is_limited(seen.consent, policy)
     return Conversion(

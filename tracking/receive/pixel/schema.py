@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 import msgspec
 
 from tracking.domain.conversion import Stage
-from tracking.domain.validation import Fault, Invalid
+from tracking.domain.validation import FieldError, ValidationError
 
 MOST_EVENTS = 20
 
@@ -86,7 +86,7 @@ class Cost(msgspec.Struct, gc=False, rename="camel"):
     total_amount: Money | None = None
 
 
-class Line(msgspec.Struct, gc=False):
+class PixelLine(msgspec.Struct, gc=False):
     """A line of the checkout has a `variant`, one of the cart `merchandise` and its `cost`."""
 
     quantity: _Text = None
@@ -115,7 +115,7 @@ class Customer(msgspec.Struct, gc=False):
     id: _Text = None
 
 
-class ToldOrder(msgspec.Struct, gc=False):
+class RawOrder(msgspec.Struct, gc=False):
     customer: Customer | None = None
 
 
@@ -124,25 +124,25 @@ class Checkout(msgspec.Struct, gc=False, rename="camel"):
     currency_code: _Text = None
     subtotal_price: Money | None = None
     total_price: Money | None = None
-    line_items: list[Line | None] | None = None
+    line_items: list[PixelLine | None] | None = None
     attributes: list[Attribute | None] | None = None
     email: _Text = None
     phone: _Text = None
     billing_address: Home | None = None
     shipping_address: Home | None = None
-    order: ToldOrder | None = None
+    order: RawOrder | None = None
 
 
 class Data(msgspec.Struct, gc=False, rename="camel"):
     product_variant: Variant | None = None
-    cart_line: Line | None = None
+    cart_line: PixelLine | None = None
     checkout: Checkout | None = None
 
 
 _NAMES = {"client_id": "clientId", "custom_data": "customData"}
 
 
-class ToldEvent(msgspec.Struct, gc=False, rename=_NAMES):
+class RawEvent(msgspec.Struct, gc=False, rename=_NAMES):
     """An event as it came. What it holds is read by whoever knows what has to be there."""
 
     id: Any = None
@@ -157,7 +157,7 @@ class ToldEvent(msgspec.Struct, gc=False, rename=_NAMES):
     session: Any = None
 
 
-class ToldCall(ToldEvent, gc=False, rename=_NAMES):
+class RawBatch(RawEvent, gc=False, rename=_NAMES):
     """A call as it came. One event may stand in it or be it."""
 
     key: Any = None
@@ -168,28 +168,30 @@ class ToldCall(ToldEvent, gc=False, rename=_NAMES):
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
-def told_in(body: bytes) -> tuple[ToldCall, list[tuple[str, ToldEvent]]]:
+def decoded(body: bytes) -> tuple[RawBatch, list[tuple[str, RawEvent]]]:
     """The call, and each event with the JSON pointer to it."""
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Invalid(Fault("", "not JSON text in UTF-8")) from None
+        raise ValidationError(FieldError("", "not JSON text in UTF-8")) from None
     if isinstance(tree, list):
-        return ToldCall(), _events("", tree)
+        return RawBatch(), _events("", tree)
     if not isinstance(tree, dict):
-        raise Invalid(Fault("", "neither a call nor a list of events"))
-    call = fitted(tree, ToldCall)
+        raise ValidationError(FieldError("", "neither a call nor a list of events"))
+    call = fitted(tree, RawBatch)
     if call.events is None and call.name is not None:
         return call, [("", call)]
     if isinstance(call.events, dict):
-        return call, [("/events", fitted(call.events, ToldEvent))]
+        return call, [("/events", fitted(call.events, RawEvent))]
     return call, _events("/events", call.events)
 
 
-def _events(where: str, events: Any) -> list[tuple[str, ToldEvent]]:
+def _events(where: str, events: Any) -> list[tuple[str, RawEvent]]:
     if not isinstance(events, list) or not 1 <= len(events) <= MOST_EVENTS:
-        raise Invalid(Fault(where, f"not an event, nor a list of 1 to {MOST_EVENTS} of them"))
-    return [(f"{where}/{n}", fitted(event, ToldEvent)) for n, event in enumerate(events)]
+        raise ValidationError(
+            FieldError(where, f"not an event, nor a list of 1 to {MOST_EVENTS} of them")
+        )
+    return [(f"{where}/{n}", fitted(event, RawEvent)) for n, event in enumerate(events)]
 
 
 def fitted(tree: object, struct: type[_S]) -> _S:
@@ -258,7 +260,7 @@ def seconds_of(value: object) -> int | None:
         return None
 
 
-class Head(NamedTuple):
+class EventHeader(NamedTuple):
     """What every event has. `at` is seconds UTC."""
 
     event_id: str
@@ -267,34 +269,36 @@ class Head(NamedTuple):
     visitor: str
 
 
-def head_of(where: str, event: ToldEvent, call: ToldCall, received_at: int) -> Head:
+def header_of(where: str, event: RawEvent, call: RawBatch, received_at: int) -> EventHeader:
     """What every event must have, checked; `where` is the JSON pointer to the event.
 
     Raises:
-        Invalid: something of it is missing or wrong.
+        ValidationError: something of it is missing or wrong.
     """
     if not isinstance(event.id, str) or not _EVENT_ID.fullmatch(event.id):
-        raise Invalid(
-            Fault(f"{where}/id", "not 8 to 128 of A-Z a-z 0-9 _ . : - that do not begin checkout-")
+        raise ValidationError(
+            FieldError(
+                f"{where}/id", "not 8 to 128 of A-Z a-z 0-9 _ . : - that do not begin checkout-"
+            )
         )
     if not isinstance(event.name, str) or event.name not in STAGE_OF:
-        raise Invalid(Fault(f"{where}/name", f"not one of {', '.join(STAGE_OF)}"))
+        raise ValidationError(FieldError(f"{where}/name", f"not one of {', '.join(STAGE_OF)}"))
     at = _at(f"{where}/timestamp", event.timestamp, received_at)
-    return Head(event.id, event.name, at, _visitor(where, event, call))
+    return EventHeader(event.id, event.name, at, _visitor(where, event, call))
 
 
 def _at(where: str, value: object, received_at: int) -> int:
     at = seconds_of(value)
     if at is None:
-        raise Invalid(Fault(where, "not an instant in ISO 8601 or in milliseconds"))
+        raise ValidationError(FieldError(where, "not an instant in ISO 8601 or in milliseconds"))
     if at < received_at - _OLDEST_EVENT:
-        raise Invalid(Fault(where, "older than a day"))
+        raise ValidationError(FieldError(where, "older than a day"))
     if at > received_at + _MOST_AHEAD:
-        raise Invalid(Fault(where, f"more than {_MOST_AHEAD} seconds in the future"))
+        raise ValidationError(FieldError(where, f"more than {_MOST_AHEAD} seconds in the future"))
     return min(at, received_at)
 
 
-def _visitor(where: str, event: ToldEvent, call: ToldCall) -> str:
+def _visitor(where: str, event: RawEvent, call: RawBatch) -> str:
     told = (
         (f"{where}/visitor", event.visitor),
         ("/visitor", call.visitor),
@@ -302,5 +306,5 @@ def _visitor(where: str, event: ToldEvent, call: ToldCall) -> str:
     )
     place, visitor = next((one for one in told if one[1] not in (None, "")), told[0])
     if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
-        raise Invalid(Fault(place, "not a visitor id of 8 to 64 of A-Z a-z 0-9 _ -"))
+        raise ValidationError(FieldError(place, "not a visitor id of 8 to 64 of A-Z a-z 0-9 _ -"))
     return visitor

@@ -13,10 +13,10 @@ from tracking.domain.web_text import query_of
 from tracking.receive.pixel.schema import (
     Checkout,
     Document,
-    Head,
+    EventHeader,
     Location,
-    ToldCall,
-    ToldEvent,
+    RawBatch,
+    RawEvent,
     has_at,
     seconds_of,
     text_of,
@@ -54,7 +54,7 @@ _LINK: Mapping[str, str] = {
 _ELSEWHERE = frozenset({"pin_vid", "pin_touch", "track_ai_timestamp"})
 
 
-def token_link(kind: Literal["ck", "ca"], token: str) -> str:
+def token_key(kind: Literal["ck", "ca"], token: str) -> str:
     """The link that stands for a checkout ("ck") or a cart ("ca"); "" if it is no token.
 
     Of fewer than 16 characters somebody could guess one.
@@ -63,7 +63,7 @@ def token_link(kind: Literal["ck", "ca"], token: str) -> str:
     return f"{kind}:{sha256(found[1].encode()).hexdigest()[:32]}" if found else ""
 
 
-class Page(NamedTuple):
+class VisitedPage(NamedTuple):
     """The page of an event. `url` is what others may be told of it, `words` and `link` are what
     its address tells of a campaign, `referrer` is the host of another site."""
 
@@ -76,7 +76,7 @@ class Page(NamedTuple):
     has_referrer: bool
 
 
-def page_of(document: Document) -> Page:
+def page_of(document: Document) -> VisitedPage:
     """What the address and the referrer of a page tell."""
     href = text_of((document.location or Location()).href, _ADDRESS_LIMIT)
     referrer = text_of(document.referrer, _ADDRESS_LIMIT)
@@ -84,12 +84,12 @@ def page_of(document: Document) -> Page:
     link = session_from(words)
     found = _PAGE.match(href)
     if found is None:
-        return Page("", "", "", words, link, _other_site(referrer, ""), bool(referrer))
+        return VisitedPage("", "", "", words, link, _other_site(referrer, ""), bool(referrer))
     host, path = found["host"].lower(), found["path"]
     origin = f"{found['scheme'].lower()}{host}{found['port'] or ''}"
     cart = _CART_IN_PATH.search(path)
-    return Page(
-        url=origin + _told_path(path) + _told_query(link),
+    return VisitedPage(
+        url=origin + _reported_path(path) + _reported_query(link),
         cart_token=cart[1] if cart else "",
         host=host,
         words=words,
@@ -99,12 +99,12 @@ def page_of(document: Document) -> Page:
     )
 
 
-def tokens_of(checkout: Checkout, call: ToldCall, page: Page) -> tuple[str, ...]:
+def tokens_of(checkout: Checkout, call: RawBatch, page: VisitedPage) -> tuple[str, ...]:
     """The links of the checkout and of the cart it was made of."""
     notes = islice(checkout.attributes or (), _MOST_WORDS)
     noted = (note.value for note in notes if note and _is_cart(note.key))
-    carts = (token_link("ca", text_of(cart)) for cart in (call.cart_token, page.cart_token, *noted))
-    links = (token_link("ck", text_of(checkout.token)), next(filter(None, carts), ""))
+    carts = (token_key("ca", text_of(cart)) for cart in (call.cart_token, page.cart_token, *noted))
+    links = (token_key("ck", text_of(checkout.token)), next(filter(None, carts), ""))
     return tuple(filter(None, links))
 
 
@@ -112,14 +112,14 @@ def _is_cart(name: object) -> bool:
     return text_of(name).lstrip("_").lower() == "cart_token"
 
 
-def _told_path(path: str) -> str:
+def _reported_path(path: str) -> str:
     private = _PRIVATE.search(path)
     if private:
         path = path[: private.end()]
     return quote(path, safe="/%!$&'()*+,;=:~") if path and not has_at(path) else "/"
 
 
-def _told_query(link: Session) -> str:
+def _reported_query(link: Session) -> str:
     told = [(name, text) for name, field in _LINK.items() if (text := getattr(link, field))]
     return "?" + urlencode(told, quote_via=quote) if told else ""
 
@@ -130,7 +130,9 @@ def _other_site(address: str, host: str) -> str:
     return "" if other.removeprefix("www.") == host.removeprefix("www.") else other
 
 
-def visit_of(head: Head, told: Mapping[str, object], page: Page) -> tuple[Session, Touch | None]:
+def visit_of(
+    head: EventHeader, told: Mapping[str, object], page: VisitedPage
+) -> tuple[Session, Touch | None]:
     """What brought the visitor, and the touch that this is, where it is known when it was."""
     words = _session_words(told)
     referrer = _other_site(text_of(told.get("referrer"), _ADDRESS_LIMIT), page.host)
@@ -164,7 +166,7 @@ def _is_another(link: Session, session: Session) -> bool:
     return any(getattr(link, field) != getattr(session, field) for field, _ in link.origins)
 
 
-def _is_arrival(page: Page, *, is_told: bool) -> bool:
+def _is_arrival(page: VisitedPage, *, is_told: bool) -> bool:
     """Whether a visit begins on a page: by a link, from another site, or from nowhere."""
     return bool(page.link.origins or page.referrer) or not (page.has_referrer or is_told)
 
@@ -175,7 +177,7 @@ def _click(visitor: str, at: int, session: Session) -> Touch:
     return _touch("click", key, at, visitor, session)
 
 
-def view_of(head: Head, event: ToldEvent) -> Touch:
+def view_of(head: EventHeader, event: RawEvent) -> Touch:
     """An ad that was seen, as a touch."""
     said = [
         (f"utm_{name.lower().removeprefix('utm_')}", text_of(value, _WORD_LIMIT))

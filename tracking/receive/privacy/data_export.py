@@ -9,20 +9,20 @@ from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import spelled
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
-from tracking.receive.privacy.erasure import sightings_of, traces_of
+from tracking.receive.privacy.erasure import browser_events_of, footprint_of
 from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
 from tracking.store.engine.statement import Connection, Row
 
 _WHOLE_ORDER = 1_000_000
 
 
-def kept_about(
+def data_export_of(
     conn: Connection, links: Iterable[str], order_ids: Iterable[str]
 ) -> Mapping[str, Any]:
     """Everything that is known of whoever has these links or placed these orders."""
     links, order_ids = frozenset(links), frozenset(order_ids)
     maybe = erasure.orders_that_tell(conn, links)
-    found = traces_of(conn, links, order_ids, maybe)
+    found = footprint_of(conn, links, order_ids, maybe)
     visitors = sorted(found.visitors)
     return {
         "identities": sorted(map(spelled, found.known_by)),
@@ -34,7 +34,7 @@ def kept_about(
             for row in erasure.touches_of(conn, visitor)
             if row.kind
         ],
-        "storefront_events": [_event(conn, row) for row in sightings_of(conn, found)],
+        "storefront_events": [_event(conn, row) for row in browser_events_of(conn, found)],
     }
 
 
@@ -47,7 +47,7 @@ def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
 
 
 def _order(conn: Connection, row: Row) -> dict[str, Any]:
-    event = conversions.conversion(conn, event_id_of(row.id))
+    event = conversions.of_event(conn, event_id_of(row.id))
     back = orders.refunded(conn, row.id, row.currency)
     return {
         "id": row.id,

@@ -12,8 +12,8 @@ from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import Identity, digest_in, hashed, link_of
 from tracking.domain.order import Browser, Buyer, Order
-from tracking.receive.attributor import ALWAYS, Crediting
-from tracking.receive.pixel import Seen
+from tracking.receive.attributor import ALWAYS, Attributor
+from tracking.receive.pixel import PixelEvent
 from tracking.receive.rows import credited_to
 from tracking.store import (
     conversions,
@@ -45,7 +45,7 @@ _COUNTRY = re.compile(r'"country_code"\s*:\s*"([A-Z]{2})"')
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
+class PersonFootprint:
     """What is kept about a person.
 
     `known_by` are the links asked for and those of the `orders`. Nobody else is known by the
@@ -61,11 +61,11 @@ class Traces:
     joined: frozenset[str]
 
 
-class Erasing:
+class PersonEraser:
     """Erases persons, and keeps them from coming back."""
 
-    def __init__(self, crediting: Crediting) -> None:
-        self.crediting = crediting
+    def __init__(self, attributor: Attributor) -> None:
+        self.attributor = attributor
 
     def erase(
         self,
@@ -79,11 +79,11 @@ class Erasing:
         are looked at too."""
         links, order_ids = frozenset(links), frozenset(order_ids)
         maybe = tuple(maybe)
-        before = traces_of(conn, links, order_ids, maybe)
+        before = footprint_of(conn, links, order_ids, maybe)
         advisory_locks.hold(conn, _names(before, order_ids))
-        found = traces_of(conn, links, order_ids, maybe)
+        found = footprint_of(conn, links, order_ids, maybe)
         marks = {f"or:{order_id}" for order_id in order_ids | found.orders.keys()}
-        erasure.put_marks(conn, links | marks, now)
+        erasure.put_tombstones(conn, links | marks, now)
 
         new_ids = {visitor: _new_id() for visitor in found.visitors}
         for row in found.orders.values():
@@ -91,13 +91,13 @@ class Erasing:
         for order_id in sorted(order_ids - found.orders.keys()):
             # Somebody may have told of it without the order itself.
             erasure.erase_event(conn, event_id_of(order_id), now)
-        for event in sightings_of(conn, found):
+        for event in browser_events_of(conn, found):
             erasure.erase_event(conn, event.event_id, now)
         _forget_people(conn, found, new_ids)
         _erase_bodies(conn, links, order_ids | found.orders.keys(), now)
         _erase_requests(conn, links, order_ids)
 
-        self.crediting.credit_orders(conn, found.joined | found.shared, ALWAYS, now)
+        self.attributor.credit_orders(conn, found.joined | found.shared, ALWAYS, now)
         for order_id in sorted(set(maybe) - found.orders.keys()):
             _take_out_of(conn, order_id, found)
 
@@ -105,21 +105,21 @@ class Erasing:
         """Write down the money and the state of an order whose buyer was erased, and nothing
         else. What it was credited to before stays."""
         if known is None:
-            erasure.put_marks(conn, [f"or:{order.id}"], now)
-        planner = self.crediting.planner
+            erasure.put_tombstones(conn, [f"or:{order.id}"], now)
+        planner = self.attributor.planner
         given_back = orders.refunded(conn, order.id, order.currency)._asdict()
-        plan = planner.plan_of(planner.draft_of(faceless(order)), (), given_back, now)
+        rows = planner.rows_of(planner.facts_of(faceless(order)), (), given_back, now)
         path = path_from(known.path) if known is not None else ()
-        row, credits, best = planner.credits_again({**plan.order, **_NOBODY}, path, given_back)
+        row, credits, best = planner.credits_again({**rows.order, **_NOBODY}, path, given_back)
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)
         event_id = event_id_of(order.id)
-        event = conversions.conversion(conn, event_id)
+        event = conversions.of_event(conn, event_id)
         is_sent = any(row.state == "sent" for row in outbox.of_event(conn, event_id))
-        conversions.put_conversion(
+        conversions.put(
             conn,
             {
-                **plan.conversion,
+                **rows.conversion,
                 **credited_to(best),
                 "visitor": _new_id() if event is None else event.visitor,
                 "reason": "" if is_sent else "erased",
@@ -141,18 +141,20 @@ class Erasing:
 def erased_of(conn: Connection, order_id: str, links: Iterable[str]) -> tuple[bool, frozenset[str]]:
     """Whether an order is an erased person's, and which of its links were erased in any case."""
     links = tuple(links)
-    found = erasure.marked(conn, (f"or:{order_id}", *links))
+    found = erasure.tombstoned(conn, (f"or:{order_id}", *links))
     is_erased = f"or:{order_id}" in found or _is_of(links, found)
     return is_erased, found
 
 
-def without_erased(conn: Connection, seen: Iterable[Seen]) -> tuple[list[Seen], frozenset[str]]:
+def without_erased(
+    conn: Connection, seen: Iterable[PixelEvent]
+) -> tuple[list[PixelEvent], frozenset[str]]:
     """Storefront events without the persons who were erased, and the ids of those events."""
-    left: list[Seen] = []
+    left: list[PixelEvent] = []
     changed: set[str] = set()
     for one in seen:
         links = one.identity.links()
-        found = erasure.marked(conn, links) if links else frozenset()
+        found = erasure.tombstoned(conn, links) if links else frozenset()
         if _is_of(links, found):
             changed.add(one.event_id)
             one = msgspec.structs.replace(one, identity=Identity(), tokens=())
@@ -186,9 +188,9 @@ def faceless(order: Order) -> Order:
     )
 
 
-def traces_of(
+def footprint_of(
     conn: Connection, links: Collection[str], order_ids: Collection[str], maybe: Iterable[str] = ()
-) -> Traces:
+) -> PersonFootprint:
     """What is kept about whoever has these links or placed these orders."""
     seen = {*links, *(visitor for link in links for visitor in erasure.visitors_of(conn, link))}
     at_hand = {*order_ids, *maybe, *(o for visitor in seen for o in _orders_at(conn, visitor))}
@@ -203,13 +205,13 @@ def traces_of(
     seen |= {visitor for link in told for visitor in erasure.visitors_of(conn, link)}
     seen |= {row.visitor for row in theirs.values()}
     for order_id in {*theirs, *order_ids}:
-        event = conversions.conversion(conn, event_id_of(order_id))
+        event = conversions.of_event(conn, event_id_of(order_id))
         if event is not None:
             seen.add(event.visitor)
     # Who was erased before is only counted, and goes on being so.
     seen = {visitor for visitor in seen if visitor and not visitor.startswith(_ERASED)}
     alone = frozenset(v for v in seen if _is_only(conn, v, links, known_by, theirs.keys()))
-    return Traces(
+    return PersonFootprint(
         links=frozenset(links),
         known_by=known_by,
         orders=theirs,
@@ -219,12 +221,12 @@ def traces_of(
     )
 
 
-def sightings_of(conn: Connection, found: Traces) -> Iterator[Row]:
+def browser_events_of(conn: Connection, found: PersonFootprint) -> Iterator[Row]:
     """A person's storefront events; of shared visitors those alone that name the person."""
     certain = {link for link in found.known_by if link.startswith(_CERTAIN)}
     digests = [digest_in(link).encode() for link in found.links | certain]
     for visitor in sorted(found.visitors | found.shared):
-        for event in erasure.sightings_of(conn, visitor):
+        for event in erasure.browser_events_of(conn, visitor):
             payloads = [bytes(row.payload) for row in outbox.of_event(conn, event.event_id)]
             if visitor in found.visitors or any(d in p for p in payloads for d in digests):
                 yield event
@@ -290,7 +292,7 @@ def _joined(conn: Connection, visitors: Iterable[str], links: Collection[str]) -
     return found
 
 
-def _names(found: Traces, order_ids: Iterable[str]) -> set[str]:
+def _names(found: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
     return {*order_ids, *found.known_by, *found.orders, *found.visitors, *found.shared}
 
 
@@ -301,7 +303,7 @@ def _new_id() -> str:
 
 def _erase_order(conn: Connection, row: Row, new_ids: Mapping[str, str], now: int) -> None:
     event_id = event_id_of(row.id)
-    event = conversions.conversion(conn, event_id)
+    event = conversions.of_event(conn, event_id)
     if event is not None and event.visitor in new_ids:
         erasure.rename_purchase(conn, event_id, new_ids[event.visitor])
     erasure.erase_event(conn, event_id, now)
@@ -316,7 +318,7 @@ def _without_person(row: Row) -> Mapping[str, Any]:
     return {**row._asdict(), **_NOBODY, "path": json_of(path)}
 
 
-def _forget_people(conn: Connection, found: Traces, new_ids: Mapping[str, str]) -> None:
+def _forget_people(conn: Connection, found: PersonFootprint, new_ids: Mapping[str, str]) -> None:
     for visitor, new in sorted(new_ids.items()):
         erasure.forget_visitor(conn, visitor, new)
     told = {link for row in found.orders.values() for link in row.links.split()}
@@ -326,7 +328,7 @@ def _forget_people(conn: Connection, found: Traces, new_ids: Mapping[str, str]) 
         _take_off(conn, visitor, found)
 
 
-def _take_off(conn: Connection, visitor: str, found: Traces) -> None:
+def _take_off(conn: Connection, visitor: str, found: PersonFootprint) -> None:
     """Leave a shared visitor id to the others: without the person's orders and links."""
     others = {order_id for order_id in _orders_at(conn, visitor) if order_id not in found.orders}
     rows = (orders.of_id(conn, order_id) for order_id in sorted(others))
@@ -338,7 +340,7 @@ def _take_off(conn: Connection, visitor: str, found: Traces) -> None:
         erasure.forget_touch(conn, visitor, touch_key(order_id))
 
 
-def _take_out_of(conn: Connection, order_id: str, found: Traces) -> None:
+def _take_out_of(conn: Connection, order_id: str, found: PersonFootprint) -> None:
     """Take the person out of somebody else's order."""
     row = orders.of_id(conn, order_id)
     if row is None:
@@ -368,7 +370,7 @@ def _erase_requests(conn: Connection, links: Collection[str], order_ids: Collect
             privacy_requests.erase(conn, row.id)
 
 
-def _without_phone(one: Seen, erased: Collection[str]) -> Seen:
+def _without_phone(one: PixelEvent, erased: Collection[str]) -> PixelEvent:
     identity = without_phone(one.identity, erased)
     told = one.conversion
     if told is not None:

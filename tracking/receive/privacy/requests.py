@@ -10,7 +10,7 @@ import msgspec
 
 from tracking.domain.identity import identity_of
 from tracking.domain.order import Buyer
-from tracking.receive.privacy.erasure import Erasing
+from tracking.receive.privacy.erasure import PersonEraser
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt
 from tracking.store import Store, erasure, privacy_requests
@@ -23,12 +23,12 @@ _ID_LIMIT = 20
 _TEXT_LIMIT = 512
 
 
-class NotAsked(ValueError):
+class NotAPrivacyRequest(ValueError):
     """The body is not what its topic says. The message says why, and names nobody."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PrivacySubject:
     """Whom a body is about: the person's links and the orders it names. `asked_as` is what
     Shopify calls the request, or the shop."""
 
@@ -41,10 +41,14 @@ class PrivacyRequests:
     """Carries out the requests of Shopify's privacy topics."""
 
     def __init__(
-        self, store: Store, erasing: Erasing, quarantine: Quarantine, clock: Callable[[], float]
+        self,
+        store: Store,
+        eraser: PersonEraser,
+        quarantine: Quarantine,
+        clock: Callable[[], float],
     ) -> None:
         self.store = store
-        self.erasing = erasing
+        self.eraser = eraser
         self.quarantine = quarantine
         self.clock = clock
 
@@ -56,7 +60,7 @@ class PrivacyRequests:
         """
         try:
             asked = _person_of(_tree(body), "orders_requested", is_request=True)
-        except NotAsked as error:
+        except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
         is_new = self.store.commit(lambda conn: self._note(conn, body, topic, asked))
         logger.info("%s noted", topic)
@@ -70,7 +74,7 @@ class PrivacyRequests:
         """
         try:
             asked = _person_of(_tree(body), "orders_to_redact", is_request=False)
-        except NotAsked as error:
+        except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
         # It reads every order there is, and so not while others wait to write.
         with self.store.read() as conn:
@@ -78,8 +82,8 @@ class PrivacyRequests:
 
         def write(conn: Connection) -> bool:
             now = int(self.clock())
-            self.erasing.erase(conn, asked.links, asked.orders, now, maybe)
-            return self._note(conn, body, topic, Asked())
+            self.eraser.erase(conn, asked.links, asked.orders, now, maybe)
+            return self._note(conn, body, topic, PrivacySubject())
 
         is_new = self.store.commit(write)
         self.store.wipe_log()
@@ -95,11 +99,11 @@ class PrivacyRequests:
         """
         try:
             asked = _shop_of(_tree(body))
-        except NotAsked as error:
+        except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
 
         def write(conn: Connection) -> bool:
-            self.erasing.erase_everybody(conn, int(self.clock()))
+            self.eraser.erase_everybody(conn, int(self.clock()))
             return self._note(conn, body, topic, asked)
 
         is_new = self.store.commit(write)
@@ -116,15 +120,15 @@ class PrivacyRequests:
         try:
             tree = _tree(body)
             if "myshopify_domain" not in tree or "line_items" in tree or not _id(tree.get("id")):
-                raise NotAsked("myshopify_domain, id: missing, so this is not a shop")
-        except NotAsked as error:
+                raise NotAPrivacyRequest("myshopify_domain, id: missing, so this is not a shop")
+        except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
-        asked = Asked(asked_as=_text(tree["myshopify_domain"]))
+        asked = PrivacySubject(asked_as=_text(tree["myshopify_domain"]))
         is_new = self.store.commit(lambda conn: self._note(conn, body, topic, asked))
         logger.warning("%s: Shopify sends no more webhooks until the app is installed again", topic)
         return _receipt(is_new)
 
-    def _note(self, conn: Connection, body: bytes, topic: str, asked: Asked) -> bool:
+    def _note(self, conn: Connection, body: bytes, topic: str, asked: PrivacySubject) -> bool:
         digest, now = hashlib.sha256(body).hexdigest(), int(self.clock())
         is_new = privacy_requests.add(
             conn, digest, topic, asked.asked_as, asked.links, asked.orders, now
@@ -138,7 +142,7 @@ def shop_named_in(body: bytes) -> str:
     """The shop that a body of these topics names, lower case; "" if it names none."""
     try:
         tree = _tree(body)
-    except NotAsked:
+    except NotAPrivacyRequest:
         return ""
     return _text(tree.get("shop_domain") or tree.get("myshopify_domain")).lower()
 
@@ -151,23 +155,25 @@ def _tree(body: bytes) -> Mapping[str, Any]:
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise NotAsked("not JSON") from None
+        raise NotAPrivacyRequest("not JSON") from None
     if not isinstance(tree, dict):
-        raise NotAsked("the body is not a JSON object")
+        raise NotAPrivacyRequest("the body is not a JSON object")
     return tree
 
 
-def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) -> Asked:
+def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) -> PrivacySubject:
     _shop(tree)
     customer, request = tree.get("customer"), tree.get("data_request")
     asked_as = _id(request.get("id")) if isinstance(request, dict) else ""
     if not isinstance(customer, dict):
-        raise NotAsked("customer: missing, so this is about nobody")
+        raise NotAPrivacyRequest("customer: missing, so this is about nobody")
     if (request is not None) != is_request or bool(asked_as) != is_request:
-        raise NotAsked("data_request: a request to tell has one, a request to erase has none")
+        raise NotAPrivacyRequest(
+            "data_request: a request to tell has one, a request to erase has none"
+        )
     named = tree.get(orders_key)
     if not isinstance(named, list):
-        raise NotAsked(f"{orders_key}: missing")
+        raise NotAPrivacyRequest(f"{orders_key}: missing")
     orders = dict.fromkeys(filter(None, map(_id, named[:_MOST_ORDERS])))
     email, phone = _text(customer.get("email")), _text(customer.get("phone"))
     buyer = Buyer(
@@ -177,20 +183,22 @@ def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) ->
     )
     links = identity_of(buyer).links()
     if not links and not orders:
-        raise NotAsked("customer: neither an id nor an address that can be read, and no orders")
-    return Asked(links, tuple(orders), asked_as)
+        raise NotAPrivacyRequest(
+            "customer: neither an id nor an address that can be read, and no orders"
+        )
+    return PrivacySubject(links, tuple(orders), asked_as)
 
 
-def _shop_of(tree: Mapping[str, Any]) -> Asked:
+def _shop_of(tree: Mapping[str, Any]) -> PrivacySubject:
     if any(name in tree for name in ("customer", "orders_to_redact", "data_request")):
-        raise NotAsked("customer: a request about one person, not about the shop")
-    return Asked(asked_as=_shop(tree))
+        raise NotAPrivacyRequest("customer: a request about one person, not about the shop")
+    return PrivacySubject(asked_as=_shop(tree))
 
 
 def _shop(tree: Mapping[str, Any]) -> str:
     shop = _text(tree.get("shop_domain"))
     if not shop or not _id(tree.get("shop_id")):
-        raise NotAsked("shop_id, shop_domain: missing")
+        raise NotAPrivacyRequest("shop_id, shop_domain: missing")
     return shop
 
 

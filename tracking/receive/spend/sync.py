@@ -18,14 +18,20 @@ from tracking.clients.pinterest_ads import (
     MOST_DAYS,
     MOST_IDS,
     MOST_ROWS,
-    Access,
-    NotTold,
     PinterestAds,
+    PinterestAdsAccess,
+    PinterestAdsError,
     Throttled,
     Unreachable,
 )
-from tracking.domain.validation import Fault, Invalid
-from tracking.receive.spend.sync_session import LEASE_SECONDS, LONGEST_PAUSE, Desk, Pause, Stopped
+from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.spend.sync_session import (
+    LEASE_SECONDS,
+    LONGEST_PAUSE,
+    Pause,
+    SyncSession,
+    SyncStopped,
+)
 from tracking.store import Store, StoreUnavailable, spend_syncs
 from tracking.store.engine.statement import Row
 
@@ -38,11 +44,11 @@ RESTATED_DAYS = 7
 _RETRY_SYNC_SECONDS = 600
 
 
-class Busy(Exception):
+class SyncBusy(Exception):
     """Another process reads the account's spend right now."""
 
 
-class Incomplete(Exception):
+class SyncIncomplete(Exception):
     """Not all of the spend could be read. `rows` is how many were stored until then."""
 
     def __init__(self, reason: str, rows: int) -> None:
@@ -51,7 +57,7 @@ class Incomplete(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Synced:
+class SyncResult:
     """What was read: the UTC days, both included, and what the campaigns cost on them.
 
     `unexplained` is by how much the account's own totals differ from those of its campaigns,
@@ -70,7 +76,9 @@ class Synced:
 class SpendSync:
     """Keeps the spend of one ad account as Pinterest tells it. Of all processes one reads."""
 
-    def __init__(self, store: Store, access: Access, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, access: PinterestAdsAccess, clock: Callable[[], float]
+    ) -> None:
         self.store = store
         self.access = access
         self.clock = clock
@@ -82,22 +90,24 @@ class SpendSync:
         """What its thread and its log lines are called."""
         return f"spend-{self.access.account_id}"
 
-    def sync(self, since: date | None = None, pause: Pause = time.sleep) -> Synced:
+    def sync(self, since: date | None = None, pause: Pause = time.sleep) -> SyncResult:
         """Read the spend from a UTC day on, else from where the last reading ended, less the days
         that may have been restated; the first time all that Pinterest still tells.
 
         Raises:
-            Invalid: the day lies further back than Pinterest tells, or ahead.
-            Busy: somebody else reads it right now.
-            Incomplete: Pinterest did not tell everything; what it told is stored.
+            ValidationError: the day lies further back than Pinterest tells, or ahead.
+            SyncBusy: somebody else reads it right now.
+            SyncIncomplete: Pinterest did not tell everything; what it told is stored.
             StoreUnavailable: the rest may not have been stored.
         """
         self._refuse_day(since)
         synced = None
-        with suppress(Stopped):
+        with suppress(SyncStopped):
             synced = self._synced(since, pause, at_once=True)
         if synced is None:
-            raise Busy(f"the spend of ad account {self.access.account_id} is being read already")
+            raise SyncBusy(
+                f"the spend of ad account {self.access.account_id} is being read already"
+            )
         return synced
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
@@ -112,7 +122,7 @@ class SpendSync:
                 known = spend_syncs.of_account(conn, self.access.account_id)
             if spend_syncs.is_due(known, int(self.clock())):
                 self._synced(None, pause, at_once=False)
-        except (Incomplete, Stopped):
+        except (SyncIncomplete, SyncStopped):
             return  # It is noted and logged.
         except StoreUnavailable as error:
             logger.warning("reading spend waits for the store: %s", error)
@@ -124,12 +134,12 @@ class SpendSync:
         today = self._today()
         if since is not None and not today - timedelta(FURTHEST_BACK_DAYS) <= since <= today:
             accepted = f"the last {FURTHEST_BACK_DAYS} days, in UTC; older spend: import-spend"
-            raise Invalid(Fault("since", f"Pinterest tells no more than {accepted}"))
+            raise ValidationError(FieldError("since", f"Pinterest tells no more than {accepted}"))
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self.clock(), UTC).date()
 
-    def _synced(self, since: date | None, pause: Pause, *, at_once: bool) -> Synced | None:
+    def _synced(self, since: date | None, pause: Pause, *, at_once: bool) -> SyncResult | None:
         account, token, now = self.access.account_id, secrets.token_hex(8), int(self.clock())
         until = now + LEASE_SECONDS
         state = self.store.commit(
@@ -139,13 +149,13 @@ class SpendSync:
             return None
         with closing(PinterestAds(self.access)) as ads:
             ads.token = self._token
-            desk = Desk(self.store, ads, self.access, token, self.clock, pause)
+            desk = SyncSession(self.store, ads, self.access, token, self.clock, pause)
             reading = _Reading(desk, state, self._today())
             try:
                 synced = reading.read(since)
-            except NotTold as trouble:
+            except PinterestAdsError as trouble:
                 self._note_failure(token, trouble)
-                raise Incomplete(str(trouble), reading.rows) from trouble
+                raise SyncIncomplete(str(trouble), reading.rows) from trouble
             except BaseException:
                 with suppress(StoreUnavailable):
                     self.store.commit(lambda conn: spend_syncs.release(conn, account, token))
@@ -155,7 +165,7 @@ class SpendSync:
         self._note_success(token, synced)
         return synced
 
-    def _note_success(self, token: str, synced: Synced) -> None:
+    def _note_success(self, token: str, synced: SyncResult) -> None:
         account, now = self.access.account_id, int(self.clock())
         next_at = now + INTERVAL_SECONDS
         self.store.commit(lambda conn: spend_syncs.succeed(conn, account, token, now, next_at))
@@ -166,7 +176,7 @@ class SpendSync:
         if synced.unexplained:
             logger.warning("spend of %s: its campaigns do not sum to its total", account)
 
-    def _note_failure(self, token: str, trouble: NotTold) -> None:
+    def _note_failure(self, token: str, trouble: PinterestAdsError) -> None:
         account, failure = self.access.account_id, str(trouble)
         next_at = int(self.clock()) + _wait_after(trouble)
         self.store.commit(lambda conn: spend_syncs.fail(conn, account, token, failure, next_at))
@@ -177,7 +187,7 @@ class SpendSync:
 class _Reading:
     """One reading: campaign after campaign, window after window, oldest first."""
 
-    def __init__(self, desk: Desk, state: Row, today: date) -> None:
+    def __init__(self, desk: SyncSession, state: Row, today: date) -> None:
         self.rows = 0
         self._desk = desk
         self._through = str(state.through)
@@ -186,11 +196,11 @@ class _Reading:
         self._micros = 0
         self._unexplained = 0
 
-    def read(self, since: date | None) -> Synced:
+    def read(self, since: date | None) -> SyncResult:
         """Read and store all of it.
 
         Raises:
-            NotTold: Pinterest did not tell all.
+            PinterestAdsError: Pinterest did not tell all.
             StoreUnavailable: it may not have been stored.
         """
         start = since or self._begin
@@ -199,7 +209,7 @@ class _Reading:
         for first, last in windows(start, self._today, len(names)):
             self._read_window(first, last, names, currency)
             self._advance(first, last, currency)
-        return Synced(
+        return SyncResult(
             start,
             self._today,
             len(names),
@@ -219,7 +229,7 @@ class _Reading:
             if not bookmark:
                 return names
             if bookmark in seen:
-                raise NotTold("Pinterest's list of campaigns leads back to where it was")
+                raise PinterestAdsError("Pinterest's list of campaigns leads back to where it was")
             seen.add(bookmark)
 
     def _read_window(
@@ -243,7 +253,7 @@ class _Reading:
         """Weigh the campaigns against the account's own total, if that can be had."""
         try:
             totals = self._desk.asked(partial(self._desk.ads.total, first, last))
-        except NotTold as trouble:
+        except PinterestAdsError as trouble:
             logger.warning("the total of %s to %s was not told: %s", first, last, trouble)
             return
         # Today still grows between two calls.
@@ -257,12 +267,12 @@ class _Reading:
             following = date.fromisoformat(self._through) + timedelta(1)
         if first <= max(following, self._begin):
             if first > following:
-                _tell_of_skipped(following, first - timedelta(1))
+                _log_skipped(following, first - timedelta(1))
             self._through = max(self._through, last.isoformat())
         self._desk.advance(self._through, currency)
 
 
-def _tell_of_skipped(first: date, last: date) -> None:
+def _log_skipped(first: date, last: date) -> None:
     logger.warning(
         "the spend of %s to %s was not read in time: hand it in with import-spend", first, last
     )
@@ -291,7 +301,7 @@ def _chunks(ids: Sequence[str], most: int) -> Iterator[Sequence[str]]:
         yield ids[first : first + most]
 
 
-def _wait_after(trouble: NotTold) -> int:
+def _wait_after(trouble: PinterestAdsError) -> int:
     """Seconds until the next reading after one that failed."""
     match trouble:
         case Throttled(seconds=asked):

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tracking.clients.pinterest_ads import (
-    Access,
-    NotTold,
     PinterestAds,
-    Renewed,
+    PinterestAdsAccess,
+    PinterestAdsError,
+    RenewedTokens,
     Throttled,
     TokenRefused,
     Unreachable,
@@ -35,18 +35,18 @@ _T = TypeVar("_T")
 Pause = Callable[[float], object]
 
 
-class Stopped(Exception):
+class SyncStopped(Exception):
     """The process ends, or the lease went to somebody else."""
 
 
-class Desk:
+class SyncSession:
     """Where one reading asks Pinterest and writes to the store, as long as its lease holds."""
 
     def __init__(
         self,
         store: Store,
         ads: PinterestAds,
-        access: Access,
+        access: PinterestAdsAccess,
         claim: str,
         clock: Callable[[], float],
         pause: Pause,
@@ -63,7 +63,7 @@ class Desk:
         """What Pinterest answers, asked again as often as there is hope.
 
         Raises:
-            NotTold: it does not answer.
+            PinterestAdsError: it does not answer.
         """
         waits = iter(RETRY_AFTER)
         if not self.ads.token:
@@ -135,11 +135,11 @@ class Desk:
     def _hold(self, conn: Connection) -> None:
         until = int(self._clock()) + LEASE_SECONDS
         if not spend_syncs.hold(conn, self._access.account_id, self._claim, until):
-            raise Stopped("the lease is somebody else's by now")
+            raise SyncStopped("the lease is somebody else's by now")
 
     def _wait(self, seconds: float) -> None:
         if self._pause(seconds):
-            raise Stopped("the process ends")
+            raise SyncStopped("the process ends")
 
     def _renew_after(self, refused: TokenRefused) -> None:
         if not self._access.can_renew:
@@ -147,7 +147,7 @@ class Desk:
                 "PINTEREST_ADS_TOKEN is not accepted: make a new one, or set"
                 " PINTEREST_REFRESH_TOKEN, PINTEREST_APP_ID and PINTEREST_APP_SECRET"
             )
-            raise NotTold(f"{refused}; {hint}") from refused
+            raise PinterestAdsError(f"{refused}; {hint}") from refused
         if self._is_renewed:
             raise refused
         self._renew()
@@ -166,13 +166,13 @@ class Desk:
             )
         self.ads.token = renewed.access_token
 
-    def _renewed(self, refresh_tokens: Sequence[str]) -> Renewed:
+    def _renewed(self, refresh_tokens: Sequence[str]) -> RenewedTokens:
         for token in refresh_tokens:
             try:
                 return self.ads.renewed(token)
             except TokenRefused as refused:
                 said = refused
-        raise NotTold(
+        raise PinterestAdsError(
             f"{said}; the access token cannot be renewed: authorize the app again and set a new"
             " PINTEREST_REFRESH_TOKEN"
         ) from said

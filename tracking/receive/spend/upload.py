@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tracking.domain.money import amount, is_currency
-from tracking.domain.validation import Fault, Invalid
+from tracking.domain.validation import FieldError, ValidationError
 from tracking.store import Store, spend
 
 # Of a JSON body, which is written in one piece.
@@ -47,7 +47,7 @@ _SEPARATORS = ",;\t"
 _FOR_PEOPLE = re.compile(r"[$€£¥₹]? ?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?) ?[$€£¥₹]?")
 
 
-class Spending:
+class SpendUpload:
     """Takes spend in. The last figure for a day, campaign and currency holds."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
@@ -58,18 +58,18 @@ class Spending:
         """Store the rows of a JSON body, `{"rows": […]}` or a bare list; how many.
 
         Raises:
-            Invalid: a row is wrong; nothing was stored.
+            ValidationError: a row is wrong; nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
         try:
             given = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise Invalid(Fault("", "the body is not JSON")) from None
+            raise ValidationError(FieldError("", "the body is not JSON")) from None
         rows = given.get("rows") if isinstance(given, dict) else given
         if not isinstance(rows, list):
-            raise Invalid(Fault("/rows", "not a list of rows"))
+            raise ValidationError(FieldError("/rows", "not a list of rows"))
         if len(rows) > MOST_ROWS:
-            raise Invalid(Fault("/rows", f"more than {MOST_ROWS} rows"))
+            raise ValidationError(FieldError("/rows", f"more than {MOST_ROWS} rows"))
         found = self._checked((f"/rows/{i}/", row) for i, row in enumerate(rows))
         self._store(found)
         return len(found)
@@ -81,30 +81,32 @@ class Spending:
         file does not hold up the webhooks.
 
         Raises:
-            Invalid: a row is wrong; nothing was stored.
+            ValidationError: a row is wrong; nothing was stored.
             StoreUnavailable: not all may have been stored; the same body again does no harm.
         """
         try:
             found = self._checked(_lines(body))
         except (UnicodeDecodeError, csv.Error) as error:
-            raise Invalid(Fault("", f"the body is not CSV in UTF-8 or UTF-16: {error}")) from None
+            raise ValidationError(
+                FieldError("", f"the body is not CSV in UTF-8 or UTF-16: {error}")
+            ) from None
         for first in range(0, len(found), spend.ROWS_A_COMMIT):
             self._store(found[first : first + spend.ROWS_A_COMMIT])
         return len(found)
 
     def _checked(self, rows: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
-        faults: list[Fault] = []
+        errors: list[FieldError] = []
         now = int(self.clock())
         found: list[dict[str, Any]] = []
         places: dict[tuple[str, ...], str] = {}
         for where, row in rows:
-            known = len(faults)
-            checked = _row(where, row, faults)
-            if len(faults) == known:
-                _refuse_second(where, checked, places, faults)
+            known = len(errors)
+            checked = _row(where, row, errors)
+            if len(errors) == known:
+                _refuse_second(where, checked, places, errors)
             found.append({**checked, "recorded_at": now})
-        if faults:
-            raise Invalid(*faults[:_MOST_FAULTS])
+        if errors:
+            raise ValidationError(*errors[:_MOST_FAULTS])
         return found
 
     def _store(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -122,7 +124,7 @@ def _lines(body: bytes) -> Iterator[tuple[str, dict[str, str]]]:
     for cells in reader:
         if any(cells[len(head) :]):
             words = f"{len(cells)} cells, and the head has {len(head)}: a comma within needs quotes"
-            raise Invalid(Fault(f"line {reader.line_num}", words))
+            raise ValidationError(FieldError(f"line {reader.line_num}", words))
         row = {name: cells[place] for name, place in columns.items() if place < len(cells)}
         if _is_spend(row):
             row["spend"] = _for_machines(row.get("spend", ""), separator)
@@ -131,17 +133,17 @@ def _lines(body: bytes) -> Iterator[tuple[str, dict[str, str]]]:
 
 def _columns(head: Sequence[str]) -> dict[str, int]:
     """Where each of our columns stands."""
-    faults: list[Fault] = []
+    errors: list[FieldError] = []
     found: dict[str, int] = {}
     for place, title in enumerate(head):
         name = _NAMES.get(title.strip().casefold().replace(" ", "_"))
         if name in found:
-            faults.append(Fault(name, "there are several columns of it"))
+            errors.append(FieldError(name, "there are several columns of it"))
         elif name:
             found[name] = place
-    faults += [Fault(name, reason) for name, reason in _NEEDED.items() if name not in found]
-    if faults:
-        raise Invalid(*faults)
+    errors += [FieldError(name, reason) for name, reason in _NEEDED.items() if name not in found]
+    if errors:
+        raise ValidationError(*errors)
     return found
 
 
@@ -160,48 +162,48 @@ def _for_machines(amount: str, separator: str) -> str:
 
 
 def _refuse_second(
-    where: str, row: Mapping[str, Any], places: dict[tuple[str, ...], str], faults: list[Fault]
+    where: str, row: Mapping[str, Any], places: dict[tuple[str, ...], str], errors: list[FieldError]
 ) -> None:
     """Refuse a second row for the same: of the parts of a campaign only the last would count."""
     place = where.rstrip("/: ")
     first = places.setdefault((row["date"], row["campaign_id"], row["currency"]), place)
     if first != place:
         reason = f"the same day, campaign and currency as {first}: add up the parts of a campaign"
-        faults.append(Fault(place, reason))
+        errors.append(FieldError(place, reason))
 
 
-def _row(where: str, row: Any, faults: list[Fault]) -> dict[str, Any]:
+def _row(where: str, row: Any, errors: list[FieldError]) -> dict[str, Any]:
     if not isinstance(row, Mapping):
-        faults.append(Fault(where.rstrip("/"), "not an object"))
+        errors.append(FieldError(where.rstrip("/"), "not an object"))
         return {}
     return {
-        "date": _day(where, row.get("date"), faults),
-        "campaign_id": _campaign_id(where, row.get("campaign_id"), faults),
+        "date": _day(where, row.get("date"), errors),
+        "campaign_id": _campaign_id(where, row.get("campaign_id"), errors),
         "campaign": _name(row.get("campaign")),
-        "currency": _currency(where, row.get("currency"), faults),
-        "micros": _micros(where, row.get("spend"), faults),
+        "currency": _currency(where, row.get("currency"), errors),
+        "micros": _micros(where, row.get("spend"), errors),
     }
 
 
-def _day(where: str, value: Any, faults: list[Fault]) -> str:
+def _day(where: str, value: Any, errors: list[FieldError]) -> str:
     try:
         if isinstance(value, str) and len(value) == 10:
             return date.fromisoformat(value).isoformat()
     except ValueError:
         pass
-    faults.append(Fault(f"{where}date", "not a date of the form YYYY-MM-DD"))
+    errors.append(FieldError(f"{where}date", "not a date of the form YYYY-MM-DD"))
     return ""
 
 
-def _campaign_id(where: str, value: Any, faults: list[Fault]) -> str:
+def _campaign_id(where: str, value: Any, errors: list[FieldError]) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if isinstance(text, str) and _SHORTENED.fullmatch(text.strip()):
         reason = "a spreadsheet has shortened this id: let it show the column as text"
-        faults.append(Fault(f"{where}campaign_id", reason))
+        errors.append(FieldError(f"{where}campaign_id", reason))
         return ""
     if isinstance(text, str) and _CAMPAIGN_ID.fullmatch(text.strip()):
         return text.strip()
-    faults.append(Fault(f"{where}campaign_id", "not an id of 1 to 64 characters"))
+    errors.append(FieldError(f"{where}campaign_id", "not an id of 1 to 64 characters"))
     return ""
 
 
@@ -209,20 +211,20 @@ def _name(value: Any) -> str:
     return " ".join(value.replace("\x00", "").split())[:256] if isinstance(value, str) else ""
 
 
-def _currency(where: str, value: Any, faults: list[Fault]) -> str:
+def _currency(where: str, value: Any, errors: list[FieldError]) -> str:
     code = value.strip().upper() if isinstance(value, str) else value
     if is_currency(code):
         return str(code)
-    faults.append(Fault(f"{where}currency", "not an ISO 4217 code such as USD"))
+    errors.append(FieldError(f"{where}currency", "not an ISO 4217 code such as USD"))
     return ""
 
 
-def _micros(where: str, value: Any, faults: list[Fault]) -> int:
+def _micros(where: str, value: Any, errors: list[FieldError]) -> int:
     found = amount(value.strip() if isinstance(value, str) else value)
     if found is None or found < 0:
-        faults.append(Fault(f"{where}spend", "not an amount of zero or more, such as 12.50"))
+        errors.append(FieldError(f"{where}spend", "not an amount of zero or more, such as 12.50"))
         return 0
     if found > _MOST_SPEND:
-        faults.append(Fault(f"{where}spend", f"more than {_MOST_SPEND}"))
+        errors.append(FieldError(f"{where}spend", f"more than {_MOST_SPEND}"))
         return 0
     return int(found * Decimal(_MICROS))

@@ -24,7 +24,7 @@ _LOOK_EVERY_SECONDS = 1.0
 MEGABYTE = 1_000_000
 
 
-class NoRoom(StoreUnavailable):
+class DiskFull(StoreUnavailable):
     """Nothing was stored, since the disk is nearly full. Said in the log once, not each time."""
 
 
@@ -38,7 +38,7 @@ def free_bytes(folder: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-class Room:
+class DiskGuard:
     """Whether a folder's disk has at least `floor` bytes left, looked at once a second."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Room:
         self._is_enough = True
 
     @property
-    def is_enough(self) -> bool:
+    def has_space(self) -> bool:
         """Whether something new may be taken in."""
         now = self._monotonic()
         if self._floor and now >= self._looks_at:
@@ -76,10 +76,10 @@ class Room:
         self._is_enough = is_enough
 
 
-class IntakeStore:
+class GuardedStore:
     """A store as those see it who take something in: closed while there is too little room."""
 
-    def __init__(self, store: Store, room: Room) -> None:
+    def __init__(self, store: Store, room: DiskGuard) -> None:
         self.dialect = store.dialect
         self._store = store
         self._room = room
@@ -88,7 +88,7 @@ class IntakeStore:
         """As the store does it.
 
         Raises:
-            NoRoom: the disk is nearly full.
+            DiskFull: the disk is nearly full.
             StoreUnavailable: it could not be written, or may not have been.
         """
         self._check()
@@ -98,7 +98,7 @@ class IntakeStore:
         """As the store does it.
 
         Raises:
-            NoRoom: the disk is nearly full.
+            DiskFull: the disk is nearly full.
         """
         self._check()
         return self._store.commit_later(work)
@@ -116,5 +116,5 @@ class IntakeStore:
         self._store.close()
 
     def _check(self) -> None:
-        if not self._room.is_enough:
-            raise NoRoom("the disk is nearly full, and nothing new is taken in")
+        if not self._room.has_space:
+            raise DiskFull("the disk is nearly full, and nothing new is taken in")

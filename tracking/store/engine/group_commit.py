@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 
-class JointWork(ABC):
+class BatchableWrite(ABC):
     """A work that can be written together with others of its kind, for less than each alone."""
 
     @abstractmethod
@@ -35,7 +35,7 @@ class JointWork(ABC):
         """The result of each work just put, None for one that has to be carried out alone."""
 
 
-class Ticket:
+class PendingWrite:
     """A work that somebody handed in and, once it was committed, its result or its error.
 
     `since` is when it was handed in, in seconds of the monotonic clock.
@@ -58,16 +58,18 @@ class Ticket:
             self.future.set_result(self.result)
 
 
-def kinds_of(tickets: Sequence[Ticket]) -> dict[type[JointWork], list[Ticket]]:
+def batches_by_class(
+    pending: Sequence[PendingWrite],
+) -> dict[type[BatchableWrite], list[PendingWrite]]:
     """The joint works among the tickets, by their class."""
-    kinds: dict[type[JointWork], list[Ticket]] = {}
-    for ticket in tickets:
-        if isinstance(ticket.work, JointWork):
-            kinds.setdefault(type(ticket.work), []).append(ticket)
+    kinds: dict[type[BatchableWrite], list[PendingWrite]] = {}
+    for write in pending:
+        if isinstance(write.work, BatchableWrite):
+            kinds.setdefault(type(write.work), []).append(write)
     return kinds
 
 
-class Turns:
+class GroupCommit:
     """Queues works and has one thread at a time commit a batch of them.
 
     `commit(turns)` takes the lock that other processes respect, then the batch with `take()`,
@@ -78,7 +80,7 @@ class Turns:
 
     def __init__(
         self,
-        commit: Callable[["Turns"], None],
+        commit: Callable[["GroupCommit"], None],
         most: int = 64,
         described: Callable[[BaseException], BaseException] = lambda error: error,
         idle_seconds: float = 1.0,
@@ -89,8 +91,8 @@ class Turns:
         self._idle_seconds = idle_seconds
         self._mutex = threading.Lock()
         self._called = threading.Condition(self._mutex)
-        self._queue: deque[Ticket] = deque()
-        self._batch: list[Ticket] = []
+        self._queue: deque[PendingWrite] = deque()
+        self._batch: list[PendingWrite] = []
         # Whether somebody commits, or was called to: there is never a second.
         self._is_writing = False
         self._is_called = False
@@ -102,9 +104,9 @@ class Turns:
         Raises:
             BaseException: whatever the work, or the commit of its batch, raised.
         """
-        ticket = Ticket(work)
+        write = PendingWrite(work)
         with self._mutex:
-            self._queue.append(ticket)
+            self._queue.append(write)
             leads = not self._is_writing
             self._is_writing = True
         if leads:
@@ -113,21 +115,21 @@ class Turns:
                 self._is_writing = bool(self._queue)
                 if self._queue:
                     self._call()
-        return ticket.future.result()
+        return write.future.result()
 
     def later(self, work: Callable[[Any], Any]) -> Future[Any]:
         """The work's result to be, or whatever it or the commit of its batch raised. What is to
         be done with it then is done by the thread that writes, so it must not wait for anything.
         """
-        ticket = Ticket(work)
+        write = PendingWrite(work)
         with self._mutex:
-            self._queue.append(ticket)
+            self._queue.append(write)
             if not self._is_writing:
                 self._is_writing = True
                 self._call()
-        return ticket.future
+        return write.future
 
-    def take(self, *, everything: bool = False) -> list[Ticket]:
+    def take(self, *, everything: bool = False) -> list[PendingWrite]:
         """The batch to commit now, oldest first, at most so many works or `everything`. Called
         once the write lock is held, so that whatever arrived while it was waited for is carried
         along."""
@@ -164,7 +166,7 @@ class Turns:
         try:
             self._commit(self)
         except BaseException as error:
-            for ticket in self._batch or self.take():
-                ticket.error = error
-        for ticket in self._batch:
-            ticket.settle(self._described)
+            for write in self._batch or self.take():
+                write.error = error
+        for write in self._batch:
+            write.settle(self._described)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from tracking.store.engine.group_commit import JointWork
+from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection, StoreUnavailable
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class PostgresStore:
         Raises:
             StoreUnavailable: it could not be written, or may not have been.
         """
-        if isinstance(work, JointWork):
+        if isinstance(work, BatchableWrite):
             result: T | None = self._commit(work.attempt)
             if result is not None:
                 return result

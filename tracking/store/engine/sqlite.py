@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from tracking.store.engine.file_locks import lock, lock_path, open_lock, presence_path, unlock
-from tracking.store.engine.group_commit import JointWork, Ticket, Turns, kinds_of
+from tracking.store.engine.group_commit import (
+    BatchableWrite,
+    GroupCommit,
+    PendingWrite,
+    batches_by_class,
+)
 from tracking.store.engine.statement import Connection, StoreUnavailable
 
 T = TypeVar("T")
@@ -55,7 +60,7 @@ class SqliteStore:
     def __init__(self, path: Path, setup: Iterable[str] = ()) -> None:
         self.path = path
         self._setup = tuple(setup)
-        self._turns = Turns(self._commit, described=_described)
+        self._group_commit = GroupCommit(self._commit, described=_described)
         self._pid = 0
         self._writer: sqlite3.Connection | None = None
         self._lock_file: int | None = None
@@ -78,14 +83,14 @@ class SqliteStore:
             StoreUnavailable: it could not be written, or may not have been.
         """
         self._check_process()
-        result: T = self._turns.run(work)
+        result: T = self._group_commit.run(work)
         return result
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
         """As `commit`, for whoever has better to do than to wait. What is to be done with the
         result is done by the thread that writes, so it must not wait for anything."""
         self._check_process()
-        return self._turns.later(work)
+        return self._group_commit.later(work)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -139,21 +144,21 @@ class SqliteStore:
                 os.close(descriptor)
         self._lock_file = self._presence = None
 
-    def _commit(self, turns: Turns) -> None:
+    def _commit(self, group_commit: GroupCommit) -> None:
         if self._is_held_up:
             # Nobody may wait for one batch after the other to be refused.
-            self._commit_apart(turns.take(everything=True))
+            self._commit_apart(group_commit.take(everything=True))
             return
         with self._locked():
             conn = Connection(self._writing(), self.dialect)
-            tickets = turns.take()
-            kinds = kinds_of(tickets)
+            pending = group_commit.take()
+            kinds = batches_by_class(pending)
             put = [kind for kind, some in kinds.items() if self._is_put(conn, kind, some)]
         for kind in put:
-            works = [ticket.work for ticket in kinds[kind]]
-            for ticket, result in zip(kinds[kind], kind.results(conn, works), strict=True):
-                ticket.result = result
-        rest = [ticket for ticket in tickets if ticket.result is None]
+            works = [write.work for write in kinds[kind]]
+            for write, result in zip(kinds[kind], kind.results(conn, works), strict=True):
+                write.result = result
+        rest = [write for write in pending if write.result is None]
         if rest:
             self._commit_apart(rest)
         self._keep_log_short()
@@ -169,49 +174,51 @@ class SqliteStore:
                     (is_in_the_way, *_) = checkpoint.fetchone()
                 self._wipes = self._wipes and bool(is_in_the_way)
 
-    def _is_put(self, conn: Connection, kind: type[JointWork], tickets: list[Ticket]) -> bool:
+    def _is_put(
+        self, conn: Connection, kind: type[BatchableWrite], pending: list[PendingWrite]
+    ) -> bool:
         """Write works of a kind and commit, in the one call of SQLite that this takes: whoever
         needs the interpreter in between holds the lock for longer than the writing lasts."""
         try:
-            kind.put(conn, [ticket.work for ticket in tickets])
+            kind.put(conn, [write.work for write in pending])
         except sqlite3.Error:
             # Nothing of it was written. One by one it will show whose fault it is.
             return False
         return True
 
-    def _commit_apart(self, tickets: list[Ticket]) -> None:
+    def _commit_apart(self, pending: list[PendingWrite]) -> None:
         """Carry out works in a transaction of their own."""
         try:
-            with self._begun(tickets[0].since + BUSY_SECONDS) as conn:
+            with self._begun(pending[0].since + BUSY_SECONDS) as conn:
                 try:
-                    for ticket in tickets:
-                        ticket.result = ticket.work(conn)
+                    for write in pending:
+                        write.result = write.work(conn)
                 except Exception:
-                    self._carry_out_apart(conn, tickets)
+                    self._carry_out_apart(conn, pending)
                 conn.raw.execute("COMMIT")
             self._is_held_up = False
         except Exception as error:
             self._is_held_up = _is_busy(error)
             # What was put before is committed, whatever happens to these.
-            for ticket in tickets:
-                ticket.error = error
+            for write in pending:
+                write.error = error
 
-    def _carry_out_apart(self, conn: Connection, tickets: list[Ticket]) -> None:
+    def _carry_out_apart(self, conn: Connection, pending: list[PendingWrite]) -> None:
         """Begin again with a savepoint around each work, so that the one at fault fails alone."""
         if not conn.raw.in_transaction:
             # A full disk or a broken file has taken the whole transaction with it.
             raise
         conn.raw.execute("ROLLBACK")
         conn.raw.execute("BEGIN IMMEDIATE")
-        for ticket in tickets:
+        for write in pending:
             conn.raw.execute("SAVEPOINT ticket")
             try:
-                ticket.result = ticket.work(conn)
+                write.result = write.work(conn)
             except Exception as error:
                 if not conn.raw.in_transaction:
                     raise
                 conn.raw.execute("ROLLBACK TO ticket")
-                ticket.error = error
+                write.error = error
             conn.raw.execute("RELEASE ticket")
 
     @contextmanager
@@ -280,7 +287,7 @@ class SqliteStore:
                 self._inherited = (self._writer, self._lock_file, self._presence, self._readers)
                 self._writer = self._lock_file = self._presence = None
                 self._readers = queue.SimpleQueue()
-                self._turns = Turns(self._commit, described=_described)
+                self._group_commit = GroupCommit(self._commit, described=_described)
             self._pid = os.getpid()
 
     def _open(self) -> sqlite3.Connection:
