@@ -1,8 +1,8 @@
 """All faults: what each is called, how it is put in, and how much of it in either form.
 
 The numbers are those of the plan. Others stand elsewhere: disk full and failing (F14, F15) in
-tests/test_space.py, bodies that are no orders (F22, F23) and slow callers (F24) in tests/abuse,
-backups under load (F29) in tests/test_backup.py.
+tests/system/test_disk_guard.py, bodies that are no orders (F22, F23) and slow callers (F24) in
+tests/abuse, backups under load (F29) in tests/system/test_backup.py.
 """
 
 import contextlib

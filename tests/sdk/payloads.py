@@ -12,9 +12,9 @@ from typing import Any, get_args
 import msgspec
 
 from tests.actors import NOW, notes, order, pinned
-from tests.test_reconcile import VARIANTS
-from tests.test_storefront import CALLER, STAGES
-from tests.test_storefront import event as storefront_event
+from tests.integration.test_reconcile import VARIANTS
+from tests.unit.test_pixel_events import CALLER, STAGES
+from tests.unit.test_pixel_events import event as storefront_event
 from tracking.destinations.pinterest import Pinterest, amended, encode, strip
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import Rules

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from config import VARIABLES, ConfigurationError, Settings, load_env
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SECRET = "b7f1c0ffee55a91d0034"
 NEEDED = {"SHOPIFY_WEBHOOK_SECRET": SECRET}
 TOKEN = "reports-4f6a8e20c7b9"

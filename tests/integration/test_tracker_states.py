@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from tests.actors import DAY, HOUR, NOW, Clock, at_once, deliver, instant, notes, order, pinned
 from tests.conftest import BuildService
+from tests.integration.test_identity_graph import KEY, LAPTOP, Storefront
+from tests.integration.test_tracker import BuildWorld, World, everywhere, world
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
-from tests.test_people import KEY, LAPTOP, Storefront
-from tests.test_tracker import BuildWorld, World, everywhere, world
 from tracking.clients.outcome import BatchRefused, TryLater
 from tracking.store import outbox
 

@@ -15,8 +15,16 @@ import pytest
 
 from tests.actors import NOW
 from tests.conftest import BuildService
+from tests.integration.test_import_events import (
+    PATIENCE,
+    ROOT,
+    environment,
+    flask,
+    lines,
+    sale,
+    table,
+)
 from tests.stored import rows
-from tests.test_import_events import PATIENCE, ROOT, environment, flask, lines, sale, table
 from tests.watched import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.receive.event_input import InboundEvent

@@ -10,7 +10,7 @@ import pytest
 
 from tracking.destinations import TABLE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LINES = ("tracking.receive", "tracking.deliver", "tracking.report")
 _LINE = {"tracking.destinations", "tracking.clients", "tracking.store", "tracking.domain"}
 

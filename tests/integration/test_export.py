@@ -12,7 +12,7 @@ import pytest
 
 from app import assemble
 from tests.actors import DAY, HOUR, NOW, Shop, deliver, instant, notes, order, pinned, refund
-from tests.test_cli import Operator
+from tests.integration.test_commands import Operator
 from tracking.service import Service
 from tracking.store import conversions, exports
 

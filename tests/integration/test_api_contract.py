@@ -35,7 +35,7 @@ from tracking.domain.attribution import MODELS, Model
 from tracking.domain.conversion import REASONS
 from tracking.service import Service
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SITE_KEY = "pk_of-the-tests-only"
 # What is not JSON, and so has no schema.
 TEXTS = {"text/csv", "text/javascript", "text/plain"}

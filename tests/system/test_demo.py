@@ -21,7 +21,7 @@ from commands.demo import demo
 from tests.actors import SECRET, Shop, order
 from tracking.service import Service
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "flask", "--app", "app", "demo")
 PATIENCE = 180
 

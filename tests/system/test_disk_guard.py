@@ -16,10 +16,10 @@ from commands.doctor import findings
 from tests.actors import API_TOKEN, SECRET, Shop, bearer, deliver, instant, order
 from tests.conftest import BuildService
 from tests.disks import grow, needs_mounts, on_a_disk_of, seen_by
+from tests.integration.test_collector import KEY, call
 from tests.servers import Server
 from tests.standins.pinterest import FakePinterest
 from tests.stored import is_empty, rows
-from tests.test_collector import KEY, call
 from tracking.service import Service
 from tracking.store import open_store, quarantine
 from tracking.store.engine.disk_guard import MEGABYTE, DiskFull, DiskGuard, GuardedStore, free_bytes

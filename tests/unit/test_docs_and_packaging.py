@@ -12,7 +12,7 @@ import pytest
 from commands.registry import COMMANDS
 from config import VARIABLES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def text_of(name: str) -> str:

@@ -30,7 +30,7 @@ from tracking.domain.validation import ValidationError
 from tracking.service import Service, service_of
 from tracking.store import open_store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
 import json

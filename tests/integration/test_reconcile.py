@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from app import assemble
 from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, notes, order, pinned, refund
 from tests.conftest import BuildService
+from tests.integration.test_identity_graph import KEY, LAPTOP, TOKEN, Storefront
 from tests.standins.pinterest import FakePinterest
 from tests.standins.shopify_admin import (
     ADMIN_TOKEN,
@@ -28,7 +29,6 @@ from tests.standins.shopify_admin import (
 )
 from tests.standins.shopify_nodes import order_node
 from tests.stored import everything, rows, state
-from tests.test_people import KEY, LAPTOP, TOKEN, Storefront
 from tracking.clients import shopify_orders
 from tracking.clients.shopify_admin import (
     MOST_TRIES,

@@ -1,7 +1,8 @@
 """What went wrong in earlier senders of Pinterest conversions, each once, and not here.
 
 Defects of the signature, of the event's form and of personal data at rest have their tests in
-test_signature.py, test_webhooks.py, test_pinterest_schema.py, test_end_to_end.py, test_privacy.py.
+unit/test_signature.py and unit/test_pinterest_schema.py, in test_webhooks.py and test_privacy.py
+beside this file, and in system/test_end_to_end.py.
 """
 
 import json

@@ -28,7 +28,7 @@ from tracking.store.engine import health
 from tracking.store.engine.statement import Connection
 from tracking.store.migrations import head
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 BuildService = Callable[..., Service]
 

@@ -14,7 +14,7 @@ from tests.abuse.run import environment
 from tests.servers import PATIENCE, Server
 from tests.standins.pinterest import FakePinterest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # A mount space in which the root is read-only and only the data can be written; in it a user
 # without a name, and without any of root's powers.
 CONFINED = """

@@ -24,9 +24,9 @@ from hypothesis import strategies as st
 from app import assemble
 from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, order, pinned, refund
 from tests.conftest import BuildService
+from tests.integration.test_commands import Operator
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, is_empty, rows, state
-from tests.test_cli import Operator
 from tests.watched import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.domain.validation import ValidationError
@@ -38,7 +38,7 @@ from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
 from tracking.store import StoreUnavailable
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 SOLD = ("event_name", "action_source", "event_time", "event_id", "em", "value", "currency")
 

@@ -26,7 +26,7 @@ from tracking.store import identity_graph, open_store, outbox
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NEWEST = """\
 import os
 import sys

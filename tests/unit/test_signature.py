@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from api.auth import bears_token
 from webhooks.signature import is_signed, sign
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SECRET = b"9c41d7a05be2f68313"
 OLD = b"0a77e9c2b4d6180f5e"
 BODY = '{"id": 4411, "name": "#1007", "note": "für Zoë", "total_price": "40.00"}'.encode()

@@ -16,7 +16,7 @@ from tests.standins.shopify_admin import (
 from tracking.clients.shopify_admin import MOST_ITEMS
 from tracking.clients.shopify_queries import ALL, API_VERSION
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from tracking.operate.rate_limiter import RateLimiter
 from tracking.service import Service
 from tracking.store import open_store
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUESSER, OWNER = "198.51.100.9", "203.0.113.7"
 
 
