@@ -6,7 +6,7 @@ webhook; the driver's cursor with finished text costs a few microseconds.
 
 from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
@@ -20,6 +20,8 @@ _DIALECTS: dict[str, Dialect] = {
 }
 
 Row = Any
+# A NamedTuple whose fields are the columns of a query.
+R = TypeVar("R", bound=tuple[Any, ...])
 
 
 class StoreUnavailable(Exception):
@@ -87,9 +89,40 @@ class Statement:
         )
         names: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]
         fixed = {k: v for k, v in compiled.params.items() if v is not None}
-        if isinstance(build, ReturnsRows) and build._all_selected_columns:
-            columns = [str(getattr(c, "key", "_")) for c in build._all_selected_columns]
+        if self._row is None and (columns := _columns_of(build)):
             self._row = namedtuple("Row", columns, rename=True)  # type: ignore[misc]
         found = (str(compiled), names, fixed)
         self._compiled[dialect] = found
         return found
+
+
+class Query(Statement, Generic[R]):
+    """A statement that returns rows, each as a NamedTuple of its own.
+
+    Raises TypeError where the fields of the row are not the columns of the statement, so that a
+    column that is added in one place only fails as soon as the module is imported.
+    """
+
+    def __init__(self, row: type[R], build: ClauseElement | dict[str, ClauseElement]) -> None:
+        super().__init__(build)
+        self._row = row
+        for one in build.values() if isinstance(build, dict) else (build,):
+            columns = _columns_of(one)
+            if columns and columns != (fields := row._fields):  # type: ignore[attr-defined]
+                raise TypeError(f"{row.__name__} has {fields}, its statement returns {columns}")
+
+    def all(self, conn: Connection, **values: Any) -> list[R]:
+        """Returns every row."""
+        return [self._row(*row) for row in self._executed(conn, values).fetchall()]
+
+    def first(self, conn: Connection, **values: Any) -> R | None:
+        """Returns the first row, or None."""
+        row: tuple[Any, ...] | None = self._executed(conn, values).fetchone()
+        return None if row is None else self._row(*row)
+
+
+def _columns_of(build: ClauseElement) -> tuple[str, ...]:
+    """The names of the columns that a statement returns; empty where it is written as text."""
+    if not isinstance(build, ReturnsRows):
+        return ()
+    return tuple(str(getattr(column, "key", "_")) for column in build._all_selected_columns)
