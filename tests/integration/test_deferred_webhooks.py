@@ -95,7 +95,8 @@ def quiet(build_service: BuildService, database_url: str) -> Service:
 
 def troubled(service: Service, *errors: Exception) -> Promised:
     """The service whose next commits fail."""
-    service.tracker.store = Troubled(service.tracker.store, *errors)
+    store = Troubled(service.tracker.store, *errors)
+    service.tracker.store = service.tracker.quarantine.store = store
     return Promised(assemble(service))
 
 
