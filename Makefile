@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+.PHONY: setup
+setup: .venv/installed ## install the service and its tools into .venv
+
+.venv/installed: requirements-dev.lock
+	python3 -m venv .venv
+	.venv/bin/pip install -q --require-hashes -r requirements-dev.lock
+	touch $@
+
+.PHONY: demo
+demo: setup ## play the day of a made-up shop, without accounts or settings
+	$(PYTHON) -m flask --app app demo
+
+.PHONY: test
+test: setup ## run the tests
+	$(PYTHON) -m pytest
+
+.PHONY: lint
+lint: setup ## check style and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy --strict
+
+.PHONY: format
+format: setup ## format the code and apply ruff's fixes
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+.PHONY: faults
+faults: setup ## kill, stop and lock the running service (short form; needs strace)
+	$(PYTHON) -m pytest tests/faults tests/machines
+
+.PHONY: bench
+bench: setup ## run each benchmark in its quick form (needs wrk and PostgreSQL)
+	$(PYTHON) -m bench.webhooks --rounds 2 --seconds 1
+	$(PYTHON) -m bench.collector --rounds 2 --seconds 1
+	$(PYTHON) -m bench.workers --rounds 2 --seconds 1
+	$(PYTHON) -m bench.scale --seconds 2
+	$(PYTHON) -m bench.imports --rows 10000 --rounds 1
+
+.PHONY: check
+check: ## run everything that a change must pass
+	.ci/run
