@@ -290,7 +290,7 @@ class Settings:
         "SHOPIFY_CLIENT_SECRET",
         "",
         _matching(r"[!-~]*", "the app's client secret alone"),
-        "Client secret of that app; it also signs the webhooks that `subscribe` makes.",
+        "Client secret of that app; it also signs the webhooks that `subscribe` creates.",
         secret=True,
     )
     shopify_admin_token: str = _variable(
@@ -406,31 +406,31 @@ class Settings:
         "COLLECTOR_RATE",
         "10",
         _whole(1, 10_000),
-        "Pixel calls a second from one address; those of a minute may come at once.",
+        "Pixel calls a second from one address; the calls of a minute may come at once.",
     )
     collector_total_rate: int = _variable(
         "COLLECTOR_TOTAL_RATE",
         "1000",
         _whole(1, 100_000),
-        "Pixel calls a second from all addresses; those of five seconds may come at once.",
+        "Pixel calls a second from all addresses; the calls of 5 seconds may come at once.",
     )
     public_url: str = _variable(
         "PUBLIC_URL",
         "",
         _origin,
-        "https address at which browsers reach this service; empty: whatever they called.",
+        "https address at which browsers reach this service; empty: the address they called.",
     )
     click_window_days: int = _variable(
         "CLICK_WINDOW_DAYS",
         "30",
         _whole(0, 365),
-        "A click on a pin may earn an order this many days later; 0 ignores clicks.",
+        "A click on a pin is credited with orders up to this many days later; 0 ignores clicks.",
     )
     view_window_hours: int = _variable(
         "VIEW_WINDOW_HOURS",
         "24",
         _whole(0, 8_760),
-        "A view of a pin may earn an order this many hours later; 0 ignores views.",
+        "A view of a pin is credited with orders up to this many hours later; 0 ignores views.",
     )
     attribution_model: Literal[
         "first_touch",
@@ -489,7 +489,7 @@ class Settings:
         "SETTLING_MINUTES",
         "60",
         _whole(0, 1_440),
-        "So long an order nobody earned is kept sendable, in case its click becomes known late.",
+        "Minutes that an unattributed order stays sendable, in case its click arrives late.",
     )
     retention_days: int = _variable(
         "RETENTION_DAYS",
@@ -501,17 +501,17 @@ class Settings:
         "FREE_SPACE_FLOOR_MB",
         "200",
         _whole(0, 1_000_000),
-        "With less free disk than so many megabytes for SQLite, webhooks wait (503); 0: never.",
+        "With fewer megabytes of free disk for SQLite, webhooks are answered 503; 0: never.",
     )
     trusted_proxies: int = _variable(
         "TRUSTED_PROXIES",
         "0",
         _whole(0, 10),
-        "Number of reverse proxies in front, whose X-Forwarded-For is believed.",
+        "Number of reverse proxies in front, whose X-Forwarded-For is trusted.",
     )
     port: int = _variable("PORT", "8000", _whole(1, 65_535), "Port to listen on.")
     web_concurrency: int = _variable(
-        "WEB_CONCURRENCY", "2", _whole(1, 64), "Serving processes; one for each core is plenty."
+        "WEB_CONCURRENCY", "2", _whole(1, 64), "Serving processes; one for each core is enough."
     )
     deliver: bool = _variable(
         "DELIVER",

@@ -74,9 +74,10 @@ def test_the_demo_leaves_nothing_behind(told: Told) -> None:
     assert told.left_behind == []
 
 
-def test_the_demo_is_what_the_readme_shows_of_it(told: Told) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (shown,) = re.findall(r"^```text\n(what .*?)```$", readme, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/reports.md"])
+def test_the_demo_is_what_the_docs_show_of_it(told: Told, page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    (shown,) = re.findall(r"^```text\n(what .*?)```$", text, re.MULTILINE | re.DOTALL)
     printed = " ".join(" ".join(told.lines).split())
 
     for paragraph in shown.split("\n\n"):

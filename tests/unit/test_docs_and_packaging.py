@@ -1,16 +1,21 @@
-"""What README, image, pins and checks promise is what the code does."""
+"""README, docs, Makefile, image, pins and checks promise what the code does."""
 
 import os
 import re
+import shutil
 import subprocess
 from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from commands.registry import COMMANDS
 from config import VARIABLES
+from tracking.clients.outcome import Accepted, Answered
+from tracking.destinations import Destination
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,6 +23,12 @@ ROOT = Path(__file__).parents[2]
 def text_of(name: str) -> str:
     """A file of the repository."""
     return (ROOT / name).read_text("utf-8")
+
+
+PAGES = sorted(
+    str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+)
+ARCHITECTURE = text_of("docs/architecture.md")
 
 
 def one_liners() -> list[str]:
@@ -44,25 +55,108 @@ def test_the_checks_can_be_run() -> None:
     subprocess.run(["bash", "-n", ROOT / ".ci/run"], check=True)
 
 
-def test_the_readme_explains_every_setting_as_the_code_reads_it() -> None:
-    section = text_of("README.md").partition("\n## Configuration\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (?:`(.+)`)? ?\| (.+) \|$", section, re.MULTILINE)
+def test_the_docs_explain_every_setting_as_the_code_reads_it() -> None:
+    page = text_of("docs/configuration.md")
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.+)`)? ?\| (.+) \|$", page, re.MULTILINE)
 
     assert rows == [(v.name, v.default, v.help) for v in VARIABLES]
 
 
 @pytest.mark.parametrize("command", [str(command.name) for command in COMMANDS])
-def test_the_readme_explains_every_command(command: str) -> None:
-    assert re.search(rf"flask --app app {command}\b", text_of("README.md"))
+def test_the_docs_explain_every_command(command: str) -> None:
+    assert re.search(
+        rf"^\| `flask --app app {command}\b", text_of("docs/operating.md"), re.MULTILINE
+    )
+
+
+def headings_of(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: str) -> None:
+    for path, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#?([^)]*)\)", text_of(page)):
+        target = (ROOT / page).parent / path if path else ROOT / page
+
+        assert target.exists(), path
+        assert not anchor or anchor in headings_of(target), f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_that_is_named_exists(page: str) -> None:
+    named = re.findall(r"`((?:[\w.-]+/)*[\w.-]+(?:\.py|/))`", text_of(page))
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme = text_of("README.md")
+
+    assert [page for page in PAGES if page != "README.md" and f"]({page})" not in readme] == []
 
 
 @pytest.mark.parametrize(
-    "paper", ["README.md", "CHANGELOG.md", "docs/decisions.md", "docs/security.md"]
+    ("file", "function"),
+    re.findall(r"\| `([\w/]+\.py)` \| `(\w+)` \|$", ARCHITECTURE, re.MULTILINE),
 )
-def test_no_link_leads_nowhere(paper: str) -> None:
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)", text_of(paper))
+def test_every_step_through_the_service_is_a_function_of_its_file(file: str, function: str) -> None:
+    assert re.search(rf"^ *def {function}\(", text_of(file), re.MULTILINE)
 
-    assert [t for t in targets if not (ROOT / paper).parent.joinpath(t).exists()] == []
+
+def test_the_destination_that_contributing_shows_works() -> None:
+    (shown,) = re.findall(r"^ *```python\n(.*?)^ *```$", text_of("CONTRIBUTING.md"), re.M | re.S)
+    module: dict[str, Any] = {"__name__": "log"}
+
+    exec(dedent(shown), module)  # noqa: S102 - the text of our own page
+    destination = module["connected"](None)
+
+    assert destination.send([b"{}", b"{}"]) == Answered((Accepted(), Accepted()))
+    assert {name for name in vars(Destination) if not name.startswith("_")} <= {*dir(destination)}
+
+
+# --- The Makefile and the hooks
+
+
+TARGETS = re.findall(r"^([a-z-]+):.* ## ", text_of("Makefile"), re.MULTILINE)
+
+
+def test_every_target_is_explained() -> None:
+    assert TARGETS
+    assert re.findall(r"^\.PHONY: (\S+)$", text_of("Makefile"), re.MULTILINE) == TARGETS
+    rows = re.findall(r"^\| `make (\S+)` \|", text_of("CONTRIBUTING.md"), re.MULTILINE)
+    assert sorted(rows) == sorted(TARGETS)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", TARGETS)
+def test_make_knows_what_a_target_runs(target: str) -> None:
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_every_program_that_the_makefile_runs_as_a_module_exists() -> None:
+    modules = re.findall(r"-m ((?:bench|tests)\.\w+)", text_of("Makefile"))
+
+    assert {f"bench.{path.stem}" for path in ROOT.glob("bench/*.py") if is_program(path)} <= {
+        *modules
+    }
+    for module in modules:
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists(), module
+
+
+def is_program(path: Path) -> bool:
+    """Returns True if a module can be run by itself."""
+    return 'if __name__ == "__main__"' in path.read_text("utf-8")
+
+
+def test_the_hooks_run_tools_that_are_pinned() -> None:
+    tools = set(re.findall(r"entry: \.venv/bin/(\w+)", text_of(".pre-commit-config.yaml")))
+
+    assert tools == {"ruff", "mypy"}
+    assert tools <= {line.partition("==")[0] for line in requirements("requirements-dev.txt")}
 
 
 # --- The image
