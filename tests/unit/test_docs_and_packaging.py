@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from api.openapi import DESCRIPTION
 from commands.registry import COMMANDS
 from config import VARIABLES
 from tracking.clients.outcome import Accepted, Answered
@@ -69,6 +70,25 @@ def test_the_docs_explain_every_command(command: str) -> None:
     )
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_option_that_is_named_is_one_of_its_command(page: str) -> None:
+    options = {
+        str(command.name): {option for parameter in command.params for option in parameter.opts}
+        for command in COMMANDS
+    }
+
+    for command, words in re.findall(r"flask --app app ([a-z-]+)([^`\n]*)", text_of(page)):
+        assert set(re.findall(r"--[a-z-]+", words)) <= options[command], command
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_address_that_is_named_is_in_the_description(page: str) -> None:
+    named = re.findall(r"(?:https://YOUR-HOST|`(?:GET|POST) )(/[\w./{}-]+)", text_of(page))
+    described = [re.sub(r"\{\w+\}", "[^/]+", path) for path in DESCRIPTION["paths"]]
+
+    assert [p for p in named if not any(re.fullmatch(path, p) for path in described)] == []
+
+
 def headings_of(page: Path) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
@@ -95,6 +115,15 @@ def test_the_readme_leads_to_every_page() -> None:
     readme = text_of("README.md")
 
     assert [page for page in PAGES if page != "README.md" and f"]({page})" not in readme] == []
+
+
+def test_every_folder_of_the_service_is_in_the_architecture() -> None:
+    packages = {path.parent.relative_to(ROOT) for path in ROOT.glob("[a-z]*/__init__.py")}
+    packages |= {path.parent.relative_to(ROOT) for path in ROOT.glob("tracking/*/__init__.py")}
+
+    assert [
+        f"{path}/" for path in packages - {Path("tracking")} if f"`{path}/`" not in ARCHITECTURE
+    ] == []
 
 
 @pytest.mark.parametrize(
