@@ -24,7 +24,7 @@ from tracking.deliver.retry import (
 )
 from tracking.destinations import Destination
 from tracking.domain.rate_limit import MICROS, next_slot
-from tracking.store import Store, StoreUnavailable, accounts, outbox
+from tracking.store import Store, StoreUnavailable, accounts, attempts, outbox
 from tracking.store.engine.statement import Connection, Row
 
 logger = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ class Deliverer:
             return
         now = self._now()
         settled = [self._settled(row, found, now) for row, found in verdicts]
-        attempts = [
+        made = [
             {
                 "event_id": row.event_id,
                 "destination": self.destination.name,
@@ -208,7 +208,7 @@ class Deliverer:
 
         def write(conn: Connection) -> None:
             outbox.settle(conn, claim.token, settled)
-            outbox.add_attempts(conn, attempts)
+            attempts.add(conn, made)
             if outcome is not None:
                 self._note_account(conn, outcome, now)
 

@@ -22,6 +22,7 @@ from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_n
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
 from tracking.store import (
     Store,
+    attempts,
     conversions,
     identity_graph,
     orders,
@@ -158,7 +159,7 @@ class Reports:
                 conversion=conversion,
                 consent=_consent(conn, order, conversion),
                 deliveries=outbox.of_event(conn, event_id),
-                attempts=outbox.attempts_of(conn, event_id),
+                attempts=attempts.of_event(conn, event_id),
             )
         return journey_of(story, self.rules, self.model, over, self._event(story))
 

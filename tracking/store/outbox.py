@@ -1,6 +1,6 @@
 """Events on their way out. Claiming one is a promise to settle it before the lease ends."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Row, Statement
-from tracking.store.schema import attempts, outbox
+from tracking.store.schema import outbox
 
 _NO_PAYLOAD = literal(b"", LargeBinary)
 # What one call carries and a process holds at a time: six times a thousand usual events.
@@ -222,12 +222,6 @@ _bring_forward = Statement(
     .where(outbox.c.id == _next.scalar_subquery(), outbox.c.due_at > bindparam("b_by"))
     .values(due_at=bindparam("b_by"))
 )
-_add_attempt = Statement(
-    insert(attempts).values({c.name: bindparam(c.name) for c in attempts.c if c.name != "id"})
-)
-_attempts_of = Statement(
-    select(attempts).where(attempts.c.event_id == bindparam("event_id")).order_by(attempts.c.id)
-)
 _of_event = Statement(
     select(outbox).where(outbox.c.event_id == bindparam("event_id")).order_by(outbox.c.destination)
 )
@@ -380,16 +374,6 @@ def retry_now(conn: Connection, destination: str, now: int) -> None:
 def bring_forward(conn: Connection, destination: str, now: int, by: int) -> None:
     """Let the event that is due first be due by an instant."""
     _bring_forward.run(conn, b_destination=destination, b_now=now, b_by=by)
-
-
-def add_attempts(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Note what each event's delivery attempt was answered."""
-    _add_attempt.run_many(conn, rows)
-
-
-def attempts_of(conn: Connection, event_id: str) -> list[Row]:
-    """Every delivery attempt of an event, oldest first."""
-    return _attempts_of.all(conn, event_id=event_id)
 
 
 def of_event(conn: Connection, event_id: str) -> list[Row]:
