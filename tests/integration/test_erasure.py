@@ -432,15 +432,15 @@ def claim(service: Service) -> Deliverer:
 def settle(service: Service, deliverer: Deliverer, state: str) -> None:
     """What the deliverer writes once it is answered."""
     event, now = event_of(service), int(service.clock())
-    row = {
-        "b_id": event["id"],
-        "b_state": "waiting" if state == "later" else state,
-        "b_payload": json.dumps({"user_data": {"em": [DIGESTS[0]]}}).encode(),
-        "b_reason": "" if state == "sent" else "no",
-        "b_due_at": now,
-        "b_used": 1,
-        "b_settled_at": 0 if state == "later" else now,
-    }
+    row = outbox.Settlement(
+        id=event["id"],
+        state="waiting" if state == "later" else state,
+        payload=json.dumps({"user_data": {"em": [DIGESTS[0]]}}).encode(),
+        reason="" if state == "sent" else "no",
+        due_at=now,
+        used=1,
+        settled_at=0 if state == "later" else now,
+    )
     deliverer.store.commit(lambda conn: outbox.settle(conn, "under-way", [row]))
 
 

@@ -33,6 +33,7 @@ from tracking.store import (
 from tracking.store import spend as spends
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
+from tracking.store.outbox import ClaimedEvent, OutboxRow, Settlement
 from tracking.store.touches import MOST_TOUCHES
 
 PATIENCE = 20.0
@@ -84,27 +85,26 @@ def names_of(store: Store) -> set[str]:
     return {row["event_id"] for row in rows(store, "outbox")}
 
 
-def settled(row: Any, state: str = "sent", **changes: Any) -> dict[str, Any]:
+def settled(row: ClaimedEvent, state: str = "sent", reason: str = "") -> Settlement:
     """What a deliverer writes about a claimed event."""
-    return {
-        "b_id": row.id,
-        "b_state": state,
-        "b_payload": b"stripped",
-        "b_reason": "",
-        "b_due_at": NOW,
-        "b_used": 1,
-        "b_settled_at": NOW if state != "waiting" else 0,
-        **changes,
-    }
+    return Settlement(
+        id=row.id,
+        state=state,
+        payload=b"stripped",
+        reason=reason,
+        due_at=NOW,
+        used=1,
+        settled_at=NOW if state != "waiting" else 0,
+    )
 
 
-def only(store: Store, name: str) -> Any:
+def only(store: Store, name: str) -> OutboxRow:
     with store.read() as conn:
         (row,) = outbox.of_event(conn, name)
     return row
 
 
-def claimed(store: Store, token: str, now: int = NOW, most: int = 1000) -> list[Any]:
+def claimed(store: Store, token: str, now: int = NOW, most: int = 1000) -> list[ClaimedEvent]:
     """Events leased for a minute."""
     return store.commit(lambda conn: outbox.claim(conn, "pinterest", token, now, now + 60, most))
 
@@ -525,7 +525,7 @@ def test_a_released_event_can_be_claimed_at_once(store: Store) -> None:
 def test_a_settled_event_is_not_due_before_its_time(store: Store) -> None:
     put_events(store, "event")
     (row,) = claimed(store, "a")
-    later = settled(row, "waiting", b_due_at=NOW + 100)
+    later = settled(row, "waiting")._replace(due_at=NOW + 100)
     store.commit(lambda conn: outbox.settle(conn, "a", [later]))
     assert claimed(store, "b", now=NOW + 99) == []
     assert len(claimed(store, "c", now=NOW + 100)) == 1
@@ -536,7 +536,7 @@ def test_whatever_waits_for_another_attempt_is_hastened_but_not_what_is_under_wa
 ) -> None:
     put_events(store, "waits", "leased")
     rows = {row.event_id: row for row in claimed(store, "a")}
-    put_off = settled(rows["waits"], "waiting", b_due_at=NOW + 900)
+    put_off = settled(rows["waits"], "waiting")._replace(due_at=NOW + 900)
     store.commit(lambda conn: outbox.settle(conn, "a", [put_off]))
     store.commit(lambda conn: outbox.retry_now(conn, "pinterest", NOW))
     assert [row.event_id for row in claimed(store, "b")] == ["waits"]
@@ -585,22 +585,30 @@ def test_an_event_withdrawn_under_way_is_withdrawn_unless_it_arrived(
     (row,) = claimed(store, "a")
     store.commit(lambda conn: outbox.withdraw(conn, "event", "cancelled", NOW))
     words = {"sent": "", "dead": "Pinterest's words", "waiting": "HTTP 503"}[outcome]
-    store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, outcome, b_reason=words)]))
+    store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, outcome, reason=words)]))
     found = only(store, "event")
     assert (found.state, found.reason) == (state, reason)
+
+
+def test_payloads_are_read_as_bytes(store: Store) -> None:
+    put_events(store, "event", "withdrawn")
+    store.commit(lambda conn: outbox.withdraw(conn, "withdrawn", "cancelled", NOW))
+    (row,) = claimed(store, "a")
+    payloads = (row.payload, only(store, "event").payload, only(store, "withdrawn").payload)
+    assert [type(payload) for payload in payloads] == [bytes, bytes, bytes]
 
 
 def test_an_event_that_is_withdrawn_keeps_no_address_and_browser(store: Store) -> None:
     clear = b'{"user_data":{"client_ip_address":"203.0.113.7"}}'
     store.commit(lambda conn: put_event(conn, "event", payload=clear))
     store.commit(lambda conn: outbox.withdraw(conn, "event", "cancelled", NOW))
-    assert b"203.0.113.7" not in bytes(only(store, "event").payload)
+    assert b"203.0.113.7" not in only(store, "event").payload
 
 
 def test_dead_letters_are_paged_and_replayed_once(store: Store) -> None:
     put_events(store, "one", "two", "three", "fine")
     fates = [
-        settled(row, "sent" if row.event_id == "fine" else "dead", b_reason="Pinterest's words")
+        settled(row, "sent" if row.event_id == "fine" else "dead", reason="Pinterest's words")
         for row in claimed(store, "a")
     ]
     store.commit(lambda conn: outbox.settle(conn, "a", fates))

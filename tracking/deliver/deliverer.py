@@ -1,7 +1,7 @@
-"""Carries waiting events to their destination: claim, send, settle, and never two at once.
+"""Delivers waiting events to their destination: claim, send, settle.
 
-No transaction is open while a call is under way. A deliverer that dies leaves a lease that ends
-by itself; whoever claims the event next sends it under the same event_id.
+No transaction is open during a call. A deliverer that dies leaves a lease, which ends by itself;
+the deliverer that claims the event next sends it under the same event_id.
 """
 
 import logging
@@ -10,43 +10,49 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
-from tracking.deliver.retry import (
-    OPEN_AT_MOST,
-    Breaker,
-    Verdict,
-    expired,
-    is_expired,
-    pause_for,
-    verdict,
-)
+from tracking.deliver import retry
+from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
 from tracking.destinations import Destination
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.store import Store, StoreUnavailable, accounts, attempts, outbox
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.accounts import AccountRow
+from tracking.store.attempts import DeliveryAttempt
+from tracking.store.engine.statement import Connection
+from tracking.store.outbox import ClaimedEvent, Settlement
 
 logger = logging.getLogger(__name__)
 
 # Longer than the longest call, which ends after 30 s.
 LEASE_SECONDS = 120
-# A call is only begun while this much of the lease is left.
+# A call begins only while this much of the lease is left.
 _CALL_SECONDS = 45
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Events that are this deliverer's until an instant (seconds UTC)."""
+    """Events that this deliverer has leased until an instant (seconds UTC)."""
 
     token: str
     until: int
-    rows: Sequence[Row]
+    events: Sequence[ClaimedEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class _CallResult:
+    """The events of one call and its outcome."""
+
+    events: Sequence[ClaimedEvent]
+    outcome: Outcome
 
 
 class Deliverer:
-    """Delivers the events of one destination. Any number may run, in any number of processes."""
+    """Delivers the events of one destination.
+
+    Any number of deliverers may run at the same time, in any number of processes.
+    """
 
     def __init__(
         self,
@@ -59,51 +65,38 @@ class Deliverer:
         self.destination = destination
         self.clock = clock
         self.jitter = jitter
-        # While a culprit is looked for, the search may be interrupted; the next call goes on
-        # with the half, or it would begin anew for ever.
-        self._most = destination.max_batch
+        # The search for an event that spoils its batch may be interrupted. The next claim is no
+        # larger than the half that was reached, or the search would begin anew for ever.
+        self._batch_limit = destination.max_batch
 
     @property
     def name(self) -> str:
-        """What its thread is called."""
+        """The name of its thread."""
         return f"deliver-{self.destination.name}"
 
     def deliver(self) -> int:
-        """Send one batch, if anything is due and the account may send; how many were tried.
+        """Sends one batch, if an event is due and the account may send; returns its size.
 
         Raises:
             StoreUnavailable: the store cannot be read or written; leases end by themselves.
         """
-        with self.store.read() as conn:
-            has_due = outbox.has_due(conn, self.destination.name, self._now())
-            has_overdue = outbox.has_overdue(conn, self._now())
-        if has_overdue:
-            self.store.commit(lambda conn: outbox.drop_expired(conn, self._now()))
-        if not has_due:
+        if not self._has_due():
             return 0
         claim = self.store.commit(self._claim)
         if claim is None:
             return 0
-        now = self._now()
-        # Withdrawn while somebody sent it who did not live to tell.
-        withdrawn = [row for row in claim.rows if row.is_withdrawn]
-        late = [row for row in claim.rows if not row.is_withdrawn and _is_late(row, now)]
-        fresh = [row for row in claim.rows if not row.is_withdrawn and not _is_late(row, now)]
-        for row in late:
-            logger.warning("event %s dead: it expired", row.event_id)
-        taken_back = Verdict("waiting", "", now, uses_attempt=False)
-        self._settle(claim, [(row, taken_back) for row in withdrawn])
-        self._settle(claim, [(row, expired(row.reason, now)) for row in late])
-        concluded = len(withdrawn) + len(late)
-        for rows, outcome in self._sent(claim, fresh):
-            self._conclude(claim, rows, outcome)
-            concluded += len(rows)
-        if concluded < len(claim.rows):
+        unsent, sendable = self._unsent(claim)
+        self._settle(claim, unsent)
+        settled = len(unsent)
+        for result in self._send(claim, sendable):
+            self._settle_call(claim, result)
+            settled += len(result.events)
+        if settled < len(claim.events):
             self.store.commit(lambda conn: outbox.release(conn, claim.token))
-        return len(claim.rows)
+        return len(claim.events)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
-        """Deliver until told to stop."""
+        """Delivers until `stop` is set."""
         while not stop.is_set():
             if not self._deliver_safely():
                 stop.wait(poll)
@@ -114,163 +107,183 @@ class Deliverer:
         except StoreUnavailable as error:
             logger.warning("delivery waits for the store: %s", error)
         except Exception:
-            # The thread must outlive whatever went wrong in one round.
+            # The thread must outlive every error of one batch.
             logger.exception("delivery to %s failed", self.destination.name)
         return 0
 
     def _now(self) -> int:
         return int(self.clock())
 
+    def _has_due(self) -> bool:
+        """Returns True if an event is due, after dropping the held events whose time is over."""
+        with self.store.read() as conn:
+            has_due = outbox.has_due(conn, self.destination.name, self._now())
+            has_overdue = outbox.has_overdue(conn, self._now())
+        if has_overdue:
+            self.store.commit(lambda conn: outbox.drop_expired(conn, self._now()))
+        return has_due
+
     def _claim(self, conn: Connection) -> Claim | None:
         now = self._now()
         account = accounts.of_destination(conn, self.destination.name)
-        room = Breaker(account.failures, account.opened).allowance(self._most, now)
-        if account.paused_until > now or room == 0:
+        allowance = Breaker(account.failures, account.opened).allowance(self._batch_limit, now)
+        if account.paused_until > now or allowance == 0:
             return None
-        if not self._takes_slot(conn, account):
+        if not self._take_slot(conn, account):
             return None
         token, until = secrets.token_hex(8), now + LEASE_SECONDS
-        rows = outbox.claim(conn, self.destination.name, token, now, until, room)
-        return Claim(token, until, rows) if rows else None
+        events = outbox.claim(conn, self.destination.name, token, now, until, allowance)
+        return Claim(token, until, events) if events else None
 
-    def _takes_slot(self, conn: Connection, account: Row) -> bool:
-        """Whether the account's rate limit, shared by all deliverers, allows a call now."""
+    def _take_slot(self, conn: Connection, account: AccountRow) -> bool:
+        """Takes a call from the rate limit that all deliverers share; False if none is left."""
         at = next_slot(
             account.next_call_at, int(self.clock() * MICROS), self.destination.calls_per_minute
         )
         if at is None:
             return False
-        accounts.put(conn, **{**account._asdict(), "next_call_at": at})
+        accounts.put(conn, account._replace(next_call_at=at))
         return True
 
-    def _sent(self, claim: Claim, rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Outcome]]:
-        """Send the rows; where one spoils the call, halve it until the culprit is alone.
+    def _unsent(
+        self, claim: Claim
+    ) -> tuple[list[tuple[ClaimedEvent, Verdict]], list[ClaimedEvent]]:
+        """Returns the events that must not be sent, each with its verdict, and the others."""
+        now = self._now()
+        # Another deliverer was sending these when they were withdrawn, and died.
+        withdrawn = [event for event in claim.events if event.is_withdrawn]
+        others = [event for event in claim.events if not event.is_withdrawn]
+        late = [event for event in others if _is_late(event, now)]
+        for event in late:
+            logger.warning("event %s dead: it expired", event.event_id)
+        keep_withdrawn = Verdict("waiting", "", now, uses_attempt=False)
+        unsent = [
+            *((event, keep_withdrawn) for event in withdrawn),
+            *((event, retry.expired(event.reason, now)) for event in late),
+        ]
+        return unsent, [event for event in others if not _is_late(event, now)]
 
-        Ends early where the lease, the rate limit or the destination allows no further call.
+    def _send(self, claim: Claim, events: Sequence[ClaimedEvent]) -> Iterator[_CallResult]:
+        """Sends the events; a batch that is refused is halved until the culprit is alone.
+
+        Ends early if the lease, the rate limit or the destination allows no further call.
         """
-        pending = [rows] if rows else []
+        pending = [events] if events else []
         while pending:
             batch = pending.pop()
-            outcome = self.destination.send([bytes(row.payload) for row in batch])
+            outcome = self.destination.send([event.payload for event in batch])
             if isinstance(outcome, BatchRefused) and len(batch) > 1:
                 half = len(batch) // 2
                 pending += [batch[half:], batch[:half]]
-                self._most = half
+                self._batch_limit = half
             else:
-                yield batch, outcome
-                self._most = self.destination.max_batch
+                yield _CallResult(batch, outcome)
+                self._batch_limit = self.destination.max_batch
             if isinstance(outcome, Paused | TryLater):
                 return
             if pending and not self._may_call_again(claim):
                 return
 
     def _may_call_again(self, claim: Claim) -> bool:
-        """Whether one more call fits into the lease and the rate limit."""
+        """Returns True if the lease and the rate limit allow one more call, which is then taken."""
         if claim.until - self._now() < _CALL_SECONDS:
             return False
         return self.store.commit(
-            lambda conn: self._takes_slot(
-                conn, accounts.of_destination(conn, self.destination.name)
-            )
+            lambda conn: self._take_slot(conn, accounts.of_destination(conn, self.destination.name))
         )
 
-    def _conclude(self, claim: Claim, rows: Sequence[Row], outcome: Outcome) -> None:
+    def _settle_call(self, claim: Claim, result: _CallResult) -> None:
         now = self._now()
-        fates = _fates(outcome, len(rows))
         verdicts = [
-            (row, verdict(fate, row.attempts, row.event_time, now, self.jitter()))
-            for row, fate in zip(rows, fates, strict=True)
+            (event, retry.verdict(each, event.attempts, event.event_time, now, self.jitter()))
+            for event, each in zip(result.events, _results_of(result), strict=True)
         ]
-        self._settle(claim, verdicts, outcome)
-        self._tell(rows, outcome, verdicts)
+        self._settle(claim, verdicts, result.outcome)
+        self._log_call(result.outcome, verdicts)
 
     def _settle(
         self,
         claim: Claim,
-        verdicts: Sequence[tuple[Row, Verdict]],
+        verdicts: Sequence[tuple[ClaimedEvent, Verdict]],
         outcome: Outcome | None = None,
     ) -> None:
+        """Stores the verdicts, the attempts they used and the state of the account."""
         if not verdicts:
             return
         now = self._now()
-        settled = [self._settled(row, found, now) for row, found in verdicts]
+        settlements = [self._settlement(event, verdict, now) for event, verdict in verdicts]
         made = [
-            {
-                "event_id": row.event_id,
-                "destination": self.destination.name,
-                "at": now,
-                "outcome": found.state if found.state != "waiting" else "later",
-                "detail": found.reason,
-            }
-            for row, found in verdicts
-            if found.uses_attempt
+            self._attempt(event, verdict, now)
+            for event, verdict in verdicts
+            if verdict.uses_attempt
         ]
 
         def write(conn: Connection) -> None:
-            outbox.settle(conn, claim.token, settled)
+            outbox.settle(conn, claim.token, settlements)
             attempts.add(conn, made)
             if outcome is not None:
-                self._note_account(conn, outcome, now)
+                self._update_account(conn, outcome, now)
 
         self.store.commit(write)
 
-    def _settled(self, row: Row, found: Verdict, now: int) -> dict[str, Any]:
-        is_over = found.state != "waiting"
-        payload = bytes(row.payload)
-        return {
-            "b_id": row.id,
-            "b_state": found.state,
-            "b_payload": self.destination.strip(payload) if is_over else payload,
-            "b_reason": found.reason,
-            "b_due_at": found.due_at,
-            "b_used": int(found.uses_attempt),
-            "b_settled_at": now if is_over else 0,
-        }
+    def _settlement(self, event: ClaimedEvent, verdict: Verdict, now: int) -> Settlement:
+        is_final = verdict.state != "waiting"
+        return Settlement(
+            id=event.id,
+            state=verdict.state,
+            payload=self.destination.strip(event.payload) if is_final else event.payload,
+            reason=verdict.reason,
+            due_at=verdict.due_at,
+            used=int(verdict.uses_attempt),
+            settled_at=now if is_final else 0,
+        )
 
-    def _note_account(self, conn: Connection, outcome: Outcome, now: int) -> None:
+    def _attempt(self, event: ClaimedEvent, verdict: Verdict, now: int) -> DeliveryAttempt:
+        outcome = "later" if verdict.state == "waiting" else verdict.state
+        return DeliveryAttempt(event.event_id, self.destination.name, now, outcome, verdict.reason)
+
+    def _update_account(self, conn: Connection, outcome: Outcome, now: int) -> None:
         account = accounts.of_destination(conn, self.destination.name)
-        before = Breaker(account.failures, account.opened)
-        after = before.after(outcome, now)
-        changed = {**account._asdict(), "failures": after.failures, "opened": after.opened}
+        breaker = Breaker(account.failures, account.opened).after(outcome, now)
+        changed = account._replace(failures=breaker.failures, opened=breaker.opened)
         match outcome:
             case Paused(reason):
-                changed |= {"paused_until": now + pause_for(outcome), "pause_reason": reason}
+                changed = changed._replace(
+                    paused_until=now + retry.pause_for(outcome), pause_reason=reason
+                )
             case Answered():
-                changed |= {"paused_until": 0, "pause_reason": ""}
-                if before.failures:
+                changed = changed._replace(paused_until=0, pause_reason="")
+                if account.failures:
                     outbox.retry_now(conn, self.destination.name, now)
             case TryLater():
-                # Each event may wait for longer than the breaker is open. One must be there to
-                # find out that the destination answers again.
+                # Each event may wait for longer than the breaker is open, and only a call shows
+                # that the destination answers again.
                 outbox.bring_forward(conn, self.destination.name, now, now + OPEN_AT_MOST)
-        accounts.put(conn, **changed)
+        accounts.put(conn, changed)
 
-    def _tell(
-        self,
-        rows: Sequence[Row],
-        outcome: Outcome,
-        verdicts: Sequence[tuple[Row, Verdict]],
-    ) -> None:
+    def _log_call(self, outcome: Outcome, verdicts: Sequence[tuple[ClaimedEvent, Verdict]]) -> None:
         name = self.destination.name
-        for row, found in verdicts:
-            if found.state == "dead":
-                logger.warning("event %s dead at %s: %s", row.event_id, name, found.reason)
+        for event, verdict in verdicts:
+            if verdict.state == "dead":
+                logger.warning("event %s dead at %s: %s", event.event_id, name, verdict.reason)
         match outcome:
             case Paused(reason, _, is_credentials):
                 level = logging.ERROR if is_credentials else logging.WARNING
-                logger.log(level, "%s paused, %d events wait: %s", name, len(rows), reason)
+                logger.log(level, "%s paused, %d events wait: %s", name, len(verdicts), reason)
             case TryLater(reason):
-                logger.warning("%s failed, %d events wait: %s", name, len(rows), reason)
+                logger.warning("%s failed, %d events wait: %s", name, len(verdicts), reason)
             case _:
-                sent = sum(found.state == "sent" for _, found in verdicts)
-                logger.info("%s took %d of %d events", name, sent, len(rows))
+                sent = sum(verdict.state == "sent" for _, verdict in verdicts)
+                logger.info("%s took %d of %d events", name, sent, len(verdicts))
 
 
-def _is_late(row: Row, now: int) -> bool:
-    return is_expired(row.event_time, now, row.attempts)
+def _is_late(event: ClaimedEvent, now: int) -> bool:
+    return retry.is_expired(event.event_time, now, event.attempts)
 
 
-def _fates(
-    outcome: Outcome, count: int
+def _results_of(
+    result: _CallResult,
 ) -> Sequence[EventResult | BatchRefused | Paused | TryLater]:
-    return outcome.results if isinstance(outcome, Answered) else [outcome] * count
+    if isinstance(result.outcome, Answered):
+        return result.outcome.results
+    return [result.outcome] * len(result.events)

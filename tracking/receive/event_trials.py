@@ -123,7 +123,7 @@ class EventTrials:
         at = next_slot(account.next_call_at, int(now * MICROS), per_minute)
         if at is None:
             return 1
-        accounts.put(conn, **{**account._asdict(), "next_call_at": at})
+        accounts.put(conn, account._replace(next_call_at=at))
         return 0
 
 

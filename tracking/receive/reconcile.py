@@ -152,7 +152,7 @@ class Reconciler:
         for row in rows:
             destination = self._tracker.planner.destinations.get(row.destination)
             if destination is not None and row.state in ("waiting", "held") and row.payload:
-                return destination, bytes(row.payload)
+                return destination, row.payload
         return None
 
 

@@ -1,18 +1,37 @@
-"""The sending accounts: rate limit, pause and circuit breaker."""
+"""The sending accounts: rate limit, pause and circuit breaker, shared by all deliverers."""
+
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import accounts
+
+
+class AccountRow(NamedTuple):
+    """The state of one destination's account.
+
+    `paused_until` and `opened` (the circuit breaker) are seconds UTC, `next_call_at` is
+    microseconds UTC; `failures` counts the failed calls in a row.
+    """
+
+    destination: str
+    paused_until: int
+    pause_reason: str
+    failures: int
+    opened: int
+    next_call_at: int
+
 
 _open_account = Statement(
     insert(accounts).values(destination=bindparam("destination")).on_conflict_do_nothing()
 )
-_account = Statement(
-    select(accounts).where(accounts.c.destination == bindparam("destination")).with_for_update()
+_of_destination = Query(
+    AccountRow,
+    select(accounts).where(accounts.c.destination == bindparam("destination")).with_for_update(),
 )
-_put_account = Statement(
+_put = Statement(
     update(accounts)
     .where(accounts.c.destination == bindparam("b_destination"))
     .values(
@@ -23,36 +42,21 @@ _put_account = Statement(
         next_call_at=bindparam("b_next_call_at"),
     )
 )
-_accounts = Statement(select(accounts).order_by(accounts.c.destination))
+_all = Query(AccountRow, select(accounts).order_by(accounts.c.destination))
 
 
-def of_destination(conn: Connection, destination: str) -> Row:
-    """The shared state of a destination's account, locked until the transaction ends."""
+def of_destination(conn: Connection, destination: str) -> AccountRow:
+    """Returns the account of a destination, locked until the transaction ends."""
     _open_account.run(conn, destination=destination)
-    return _account.first(conn, destination=destination)
+    (account,) = _of_destination.all(conn, destination=destination)
+    return account
 
 
-def put(
-    conn: Connection,
-    destination: str,
-    paused_until: int,
-    pause_reason: str,
-    failures: int,
-    opened: int,
-    next_call_at: int,
-) -> None:
-    """Write the shared state of a destination's account."""
-    _put_account.run(
-        conn,
-        b_destination=destination,
-        b_paused_until=paused_until,
-        b_pause_reason=pause_reason,
-        b_failures=failures,
-        b_opened=opened,
-        b_next_call_at=next_call_at,
-    )
+def put(conn: Connection, account: AccountRow) -> None:
+    """Stores the state of an account."""
+    _put.run(conn, **{f"b_{name}": value for name, value in account._asdict().items()})
 
 
-def list_all(conn: Connection) -> list[Row]:
-    """The shared state of every destination's account."""
-    return _accounts.all(conn)
+def list_all(conn: Connection) -> list[AccountRow]:
+    """Returns the account of every destination."""
+    return _all.all(conn)

@@ -1,27 +1,38 @@
 """Delivery attempts: when each was made, how it ended and what the destination answered."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import attempts
 
-_add = Statement(
-    insert(attempts).values({c.name: bindparam(c.name) for c in attempts.c if c.name != "id"})
+
+class DeliveryAttempt(NamedTuple):
+    """One attempt to deliver an event. `at` is seconds UTC, `detail` the destination's answer."""
+
+    event_id: str
+    destination: str
+    at: int
+    outcome: str
+    detail: str
+
+
+_columns = [attempts.c[name] for name in DeliveryAttempt._fields]
+_add = Statement(insert(attempts).values({c.name: bindparam(c.name) for c in _columns}))
+_of_event = Query(
+    DeliveryAttempt,
+    select(*_columns).where(attempts.c.event_id == bindparam("event_id")).order_by(attempts.c.id),
 )
-_of_event = Statement(
-    select(attempts).where(attempts.c.event_id == bindparam("event_id")).order_by(attempts.c.id)
-)
 
 
-def add(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Stores the delivery attempts."""
-    _add.run_many(conn, rows)
+def add(conn: Connection, rows: Iterable[DeliveryAttempt]) -> None:
+    """Stores delivery attempts."""
+    _add.run_many(conn, (row._asdict() for row in rows))
 
 
-def of_event(conn: Connection, event_id: str) -> list[Row]:
+def of_event(conn: Connection, event_id: str) -> list[DeliveryAttempt]:
     """Returns every delivery attempt of an event, oldest first."""
     return _of_event.all(conn, event_id=event_id)

@@ -1,7 +1,7 @@
-"""Events on their way out. Claiming one is a promise to settle it before the lease ends."""
+"""The outbox: events that wait to be delivered. Who claims one settles it before the lease ends."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import (
     LargeBinary,
@@ -18,13 +18,92 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import outbox
 
+
+class OutboxRow(NamedTuple):
+    """One event for one destination. Instants are seconds UTC."""
+
+    id: int
+    event_id: str
+    destination: str
+    state: str
+    payload: bytes
+    event_time: int
+    attempts: int
+    due_at: int
+    claim: str
+    leased_until: int
+    is_withdrawn: int
+    reason: str
+    queued_at: int
+    settled_at: int
+
+
+class ClaimedEvent(NamedTuple):
+    """An event that a deliverer has leased. `event_time` is seconds UTC."""
+
+    id: int
+    event_id: str
+    payload: bytes
+    event_time: int
+    attempts: int
+    reason: str
+    is_withdrawn: int
+
+
+class Settlement(NamedTuple):
+    """The result of an attempt to deliver a claimed event.
+
+    `used` is how many attempts it counts as; instants are seconds UTC, `settled_at` 0 while the
+    event waits.
+    """
+
+    id: int
+    state: str
+    payload: bytes
+    reason: str
+    due_at: int
+    used: int
+    settled_at: int
+
+
+class DeadLetter(NamedTuple):
+    """An event that was refused or expired. Instants are seconds UTC."""
+
+    id: int
+    event_id: str
+    destination: str
+    event_time: int
+    attempts: int
+    reason: str
+    settled_at: int
+
+
+class WaitingEvents(NamedTuple):
+    """The number of waiting `events`, and when the `oldest` was queued (seconds UTC)."""
+
+    events: int
+    oldest: int | None
+
+
+class StateCount(NamedTuple):
+    """The number of events of one destination in one state."""
+
+    destination: str
+    state: str
+    events: int
+
+
+class _Id(NamedTuple):
+    id: int
+
+
 _NO_PAYLOAD = literal(b"", LargeBinary)
-# What one call carries and a process holds at a time: six times a thousand usual events.
+# The payload one claim holds in memory: six times that of a thousand usual events.
 _MOST_BYTES = 8 * 1024 * 1024
-# An event that was settled, or that is being sent right now, stays as it is: Pinterest knows it.
+# An event that was settled, or that is being sent right now, stays as it is: Pinterest has it.
 _queue = Statement(
     insert(outbox)
     .values(
@@ -42,7 +121,7 @@ _queue = Statement(
         set_={
             "payload": literal_column("excluded.payload"),
             "state": literal_column("excluded.state"),
-            # One that waits for its next attempt goes on waiting.
+            # An event that waits for its next attempt keeps its backoff.
             "due_at": case(
                 (
                     and_(
@@ -66,8 +145,8 @@ _queue = Statement(
 _is_held = outbox.c.state == literal_column("'held'")
 _forget_held = Statement(delete(outbox).where(outbox.c.event_id == bindparam("event_id"), _is_held))
 _overdue = select(outbox.c.id).where(_is_held, outbox.c.due_at <= bindparam("now")).limit(500)
-_let_go = Statement(delete(outbox).where(outbox.c.id.in_(_overdue.scalar_subquery())))
-_has_overdue = Statement(_overdue.limit(1))
+_drop_expired = Statement(delete(outbox).where(outbox.c.id.in_(_overdue.scalar_subquery())))
+_has_overdue = Query(_Id, _overdue.limit(1))
 _amend = Statement(
     update(outbox)
     .where(
@@ -97,14 +176,14 @@ _withdraw = Statement(
         outbox.c.event_id == bindparam("b_event_id"),
         or_(
             outbox.c.state == literal_column("'waiting'"),
-            # A dead letter may be replayed, but not against the buyer's will.
+            # A dead letter may be replayed, but not once the buyer refused consent.
             and_(outbox.c.state == literal_column("'dead'"), _is_refused),
         ),
     )
     .values(
         is_withdrawn=1,
-        # One that is under way may arrive; if it does not, the settling withdraws it. The payload
-        # may hold an address and a browser, and nobody needs it any more.
+        # An event that is being sent may arrive; if it does not, its settlement withdraws it. The
+        # payload may hold an IP address and a user agent, which are no longer needed.
         state=case((outbox.c.leased_until > bindparam("b_now"), "waiting"), else_="withdrawn"),
         payload=case(
             (outbox.c.leased_until > bindparam("b_now"), outbox.c.payload), else_=_NO_PAYLOAD
@@ -113,7 +192,7 @@ _withdraw = Statement(
         settled_at=bindparam("b_now"),
     )
 )
-_give_back = Statement(
+_undo_withdrawal = Statement(
     update(outbox)
     .where(
         outbox.c.event_id == bindparam("b_event_id"),
@@ -122,7 +201,8 @@ _give_back = Statement(
     )
     .values(is_withdrawn=0, reason="", settled_at=0)
 )
-_has_due = Statement(
+_has_due = Query(
+    _Id,
     select(outbox.c.id)
     .where(
         outbox.c.destination == bindparam("destination"),
@@ -130,7 +210,7 @@ _has_due = Statement(
         outbox.c.due_at <= bindparam("now"),
         outbox.c.leased_until <= bindparam("now"),
     )
-    .limit(1)
+    .limit(1),
 )
 _due = (
     select(outbox.c.id, outbox.c.due_at, func.length(outbox.c.payload).label("size"))
@@ -147,10 +227,11 @@ _due = (
 )
 _before = func.sum(_due.c.size).over(order_by=(_due.c.due_at, _due.c.id)) - _due.c.size
 _weighed = select(_due.c.id, _before.label("before")).subquery("weighed")
-_light = select(_weighed.c.id).where(_weighed.c.before < bindparam("b_bytes"))
-_claim = Statement(
+_within_size = select(_weighed.c.id).where(_weighed.c.before < bindparam("b_bytes"))
+_claim = Query(
+    ClaimedEvent,
     update(outbox)
-    .where(outbox.c.id.in_(_light.scalar_subquery()))
+    .where(outbox.c.id.in_(_within_size.scalar_subquery()))
     .values(claim=bindparam("b_claim"), leased_until=bindparam("b_until"))
     .returning(
         outbox.c.id,
@@ -160,34 +241,36 @@ _claim = Statement(
         outbox.c.attempts,
         outbox.c.reason,
         outbox.c.is_withdrawn,
-    )
+    ),
 )
-_is_taken_back = and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1)
-# Only an erased event is withdrawn while it is under way.
+_waits_though_withdrawn = and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1)
+# Only erasure sets this state while an event is being sent; `withdraw` leaves it to the settlement.
 _is_erased = outbox.c.state == literal_column("'withdrawn'")
 _settle = Statement(
     update(outbox)
     .where(outbox.c.id == bindparam("b_id"), outbox.c.claim == bindparam("b_claim"))
     .values(
         state=case(
-            (_is_taken_back, "withdrawn"),
+            (_waits_though_withdrawn, "withdrawn"),
             (and_(_is_erased, bindparam("b_state") != "sent"), "withdrawn"),
             else_=bindparam("b_state"),
         ),
-        # What is tried again may have been amended while it was under way.
+        # An event that is tried again may have been amended while it was being sent.
         payload=case(
-            (or_(_is_taken_back, _is_erased), _NO_PAYLOAD),
+            (or_(_waits_though_withdrawn, _is_erased), _NO_PAYLOAD),
             (bindparam("b_state") == "waiting", outbox.c.payload),
             else_=bindparam("b_payload"),
         ),
         reason=case(
-            (_is_taken_back, outbox.c.reason),
+            (_waits_though_withdrawn, outbox.c.reason),
             (_is_erased, case((bindparam("b_state") == "sent", ""), else_=outbox.c.reason)),
             else_=bindparam("b_reason"),
         ),
         due_at=bindparam("b_due_at"),
         attempts=outbox.c.attempts + bindparam("b_used"),
-        settled_at=case((_is_taken_back, outbox.c.settled_at), else_=bindparam("b_settled_at")),
+        settled_at=case(
+            (_waits_though_withdrawn, outbox.c.settled_at), else_=bindparam("b_settled_at")
+        ),
         claim="",
         leased_until=0,
     )
@@ -197,7 +280,7 @@ _release = Statement(
     .where(outbox.c.claim == bindparam("b_claim"), outbox.c.state == literal_column("'waiting'"))
     .values(claim="", leased_until=0)
 )
-_hasten = Statement(
+_retry_now = Statement(
     update(outbox)
     .where(
         outbox.c.destination == bindparam("b_destination"),
@@ -222,21 +305,25 @@ _bring_forward = Statement(
     .where(outbox.c.id == _next.scalar_subquery(), outbox.c.due_at > bindparam("b_by"))
     .values(due_at=bindparam("b_by"))
 )
-_of_event = Statement(
-    select(outbox).where(outbox.c.event_id == bindparam("event_id")).order_by(outbox.c.destination)
+_of_event = Query(
+    OutboxRow,
+    select(outbox).where(outbox.c.event_id == bindparam("event_id")).order_by(outbox.c.destination),
 )
-_waiting = Statement(
+_waiting = Query(
+    WaitingEvents,
     select(
         func.count().label("events"),
         func.min(outbox.c.queued_at).label("oldest"),
-    ).where(outbox.c.state == literal_column("'waiting'"))
+    ).where(outbox.c.state == literal_column("'waiting'")),
 )
-_states = Statement(
+_states = Query(
+    StateCount,
     select(outbox.c.destination, outbox.c.state, func.count().label("events"))
     .group_by(outbox.c.destination, outbox.c.state)
-    .order_by(outbox.c.destination, outbox.c.state)
+    .order_by(outbox.c.destination, outbox.c.state),
 )
-_dead = Statement(
+_dead = Query(
+    DeadLetter,
     select(
         outbox.c.id,
         outbox.c.event_id,
@@ -248,9 +335,10 @@ _dead = Statement(
     )
     .where(outbox.c.state == "dead", outbox.c.id > bindparam("after"))
     .order_by(outbox.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
 )
-_replay = Statement(
+_replay = Query(
+    _Id,
     update(outbox)
     .where(
         outbox.c.state == "dead",
@@ -265,7 +353,7 @@ _replay = Statement(
         settled_at=0,
         is_withdrawn=0,
     )
-    .returning(outbox.c.id)
+    .returning(outbox.c.id),
 )
 
 
@@ -278,8 +366,10 @@ def queue(
     now: int,
     held_until: int | None = None,
 ) -> None:
-    """Put a finished event in line, or replace the one that still waits there. With `held_until`
-    (seconds UTC) it is kept that long for a fact that would have it sent."""
+    """Queues a finished event, or replaces the queued one unless it is being sent.
+
+    With `held_until` (seconds UTC) the event is held until then, for a fact that lets it be sent.
+    """
     _queue.run(
         conn,
         event_id=event_id,
@@ -293,56 +383,60 @@ def queue(
 
 
 def forget_held(conn: Connection, event_id: str) -> None:
-    """Forget an event that was held and will not be sent."""
+    """Deletes a held event, which will not be sent."""
     _forget_held.run(conn, event_id=event_id)
 
 
 def has_overdue(conn: Connection, now: int) -> bool:
-    """Whether any held event has been held long enough."""
+    """Returns True if the time of a held event is over."""
     return _has_overdue.first(conn, now=now) is not None
 
 
 def drop_expired(conn: Connection, now: int) -> None:
-    """Forget a page of the events that were held long enough."""
-    _let_go.run(conn, now=now)
+    """Deletes a page of the held events whose time is over."""
+    _drop_expired.run(conn, now=now)
 
 
 def hold(conn: Connection, event_id: str, until: int, now: int) -> None:
-    """Hold an event that is not on its way until an instant."""
+    """Holds a waiting event until an instant, unless it is being sent."""
     _hold.run(conn, b_event_id=event_id, b_until=until, b_now=now)
 
 
 def release_held(conn: Connection, event_id: str, now: int) -> None:
-    """Put a held event in line."""
+    """Makes a held event wait for delivery, due now."""
     _release_held.run(conn, b_event_id=event_id, b_now=now)
 
 
 def amend(conn: Connection, id: int, payload: bytes) -> None:
-    """Replace the payload of an event that was not sent yet; for what is on its way it holds if
-    that does not arrive."""
+    """Replaces the payload of a waiting or held event.
+
+    If the event is being sent, the new payload counts only for the next attempt.
+    """
     _amend.run(conn, b_id=id, b_payload=payload)
 
 
 def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:
-    """Hold back an event that was not sent yet."""
+    """Withdraws a waiting event, so that it is not sent."""
     _withdraw.run(conn, b_event_id=event_id, b_reason=reason, b_now=now)
 
 
 def undo_withdrawal(conn: Connection, event_id: str) -> None:
-    """Let an event that was withdrawn while it was under way be tried again."""
-    _give_back.run(conn, b_event_id=event_id)
+    """Makes an event wait again that was withdrawn while it was being sent."""
+    _undo_withdrawal.run(conn, b_event_id=event_id)
 
 
 def has_due(conn: Connection, destination: str, now: int) -> bool:
-    """Whether anything may be claimed. Asked first, since asking takes no write lock."""
+    """Returns True if an event may be claimed; reading this first avoids needless write locks."""
     return _has_due.first(conn, destination=destination, now=now) is not None
 
 
 def claim(
     conn: Connection, destination: str, claim: str, now: int, until: int, most: int
-) -> list[Row]:
-    """Lease up to `most` due events until an instant, fewer of large ones; nobody else gets them
-    before."""
+) -> list[ClaimedEvent]:
+    """Leases up to `most` due events until an instant (fewer if they are large), and returns them.
+
+    No other claim gets them before the lease ends.
+    """
     rows = _claim.all(
         conn,
         b_destination=destination,
@@ -355,47 +449,54 @@ def claim(
     return sorted(rows, key=lambda row: row.id)
 
 
-def settle(conn: Connection, claim: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Write what became of claimed events. An event whose lease passed on to another claim is
-    left to it."""
-    _settle.run_many(conn, ({**row, "b_claim": claim} for row in rows))
+def settle(conn: Connection, claim: str, settlements: Iterable[Settlement]) -> None:
+    """Stores the results of the claimed events; an event that another claim has leased since is
+    left to that claim."""
+    _settle.run_many(
+        conn,
+        (
+            {"b_claim": claim, **{f"b_{name}": value for name, value in row._asdict().items()}}
+            for row in settlements
+        ),
+    )
 
 
 def release(conn: Connection, claim: str) -> None:
-    """Give back what was claimed and not tried."""
+    """Ends the lease of the claimed events that were not settled."""
     _release.run(conn, b_claim=claim)
 
 
 def retry_now(conn: Connection, destination: str, now: int) -> None:
-    """Let everything that waits for its next attempt be due: the destination answers again."""
-    _hasten.run(conn, b_destination=destination, b_now=now)
+    """Makes every waiting event of a destination due now, since the destination answers again."""
+    _retry_now.run(conn, b_destination=destination, b_now=now)
 
 
 def bring_forward(conn: Connection, destination: str, now: int, by: int) -> None:
-    """Let the event that is due first be due by an instant."""
+    """Makes the event that is due first due by an instant (`by`) at the latest."""
     _bring_forward.run(conn, b_destination=destination, b_now=now, b_by=by)
 
 
-def of_event(conn: Connection, event_id: str) -> list[Row]:
-    """The event's row for each destination."""
+def of_event(conn: Connection, event_id: str) -> list[OutboxRow]:
+    """Returns the event's row for each destination."""
     return _of_event.all(conn, event_id=event_id)
 
 
-def waiting(conn: Connection) -> Row:
-    """How many `events` wait, and since when the `oldest` does (None if none)."""
-    return _waiting.first(conn)
+def waiting(conn: Connection) -> WaitingEvents:
+    """Returns how many events wait, and since when the oldest of them does."""
+    (found,) = _waiting.all(conn)
+    return found
 
 
-def states(conn: Connection) -> list[Row]:
-    """How many events are in which state, for each destination."""
+def states(conn: Connection) -> list[StateCount]:
+    """Returns the number of events in each state, for each destination."""
     return _states.all(conn)
 
 
-def dead(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
-    """A page of the dead letters."""
+def dead(conn: Connection, after: int = 0, most: int = 100) -> list[DeadLetter]:
+    """Returns a page of the dead letters, those after an id."""
     return _dead.all(conn, after=after, most=most)
 
 
 def replay(conn: Connection, now: int, since: int, event_id: str = "") -> int:
-    """Put dead letters (or one) whose event is newer than `since` back in line; how many."""
+    """Queues the dead letters (or one) whose events are newer than `since`; returns how many."""
     return len(_replay.all(conn, b_now=now, b_since=since, b_event_id=event_id))

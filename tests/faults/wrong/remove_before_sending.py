@@ -4,7 +4,7 @@ from sqlalchemy import bindparam, update
 
 from tests.faults.start_up.clocked import create_app
 from tracking.store import outbox
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Statement
 from tracking.store.schema import outbox as table
 
 _claim = outbox.claim
@@ -15,7 +15,7 @@ _removed = Statement(
 
 def _claim_and_remove(
     conn: Connection, destination: str, claim: str, now: int, until: int, most: int
-) -> list[Row]:
+) -> list[outbox.ClaimedEvent]:
     rows = _claim(conn, destination, claim, now, until, most)
     _removed.run(conn, b_claim=claim)
     return rows
