@@ -34,6 +34,7 @@ from tracking.store import spend as spends
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
 from tracking.store.outbox import ClaimedEvent, OutboxRow, Settlement
+from tracking.store.spend import SpendRow
 from tracking.store.touches import MOST_TOUCHES
 
 PATIENCE = 20.0
@@ -67,18 +68,10 @@ def put_event(conn: Connection, name: str, *, payload: bytes = b"{}", now: int =
 def put_nonsense(conn: Connection, name: str) -> str:
     """Begin well, and then write a row that no database takes."""
     put_event(conn, name)
-    spends.put(conn, [{**SPEND, "micros": None}])
+    nothing: Any = None
+    row = SpendRow("2026-11-20", "1", "USD", campaign="", micros=nothing, recorded_at=NOW)
+    spends.put(conn, [row])
     return name
-
-
-SPEND: dict[str, Any] = {
-    "date": "2026-11-20",
-    "campaign_id": "1",
-    "currency": "USD",
-    "campaign": "",
-    "micros": 1,
-    "recorded_at": NOW,
-}
 
 
 def names_of(store: Store) -> set[str]:
@@ -408,11 +401,11 @@ def test_a_body_that_cannot_be_understood_is_kept_once_and_erased_on_release(sto
         (kept,) = quarantine.page(conn)
         (body,) = quarantine.bodies(conn)
     assert (kept.topic, kept.reason, kept.size) == ("orders/paid", "odd", 2)
-    assert bytes(body.body) == b"{\xff"
+    assert body.body == b"{\xff"
 
     store.commit(lambda conn: quarantine.release(conn, kept.id, NOW))
     with store.read() as conn:
-        assert quarantine.page(conn) == quarantine.bodies(conn) == []
+        assert (quarantine.page(conn), quarantine.bodies(conn)) == ([], [])
     assert [bytes(row["body"]) for row in rows(store, "quarantine")] == [b""]
 
 

@@ -54,7 +54,7 @@ class Monitor:
     def _of_webhooks(self, conn: Connection) -> Iterator[Family]:
         now = self._clock()
         if not now < self._taken_until <= now + TAKEN_SECONDS:
-            self._taken, self._taken_until = metrics.taken(conn), now + TAKEN_SECONDS
+            self._taken, self._taken_until = metrics.webhooks_stored(conn), now + TAKEN_SECONDS
         kept = [_sample(row.bodies, topic=row.topic, status="accepted") for row in self._taken]
         odd = [
             _sample(row.bodies, topic=row.topic, status="quarantined")

@@ -1,10 +1,35 @@
 """Signed bodies that could not be understood, kept for a time so that none is lost."""
 
+from typing import NamedTuple
+
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import quarantine
+
+
+class QuarantinedRow(NamedTuple):
+    """A quarantined body without the body. `received_at` is seconds UTC, `size` is bytes."""
+
+    id: int
+    topic: str
+    reason: str
+    received_at: int
+    size: int
+
+
+class QuarantinedBody(NamedTuple):
+    """A quarantined body and the topic it came under."""
+
+    id: int
+    topic: str
+    body: bytes
+
+
+class _Count(NamedTuple):
+    bodies: int
+
 
 _add = Statement(
     insert(quarantine)
@@ -13,7 +38,8 @@ _add = Statement(
     )
     .on_conflict_do_nothing()
 )
-_page = Statement(
+_page = Query(
+    QuarantinedRow,
     select(
         quarantine.c.id,
         quarantine.c.topic,
@@ -23,15 +49,16 @@ _page = Statement(
     )
     .where(quarantine.c.replayed_at == 0, quarantine.c.id > bindparam("after"))
     .order_by(quarantine.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
 )
-_bodies = Statement(
+_bodies = Query(
+    QuarantinedBody,
     select(quarantine.c.id, quarantine.c.topic, quarantine.c.body)
     .where(quarantine.c.replayed_at == 0, quarantine.c.id > bindparam("after"))
     .order_by(quarantine.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
 )
-_count = Statement(select(func.count().label("bodies")).where(quarantine.c.replayed_at == 0))
+_count = Query(_Count, select(func.count().label("bodies")).where(quarantine.c.replayed_at == 0))
 _release = Statement(
     update(quarantine)
     .where(quarantine.c.id == bindparam("b_id"))
@@ -40,26 +67,26 @@ _release = Statement(
 
 
 def add(conn: Connection, digest: str, topic: str, reason: str, body: bytes, now: int) -> None:
-    """Keep a body, with the reason in words."""
+    """Stores a body with the reason, in words, why it could not be understood."""
     _add.run(conn, digest=digest, topic=topic, reason=reason, body=body, received_at=now)
 
 
-def page(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
-    """A page of what is kept, without the bodies."""
+def page(conn: Connection, after: int = 0, most: int = 100) -> list[QuarantinedRow]:
+    """Returns a page of the rows, without the bodies."""
     return _page.all(conn, after=after, most=most)
 
 
-def bodies(conn: Connection, after: int = 0, most: int = 100) -> list[Row]:
-    """A page of the kept bodies."""
+def bodies(conn: Connection, after: int = 0, most: int = 100) -> list[QuarantinedBody]:
+    """Returns a page of the bodies."""
     return _bodies.all(conn, after=after, most=most)
 
 
 def count(conn: Connection) -> int:
-    """How many bodies are kept."""
-    row: Row = _count.first(conn)
-    return int(row.bodies)
+    """Returns how many bodies are in quarantine."""
+    (row,) = _count.all(conn)
+    return row.bodies
 
 
 def release(conn: Connection, id: int, now: int) -> None:
-    """Mark a body as understood at last, and erase it."""
+    """Marks a body as replayed, and erases it."""
     _release.run(conn, b_id=id, b_now=now)

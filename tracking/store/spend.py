@@ -1,16 +1,48 @@
-"""What the ads cost, by day and campaign."""
+"""Ad spend by day, campaign and currency, in millionths of the currency's major unit."""
 
 from collections.abc import Iterable
-from typing import Any
+from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import spend
 
-# Webhooks wait while spend is written, so long lists of it are written so many at a time.
+# Webhooks wait while spend is written, so long lists are written this many rows at a time.
 ROWS_A_COMMIT = 500
+
+
+class SpendRow(NamedTuple):
+    """The spend of one campaign on one day (ISO date). `recorded_at` is seconds UTC."""
+
+    date: str
+    campaign_id: str
+    currency: str
+    campaign: str
+    micros: int
+    recorded_at: int
+
+
+class DailySpend(NamedTuple):
+    """The spend of one campaign on one day (ISO date)."""
+
+    date: str
+    campaign_id: str
+    campaign: str
+    currency: str
+    micros: int
+
+
+class CampaignSum(NamedTuple):
+    """The spend of one campaign over some days; PostgreSQL sums integers to a Decimal."""
+
+    campaign_id: str
+    campaign: str
+    currency: str
+    micros: int | Decimal
+
 
 _put = Statement(
     insert(spend)
@@ -25,12 +57,14 @@ _put = Statement(
     )
 )
 _days = (spend.c.date >= bindparam("start"), spend.c.date <= bindparam("end"))
-_rows = Statement(
+_rows = Query(
+    DailySpend,
     select(spend.c.date, spend.c.campaign_id, spend.c.campaign, spend.c.currency, spend.c.micros)
     .where(*_days)
-    .order_by(spend.c.date, spend.c.campaign_id, spend.c.currency)
+    .order_by(spend.c.date, spend.c.campaign_id, spend.c.currency),
 )
-_by_campaign = Statement(
+_by_campaign = Query(
+    CampaignSum,
     select(
         spend.c.campaign_id,
         spend.c.campaign,
@@ -45,20 +79,20 @@ _by_campaign = Statement(
         spend.c.campaign_id,
         spend.c.campaign,
         spend.c.currency,
-    )
+    ),
 )
 
 
-def put(conn: Connection, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert spend, or restate it: the last figure for a day, campaign and currency holds."""
-    _put.run_many(conn, rows)
+def put(conn: Connection, rows: Iterable[SpendRow]) -> None:
+    """Stores spend; the last figure for a day, campaign and currency replaces those before."""
+    _put.run_many(conn, (row._asdict() for row in rows))
 
 
-def rows(conn: Connection, start: str, end: str) -> list[Row]:
-    """Spend of the days from `start` to `end` (ISO dates, inclusive)."""
+def rows(conn: Connection, start: str, end: str) -> list[DailySpend]:
+    """Returns the spend of the days from `start` to `end` (ISO dates, inclusive)."""
     return _rows.all(conn, start=start, end=end)
 
 
-def by_campaign(conn: Connection, start: str, end: str) -> list[Row]:
-    """Spend of these days, summed for each campaign, name it had and currency; newest name last."""
+def by_campaign(conn: Connection, start: str, end: str) -> list[CampaignSum]:
+    """Returns the spend of these days, summed by campaign, name and currency; newest name last."""
     return _by_campaign.all(conn, start=start, end=end)

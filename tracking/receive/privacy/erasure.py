@@ -365,7 +365,7 @@ def _erase_bodies(
 
 
 def _erase_requests(conn: Connection, links: Collection[str], order_ids: Collection[str]) -> None:
-    for row in privacy_requests.all_of(conn):
+    for row in privacy_requests.about_a_person(conn):
         if {*row.links.split()} & {*links} or {*row.orders.split()} & {*order_ids}:
             privacy_requests.erase(conn, row.id)
 

@@ -33,7 +33,7 @@ from tracking.receive.spend.sync_session import (
     SyncStopped,
 )
 from tracking.store import Store, StoreUnavailable, spend_syncs
-from tracking.store.engine.statement import Row
+from tracking.store.spend_syncs import SyncRow
 
 logger = logging.getLogger(__name__)
 
@@ -187,10 +187,10 @@ class SpendSync:
 class _Reading:
     """One reading: campaign after campaign, window after window, oldest first."""
 
-    def __init__(self, desk: SyncSession, state: Row, today: date) -> None:
+    def __init__(self, desk: SyncSession, state: SyncRow, today: date) -> None:
         self.rows = 0
         self._desk = desk
-        self._through = str(state.through)
+        self._through = state.through
         self._today = today
         self._begin = _begin(self._through, today)
         self._micros = 0

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tracking.clients.pinterest_ads import (
     PinterestAds,
@@ -21,6 +21,7 @@ from tracking.clients.pinterest_ads import (
 )
 from tracking.store import Store, limits, spend, spend_syncs
 from tracking.store.engine.statement import Connection
+from tracking.store.spend import SpendRow
 
 # Longer than the longest call and the longest pause before it.
 LEASE_SECONDS = 300
@@ -92,18 +93,17 @@ class SyncSession:
     ) -> int:
         """Store the millionths of each day, campaign and currency; how many."""
         now = int(self._clock())
-        rows: list[dict[str, Any]] = [
-            {
-                "date": day,
-                "campaign_id": id,
-                "campaign": names[id],
-                "currency": currency,
-                "micros": micros,
-                "recorded_at": now,
-            }
+        rows = [
+            SpendRow(
+                date=day,
+                campaign_id=id,
+                currency=currency,
+                campaign=names[id],
+                micros=micros,
+                recorded_at=now,
+            )
             for (day, id, currency), micros in sorted(costs.items())
         ]
-
         for first in range(0, len(rows), spend.ROWS_A_COMMIT):
             self._store.commit(partial(self._put, rows[first : first + spend.ROWS_A_COMMIT]))
         return len(rows)
@@ -115,7 +115,7 @@ class SyncSession:
             lambda conn: spend_syncs.advance(conn, account, self._claim, through, currency)
         )
 
-    def _put(self, rows: Sequence[dict[str, Any]], conn: Connection) -> None:
+    def _put(self, rows: Sequence[SpendRow], conn: Connection) -> None:
         self._hold(conn)
         spend.put(conn, rows)
 

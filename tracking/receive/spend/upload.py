@@ -15,6 +15,7 @@ import msgspec
 from tracking.domain.money import amount, is_currency
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.store import Store, spend
+from tracking.store.spend import SpendRow
 
 # Of a JSON body, which is written in one piece.
 MOST_ROWS = 10_000
@@ -94,22 +95,26 @@ class SpendUpload:
             self._store(found[first : first + spend.ROWS_A_COMMIT])
         return len(found)
 
-    def _checked(self, rows: Iterable[tuple[str, Any]]) -> list[dict[str, Any]]:
+    def _checked(self, rows: Iterable[tuple[str, Any]]) -> list[SpendRow]:
+        """Returns the rows, each checked; `rows` has the place of each for the errors.
+
+        Raises:
+            ValidationError: a row is wrong.
+        """
         errors: list[FieldError] = []
         now = int(self.clock())
-        found: list[dict[str, Any]] = []
+        checked: list[SpendRow] = []
         places: dict[tuple[str, ...], str] = {}
-        for where, row in rows:
-            known = len(errors)
-            checked = _row(where, row, errors)
-            if len(errors) == known:
-                _refuse_second(where, checked, places, errors)
-            found.append({**checked, "recorded_at": now})
+        for where, values in rows:
+            row = _row(where, values, now, errors)
+            if row is not None:
+                _refuse_second(where, row, places, errors)
+                checked.append(row)
         if errors:
             raise ValidationError(*errors[:_MOST_FAULTS])
-        return found
+        return checked
 
-    def _store(self, rows: Sequence[dict[str, Any]]) -> None:
+    def _store(self, rows: Sequence[SpendRow]) -> None:
         self.store.commit(partial(spend.put, rows=rows))
 
 
@@ -162,27 +167,31 @@ def _for_machines(amount: str, separator: str) -> str:
 
 
 def _refuse_second(
-    where: str, row: Mapping[str, Any], places: dict[tuple[str, ...], str], errors: list[FieldError]
+    where: str, row: SpendRow, places: dict[tuple[str, ...], str], errors: list[FieldError]
 ) -> None:
-    """Refuse a second row for the same: of the parts of a campaign only the last would count."""
+    """Refuses a second row for one key, since only the last of the parts would count."""
     place = where.rstrip("/: ")
-    first = places.setdefault((row["date"], row["campaign_id"], row["currency"]), place)
+    first = places.setdefault((row.date, row.campaign_id, row.currency), place)
     if first != place:
         reason = f"the same day, campaign and currency as {first}: add up the parts of a campaign"
         errors.append(FieldError(place, reason))
 
 
-def _row(where: str, row: Any, errors: list[FieldError]) -> dict[str, Any]:
-    if not isinstance(row, Mapping):
+def _row(where: str, values: Any, now: int, errors: list[FieldError]) -> SpendRow | None:
+    """Returns the row that the values make, or None after adding their faults to the errors."""
+    if not isinstance(values, Mapping):
         errors.append(FieldError(where.rstrip("/"), "not an object"))
-        return {}
-    return {
-        "date": _day(where, row.get("date"), errors),
-        "campaign_id": _campaign_id(where, row.get("campaign_id"), errors),
-        "campaign": _name(row.get("campaign")),
-        "currency": _currency(where, row.get("currency"), errors),
-        "micros": _micros(where, row.get("spend"), errors),
-    }
+        return None
+    known = len(errors)
+    row = SpendRow(
+        date=_day(where, values.get("date"), errors),
+        campaign_id=_campaign_id(where, values.get("campaign_id"), errors),
+        campaign=_name(values.get("campaign")),
+        currency=_currency(where, values.get("currency"), errors),
+        micros=_micros(where, values.get("spend"), errors),
+        recorded_at=now,
+    )
+    return row if len(errors) == known else None
 
 
 def _day(where: str, value: Any, errors: list[FieldError]) -> str:
