@@ -32,6 +32,8 @@ from tracking.store import (
     touches,
 )
 from tracking.store.engine.statement import Connection, Row
+from tracking.store.reports import CreditSum
+from tracking.store.spend import CampaignSum, DailySpend
 from tracking.store.values import consent_from_json
 
 DEFAULT_DAYS = 30
@@ -214,11 +216,11 @@ class Reports:
         raise_if_any(errors)
         return days
 
-    def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[Row]:
+    def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[CreditSum]:
         if report_by == "order_date":
-            return reports.earned(conn, days.since, days.before, one)
+            return reports.credits_by_order_date(conn, days.since, days.before, one)
         longest = max(self.rules.click_window, self.rules.view_window)
-        return reports.earned_by_touch(conn, days.since, days.before, one, longest)
+        return reports.credits_by_click_date(conn, days.since, days.before, one, longest)
 
     def _days(self, start: str | None, end: str | None, errors: list[FieldError]) -> Days:
         today = datetime.fromtimestamp(self.clock(), self.zone).date()
@@ -243,7 +245,7 @@ class Reports:
         for row in story.deliveries:
             destination = self.destinations.get(row.destination)
             if destination is not None and row.payload and row.state != "held":
-                return msgspec.json.decode(destination.strip(bytes(row.payload)))
+                return msgspec.json.decode(destination.strip(row.payload))
         return None
 
 
@@ -255,7 +257,7 @@ def _consent(conn: Connection, order: Row, conversion: Row | None) -> Consent:
     return own.joined(identity_graph.consent_of(conn, conversion.visitor))
 
 
-def _earned(row: Any) -> EarnedCredit:
+def _earned(row: CreditSum) -> EarnedCredit:
     return EarnedCredit(
         currency=row.currency,
         is_pinterest=bool(row.is_pinterest),
@@ -268,7 +270,7 @@ def _earned(row: Any) -> EarnedCredit:
     )
 
 
-def _spent(row: Any) -> CampaignSpend:
+def _spent(row: CampaignSum) -> CampaignSpend:
     return CampaignSpend(row.campaign_id, row.campaign, row.currency, int(row.micros))
 
 
@@ -297,7 +299,7 @@ def _delivery(row: Any) -> dict[str, Any]:
     }
 
 
-def _spend_row(row: Any) -> dict[str, Any]:
+def _spend_row(row: DailySpend) -> dict[str, Any]:
     return {
         "date": row.date,
         "campaign_id": row.campaign_id,

@@ -1,15 +1,86 @@
-"""What an export asks: pages of events, orders and credits, without anything about a person."""
+"""The queries of the export: pages of events, orders and credits, without personal data."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, and_, bindparam, or_, select
 
 from tracking.store.engine.base import Store
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import conversions, credits, orders, outbox
 
 PAGE = 1000
+
+
+class EventExportRow(NamedTuple):
+    """An event for one destination; the last four are None if it has no delivery.
+
+    Instants are seconds UTC, `value` is minor units.
+    """
+
+    id: int
+    at: int
+    event_id: str
+    stage: str
+    order_id: str
+    is_counted: int
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    currency: str
+    value: int
+    reason: str
+    destination: str | None
+    state: str | None
+    attempts: int | None
+    settled_at: int | None
+
+
+class OrderExportRow(NamedTuple):
+    """An order and its credited campaign. Instants are seconds UTC, amounts minor units."""
+
+    id: int
+    at: int
+    order_id: str
+    cancelled_at: int | None
+    currency: str
+    gross: int
+    refunds: int
+    cancellations: int
+    is_counted: int
+    is_paid: int
+    is_test: int
+    financial_status: str
+    source_name: str
+    match_method: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    reason: str
+
+
+class CreditExportRow(NamedTuple):
+    """One credit of an order. Instants are seconds UTC, `share` is millionths of the order."""
+
+    placed_at: int
+    order_id: str
+    n: int
+    mask: int
+    credited_at: int
+    currency: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    share: int
+    gross: int
+    net: int
+    cancellations: int
+
+
+# A row whose `at` and `id` say where the next page begins.
+_Timed = TypeVar("_Timed", EventExportRow, OrderExportRow)
+_Row = TypeVar("_Row")
 
 _since = conversions.c.at >= bindparam("since")
 _before = conversions.c.at < bindparam("before")
@@ -24,7 +95,8 @@ _page_of_events = (
     .limit(bindparam("most"))
     .subquery()
 )
-_events = Statement(
+_events = Query(
+    EventExportRow,
     select(
         _page_of_events.c.id,
         _page_of_events.c.at,
@@ -44,10 +116,11 @@ _events = Statement(
         outbox.c.settled_at,
     )
     .select_from(_page_of_events.outerjoin(outbox, outbox.c.event_id == _page_of_events.c.event_id))
-    .order_by(_page_of_events.c.at, _page_of_events.c.id, outbox.c.destination)
+    .order_by(_page_of_events.c.at, _page_of_events.c.id, outbox.c.destination),
 )
 # An order's conversion is found by its time, for which orders themselves have no index.
-_orders = Statement(
+_orders = Query(
+    OrderExportRow,
     select(
         conversions.c.id,
         conversions.c.at,
@@ -71,9 +144,10 @@ _orders = Statement(
     .select_from(conversions.join(orders, orders.c.id == conversions.c.order_id))
     .where(_since, _before, _after_id, conversions.c.order_id != "")
     .order_by(conversions.c.at, conversions.c.id)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
 )
-_credits = Statement(
+_credits = Query(
+    CreditExportRow,
     select(
         credits.c.placed_at,
         credits.c.order_id,
@@ -99,22 +173,22 @@ _credits = Statement(
         ),
     )
     .order_by(credits.c.placed_at, credits.c.order_id, credits.c.n)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
 )
 
 
-def events(store: Store, since: int, before: int) -> Iterator[Row]:
-    """Every event in [since, before) by its time, a row for each destination."""
+def events(store: Store, since: int, before: int) -> Iterator[EventExportRow]:
+    """Yields every event in [since, before) by its time, a row for each destination."""
     yield from _by_time(store, _events, since, before)
 
 
-def orders_placed(store: Store, since: int, before: int) -> Iterator[Row]:
-    """Every order placed in [since, before) by its time."""
+def orders_placed(store: Store, since: int, before: int) -> Iterator[OrderExportRow]:
+    """Yields every order placed in [since, before) by its time."""
     yield from _by_time(store, _orders, since, before)
 
 
-def credits_of(store: Store, since: int, before: int) -> Iterator[Row]:
-    """Every credit of the orders placed in [since, before) by their time."""
+def credits_of(store: Store, since: int, before: int) -> Iterator[CreditExportRow]:
+    """Yields every credit of the orders placed in [since, before) by their time."""
     order_id, n = "", -1
     while rows := _page(
         store, partial(_credits.all, since=since, before=before, order_id=order_id, n=n, most=PAGE)
@@ -123,16 +197,16 @@ def credits_of(store: Store, since: int, before: int) -> Iterator[Row]:
         since, order_id, n = rows[-1].placed_at, rows[-1].order_id, rows[-1].n
 
 
-def _by_time(store: Store, statement: Statement, since: int, before: int) -> Iterator[Row]:
+def _by_time(store: Store, query: Query[_Timed], since: int, before: int) -> Iterator[_Timed]:
     after = 0
     while rows := _page(
-        store, partial(statement.all, since=since, before=before, after=after, most=PAGE)
+        store, partial(query.all, since=since, before=before, after=after, most=PAGE)
     ):
         yield from rows
         since, after = rows[-1].at, rows[-1].id
 
 
-def _page(store: Store, ask: Callable[[Connection], list[Row]]) -> list[Row]:
-    # Each page is a reading of its own: a long one would keep the log of changes from ending.
+def _page(store: Store, read: Callable[[Connection], list[_Row]]) -> list[_Row]:
+    # Each page is a transaction of its own: a long one would keep the write-ahead log from ending.
     with store.read() as conn:
-        return ask(conn)
+        return read(conn)

@@ -42,11 +42,11 @@ class BodyCount(NamedTuple):
     bodies: int
 
 
-class _Last(NamedTuple):
+class _LastAttempt(NamedTuple):
     id: int
 
 
-class _Size(NamedTuple):
+class _DatabaseSize(NamedTuple):
     bytes: int
 
 
@@ -64,7 +64,7 @@ _open = {
     )
     for state in OPEN_STATES
 }
-_last_attempt = Query(_Last, select(func.coalesce(func.max(attempts.c.id), 0).label("id")))
+_last_attempt = Query(_LastAttempt, select(func.coalesce(func.max(attempts.c.id), 0).label("id")))
 _attempts = Query(
     AttemptCount,
     select(attempts.c.destination, attempts.c.outcome, func.count().label("events"))
@@ -92,7 +92,7 @@ _quarantined = Query(
     .order_by(quarantine.c.topic),
 )
 _size = Query(
-    _Size,
+    _DatabaseSize,
     {
         "sqlite": select(literal_column("page_count * page_size").label("bytes")).select_from(
             text("pragma_page_count(), pragma_page_size()")

@@ -96,7 +96,7 @@ class StateCount(NamedTuple):
     events: int
 
 
-class _Id(NamedTuple):
+class _OutboxId(NamedTuple):
     id: int
 
 
@@ -146,7 +146,7 @@ _is_held = outbox.c.state == literal_column("'held'")
 _forget_held = Statement(delete(outbox).where(outbox.c.event_id == bindparam("event_id"), _is_held))
 _overdue = select(outbox.c.id).where(_is_held, outbox.c.due_at <= bindparam("now")).limit(500)
 _drop_expired = Statement(delete(outbox).where(outbox.c.id.in_(_overdue.scalar_subquery())))
-_has_overdue = Query(_Id, _overdue.limit(1))
+_has_overdue = Query(_OutboxId, _overdue.limit(1))
 _amend = Statement(
     update(outbox)
     .where(
@@ -202,7 +202,7 @@ _undo_withdrawal = Statement(
     .values(is_withdrawn=0, reason="", settled_at=0)
 )
 _has_due = Query(
-    _Id,
+    _OutboxId,
     select(outbox.c.id)
     .where(
         outbox.c.destination == bindparam("destination"),
@@ -338,7 +338,7 @@ _dead = Query(
     .limit(bindparam("most")),
 )
 _replay = Query(
-    _Id,
+    _OutboxId,
     update(outbox)
     .where(
         outbox.c.state == "dead",

@@ -28,13 +28,13 @@ class PrivacyRequestRow(NamedTuple):
     answered_at: int
 
 
-class _Id(NamedTuple):
+class _RequestId(NamedTuple):
     id: int
 
 
 _values: dict[str, Any] = {c.name: bindparam(c.name) for c in privacy_requests.c if c.name != "id"}
 _add = Query(
-    _Id,
+    _RequestId,
     insert(privacy_requests)
     .values(_values)
     .on_conflict_do_nothing()

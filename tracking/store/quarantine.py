@@ -27,7 +27,7 @@ class QuarantinedBody(NamedTuple):
     body: bytes
 
 
-class _Count(NamedTuple):
+class _BodyTotal(NamedTuple):
     bodies: int
 
 
@@ -58,7 +58,9 @@ _bodies = Query(
     .order_by(quarantine.c.id)
     .limit(bindparam("most")),
 )
-_count = Query(_Count, select(func.count().label("bodies")).where(quarantine.c.replayed_at == 0))
+_count = Query(
+    _BodyTotal, select(func.count().label("bodies")).where(quarantine.c.replayed_at == 0)
+)
 _release = Statement(
     update(quarantine)
     .where(quarantine.c.id == bindparam("b_id"))

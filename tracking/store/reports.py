@@ -1,11 +1,50 @@
-"""The questions the reports ask, one statement each."""
+"""The queries of the reports: the funnel's counts and the campaigns' credits."""
+
+from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, func, or_, select
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import conversions, credits
 
-_is_asked = and_(
+
+class StageCount(NamedTuple):
+    """The number of events of one stage, and of their distinct visitors."""
+
+    stage: str
+    events: int
+    visitors: int
+
+
+class CampaignStageCount(NamedTuple):
+    """The number of events of one campaign and stage, and of their distinct visitors."""
+
+    is_pinterest: int
+    campaign: str
+    campaign_id: str
+    stage: str
+    events: int
+    visitors: int
+
+
+class CreditSum(NamedTuple):
+    """The credits of one campaign in one currency; PostgreSQL sums integers to a Decimal.
+
+    `share` is millionths of orders, the amounts are minor units.
+    """
+
+    currency: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    share: int | Decimal
+    gross: int | Decimal
+    net: int | Decimal
+    cancellations: int | Decimal
+
+
+_matches = and_(
     conversions.c.at >= bindparam("since"),
     conversions.c.at < bindparam("before"),
     conversions.c.is_counted == 1,
@@ -25,23 +64,23 @@ _counts = (
     func.count().label("events"),
     func.count(conversions.c.visitor.distinct()).label("visitors"),
 )
-_funnel = Statement(
-    select(conversions.c.stage, *_counts).where(_is_asked).group_by(conversions.c.stage)
+_funnel = Query(
+    StageCount,
+    select(conversions.c.stage, *_counts).where(_matches).group_by(conversions.c.stage),
 )
-_funnel_by_campaign = Statement(
+_funnel_by_campaign = Query(
+    CampaignStageCount,
     select(*_campaign, conversions.c.stage, *_counts)
-    .where(_is_asked)
+    .where(_matches)
     .group_by(*_campaign, conversions.c.stage)
-    .order_by(*_campaign)
+    .order_by(*_campaign),
 )
-_earned_columns = (
+_credit_columns = (
     credits.c.currency,
     credits.c.is_pinterest,
     credits.c.campaign_id,
     credits.c.campaign,
 )
-
-
 _sums = (
     func.sum(credits.c.share).label("share"),
     func.sum(credits.c.gross).label("gross"),
@@ -49,19 +88,21 @@ _sums = (
     func.sum(credits.c.cancellations).label("cancellations"),
 )
 _is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
-_earned = {
-    "order_date": Statement(
-        select(*_earned_columns, *_sums)
+_credits = {
+    "order_date": Query(
+        CreditSum,
+        select(*_credit_columns, *_sums)
         .where(
             credits.c.placed_at >= bindparam("since"),
             credits.c.placed_at < bindparam("before"),
             _is_of_model,
         )
-        .group_by(*_earned_columns)
+        .group_by(*_credit_columns),
     ),
-    # A touch earns nothing but orders that come within its window: only those are looked through.
-    "click_date": Statement(
-        select(*_earned_columns, *_sums)
+    # A touch is credited only with orders within its window, so no later orders are read.
+    "click_date": Query(
+        CreditSum,
+        select(*_credit_columns, *_sums)
         .where(
             credits.c.placed_at >= bindparam("since"),
             credits.c.placed_at < bindparam("latest"),
@@ -69,13 +110,15 @@ _earned = {
             credits.c.credited_at < bindparam("before"),
             _is_of_model,
         )
-        .group_by(*_earned_columns)
+        .group_by(*_credit_columns),
     ),
 }
 
 
-def funnel(conn: Connection, since: int, before: int, everybody: bool, campaign: str) -> list[Row]:
-    """Events and distinct visitors of each stage in [since, before)."""
+def funnel(
+    conn: Connection, since: int, before: int, everybody: bool, campaign: str
+) -> list[StageCount]:
+    """Returns the events and distinct visitors of each stage in [since, before)."""
     return _funnel.all(
         conn, since=since, before=before, everybody=int(everybody), campaign=campaign
     )
@@ -83,24 +126,28 @@ def funnel(conn: Connection, since: int, before: int, everybody: bool, campaign:
 
 def funnel_by_campaign(
     conn: Connection, since: int, before: int, everybody: bool, campaign: str
-) -> list[Row]:
-    """The same for each campaign."""
+) -> list[CampaignStageCount]:
+    """Returns the events and distinct visitors of each campaign and stage in [since, before)."""
     return _funnel_by_campaign.all(
         conn, since=since, before=before, everybody=int(everybody), campaign=campaign
     )
 
 
-def earned(conn: Connection, since: int, before: int, bit: int) -> list[Row]:
-    """What each campaign earned under one scope and model of the orders placed in
-    [since, before): minor units, and millionths of orders."""
-    return _earned["order_date"].all(conn, since=since, before=before, bit=bit)
+def credits_by_order_date(conn: Connection, since: int, before: int, bit: int) -> list[CreditSum]:
+    """Returns the credits of the orders placed in [since, before), summed by campaign.
+
+    `bit` selects the scope and the model.
+    """
+    return _credits["order_date"].all(conn, since=since, before=before, bit=bit)
 
 
-def earned_by_touch(
+def credits_by_click_date(
     conn: Connection, since: int, before: int, bit: int, longest_window: int
-) -> list[Row]:
-    """The same of the orders whose credited touch lies in [since, before). What no touch earned
-    counts on the day of the order. `longest_window` is in seconds."""
-    return _earned["click_date"].all(
+) -> list[CreditSum]:
+    """Returns the credits whose touch lies in [since, before), summed by campaign.
+
+    A credit of no touch counts on the day of its order. `longest_window` is in seconds.
+    """
+    return _credits["click_date"].all(
         conn, since=since, before=before, latest=before + longest_window, bit=bit
     )

@@ -1,12 +1,12 @@
-"""Forgets what is older than it may be, a page at a time, so that no webhook waits for it."""
+"""Deletes rows that are too old, a page at a time, so that no webhook waits for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, delete, select, tuple_
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
     attempts,
     checkouts,
@@ -21,25 +21,56 @@ PAGE = 500
 QUARANTINED = "quarantined bodies"
 
 
+class RowId(NamedTuple):
+    """The key of a table whose rows are numbered."""
+
+    id: int
+
+
+class ReceiptKey(NamedTuple):
+    """The key of a receipt."""
+
+    order_id: str
+    digest: str
+
+
+class TouchKey(NamedTuple):
+    """The key of a touch."""
+
+    visitor: str
+    at: int
+    key: str
+
+
+class CheckoutKey(NamedTuple):
+    """The key of a checkout."""
+
+    link: str
+
+
+Key = RowId | ReceiptKey | TouchKey | CheckoutKey
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """`first` is smaller than the keys of every row."""
+    """The statements for one kind of rows. `first` is smaller than the key of every row."""
 
-    first: Mapping[str, Any]
-    page: Statement
-    drop: Statement
+    first: Key
+    page: Query[Any]
+    delete: Statement
 
 
-def _kind(table: Table, *is_old: ColumnElement[bool]) -> _Kind:
+def _kind(table: Table, first: Key, *is_old: ColumnElement[bool]) -> _Kind:
     keys = list(table.primary_key.columns)
     last = tuple_(*(bindparam(f"last_{key.name}") for key in keys))
     return _Kind(
-        first={key.name: "" if key.type.python_type is str else 0 for key in keys},
-        page=Statement(
-            select(*keys).where(*is_old, tuple_(*keys) > last).order_by(*keys).limit(PAGE)
+        first=first,
+        page=Query(
+            type(first),
+            select(*keys).where(*is_old, tuple_(*keys) > last).order_by(*keys).limit(PAGE),
         ),
-        # It is asked again whether it is old: a dead letter may have been replayed meanwhile.
-        drop=Statement(
+        # The age is checked again: a dead letter may have been replayed since the page was read.
+        delete=Statement(
             delete(table).where(*is_old, *(key == bindparam(f"b_{key.name}") for key in keys))
         ),
     )
@@ -48,29 +79,33 @@ def _kind(table: Table, *is_old: ColumnElement[bool]) -> _Kind:
 _before: BindParameter[int] = bindparam("before")
 _KINDS: Mapping[str, _Kind] = {
     "settled events": _kind(
-        outbox,
-        outbox.c.state != "waiting",
-        outbox.c.settled_at < _before,
+        outbox, RowId(0), outbox.c.state != "waiting", outbox.c.settled_at < _before
     ),
-    "delivery attempts": _kind(attempts, attempts.c.at < _before),
-    "receipts": _kind(receipts, receipts.c.received_at < _before),
-    "touches": _kind(touches, touches.c.at < _before),
-    "checkouts": _kind(checkouts, checkouts.c.at < _before),
-    "privacy requests": _kind(privacy_requests, privacy_requests.c.received_at < _before),
-    QUARANTINED: _kind(quarantine, quarantine.c.received_at < _before),
+    "delivery attempts": _kind(attempts, RowId(0), attempts.c.at < _before),
+    "receipts": _kind(receipts, ReceiptKey("", ""), receipts.c.received_at < _before),
+    "touches": _kind(touches, TouchKey("", 0, ""), touches.c.at < _before),
+    "checkouts": _kind(checkouts, CheckoutKey(""), checkouts.c.at < _before),
+    "privacy requests": _kind(privacy_requests, RowId(0), privacy_requests.c.received_at < _before),
+    QUARANTINED: _kind(quarantine, RowId(0), quarantine.c.received_at < _before),
 }
 KINDS = tuple(_KINDS)
 
 
-def page(conn: Connection, kind: str, before: int, last: Row | None = None) -> list[Row]:
-    """The keys of the next rows of a kind, after the `last`, that are older than the instant."""
+def page(conn: Connection, kind: str, before: int, last: Key | None = None) -> list[Key]:
+    """Returns the keys of the next rows of a kind, after `last`, that are older than `before`."""
     found = _KINDS[kind]
-    begin = found.first if last is None else last._asdict()
-    return found.page.all(conn, before=before, **{f"last_{k}": v for k, v in begin.items()})
+    begin = found.first if last is None else last
+    values = {f"last_{name}": value for name, value in begin._asdict().items()}
+    rows: list[Key] = found.page.all(conn, before=before, **values)
+    return rows
 
 
-def forget(conn: Connection, kind: str, before: int, rows: Sequence[Row]) -> None:
-    """Delete the rows of a `page`."""
-    _KINDS[kind].drop.run_many(
-        conn, ({"before": before, **{f"b_{k}": v for k, v in r._asdict().items()}} for r in rows)
+def forget(conn: Connection, kind: str, before: int, rows: Iterable[Key]) -> None:
+    """Deletes the rows of a `page`."""
+    _KINDS[kind].delete.run_many(
+        conn,
+        (
+            {"before": before, **{f"b_{name}": value for name, value in row._asdict().items()}}
+            for row in rows
+        ),
     )

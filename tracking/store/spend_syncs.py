@@ -28,11 +28,11 @@ class SyncRow(NamedTuple):
     leased_until: int
 
 
-class _Account(NamedTuple):
+class _LeasedAccount(NamedTuple):
     account: str
 
 
-class _Token(NamedTuple):
+class _StoredToken(NamedTuple):
     token: str
 
 
@@ -57,7 +57,7 @@ _claim = Query(
 )
 _is_ours = and_(syncs.c.account == bindparam("b_account"), syncs.c.claim == bindparam("b_claim"))
 _hold = Query(
-    _Account,
+    _LeasedAccount,
     update(syncs)
     .where(_is_ours)
     .values(leased_until=bindparam("b_until"))
@@ -79,7 +79,7 @@ _fail = Statement(
     .where(_is_ours)
     .values(failure=bindparam("b_failure"), next_at=bindparam("b_next_at"))
 )
-_token = Query(_Token, select(tokens.c.token).where(tokens.c.origin == bindparam("origin")))
+_token = Query(_StoredToken, select(tokens.c.token).where(tokens.c.origin == bindparam("origin")))
 _put_token = Statement(
     insert(tokens)
     .values(origin=bindparam("origin"), token=bindparam("token"), renewed_at=bindparam("now"))

@@ -9,12 +9,12 @@ from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import accounts
 
 
-class _Revision(NamedTuple):
+class _SchemaVersion(NamedTuple):
     version_num: str
 
 
 _version = Table("alembic_version", MetaData(), Column("version_num", Text))
-_revision = Query(_Revision, select(_version.c.version_num))
+_revision = Query(_SchemaVersion, select(_version.c.version_num))
 _touch = Statement(insert(accounts).values(destination=bindparam("name")).on_conflict_do_nothing())
 
 
