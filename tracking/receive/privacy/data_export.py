@@ -21,7 +21,7 @@ def data_export_of(
 ) -> Mapping[str, Any]:
     """Everything that is known of whoever has these links or placed these orders."""
     links, order_ids = frozenset(links), frozenset(order_ids)
-    maybe = erasure.orders_that_tell(conn, links)
+    maybe = erasure.orders_with(conn, links)
     found = footprint_of(conn, links, order_ids, maybe)
     visitors = sorted(found.visitors)
     return {

@@ -78,7 +78,7 @@ class PrivacyRequests:
             return self.quarantine.add(body, topic, str(error))
         # It reads every order there is, and so not while others wait to write.
         with self.store.read() as conn:
-            maybe = erasure.orders_that_tell(conn, asked.links)
+            maybe = erasure.orders_with(conn, asked.links)
 
         def write(conn: Connection) -> bool:
             now = int(self.clock())
