@@ -13,7 +13,8 @@ from tracking.destinations import Destination
 from tracking.domain.instants import instant
 from tracking.service import Service
 from tracking.store import Store, accounts, outbox
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.engine.statement import Connection
+from tracking.store.outbox import DeadLetter
 
 # A little less than Docker waits before it kills.
 _STOP_SECONDS = 9.0
@@ -103,7 +104,7 @@ def dead_letters(service: Service, limit: int) -> None:
         click.echo(f"… and more: --limit {limit * 10} shows them")
 
 
-def _dead_letter(row: Row) -> tuple[object, ...]:
+def _dead_letter(row: DeadLetter) -> tuple[object, ...]:
     return row.event_id, row.destination, instant(row.event_time), row.attempts, row.reason
 
 

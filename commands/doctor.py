@@ -28,10 +28,10 @@ from tracking.store import (
     quarantine,
     spend_syncs,
 )
+from tracking.store.accounts import AccountRow
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 from tracking.store.engine.sqlite import SqliteStore, protection
-from tracking.store.engine.statement import Row
 from tracking.store.migrations import head
 from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
 
@@ -183,7 +183,7 @@ def _of_delivery(service: Service) -> Iterator[Finding]:
         yield Finding("FAIL", "delivery", text)
 
 
-def _trouble(account: Row, now: int) -> str:
+def _trouble(account: AccountRow, now: int) -> str:
     if account.paused_until > now:
         return f"; paused until {instant(account.paused_until)}: {account.pause_reason}"
     if account.failures >= BREAKS_AFTER:

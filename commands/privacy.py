@@ -12,8 +12,7 @@ from tracking.domain.instants import instant
 from tracking.receive.privacy.data_export import data_export_of
 from tracking.service import Service
 from tracking.store import privacy_requests
-from tracking.store.engine.statement import Row
-from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST
+from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, PrivacyRequestRow
 
 
 @click.command()
@@ -50,7 +49,9 @@ def data_requests(service: Service, file: BinaryIO | None, number: int | None) -
     click.echo(table(columns, listed))
 
 
-def _export(service: Service, file: BinaryIO, rows: Sequence[Row], number: int | None) -> None:
+def _export(
+    service: Service, file: BinaryIO, rows: Sequence[PrivacyRequestRow], number: int | None
+) -> None:
     open_ones = privacy_requests.open_of(rows)
     wanted = open_ones if number is None else [row for row in rows if row.id == number]
     row = next(iter(wanted), None)

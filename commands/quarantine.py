@@ -8,7 +8,7 @@ from commands.shell import pages, table, with_service
 from tracking.domain.instants import instant
 from tracking.service import Service
 from tracking.store import StoreUnavailable, quarantine
-from tracking.store.engine.statement import Row
+from tracking.store.quarantine import QuarantinedBody
 from webhooks.shopify import TOPICS, Receivers
 
 
@@ -41,13 +41,13 @@ def _replay_quarantine(service: Service) -> None:
     click.echo(f"{released} understood and released, {kept} kept")
 
 
-def _is_understood(service: Service, row: Row) -> bool:
+def _is_understood(service: Service, row: QuarantinedBody) -> bool:
     handler = TOPICS.get(row.topic)
     if handler is None:
         return False
     receivers = Receivers(service.tracker, service.privacy)
     try:
-        return handler(receivers, bytes(row.body), row.topic).status != "quarantined"
+        return handler(receivers, row.body, row.topic).status != "quarantined"
     except StoreUnavailable:
         raise
     except Exception as error:

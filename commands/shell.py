@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import click
 from flask import current_app
@@ -16,10 +16,20 @@ from config import ConfigurationError, Settings, load_env
 from tracking.domain.validation import ValidationError
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, backup
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.engine.statement import Connection
 
 DAY = 86_400
 _PAGE = 100
+
+
+class _Numbered(Protocol):
+    """A row with an id, by which pages are ordered."""
+
+    @property
+    def id(self) -> int: ...
+
+
+_Row = TypeVar("_Row", bound=_Numbered)
 
 
 def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
@@ -105,8 +115,10 @@ def terminable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def pages(service: Service, page: Callable[[Connection, int, int], list[Row]]) -> Iterator[Row]:
-    """All rows, read page by page, so that none of the reading lasts while they are handled."""
+def pages(
+    service: Service, page: Callable[[Connection, int, int], Sequence[_Row]]
+) -> Iterator[_Row]:
+    """Yields all rows, read page by page, so that no transaction lasts while they are handled."""
     last = 0
     while True:
         with service.store.read() as conn:

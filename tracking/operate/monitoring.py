@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from tracking.operate.prometheus import Family, Sample, gauge, text_of
 from tracking.store import Store, accounts, conversions, metrics, privacy_requests
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.engine.statement import Connection
+from tracking.store.metrics import AttemptCount, BodyCount, OpenEvents
 from tracking.store.privacy_requests import DATA_REQUEST
 
 _DAY = 86_400
@@ -39,7 +40,7 @@ class Monitor:
         self._lock = threading.Lock()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._counted_through = 0
-        self._taken: list[Row] = []
+        self._taken: list[BodyCount] = []
         self._taken_until = 0.0
 
     def text(self) -> str:
@@ -105,7 +106,7 @@ class Monitor:
             ),
         )
 
-    def _of_each_destination(self, found: dict[str, list[Row]]) -> Iterator[Sample]:
+    def _of_each_destination(self, found: dict[str, list[OpenEvents]]) -> Iterator[Sample]:
         for state, rows in found.items():
             events = {row.destination: row.events for row in rows}
             for name in self._known(events):
@@ -154,5 +155,5 @@ def _sample(value: float, **labels: str) -> Sample:
     return Sample(value, labels)
 
 
-def _tally(rows: Iterable[Row]) -> Counter[tuple[str, str]]:
-    return Counter({(row.destination, row.outcome): int(row.events) for row in rows})
+def _tally(rows: Iterable[AttemptCount]) -> Counter[tuple[str, str]]:
+    return Counter({(row.destination, row.outcome): row.events for row in rows})

@@ -11,6 +11,8 @@ from tracking.domain.attribution import MODELS, Model, Rules, Scope, Touch, age,
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
 from tracking.domain.money import to_major
+from tracking.store.attempts import DeliveryAttempt
+from tracking.store.outbox import OutboxRow
 
 _WHOLE_ORDER = 1_000_000
 _DAY, _HOUR = 86_400, 3_600
@@ -25,8 +27,8 @@ class JourneyFacts:
     credits: Sequence[Any]
     conversion: Any
     consent: Consent
-    deliveries: Sequence[Any]
-    attempts: Sequence[Any]
+    deliveries: Sequence[OutboxRow]
+    attempts: Sequence[DeliveryAttempt]
 
     @property
     def held_until(self) -> int | None:
@@ -144,7 +146,7 @@ def _why_delivered(story: JourneyFacts) -> str:
     return ", ".join(_fate(row) for row in story.deliveries if row.state != "held")
 
 
-def _fate(row: Any) -> str:
+def _fate(row: OutboxRow) -> str:
     name = _title(row.destination)
     tries = f"after {row.attempts} attempt{'s' if row.attempts != 1 else ''}"
     match row.state:
@@ -216,7 +218,7 @@ def _credits(story: JourneyFacts, scope: Scope, model: Model) -> list[dict[str, 
     ]
 
 
-def _delivery(row: Any, attempts: Sequence[Any]) -> dict[str, Any]:
+def _delivery(row: OutboxRow, attempts: Sequence[DeliveryAttempt]) -> dict[str, Any]:
     return {
         "destination": row.destination,
         "state": row.state,

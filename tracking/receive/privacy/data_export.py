@@ -12,6 +12,7 @@ from tracking.domain.money import to_major
 from tracking.receive.privacy.erasure import browser_events_of, footprint_of
 from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
 from tracking.store.engine.statement import Connection, Row
+from tracking.store.outbox import OutboxRow
 
 _WHOLE_ORDER = 1_000_000
 
@@ -96,12 +97,12 @@ def _event(conn: Connection, row: Row) -> dict[str, Any]:
     }
 
 
-def _delivery(row: Row) -> dict[str, Any]:
+def _delivery(row: OutboxRow) -> dict[str, Any]:
     """The event as it waits or was sent: whatever it tells of the person is a digest."""
     return {
         "destination": row.destination,
         "state": row.state,
         "queued_at": instant(row.queued_at),
         "settled_at": instant(row.settled_at) if row.settled_at else None,
-        "event": msgspec.json.decode(bytes(row.payload)) if row.payload else None,
+        "event": msgspec.json.decode(row.payload) if row.payload else None,
     }

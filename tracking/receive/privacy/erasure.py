@@ -227,7 +227,7 @@ def browser_events_of(conn: Connection, found: PersonFootprint) -> Iterator[Row]
     digests = [digest_in(link).encode() for link in found.links | certain]
     for visitor in sorted(found.visitors | found.shared):
         for event in erasure.browser_events_of(conn, visitor):
-            payloads = [bytes(row.payload) for row in outbox.of_event(conn, event.event_id)]
+            payloads = [row.payload for row in outbox.of_event(conn, event.event_id)]
             if visitor in found.visitors or any(d in p for p in payloads for d in digests):
                 yield event
 
@@ -359,7 +359,7 @@ def _erase_bodies(
     last = 0
     while rows := erasure.bodies(conn, last):
         for row in rows:
-            if mentions(bytes(row.body), links, order_ids):
+            if mentions(row.body, links, order_ids):
                 erasure.erase_body(conn, row.id, now)
         last = rows[-1].id
 
