@@ -12,7 +12,7 @@ from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
-from tracking.operate.background import Deliverers, Worker
+from tracking.operate.background import BackgroundWorkers, Worker
 from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
 from tracking.receive.planner import Planner
@@ -81,13 +81,13 @@ class Service:
             "without_room": self.disk_guard is not None and not self.disk_guard.has_space,
         }
 
-    def deliverers(self) -> Deliverers:
+    def deliverers(self) -> BackgroundWorkers:
         """Threads that deliver, and do what else has its time, not started yet."""
         workers: list[Worker] = [
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
             self.retention,
         ]
-        return Deliverers([*workers, self.spend_sync] if self.spend_sync else workers)
+        return BackgroundWorkers([*workers, self.spend_sync] if self.spend_sync else workers)
 
 
 def open_service(settings: Settings, clock: Callable[[], float]) -> Service:

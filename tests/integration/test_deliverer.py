@@ -26,7 +26,7 @@ from tracking.destinations.pinterest import Pinterest
 from tracking.domain.conversion import Content, Conversion
 from tracking.domain.identity import Digest, Identity
 from tracking.domain.rate_limit import next_slot
-from tracking.operate.background import Deliverers
+from tracking.operate.background import BackgroundWorkers
 from tracking.service import Service, service_of
 from tracking.store import open_store, outbox
 
@@ -829,7 +829,7 @@ def test_the_deliverers_of_a_process_start_and_stop_with_it(
     single: Service, pinterest: FakePinterest
 ) -> None:
     queue(single, 5)
-    threads: Deliverers = single.deliverers()
+    threads: BackgroundWorkers = single.deliverers()
     threads.start()
     pinterest.wait_until(lambda fake: fake.accepted == once(5))
     threads.stop()

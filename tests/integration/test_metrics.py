@@ -14,7 +14,7 @@ from tests.actors import HOUR, Clock, Shop, bearer, deliver, order
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.watched import WatchedStore
-from tracking.operate.monitoring import TAKEN_SECONDS, Monitor
+from tracking.operate.monitoring import WEBHOOKS_COUNTED_EVERY, Monitor
 from tracking.operate.prometheus import Family, Sample, gauge, text_of
 from tracking.service import Service
 
@@ -226,7 +226,7 @@ def test_bodies_taken_in_are_counted_seldom(
     accepted = 'tracking_webhooks_stored{topic="orders/create",status="accepted"}'
     monitor = monitors()
     told = []
-    for number, seconds in ((1, 0), (2, TAKEN_SECONDS - 1), (3, 2)):
+    for number, seconds in ((1, 0), (2, WEBHOOKS_COUNTED_EVERY - 1), (3, 2)):
         clock.tick(seconds=seconds)
         shop.sends("orders/create", order(id=number))
         told.append(figures_of(monitor.text())[accepted])

@@ -1,1 +1,1 @@
-"""The second line: claim, send, settle."""
+"""Delivery: claims waiting events, sends them and settles them."""

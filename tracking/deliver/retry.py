@@ -26,15 +26,15 @@ THROTTLED_AT_MOST = 900
 LOCKED_OUT = 300
 BREAKS_AFTER = 5
 OPEN_AT_FIRST = 30
-# An outage may last for days and must be over here a minute after it is over there. A call of one
-# event every 45 s costs nobody anything.
+# An outage may last for days, and delivery must go on within a minute of its end. A call of one
+# event every 45 s burdens neither side.
 OPEN_AT_MOST = 45
 State = Literal["sent", "dead", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the store notes about one event. `due_at` is seconds UTC; it counts while waiting."""
+    """The state that an attempt leaves an event in. `due_at` is seconds UTC, for waiting events."""
 
     state: State
     reason: str
@@ -43,52 +43,55 @@ class Verdict:
 
 
 def verdict(
-    fate: EventResult | BatchRefused | Paused | TryLater,
+    result: EventResult | BatchRefused | Paused | TryLater,
     attempts: int,
     event_time: int,
     now: int,
     jitter: float,
 ) -> Verdict:
-    """What follows for one event from its own result, or from the outcome of its whole call.
+    """Returns the verdict on one event, from its own result or the outcome of its whole call.
 
-    `attempts` were used up before this one; `jitter` is drawn from [0, 1). A `BatchRefused` must
-    be that of an event that went alone: those of a larger batch are split first.
+    `attempts` were used before this one; `jitter` is drawn from [0, 1). A `BatchRefused` must come
+    from a call of one event: larger batches are split first.
     """
-    match fate:
+    match result:
         case Accepted(warning):
             return Verdict("sent", warning, now, uses_attempt=True)
         case Refused(reason) | BatchRefused(reason):
             return Verdict("dead", reason, now, uses_attempt=True)
         case Paused(reason):
-            return _wait(reason, pause_for(fate), event_time, now, uses_attempt=False)
+            return _wait(reason, pause_for(result), event_time, now, uses_attempt=False)
         case TryLater(reason):
             return _wait(reason, backoff(attempts, jitter), event_time, now, uses_attempt=True)
         case _:
-            assert_never(fate)
+            assert_never(result)
 
 
 def is_expired(event_time: int, now: int, attempts: int = 1) -> bool:
-    """Whether it is too late to send the event. Ask before each attempt, of which there were so
-    many: what comes in at the last moment is tried once."""
+    """Returns True if it is too late to send an event that was tried `attempts` times.
+
+    An event that was never tried has the full seven days, so that one that arrives late is tried
+    once.
+    """
     return now - event_time >= (GIVE_UP_AFTER if attempts else 7 * _DAY)
 
 
 def expired(reason: str, now: int, *, uses_attempt: bool = False) -> Verdict:
-    """The verdict on an event whose time is over; `reason` is what kept it until then."""
+    """Returns the verdict on an event that is too old; `reason` says why it was not sent before."""
     return Verdict("dead", f"expired: {reason or 'never sent in time'}", now, uses_attempt)
 
 
 def backoff(attempts: int, jitter: float) -> int:
-    """Seconds until the next attempt: 1 to 10, 1 to 20, ... 1 to 900, drawn by `jitter`.
+    """Returns the seconds until the next attempt: 1 to 10, 1 to 20, ... 1 to 900, by `jitter`.
 
-    Jitter over the whole range spreads a crowd that failed together better than any other.
+    Jitter over the whole range spreads events that failed together better than any other.
     """
     ceiling = min(BACKOFF_CAP, BACKOFF_BASE << min(attempts, BACKOFF_CAP.bit_length()))
     return 1 + int(jitter * ceiling)
 
 
 def pause_for(paused: Paused) -> int:
-    """Seconds the whole account has to be left alone."""
+    """Returns the seconds for which the whole account must not send."""
     if paused.is_credentials:
         return LOCKED_OUT
     return min(max(paused.seconds or 0, THROTTLED_AT_LEAST), THROTTLED_AT_MOST)
@@ -102,7 +105,7 @@ def _wait(reason: str, seconds: int, event_time: int, now: int, *, uses_attempt:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Spares a destination that does not answer. Kept per account, as two integers.
+    """The circuit breaker of a destination that does not answer, stored with its account.
 
     `failures` counts the failed calls in a row; `opened` is when the latest of them opened the
     breaker (seconds UTC), 0 while it is closed.
@@ -112,7 +115,7 @@ class Breaker:
     opened: int = 0
 
     def after(self, outcome: Outcome, now: int) -> "Breaker":
-        """The breaker after a call: answers close it, silence and nonsense open it.
+        """Returns the breaker after a call: an answer closes it, repeated failures open it.
 
         A pause or a refused batch says nothing about the destination's health.
         """
@@ -129,19 +132,19 @@ class Breaker:
 
     @property
     def seconds_open(self) -> int:
-        """How long the latest failure keeps the breaker open: 30 s, then 45 s."""
+        """Seconds for which the latest failure keeps the breaker open: 30, then 45."""
         if self.failures < BREAKS_AFTER:
             return 0
         doublings = min(self.failures - BREAKS_AFTER, OPEN_AT_MOST.bit_length())
         return min(OPEN_AT_MOST, OPEN_AT_FIRST << doublings)
 
     def is_open(self, now: int) -> bool:
-        """Whether no call may be made now."""
-        # A clock set back must not keep it open until the old time is reached again.
+        """Returns True if no call may be made now."""
+        # A clock that was set back must not keep the breaker open until the old time comes again.
         return 0 <= now - self.opened < self.seconds_open
 
     def allowance(self, max_batch: int, now: int) -> int:
-        """How many events the next call may carry: none while open, then one as a probe."""
+        """Returns how many events the next call may carry: 0 while open, then 1 as a probe."""
         if self.is_open(now):
             return 0
         return 1 if self.failures >= BREAKS_AFTER else max_batch

@@ -1,1 +1,1 @@
-"""What keeps the service in order: retention, rate limits, monitoring, background work."""
+"""The operation of the service: retention, rate limits, monitoring, background workers."""

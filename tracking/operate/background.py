@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Worker(Protocol):
-    """Somebody who goes on until told to stop."""
+    """Work that goes on until its `stop` is set."""
 
     @property
     def name(self) -> str: ...
@@ -15,23 +15,23 @@ class Worker(Protocol):
     def run(self, stop: threading.Event) -> None: ...
 
 
-class Deliverers:
-    """A thread for each worker, beside the serving threads of this process."""
+class BackgroundWorkers:
+    """Runs a thread for each worker, beside the serving threads of this process."""
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=each.run, args=(self._stop,), name=each.name, daemon=True)
-            for each in workers
+            threading.Thread(target=worker.run, args=(self._stop,), name=worker.name, daemon=True)
+            for worker in workers
         ]
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Starts every worker."""
         for thread in self._threads:
             thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Begin nothing new, and wait a little for what is under way."""
+        """Stops the workers, and waits up to `timeout` seconds for their work in progress."""
         self._stop.set()
         deadline = time.monotonic() + timeout
         for thread in self._threads:

@@ -1,4 +1,4 @@
-"""What an operator watches, read from the store, so that every process tells the same."""
+"""The metrics for Prometheus, read from the store, so that every process returns the same."""
 
 import threading
 from collections import Counter
@@ -11,17 +11,17 @@ from tracking.store.metrics import AttemptCount, BodyCount, OpenEvents
 from tracking.store.privacy_requests import DATA_REQUEST
 
 _DAY = 86_400
-# Counting what was taken in reads a row for each webhook ever kept.
-TAKEN_SECONDS = 300.0
-# Attempts are numbered when they are written and seen when they are committed: of the newest ones
-# some may still be missing, so they are counted again each time.
+# Counting the stored webhooks reads a row for each of them.
+WEBHOOKS_COUNTED_EVERY = 300.0
+# Attempts are numbered when they are written and visible when they are committed: some of the
+# newest may still be missing, so they are counted again each time.
 UNSETTLED = 20_000
 
 
 class Monitor:
-    """Tells the figures as text. Remembers what cannot change any more, or seldom has to be asked.
+    """Returns the metrics as text. Caches the counts that are final or slow to read.
 
-    `modes` are switches of the settings, told as 0 and 1.
+    `modes` are switches of the settings, shown as 0 and 1.
     """
 
     def __init__(
@@ -40,24 +40,35 @@ class Monitor:
         self._lock = threading.Lock()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._counted_through = 0
-        self._taken: list[BodyCount] = []
-        self._taken_until = 0.0
+        self._webhooks: list[BodyCount] = []
+        self._webhooks_until = 0.0
 
     def text(self) -> str:
-        """All figures in Prometheus' text format.
+        """Returns all metrics in Prometheus' text format.
 
         Raises:
-            StoreUnavailable: they cannot be read now.
+            StoreUnavailable: the store cannot be read.
         """
         with self._lock, self._store.read() as conn:
-            return text_of([*self._of_webhooks(conn), *self._of_events(conn), *self._of_rest(conn)])
+            return text_of(
+                [
+                    *self._webhook_families(conn),
+                    *self._event_families(conn),
+                    *self._other_families(conn),
+                ]
+            )
 
-    def _of_webhooks(self, conn: Connection) -> Iterator[Family]:
+    def _webhook_families(self, conn: Connection) -> Iterator[Family]:
         now = self._clock()
-        if not now < self._taken_until <= now + TAKEN_SECONDS:
-            self._taken, self._taken_until = metrics.webhooks_stored(conn), now + TAKEN_SECONDS
-        kept = [_sample(row.bodies, topic=row.topic, status="accepted") for row in self._taken]
-        odd = [
+        if not now < self._webhooks_until <= now + WEBHOOKS_COUNTED_EVERY:
+            self._webhooks, self._webhooks_until = (
+                metrics.webhooks_stored(conn),
+                now + WEBHOOKS_COUNTED_EVERY,
+            )
+        accepted = [
+            _sample(row.bodies, topic=row.topic, status="accepted") for row in self._webhooks
+        ]
+        quarantined = [
             _sample(row.bodies, topic=row.topic, status="quarantined")
             for row in metrics.quarantined(conn)
         ]
@@ -65,26 +76,26 @@ class Monitor:
             "tracking_webhooks_stored",
             "gauge",
             "Distinct webhook bodies on record; accepted ones are counted every five minutes.",
-            (*kept, *odd),
+            (*accepted, *quarantined),
         )
 
-    def _of_events(self, conn: Connection) -> Iterator[Family]:
+    def _event_families(self, conn: Connection) -> Iterator[Family]:
         now = int(self._clock())
-        found = {state: metrics.open_events(conn, state) for state in metrics.OPEN_STATES}
+        open_events = {state: metrics.open_events(conn, state) for state in metrics.OPEN_STATES}
         yield Family(
             "tracking_outbox_events",
             "gauge",
             "Events that are not settled (waiting, held), and dead letters.",
-            tuple(self._of_each_destination(found)),
+            tuple(self._open_samples(open_events)),
         )
-        oldest = {row.destination: row.oldest for row in found["waiting"]}
+        oldest = {row.destination: row.oldest for row in open_events["waiting"]}
         yield Family(
             "tracking_oldest_waiting_seconds",
             "gauge",
             "For how long the oldest event waits to be delivered; 0 if none does.",
             tuple(
                 _sample(max(0, now - oldest.get(name, now)), destination=name)
-                for name in self._known(oldest)
+                for name in self._destinations_with(oldest)
             ),
         )
         yield Family(
@@ -93,7 +104,7 @@ class Monitor:
             "Ends of delivery attempts; sent is an event that was delivered.",
             tuple(
                 _sample(count, destination=name, outcome=outcome)
-                for (name, outcome), count in sorted(self._attempted(conn).items())
+                for (name, outcome), count in sorted(self._count_attempts(conn).items())
             ),
         )
         yield Family(
@@ -106,24 +117,24 @@ class Monitor:
             ),
         )
 
-    def _of_each_destination(self, found: dict[str, list[OpenEvents]]) -> Iterator[Sample]:
-        for state, rows in found.items():
+    def _open_samples(self, open_events: dict[str, list[OpenEvents]]) -> Iterator[Sample]:
+        for state, rows in open_events.items():
             events = {row.destination: row.events for row in rows}
-            for name in self._known(events):
+            for name in self._destinations_with(events):
                 yield _sample(events.get(name, 0), destination=name, state=state)
 
-    def _known(self, found: Iterable[str]) -> list[str]:
-        """Every destination, configured or with something left for it."""
-        return sorted({*self._destinations, *found})
+    def _destinations_with(self, others: Iterable[str]) -> list[str]:
+        """Returns the configured destinations and the others, sorted."""
+        return sorted({*self._destinations, *others})
 
-    def _attempted(self, conn: Connection) -> Counter[tuple[str, str]]:
+    def _count_attempts(self, conn: Connection) -> Counter[tuple[str, str]]:
         last = metrics.last_attempt(conn)
         settled = max(self._counted_through, last - self._unsettled)
         self._attempts += _tally(metrics.attempts_between(conn, self._counted_through, settled))
         self._counted_through = settled
         return self._attempts + _tally(metrics.attempts_between(conn, settled, last))
 
-    def _of_rest(self, conn: Connection) -> Iterator[Family]:
+    def _other_families(self, conn: Connection) -> Iterator[Family]:
         now = int(self._clock())
         by_name = {row.destination: row for row in accounts.list_all(conn)}
         known = [name for name in self._destinations if name in by_name]
@@ -139,8 +150,8 @@ class Monitor:
             "Calls that failed in a row.",
             tuple(_sample(by_name[n].failures, destination=n) for n in known),
         )
-        asked = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
-        yield gauge("tracking_data_requests_open", "Customers who wait to be told.", len(asked))
+        requests = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
+        yield gauge("tracking_data_requests_open", "Customers who wait to be told.", len(requests))
         yield gauge(
             "tracking_newest_event_timestamp_seconds",
             "When the newest event was recorded; 0 if none was.",

@@ -1,4 +1,4 @@
-"""Figures as Prometheus reads them: the text exposition format, version 0.0.4."""
+"""Prometheus' text exposition format, version 0.0.4."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure, and what tells it from the others of its family."""
+    """One value, and the labels that distinguish it within its family."""
 
     value: float
     labels: Mapping[str, str]
@@ -19,7 +19,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Figures of one name. A counter never goes down while its process lives; a gauge may."""
+    """The samples of one metric. A counter never goes down while its process lives; a gauge may."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -28,12 +28,12 @@ class Family:
 
 
 def gauge(name: str, help: str, value: float) -> Family:
-    """A single figure, as of now."""
+    """Returns a family of one value."""
     return Family(name, "gauge", help, (Sample(value, {}),))
 
 
 def text_of(families: Iterable[Family]) -> str:
-    """The figures, one a line; a family without any is left out."""
+    """Returns the samples, one a line; a family without samples is left out."""
     return "".join(line for family in families if family.samples for line in _lines(family))
 
 
@@ -47,8 +47,8 @@ def _lines(family: Family) -> Iterable[str]:
 def _labels(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
-    told = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
-    return f"{{{told}}}"
+    text = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in labels.items())
+    return f"{{{text}}}"
 
 
 def _number(value: float) -> str:

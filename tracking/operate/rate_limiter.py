@@ -1,7 +1,7 @@
-"""How many calls may come in: agreed on in the store, spent and refused from memory.
+"""The rate limiter of incoming calls: limits in the store, shares of them in memory.
 
-A process asks the store for a share of a limit and lets that many calls through. What the store
-refuses it remembers, so that a flood costs no more than its own answers.
+A process takes a share of a limit from the store and allows that many calls. It remembers the
+refusals of the store, so that a flood of calls costs no more than their responses.
 """
 
 import hmac
@@ -14,78 +14,78 @@ from ipaddress import IPv6Address, ip_address
 from tracking.store import Store, StoreUnavailable, limits
 from tracking.store.engine.statement import Connection
 
-# What is left of a share by then is forfeited: it was meant for calls that come together.
+# The rest of a share is forfeited after this time: a share is meant for calls that come together.
 SHARE_SECONDS = 10.0
-# Little, so that a visitor who calls now and then uses up little of the limit.
+# Small, so that a visitor who calls now and then uses up little of the limit.
 FIRST_SHARE = 4
 SHARES_IN_BURST = 8
-# Addresses whose share or refusal a process keeps in mind.
+# The addresses whose share or refusal a process remembers.
 MOST_REMEMBERED = 10_000
-# Once the store failed, it is not asked for so long: every call would wait for it in vain.
-_BLIND_SECONDS = 1.0
-_FORGET_SECONDS, _FORGET_MOST = 10.0, 5_000
+# After an error the store is not asked for this time, or every call would wait for it in vain.
+_STORE_RETRY_SECONDS = 1.0
+_DELETE_SECONDS, _DELETE_MOST = 10.0, 5_000
 _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many calls `a_second` in the long run, and a `burst` of them at once after a pause."""
+    """Calls allowed: `a_second` in the long run, and a `burst` of them at once after a pause."""
 
     a_second: float
     burst: int
 
 
 class RateLimiter:
-    """Lets calls through: so many of each address, and so many in all, unless `total` is None.
+    """Limits the calls of each address, and of all addresses unless `total` is None.
 
-    Every process over one store keeps the same limits. In it an address is a digest under `key`,
-    another one each day (UTC), and stays only until it may send a whole burst again.
+    Every process over one store keeps the same limits. The store knows an address by a digest
+    under `key`, which changes each day (UTC), and only until the address may send a whole burst
+    again.
     """
 
     def __init__(
         self, store: Store, clock: Callable[[], float], key: bytes, each: Rate, total: Rate | None
     ) -> None:
-        self._desk = _SharedQuota(store, clock)
+        self._quota = _SharedQuota(store, clock)
         self._clock = clock
         self._key = key
         self._each = each
-        self._everybody = None if total is None else _Share(self._desk, "everybody", total)
+        self._total = None if total is None else _Share(self._quota, "everybody", total)
         self._shares: OrderedDict[str, _Share] = OrderedDict()
         self._mutex = threading.Lock()
 
     def refusal(self, address: str) -> float:
-        """Count a call of an address in. 0 lets it through; else it is refused, and may be sent
-        again in so many seconds.
+        """Counts a call of an address; returns 0 if it is allowed, else the seconds to wait.
 
-        While the store cannot be reached every call is let through.
+        Every call is allowed while the store cannot be reached.
         """
         share = self._share_of(self._name_of(address))
-        # What one address is refused is not taken from everybody, and what is too much in all is
-        # not written down for each.
-        in_all = self._everybody
-        return share.refusal() or (in_all.spend() if in_all else 0.0) or share.spend()
+        # A call refused to one address takes nothing from the total, and a call that exceeds the
+        # total is not stored for its address.
+        total = self._total
+        return share.refusal() or (total.spend() if total else 0.0) or share.spend()
 
     def closed(self, address: str) -> float:
-        """In how many seconds calls of an address are let through again, as far as this process
-        was told before; else 0. Counts nothing."""
+        """Returns the seconds until an address may call again, as far as this process remembers,
+        or 0. Counts no call."""
         return self._share_of(self._name_of(address)).refusal()
 
     def _share_of(self, name: str) -> "_Share":
         with self._mutex:
-            share = self._shares.pop(name, None) or _Share(self._desk, name, self._each)
+            share = self._shares.pop(name, None) or _Share(self._quota, name, self._each)
             self._shares[name] = share
             if len(self._shares) > MOST_REMEMBERED:
                 self._shares.popitem(last=False)
         return share
 
     def _name_of(self, address: str) -> str:
-        told = f"{int(self._clock()) // _DAY} {_home_of(address)}"
-        return hmac.digest(self._key, told.encode(), "sha256").hex()[:32]
+        name = f"{int(self._clock()) // _DAY} {_network_of(address)}"
+        return hmac.digest(self._key, name.encode(), "sha256").hex()[:32]
 
 
-def _home_of(address: str) -> str:
-    """What belongs to one caller: an IPv4 address, or the half of an IPv6 address that it cannot
-    choose. Whatever is neither shares one limit."""
+def _network_of(address: str) -> str:
+    """Returns the part of an address that a caller cannot choose: the IPv4 address, or the first
+    half of an IPv6 address. Everything else shares one limit, under ""."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -96,66 +96,66 @@ def _home_of(address: str) -> str:
 
 
 class _SharedQuota:
-    """Where shares are asked for."""
+    """Takes shares of the limits from the store."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._store = store
-        self._blind_until = 0.0
-        self._forgets_at = 0.0
+        self._retries_at = 0.0
+        self._deletes_at = 0.0
 
-    def ask(self, name: str, rate: Rate, count: int) -> float:
-        """0 if so many calls are granted, else in how many seconds they can be."""
+    def take(self, name: str, rate: Rate, count: int) -> float:
+        """Takes `count` calls; returns 0 if they are granted, else the seconds to wait."""
         now = self.clock()
-        if _ahead(self._blind_until, now, _BLIND_SECONDS):
+        if _ahead(self._retries_at, now, _STORE_RETRY_SECONDS):
             return 0.0
-        forgets = self._is_time_to_forget(now)
+        deletes_old = self._is_time_to_delete(now)
 
-        def take(conn: Connection) -> int:
+        def work(conn: Connection) -> int:
             now_ms = int(now * 1000)
-            if forgets:
-                limits.forget(conn, now_ms, _FORGET_MOST)
+            if deletes_old:
+                limits.forget(conn, now_ms, _DELETE_MOST)
             return limits.take(conn, name, count, 1000 / rate.a_second, rate.burst, now_ms)
 
         try:
-            return self._store.commit(take) / 1000
+            return self._store.commit(work) / 1000
         except StoreUnavailable:
-            # Whoever the call is let through to will find out the same, and answer for it.
-            self._blind_until = self.clock() + _BLIND_SECONDS
+            # The endpoint of the call needs the store as well, and reports its error.
+            self._retries_at = self.clock() + _STORE_RETRY_SECONDS
             return 0.0
 
-    def _is_time_to_forget(self, now: float) -> bool:
-        if _ahead(self._forgets_at, now, _FORGET_SECONDS):
+    def _is_time_to_delete(self, now: float) -> bool:
+        if _ahead(self._deletes_at, now, _DELETE_SECONDS):
             return False
-        self._forgets_at = now + _FORGET_SECONDS
+        self._deletes_at = now + _DELETE_SECONDS
         return True
 
 
 class _Share:
-    """What this process may let through of one limit without asking, or when to ask again."""
+    """The calls of one limit that this process may allow, or the instant until which it refuses."""
 
-    __slots__ = ("_closed_until", "_desk", "_left", "_lock", "_name", "_rate", "_spent", "_until")
+    __slots__ = ("_closed_until", "_left", "_lock", "_name", "_quota", "_rate", "_spent", "_until")
 
-    def __init__(self, desk: _SharedQuota, name: str, rate: Rate) -> None:
-        self._desk = desk
+    def __init__(self, quota: _SharedQuota, name: str, rate: Rate) -> None:
+        self._quota = quota
         self._name = name
         self._rate = rate
         self._left = 0
         self._spent = 0
         self._until = 0.0
         self._closed_until = 0.0
-        # Calls that come together ask for one share, not for one each.
+        # Calls that come together take one share, not one each.
         self._lock = threading.Lock()
 
     def refusal(self) -> float:
-        """In how many seconds to ask again, as far as it is remembered; else 0."""
+        """Returns the seconds until the store may grant a share again, as far as known, or 0."""
         longest = self._rate.burst / self._rate.a_second
-        return _ahead(self._closed_until, self._desk.clock(), longest)
+        return _ahead(self._closed_until, self._quota.clock(), longest)
 
     def spend(self) -> float:
-        """Let a call through; 0, or in how many seconds to ask again."""
+        """Spends a call; returns 0, or the seconds to wait if the share is used up."""
         with self._lock:
-            is_open = self._left and self._desk.clock() < self._until
+            is_open = self._left and self._quota.clock() < self._until
             if not is_open and (seconds := self.refusal() or self._renewal()):
                 return seconds
             self._left -= 1
@@ -163,11 +163,11 @@ class _Share:
             return 0.0
 
     def _renewal(self) -> float:
-        """Ask for a share, twice as large as what was used of the last one."""
+        """Takes a share twice as large as the used part of the last one; returns 0 or a wait."""
         most = max(1, self._rate.burst // SHARES_IN_BURST)
         count = min(most, max(FIRST_SHARE, 2 * self._spent))
-        seconds = self._desk.ask(self._name, self._rate, count)
-        now = self._desk.clock()
+        seconds = self._quota.take(self._name, self._rate, count)
+        now = self._quota.clock()
         if seconds:
             self._closed_until = now + seconds
         else:
@@ -176,7 +176,10 @@ class _Share:
 
 
 def _ahead(instant: float, now: float, longest: float) -> float:
-    """How many seconds an instant lies ahead. One that lies further off than it can was noted
-    before the clock was set back, and counts as past."""
+    """Returns how many seconds an instant lies ahead, or 0.
+
+    An instant further ahead than `longest` was stored before the clock was set back, and counts as
+    past.
+    """
     seconds = instant - now
     return seconds if 0 < seconds <= longest else 0.0

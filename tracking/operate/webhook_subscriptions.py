@@ -1,4 +1,4 @@
-"""The webhook subscriptions this service needs at Shopify: made, and mended where they stray."""
+"""Creates and repairs the webhook subscriptions that this service needs at Shopify."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from tracking.clients.shopify_admin import ShopifyAdmin, ShopifyError, Subscription
 
-# These are asked for in the app's own configuration; the API knows none of them.
+# These are set in the app's own configuration; the API has none of them.
 COMPLIANCE = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
-# What a subscription of ours is called, so that it is known again at another address. Names are
-# unique in a shop and may hold letters, digits, underscores and hyphens.
+# The name of our subscriptions, by which they are found at another address. Names are unique in
+# a shop and may have letters, digits, underscores and hyphens.
 _NAME = "pinterest-conversions"
 
 State = Literal["fine", "created", "repaired"]
@@ -17,8 +17,10 @@ State = Literal["fine", "created", "repaired"]
 
 @dataclass(frozen=True, slots=True)
 class TopicSubscription:
-    """A topic, the address it is to be sent to, and what was done about it. `because` says why;
-    `trouble` what is still wrong, "" if nothing."""
+    """The subscription to one topic: the address it needs, and whether it was created or repaired.
+
+    `because` says why it was; `trouble` says what is still wrong, "" if nothing.
+    """
 
     topic: str
     uri: str
@@ -29,7 +31,7 @@ class TopicSubscription:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionCheck:
-    """Every topic as it is now, and the app's subscriptions to them that go elsewhere."""
+    """The subscription to every topic, and the app's other subscriptions to these topics."""
 
     topics: Sequence[TopicSubscription]
     elsewhere: Sequence[Subscription]
@@ -38,22 +40,22 @@ class SubscriptionCheck:
 def subscribe(
     admin: ShopifyAdmin, topics: Iterable[str], public_url: str, *, repairs: bool
 ) -> SubscriptionCheck:
-    """Every topic but those of COMPLIANCE, as it is now, or with `repairs` as it was made.
+    """Checks the subscriptions to the topics except COMPLIANCE; repairs them with `repairs`.
 
-    What another part of the app, or of another one, subscribed to is left as it is.
+    Other subscriptions, of this app or another, are not changed.
 
     Raises:
-        ShopifyError: Shopify did not tell which subscriptions there are.
+        ShopifyError: Shopify did not return its subscriptions.
     """
     wanted = [topic for topic in topics if topic not in COMPLIANCE]
     known = admin.subscriptions()
-    looked = [_found_at(topic, public_url, known) for topic in wanted]
-    if not repairs or all(one.found.state == "fine" for one in looked):
+    checks = [_found_at(topic, public_url, known) for topic in wanted]
+    if not repairs or all(one.found.state == "fine" for one in checks):
         return SubscriptionCheck(
-            [one.found for one in looked], _elsewhere(known, wanted, public_url)
+            [one.found for one in checks], _elsewhere(known, wanted, public_url)
         )
-    done = [_repaired(admin, one) for one in looked]
-    # Whether it worked, only a second look tells.
+    done = [_repaired(admin, one) for one in checks]
+    # Only a second query shows whether the changes were made.
     known = admin.subscriptions()
     return SubscriptionCheck(
         [_verified(one, _found_at(one.topic, public_url, known).found) for one in done],
@@ -69,30 +71,30 @@ def _elsewhere(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """What was found of a topic, and the subscription to change, None if it is to be made."""
+class _TopicCheck:
+    """The check of one topic, and the subscription to change; None if one must be created."""
 
     found: TopicSubscription
     known: Subscription | None
 
 
-def _found_at(topic: str, public_url: str, known: Sequence[Subscription]) -> _Found:
+def _found_at(topic: str, public_url: str, known: Sequence[Subscription]) -> _TopicCheck:
     uri, name = _uri(public_url, topic), _topic_name(topic)
     here = [one for one in known if one.topic == name and one.uri == uri]
     ours = [one for one in known if one.topic == name and one.name == _name(topic)]
     if here:
-        because = _astray(here[0])
-        return _Found(
+        because = _faults_of(here[0])
+        return _TopicCheck(
             TopicSubscription(topic, uri, "repaired" if because else "fine", because), here[0]
         )
     if ours:
         because = f"went to {ours[0].uri}"
-        return _Found(TopicSubscription(topic, uri, "repaired", because), ours[0])
-    return _Found(TopicSubscription(topic, uri, "created"), None)
+        return _TopicCheck(TopicSubscription(topic, uri, "repaired", because), ours[0])
+    return _TopicCheck(TopicSubscription(topic, uri, "created"), None)
 
 
-def _astray(known: Subscription) -> str:
-    """What is wrong with a subscription that has the right address."""
+def _faults_of(known: Subscription) -> str:
+    """Returns what is wrong with a subscription that has the right address, or ""."""
     faults = {
         f"was in {known.format}": known.format != "JSON",
         "told only some of the fields": bool(known.include_fields),
@@ -101,8 +103,8 @@ def _astray(known: Subscription) -> str:
     return " and ".join(text for text, applies in faults.items() if applies)
 
 
-def _repaired(admin: ShopifyAdmin, looked: _Found) -> TopicSubscription:
-    found, known = looked.found, looked.known
+def _repaired(admin: ShopifyAdmin, check: _TopicCheck) -> TopicSubscription:
+    found, known = check.found, check.known
     if found.state == "fine":
         return found
     wanted: dict[str, Any] = {"uri": found.uri, "format": "JSON"}
@@ -127,7 +129,7 @@ def _uri(public_url: str, topic: str) -> str:
 
 
 def _topic_name(topic: str) -> str:
-    """The topic in Shopify's enumeration: "orders/create" is ORDERS_CREATE."""
+    """Returns the topic in Shopify's enumeration: "orders/create" is ORDERS_CREATE."""
     return topic.replace("/", "_").upper()
 
 

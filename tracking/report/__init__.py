@@ -1,1 +1,1 @@
-"""The third line: ask, sum, show."""
+"""The reports: funnel, ROI, the journey of an order, the delivery log and the export."""

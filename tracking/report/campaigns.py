@@ -1,4 +1,4 @@
-"""Names the campaigns of a report."""
+"""The names of campaigns in reports."""
 
 NOT_ATTRIBUTED = "(not attributed)"
 NO_CAMPAIGN = "(no campaign)"
@@ -7,7 +7,7 @@ CampaignKey = tuple[str, str, bool]
 
 
 def campaign_name(is_pinterest: bool, campaign_id: str, campaign: str) -> str:
-    """What a report calls traffic that may have no campaign."""
+    """Returns the name that a report shows for traffic that may have no campaign."""
     if campaign or campaign_id:
         return campaign
     return NO_CAMPAIGN if is_pinterest else NOT_ATTRIBUTED

@@ -1,7 +1,6 @@
-"""What is on record, handed out as CSV files or as one SQLite file, without anybody's data.
+"""The export of events, orders, credits and reports to CSV files or to one SQLite file.
 
-Neither clear text nor digests, visitor ids, addresses and click ids leave by this door: whoever
-gets the files can count and compare, and find nobody in them.
+It has no personal data: neither clear text nor digests, visitor ids, IP addresses or click ids.
 """
 
 import csv
@@ -21,15 +20,15 @@ from tracking.store import Store, exports
 from tracking.store.engine import sqlite_file
 from tracking.store.engine.sqlite import SqliteStore
 
-# What a spreadsheet would take for the beginning of a formula.
+# The characters with which a formula begins in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_SQLITE = (".sqlite", ".sqlite3", ".db")
+_SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db")
 
 Cells = Sequence[Any]
 
 
 class NoExport(Exception):
-    """Nothing was exported; the text says why."""
+    """Nothing was exported; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +43,37 @@ class Table:
 def export(
     reports: Reports, to: Path, start_date: str | None, end_date: str | None, *, force: bool
 ) -> dict[str, int]:
-    """Write the tables to a folder of CSV files, or to a SQLite file if it is named like one; how
-    many rows each has. Files that are there already are replaced only by `force`.
+    """Writes the tables to a folder of CSV files, or to a SQLite file if `to` is named like one.
+
+    Returns the number of rows of each table. Existing files are replaced only with `force`.
 
     Raises:
         ValidationError: a date is not one.
-        NoExport: something is in the way, or cannot be written.
+        NoExport: a file exists already, or cannot be written.
         StoreUnavailable: the store cannot be read.
     """
     if _is_of_the_store(to, reports.store):
         raise NoExport(f"{to}: this is the database itself; name another file")
     days = reports.days(start_date, end_date)
-    found = tables_of(reports, days)
+    tables = tables_of(reports, days)
     try:
-        if to.suffix.lower() in _SQLITE:
-            return _write_database(to, found, force=force)
-        return _write_folder(to, found, force=force)
+        if to.suffix.lower() in _SQLITE_SUFFIXES:
+            return _write_database(to, tables, force=force)
+        return _write_folder(to, tables, force=force)
     except OSError as error:
         raise NoExport(f"{error.filename or to}: {error.strerror or error}") from error
 
 
 def tables_of(reports: Reports, days: Days) -> list[Table]:
-    """Everything that is handed out of some days, read while it is written."""
-    asked = {"start_date": days.start.isoformat(), "end_date": days.end.isoformat()}
+    """Returns the tables of some days, whose rows are read while they are written."""
+    dates = {"start_date": days.start.isoformat(), "end_date": days.end.isoformat()}
     return [
         Table("events", _EVENTS, _events(reports.store, days)),
         Table("orders", _ORDERS, _orders(reports.store, days)),
         Table("credits", _CREDITS, _credits(reports.store, days)),
-        Table("funnel", _FUNNEL, _funnel(reports, asked)),
-        Table("roi", _ROI, _roi(reports, asked)),
-        Table("roi_totals", _TOTALS, _totals(reports, asked)),
+        Table("funnel", _FUNNEL, _funnel(reports, dates)),
+        Table("roi", _ROI, _roi(reports, dates)),
+        Table("roi_totals", _TOTALS, _totals(reports, dates)),
     ]
 
 
@@ -137,8 +137,8 @@ def _events(store: Store, days: Days) -> Iterator[Cells]:
 
 def _orders(store: Store, days: Days) -> Iterator[Cells]:
     for row in exports.orders_placed(store, days.since, days.before):
-        left = row.gross - row.refunds - row.cancellations
-        amounts = (row.gross, row.refunds, row.cancellations, left)
+        revenue = row.gross - row.refunds - row.cancellations
+        amounts = (row.gross, row.refunds, row.cancellations, revenue)
         yield (
             *(row.order_id, instant(row.at)),
             instant(row.cancelled_at) if row.cancelled_at is not None else None,
@@ -151,8 +151,8 @@ def _orders(store: Store, days: Days) -> Iterator[Cells]:
 
 def _credits(store: Store, days: Days) -> Iterator[Cells]:
     for row in exports.credits_of(store, days.since, days.before):
-        given_back = row.gross - row.net - row.cancellations
-        amounts = (row.gross, given_back, row.cancellations, row.net)
+        refunds = row.gross - row.net - row.cancellations
+        amounts = (row.gross, refunds, row.cancellations, row.net)
         yield (
             *(row.order_id, instant(row.placed_at), instant(row.credited_at)),
             *(_models(row.mask), row.currency),
@@ -163,30 +163,30 @@ def _credits(store: Store, days: Days) -> Iterator[Cells]:
 
 
 def _models(mask: int) -> str:
-    """The models that a credit is of, each with the touches it looks at: "pinterest/linear"."""
-    every = ((scope, model) for scope in SCOPES for model in MODELS)
-    return " ".join(f"{scope}/{model}" for scope, model in every if mask & bit(scope, model))
+    """Returns the models of a credit, each with its scope: "pinterest/linear"."""
+    pairs = ((scope, model) for scope in SCOPES for model in MODELS)
+    return " ".join(f"{scope}/{model}" for scope, model in pairs if mask & bit(scope, model))
 
 
-def _funnel(reports: Reports, asked: Mapping[str, str]) -> Iterator[Cells]:
+def _funnel(reports: Reports, dates: Mapping[str, str]) -> Iterator[Cells]:
     for traffic in ("pinterest", "all"):
-        found = reports.funnel(**asked, traffic=traffic)
-        total = {"campaign_id": "", "campaign": "(all)", **found}
-        for group in (total, *found["by_campaign"]):
+        report = reports.funnel(**dates, traffic=traffic)
+        total = {"campaign_id": "", "campaign": "(all)", **report}
+        for group in (total, *report["by_campaign"]):
             for stage in group["stages"]:
                 yield (traffic, group["campaign_id"], group["campaign"], *stage.values())
 
 
-def _roi(reports: Reports, asked: Mapping[str, str]) -> Iterator[Cells]:
-    for book in reports.roi(**asked)["currencies"]:
-        for line in book["campaigns"]:
-            told = {"currency": book["currency"], **line}
-            yield tuple(told[name] for name in _ROI)
+def _roi(reports: Reports, dates: Mapping[str, str]) -> Iterator[Cells]:
+    for totals in reports.roi(**dates)["currencies"]:
+        for line in totals["campaigns"]:
+            row = {"currency": totals["currency"], **line}
+            yield tuple(row[name] for name in _ROI)
 
 
-def _totals(reports: Reports, asked: Mapping[str, str]) -> Iterator[Cells]:
-    for book in reports.roi(**asked)["currencies"]:
-        yield tuple(book[name] for name in _TOTALS)
+def _totals(reports: Reports, dates: Mapping[str, str]) -> Iterator[Cells]:
+    for totals in reports.roi(**dates)["currencies"]:
+        yield tuple(totals[name] for name in _TOTALS)
 
 
 def _money(minor: int, currency: str) -> str | None:
@@ -197,17 +197,17 @@ def _reason(reason: str) -> str:
     return REASONS[reason] if reason else ""
 
 
-# --- Where they go
+# --- The files
 
 
-def _write_folder(folder: Path, found: Sequence[Table], *, force: bool) -> dict[str, int]:
-    targets = {table.name: folder / f"{table.name}.csv" for table in found}
+def _write_folder(folder: Path, tables: Sequence[Table], *, force: bool) -> dict[str, int]:
+    targets = {table.name: folder / f"{table.name}.csv" for table in tables}
     _refuse_to_replace(targets.values(), force=force)
     folder.mkdir(0o700, parents=True, exist_ok=True)
     counts: dict[str, int] = {}
     parts = {name: _part_of(path) for name, path in targets.items()}
-    with _unless_finished(parts.values()):
-        for table in found:
+    with _temporary(parts.values()):
+        for table in tables:
             counts[table.name] = _write_csv(parts[table.name], table)
         for name, part in parts.items():
             part.replace(targets[name])
@@ -235,18 +235,18 @@ def _cell(value: object, is_text: bool) -> object:
     return "" if value is None else value
 
 
-def _write_database(path: Path, found: Sequence[Table], *, force: bool) -> dict[str, int]:
+def _write_database(path: Path, tables: Sequence[Table], *, force: bool) -> dict[str, int]:
     _refuse_to_replace([path], force=force)
     part = _part_of(path)
-    with _unless_finished([part]):
+    with _temporary([part]):
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        counts = {t.name: sqlite_file.write(part, t.name, t.columns, t.rows) for t in found}
+        counts = {t.name: sqlite_file.write(part, t.name, t.columns, t.rows) for t in tables}
         part.replace(path)
     return counts
 
 
 def _is_of_the_store(to: Path, store: Store) -> bool:
-    """Whether the place is that of the database, or of what belongs to it."""
+    """Returns True if the path is the database or one of the files beside it."""
     if not isinstance(store, SqliteStore):
         return False
     home = store.path.resolve()
@@ -254,21 +254,21 @@ def _is_of_the_store(to: Path, store: Store) -> bool:
 
 
 def _refuse_to_replace(paths: Iterable[Path], *, force: bool) -> None:
-    there = [str(path) for path in paths if path.exists()]
-    if there and not force:
-        raise NoExport(f"{', '.join(there)}: there already; --force replaces what is there")
+    existing = [str(path) for path in paths if path.exists()]
+    if existing and not force:
+        raise NoExport(f"{', '.join(existing)}: there already; --force replaces what is there")
 
 
 def _part_of(path: Path) -> Path:
-    """Where a file is written before it gets its name."""
+    """Returns the path at which a file is written before it gets its name."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     return part
 
 
 @contextmanager
-def _unless_finished(parts: Iterable[Path]) -> Iterator[None]:
-    """Leave nothing half written behind."""
+def _temporary(parts: Iterable[Path]) -> Iterator[None]:
+    """Removes in the end the files that did not get their names."""
     try:
         yield
     finally:

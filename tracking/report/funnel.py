@@ -12,10 +12,10 @@ def funnel_report(
     counts: Mapping[str, tuple[int, int]],
     by_campaign: Mapping[CampaignKey, Mapping[str, tuple[int, int]]],
 ) -> dict[str, Any]:
-    """The funnel from (events, visitors) of each stage, over all and for each campaign."""
+    """Returns the funnel, in total and by campaign, from the (events, visitors) of each stage."""
     campaigns = [
-        {"campaign_id": campaign_id, "campaign": campaign, **_stages(found)}
-        for (campaign, campaign_id, _), found in sorted(
+        {"campaign_id": campaign_id, "campaign": campaign, **_stages(stages)}
+        for (campaign, campaign_id, _), stages in sorted(
             by_campaign.items(), key=lambda item: (item[0][0] == NOT_ATTRIBUTED, item[0])
         )
     ]

@@ -1,8 +1,7 @@
-"""The story of one order: what touched its buyer, who was credited, what was sent, and why."""
+"""The journey of one order: its buyer's touches, the credits, the deliveries, and the reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from tracking.domain.attribution import MODELS, Model, Rules, Scope, Touch, age, bit, is_in_window
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
+from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.store.attempts import DeliveryAttempt
 from tracking.store.outbox import OutboxRow
@@ -20,7 +20,7 @@ _DAY, _HOUR = 86_400, 3_600
 
 @dataclass(frozen=True, slots=True)
 class JourneyFacts:
-    """All rows that tell of one order."""
+    """All rows about one order. `touches` are those of its buyer."""
 
     order: Any
     touches: Sequence[Touch]
@@ -32,22 +32,22 @@ class JourneyFacts:
 
     @property
     def held_until(self) -> int | None:
-        """Until when (seconds UTC) a late fact may still have the event sent."""
+        """The instant (seconds UTC) until which the event is held for a late fact."""
         return next((row.due_at for row in self.deliveries if row.state == "held"), None)
 
     @property
-    def changed(self) -> dict[str, Any] | None:
-        """What the event was credited to when it was sent, if that has changed since."""
+    def credited_then(self) -> dict[str, Any] | None:
+        """The credit that the event was sent with, if it has changed since."""
         text = self.conversion.credited_then if self.conversion else ""
-        found: dict[str, Any] | None = msgspec.json.decode(text) if text else None
-        return found
+        credit: dict[str, Any] | None = msgspec.json.decode(text) if text else None
+        return credit
 
 
 def journey_of(
-    story: JourneyFacts, rules: Rules, model: Model, scope: Scope, event: Any
+    facts: JourneyFacts, rules: Rules, model: Model, scope: Scope, event: Any
 ) -> dict[str, Any]:
-    """The journey report. `event` is the finished event without address and browser."""
-    order = story.order
+    """Returns the journey report. `event` is the event as sent, without IP address and browser."""
+    order = facts.order
     money = {
         "gross_revenue": order.gross,
         "refunds": order.refunds,
@@ -57,55 +57,55 @@ def journey_of(
     return {
         "order_id": order.id,
         "name": order.name,
-        "placed_at": _instant(order.placed_at),
+        "placed_at": instant(order.placed_at),
         "financial_status": order.financial_status,
         "is_test": bool(order.is_test),
         "is_cancelled": order.cancelled_at is not None,
         "currency": order.currency,
         **{name: to_major(minor, order.currency) for name, minor in money.items()},
-        "visitor": story.conversion.visitor if story.conversion else order.visitor,
+        "visitor": facts.conversion.visitor if facts.conversion else order.visitor,
         "match_method": order.match_method,
         "session": msgspec.json.decode(order.session or b"{}"),
-        "consent": msgspec.to_builtins(story.consent),
+        "consent": msgspec.to_builtins(facts.consent),
         "unusable_fields": order.unusable.split(),
-        "touches": [_touch(touch, story, rules) for touch in _by_age(story.touches)],
+        "touches": [_touch(touch, facts, rules) for touch in _by_age(facts.touches)],
         "scope": scope,
         "model": model,
-        "credits": {name: _credits(story, scope, name) for name in MODELS},
+        "credits": {name: _credits(facts, scope, name) for name in MODELS},
         "event": event,
         "deliveries": [
-            _delivery(row, story.attempts) for row in story.deliveries if row.state != "held"
+            _delivery(row, facts.attempts) for row in facts.deliveries if row.state != "held"
         ],
-        "held_until": _instant(story.held_until) if story.held_until is not None else None,
-        "credited_when_sent": _then(story.changed),
-        "reason": story.conversion.reason if story.conversion else "",
-        "why": why(story, rules, model),
+        "held_until": instant(facts.held_until) if facts.held_until is not None else None,
+        "credited_when_sent": _credited_when_sent(facts.credited_then),
+        "reason": facts.conversion.reason if facts.conversion else "",
+        "why": why(facts, rules, model),
     }
 
 
-def why(story: JourneyFacts, rules: Rules, model: Model) -> str:
-    """One sentence: why the order was or was not credited, and was or was not sent."""
-    return f"{_why_credited(story, rules, model)}; {_why_sent(story)}."
+def why(facts: JourneyFacts, rules: Rules, model: Model) -> str:
+    """Returns a sentence that says why the order was or was not credited, and sent."""
+    return f"{_why_credited(facts, rules, model)}; {_why_sent(facts)}."
 
 
-def _why_credited(story: JourneyFacts, rules: Rules, model: Model) -> str:
-    order = story.order
+def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:
+    order = facts.order
     if not order.is_counted:
         return "Not counted: " + ("it is a test order" if order.is_test else "it is not paid yet")
-    earned = [
+    credits = [
         row
-        for row in story.credits
+        for row in facts.credits
         if row.touch_key and row.is_pinterest and row.mask & bit("pinterest", model)
     ]
-    if earned:
-        best = max(earned, key=lambda row: (row.share, row.credited_at))
-        touch = next((t for t in story.touches if t.key == best.touch_key), None)
+    if credits:
+        best = max(credits, key=lambda row: (row.share, row.credited_at))
+        touch = next((t for t in facts.touches if t.key == best.touch_key), None)
         kind = touch.kind if touch else "touch"
         campaign = best.campaign or best.campaign_id
         named = f" of campaign {campaign}" if campaign else ""
         before = _span(order.placed_at - best.credited_at)
         return f"Credited to Pinterest: a {kind}{named} {before} lies in its attribution window"
-    pinterest = [touch for touch in story.touches if touch.is_pinterest]
+    pinterest = [touch for touch in facts.touches if touch.is_pinterest]
     if not pinterest:
         return "Not credited to Pinterest: no click or view of a pin is known of this buyer"
     inside = [touch for touch in pinterest if is_in_window(touch, order.placed_at, rules)]
@@ -116,37 +116,37 @@ def _why_credited(story: JourneyFacts, rules: Rules, model: Model) -> str:
     return f"Not credited to Pinterest: the newest {newest.kind}, {span}, is outside its window"
 
 
-def _why_sent(story: JourneyFacts) -> str:
-    changed = story.changed
-    if changed is None:
-        return _why_delivered(story)
-    if not changed["is_pinterest"]:
-        return f"{_why_delivered(story)}, before Pinterest was credited"
-    campaign = changed["campaign"] or changed["campaign_id"]
+def _why_sent(facts: JourneyFacts) -> str:
+    credit = facts.credited_then
+    if credit is None:
+        return _why_delivered(facts)
+    if not credit["is_pinterest"]:
+        return f"{_why_delivered(facts)}, before Pinterest was credited"
+    campaign = credit["campaign"] or credit["campaign_id"]
     named = f" by campaign {campaign}" if campaign else ""
-    return f"{_why_delivered(story)}, while it counted as earned{named}"
+    return f"{_why_delivered(facts)}, while it counted as earned{named}"
 
 
-def _then(changed: dict[str, Any] | None) -> dict[str, Any] | None:
-    if changed is None:
+def _credited_when_sent(credit: dict[str, Any] | None) -> dict[str, Any] | None:
+    if credit is None:
         return None
     return {
-        **changed,
-        "is_pinterest": bool(changed["is_pinterest"]),
-        "until": _instant(changed["until"]),
+        **credit,
+        "is_pinterest": bool(credit["is_pinterest"]),
+        "until": instant(credit["until"]),
     }
 
 
-def _why_delivered(story: JourneyFacts) -> str:
-    if all(row.state == "held" for row in story.deliveries):
-        reason = story.conversion.reason if story.conversion else ""
+def _why_delivered(facts: JourneyFacts) -> str:
+    if all(row.state == "held" for row in facts.deliveries):
+        reason = facts.conversion.reason if facts.conversion else ""
         words = REASONS.get(reason, reason).rstrip(".")
-        detail = f" ({story.conversion.detail})" if story.conversion.detail else ""
+        detail = f" ({facts.conversion.detail})" if facts.conversion.detail else ""
         return f"not sent: {_lower(words)}{detail}"
-    return ", ".join(_fate(row) for row in story.deliveries if row.state != "held")
+    return ", ".join(_delivery_text(row) for row in facts.deliveries if row.state != "held")
 
 
-def _fate(row: OutboxRow) -> str:
+def _delivery_text(row: OutboxRow) -> str:
     name = _title(row.destination)
     tries = f"after {row.attempts} attempt{'s' if row.attempts != 1 else ''}"
     match row.state:
@@ -163,7 +163,7 @@ def _fate(row: OutboxRow) -> str:
 
 
 def _title(destination: str) -> str:
-    """A destination's name as it is written: "Pinterest", "Track AI"."""
+    """Returns a destination's name for people: "Pinterest", "Track AI"."""
     words = destination.split("_")
     return " ".join(word.upper() if len(word) == 2 else word.capitalize() for word in words)
 
@@ -173,7 +173,7 @@ def _lower(text: str) -> str:
 
 
 def _span(seconds: int) -> str:
-    """An age in words: "2 days before the order"."""
+    """Returns an age in words: "2 days before the order"."""
     if seconds < _HOUR:
         return "in the visit of the order" if seconds < 60 else "within an hour of the order"
     count, unit = (seconds // _DAY, "day") if seconds >= _DAY else (seconds // _HOUR, "hour")
@@ -184,11 +184,11 @@ def _by_age(touches: Sequence[Touch]) -> list[Touch]:
     return sorted(touches, key=lambda touch: (touch.at, touch.key))
 
 
-def _touch(touch: Touch, story: JourneyFacts, rules: Rules) -> dict[str, Any]:
-    at = story.order.placed_at
+def _touch(touch: Touch, facts: JourneyFacts, rules: Rules) -> dict[str, Any]:
+    at = facts.order.placed_at
     return {
         "key": touch.key,
-        "at": _instant(touch.at),
+        "at": instant(touch.at),
         "age_seconds": age(touch, at),
         "in_window": is_in_window(touch, at, rules),
         "kind": touch.kind,
@@ -203,8 +203,8 @@ def _touch(touch: Touch, story: JourneyFacts, rules: Rules) -> dict[str, Any]:
     }
 
 
-def _credits(story: JourneyFacts, scope: Scope, model: Model) -> list[dict[str, Any]]:
-    currency = story.order.currency
+def _credits(facts: JourneyFacts, scope: Scope, model: Model) -> list[dict[str, Any]]:
+    currency = facts.order.currency
     return [
         {
             "touch": row.touch_key,
@@ -213,7 +213,7 @@ def _credits(story: JourneyFacts, scope: Scope, model: Model) -> list[dict[str, 
             "share": f"{row.share // _WHOLE_ORDER}.{row.share % _WHOLE_ORDER:06d}",
             "revenue": to_major(row.net, currency),
         }
-        for row in story.credits
+        for row in facts.credits
         if row.touch_key and row.mask & bit(scope, model)
     ]
 
@@ -224,12 +224,8 @@ def _delivery(row: OutboxRow, attempts: Sequence[DeliveryAttempt]) -> dict[str, 
         "state": row.state,
         "reason": row.reason,
         "attempts": [
-            {"at": _instant(a.at), "outcome": a.outcome, "answer": a.detail}
+            {"at": instant(a.at), "outcome": a.outcome, "answer": a.detail}
             for a in attempts
             if a.destination == row.destination
         ],
     }
-
-
-def _instant(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

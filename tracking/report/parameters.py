@@ -6,28 +6,34 @@ from tracking.domain.validation import FieldError, ValidationError
 
 
 def raise_if_any(errors: list[FieldError]) -> None:
+    """Raises the errors, if there are any.
+
+    Raises:
+        ValidationError: there are errors.
+    """
     if errors:
         raise ValidationError(*errors)
 
 
 def date_of(name: str, value: str | None, errors: list[FieldError]) -> date | None:
+    """Returns the date of an ISO text; None, with an error added, if it is not one."""
     if not value:
         return None
     try:
-        # fromisoformat takes more forms than one; the contract has one.
-        found = date.fromisoformat(value) if len(value) == 10 else None
+        # fromisoformat accepts several forms, the contract has one.
+        day = date.fromisoformat(value) if len(value) == 10 else None
     except ValueError:
-        found = None
-    if found is None or not 2000 <= found.year <= 2200:
+        day = None
+    if day is None or not 2000 <= day.year <= 2200:
         errors.append(FieldError(name, "not a date of the form YYYY-MM-DD"))
         return None
-    return found
+    return day
 
 
 def choice_of(
     name: str, value: str | None, choices: tuple[str, ...], errors: list[FieldError]
 ) -> str:
-    """The value if it is one of the choices; the first of them if none is given."""
+    """Returns the value if it is one of the choices, and the first choice if it is empty."""
     if not value:
         return choices[0]
     if value not in choices:
@@ -39,6 +45,7 @@ def choice_of(
 def whole_number_of(
     name: str, value: str | None, default: int, span: tuple[int, int], errors: list[FieldError]
 ) -> int:
+    """Returns the number; the default, with an error added, if it is not within the span."""
     if not value:
         return default
     least, most = span

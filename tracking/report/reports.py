@@ -1,4 +1,4 @@
-"""What the shop asks about: the store's rows, made into the reports of the contract."""
+"""The reports of the HTTP API and the Python API, made from the store's rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ from tracking.store.values import consent_from_json
 
 DEFAULT_DAYS = 30
 MOST_EVENTS = 1000
-# A row for each destination; more than there will ever be.
+# The rows of an event, one for each destination: more than there will ever be.
 _ROWS_AN_EVENT = 4
 _STATES = ("", "waiting", "sent", "dead", "withdrawn", "held", "not_sent")
 
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Shop days, both ends included, and the instants (seconds UTC) they begin and end at."""
+    """Shop days, both ends included, and the instants (seconds UTC) at which they begin and end."""
 
     start: date
     end: date
@@ -54,7 +54,7 @@ class Days:
 
 
 class Reports:
-    """The reports of a shop whose days are those of `zone`."""
+    """The reports of a shop whose days are those of the time zone `zone`."""
 
     def __init__(
         self,
@@ -79,20 +79,20 @@ class Reports:
         traffic: str | None = None,
         campaign: str | None = None,
     ) -> dict[str, Any]:
-        """Events and distinct visitors from product view to purchase.
+        """Returns the events and distinct visitors of each stage, from product view to purchase.
 
         Raises:
-            ValidationError: a parameter is none of those accepted.
+            ValidationError: a parameter is not accepted.
         """
         errors: list[FieldError] = []
         days = self._days(start_date, end_date, errors)
         chosen = choice_of("traffic", traffic, ("pinterest", "all"), errors)
         raise_if_any(errors)
 
-        asked = (days.since, days.before, chosen == "all", campaign or "")
+        filters = (days.since, days.before, chosen == "all", campaign or "")
         with self.store.read() as conn:
-            totals = reports.funnel(conn, *asked)
-            by_campaign = reports.funnel_by_campaign(conn, *asked)
+            totals = reports.funnel(conn, *filters)
+            by_campaign = reports.funnel_by_campaign(conn, *filters)
         campaigns: dict[CampaignKey, dict[str, tuple[int, int]]] = {}
         for row in by_campaign:
             is_pinterest = bool(row.is_pinterest)
@@ -114,10 +114,10 @@ class Reports:
         scope: str | None = None,
         report_by: str | None = None,
     ) -> dict[str, Any]:
-        """Revenue, spend and what follows from them, by campaign and currency.
+        """Returns revenue, spend, ROAS, ROI and CPA, by campaign and currency.
 
         Raises:
-            ValidationError: a parameter is none of those accepted.
+            ValidationError: a parameter is not accepted.
         """
         errors: list[FieldError] = []
         days = self._days(start_date, end_date, errors)
@@ -127,20 +127,20 @@ class Reports:
         raise_if_any(errors)
 
         with self.store.read() as conn:
-            earned = self._earned(conn, days, bit(over, chosen), by)
+            credits = self._credits(conn, days, bit(over, chosen), by)
             spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
         return {
             **self._span(days),
             "model": chosen,
             "report_by": by,
-            **roi_report(map(_earned, earned), map(_spent, spent)),
+            **roi_report(map(_earned_credit, credits), map(_campaign_spend, spent)),
         }
 
     def journey(self, order_id: str, scope: str | None = None) -> dict[str, Any] | None:
-        """The whole story of an order, or None if it is not known.
+        """Returns the journey of an order, or None if the order is not known.
 
         Raises:
-            ValidationError: the scope is none of those accepted.
+            ValidationError: the scope is not accepted.
         """
         errors: list[FieldError] = []
         over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)  # type: ignore[assignment]
@@ -154,7 +154,7 @@ class Reports:
             person = identity_graph.person_of(conn, order.links.split(), order.visitor)
             nearby = touches.seen_by(conn, person, order.placed_at - 2 * reach, order.placed_at)
             conversion = conversions.of_event(conn, event_id)
-            story = JourneyFacts(
+            facts = JourneyFacts(
                 order=order,
                 touches=nearby,
                 credits=touches.credits_of(conn, order_id),
@@ -163,37 +163,37 @@ class Reports:
                 deliveries=outbox.of_event(conn, event_id),
                 attempts=attempts.of_event(conn, event_id),
             )
-        return journey_of(story, self.rules, self.model, over, self._event(story))
+        return journey_of(facts, self.rules, self.model, over, self._event(facts))
 
     def events(
         self, state: str | None = None, after: str | None = None, limit: str | None = None
     ) -> dict[str, Any]:
-        """A page of the delivery log, oldest first; `next` is the `after` of the next page.
+        """Returns a page of the delivery log, oldest first; `next` is the `after` of the next page.
 
         Raises:
-            ValidationError: a parameter is none of those accepted.
+            ValidationError: a parameter is not accepted.
         """
         errors: list[FieldError] = []
         chosen = choice_of("state", state, _STATES, errors)
-        begin = whole_number_of("after", after, 0, (0, 2**62), errors)
+        after_id = whole_number_of("after", after, 0, (0, 2**62), errors)
         most = whole_number_of("limit", limit, 100, (1, MOST_EVENTS), errors)
         raise_if_any(errors)
 
         with self.store.read() as conn:
-            rows = conversions.log(conn, chosen, begin, (most + 1) * _ROWS_AN_EVENT)
-        found: dict[int, dict[str, Any]] = {}
+            rows = conversions.log(conn, chosen, after_id, (most + 1) * _ROWS_AN_EVENT)
+        events: dict[int, dict[str, Any]] = {}
         for row in rows:
-            event = found.setdefault(row.id, _logged(row))
+            event = events.setdefault(row.id, _logged(row))
             if row.destination is not None:
                 event["deliveries"].append(_delivery(row))
-        page = sorted(found)[:most]
+        page = sorted(events)[:most]
         return {
-            "events": [found[id] for id in page],
-            "next": page[-1] if len(found) > most else None,
+            "events": [events[id] for id in page],
+            "next": page[-1] if len(events) > most else None,
         }
 
     def spend(self, start_date: str | None = None, end_date: str | None = None) -> dict[str, Any]:
-        """The spend on record.
+        """Returns the stored spend.
 
         Raises:
             ValidationError: a date is not one.
@@ -206,7 +206,7 @@ class Reports:
         return {**self._span(days), "rows": [_spend_row(row) for row in rows]}
 
     def days(self, start_date: str | None = None, end_date: str | None = None) -> Days:
-        """The days that are asked for; the last thirty if none are.
+        """Returns the days from one date to another; by default the last thirty.
 
         Raises:
             ValidationError: a date is not one.
@@ -216,11 +216,13 @@ class Reports:
         raise_if_any(errors)
         return days
 
-    def _earned(self, conn: Connection, days: Days, one: int, report_by: str) -> list[CreditSum]:
+    def _credits(
+        self, conn: Connection, days: Days, model_bit: int, report_by: str
+    ) -> list[CreditSum]:
         if report_by == "order_date":
-            return reports.credits_by_order_date(conn, days.since, days.before, one)
+            return reports.credits_by_order_date(conn, days.since, days.before, model_bit)
         longest = max(self.rules.click_window, self.rules.view_window)
-        return reports.credits_by_click_date(conn, days.since, days.before, one, longest)
+        return reports.credits_by_click_date(conn, days.since, days.before, model_bit, longest)
 
     def _days(self, start: str | None, end: str | None, errors: list[FieldError]) -> Days:
         today = datetime.fromtimestamp(self.clock(), self.zone).date()
@@ -240,9 +242,9 @@ class Reports:
             "timezone": self.zone.key,
         }
 
-    def _event(self, story: JourneyFacts) -> Any:
-        """The event as the first destination gets it, without address and browser."""
-        for row in story.deliveries:
+    def _event(self, facts: JourneyFacts) -> Any:
+        """Returns the event as the first destination gets it, without IP address and browser."""
+        for row in facts.deliveries:
             destination = self.destinations.get(row.destination)
             if destination is not None and row.payload and row.state != "held":
                 return msgspec.json.decode(destination.strip(row.payload))
@@ -250,14 +252,14 @@ class Reports:
 
 
 def _consent(conn: Connection, order: Row, conversion: Row | None) -> Consent:
-    """What the order says of consent, and what its browser said."""
+    """Returns the consent of the order, joined with that of its browser."""
     own = consent_from_json(order.consent)
     if conversion is None or order.match_method not in OF_THE_BROWSER:
         return own
     return own.joined(identity_graph.consent_of(conn, conversion.visitor))
 
 
-def _earned(row: CreditSum) -> EarnedCredit:
+def _earned_credit(row: CreditSum) -> EarnedCredit:
     return EarnedCredit(
         currency=row.currency,
         is_pinterest=bool(row.is_pinterest),
@@ -270,7 +272,7 @@ def _earned(row: CreditSum) -> EarnedCredit:
     )
 
 
-def _spent(row: CampaignSum) -> CampaignSpend:
+def _campaign_spend(row: CampaignSum) -> CampaignSpend:
     return CampaignSpend(row.campaign_id, row.campaign, row.currency, int(row.micros))
 
 

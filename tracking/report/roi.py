@@ -1,5 +1,7 @@
-"""The reports' arithmetic: counts and money in, the figures a shop reads out. No rounding but
-at the very end, and no currency ever added to another."""
+"""The ROI report: orders, revenue, spend and their ratios, by campaign and currency.
+
+Figures are rounded only at the very end, and amounts of different currencies are never added.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ _CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class EarnedCredit:
-    """What one campaign earned in one currency; minor units, and millionths of orders."""
+    """The credits of one campaign in one currency; minor units, and millionths of orders."""
 
     currency: str
     is_pinterest: bool
@@ -30,7 +32,7 @@ class EarnedCredit:
 
 @dataclass(frozen=True, slots=True)
 class CampaignSpend:
-    """What one campaign cost in one currency, in millionths of the major unit."""
+    """The spend of one campaign in one currency, in millionths of the major unit."""
 
     campaign_id: str
     campaign: str
@@ -49,10 +51,10 @@ class _Sums:
     credited_share: int = 0
     credited_net: int = 0
     micros: int = 0
-    # It earned in other currencies only, so nobody can tell what its spend returned.
+    # It earned in other currencies only, so the return of its spend is unknown.
     earns_elsewhere: bool = False
 
-    def earn(self, row: EarnedCredit) -> None:
+    def add_credit(self, row: EarnedCredit) -> None:
         self.share += row.share
         self.gross += row.gross
         self.net += row.net
@@ -77,114 +79,110 @@ class _CurrencyTotals(_Sums):
     lines: dict[tuple[str, ...], _CampaignLine] = field(default_factory=dict)
 
 
-# --- The funnel
-
-
-# --- Return on investment
-
-
 def roi_report(earned: Iterable[EarnedCredit], spent: Iterable[CampaignSpend]) -> dict[str, Any]:
-    """Orders, revenue and spend, over all and by campaign.
+    """Returns orders, revenue and spend, in total and by campaign.
 
-    Totals cover every order, and the campaigns sum to them exactly: what Pinterest did not earn
-    stands in the line "(not attributed)". ROAS, ROI and CPA weigh the spend against what
-    Pinterest's own touches earned, never against orders that came by themselves.
+    Totals cover every order, and the campaigns sum to them exactly: orders that Pinterest is not
+    credited with stand in the line "(not attributed)". ROAS, ROI and CPA compare the spend with
+    the credits of Pinterest's touches only, never with other orders.
 
-    Of a campaign that was renamed, the spend under its newest name comes last.
+    `spent` lists the newest name of a renamed campaign last.
     """
     spent = list(spent)
-    names = _Names.of(spent)
-    books: dict[str, _CurrencyTotals] = {}
+    names = _CampaignNames.of(spent)
+    currencies: dict[str, _CurrencyTotals] = {}
     for row in earned:
-        book = books.setdefault(row.currency, _CurrencyTotals(currency=row.currency))
-        book.earn(row)
-        _line(book, row, names).earn(row)
-    for cost in (one for one in spent if one.micros):
-        book = books.setdefault(cost.currency, _CurrencyTotals(currency=cost.currency))
-        book.micros += cost.micros
-        line = _campaign_line(book, True, cost.campaign_id, names.of_id.get(cost.campaign_id, ""))
+        totals = currencies.setdefault(row.currency, _CurrencyTotals(currency=row.currency))
+        totals.add_credit(row)
+        _line(totals, row, names).add_credit(row)
+    for cost in (row for row in spent if row.micros):
+        totals = currencies.setdefault(cost.currency, _CurrencyTotals(currency=cost.currency))
+        totals.micros += cost.micros
+        line = _campaign_line(totals, True, cost.campaign_id, names.of_id.get(cost.campaign_id, ""))
         line.micros += cost.micros
-    _mark_what_earns_elsewhere(books.values())
-    ordered = [books[currency] for currency in sorted(books)]
+    _mark_earning_elsewhere(currencies.values())
+    ordered = [currencies[currency] for currency in sorted(currencies)]
     if len(ordered) > 1:
-        return _several(ordered)
-    book = ordered[0] if ordered else _CurrencyTotals()
+        return _multi_currency(ordered)
+    totals = ordered[0] if ordered else _CurrencyTotals()
     return {
-        "currency": book.currency or None,
-        **_figures(book, book.currency),
-        "campaigns": _campaigns(book),
-        "currencies": [_one(b) for b in ordered],
+        "currency": totals.currency or None,
+        **_figures(totals, totals.currency),
+        "campaigns": _campaigns(totals),
+        "currencies": [_one_currency(each) for each in ordered],
     }
 
 
-def _mark_what_earns_elsewhere(books: Collection[_CurrencyTotals]) -> None:
-    earning = {key for book in books for key, line in book.lines.items() if line.credited_share}
-    for book in books:
-        book.earns_elsewhere = bool(earning) and not book.credited_share
-        for key, line in book.lines.items():
+def _mark_earning_elsewhere(currencies: Collection[_CurrencyTotals]) -> None:
+    earning = {
+        key for totals in currencies for key, line in totals.lines.items() if line.credited_share
+    }
+    for totals in currencies:
+        totals.earns_elsewhere = bool(earning) and not totals.credited_share
+        for key, line in totals.lines.items():
             line.earns_elsewhere = key in earning and not line.credited_share
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
-    """What the spend rows know of campaigns: the last name of each id, and the id of each name."""
+class _CampaignNames:
+    """The campaign names in the spend: the last name of each id, and the id of each name."""
 
     of_id: Mapping[str, str]
     to_id: Mapping[str, str]
 
     @classmethod
-    def of(cls, spent: Sequence[CampaignSpend]) -> "_Names":
+    def of(cls, spent: Sequence[CampaignSpend]) -> "_CampaignNames":
         of_id: dict[str, str] = {}
         for cost in spent:
             if cost.campaign or cost.campaign_id not in of_id:
                 of_id[cost.campaign_id] = cost.campaign
         ever = {(cost.campaign_id, cost.campaign) for cost in spent}
-        # Who bears a name now comes before who bore it once.
+        # A campaign that has a name now takes precedence over one that had it once.
         claims = sorted(ever, reverse=True) + sorted(of_id.items(), reverse=True)
         to_id = {name.casefold(): campaign_id for campaign_id, name in claims if name}
         return cls(of_id, to_id)
 
     def id_of(self, campaign_id: str, campaign: str) -> str:
-        """The campaign's id, by id first, else by its name; many shops put the id in the name."""
+        """Returns the campaign's id, else that of its name; many shops put the id in the name."""
         if campaign_id:
             return campaign_id
         return campaign if campaign in self.of_id else self.to_id.get(campaign.casefold(), "")
 
 
-def _line(book: _CurrencyTotals, row: EarnedCredit, names: _Names) -> _CampaignLine:
+def _line(totals: _CurrencyTotals, row: EarnedCredit, names: _CampaignNames) -> _CampaignLine:
     if not row.is_pinterest:
-        # Another network's campaign must not meet Pinterest's spend of the same name.
+        # Another network's campaign must not be joined with Pinterest's spend of the same name.
         name = campaign_name(False, row.campaign_id, row.campaign)
-        return _campaign_line(book, False, row.campaign_id, name)
+        return _campaign_line(totals, False, row.campaign_id, name)
     campaign_id = names.id_of(row.campaign_id, row.campaign)
     name = campaign_name(True, campaign_id, row.campaign)
-    return _campaign_line(book, True, campaign_id, names.of_id.get(campaign_id) or name)
+    return _campaign_line(totals, True, campaign_id, names.of_id.get(campaign_id) or name)
 
 
 def _campaign_line(
-    book: _CurrencyTotals, is_pinterest: bool, campaign_id: str, campaign: str
+    totals: _CurrencyTotals, is_pinterest: bool, campaign_id: str, campaign: str
 ) -> _CampaignLine:
     key = (str(is_pinterest), campaign_id or f"name:{campaign}")
-    line = book.lines.get(key)
+    line = totals.lines.get(key)
     if line is None:
         line = _CampaignLine(campaign_id=campaign_id, campaign=campaign, is_pinterest=is_pinterest)
-        book.lines[key] = line
+        totals.lines[key] = line
     elif not line.campaign:
         line.campaign = campaign
     return line
 
 
-def _campaigns(book: _CurrencyTotals) -> list[dict[str, Any]]:
-    lines = [line for line in book.lines.values() if line.share or line.gross or line.micros]
+def _campaigns(totals: _CurrencyTotals) -> list[dict[str, Any]]:
+    lines = [line for line in totals.lines.values() if line.share or line.gross or line.micros]
     lines.sort(key=lambda line: (line.campaign == NOT_ATTRIBUTED, -line.net, _title(line)))
     return [
         {
             "campaign_id": line.campaign_id,
             "campaign": line.campaign,
             "orders": _orders(line.share),
-            "revenue": to_major(line.net, book.currency),
-            "spend": spend_text(line.micros, book.currency),
-            **_ratios(line, book.currency),
+            "revenue": to_major(line.net, totals.currency),
+            "spend": spend_text(line.micros, totals.currency),
+            **_ratios(line, totals.currency),
         }
         for line in lines
     ]
@@ -194,11 +192,11 @@ def _title(line: _CampaignLine) -> str:
     return f"{line.campaign}\0{line.campaign_id}"
 
 
-def _one(book: _CurrencyTotals) -> dict[str, Any]:
+def _one_currency(totals: _CurrencyTotals) -> dict[str, Any]:
     return {
-        "currency": book.currency,
-        **_figures(book, book.currency),
-        "campaigns": _campaigns(book),
+        "currency": totals.currency,
+        **_figures(totals, totals.currency),
+        "campaigns": _campaigns(totals),
     }
 
 
@@ -216,7 +214,7 @@ def _figures(sums: _Sums, currency: str) -> dict[str, Any]:
 
 
 def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
-    """ROAS, ROI and CPA, each None where there is nothing to divide by, or nothing to weigh."""
+    """Returns ROAS, ROI and CPA, each None where there is no divisor or no spend to compare."""
     spend = Decimal(0 if sums.earns_elsewhere else sums.micros) / _MICROS
     revenue = Decimal(sums.credited_net).scaleb(-digits(currency))
     orders = Decimal(sums.credited_share) / _WHOLE_ORDER
@@ -227,13 +225,13 @@ def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
     }
 
 
-def _several(books: Sequence[_CurrencyTotals]) -> dict[str, Any]:
-    """Of several currencies only orders can be counted together."""
+def _multi_currency(currencies: Sequence[_CurrencyTotals]) -> dict[str, Any]:
+    """Returns the report of several currencies, whose totals count orders only."""
     figures = _figures(_Sums(), "")
     campaigns: dict[tuple[str, ...], dict[str, Any]] = {}
     shares: dict[tuple[str, ...], int] = {}
-    for book in books:
-        for key, line in book.lines.items():
+    for totals in currencies:
+        for key, line in totals.lines.items():
             shares[key] = shares.get(key, 0) + line.share
             campaigns[key] = {
                 "campaign_id": line.campaign_id,
@@ -244,23 +242,23 @@ def _several(books: Sequence[_CurrencyTotals]) -> dict[str, Any]:
     return {
         "currency": None,
         **dict.fromkeys(figures),
-        "orders": _orders(sum(book.share for book in books)),
+        "orders": _orders(sum(totals.share for totals in currencies)),
         "campaigns": sorted(
             campaigns.values(),
             key=lambda c: (c["campaign"] == NOT_ATTRIBUTED, c["campaign"], c["campaign_id"]),
         ),
-        "currencies": [_one(book) for book in books],
+        "currencies": [_one_currency(totals) for totals in currencies],
     }
 
 
 def _orders(share: int) -> int | float:
-    """Whole orders as a whole number; parts only where several campaigns share an order."""
+    """Returns orders as a whole number; as a fraction only where campaigns share an order."""
     whole, part = divmod(share, _WHOLE_ORDER)
     return share / _WHOLE_ORDER if part else whole
 
 
 def spend_text(micros: int, currency: str) -> str:
-    """Millionths of the major unit as decimal text with the currency's digits."""
+    """Returns millionths of the major unit as decimal text with the currency's digits."""
     return _round(Decimal(micros) / _MICROS, currency)
 
 
