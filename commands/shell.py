@@ -22,14 +22,14 @@ DAY = 86_400
 _PAGE = 100
 
 
-class _Numbered(Protocol):
+class _RowWithId(Protocol):
     """A row with an id, by which pages are ordered."""
 
     @property
     def id(self) -> int: ...
 
 
-_Row = TypeVar("_Row", bound=_Numbered)
+_Row = TypeVar("_Row", bound=_RowWithId)
 
 
 def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
