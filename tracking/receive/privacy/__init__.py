@@ -1,1 +1,1 @@
-"""Shopify's privacy topics: what is kept of a person, and its erasure."""
+"""Shopify's privacy topics: data requests, and the erasure of a person or of everybody."""

@@ -1,4 +1,4 @@
-"""What is kept about a person, as the shop's owner hands it over. Instants are ISO 8601, UTC."""
+"""The answer to a data request: a person's stored data. Instants are ISO 8601, UTC."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,10 +20,10 @@ _WHOLE_ORDER = 1_000_000
 def data_export_of(
     conn: Connection, links: Iterable[str], order_ids: Iterable[str]
 ) -> Mapping[str, Any]:
-    """Everything that is known of whoever has these links or placed these orders."""
+    """Returns the stored data of the person who has these links or placed these orders."""
     links, order_ids = frozenset(links), frozenset(order_ids)
-    maybe = erasure.orders_with(conn, links)
-    found = footprint_of(conn, links, order_ids, maybe)
+    candidates = erasure.orders_with(conn, links)
+    found = footprint_of(conn, links, order_ids, candidates)
     visitors = sorted(found.visitors)
     return {
         "identities": sorted(map(spelled, found.known_by)),
@@ -49,7 +49,7 @@ def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
 
 def _order(conn: Connection, row: Row) -> dict[str, Any]:
     event = conversions.of_event(conn, event_id_of(row.id))
-    back = orders.refunded(conn, row.id, row.currency)
+    refunded = orders.refunded(conn, row.id, row.currency)
     return {
         "id": row.id,
         "name": row.name,
@@ -58,7 +58,7 @@ def _order(conn: Connection, row: Row) -> dict[str, Any]:
         "financial_status": row.financial_status,
         "currency": row.currency,
         "value": to_major(row.gross, row.currency),
-        "given_back": to_major(int(back.paid), row.currency),
+        "given_back": to_major(int(refunded.paid), row.currency),
         "identities": [spelled(link) for link in row.links.split()],
         "session": msgspec.json.decode(row.session or b"{}"),
         "consent": msgspec.json.decode(row.consent or b"{}"),
@@ -93,12 +93,12 @@ def _event(conn: Connection, row: Row) -> dict[str, Any]:
         "campaign_id": row.campaign_id,
         "campaign": row.campaign,
         "not_sent_because": row.reason,
-        "deliveries": [_delivery(one) for one in outbox.of_event(conn, row.event_id)],
+        "deliveries": [_delivery(delivery) for delivery in outbox.of_event(conn, row.event_id)],
     }
 
 
 def _delivery(row: OutboxRow) -> dict[str, Any]:
-    """The event as it waits or was sent: whatever it tells of the person is a digest."""
+    """Returns one delivery with its event, whose personal data are digests."""
     return {
         "destination": row.destination,
         "state": row.state,

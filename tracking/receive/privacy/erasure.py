@@ -1,4 +1,4 @@
-"""Finds all that is kept about a person and takes the person out of it. What was sold stays."""
+"""Finds the personal data of a person and erases it. What was sold stays on record."""
 
 import re
 import secrets
@@ -28,13 +28,13 @@ from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection, Row
 from tracking.store.values import json_of, path_from
 
-# What names a person for certain. A phone may be a household's.
+# The links that belong to one person only. A household may share a phone.
 _CERTAIN = ("em:", "id:")
 _IDENTITIES = (*_CERTAIN, "ph:")
 
 _ERASED = "er:"
-# What an order's row tells of its buyer.
-_NOBODY = dict.fromkeys(
+# The columns of an order that are about its buyer, erased.
+_NO_BUYER = dict.fromkeys(
     ("name", "visitor", "match_method", "links", "session", "consent", "unusable"), ""
 )
 
@@ -46,11 +46,11 @@ _COUNTRY = re.compile(r'"country_code"\s*:\s*"([A-Z]{2})"')
 
 @dataclass(frozen=True, slots=True)
 class PersonFootprint:
-    """What is kept about a person.
+    """The stored data of one person.
 
-    `known_by` are the links asked for and those of the `orders`. Nobody else is known by the
-    `visitors`; `shared` ones were also used by others. With the `joined` the person was taken for
-    one.
+    `known_by` are the links of the request and those of the `orders`. The `visitors` are ids of
+    this person alone; others used the `shared` ids as well. The `joined` ids counted as the same
+    person by the identity graph.
     """
 
     links: frozenset[str]
@@ -62,7 +62,7 @@ class PersonFootprint:
 
 
 class PersonEraser:
-    """Erases persons, and keeps them from coming back."""
+    """Erases persons, and leaves tombstones, so that later orders and events bring nothing back."""
 
     def __init__(self, attributor: Attributor) -> None:
         self.attributor = attributor
@@ -73,15 +73,17 @@ class PersonEraser:
         links: Iterable[str],
         order_ids: Iterable[str],
         now: int,
-        maybe: Iterable[str] = (),
+        candidates: Iterable[str] = (),
     ) -> None:
-        """Erase whoever has these links or placed these orders. Orders that `maybe` are theirs
-        are looked at too."""
+        """Erases the person who has these links or placed these orders.
+
+        `candidates` are orders that may be the person's, too.
+        """
         links, order_ids = frozenset(links), frozenset(order_ids)
-        maybe = tuple(maybe)
-        before = footprint_of(conn, links, order_ids, maybe)
-        advisory_locks.hold(conn, _names(before, order_ids))
-        found = footprint_of(conn, links, order_ids, maybe)
+        candidates = tuple(candidates)
+        unlocked = footprint_of(conn, links, order_ids, candidates)
+        advisory_locks.hold(conn, _names(unlocked, order_ids))
+        found = footprint_of(conn, links, order_ids, candidates)
         marks = {f"or:{order_id}" for order_id in order_ids | found.orders.keys()}
         erasure.put_tombstones(conn, links | marks, now)
 
@@ -89,28 +91,28 @@ class PersonEraser:
         for row in found.orders.values():
             _erase_order(conn, row, new_ids, now)
         for order_id in sorted(order_ids - found.orders.keys()):
-            # Somebody may have told of it without the order itself.
+            # Its event may have been reported by another system, without the order itself.
             erasure.erase_event(conn, event_id_of(order_id), now)
         for event in browser_events_of(conn, found):
             erasure.erase_event(conn, event.event_id, now)
-        _forget_people(conn, found, new_ids)
+        _forget_person(conn, found, new_ids)
         _erase_bodies(conn, links, order_ids | found.orders.keys(), now)
         _erase_requests(conn, links, order_ids)
 
         self.attributor.credit_orders(conn, found.joined | found.shared, ALWAYS, now)
-        for order_id in sorted(set(maybe) - found.orders.keys()):
-            _take_out_of(conn, order_id, found)
+        for order_id in sorted(set(candidates) - found.orders.keys()):
+            _remove_from_order(conn, order_id, found)
 
     def put_order(self, conn: Connection, order: Order, known: Row | None, now: int) -> None:
-        """Write down the money and the state of an order whose buyer was erased, and nothing
-        else. What it was credited to before stays."""
+        """Stores only the money and the state of an order whose buyer was erased, and keeps the
+        credits it had."""
         if known is None:
             erasure.put_tombstones(conn, [f"or:{order.id}"], now)
         planner = self.attributor.planner
         given_back = orders.refunded(conn, order.id, order.currency)._asdict()
-        rows = planner.rows_of(planner.facts_of(faceless(order)), (), given_back, now)
+        rows = planner.rows_of(planner.facts_of(without_buyer(order)), (), given_back, now)
         path = path_from(known.path) if known is not None else ()
-        row, credits, best = planner.credits_again({**rows.order, **_NOBODY}, path, given_back)
+        row, credits, best = planner.credits_again({**rows.order, **_NO_BUYER}, path, given_back)
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)
         event_id = event_id_of(order.id)
@@ -128,7 +130,7 @@ class PersonEraser:
         )
 
     def erase_everybody(self, conn: Connection, now: int) -> None:
-        """Erase all persons there are, and keep their orders from bringing them back."""
+        """Erases every person, and leaves tombstones of all orders."""
         new_ids = {visitor: _new_id() for visitor in erasure.all_visitors(conn)}
         erasure.forget_everybody(conn, new_ids, now)
         last = ""
@@ -139,39 +141,40 @@ class PersonEraser:
 
 
 def erased_of(conn: Connection, order_id: str, links: Iterable[str]) -> tuple[bool, frozenset[str]]:
-    """Whether an order is an erased person's, and which of its links were erased in any case."""
+    """Returns whether an order is an erased person's, and which of its links were erased."""
     links = tuple(links)
     found = erasure.tombstoned(conn, (f"or:{order_id}", *links))
-    is_erased = f"or:{order_id}" in found or _is_of(links, found)
+    is_erased = f"or:{order_id}" in found or _is_same_person(links, found)
     return is_erased, found
 
 
 def without_erased(
-    conn: Connection, seen: Iterable[PixelEvent]
+    conn: Connection, events: Iterable[PixelEvent]
 ) -> tuple[list[PixelEvent], frozenset[str]]:
-    """Storefront events without the persons who were erased, and the ids of those events."""
-    left: list[PixelEvent] = []
-    changed: set[str] = set()
-    for one in seen:
-        links = one.identity.links()
-        found = erasure.tombstoned(conn, links) if links else frozenset()
-        if _is_of(links, found):
-            changed.add(one.event_id)
-            one = msgspec.structs.replace(one, identity=Identity(), tokens=())
-        elif found:
-            one = _without_phone(one, found)
-        left.append(one)
-    return left, frozenset(changed)
+    """Returns the storefront events without erased identities, and the ids of the events of
+    erased persons."""
+    cleaned: list[PixelEvent] = []
+    erased_ids: set[str] = set()
+    for event in events:
+        links = event.identity.links()
+        erased = erasure.tombstoned(conn, links) if links else frozenset()
+        if _is_same_person(links, erased):
+            erased_ids.add(event.event_id)
+            event = msgspec.structs.replace(event, identity=Identity(), tokens=())
+        elif erased:
+            event = _event_without_phone(event, erased)
+        cleaned.append(event)
+    return cleaned, frozenset(erased_ids)
 
 
 def without_phone(identity: Identity, erased: Collection[str]) -> Identity:
-    """The identity without the phones that were erased with somebody else."""
-    left = tuple(one for one in identity.ph if link_of("ph", one) not in erased)
-    return msgspec.structs.replace(identity, ph=left)
+    """Returns the identity without the phones that were erased with another person."""
+    phones = tuple(phone for phone in identity.ph if link_of("ph", phone) not in erased)
+    return msgspec.structs.replace(identity, ph=phones)
 
 
-def faceless(order: Order) -> Order:
-    """What was sold, without to whom and how they came."""
+def without_buyer(order: Order) -> Order:
+    """Returns the order without its buyer, browser and landing page."""
     return msgspec.structs.replace(
         order,
         name="",
@@ -189,84 +192,97 @@ def faceless(order: Order) -> Order:
 
 
 def footprint_of(
-    conn: Connection, links: Collection[str], order_ids: Collection[str], maybe: Iterable[str] = ()
+    conn: Connection,
+    links: Collection[str],
+    order_ids: Collection[str],
+    candidates: Iterable[str] = (),
 ) -> PersonFootprint:
-    """What is kept about whoever has these links or placed these orders."""
-    seen = {*links, *(visitor for link in links for visitor in erasure.visitors_of(conn, link))}
-    at_hand = {*order_ids, *maybe, *(o for visitor in seen for o in _orders_at(conn, visitor))}
-    rows = {order_id: orders.of_id(conn, order_id) for order_id in sorted(at_hand)}
-    theirs = {
+    """Finds the data of the person who has these links or placed these orders.
+
+    `candidates` are orders that may be the person's, too.
+    """
+    visitors = {*links, *(visitor for link in links for visitor in erasure.visitors_of(conn, link))}
+    at_visitors = (order_id for visitor in visitors for order_id in _orders_at(conn, visitor))
+    rows = {
+        order_id: orders.of_id(conn, order_id)
+        for order_id in sorted({*order_ids, *candidates, *at_visitors})
+    }
+    own = {
         order_id: row
         for order_id, row in rows.items()
-        if row is not None and (order_id in order_ids or _is_of(row.links.split(), links))
+        if row is not None and (order_id in order_ids or _is_same_person(row.links.split(), links))
     }
-    told = {link for row in theirs.values() for link in row.links.split()}
-    known_by = frozenset({*links, *filter(_is_identity, told)})
-    seen |= {visitor for link in told for visitor in erasure.visitors_of(conn, link)}
-    seen |= {row.visitor for row in theirs.values()}
-    for order_id in {*theirs, *order_ids}:
+    order_links = {link for row in own.values() for link in row.links.split()}
+    known_by = frozenset({*links, *filter(_is_identity, order_links)})
+    visitors |= {visitor for link in order_links for visitor in erasure.visitors_of(conn, link)}
+    visitors |= {row.visitor for row in own.values()}
+    for order_id in {*own, *order_ids}:
         event = conversions.of_event(conn, event_id_of(order_id))
         if event is not None:
-            seen.add(event.visitor)
-    # Who was erased before is only counted, and goes on being so.
-    seen = {visitor for visitor in seen if visitor and not visitor.startswith(_ERASED)}
-    alone = frozenset(v for v in seen if _is_only(conn, v, links, known_by, theirs.keys()))
+            visitors.add(event.visitor)
+    # The ids of persons who were erased before only count their events, and go on doing so.
+    visitors = {v for v in visitors if v and not v.startswith(_ERASED)}
+    alone = frozenset(v for v in visitors if _is_exclusive(conn, v, links, known_by, own.keys()))
     return PersonFootprint(
         links=frozenset(links),
         known_by=known_by,
-        orders=theirs,
+        orders=own,
         visitors=alone,
-        shared=frozenset(seen - alone),
-        joined=frozenset(_joined(conn, alone, told | set(links)) - alone),
+        shared=frozenset(visitors - alone),
+        joined=frozenset(_joined(conn, alone, order_links | set(links)) - alone),
     )
 
 
 def browser_events_of(conn: Connection, found: PersonFootprint) -> Iterator[Row]:
-    """A person's storefront events; of shared visitors those alone that name the person."""
+    """Yields a person's storefront events; of shared visitors only those that name the person."""
     certain = {link for link in found.known_by if link.startswith(_CERTAIN)}
     digests = [digest_in(link).encode() for link in found.links | certain]
     for visitor in sorted(found.visitors | found.shared):
         for event in erasure.browser_events_of(conn, visitor):
             payloads = [row.payload for row in outbox.of_event(conn, event.event_id)]
-            if visitor in found.visitors or any(d in p for p in payloads for d in digests):
+            if visitor in found.visitors or _contains(payloads, digests):
                 yield event
 
 
 def mentions(body: bytes, links: Collection[str], order_ids: Collection[str]) -> bool:
-    """Whether a body that nobody understood names a person or one of the orders."""
+    """Returns True if a body that could not be understood names a person or one of the orders."""
     text = body.decode("utf-8", "replace").replace("\\u0040", "@").replace("\\/", "/")
     if any(number in order_ids for number in _NUMBER.findall(text)):
         return True
     countries = ("", *dict.fromkeys(_COUNTRY.findall(text)))
-    told = (
-        *(("em", "em", one, "") for one in _ADDRESS.findall(text)),
-        *(("id", "external_id", one, "") for one in _NUMBER.findall(text)),
-        *(("ph", "ph", one, c) for one in _PHONE.findall(text) for c in countries),
+    candidates = (
+        *(("em", "em", address, "") for address in _ADDRESS.findall(text)),
+        *(("id", "external_id", number, "") for number in _NUMBER.findall(text)),
+        *(("ph", "ph", phone, c) for phone in _PHONE.findall(text) for c in countries),
     )
-    hashes = ((kind, hashed(field, one, country)) for kind, field, one, country in told)
-    return any(one is not None and link_of(kind, one) in links for kind, one in hashes)
+    digests = ((kind, hashed(field, value, country)) for kind, field, value, country in candidates)
+    return any(digest is not None and link_of(kind, digest) in links for kind, digest in digests)
+
+
+def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
+    return any(digest in payload for payload in payloads for digest in digests)
 
 
 def _is_identity(link: str) -> bool:
     return link.startswith(_IDENTITIES)
 
 
-def _is_of(links: Iterable[str], erased: Collection[str]) -> bool:
-    """Whether who is known by some links is the person known by others: by e-mail or customer
-    id, or because nothing else is known."""
+def _is_same_person(links: Iterable[str], others: Collection[str]) -> bool:
+    """Returns True if the links are those of the person known by others: if an e-mail address or
+    a customer id is the same, or every identity is."""
     own = [link for link in links if _is_identity(link)]
-    certain = any(link in erased for link in own if link.startswith(_CERTAIN))
-    return certain or (bool(own) and all(link in erased for link in own))
+    is_certain = any(link in others for link in own if link.startswith(_CERTAIN))
+    return is_certain or (bool(own) and all(link in others for link in own))
 
 
-def _is_only(
+def _is_exclusive(
     conn: Connection,
     visitor: str,
     links: Collection[str],
     known_by: Collection[str],
     order_ids: Collection[str],
 ) -> bool:
-    """Whether nobody else is known by a visitor id."""
+    """Returns True if no other person used a visitor id."""
     if visitor in links:
         return True
     own = {link for link in erasure.links_of(conn, visitor) if _is_identity(link)}
@@ -280,16 +296,16 @@ def _orders_at(conn: Connection, visitor: str) -> list[str]:
 
 
 def _joined(conn: Connection, visitors: Iterable[str], links: Collection[str]) -> set[str]:
-    """Everybody who was one person with these visitors, or is kept apart from others by a link
-    that is too common for as long as it is theirs, too."""
-    found: set[str] = set()
+    """Returns the visitor ids whose person the identity graph may see differently without these
+    visitors: those joined with them, and those whose links are too common because of them."""
+    joined: set[str] = set()
     for visitor in visitors:
         own = {*links, *erasure.links_of(conn, visitor)}
-        found |= {
+        joined |= {
             *identity_graph.person_of(conn, own, visitor),
             *identity_graph.joined_by(conn, own, visitor),
         }
-    return found
+    return joined
 
 
 def _names(found: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
@@ -297,7 +313,7 @@ def _names(found: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
 
 
 def _new_id() -> str:
-    """A visitor id that stands for a person who was erased. No pixel can make one."""
+    """Returns a new visitor id for an erased person, of a form that no pixel sends."""
     return f"{_ERASED}{secrets.token_hex(8)}"
 
 
@@ -311,25 +327,26 @@ def _erase_order(conn: Connection, row: Row, new_ids: Mapping[str, str], now: in
 
 
 def _without_person(row: Row) -> Mapping[str, Any]:
-    """An order's row: the money and what it is credited to, and nothing of who and how."""
+    """Returns an order's row with its money and the campaigns of its path, without its buyer."""
     path = [
         msgspec.structs.replace(touch, visitor="", click_id="") for touch in path_from(row.path)
     ]
-    return {**row._asdict(), **_NOBODY, "path": json_of(path)}
+    return {**row._asdict(), **_NO_BUYER, "path": json_of(path)}
 
 
-def _forget_people(conn: Connection, found: PersonFootprint, new_ids: Mapping[str, str]) -> None:
+def _forget_person(conn: Connection, found: PersonFootprint, new_ids: Mapping[str, str]) -> None:
     for visitor, new in sorted(new_ids.items()):
         erasure.forget_visitor(conn, visitor, new)
-    told = {link for row in found.orders.values() for link in row.links.split()}
-    for link in sorted(found.links | {link for link in told if not _is_identity(link)}):
+    order_links = {link for row in found.orders.values() for link in row.links.split()}
+    tokens = {link for link in order_links if not _is_identity(link)}
+    for link in sorted(found.links | tokens):
         erasure.forget_link(conn, link)
     for visitor in sorted(found.shared):
-        _take_off(conn, visitor, found)
+        _detach_visitor(conn, visitor, found)
 
 
-def _take_off(conn: Connection, visitor: str, found: PersonFootprint) -> None:
-    """Leave a shared visitor id to the others: without the person's orders and links."""
+def _detach_visitor(conn: Connection, visitor: str, found: PersonFootprint) -> None:
+    """Deletes the person's orders and links from a shared visitor id, which others keep."""
     others = {order_id for order_id in _orders_at(conn, visitor) if order_id not in found.orders}
     rows = (orders.of_id(conn, order_id) for order_id in sorted(others))
     kept = {link for row in rows if row is not None for link in row.links.split()}
@@ -340,8 +357,8 @@ def _take_off(conn: Connection, visitor: str, found: PersonFootprint) -> None:
         erasure.forget_touch(conn, visitor, touch_key(order_id))
 
 
-def _take_out_of(conn: Connection, order_id: str, found: PersonFootprint) -> None:
-    """Take the person out of somebody else's order."""
+def _remove_from_order(conn: Connection, order_id: str, found: PersonFootprint) -> None:
+    """Deletes the person's links and visitor ids from an order of another person."""
     row = orders.of_id(conn, order_id)
     if row is None:
         return
@@ -370,9 +387,10 @@ def _erase_requests(conn: Connection, links: Collection[str], order_ids: Collect
             privacy_requests.erase(conn, row.id)
 
 
-def _without_phone(one: PixelEvent, erased: Collection[str]) -> PixelEvent:
-    identity = without_phone(one.identity, erased)
-    told = one.conversion
-    if told is not None:
-        told = msgspec.structs.replace(told, identity=without_phone(told.identity, erased))
-    return msgspec.structs.replace(one, identity=identity, conversion=told)
+def _event_without_phone(event: PixelEvent, erased: Collection[str]) -> PixelEvent:
+    conversion = event.conversion
+    if conversion is not None:
+        identity = without_phone(conversion.identity, erased)
+        conversion = msgspec.structs.replace(conversion, identity=identity)
+    identity = without_phone(event.identity, erased)
+    return msgspec.structs.replace(event, identity=identity, conversion=conversion)

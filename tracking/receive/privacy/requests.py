@@ -1,4 +1,4 @@
-"""What Shopify asks on behalf of a person, or of a shop that leaves: tell, erase, or take note."""
+"""The webhooks of Shopify's privacy topics: data requests, erasure, and an app's uninstallation."""
 
 import hashlib
 import logging
@@ -24,13 +24,13 @@ _TEXT_LIMIT = 512
 
 
 class NotAPrivacyRequest(ValueError):
-    """The body is not what its topic says. The message says why, and names nobody."""
+    """The body does not fit its topic. The message says why, without personal data."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrivacySubject:
-    """Whom a body is about: the person's links and the orders it names. `asked_as` is what
-    Shopify calls the request, or the shop."""
+    """The person that a body is about, by links and order ids. `asked_as` is Shopify's id of the
+    request, or the shop."""
 
     links: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class PrivacySubject:
 
 
 class PrivacyRequests:
-    """Carries out the requests of Shopify's privacy topics."""
+    """Processes the webhooks of Shopify's privacy topics."""
 
     def __init__(
         self,
@@ -53,37 +53,37 @@ class PrivacyRequests:
         self.clock = clock
 
     def data_request(self, body: bytes, topic: str) -> Receipt:
-        """Take in a body of customers/data_request; the owner gets the answer from `data-requests`.
+        """Stores a data request, which the shop's owner answers with the command `data-requests`.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
         try:
-            asked = _person_of(_tree(body), "orders_requested", is_request=True)
+            subject = _person_of(_tree(body), "orders_requested", is_request=True)
         except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
-        is_new = self.store.commit(lambda conn: self._note(conn, body, topic, asked))
+        is_new = self.store.commit(lambda conn: self._add_request(conn, body, topic, subject))
         logger.info("%s noted", topic)
         return _receipt(is_new)
 
     def redact(self, body: bytes, topic: str) -> Receipt:
-        """Take in a body of customers/redact: the person is erased once this returns.
+        """Erases the person of a customers/redact body before it returns.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
         try:
-            asked = _person_of(_tree(body), "orders_to_redact", is_request=False)
+            subject = _person_of(_tree(body), "orders_to_redact", is_request=False)
         except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
-        # It reads every order there is, and so not while others wait to write.
+        # This reads every order there is, so it must not hold up other writers.
         with self.store.read() as conn:
-            maybe = erasure.orders_with(conn, asked.links)
+            candidates = erasure.orders_with(conn, subject.links)
 
         def write(conn: Connection) -> bool:
             now = int(self.clock())
-            self.eraser.erase(conn, asked.links, asked.orders, now, maybe)
-            return self._note(conn, body, topic, PrivacySubject())
+            self.eraser.erase(conn, subject.links, subject.orders, now, candidates)
+            return self._add_request(conn, body, topic, PrivacySubject())
 
         is_new = self.store.commit(write)
         self.store.wipe_log()
@@ -91,20 +91,21 @@ class PrivacyRequests:
         return _receipt(is_new)
 
     def shop_redact(self, body: bytes, topic: str) -> Receipt:
-        """Take in a body of shop/redact: every person is erased once this returns. A shop that came
-        back asks in the same words again when it leaves, so it is done each time.
+        """Erases every person before it returns, for a shop/redact body.
+
+        A shop that returned and leaves again sends the same body, so a duplicate erases, too.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
         try:
-            asked = _shop_of(_tree(body))
+            subject = _shop_of(_tree(body))
         except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
 
         def write(conn: Connection) -> bool:
             self.eraser.erase_everybody(conn, int(self.clock()))
-            return self._note(conn, body, topic, asked)
+            return self._add_request(conn, body, topic, subject)
 
         is_new = self.store.commit(write)
         self.store.wipe_log()
@@ -112,7 +113,7 @@ class PrivacyRequests:
         return _receipt(is_new)
 
     def uninstalled(self, body: bytes, topic: str) -> Receipt:
-        """Take in a body of app/uninstalled, which is only noted: the app may be installed anew.
+        """Stores that the app was uninstalled, and erases nothing: it may be installed again.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -123,15 +124,17 @@ class PrivacyRequests:
                 raise NotAPrivacyRequest("myshopify_domain, id: missing, so this is not a shop")
         except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
-        asked = PrivacySubject(asked_as=_text(tree["myshopify_domain"]))
-        is_new = self.store.commit(lambda conn: self._note(conn, body, topic, asked))
+        subject = PrivacySubject(asked_as=_text(tree["myshopify_domain"]))
+        is_new = self.store.commit(lambda conn: self._add_request(conn, body, topic, subject))
         logger.warning("%s: Shopify sends no more webhooks until the app is installed again", topic)
         return _receipt(is_new)
 
-    def _note(self, conn: Connection, body: bytes, topic: str, asked: PrivacySubject) -> bool:
+    def _add_request(
+        self, conn: Connection, body: bytes, topic: str, subject: PrivacySubject
+    ) -> bool:
         digest, now = hashlib.sha256(body).hexdigest(), int(self.clock())
         is_new = privacy_requests.add(
-            conn, digest, topic, asked.asked_as, asked.links, asked.orders, now
+            conn, digest, topic, subject.asked_as, subject.links, subject.orders, now
         )
         if not is_new:
             privacy_requests.renew(conn, digest, now)
@@ -139,7 +142,7 @@ class PrivacyRequests:
 
 
 def shop_named_in(body: bytes) -> str:
-    """The shop that a body of these topics names, lower case; "" if it names none."""
+    """Returns the shop that a body of these topics names, in lower case; "" if it names none."""
     try:
         tree = _tree(body)
     except NotAPrivacyRequest:
@@ -203,11 +206,11 @@ def _shop(tree: Mapping[str, Any]) -> str:
 
 
 def _id(value: object) -> str:
-    """The digits of an id; "" if it is none."""
+    """Returns the digits of an id; "" if it is none."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
     return text if text.isascii() and text.isdigit() and len(text) <= _ID_LIMIT else ""
 
 
 def _text(value: object) -> str:
-    """Text as an order's is read, so that both make the same digests."""
+    """Returns a text normalised as those of orders are, so that both have the same digests."""
     return value.replace("\x00", "").strip()[:_TEXT_LIMIT] if isinstance(value, str) else ""
