@@ -1,1 +1,1 @@
-"""What an operator types, one module a theme."""
+"""The commands of the command line, one module for each subject."""

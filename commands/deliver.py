@@ -1,4 +1,4 @@
-"""`deliver`, `dead-letters` and `replay`: the outbox by hand."""
+"""The commands of the outbox: `deliver`, `dead-letters` and `replay`."""
 
 import signal
 import threading
@@ -39,19 +39,19 @@ def deliver(service: Service, watch: bool) -> None:
 
 
 def _deliver_until_stopped(service: Service) -> None:
-    told = threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
-    deliverers = service.deliverers()
-    deliverers.start()
+        signal.signal(number, lambda *_: stop.set())
+    workers = service.deliverers()
+    workers.start()
     click.echo(f"delivering to {', '.join(service.destinations)} until SIGTERM or Ctrl-C")
-    told.wait()
-    deliverers.stop(_STOP_SECONDS)
+    stop.wait()
+    workers.stop(_STOP_SECONDS)
     click.echo("stopped")
 
 
 def _deliver_due(service: Service, destination: Destination) -> str:
-    """Deliver until nothing is due; the words for what stands in the way, if something does."""
+    """Delivers until no event is due; returns what keeps events from being sent, or ""."""
     deliverer = Deliverer(service.store, destination, service.clock)
     tried = 0
     while True:

@@ -1,4 +1,4 @@
-"""`data-requests` and `purge`: what is kept of people, and for how long."""
+"""The commands of data protection: `data-requests` and `purge`."""
 
 import functools
 import json
@@ -58,11 +58,11 @@ def _export(
     if row is None:
         raise click.ClickException("no such request" if number else "no open requests")
     with service.store.read() as conn:
-        kept = data_export_of(conn, row.links.split(), row.orders.split())
+        data = data_export_of(conn, row.links.split(), row.orders.split())
     now = int(service.clock())
     head = {"request": row.asked_as, "received": instant(row.received_at), "told": instant(now)}
-    file.write(json.dumps({**head, **kept}, indent=2).encode() + b"\n")
+    file.write(json.dumps({**head, **data}, indent=2).encode() + b"\n")
     file.close()
     service.store.commit(functools.partial(privacy_requests.answer, id=row.id, now=now))
-    orders = plural(len(kept["orders"]), "order")
+    orders = plural(len(data["orders"]), "order")
     click.echo(f"{file.name}: request {row.id} with {orders}; hand it over and delete it")

@@ -1,4 +1,4 @@
-"""`quarantine`: signed bodies that could not be understood."""
+"""The command `quarantine`, for signed bodies that could not be understood."""
 
 import functools
 
@@ -51,6 +51,6 @@ def _is_understood(service: Service, row: QuarantinedBody) -> bool:
     except StoreUnavailable:
         raise
     except Exception as error:
-        # One body must not keep the others; it stays where it is.
+        # One body must not keep the others from being replayed; it stays in quarantine.
         click.echo(f"{row.id} still fails: {type(error).__name__}", err=True)
         return False

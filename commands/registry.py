@@ -1,6 +1,4 @@
-"""The table of commands, as `flask --app app …` shows them."""
-
-from typing import TYPE_CHECKING
+"""The list of commands, in the order of `flask --app app`'s help."""
 
 import click
 from flask import Flask
@@ -15,12 +13,9 @@ from commands.quarantine import quarantine_
 from commands.shopify import reconcile, subscribe_
 from commands.spend import sync_spend
 
-if TYPE_CHECKING:
-    pass
-
 
 def register_commands(app: Flask) -> None:
-    """Make every command known to `flask --app app`."""
+    """Registers every command with the application."""
     for command in COMMANDS:
         app.cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""What every command shares: its service, its tables, its one-line errors."""
+"""Helpers of the commands: their service, tables and one-line errors."""
 
 import functools
 import logging
@@ -33,7 +33,7 @@ _Row = TypeVar("_Row", bound=_RowWithId)
 
 
 def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows under their titles; each title comes with its side: "<" for words, ">" for numbers."""
+    """Returns the rows under their titles; "<" aligns a column left, ">" right."""
     cells = [list(columns), *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = (
@@ -44,16 +44,16 @@ def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 event", "2 events"."""
+    """Returns a count with its noun: "1 event", "2 events"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 @contextmanager
 def opened_service() -> Iterator[Service]:
-    """The app's own service, or for this one command the one the environment describes.
+    """Yields the application's service, or one opened from the environment for this command.
 
     Raises:
-        click.ClickException: it cannot be opened; one line says why.
+        click.ClickException: the service cannot be opened; one line says why.
     """
     known = current_app.extensions.get("service")
     if known is not None:
@@ -68,28 +68,33 @@ def opened_service() -> Iterator[Service]:
 
 
 def service_from_environment() -> Service:
+    """Opens the service that the environment configures.
+
+    Raises:
+        click.ClickException: the service cannot be opened; one line says why.
+    """
     try:
         settings = Settings.from_env(load_env())
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
         )
-        # That a migration was looked for is no news to whoever typed a command.
+        # The check for migrations is of no interest to the user of a command.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         return open_service(settings, time.time)
     except ConfigurationError as error:
         raise click.ClickException("; ".join(error.problems)) from None
     except Exception as error:
-        # Whatever the driver of the configured database raises.
+        # The driver of the configured database may raise any class.
         raise click.ClickException(f"the service cannot be opened: {first_line(error)}") from error
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without the hints that drivers add."""
+    """Returns the first line of an error, without the hints that drivers add."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def with_service(command: Callable[..., None]) -> Callable[..., None]:
-    """Hand the command its service; what can go wrong with it becomes one line."""
+    """Passes the service to the command, and turns its expected errors into one line."""
 
     @with_appcontext
     @functools.wraps(command)
@@ -105,7 +110,7 @@ def with_service(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let a polite kill and a closed terminal end things as Ctrl-C does: by cleaning up."""
+    """Makes SIGTERM and SIGHUP end the command as Ctrl-C does, so that it cleans up."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, signal.default_int_handler) for number in numbers]
     try:

@@ -550,14 +550,14 @@ def test_readings_together_never_call_more_often_than_pinterest_allows(
     single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "ours", NOW, until, True))
     times: list[float] = []
     with closing(PinterestAds(reader.access)) as one, closing(PinterestAds(reader.access)) as two:
-        desks = [
+        sessions = [
             SyncSession(
                 single.store, ads, reader.access, "ours", clock, lambda s: clock.tick(seconds=s)
             )
             for ads in (one, two)
         ]
         for n in range(2 * CALLS_A_MINUTE):
-            desks[n % 2].asked(lambda: times.append(clock.now))
+            sessions[n % 2].call(lambda: times.append(clock.now))
 
     assert max(sum(at <= t < at + 60 for t in times) for at in times) <= CALLS_A_MINUTE
     assert times[-1] - NOW < 150

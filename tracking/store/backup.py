@@ -1,7 +1,7 @@
-"""A copy of the SQLite file, taken while the service goes on, and the way back from one.
+"""Backup of the SQLite file while the service runs, and restore from a backup.
 
-Copying the file by itself is no backup: what was committed last lies in the log beside it, and a
-log that stays beside another file is applied to that.
+A copy of the file alone is no backup: the last commits are in the write-ahead log beside it, and a
+log that is left beside another file is applied to that file.
 """
 
 import os
@@ -13,24 +13,24 @@ from pathlib import Path
 from tracking.store.engine.file_locks import InUse, alone, present
 from tracking.store.migrations import is_known
 
-# How every SQLite file begins.
+# The first bytes of every SQLite file.
 _HEADER = b"SQLite format 3\0"
 
 
 class NoBackup(Exception):
-    """The copy was not made, and nothing is left of it."""
+    """The backup failed, and no file of it is left."""
 
 
 class NoRestore(Exception):
-    """Nothing was restored; the database is as it was."""
+    """The restore failed; the database is unchanged."""
 
 
 def copy(source: Path, target: Path) -> int:
-    """Copy one moment of the database to a new file, readable by its owner only; its bytes.
+    """Copies the database to a new file, readable by its owner only; returns its size in bytes.
 
     Raises:
-        NoBackup: there is no database, the target exists or cannot be written, or the copy is
-            not sound.
+        NoBackup: there is no database, the target exists or cannot be written, or the copy fails
+            its integrity check.
     """
     if not source.is_file():
         raise NoBackup(f"there is no database at {source}")
@@ -46,8 +46,9 @@ def copy(source: Path, target: Path) -> int:
 
 
 def restore(backup: Path, database: Path, kept_as: Path) -> str:
-    """Put the copy in a backup in the database's place, which from one moment to the next is the
-    new one; keep the old one as `kept_as`. The schema that the backup is at.
+    """Replaces the database by a backup in one step, and keeps the old database as `kept_as`.
+
+    Returns the schema version of the backup.
 
     Raises:
         NoRestore: there is no sound backup of this release or an older one, the database is in
@@ -60,9 +61,9 @@ def restore(backup: Path, database: Path, kept_as: Path) -> str:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         with alone(database), _unfinished(database) as part:
-            # Without a log beside it nobody writes to it, and it may lie where nobody can.
-            is_still = not Path(f"{backup}-wal").exists()
-            _copy(f"{_uri(backup)}?mode=ro{'&immutable=1' if is_still else ''}", part)
+            # A backup without a log has no writer, and its folder may be read-only.
+            is_closed = not Path(f"{backup}-wal").exists()
+            _copy(f"{_uri(backup)}?mode=ro{'&immutable=1' if is_closed else ''}", part)
             revision = _revision(part)
             if database.exists():
                 _move_away(database, kept_as, part)
@@ -77,8 +78,10 @@ def restore(backup: Path, database: Path, kept_as: Path) -> str:
 
 @contextmanager
 def _unfinished(target: Path) -> Iterator[Path]:
-    """A file beside the target to write to and then to rename, readable by its owner only. What
-    is left of it is removed."""
+    """Yields a file beside the target, readable by its owner only, for the caller to rename.
+
+    Removes the file in the end if it was not renamed.
+    """
     part = target.with_name(f".{target.name}.part")
     beside = [part.with_name(f"{part.name}{end}") for end in ("", "-wal", "-shm", "-journal")]
     try:
@@ -100,7 +103,7 @@ def _copy(source: str, target: Path) -> None:
         closing(sqlite3.connect(source, uri=True)) as original,
         closing(sqlite3.connect(target)) as copied,
     ):
-        # All pages in one step: a backup in several begins anew whenever somebody writes.
+        # All pages in one step: a backup in several steps starts again after every write.
         original.backup(copied)
         (verdict,) = copied.execute("PRAGMA integrity_check").fetchone()
         if verdict != "ok":
@@ -109,10 +112,10 @@ def _copy(source: str, target: Path) -> None:
 
 
 def _revision(path: Path) -> str:
-    """The schema of a copy.
+    """Returns the schema version of a copy.
 
     Raises:
-        NoRestore: this release does not know it.
+        NoRestore: this release does not know the version.
     """
     with closing(sqlite3.connect(path)) as raw:
         try:
@@ -127,16 +130,16 @@ def _revision(path: Path) -> str:
 
 
 def _move_away(database: Path, kept_as: Path, part: Path) -> None:
-    """Keep the old database under another name, with what its log holds, and hand its owner and
-    rights on."""
-    found = database.stat()
-    part.chmod(found.st_mode & 0o777)
+    """Keeps the old database, with its log, under another name; the new file gets its owner and
+    permissions."""
+    status = database.stat()
+    part.chmod(status.st_mode & 0o777)
     with suppress(PermissionError):
-        os.chown(part, found.st_uid, found.st_gid)
+        os.chown(part, status.st_uid, status.st_gid)
     with database.open("rb") as opened:
         is_readable = opened.read(len(_HEADER)) == _HEADER
     if is_readable:
-        # SQLite would throw the log of a broken one away, which may be all that is left.
+        # SQLite would delete the log of a broken database, which may be all that is left of it.
         with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as old:
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for end in ("-wal", "-shm"):
@@ -146,7 +149,7 @@ def _move_away(database: Path, kept_as: Path, part: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file, or what a folder lists, on disk."""
+    """Flushes a file, or the list of files of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -26,10 +26,10 @@ def _int(name: str, default: int = 0) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default=str(default))
 
 
-# Keys that come in order cost a transaction few pages, those of random digests one page each:
-# wherever there is a choice, the order's id leads.
+# Keys that come in order cost a transaction few pages, random digests cost one page each: wherever
+# there is a choice, a primary key begins with the order's id.
 
-# One row for each body that was taken in, whatever its headers said.
+# One row for each accepted webhook body, whatever its headers were.
 receipts = Table(
     "receipts",
     metadata,
@@ -40,7 +40,7 @@ receipts = Table(
     sqlite_with_rowid=False,
 )
 
-# The newest known state of each order. `path` holds the touches its credit is computed from.
+# The newest known state of each order. `path` has the touches from which its credits are computed.
 orders = Table(
     "orders",
     metadata,
@@ -78,7 +78,7 @@ refunds = Table(
     _text("currency"),
 )
 
-# Clicks and views, and a row of no kind for each order that was placed without a visit.
+# Clicks and views, and a row without a kind for each order that was placed without a visit.
 touches = Table(
     "touches",
     metadata,
@@ -98,8 +98,8 @@ touches = Table(
     sqlite_with_rowid=False,
 )
 
-# Which visitor ids were seen with which identity digest, checkout or cart: the ground of
-# cross-device matching.
+# The identity digests, checkouts and carts that each visitor id was seen with: the identity graph,
+# for cross-device matching.
 links = Table(
     "links",
     metadata,
@@ -109,7 +109,7 @@ links = Table(
     sqlite_with_rowid=False,
 )
 
-# Who opened a checkout or a cart, as the pixel told first, and what had brought that visitor.
+# The visitor who opened a checkout or a cart, by the first browser event of it, with the session.
 checkouts = Table(
     "checkouts",
     metadata,
@@ -119,7 +119,7 @@ checkouts = Table(
     _int("at"),
 )
 
-# What each visitor last said of consent (1, 0, or nothing) and when.
+# The last consent of each visitor (1, 0, or NULL) and when it was given.
 visitors = Table(
     "visitors",
     metadata,
@@ -130,8 +130,8 @@ visitors = Table(
     _int("sale_of_data_at"),
 )
 
-# What each touch earned of an order, for the (scope, model) pairs in `mask`. `touch_key` empty:
-# the part that no touch earned. `share` is millionths of the order.
+# The credit of each touch for an order, for the (scope, model) pairs in `mask`. `touch_key` is
+# empty for the part that no touch is credited with. `share` is millionths of the order.
 credits = Table(
     "credits",
     metadata,
@@ -153,7 +153,7 @@ credits = Table(
 )
 
 # Every event of the funnel, with the reason if it is not sent (a key of conversion.REASONS).
-# `credited_then` is what its event was credited to when it was sent, if that has changed since.
+# `credited_then` is the credit with which the event was sent, if it has changed since.
 conversions = Table(
     "conversions",
     metadata,
@@ -183,8 +183,8 @@ conversions = Table(
     ),
 )
 
-# Events on their way: waiting → sent | dead | withdrawn. A claim is a lease that ends by itself.
-# One that is held waits until `due_at` for a fact that would have it sent, and is then forgotten.
+# Events to deliver: waiting → sent | dead | withdrawn. A claim is a lease that ends by itself.
+# A held event waits until `due_at` for a fact that lets it be sent, and is then deleted.
 outbox = Table(
     "outbox",
     metadata,
@@ -224,7 +224,7 @@ outbox = Table(
     ),
 )
 
-# What each delivery attempt was answered.
+# Each delivery attempt, with its outcome and the destination's answer.
 attempts = Table(
     "attempts",
     metadata,
@@ -249,7 +249,7 @@ accounts = Table(
     _int("next_call_at"),
 )
 
-# Signed bodies that could not be understood: the one place where clear text rests, for a time.
+# Signed bodies that could not be understood: the only place where clear text is kept, for a time.
 quarantine = Table(
     "quarantine",
     metadata,
@@ -274,7 +274,7 @@ spend = Table(
     _int("recorded_at"),
 )
 
-# How far the spend of each ad account was read from Pinterest, and who reads it now.
+# Up to which day the spend of each ad account was read from Pinterest, and the lease of its reader.
 syncs = Table(
     "syncs",
     metadata,
@@ -288,8 +288,8 @@ syncs = Table(
     _int("leased_until"),
 )
 
-# The refresh tokens Pinterest gave in place of configured ones, which are known by their digests.
-# They open nothing without the app's secret, which is not kept here.
+# The refresh tokens that replace configured ones, which are known by their digests. They are of no
+# use without the app's secret, which is not stored.
 tokens = Table(
     "tokens",
     metadata,
@@ -306,9 +306,9 @@ limits = Table(
     _int("next_at"),
 )
 
-# What was erased, so that nothing brings it back: the first part of an identity's digest with its
-# kind, or "or:" and the id of an order. It is long enough to know the person again, and too short
-# to be matched with anybody else's list of digests.
+# The tombstones of erased identities and orders, so that nothing brings them back: the kind and
+# the first part of an identity's digest, or "or:" and the id of an order. It is long enough to
+# recognise the person, and too short to be matched with another party's list of digests.
 TOMBSTONE_LENGTH = 13
 tombstones = Table(
     "tombstones",
@@ -318,8 +318,8 @@ tombstones = Table(
     sqlite_with_rowid=False,
 )
 
-# What Shopify asked about a person or told of the shop. `answered_at` is 0 for as long as the
-# shop's owner was not given what a person asked for.
+# The requests of Shopify's privacy topics, about a person or the shop. `answered_at` is 0 until the
+# shop's owner has exported the answer to a data request.
 privacy_requests = Table(
     "privacy_requests",
     metadata,

@@ -1,4 +1,4 @@
-"""Spend as Pinterest tells it, read into the store, and read again while it may still change.
+"""The spend sync: reads ad spend from Pinterest, and reads it again while it may still change.
 
 Days are Pinterest's, which are UTC.
 """
@@ -39,17 +39,17 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 3_600
 POLL_SECONDS = 30.0
-# Pinterest restates the last days; its partners read three of them again, or seven to be sure.
+# Pinterest restates the last days; its partners read three of them again, or seven to be safe.
 RESTATED_DAYS = 7
 _RETRY_SYNC_SECONDS = 600
 
 
 class SyncBusy(Exception):
-    """Another process reads the account's spend right now."""
+    """Another process is reading the account's spend."""
 
 
 class SyncIncomplete(Exception):
-    """Not all of the spend could be read. `rows` is how many were stored until then."""
+    """The spend was not read to its end. `rows` is the number of rows stored until then."""
 
     def __init__(self, reason: str, rows: int) -> None:
         super().__init__(reason)
@@ -58,9 +58,9 @@ class SyncIncomplete(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What was read: the UTC days, both included, and what the campaigns cost on them.
+    """The UTC days that were read, both included, and the spend of the campaigns on them.
 
-    `unexplained` is by how much the account's own totals differ from those of its campaigns,
+    `unexplained` is the difference between the account's own totals and those of its campaigns,
     summed over the days that are over, in millionths.
     """
 
@@ -74,7 +74,7 @@ class SyncResult:
 
 
 class SpendSync:
-    """Keeps the spend of one ad account as Pinterest tells it. Of all processes one reads."""
+    """Keeps the spend of one ad account up to date. One process at a time reads it."""
 
     def __init__(
         self, store: Store, access: PinterestAdsAccess, clock: Callable[[], float]
@@ -82,36 +82,38 @@ class SpendSync:
         self.store = store
         self.access = access
         self.clock = clock
-        # Only in memory: unlike a refresh token it opens the account by itself.
+        # Only in memory: unlike a refresh token, an access token is a complete credential.
         self._token = access.access_token
 
     @property
     def name(self) -> str:
-        """What its thread and its log lines are called."""
+        """The name of its thread."""
         return f"spend-{self.access.account_id}"
 
     def sync(self, since: date | None = None, pause: Pause = time.sleep) -> SyncResult:
-        """Read the spend from a UTC day on, else from where the last reading ended, less the days
-        that may have been restated; the first time all that Pinterest still tells.
+        """Reads the spend from a UTC day on.
+
+        By default it begins with the days that may have been restated since the last sync; the
+        first time with the oldest day that Pinterest reports.
 
         Raises:
-            ValidationError: the day lies further back than Pinterest tells, or ahead.
-            SyncBusy: somebody else reads it right now.
-            SyncIncomplete: Pinterest did not tell everything; what it told is stored.
+            ValidationError: the day lies further back than Pinterest reports, or ahead.
+            SyncBusy: another process is reading the spend.
+            SyncIncomplete: a request failed; what was read until then is stored.
             StoreUnavailable: the rest may not have been stored.
         """
-        self._refuse_day(since)
-        synced = None
+        self._check_day(since)
+        result = None
         with suppress(SyncStopped):
-            synced = self._synced(since, pause, at_once=True)
-        if synced is None:
+            result = self._read(since, pause, at_once=True)
+        if result is None:
             raise SyncBusy(
                 f"the spend of ad account {self.access.account_id} is being read already"
             )
-        return synced
+        return result
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
-        """Read once an hour until told to stop."""
+        """Reads the spend once an hour until `stop` is set."""
         while not stop.is_set():
             self._sync_safely(stop.wait)
             stop.wait(poll)
@@ -121,25 +123,25 @@ class SpendSync:
             with self.store.read() as conn:
                 known = spend_syncs.of_account(conn, self.access.account_id)
             if spend_syncs.is_due(known, int(self.clock())):
-                self._synced(None, pause, at_once=False)
+                self._read(None, pause, at_once=False)
         except (SyncIncomplete, SyncStopped):
-            return  # It is noted and logged.
+            return  # It is stored and logged.
         except StoreUnavailable as error:
             logger.warning("reading spend waits for the store: %s", error)
         except Exception:
-            # The thread must outlive whatever went wrong in one round.
+            # The thread must outlive every error of one sync.
             logger.exception("reading the spend of %s failed", self.access.account_id)
 
-    def _refuse_day(self, since: date | None) -> None:
+    def _check_day(self, since: date | None) -> None:
         today = self._today()
         if since is not None and not today - timedelta(FURTHEST_BACK_DAYS) <= since <= today:
             accepted = f"the last {FURTHEST_BACK_DAYS} days, in UTC; older spend: import-spend"
-            raise ValidationError(FieldError("since", f"Pinterest tells no more than {accepted}"))
+            raise ValidationError(FieldError("since", f"Pinterest reports no more than {accepted}"))
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self.clock(), UTC).date()
 
-    def _synced(self, since: date | None, pause: Pause, *, at_once: bool) -> SyncResult | None:
+    def _read(self, since: date | None, pause: Pause, *, at_once: bool) -> SyncResult | None:
         account, token, now = self.access.account_id, secrets.token_hex(8), int(self.clock())
         until = now + LEASE_SECONDS
         state = self.store.commit(
@@ -149,47 +151,47 @@ class SpendSync:
             return None
         with closing(PinterestAds(self.access)) as ads:
             ads.token = self._token
-            desk = SyncSession(self.store, ads, self.access, token, self.clock, pause)
-            reading = _Reading(desk, state, self._today())
+            session = SyncSession(self.store, ads, self.access, token, self.clock, pause)
+            reader = _SpendReader(session, state, self._today())
             try:
-                synced = reading.read(since)
-            except PinterestAdsError as trouble:
-                self._note_failure(token, trouble)
-                raise SyncIncomplete(str(trouble), reading.rows) from trouble
+                result = reader.read(since)
+            except PinterestAdsError as failure:
+                self._store_failure(token, failure)
+                raise SyncIncomplete(str(failure), reader.rows) from failure
             except BaseException:
                 with suppress(StoreUnavailable):
                     self.store.commit(lambda conn: spend_syncs.release(conn, account, token))
                 raise
             finally:
                 self._token = ads.token
-        self._note_success(token, synced)
-        return synced
+        self._store_success(token, result)
+        return result
 
-    def _note_success(self, token: str, synced: SyncResult) -> None:
+    def _store_success(self, token: str, result: SyncResult) -> None:
         account, now = self.access.account_id, int(self.clock())
         next_at = now + INTERVAL_SECONDS
         self.store.commit(lambda conn: spend_syncs.succeed(conn, account, token, now, next_at))
         logger.info(
             "spend of %s read from %s to %s: %d rows of %d campaigns",
-            *(account, synced.start, synced.end, synced.rows, synced.campaigns),
+            *(account, result.start, result.end, result.rows, result.campaigns),
         )
-        if synced.unexplained:
+        if result.unexplained:
             logger.warning("spend of %s: its campaigns do not sum to its total", account)
 
-    def _note_failure(self, token: str, trouble: PinterestAdsError) -> None:
-        account, failure = self.access.account_id, str(trouble)
-        next_at = int(self.clock()) + _wait_after(trouble)
+    def _store_failure(self, token: str, error: PinterestAdsError) -> None:
+        account, failure = self.access.account_id, str(error)
+        next_at = int(self.clock()) + _wait_after(error)
         self.store.commit(lambda conn: spend_syncs.fail(conn, account, token, failure, next_at))
-        level = logging.WARNING if isinstance(trouble, Unreachable | Throttled) else logging.ERROR
+        level = logging.WARNING if isinstance(error, Unreachable | Throttled) else logging.ERROR
         logger.log(level, "spend of %s was not read to its end: %s", account, failure)
 
 
-class _Reading:
-    """One reading: campaign after campaign, window after window, oldest first."""
+class _SpendReader:
+    """Reads the spend of all campaigns, window after window, oldest first."""
 
-    def __init__(self, desk: SyncSession, state: SyncRow, today: date) -> None:
+    def __init__(self, session: SyncSession, state: SyncRow, today: date) -> None:
         self.rows = 0
-        self._desk = desk
+        self._session = session
         self._through = state.through
         self._today = today
         self._begin = _begin(self._through, today)
@@ -197,14 +199,14 @@ class _Reading:
         self._unexplained = 0
 
     def read(self, since: date | None) -> SyncResult:
-        """Read and store all of it.
+        """Reads and stores the spend from a day on.
 
         Raises:
-            PinterestAdsError: Pinterest did not tell all.
-            StoreUnavailable: it may not have been stored.
+            PinterestAdsError: a request failed for good.
+            StoreUnavailable: the rest may not have been stored.
         """
         start = since or self._begin
-        currency = self._desk.asked(self._desk.ads.currency)
+        currency = self._session.call(self._session.ads.currency)
         names = self._names()
         for first, last in windows(start, self._today, len(names)):
             self._read_window(first, last, names, currency)
@@ -223,7 +225,7 @@ class _Reading:
         names: dict[str, str] = {}
         seen, bookmark = {""}, ""
         while True:
-            page = self._desk.asked(partial(self._desk.ads.campaigns, bookmark))
+            page = self._session.call(partial(self._session.ads.campaigns, bookmark))
             names.update(page.names)
             bookmark = page.bookmark
             if not bookmark:
@@ -235,33 +237,33 @@ class _Reading:
     def _read_window(
         self, first: date, last: date, names: Mapping[str, str], currency: str
     ) -> None:
-        on_record = self._desk.on_record(first, last)
+        stored = self._session.stored_keys(first, last)
         by_day: dict[str, int] = {}
         for ids in _chunks(sorted(names), MOST_IDS):
-            costs = self._desk.asked(partial(self._desk.ads.spend, ids, first, last))
-            told = {(day, id, currency): micros for (day, id), micros in costs.items()}
-            # What Pinterest leaves out cost nothing, whatever was told of it before.
-            asked = set(ids)
-            gone = {key: 0 for key in on_record if key[1] in asked and key not in told}
-            self.rows += self._desk.store_rows({**told, **gone}, names)
+            costs = self._session.call(partial(self._session.ads.spend, ids, first, last))
+            spend = {(day, id, currency): micros for (day, id), micros in costs.items()}
+            # A campaign that Pinterest leaves out cost nothing, whatever it reported before.
+            chunk = set(ids)
+            gone = {key: 0 for key in stored if key[1] in chunk and key not in spend}
+            self.rows += self._session.store_rows({**spend, **gone}, names)
             for (day, _), micros in costs.items():
                 by_day[day] = by_day.get(day, 0) + micros
         self._micros += sum(by_day.values())
         self._compare(first, last, by_day)
 
     def _compare(self, first: date, last: date, by_day: Mapping[str, int]) -> None:
-        """Weigh the campaigns against the account's own total, if that can be had."""
+        """Compares the campaigns with the account's own total, if Pinterest returns one."""
         try:
-            totals = self._desk.asked(partial(self._desk.ads.total, first, last))
-        except PinterestAdsError as trouble:
-            logger.warning("the total of %s to %s was not told: %s", first, last, trouble)
+            totals = self._session.call(partial(self._session.ads.total, first, last))
+        except PinterestAdsError as failure:
+            logger.warning("the total of %s to %s was not read: %s", first, last, failure)
             return
-        # Today still grows between two calls.
+        # Today's spend still grows between two calls.
         for day in {*totals, *by_day} - {self._today.isoformat()}:
             self._unexplained += abs(totals.get(day, 0) - by_day.get(day, 0))
 
     def _advance(self, first: date, last: date, currency: str) -> None:
-        """Note how far it was read, unless a gap was left before that a reading can still fill."""
+        """Stores the last day that was read, unless a later sync can still fill a gap before it."""
         following = self._begin
         if self._through:
             following = date.fromisoformat(self._through) + timedelta(1)
@@ -269,7 +271,7 @@ class _Reading:
             if first > following:
                 _log_skipped(following, first - timedelta(1))
             self._through = max(self._through, last.isoformat())
-        self._desk.advance(self._through, currency)
+        self._session.advance(self._through, currency)
 
 
 def _log_skipped(first: date, last: date) -> None:
@@ -279,7 +281,7 @@ def _log_skipped(first: date, last: date) -> None:
 
 
 def _begin(through: str, today: date) -> date:
-    """The first day to read: the first that Pinterest tells, or that may have been restated."""
+    """Returns the first day to read: the oldest reported, or the first that may be restated."""
     furthest = today - timedelta(MOST_DAYS - 1)
     if not through:
         return furthest
@@ -288,7 +290,7 @@ def _begin(through: str, today: date) -> date:
 
 
 def windows(start: date, end: date, campaigns: int) -> Iterator[tuple[date, date]]:
-    """The days from `start` to `end` in pieces one call can answer, oldest first."""
+    """Yields the days from `start` to `end` in windows that one call can return, oldest first."""
     most = max(1, min(MOST_DAYS, MOST_ROWS // max(1, min(campaigns, MOST_IDS))))
     while start <= end:
         last = min(end, start + timedelta(most - 1))
@@ -301,11 +303,11 @@ def _chunks(ids: Sequence[str], most: int) -> Iterator[Sequence[str]]:
         yield ids[first : first + most]
 
 
-def _wait_after(trouble: PinterestAdsError) -> int:
-    """Seconds until the next reading after one that failed."""
-    match trouble:
-        case Throttled(seconds=asked):
-            return min(max(asked or 0, LONGEST_PAUSE), INTERVAL_SECONDS)
+def _wait_after(error: PinterestAdsError) -> int:
+    """Returns the seconds until the next sync after one that failed."""
+    match error:
+        case Throttled(seconds=seconds):
+            return min(max(seconds or 0, LONGEST_PAUSE), INTERVAL_SECONDS)
         case Unreachable():
             return _RETRY_SYNC_SECONDS
         case _:

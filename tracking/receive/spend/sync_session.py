@@ -1,7 +1,7 @@
-"""How a reading of spend asks Pinterest and writes to the store.
+"""The session of one spend sync: its calls to Pinterest and its writes to the store.
 
-It asks no faster than allowed, again where there is hope, and with a new token where the old one
-ended; it writes only while its lease holds.
+Calls keep the rate limit, are retried after a passing failure, and renew an access token that has
+expired. Writes happen only while the lease holds.
 """
 
 import hashlib
@@ -27,21 +27,21 @@ from tracking.store.spend import SpendRow
 LEASE_SECONDS = 300
 RETRY_AFTER = (1.0, 5.0, 25.0)
 LONGEST_PAUSE = 60
-# Pinterest lets 300 calls a minute through; what is asked by hand elsewhere finds room as well.
+# Pinterest allows 300 calls a minute; some are left for programs other than this service.
 _INTERVAL_MS, _BURST = 250, 20
 _LIMIT = "pinterest ads"
 
 _T = TypeVar("_T")
-# Waits so many seconds; true if the reading shall end instead.
+# Waits the seconds; returns a true value if the sync must end instead.
 Pause = Callable[[float], object]
 
 
 class SyncStopped(Exception):
-    """The process ends, or the lease went to somebody else."""
+    """The process ends, or another process has taken the lease."""
 
 
 class SyncSession:
-    """Where one reading asks Pinterest and writes to the store, as long as its lease holds."""
+    """Calls Pinterest and writes to the store for one sync, as long as its lease holds."""
 
     def __init__(
         self,
@@ -60,30 +60,32 @@ class SyncSession:
         self._pause = pause
         self._is_renewed = False
 
-    def asked(self, question: Callable[[], _T]) -> _T:
-        """What Pinterest answers, asked again as often as there is hope.
+    def call(self, request: Callable[[], _T]) -> _T:
+        """Returns Pinterest's response to a request, which is retried after a passing failure.
 
         Raises:
-            PinterestAdsError: it does not answer.
+            PinterestAdsError: the request failed for good.
+            SyncStopped: the sync must end.
+            StoreUnavailable: the rate limit or the lease cannot be stored.
         """
         waits = iter(RETRY_AFTER)
         if not self.ads.token:
             self._renew()
         while True:
-            self._take_turn()
+            self._wait_for_rate_limit()
             try:
-                return question()
+                return request()
             except TokenRefused as refused:
                 self._renew_after(refused)
-            except (Unreachable, Throttled) as trouble:
-                least = _asked_for(trouble)
+            except (Unreachable, Throttled) as failure:
+                least = _least_wait(failure)
                 wait = next(waits, None)
                 if wait is None or least > LONGEST_PAUSE:
                     raise
                 self._wait(max(wait, least))
 
-    def on_record(self, first: date, last: date) -> set[tuple[str, str, str]]:
-        """Day, campaign and currency of the spend there is already, other than zero."""
+    def stored_keys(self, first: date, last: date) -> set[tuple[str, str, str]]:
+        """Returns day, campaign and currency of the stored spend that is not zero."""
         with self._store.read() as conn:
             rows = spend.rows(conn, first.isoformat(), last.isoformat())
         return {(row.date, row.campaign_id, row.currency) for row in rows if row.micros}
@@ -91,7 +93,7 @@ class SyncSession:
     def store_rows(
         self, costs: Mapping[tuple[str, str, str], int], names: Mapping[str, str]
     ) -> int:
-        """Store the millionths of each day, campaign and currency; how many."""
+        """Stores the millionths of each day, campaign and currency; returns the number of rows."""
         now = int(self._clock())
         rows = [
             SpendRow(
@@ -109,33 +111,33 @@ class SyncSession:
         return len(rows)
 
     def advance(self, through: str, currency: str) -> None:
-        """Note up to which day it was read."""
+        """Stores up to which day (ISO) the spend was read, and its currency."""
         account = self._access.account_id
         self._store.commit(
             lambda conn: spend_syncs.advance(conn, account, self._claim, through, currency)
         )
 
     def _put(self, rows: Sequence[SpendRow], conn: Connection) -> None:
-        self._hold(conn)
+        self._extend_lease(conn)
         spend.put(conn, rows)
 
-    def _take_turn(self) -> None:
-        """Wait until the rate limit, shared by all processes, allows a call."""
+    def _wait_for_rate_limit(self) -> None:
+        """Waits until the rate limit, shared by all processes, allows a call."""
         while True:
-            wait = self._store.commit(self._taken)
+            wait = self._store.commit(self._take_call)
             if not wait:
                 return
             self._wait(wait / 1000)
 
-    def _taken(self, conn: Connection) -> int:
-        self._hold(conn)
+    def _take_call(self, conn: Connection) -> int:
+        self._extend_lease(conn)
         now_ms = int(self._clock() * 1000)
         return limits.take(conn, _LIMIT, 1, _INTERVAL_MS, _BURST, now_ms)
 
-    def _hold(self, conn: Connection) -> None:
+    def _extend_lease(self, conn: Connection) -> None:
         until = int(self._clock()) + LEASE_SECONDS
         if not spend_syncs.hold(conn, self._access.account_id, self._claim, until):
-            raise SyncStopped("the lease is somebody else's by now")
+            raise SyncStopped("another process has taken the lease")
 
     def _wait(self, seconds: float) -> None:
         if self._pause(seconds):
@@ -157,8 +159,8 @@ class SyncSession:
         configured = self._access.refresh_token
         origin = hashlib.sha256(configured.encode()).hexdigest()
         with self._store.read() as conn:
-            kept = spend_syncs.token(conn, origin)
-        renewed = self._renewed([kept, configured] if kept else [configured])
+            stored = spend_syncs.token(conn, origin)
+        renewed = self._renewed([stored, configured] if stored else [configured])
         if renewed.refresh_token:
             now = int(self._clock())
             self._store.commit(
@@ -171,15 +173,15 @@ class SyncSession:
             try:
                 return self.ads.renewed(token)
             except TokenRefused as refused:
-                said = refused
+                last = refused
         raise PinterestAdsError(
-            f"{said}; the access token cannot be renewed: authorize the app again and set a new"
+            f"{last}; the access token cannot be renewed: authorize the app again and set a new"
             " PINTEREST_REFRESH_TOKEN"
-        ) from said
+        ) from last
 
 
-def _asked_for(trouble: Unreachable | Throttled) -> int:
-    """The seconds Pinterest wants to be left alone."""
-    if isinstance(trouble, Unreachable):
+def _least_wait(failure: Unreachable | Throttled) -> int:
+    """Returns the seconds for which Pinterest must not be called."""
+    if isinstance(failure, Unreachable):
         return 0
-    return LONGEST_PAUSE if trouble.seconds is None else trouble.seconds
+    return LONGEST_PAUSE if failure.seconds is None else failure.seconds

@@ -1,4 +1,4 @@
-"""Ad spend as it is handed in: rows or CSV, checked whole before any of it is stored."""
+"""The upload of ad spend, as JSON rows or CSV. All rows are checked before any is stored."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from tracking.domain.validation import FieldError, ValidationError
 from tracking.store import Store, spend
 from tracking.store.spend import SpendRow
 
-# Of a JSON body, which is written in one piece.
+# The rows of a JSON body, which is stored in one transaction.
 MOST_ROWS = 10_000
 _MOST_FAULTS = 100
 _MICROS = 1_000_000
@@ -26,7 +26,7 @@ _MOST_SPEND = 10**9
 _CAMPAIGN_ID = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 _SHORTENED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
 
-# What columns are called by us, and in exports of Pinterest's Ads Manager.
+# The names of the columns, ours and those in exports of Pinterest's Ads Manager.
 _NAMES = {
     "date": "date",
     "day": "date",
@@ -44,39 +44,39 @@ _NEEDED = {
     "currency": "the column is missing: add a column `currency` with the ad account's, such as USD",
 }
 _SEPARATORS = ",;\t"
-# An amount as people read it: a sign of its currency, and commas between the thousands.
-_FOR_PEOPLE = re.compile(r"[$€£¥₹]? ?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?) ?[$€£¥₹]?")
+# An amount written for people: with a sign of its currency, and commas between the thousands.
+_WRITTEN_AMOUNT = re.compile(r"[$€£¥₹]? ?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?) ?[$€£¥₹]?")
 
 
 class SpendUpload:
-    """Takes spend in. The last figure for a day, campaign and currency holds."""
+    """Stores uploaded spend. The last figure for a day, campaign and currency holds."""
 
     def __init__(self, store: Store, clock: Callable[[], float]) -> None:
         self.store = store
         self.clock = clock
 
     def take_json(self, body: bytes) -> int:
-        """Store the rows of a JSON body, `{"rows": […]}` or a bare list; how many.
+        """Stores the rows of a JSON body, `{"rows": […]}` or a list; returns their number.
 
         Raises:
             ValidationError: a row is wrong; nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
         try:
-            given = msgspec.json.decode(body)
+            decoded = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ValidationError(FieldError("", "the body is not JSON")) from None
-        rows = given.get("rows") if isinstance(given, dict) else given
+        rows = decoded.get("rows") if isinstance(decoded, dict) else decoded
         if not isinstance(rows, list):
             raise ValidationError(FieldError("/rows", "not a list of rows"))
         if len(rows) > MOST_ROWS:
             raise ValidationError(FieldError("/rows", f"more than {MOST_ROWS} rows"))
-        found = self._checked((f"/rows/{i}/", row) for i, row in enumerate(rows))
-        self._store(found)
-        return len(found)
+        checked = self._checked((f"/rows/{i}/", row) for i, row in enumerate(rows))
+        self._store(checked)
+        return len(checked)
 
     def take_csv(self, body: bytes) -> int:
-        """Store the rows of a CSV body whose first line names the columns; how many.
+        """Stores the rows of a CSV body whose first line names the columns; returns their number.
 
         All are checked before the first is stored. Then they are stored in parts, so that a long
         file does not hold up the webhooks.
@@ -86,14 +86,14 @@ class SpendUpload:
             StoreUnavailable: not all may have been stored; the same body again does no harm.
         """
         try:
-            found = self._checked(_lines(body))
+            rows = self._checked(_lines(body))
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValidationError(
                 FieldError("", f"the body is not CSV in UTF-8 or UTF-16: {error}")
             ) from None
-        for first in range(0, len(found), spend.ROWS_A_COMMIT):
-            self._store(found[first : first + spend.ROWS_A_COMMIT])
-        return len(found)
+        for first in range(0, len(rows), spend.ROWS_A_COMMIT):
+            self._store(rows[first : first + spend.ROWS_A_COMMIT])
+        return len(rows)
 
     def _checked(self, rows: Iterable[tuple[str, Any]]) -> list[SpendRow]:
         """Returns the rows, each checked; `rows` has the place of each for the errors.
@@ -119,7 +119,7 @@ class SpendUpload:
 
 
 def _lines(body: bytes) -> Iterator[tuple[str, dict[str, str]]]:
-    """The lines of a spreadsheet below its head, under our names, without its totals."""
+    """Yields the lines of a CSV body with our column names and their place, without the totals."""
     is_utf_16 = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     text = body.decode("utf-16" if is_utf_16 else "utf-8-sig")
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
@@ -132,34 +132,37 @@ def _lines(body: bytes) -> Iterator[tuple[str, dict[str, str]]]:
             raise ValidationError(FieldError(f"line {reader.line_num}", words))
         row = {name: cells[place] for name, place in columns.items() if place < len(cells)}
         if _is_spend(row):
-            row["spend"] = _for_machines(row.get("spend", ""), separator)
+            row["spend"] = _without_separators(row.get("spend", ""), separator)
             yield f"line {reader.line_num}: ", row
 
 
 def _columns(head: Sequence[str]) -> dict[str, int]:
-    """Where each of our columns stands."""
+    """Returns the position of each column, by our name."""
     errors: list[FieldError] = []
-    found: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for place, title in enumerate(head):
         name = _NAMES.get(title.strip().casefold().replace(" ", "_"))
-        if name in found:
+        if name in positions:
             errors.append(FieldError(name, "there are several columns of it"))
         elif name:
-            found[name] = place
-    errors += [FieldError(name, reason) for name, reason in _NEEDED.items() if name not in found]
+            positions[name] = place
+    errors += [
+        FieldError(name, reason) for name, reason in _NEEDED.items() if name not in positions
+    ]
     if errors:
         raise ValidationError(*errors)
-    return found
+    return positions
 
 
 def _is_spend(row: Mapping[str, str]) -> bool:
-    """Whether a line is more than a total or an empty one."""
+    """Returns False for a line with a total, and for an empty one."""
     day, campaign_id = (row.get(name, "").strip() for name in ("date", "campaign_id"))
     return bool(campaign_id) or day.casefold() not in ("", "total", "totals")
 
 
-def _for_machines(amount: str, separator: str) -> str:
-    found = _FOR_PEOPLE.fullmatch(amount.strip())
+def _without_separators(amount: str, separator: str) -> str:
+    """Returns the amount without thousands separators and currency sign, if it is unambiguous."""
+    found = _WRITTEN_AMOUNT.fullmatch(amount.strip())
     # Where semicolons stand between the cells, the comma in 1,012 may be a decimal one.
     if not found or (separator == ";" and "." not in found[1] and "," in found[1]):
         return amount
