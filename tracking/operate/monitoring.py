@@ -151,7 +151,9 @@ class Monitor:
             tuple(_sample(by_name[n].failures, destination=n) for n in known),
         )
         requests = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
-        yield gauge("tracking_data_requests_open", "Customers who wait to be told.", len(requests))
+        yield gauge(
+            "tracking_data_requests_open", "Data requests that wait for an answer.", len(requests)
+        )
         yield gauge(
             "tracking_newest_event_timestamp_seconds",
             "When the newest event was recorded; 0 if none was.",

@@ -316,7 +316,7 @@ def erase_body(conn: Connection, id: int, now: int) -> None:
     _erase_body.run(conn, b_id=id, b_now=now)
 
 
-def forget_everybody(conn: Connection, new_ids: Mapping[str, str], now: int) -> None:
+def erase_all_persons(conn: Connection, new_ids: Mapping[str, str], now: int) -> None:
     """Erases every person, except in the rows of the orders. Events get their visitors' new ids."""
     _put_all_orders.run(conn, erased_at=now)
     for statement in _erase_events:

@@ -48,7 +48,7 @@ _matches = and_(
     conversions.c.at >= bindparam("since"),
     conversions.c.at < bindparam("before"),
     conversions.c.is_counted == 1,
-    or_(bindparam("everybody") == 1, conversions.c.is_pinterest == 1),
+    or_(bindparam("all_traffic") == 1, conversions.c.is_pinterest == 1),
     or_(
         bindparam("campaign") == "",
         conversions.c.campaign_id == bindparam("campaign"),
@@ -116,20 +116,20 @@ _credits = {
 
 
 def funnel(
-    conn: Connection, since: int, before: int, everybody: bool, campaign: str
+    conn: Connection, since: int, before: int, all_traffic: bool, campaign: str
 ) -> list[StageCount]:
     """Returns the events and distinct visitors of each stage in [since, before)."""
     return _funnel.all(
-        conn, since=since, before=before, everybody=int(everybody), campaign=campaign
+        conn, since=since, before=before, all_traffic=int(all_traffic), campaign=campaign
     )
 
 
 def funnel_by_campaign(
-    conn: Connection, since: int, before: int, everybody: bool, campaign: str
+    conn: Connection, since: int, before: int, all_traffic: bool, campaign: str
 ) -> list[CampaignStageCount]:
     """Returns the events and distinct visitors of each campaign and stage in [since, before)."""
     return _funnel_by_campaign.all(
-        conn, since=since, before=before, everybody=int(everybody), campaign=campaign
+        conn, since=since, before=before, all_traffic=int(all_traffic), campaign=campaign
     )
 
 

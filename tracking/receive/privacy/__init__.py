@@ -1,1 +1,1 @@
-"""Shopify's privacy topics: data requests, and the erasure of a person or of everybody."""
+"""Shopify's privacy topics: data requests, and the erasure of a person or of all persons."""

@@ -129,10 +129,10 @@ class PersonEraser:
             },
         )
 
-    def erase_everybody(self, conn: Connection, now: int) -> None:
+    def erase_all_persons(self, conn: Connection, now: int) -> None:
         """Erases every person, and leaves tombstones of all orders."""
         new_ids = {visitor: _new_id() for visitor in erasure.all_visitors(conn)}
-        erasure.forget_everybody(conn, new_ids, now)
+        erasure.erase_all_persons(conn, new_ids, now)
         last = ""
         while rows := erasure.orders_page(conn, last):
             for row in rows:

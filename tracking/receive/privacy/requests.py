@@ -104,12 +104,12 @@ class PrivacyRequests:
             return self.quarantine.add(body, topic, str(error))
 
         def write(conn: Connection) -> bool:
-            self.eraser.erase_everybody(conn, int(self.clock()))
+            self.eraser.erase_all_persons(conn, int(self.clock()))
             return self._add_request(conn, body, topic, subject)
 
         is_new = self.store.commit(write)
         self.store.wipe_log()
-        logger.warning("%s: everybody was erased", topic)
+        logger.warning("%s: every person was erased", topic)
         return _receipt(is_new)
 
     def uninstalled(self, body: bytes, topic: str) -> Receipt:
