@@ -21,6 +21,7 @@ from tests.stored import everything, rows
 from tracking.domain.identity import digest_in
 from tracking.service import Service
 from tracking.store import accounts, erasure
+from tracking.store.engine.statement import Connection
 
 ORIGIN = "https://shop.example"
 TRACK, TRY = PATHS
@@ -430,10 +431,10 @@ def test_trials_that_hang_leave_the_threads_to_webhooks(
 def test_a_trial_keeps_the_limit_that_deliverers_keep(
     lite: Service, pinterest: FakePinterest, clock: Clock
 ) -> None:
-    def exhaust(conn: Any) -> None:
+    def exhaust(conn: Connection) -> None:
         account = accounts.of_destination(conn, "pinterest")
         ahead = int((clock() + 50) * 1_000_000)
-        accounts.put(conn, **{**account._asdict(), "next_call_at": ahead})
+        accounts.put(conn, account._replace(next_call_at=ahead))
 
     lite.store.commit(exhaust)
     assert caller_of(lite).tells(lead(), TRY).status_code == 429
