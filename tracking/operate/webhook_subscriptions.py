@@ -49,16 +49,16 @@ def subscribe(
     """
     wanted = [topic for topic in topics if topic not in COMPLIANCE]
     known = admin.subscriptions()
-    checks = [_found_at(topic, public_url, known) for topic in wanted]
-    if not repairs or all(one.found.state == "fine" for one in checks):
+    checks = [_check(topic, public_url, known) for topic in wanted]
+    if not repairs or all(check.result.state == "fine" for check in checks):
         return SubscriptionCheck(
-            [one.found for one in checks], _elsewhere(known, wanted, public_url)
+            [check.result for check in checks], _elsewhere(known, wanted, public_url)
         )
-    done = [_repaired(admin, one) for one in checks]
+    repaired = [_repair(admin, check) for check in checks]
     # Only a second query shows whether the changes were made.
     known = admin.subscriptions()
     return SubscriptionCheck(
-        [_verified(one, _found_at(one.topic, public_url, known).found) for one in done],
+        [_verified(each, _check(each.topic, public_url, known).result) for each in repaired],
         _elsewhere(known, wanted, public_url),
     )
 
@@ -67,26 +67,25 @@ def _elsewhere(
     known: Iterable[Subscription], topics: Iterable[str], public_url: str
 ) -> list[Subscription]:
     uris = {_topic_name(topic): _uri(public_url, topic) for topic in topics}
-    return [one for one in known if one.uri != uris.get(one.topic, one.uri)]
+    return [each for each in known if each.uri != uris.get(each.topic, each.uri)]
 
 
 @dataclass(frozen=True, slots=True)
 class _TopicCheck:
     """The check of one topic, and the subscription to change; None if one must be created."""
 
-    found: TopicSubscription
+    result: TopicSubscription
     known: Subscription | None
 
 
-def _found_at(topic: str, public_url: str, known: Sequence[Subscription]) -> _TopicCheck:
+def _check(topic: str, public_url: str, known: Sequence[Subscription]) -> _TopicCheck:
     uri, name = _uri(public_url, topic), _topic_name(topic)
-    here = [one for one in known if one.topic == name and one.uri == uri]
-    ours = [one for one in known if one.topic == name and one.name == _name(topic)]
-    if here:
-        because = _faults_of(here[0])
-        return _TopicCheck(
-            TopicSubscription(topic, uri, "repaired" if because else "fine", because), here[0]
-        )
+    at_uri = [each for each in known if each.topic == name and each.uri == uri]
+    ours = [each for each in known if each.topic == name and each.name == _name(topic)]
+    if at_uri:
+        because = _faults_of(at_uri[0])
+        state: State = "repaired" if because else "fine"
+        return _TopicCheck(TopicSubscription(topic, uri, state, because), at_uri[0])
     if ours:
         because = f"went to {ours[0].uri}"
         return _TopicCheck(TopicSubscription(topic, uri, "repaired", because), ours[0])
@@ -103,25 +102,26 @@ def _faults_of(known: Subscription) -> str:
     return " and ".join(text for text, applies in faults.items() if applies)
 
 
-def _repaired(admin: ShopifyAdmin, check: _TopicCheck) -> TopicSubscription:
-    found, known = check.found, check.known
-    if found.state == "fine":
-        return found
-    wanted: dict[str, Any] = {"uri": found.uri, "format": "JSON"}
+def _repair(admin: ShopifyAdmin, check: _TopicCheck) -> TopicSubscription:
+    result, known = check.result, check.known
+    if result.state == "fine":
+        return result
+    fields: dict[str, Any] = {"uri": result.uri, "format": "JSON"}
     try:
         if known is None:
-            admin.subscribe(_topic_name(found.topic), {**wanted, "name": _name(found.topic)})
+            admin.subscribe(_topic_name(result.topic), {**fields, "name": _name(result.topic)})
         else:
-            admin.resubscribe(known.id, {**wanted, "includeFields": [], "filter": ""})
+            admin.resubscribe(known.id, {**fields, "includeFields": [], "filter": ""})
     except ShopifyError as error:
-        return replace(found, trouble=str(error))
-    return found
+        return replace(result, trouble=str(error))
+    return result
 
 
-def _verified(done: TopicSubscription, now: TopicSubscription) -> TopicSubscription:
+def _verified(repaired: TopicSubscription, now: TopicSubscription) -> TopicSubscription:
     if now.state == "fine":
-        return replace(done, trouble="")
-    return replace(done, trouble=done.trouble or "Shopify took the change, and does not show it")
+        return replace(repaired, trouble="")
+    trouble = repaired.trouble or "Shopify took the change, and does not show it"
+    return replace(repaired, trouble=trouble)
 
 
 def _uri(public_url: str, topic: str) -> str:

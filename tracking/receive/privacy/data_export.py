@@ -23,19 +23,19 @@ def data_export_of(
     """Returns the stored data of the person who has these links or placed these orders."""
     links, order_ids = frozenset(links), frozenset(order_ids)
     candidates = erasure.orders_with(conn, links)
-    found = footprint_of(conn, links, order_ids, candidates)
-    visitors = sorted(found.visitors)
+    footprint = footprint_of(conn, links, order_ids, candidates)
+    visitors = sorted(footprint.visitors)
     return {
-        "identities": sorted(map(spelled, found.known_by)),
+        "identities": sorted(map(spelled, footprint.known_by)),
         "visitors": [_visitor(conn, visitor) for visitor in visitors],
-        "orders": [_order(conn, row) for row in found.orders.values()],
+        "orders": [_order(conn, row) for row in footprint.orders.values()],
         "touches": [
             _touch(row)
             for visitor in visitors
             for row in erasure.touches_of(conn, visitor)
             if row.kind
         ],
-        "storefront_events": [_event(conn, row) for row in browser_events_of(conn, found)],
+        "storefront_events": [_event(conn, row) for row in browser_events_of(conn, footprint)],
     }
 
 

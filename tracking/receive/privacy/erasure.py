@@ -83,25 +83,25 @@ class PersonEraser:
         candidates = tuple(candidates)
         unlocked = footprint_of(conn, links, order_ids, candidates)
         advisory_locks.hold(conn, _names(unlocked, order_ids))
-        found = footprint_of(conn, links, order_ids, candidates)
-        marks = {f"or:{order_id}" for order_id in order_ids | found.orders.keys()}
+        footprint = footprint_of(conn, links, order_ids, candidates)
+        marks = {f"or:{order_id}" for order_id in order_ids | footprint.orders.keys()}
         erasure.put_tombstones(conn, links | marks, now)
 
-        new_ids = {visitor: _new_id() for visitor in found.visitors}
-        for row in found.orders.values():
+        new_ids = {visitor: _new_id() for visitor in footprint.visitors}
+        for row in footprint.orders.values():
             _erase_order(conn, row, new_ids, now)
-        for order_id in sorted(order_ids - found.orders.keys()):
+        for order_id in sorted(order_ids - footprint.orders.keys()):
             # Its event may have been reported by another system, without the order itself.
             erasure.erase_event(conn, event_id_of(order_id), now)
-        for event in browser_events_of(conn, found):
+        for event in browser_events_of(conn, footprint):
             erasure.erase_event(conn, event.event_id, now)
-        _forget_person(conn, found, new_ids)
-        _erase_bodies(conn, links, order_ids | found.orders.keys(), now)
+        _forget_person(conn, footprint, new_ids)
+        _erase_bodies(conn, links, order_ids | footprint.orders.keys(), now)
         _erase_requests(conn, links, order_ids)
 
-        self.attributor.credit_orders(conn, found.joined | found.shared, ALWAYS, now)
-        for order_id in sorted(set(candidates) - found.orders.keys()):
-            _remove_from_order(conn, order_id, found)
+        self.attributor.credit_orders(conn, footprint.joined | footprint.shared, ALWAYS, now)
+        for order_id in sorted(set(candidates) - footprint.orders.keys()):
+            _remove_from_order(conn, order_id, footprint)
 
     def put_order(self, conn: Connection, order: Order, known: Row | None, now: int) -> None:
         """Stores only the money and the state of an order whose buyer was erased, and keeps the
@@ -143,9 +143,9 @@ class PersonEraser:
 def erased_of(conn: Connection, order_id: str, links: Iterable[str]) -> tuple[bool, frozenset[str]]:
     """Returns whether an order is an erased person's, and which of its links were erased."""
     links = tuple(links)
-    found = erasure.tombstoned(conn, (f"or:{order_id}", *links))
-    is_erased = f"or:{order_id}" in found or _is_same_person(links, found)
-    return is_erased, found
+    erased = erasure.tombstoned(conn, (f"or:{order_id}", *links))
+    is_erased = f"or:{order_id}" in erased or _is_same_person(links, erased)
+    return is_erased, erased
 
 
 def without_erased(
@@ -233,14 +233,14 @@ def footprint_of(
     )
 
 
-def browser_events_of(conn: Connection, found: PersonFootprint) -> Iterator[Row]:
+def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[Row]:
     """Yields a person's storefront events; of shared visitors only those that name the person."""
-    certain = {link for link in found.known_by if link.startswith(_CERTAIN)}
-    digests = [digest_in(link).encode() for link in found.links | certain]
-    for visitor in sorted(found.visitors | found.shared):
+    certain = {link for link in footprint.known_by if link.startswith(_CERTAIN)}
+    digests = [digest_in(link).encode() for link in footprint.links | certain]
+    for visitor in sorted(footprint.visitors | footprint.shared):
         for event in erasure.browser_events_of(conn, visitor):
             payloads = [row.payload for row in outbox.of_event(conn, event.event_id)]
-            if visitor in found.visitors or _contains(payloads, digests):
+            if visitor in footprint.visitors or _contains(payloads, digests):
                 yield event
 
 
@@ -308,8 +308,14 @@ def _joined(conn: Connection, visitors: Iterable[str], links: Collection[str]) -
     return joined
 
 
-def _names(found: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
-    return {*order_ids, *found.known_by, *found.orders, *found.visitors, *found.shared}
+def _names(footprint: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
+    return {
+        *order_ids,
+        *footprint.known_by,
+        *footprint.orders,
+        *footprint.visitors,
+        *footprint.shared,
+    }
 
 
 def _new_id() -> str:
@@ -334,37 +340,41 @@ def _without_person(row: Row) -> Mapping[str, Any]:
     return {**row._asdict(), **_NO_BUYER, "path": json_of(path)}
 
 
-def _forget_person(conn: Connection, found: PersonFootprint, new_ids: Mapping[str, str]) -> None:
+def _forget_person(
+    conn: Connection, footprint: PersonFootprint, new_ids: Mapping[str, str]
+) -> None:
     for visitor, new in sorted(new_ids.items()):
         erasure.forget_visitor(conn, visitor, new)
-    order_links = {link for row in found.orders.values() for link in row.links.split()}
+    order_links = {link for row in footprint.orders.values() for link in row.links.split()}
     tokens = {link for link in order_links if not _is_identity(link)}
-    for link in sorted(found.links | tokens):
+    for link in sorted(footprint.links | tokens):
         erasure.forget_link(conn, link)
-    for visitor in sorted(found.shared):
-        _detach_visitor(conn, visitor, found)
+    for visitor in sorted(footprint.shared):
+        _detach_visitor(conn, visitor, footprint)
 
 
-def _detach_visitor(conn: Connection, visitor: str, found: PersonFootprint) -> None:
+def _detach_visitor(conn: Connection, visitor: str, footprint: PersonFootprint) -> None:
     """Deletes the person's orders and links from a shared visitor id, which others keep."""
-    others = {order_id for order_id in _orders_at(conn, visitor) if order_id not in found.orders}
+    others = {
+        order_id for order_id in _orders_at(conn, visitor) if order_id not in footprint.orders
+    }
     rows = (orders.of_id(conn, order_id) for order_id in sorted(others))
     kept = {link for row in rows if row is not None for link in row.links.split()}
     for link in erasure.links_of(conn, visitor):
-        if link in found.known_by and link not in kept:
+        if link in footprint.known_by and link not in kept:
             erasure.unlink(conn, link, visitor)
-    for order_id in found.orders:
+    for order_id in footprint.orders:
         erasure.forget_touch(conn, visitor, touch_key(order_id))
 
 
-def _remove_from_order(conn: Connection, order_id: str, found: PersonFootprint) -> None:
+def _remove_from_order(conn: Connection, order_id: str, footprint: PersonFootprint) -> None:
     """Deletes the person's links and visitor ids from an order of another person."""
     row = orders.of_id(conn, order_id)
     if row is None:
         return
-    links = [link for link in row.links.split() if link not in found.links]
+    links = [link for link in row.links.split() if link not in footprint.links]
     path = [
-        msgspec.structs.replace(touch, visitor="") if touch.visitor in found.visitors else touch
+        msgspec.structs.replace(touch, visitor="") if touch.visitor in footprint.visitors else touch
         for touch in path_from(row.path)
     ]
     orders.put(conn, {**row._asdict(), "links": " ".join(links), "path": json_of(path)})
