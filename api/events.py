@@ -51,7 +51,7 @@ class EventRoutes:
             StoreUnavailable: nothing may have been stored.
         """
         try:
-            return _json(self._events.take(_body()), 202)
+            return _json(self._events.record(_body()), 202)
         except EventIdConflict:
             raise Conflict("The event_id is that of another event on record.") from None
 

@@ -201,7 +201,7 @@ def _shared_service() -> Service:
 
 
 def _seen(stage: Stage, conversion: Conversion, session: Session, value: int) -> PixelEvent:
-    known_by = conversion.identity.links()
+    known_by = conversion.identity.graph_keys()
     visitor = session.visitor or (known_by[0] if known_by else conversion.event_id)
     at = conversion.event_time
     key = f"event:{conversion.event_id}"

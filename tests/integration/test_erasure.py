@@ -30,7 +30,7 @@ from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, folder_in_memory, rows
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
-from tracking.domain.identity import Digest, link_of
+from tracking.domain.identity import Digest, identity_key
 from tracking.receive.pixel import Caller, pixel_batch_of
 from tracking.service import Service
 from tracking.store import outbox
@@ -60,7 +60,7 @@ DEVICE = (HERE.ip, HERE.user_agent)
 TRACES = (*CLEAR, *DEVICE, *DIGESTS, LAPTOP, EPIK)
 
 
-IS_BOB = tuple(map(link_of, ("em", "id"), map(Digest, hashes("bob@example.com", "3"))))
+IS_BOB = tuple(map(identity_key, ("em", "id"), map(Digest, hashes("bob@example.com", "3"))))
 
 
 BOB: Mapping[str, Any] = {
@@ -181,7 +181,7 @@ def reports(shop: Shop) -> list[Any]:
 
 def in_links(digest: str) -> str:
     """A digest as links hold it."""
-    return link_of("em", Digest(digest)).removeprefix("em:")
+    return identity_key("em", Digest(digest)).removeprefix("em:")
 
 
 def found(service: Service, traces: Sequence[str] = TRACES) -> list[tuple[str, str]]:
@@ -582,7 +582,7 @@ def test_what_others_were_credited_by_the_person_is_theirs_no_more(
     assert (sold["campaign_id"], sold["is_pinterest"]) == ("", 0)
     (his,) = [row for row in rows(service.store, "orders") if row["id"] == "3"]
     assert his["links"].split() == [*IS_BOB]
-    assert link_of("ph", Digest(DIGESTS[1])) not in repr(everything(service.store)["links"])
+    assert identity_key("ph", Digest(DIGESTS[1])) not in repr(everything(service.store)["links"])
     assert event_of(service, "checkout-3")["state"] == "waiting"
 
 

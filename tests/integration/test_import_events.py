@@ -265,7 +265,7 @@ def test_a_file_is_recorded_as_if_each_row_was_told_by_itself(
     told = with_columns(everybody())
     Clerk(assemble(one), tmp_path).imports(table(told))
     for row in told:
-        other.events.take(json.dumps(row).encode())
+        other.events.record(json.dumps(row).encode())
 
     assert _comparable(one) == _comparable(other)
 

@@ -462,7 +462,7 @@ def rows_of(planner: Planner, found: Any) -> Any:
     """What is decided of an order; of its browser no more than the address, as the API tells it."""
     browser = msgspec.structs.replace(found.browser, user_agent="")
     draft = planner.facts_of(msgspec.structs.replace(found, browser=browser, digest=""))
-    plan = planner.rows_of(draft, (), {"goods": 0, "paid": 0}, int(NOW))
+    plan = planner.rows_of(draft, int(NOW))
     payloads = {name: json.loads(payload) for name, payload in plan.payloads.items()}
     return plan.order, plan.credits, plan.conversion, payloads
 

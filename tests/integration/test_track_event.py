@@ -127,7 +127,7 @@ def test_an_event_in_either_form_reaches_pinterest_once(
 
 def test_two_at_once_are_one_event(service: Service) -> None:
     body = json.dumps(sale()).encode()
-    works = [lambda: service.events.take(body)] * 6
+    works = [lambda: service.events.record(body)] * 6
 
     taken = [future.result().status for future in at_once(service.store, works)]
 

@@ -105,7 +105,7 @@ def purchases() -> Iterator[bytes]:
         planner = Planner({"pinterest": account}, policy, Rules.of(30, 24), "last_touch")
         body = order(**{**variant, **visit})
         draft = planner.facts_of(order_of(json.dumps(body).encode()))
-        plan = planner.rows_of(draft, (), {"goods": 0, "paid": 0}, int(NOW))
+        plan = planner.rows_of(draft, int(NOW))
         yield from plan.payloads.values()
     account.close()
 

@@ -20,8 +20,8 @@ from tracking.domain.identity import (
     digest,
     digest_in,
     hashed,
+    identity_key,
     identity_of,
-    link_of,
     spelled,
 )
 from tracking.domain.order import Address, Buyer
@@ -624,14 +624,14 @@ def test_links_are_the_keys_that_follow_a_person_across_devices() -> None:
         em=(sha("b"), sha("a")), ph=(sha("1"),), external_id=(sha("7"),), fn=(sha("ann"),)
     )
 
-    assert [spelled(link) for link in identity.links()] == sorted(
+    assert [spelled(link) for link in identity.graph_keys()] == sorted(
         [f"em:{sha('a')}", f"em:{sha('b')}", f"id:{sha('7')}", f"ph:{sha('1')}"]
     )
 
 
 @given(st.binary(min_size=32, max_size=32), st.sampled_from(["em", "id", "ph"]))
 def test_a_link_holds_all_of_its_digest(raw: bytes, kind: str) -> None:
-    link = link_of(kind, Digest(raw.hex()))
+    link = identity_key(kind, Digest(raw.hex()))
 
     assert digest_in(link) == raw.hex()
     assert spelled(link) == f"{kind}:{raw.hex()}"

@@ -33,11 +33,11 @@ from phonenumbers import (
 
 from tracking.domain.order import Address, Buyer
 
-MOST_LINKS = 8
+MOST_KEYS = 8
 # Of what names a person: an e-mail, a customer id, a phone.
 _KINDS = ("em", "id", "ph")
 # Of the 44 for 32 bytes the last one only fills up.
-_LINK_DIGITS = 43
+_KEY_DIGITS = 43
 
 Digest = NewType("Digest", str)
 Normaliser = Callable[[str, str], str | None]
@@ -154,14 +154,14 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         """Whether nothing is known of the person."""
         return not self.user_data()
 
-    def links(self) -> tuple[str, ...]:
-        """Keys equal for the same person on every device: "em:…", "id:…", "ph:…".
+    def graph_keys(self) -> tuple[str, ...]:
+        """Returns the identity keys that a person has on every device: "em:…", "id:…", "ph:…".
 
         At most MOST_LINKS, so that no form full of addresses can join half the shop.
         """
         kinds = zip(_KINDS, (self.em, self.external_id, self.ph), strict=True)
         found = sorted({(kind, one) for kind, digests in kinds for one in digests})
-        return tuple([link_of(kind, one) for kind, one in found[:MOST_LINKS]])
+        return tuple([identity_key(kind, one) for kind, one in found[:MOST_KEYS]])
 
     def user_data(self) -> dict[str, list[str]]:
         """The fields that hold something, as Pinterest's user_data wants them."""
@@ -169,24 +169,27 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         return {name: list(digests) for name, digests in fields if digests}
 
 
-def link_of(kind: str, one: Digest) -> str:
-    """The link of a digest. In base64 it takes a third less room than in hex, and links take more
-    of it than anything else that is kept for good."""
-    return f"{kind}:{b2a_base64(bytes.fromhex(one), newline=False)[:_LINK_DIGITS].decode()}"
+def identity_key(kind: str, one: Digest) -> str:
+    """Returns the identity key of a digest.
+
+    In base64 it takes a third less room than in hex, and keys take more room than anything else
+    that is stored for good.
+    """
+    return f"{kind}:{b2a_base64(bytes.fromhex(one), newline=False)[:_KEY_DIGITS].decode()}"
 
 
-def digest_in(link: str) -> Digest:
-    """The digest of a link, in hex, in which releases before the third schema kept it."""
-    told = link.partition(":")[2]
-    if len(told) > _LINK_DIGITS:
-        return Digest(told)
-    return Digest(a2b_base64(f"{told}=").hex())
+def digest_in(key: str) -> Digest:
+    """Returns the digest of an identity key, in hex (as keys had it before the third schema)."""
+    text = key.partition(":")[2]
+    if len(text) > _KEY_DIGITS:
+        return Digest(text)
+    return Digest(a2b_base64(f"{text}=").hex())
 
 
-def spelled(link: str) -> str:
-    """A link of any kind as it is told to others, a digest in hex."""
-    kind = link.partition(":")[0]
-    return f"{kind}:{digest_in(link)}" if kind in _KINDS else link
+def spelled(key: str) -> str:
+    """Returns a key of any kind as it is shown to people, a digest in hex."""
+    kind = key.partition(":")[0]
+    return f"{kind}:{digest_in(key)}" if kind in _KINDS else key
 
 
 def digest(clean: str) -> Digest | None:

@@ -1,7 +1,6 @@
-"""What is known of an order besides itself, and what a late fact changes about it."""
+"""Gathers what orders are credited by, and credits them again when a later fact concerns them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from tracking.domain.attribution import Touch, touch_key
 from tracking.domain.consent import Consent
@@ -10,24 +9,28 @@ from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import OF_THE_BROWSER, Match, is_browser, match_by_itself
 from tracking.receive.planner import OrderFacts, Planner
-from tracking.receive.rows import credited_to
+from tracking.receive.rows import with_credit
 from tracking.store import conversions, identity_graph, orders, outbox, touches
+from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.engine.statement import Connection
+from tracking.store.orders import OrderRow
+from tracking.store.outbox import OutboxRow
+from tracking.store.touches import TouchRow
 from tracking.store.values import consent_from_json, json_of, path_from, session_from_json
 
 ALWAYS = (0, 2**62)
-# What tells whose purchase an order is, the surest first.
+# The keys that match an order with a visitor id, the surest first.
 _TOKENS = (("ck:", "checkout_token"), ("ca:", "cart_token"))
 _IDENTITIES = (("id:", "customer"), ("em:", "email"), ("ph:", "phone"))
 
-# What was found of a person by the time of an order, for the orders that are credited after it in
-# the same transaction: of a buyer who places fifty at once it is read once.
+# Touches and match of a person by the time of an order, kept for the orders that are credited
+# after it in the same transaction: for a buyer who places fifty at once they are read once.
 _Gathered = dict[tuple[str, str, int], tuple[list[Touch], Match]]
 
 
 class Attributor:
-    """Gathers what orders are credited by, and credits those again that a fact concerns."""
+    """Credits orders by all that is known of their buyers."""
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
@@ -35,39 +38,42 @@ class Attributor:
     def match(
         self,
         conn: Connection,
-        links: Iterable[str],
+        keys: Iterable[str],
         visitor: str,
         seen_before: Iterable[Touch] = (),
     ) -> Match:
-        """Whose purchase an order is: the note attribute, then the checkout token, the cart
-        token, and then who else was seen as this customer, with this e-mail or this phone. Of
-        several browsers it is the one that came last, by the touches from before the order."""
+        """Returns the visitor id whose purchase an order is, and what matched it.
+
+        The note attribute comes first, then the checkout token, the cart token, and then the
+        visitor ids that share the customer id, the e-mail or the phone. Of several browsers the
+        one that came last is chosen, by the touches from before the order.
+        """
         if is_browser(visitor):
             return match_by_itself(visitor)
         for kind, method in _TOKENS:
-            for key in _of_kind(links, kind):
+            for key in _of_kind(keys, kind):
                 opened = identity_graph.checkout(conn, key)
                 if opened is not None:
                     return Match(opened.visitor, method)
         for kind, method in _IDENTITIES:
-            seen = {
-                v for key in _of_kind(links, kind) for v in identity_graph.sharers_of(conn, key)
+            sharers = {
+                v for key in _of_kind(keys, kind) for v in identity_graph.sharers_of(conn, key)
             }
-            browsers = sorted(filter(is_browser, seen))
+            browsers = sorted(filter(is_browser, sharers))
             if browsers:
                 return Match(_latest(browsers, seen_before), method)
         return match_by_itself(visitor)
 
     def consent_of(self, conn: Connection, match: Match) -> Consent:
-        """What the buyer's browser said of consent."""
+        """Returns the consent that the buyer's browser gave."""
         if match.method not in OF_THE_BROWSER:
             return Consent()
         return identity_graph.consent_of(conn, match.visitor)
 
-    def stored(self, conn: Connection, links: Iterable[str]) -> Session | None:
-        """What the pixel stored under an order's checkout token, or else its cart token."""
+    def stored(self, conn: Connection, keys: Iterable[str]) -> Session | None:
+        """Returns the session that the pixel stored under an order's checkout or cart token."""
         for kind, _ in _TOKENS:
-            for key in _of_kind(links, kind):
+            for key in _of_kind(keys, kind):
                 opened = identity_graph.checkout(conn, key)
                 if opened is not None and opened.session:
                     return session_from_json(opened.session)
@@ -76,7 +82,7 @@ class Attributor:
     def others(
         self, conn: Connection, person: Iterable[str], order_id: str, since: int, until: int
     ) -> list[Touch]:
-        """The touches of a person in [since, until], the order's own one apart."""
+        """Returns the touches of a person in [since, until] without the order's own."""
         found = touches.seen_by(conn, person, since, until)
         return [touch for touch in found if touch.order_id != order_id]
 
@@ -88,124 +94,150 @@ class Attributor:
         now: int,
         besides: str = "",
     ) -> None:
-        """Credit the orders of these visitors again that were placed in a span."""
+        """Credit the orders of these visitor ids again that were placed in a span (seconds UTC),
+        `besides` one."""
         since, until = span
-        # The visit of an order may itself be told as up to two windows old.
+        # The visit of an order may itself be up to two windows old.
         rows = touches.of_visitors(conn, visitors, since - 2 * self.planner.reach, until)
-        found = {touches.touch_of(row).order_id for row in rows} - {"", besides}
-        advisory_locks.hold(conn, found)
+        order_ids = {touches.touch_of(row).order_id for row in rows} - {"", besides}
+        advisory_locks.hold(conn, order_ids)
         gathered: _Gathered = {}
-        for order_id in sorted(found):
+        for order_id in sorted(order_ids):
             known = orders.of_id(conn, order_id)
             if known is not None and since <= known.placed_at <= until:
                 self._credit_again(conn, known, now, gathered)
 
-    def _credit_again(self, conn: Connection, known: Row, now: int, gathered: _Gathered) -> None:
-        """Credit an order by all that is known by now."""
-        row, links = known._asdict(), known.links.split()
-        stored = self.stored(conn, links)
-        newer = {} if stored is None else self._with_session(conn, known, stored)
-        if newer:
-            # With its session its own touch has changed, which others may have been credited by.
-            row |= newer
-            gathered.clear()
-        at = known.placed_at
-        whose = (known.links, known.visitor, at)
-        if whose not in gathered:
-            person = identity_graph.person_of(conn, links, known.visitor)
-            found = touches.seen_by(conn, person, at - self.planner.reach, at)
-            match = self.match(conn, links, known.visitor, self.planner.inside(found, at))
-            gathered[whose] = (found, match)
-        found, match = gathered[whose]
-        path = self.planner.path_of(found, known.id, at, match)
-        row["match_method"] = match.method
-        best = self._write_credits(conn, known, row, path)
-        self._tell(conn, row, match, best, newest_click_id(path), now)
+    def settle_money(self, conn: Connection, known: OrderRow) -> None:
+        """Split the net amount of an order again after a refund; its credits stay."""
+        self._write_credits(conn, known, known, path_from(known.path))
 
-    def settle_money(self, conn: Connection, known: Row) -> None:
-        """After a refund the credits stay, and the net amount is split again."""
-        self._write_credits(conn, known, known._asdict(), path_from(known.path))
+    def complete(self, conn: Connection, known: OrderRow, facts: OrderFacts) -> OrderRow | None:
+        """Store what an older state of an order adds to a known one, without crediting it again.
 
-    def complete(self, conn: Connection, known: Row, facts: OrderFacts) -> Row | None:
-        """Write down what an older state of an order adds to what is known of it; the order as it
-        is known now, None where nothing was added. It is not credited again yet."""
-        row = self.planner.with_older(known._asdict(), facts)
-        if row == known._asdict():
+        Returns the order as it is known then, None if nothing was added.
+        """
+        row = self.planner.with_older(known, facts)
+        if row == known:
             return None
         key, since = touch_key(known.id), known.placed_at - 2 * self.planner.reach
         visits = touches.seen_by(conn, (known.visitor,), since, known.placed_at)
         touch = self.planner.own_touch_again(
             row,
-            session_from_json(row["session"]),
+            session_from_json(row.session),
             is_visit=any(visit.key == key for visit in visits),
         )
         touches.drop(conn, known.visitor, key)
-        marker = touches.marker_row(key, row["visitor"], known.placed_at)
-        touches.put(conn, marker if touch is None else touches.touch_row(touch))
+        without_visit = TouchRow(visitor=row.visitor, at=known.placed_at, key=key)
+        touches.put(conn, without_visit if touch is None else touches.touch_row(touch))
         orders.put(conn, row)
         return orders.of_id(conn, known.id)
 
-    def _with_session(self, conn: Connection, known: Row, stored: Session) -> Mapping[str, Any]:
-        """The order's session as the pixel's completes it, and its own touch with it."""
-        before = session_from_json(known.session)
-        session = self.planner.session_again(known._asdict(), stored)
-        if session == before:
-            return {}
-        touch = self.planner.own_touch_again(known._asdict(), session)
+    def amend(
+        self,
+        conn: Connection,
+        deliveries: Iterable[OutboxRow],
+        click_id: str,
+        consent: Consent,
+    ) -> None:
+        """Add to events that were not sent yet what became known since they were finished."""
+        limited = consent.sale_of_data is False
+        for row in deliveries:
+            destination = self.planner.destinations.get(row.destination)
+            if destination is None or row.state not in ("waiting", "held"):
+                continue
+            payload = destination.amended(row.payload, click_id, limited)
+            if payload != row.payload:
+                outbox.amend(conn, row.id, payload)
+
+    def _credit_again(
+        self, conn: Connection, known: OrderRow, now: int, gathered: _Gathered
+    ) -> None:
+        """Credit an order by all that is known by now."""
+        row, keys = known, known.keys
+        stored = self.stored(conn, keys)
+        if stored is not None and (newer := self._with_session(conn, known, stored)) is not None:
+            # With its session its own touch has changed, which others may have been credited by.
+            row = newer
+            gathered.clear()
+        at = known.placed_at
+        buyer = (known.links, known.visitor, at)
+        if buyer not in gathered:
+            person = identity_graph.person_of(conn, keys, known.visitor)
+            seen = touches.seen_by(conn, person, at - self.planner.reach, at)
+            match = self.match(conn, keys, known.visitor, self.planner.inside(seen, at))
+            gathered[buyer] = (seen, match)
+        seen, match = gathered[buyer]
+        path = self.planner.path_of(seen, known.id, at, match)
+        row = row._replace(match_method=match.method)
+        best = self._write_credits(conn, known, row, path)
+        self._update_conversion(conn, row, match, best, newest_click_id(path), now)
+
+    def _with_session(self, conn: Connection, known: OrderRow, stored: Session) -> OrderRow | None:
+        """Complete an order's session by the pixel's, and its own touch with it; return the new
+        row, None if nothing changed."""
+        session = self.planner.session_again(known, stored)
+        if session == session_from_json(known.session):
+            return None
+        touch = self.planner.own_touch_again(known, session)
         if touch is not None:
             touches.drop(conn, known.visitor, touch.key)
             touches.put(conn, touches.touch_row(touch))
-        return {"session": json_of(session)}
+        return known._replace(session=json_of(session))
 
     def _write_credits(
-        self, conn: Connection, known: Row, newer: Mapping[str, Any], path: Iterable[Touch]
+        self, conn: Connection, known: OrderRow, newer: OrderRow, path: Iterable[Touch]
     ) -> Touch | None:
-        given_back = orders.refunded(conn, known.id, known.currency)._asdict()
-        row, credits, best = self.planner.credits_again(newer, tuple(path), given_back)
-        # Nearly always a late fact changes nothing: the same money, shared along the same path.
-        if row != known._asdict():
+        refunds = orders.refunded(conn, known.id, known.currency)
+        row, credits, best = self.planner.credits_again(newer, tuple(path), refunds)
+        # Nearly always a later fact changes nothing: the same money, shared along the same path.
+        if row != known:
             orders.put(conn, row)
             touches.put_credits(conn, known.id, credits, is_new=False)
         return best
 
-    def _tell(
+    def _update_conversion(
         self,
         conn: Connection,
-        order: Mapping[str, Any],
+        order: OrderRow,
         match: Match,
         best: Touch | None,
         click_id: str,
         now: int,
     ) -> None:
-        """Let the order's conversion know, and its event for as long as it was not sent."""
-        event = conversions.of_event(conn, event_id_of(order["id"]))
-        if event is None:
+        """Update the order's conversion, and its event for as long as it was not sent."""
+        before = conversions.of_event(conn, event_id_of(order.id))
+        if before is None:
             return
-        consent = consent_from_json(order["consent"]).joined(self.consent_of(conn, match))
-        deliveries = outbox.of_event(conn, event.event_id)
-        changed = {"visitor": match.visitor, **credited_to(best)}
+        consent = consent_from_json(order.consent).joined(self.consent_of(conn, match))
+        deliveries = outbox.of_event(conn, before.event_id)
+        after = with_credit(before, best)._replace(visitor=match.visitor)
         if any(_is_known_to_destination(row, now) for row in deliveries):
-            changed["credited_then"] = _credited_then(event, changed, now)
+            after = after._replace(credited_then=_credited_then(before, after, now))
             if consent.marketing is False:
-                # What is under way may arrive; what does not is not tried again.
-                outbox.withdraw(conn, event.event_id, "consent_refused", now)
+                # An event that is being sent may arrive; if it does not, it is not tried again.
+                outbox.withdraw(conn, before.event_id, "consent_refused", now)
             self.amend(conn, deliveries, "", consent)
         else:
             reason = reason_again(
-                event.reason, consent, self.planner.policy, is_credited=best is not None
+                before.reason, consent, self.planner.policy, is_credited=best is not None
             )
-            changed["reason"] = self._decided(conn, event, reason, deliveries, now)
+            after = after._replace(reason=self._decided(conn, before, reason, deliveries, now))
             self.amend(conn, deliveries, click_id, consent)
-        if any(getattr(event, name) != value for name, value in changed.items()):
-            conversions.credit(conn, event, **changed)
+        if after != before:
+            conversions.set_credit(conn, after)
 
     def _decided(
-        self, conn: Connection, event: Row, reason: str, deliveries: Iterable[Row], now: int
+        self,
+        conn: Connection,
+        event: ConversionRow,
+        reason: str,
+        deliveries: Iterable[OutboxRow],
+        now: int,
     ) -> str:
-        """Carry out what a reason means for the event; the reason that stays."""
+        """Carry out what a reason means for an event; return the reason that stays."""
         until = event.recorded_at + self.planner.settling
         if reason in MAY_CHANGE and not event.reason and until > now:
-            # Another fact may give back what this one took.
+            # Another fact may remove the reason that this one gave.
             outbox.hold(conn, event.event_id, until, now)
         elif reason and not event.reason:
             outbox.withdraw(conn, event.event_id, reason, now)
@@ -218,39 +250,25 @@ class Attributor:
             outbox.release_held(conn, event.event_id, now)
         return reason
 
-    def amend(
-        self, conn: Connection, deliveries: Iterable[Row], click_id: str, consent: Consent
-    ) -> None:
-        """Put into events that were not sent yet what became known since they were made."""
-        limited = consent.sale_of_data is False
-        for row in deliveries:
-            destination = self.planner.destinations.get(row.destination)
-            if destination is None or row.state not in ("waiting", "held"):
-                continue
-            before = bytes(row.payload)
-            payload = destination.amended(before, click_id, limited)
-            if payload != before:
-                outbox.amend(conn, row.id, payload)
 
-
-def _of_kind(links: Iterable[str], kind: str) -> list[str]:
-    return [key for key in links if key.startswith(kind)]
+def _of_kind(keys: Iterable[str], kind: str) -> list[str]:
+    return [key for key in keys if key.startswith(kind)]
 
 
 def _latest(browsers: list[str], touches: Iterable[Touch]) -> str:
-    """The browser that came last; of those that came together, or not at all, the first by name."""
-    came = {touch.visitor: touch.at for touch in sorted(touches, key=lambda touch: touch.at)}
-    return max(browsers, key=lambda visitor: came.get(visitor, -1))
+    """Returns the browser that came last, by its visitor id; of equals the first by name."""
+    came_at = {touch.visitor: touch.at for touch in sorted(touches, key=lambda touch: touch.at)}
+    return max(browsers, key=lambda visitor: came_at.get(visitor, -1))
 
 
-def _is_known_to_destination(row: Row, now: int) -> bool:
-    """Whether the destination knows the event, or may."""
+def _is_known_to_destination(row: OutboxRow, now: int) -> bool:
+    """Returns True if the destination has the event, or may have it."""
     return row.state in ("sent", "dead") or (row.state == "waiting" and row.leased_until > now)
 
 
-def _credited_then(event: Row, changed: Mapping[str, Any], now: int) -> str:
-    """What an event was credited to when it was sent, noted at the first change."""
+def _credited_then(before: ConversionRow, after: ConversionRow, now: int) -> str:
+    """Returns what an event was credited to when it was sent, as JSON, from the first change on."""
     names = ("is_pinterest", "campaign_id", "campaign")
-    if event.credited_then or all(getattr(event, name) == changed[name] for name in names):
-        return str(event.credited_then)
-    return json_of({"until": now, **{name: getattr(event, name) for name in names}})
+    if before.credited_then or all(getattr(before, n) == getattr(after, n) for n in names):
+        return before.credited_then
+    return json_of({"until": now, **{name: getattr(before, name) for name in names}})

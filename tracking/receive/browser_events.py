@@ -1,4 +1,4 @@
-"""What happened in the storefront, written down, and whatever it changes about what is known."""
+"""Records the browser events of the pixel, and credits again the orders that they concern."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.erasure import without_erased
-from tracking.receive.rows import credited_to
+from tracking.receive.rows import with_credit
 from tracking.store import conversions, identity_graph, outbox, touches
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
@@ -17,116 +17,116 @@ from tracking.store.values import json_of
 
 @dataclass(slots=True)
 class _NewFacts:
-    """What a call brought that was not known, by visitor.
+    """What a batch brought that was not known.
 
-    `came` are the new touches, `joined` the visitors who are one person with somebody
-    since now, or whose word of consent is new.
+    `touches` are the new ones by visitor id, `joined` the visitor ids that share a new key with
+    another one, or whose consent is new.
     """
 
-    came: dict[str, list[Touch]] = field(default_factory=dict)
+    touches: dict[str, list[Touch]] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
 
 
 def record_pixel_events(
-    conn: Connection, attributor: Attributor, seen: Sequence[PixelEvent], now: int
+    conn: Connection, attributor: Attributor, events: Sequence[PixelEvent], now: int
 ) -> None:
-    """Write down what the pixel told, in whatever order it came, and credit again what it
-    concerns. An event told twice is one event."""
-    advisory_locks.hold(conn, _names(conn, seen))
-    seen, erased = without_erased(conn, seen)
-    news = _NewFacts()
-    for one in seen:
-        if not one.is_bot:
-            _note(conn, one, news)
-    for one in seen:
-        if one.conversion is not None and conversions.of_event(conn, one.event_id) is None:
-            _record(conn, attributor, one, now, is_erased=one.event_id in erased)
-    for visitor, found in news.came.items():
+    """Record events in whatever order they came, and credit again what they concern.
+
+    An event that comes twice is one event.
+    """
+    advisory_locks.hold(conn, _lock_names(conn, events))
+    events, erased = without_erased(conn, events)
+    facts = _NewFacts()
+    for event in events:
+        if not event.is_bot:
+            _gather(conn, event, facts)
+    for event in events:
+        if event.conversion is not None and conversions.of_event(conn, event.event_id) is None:
+            _record(conn, attributor, event, now, is_erased=event.event_id in erased)
+    for visitor, found in facts.touches.items():
         _credit_browser_events(conn, attributor, visitor, found)
         _credit_orders(conn, attributor, visitor, found, now)
-    for visitor in sorted(news.joined):
+    for visitor in sorted(facts.joined):
         person = identity_graph.person_of(conn, (), visitor)
         attributor.credit_orders(conn, person, ALWAYS, now)
 
 
-def _names(conn: Connection, seen: Iterable[PixelEvent]) -> set[str]:
+def _lock_names(conn: Connection, events: Iterable[PixelEvent]) -> set[str]:
     names: set[str] = set()
-    for one in seen:
-        links = (*one.tokens, *one.identity.links())
-        names |= {one.visitor, one.event_id, *links}
-        names |= {*identity_graph.person_of(conn, links, one.visitor)}
+    for event in events:
+        keys = (*event.tokens, *event.identity.graph_keys())
+        names |= {event.visitor, event.event_id, *keys}
+        names |= {*identity_graph.person_of(conn, keys, event.visitor)}
     return names
 
 
-def _note(conn: Connection, one: PixelEvent, news: _NewFacts) -> None:
-    """The touch, the consent and the links an event tells of."""
-    touch = one.touch or _touch_of(one)
+def _gather(conn: Connection, event: PixelEvent, facts: _NewFacts) -> None:
+    """Store the touch, the consent and the keys of an event, and add what is new to the facts."""
+    touch = event.touch or _touch_of(event)
     if touch is not None and touches.add(conn, touches.touch_row(touch)):
-        news.came.setdefault(one.visitor, []).append(touch)
-    if identity_graph.put_consent(conn, one.visitor, one.consent, one.at):
-        news.joined.add(one.visitor)
+        facts.touches.setdefault(event.visitor, []).append(touch)
+    if identity_graph.put_consent(conn, event.visitor, event.consent, event.at):
+        facts.joined.add(event.visitor)
     opened = []
-    for key in one.tokens:
-        is_theirs, is_news = identity_graph.claim_checkout(
-            conn, key, one.visitor, json_of(one.session), one.at
+    for key in event.tokens:
+        is_theirs, is_new = identity_graph.claim_checkout(
+            conn, key, event.visitor, json_of(event.session), event.at
         )
         if is_theirs:
             opened.append(key)
-        if is_news:
-            news.joined.add(one.visitor)
-    links = identity_graph.link(conn, (*opened, *one.identity.links()), one.visitor)
-    concerned = identity_graph.joined_by(conn, links, one.visitor)
+        if is_new:
+            facts.joined.add(event.visitor)
+    keys = identity_graph.link(conn, (*opened, *event.identity.graph_keys()), event.visitor)
+    concerned = identity_graph.joined_by(conn, keys, event.visitor)
     if concerned:
-        news.joined |= {one.visitor, *concerned}
+        facts.joined |= {event.visitor, *concerned}
 
 
-def _touch_of(one: PixelEvent) -> Touch | None:
-    """An event without a landing is evidence of a visit from Pinterest, if it says so itself."""
-    if not one.session.is_pinterest:
+def _touch_of(event: PixelEvent) -> Touch | None:
+    """Returns the touch of an event without a landing page, if it says it came from Pinterest."""
+    if not event.session.is_pinterest:
         return None
-    return touch_of_session(one.session, f"event:{one.event_id}", one.visitor, one.at)
+    return touch_of_session(event.session, f"event:{event.event_id}", event.visitor, event.at)
 
 
 def _record(
-    conn: Connection, attributor: Attributor, one: PixelEvent, now: int, *, is_erased: bool
+    conn: Connection, attributor: Attributor, event: PixelEvent, now: int, *, is_erased: bool
 ) -> None:
-    reach = attributor.planner.reach
-    found = touches.seen_by(conn, (one.visitor,), one.at - reach, one.at)
-    best = attributor.planner.newest_from_pinterest(found, one.at)
-    consent = one.consent.joined(identity_graph.consent_of(conn, one.visitor))
-    row, payloads = attributor.planner.browser_event_row(one, best, consent, now)
+    planner = attributor.planner
+    found = touches.seen_by(conn, (event.visitor,), event.at - planner.reach, event.at)
+    best = planner.newest_from_pinterest(found, event.at)
+    consent = event.consent.joined(identity_graph.consent_of(conn, event.visitor))
+    row, payloads = planner.browser_event_row(event, best, consent, now)
     if is_erased:
-        row, payloads = {**row, "reason": "erased", "detail": ""}, {}
+        row, payloads = row._replace(reason="erased", detail=""), {}
     conversions.put(conn, row)
     for name, payload in payloads.items():
-        outbox.queue(conn, one.event_id, name, payload, one.at, now)
+        outbox.queue(conn, event.event_id, name, payload, event.at, now)
 
 
 def _credit_browser_events(
-    conn: Connection, attributor: Attributor, visitor: str, came: Sequence[Touch]
+    conn: Connection, attributor: Attributor, visitor: str, new: Sequence[Touch]
 ) -> None:
-    """What the visitor did after a touch that is told only now was its doing, perhaps."""
+    """Credit what the visitor did after a Pinterest touch that arrived only now."""
     reach = attributor.planner.reach
-    instants = [touch.at for touch in came if touch.is_pinterest]
+    instants = [touch.at for touch in new if touch.is_pinterest]
     if not instants:
         return
     since, until = min(instants), max(instants) + reach
     found = touches.seen_by(conn, (visitor,), since - reach, until)
     for event in conversions.browser_events_of(conn, visitor, since, until):
         best = attributor.planner.newest_from_pinterest(found, event.at)
-        changed = credited_to(best)
-        if best is not None and any(
-            getattr(event, name) != value for name, value in changed.items()
-        ):
-            is_late = event.reason == "not_attributed" and changed["is_pinterest"]
+        credited = with_credit(event, best)
+        if best is not None and credited != event:
+            is_late = event.reason == "not_attributed"
             reason = "credited_late" if is_late else event.reason
-            conversions.credit(conn, event, **changed, reason=reason)
+            conversions.set_credit(conn, credited._replace(reason=reason))
 
 
 def _credit_orders(
-    conn: Connection, attributor: Attributor, visitor: str, came: Sequence[Touch], now: int
+    conn: Connection, attributor: Attributor, visitor: str, new: Sequence[Touch], now: int
 ) -> None:
     person = identity_graph.person_of(conn, (), visitor)
-    instants = [touch.at for touch in came]
+    instants = [touch.at for touch in new]
     span = (min(instants), max(instants) + attributor.planner.reach)
     attributor.credit_orders(conn, person, span, now)

@@ -1,4 +1,4 @@
-"""What an order comes to: every row that is written for it, decided from values alone."""
+"""Decides what is stored of an order and what is sent, from values alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -25,6 +25,7 @@ from tracking.domain.conversion import (
     Conversion,
     Policy,
     conversion_of,
+    event_id_of,
     is_limited,
     is_purchase,
     reason_not_to_send,
@@ -37,7 +38,12 @@ from tracking.domain.session import Session, fill_from_pixel, merge_states, visi
 from tracking.domain.touch import newest_click_id, own_touch, touch_of_session
 from tracking.domain.visitor import Match, match_by_itself
 from tracking.receive.pixel import PixelEvent, token_key
-from tracking.receive.rows import Values, credit_rows, credited_to, purchase_row
+from tracking.receive.rows import conversion_row, credit_rows
+from tracking.store import touches
+from tracking.store.conversions import ConversionRow
+from tracking.store.new_orders import OrderRows
+from tracking.store.orders import NO_REFUNDS, OrderRow, RefundSums
+from tracking.store.touches import CreditRow, TouchRow
 from tracking.store.values import consent_from_json, json_of, session_from_json
 
 # An order as the store counts shares of it. Split like money, the parts sum to whole orders.
@@ -45,33 +51,26 @@ _WHOLE = 1_000_000
 
 
 class OrderFacts(msgspec.Struct, frozen=True, gc=False):
-    """All that an order says by itself. `person` are the links its buyer is known by, `visitor`
-    is the id its own touch stands under: the pixel's, or one made of who the buyer is. `said` is
-    the word of consent of all the order's states so far, `consent` that and the browser's."""
+    """What an order says by itself.
+
+    `stated` is the consent that all states of the order gave so far, `consent` that and the
+    browser's. `keys` are the identity keys of the buyer. `visitor` is the id that the order's own
+    touch stands under: the pixel's, or one made of an identity of the buyer.
+    """
 
     order: Order
     session: Session
     page_url: str
-    said: Consent
+    stated: Consent
     consent: Consent
     identity: Identity
-    person: tuple[str, ...]
+    keys: tuple[str, ...]
     visitor: str
     touch: Touch | None
 
 
-class OrderRows(msgspec.Struct, frozen=True, gc=False):
-    """The rows of an order. `payloads` are the finished events by destination. With a `reason`
-    on the conversion they are held, for as long as a late fact may remove the reason."""
-
-    order: Values
-    credits: Sequence[Values]
-    conversion: Values
-    payloads: Mapping[str, bytes]
-
-
 class Planner:
-    """Decides by the shop's rules. It touches nothing, and its answer depends on nothing else."""
+    """Decides by the shop's rules what is stored of an order and what is sent. Does no I/O."""
 
     def __init__(
         self,
@@ -82,8 +81,8 @@ class Planner:
         settling: int = 3600,
         has_pixel: bool = False,
     ) -> None:
-        """A late fact may still have an order sent for `settling` seconds after it came. Where no
-        pixel tells of checkouts, nothing can be matched by their tokens, and none is kept."""
+        """For `settling` seconds after an order was received, a later fact may still have it sent.
+        Without a pixel nothing can be matched by checkout and cart tokens, and none is stored."""
         self.destinations = destinations
         self.policy = policy
         self.rules = rules
@@ -96,89 +95,98 @@ class Planner:
         self,
         order: Order,
         stored: Session | None = None,
-        told: Consent | None = None,
-        known: Values | None = None,
+        of_browser: Consent | None = None,
+        known: OrderRow | None = None,
     ) -> OrderFacts:
-        """What the order says by itself, what is `known` of it from an older state, and what the
-        pixel `stored` of its checkout and was `told` of consent."""
+        """Returns what an order says by itself, completed by what is known already.
+
+        Args:
+            order: a state of the order.
+            stored: the session that the pixel stored under the order's checkout or cart token.
+            of_browser: the consent that the buyer's browser gave.
+            known: the row of an older state of the order.
+        """
         session, page_url = visit_of(order)
-        said = consent_of(order)
+        stated = consent_of(order)
         if known is not None:
-            before = session_from_json(known["session"])
-            session = merge_states(session, order.version, before, known["version"])
-            said = said.joined(consent_from_json(known["consent"]))
+            before = session_from_json(known.session)
+            session = merge_states(session, order.version, before, known.version)
+            stated = stated.joined(consent_from_json(known.consent))
         if stored is not None:
             session = fill_from_pixel(session, stored)
-        consent = said if told is None else said.joined(told)
+        consent = stated if of_browser is None else stated.joined(of_browser)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
-        known_by = identity.links()
-        visitor = session.visitor or (known_by[0] if known_by else f"or:{order.id}")
+        keys = identity.graph_keys()
+        visitor = session.visitor or (keys[0] if keys else f"or:{order.id}")
         touch = own_touch(order, session, visitor)
         # Older than `span_of` looks back, it could be found from one order and not from another.
         if touch is not None and order.placed_at - touch.at > 2 * self.reach:
             touch = None
-        person = (*_token_links(order), *known_by) if self.has_pixel else known_by
-        return OrderFacts(order, session, page_url, said, consent, identity, person, visitor, touch)
+        if self.has_pixel:
+            keys = (*_token_keys(order), *keys)
+        return OrderFacts(order, session, page_url, stated, consent, identity, keys, visitor, touch)
 
     def span_of(self, facts: OrderFacts) -> tuple[int, int]:
-        """From when until when (seconds UTC) a touch or an order of the buyer can have to do with
-        this order: it may be earned by the one, and its own visit may have earned the other."""
+        """Returns the span (seconds UTC) in which the buyer's touches and orders concern an order.
+
+        The order may be earned by a touch before it, and its own visit may have earned an order
+        after that visit.
+        """
         at = facts.order.placed_at
         visited = facts.touch.at if facts.touch is not None else at
-        # The visit of an order that it earned may itself be told as up to two windows old.
+        # The visit of an order that it earned may itself be up to two windows old.
         return visited - 2 * self.reach, at + self.reach
 
     def rows_of(
         self,
         facts: OrderFacts,
-        others: Iterable[Touch],
-        given_back: Values,
         now: int,
+        others: Iterable[Touch] = (),
+        refunds: RefundSums = NO_REFUNDS,
         match: Match | None = None,
     ) -> OrderRows:
-        """The rows of an order, from its buyer's `others` touches and the sums `given_back` of
-        its refunds (`goods` and `paid`, minor units)."""
+        """Returns the rows of an order.
+
+        Args:
+            facts: what the order says by itself.
+            now: when it was received, in seconds UTC.
+            others: the other touches of its buyer.
+            refunds: what was refunded of it.
+            match: whose purchase it is; the visitor id of the facts if nothing else is known.
+        """
         order = facts.order
         match = match or match_by_itself(facts.visitor)
         own = () if facts.touch is None else (facts.touch,)
         path = self.path_of((*others, *own), order.id, order.placed_at, match)
-        row = self._order_row(facts, path, given_back, match)
-        allocations = self._allocated(row, path)
-
+        row = self._order_row(facts, path, refunds, match)
+        allocations = self._allocations_of(row, path)
         best = self._best(allocations)
-        conversion = conversion_of(
+        conversion = self._conversion_of(facts, path)
+        reason = reason_not_to_send(
             order,
-            facts.identity,
             facts.consent,
             self.policy,
-            page_url=facts.page_url,
-            click_id=facts.session.click_id or newest_click_id(path),
+            is_identified=conversion.is_identified,
+            is_credited=best is not None,
+            now=now,
         )
-        reason, detail, payloads = self._finished(
-            conversion,
-            reason_not_to_send(
-                order,
-                facts.consent,
-                self.policy,
-                is_identified=conversion.is_identified,
-                is_credited=best is not None,
-                now=now,
-            ),
-        )
-        decided = {"reason": reason, "detail": detail, "recorded_at": now}
+        reason, detail, payloads = self._encoded(conversion, reason)
         return OrderRows(
             order=row,
+            touch=_own_touch_row(facts),
             credits=credit_rows(row, allocations),
-            conversion=purchase_row(row, match, best) | decided,
+            conversion=self._purchase_row(row, match, best, reason, detail, now),
+            keys=facts.keys,
             payloads=payloads,
+            held_until=now + self.settling if reason else None,
         )
 
     def inside(self, touches: Iterable[Touch], at: int) -> list[Touch]:
-        """The touches that are young enough for an order placed at an instant."""
+        """Returns the touches that are young enough for an order placed at an instant."""
         return [touch for touch in touches if is_in_window(touch, at, self.rules)]
 
     def path_of(self, touches: Iterable[Touch], order_id: str, at: int, match: Match) -> Path:
-        """The visits and views that can have a share in an order, oldest first."""
+        """Returns the visits and views that can have a share in an order, oldest first."""
         own = touch_key(order_id)
         inside = [
             touch if touch.key != own else msgspec.structs.replace(touch, visitor=match.visitor)
@@ -187,98 +195,99 @@ class Planner:
         return deduplicate(inside) if len(inside) > 1 else tuple(inside)
 
     def newest_from_pinterest(self, touches: Iterable[Touch], at: int) -> Touch | None:
-        """What brought a visitor who did something at an instant, if it was Pinterest."""
+        """Returns the newest Pinterest touch that is young enough for an event at an instant."""
         path = path_of(touches, at, self.rules, "pinterest")
         return path[-1] if path else None
 
     def credits_again(
-        self, known: Values, path: Sequence[Touch], given_back: Values
-    ) -> tuple[Values, Sequence[Values], Touch | None]:
-        """The order's row, its credits and the Pinterest touch that earned most of it, after a
-        refund or a late fact changed what they rest on."""
-        row = {
-            **known,
-            **self._money(known["gross"], known["cancelled_at"] is not None, given_back),
-            "path": json_of(path),
-        }
-        allocations = self._allocated(row, path)
+        self, known: OrderRow, path: Sequence[Touch], refunds: RefundSums
+    ) -> tuple[OrderRow, Sequence[CreditRow], Touch | None]:
+        """Returns the order's row, its credits and the Pinterest touch that earned most of it,
+        after a refund or a later fact changed what they rest on."""
+        refunded, cancelled = self._taken_back(
+            known.gross, refunds, is_cancelled=known.cancelled_at is not None
+        )
+        row = known._replace(refunds=refunded, cancellations=cancelled, path=json_of(path))
+        allocations = self._allocations_of(row, path)
         return row, credit_rows(row, allocations), self._best(allocations)
 
-    def session_again(self, known: Values, stored: Session) -> Session:
-        """A known order's session, with what the pixel stored of its checkout."""
-        return fill_from_pixel(session_from_json(known["session"]), stored)
+    def session_again(self, known: OrderRow, stored: Session) -> Session:
+        """Returns a known order's session, with what the pixel stored of its checkout."""
+        return fill_from_pixel(session_from_json(known.session), stored)
 
-    def with_older(self, known: Values, facts: OrderFacts) -> Values:
-        """A known order's row, with what an older state of it says of its session and of consent.
-        A newer state may have lost its note attributes, and a refusal stands."""
+    def with_older(self, known: OrderRow, facts: OrderFacts) -> OrderRow:
+        """Returns a known order's row, with the session and the consent of an older state.
+
+        A newer state may have lost its note attributes, and a refusal stands.
+        """
         session = merge_states(
-            session_from_json(known["session"]),
-            known["version"],
-            facts.session,
-            facts.order.version,
+            session_from_json(known.session), known.version, facts.session, facts.order.version
         )
-        consent = consent_from_json(known["consent"]).joined(facts.said)
-        return {
-            **known,
-            "visitor": session.visitor or known["visitor"],
-            "session": json_of(session),
-            "consent": json_of(consent),
-        }
+        consent = consent_from_json(known.consent).joined(facts.stated)
+        return known._replace(
+            visitor=session.visitor or known.visitor,
+            session=json_of(session),
+            consent=json_of(consent),
+        )
 
     def own_touch_again(
-        self, known: Values, session: Session, *, is_visit: bool = False
+        self, known: OrderRow, session: Session, *, is_visit: bool = False
     ) -> Touch | None:
-        """The visit a known order was placed in, by its newer session; None where that changes
-        nothing, unless it `is_visit` whatever brought the buyer."""
+        """Returns the visit a known order was placed in, by its newer session.
+
+        None where that changes nothing, unless it `is_visit` whatever brought the buyer.
+        """
         if session.is_direct and not is_visit:
             return None
-        touch = touch_of_session(
-            session, touch_key(known["id"]), known["visitor"], known["placed_at"]
-        )
-        return touch if known["placed_at"] - touch.at <= 2 * self.reach else None
+        touch = touch_of_session(session, touch_key(known.id), known.visitor, known.placed_at)
+        return touch if known.placed_at - touch.at <= 2 * self.reach else None
 
     def browser_event_row(
-        self, seen: PixelEvent, best: Touch | None, consent: Consent, now: int
-    ) -> tuple[Values, Mapping[str, bytes]]:
-        """The row of a storefront event that `best` brought the visitor to, and the finished
+        self, event: PixelEvent, best: Touch | None, consent: Consent, now: int
+    ) -> tuple[ConversionRow, Mapping[str, bytes]]:
+        """Returns the row of a browser event that `best` brought the visitor to, and the finished
         events by destination."""
-        conversion = seen.conversion
+        conversion = event.conversion
         if conversion is None:
-            raise ValueError(f"{seen.name} is no conversion")
+            raise ValueError(f"{event.name} is no conversion")
         reason = "bot"
-        if not seen.is_bot:
+        if not event.is_bot:
             reason = reason_not_to_send_event(
                 conversion, consent, self.policy, is_credited=best is not None, now=now
             )
-        reason, detail, payloads = self._finished(conversion, reason)
-        brought_by = credited_to(best)
+        reason, detail, payloads = self._encoded(conversion, reason)
+        row = conversion_row(
+            event_id=conversion.event_id,
+            stage=event.stage or "",
+            visitor=event.visitor,
+            at=event.at,
+            is_counted=not event.is_bot,
+            credited_to=best,
+            currency=conversion.currency,
+            value=event.value,
+            reason=reason,
+            detail=detail,
+            recorded_at=now,
+        )
         if best is None:
-            brought_by |= {
-                "campaign_id": seen.session.campaign_id,
-                "campaign": seen.session.campaign,
-            }
-        row = {
-            "event_id": conversion.event_id,
-            "stage": seen.stage,
-            "order_id": "",
-            "visitor": seen.visitor,
-            "at": seen.at,
-            "is_counted": int(not seen.is_bot),
-            **brought_by,
-            "currency": conversion.currency,
-            "value": seen.value,
-            "reason": reason,
-            "detail": detail,
-            "recorded_at": now,
-            "credited_then": "",
-        }
+            # Nothing earned it, but the campaign that it names is its own all the same.
+            session = event.session
+            row = row._replace(campaign_id=session.campaign_id, campaign=session.campaign)
         return row, {} if reason else payloads
 
-    def _finished(
-        self, conversion: Conversion, reason: str
-    ) -> tuple[str, str, Mapping[str, bytes]]:
-        """The reason it is not sent, with detail, and the finished event for each destination.
-        It is made for a reason that may change, too."""
+    def _conversion_of(self, facts: OrderFacts, path: Path) -> Conversion:
+        return conversion_of(
+            facts.order,
+            facts.identity,
+            facts.consent,
+            self.policy,
+            page_url=facts.page_url,
+            click_id=facts.session.click_id or newest_click_id(path),
+        )
+
+    def _encoded(self, conversion: Conversion, reason: str) -> tuple[str, str, Mapping[str, bytes]]:
+        """Returns the reason why an event is not sent, its detail, and the finished event for each
+        destination. The event is finished also where the reason may change."""
         if not reason and not self.destinations:
             return "report_only", "", {}
         if reason and not (reason in MAY_CHANGE and conversion.is_identified):
@@ -291,51 +300,72 @@ class Planner:
             return "unencodable", str(error)[:500], {}
 
     def _order_row(
-        self, facts: OrderFacts, path: Sequence[Touch], given_back: Values, match: Match
-    ) -> Values:
+        self, facts: OrderFacts, path: Sequence[Touch], refunds: RefundSums, match: Match
+    ) -> OrderRow:
         order = facts.order
         gross = value_of(order, self.policy)
-        cancelled = order.cancelled_at is not None
-        return {
-            "id": order.id,
-            "name": order.name,
-            "version": order.version,
-            "placed_at": order.placed_at,
-            "cancelled_at": order.cancelled_at,
-            "currency": order.currency,
-            "gross": gross,
-            **self._money(gross, cancelled, given_back),
-            "is_counted": int(is_purchase(order, self.policy)),
-            "is_paid": int(order.is_paid),
-            "is_test": int(order.test),
-            "financial_status": order.financial_status,
-            "source_name": order.source_name,
-            "visitor": facts.visitor,
-            "match_method": match.method,
-            "links": " ".join(facts.person),
-            "session": json_of(facts.session),
-            # What the browser says besides may change, and is asked for whenever it matters.
-            "consent": json_of(facts.said),
-            "unusable": " ".join(facts.identity.unusable),
-            "path": json_of(path),
-        }
+        refunded, cancelled = self._taken_back(
+            gross, refunds, is_cancelled=order.cancelled_at is not None
+        )
+        return OrderRow(
+            id=order.id,
+            name=order.name,
+            version=order.version,
+            placed_at=order.placed_at,
+            cancelled_at=order.cancelled_at,
+            currency=order.currency,
+            gross=gross,
+            refunds=refunded,
+            cancellations=cancelled,
+            is_counted=int(is_purchase(order, self.policy)),
+            is_paid=int(order.is_paid),
+            is_test=int(order.test),
+            financial_status=order.financial_status,
+            source_name=order.source_name,
+            visitor=facts.visitor,
+            match_method=match.method,
+            links=" ".join(facts.keys),
+            session=json_of(facts.session),
+            # The browser's consent may change, and is read whenever it matters.
+            consent=json_of(facts.stated),
+            unusable=" ".join(facts.identity.unusable),
+            path=json_of(path),
+        )
 
-    def _money(self, gross: int, is_cancelled: bool, given_back: Values) -> Values:
-        """What is left is never less than nothing: more cannot be given back than was paid."""
-        figure = "paid" if self.policy.value == "total" else "goods"
-        refunds = min(gross, int(given_back[figure]))
-        return {"refunds": refunds, "cancellations": gross - refunds if is_cancelled else 0}
+    def _purchase_row(
+        self, order: OrderRow, match: Match, best: Touch | None, reason: str, detail: str, now: int
+    ) -> ConversionRow:
+        return conversion_row(
+            event_id=event_id_of(order.id),
+            stage="purchase",
+            order_id=order.id,
+            visitor=match.visitor,
+            at=order.placed_at,
+            is_counted=bool(order.is_counted),
+            credited_to=best,
+            currency=order.currency,
+            value=order.gross,
+            reason=reason,
+            detail=detail,
+            recorded_at=now,
+        )
 
-    def _allocated(self, row: Values, path: Sequence[Touch]) -> Sequence[Allocation]:
-        if not row["is_counted"]:
+    def _taken_back(
+        self, gross: int, refunds: RefundSums, *, is_cancelled: bool
+    ) -> tuple[int, int]:
+        """Returns refunds and cancellations in minor units, never more than the order was worth."""
+        refunded = min(gross, refunds.paid if self.policy.value == "total" else refunds.goods)
+        return refunded, gross - refunded if is_cancelled else 0
+
+    def _allocations_of(self, row: OrderRow, path: Sequence[Touch]) -> Sequence[Allocation]:
+        if not row.is_counted:
             return ()
-        gross, cancellations = row["gross"], row["cancellations"]
-        net = gross - row["refunds"] - cancellations
-        credits = credits_of(path, row["placed_at"], self.rules)
-        return allocations_of(credits, (gross, net, cancellations, _WHOLE))
+        net = row.gross - row.refunds - row.cancellations
+        credits = credits_of(path, row.placed_at, self.rules)
+        return allocations_of(credits, (row.gross, net, row.cancellations, _WHOLE))
 
     def _best(self, allocations: Sequence[Allocation]) -> Touch | None:
-        """The Pinterest touch that earned most of the order by the shop's model, or None."""
+        """Returns the Pinterest touch that earned most of the order by the shop's model."""
         earned = [
             (allocation.share, allocation.touch.at, allocation.touch.key, allocation.touch)
             for allocation in allocations
@@ -344,6 +374,15 @@ class Planner:
         return max(earned, key=lambda e: e[:3])[3] if earned else None
 
 
-def _token_links(order: Order) -> Iterable[str]:
-    found = (token_key("ck", order.checkout_token), token_key("ca", order.cart_token))
-    return filter(None, found)
+def _own_touch_row(facts: OrderFacts) -> TouchRow:
+    """Returns the row of an order's own touch, or one of no kind if it was placed without a visit:
+    later touches find the order by it."""
+    if facts.touch is not None:
+        return touches.touch_row(facts.touch)
+    order = facts.order
+    return TouchRow(visitor=facts.visitor, at=order.placed_at, key=touch_key(order.id))
+
+
+def _token_keys(order: Order) -> Iterable[str]:
+    keys = (token_key("ck", order.checkout_token), token_key("ca", order.cart_token))
+    return filter(None, keys)

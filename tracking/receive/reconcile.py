@@ -20,7 +20,7 @@ from tracking.domain.shopify_order import NotAnOrder, order_of
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.tracker import Tracker
 from tracking.store import orders, outbox
-from tracking.store.engine.statement import Row
+from tracking.store.orders import OrderRow
 
 TOPIC = "reconcile"
 # A webhook is usually there within seconds. An order that changed just now is left to its own,
@@ -112,7 +112,7 @@ class Reconciler:
             return "missing"
         return "older" if known.version[: len(state)] < state else None
 
-    def _known(self, order_id: str) -> Row | None:
+    def _known(self, order_id: str) -> OrderRow | None:
         with self._tracker.store.read() as conn:
             return orders.of_id(conn, order_id)
 
@@ -134,7 +134,7 @@ class Reconciler:
         known = self._known(order.id)
         return order if known is None else self._completed(order, known)
 
-    def _completed(self, order: Order, known: Row) -> Order:
+    def _completed(self, order: Order, known: OrderRow) -> Order:
         """A newer state of a known order, with what its webhooks told and the API cannot."""
         buyer, browser = _with_digests(order.buyer, known.links.split()), order.browser
         # The address and the browser, only an event that still waits remembers.

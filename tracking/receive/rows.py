@@ -1,59 +1,95 @@
 """Builds the rows of conversions and credits."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from tracking.domain.attribution import Allocation, Touch
-from tracking.domain.conversion import event_id_of
-from tracking.domain.visitor import Match
-
-Values = Mapping[str, Any]
-
-
-def credited_to(touch: Touch | None) -> dict[str, Any]:
-    """What a conversion says of whom it is owed to."""
-    return {
-        "is_pinterest": int(touch is not None),
-        "campaign_id": touch.campaign_id if touch else "",
-        "campaign": touch.campaign if touch else "",
-    }
+from tracking.store.conversions import ConversionRow
+from tracking.store.orders import OrderRow
+from tracking.store.touches import CreditRow
 
 
-def purchase_row(order: Values, match: Match, best: Touch | None) -> dict[str, Any]:
-    return {
-        "event_id": event_id_of(order["id"]),
-        "stage": "purchase",
-        "order_id": order["id"],
-        "visitor": match.visitor,
-        "at": order["placed_at"],
-        "is_counted": order["is_counted"],
-        **credited_to(best),
-        "currency": order["currency"],
-        "value": order["gross"],
-        "credited_then": "",
-    }
+def conversion_row(
+    *,
+    event_id: str,
+    stage: str,
+    visitor: str,
+    at: int,
+    is_counted: bool,
+    credited_to: Touch | None,
+    currency: str,
+    value: int,
+    reason: str,
+    recorded_at: int,
+    order_id: str = "",
+    detail: str = "",
+    credited_then: str = "",
+) -> ConversionRow:
+    """Returns the row of an event of the funnel, whichever way it was received.
+
+    Args:
+        event_id: the id that the event is sent under.
+        stage: the stage of the funnel, "" for an event that is in none.
+        visitor: the visitor id that the event counts for.
+        at: when it happened, in seconds UTC.
+        is_counted: the event counts in the reports.
+        credited_to: the Pinterest touch that earned it, None if there is none.
+        currency: ISO 4217.
+        value: in minor units of the currency.
+        reason: why it is not sent (a key of REASONS), "" if it is.
+        recorded_at: when it was received, in seconds UTC.
+        order_id: the order of a purchase.
+        detail: the reason in the words of whoever refused it.
+        credited_then: JSON of what it was credited to when it was sent, if that has changed.
+    """
+    return ConversionRow(
+        event_id=event_id,
+        stage=stage,
+        order_id=order_id,
+        visitor=visitor,
+        at=at,
+        is_counted=int(is_counted),
+        is_pinterest=int(credited_to is not None),
+        campaign_id=credited_to.campaign_id if credited_to else "",
+        campaign=credited_to.campaign if credited_to else "",
+        currency=currency,
+        value=value,
+        reason=reason,
+        detail=detail,
+        recorded_at=recorded_at,
+        credited_then=credited_then,
+    )
 
 
-def credit_rows(order: Values, allocations: Sequence[Allocation]) -> Sequence[Values]:
+def with_credit(row: ConversionRow, touch: Touch | None) -> ConversionRow:
+    """Returns the row credited to a Pinterest touch, or to none."""
+    return row._replace(
+        is_pinterest=int(touch is not None),
+        campaign_id=touch.campaign_id if touch else "",
+        campaign=touch.campaign if touch else "",
+    )
+
+
+def credit_rows(order: OrderRow, allocations: Sequence[Allocation]) -> Sequence[CreditRow]:
+    """Returns a row for each part of an order that a touch, or no touch, earned."""
     return [_credit_row(order, n, allocation) for n, allocation in enumerate(allocations)]
 
 
-def _credit_row(order: Values, n: int, allocation: Allocation) -> Values:
+def _credit_row(order: OrderRow, n: int, allocation: Allocation) -> CreditRow:
     touch = allocation.touch
     gross, net, cancellations, share = allocation.amounts
-    return {
-        "order_id": order["id"],
-        "n": n,
-        "mask": allocation.mask,
-        "placed_at": order["placed_at"],
-        "credited_at": touch.at if touch else order["placed_at"],
-        "currency": order["currency"],
-        "touch_key": touch.key if touch else "",
-        "is_pinterest": int(touch is not None and touch.is_pinterest),
-        "campaign_id": touch.campaign_id if touch else "",
-        "campaign": touch.campaign if touch else "",
-        "share": share,
-        "gross": gross,
-        "net": net,
-        "cancellations": cancellations,
-    }
+    return CreditRow(
+        placed_at=order.placed_at,
+        order_id=order.id,
+        n=n,
+        mask=allocation.mask,
+        credited_at=touch.at if touch else order.placed_at,
+        currency=order.currency,
+        touch_key=touch.key if touch else "",
+        is_pinterest=int(touch is not None and touch.is_pinterest),
+        campaign_id=touch.campaign_id if touch else "",
+        campaign=touch.campaign if touch else "",
+        share=share,
+        gross=gross,
+        net=net,
+        cancellations=cancellations,
+    )

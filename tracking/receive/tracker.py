@@ -1,7 +1,7 @@
-"""Where what came in meets what is known: gather, decide, write, in one transaction each."""
+"""Stores orders and refunds: gather, decide, write, in one transaction each."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +12,11 @@ from tracking.domain.attribution import touch_key
 from tracking.domain.consent import Consent
 from tracking.domain.order import Order, Refund
 from tracking.domain.shopify_order import NotAnOrder, order_of, refund_of
+from tracking.domain.visitor import match_by_itself
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.browser_events import record_pixel_events
 from tracking.receive.pixel import PixelEvent
-from tracking.receive.planner import OrderFacts, OrderRows, Planner
+from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.privacy.erasure import PersonEraser, erased_of, without_phone
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt, Work
@@ -28,19 +29,19 @@ from tracking.store import (
     outbox,
     touches,
 )
+from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import Connection, Row
-from tracking.store.new_orders import NewOrderRows
+from tracking.store.engine.statement import Connection
+from tracking.store.new_orders import OrderRows
+from tracking.store.orders import NO_REFUNDS, OrderRow
 from tracking.store.values import json_of
-
-_NOTHING_GIVEN_BACK = {"goods": 0, "paid": 0}
 
 
 class Tracker:
-    """Takes orders, refunds and storefront events in, exactly once each.
+    """Records orders, refunds and browser events, exactly once each.
 
-    Every public method returns after what it says is on disk.
+    Every public method returns after what it recorded is on disk.
     """
 
     def __init__(self, store: Store, planner: Planner, clock: Callable[[], float]) -> None:
@@ -52,7 +53,7 @@ class Tracker:
         self.eraser = PersonEraser(self.attributor)
 
     def receive_order(self, body: bytes, topic: str) -> Receipt:
-        """Take in a body of the orders topics. The body alone decides what it changes.
+        """Record a body of the orders topics. The body alone decides what it changes.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -60,7 +61,7 @@ class Tracker:
         return self.store.commit(self._order_work(body, topic))
 
     def receive_order_deferred(self, body: bytes, topic: str) -> Future[Receipt]:
-        """As `take_order`, without waiting for the disk.
+        """As `receive_order`, without waiting for the disk.
 
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
@@ -68,7 +69,7 @@ class Tracker:
         return self.store.commit_later(self._order_work(body, topic))
 
     def receive_refund(self, body: bytes, topic: str) -> Receipt:
-        """Take in a body of refunds/create, which may come before its order.
+        """Record a body of refunds/create, which may come before its order.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -83,12 +84,60 @@ class Tracker:
         )
 
     def record(self, order: Order, topic: str) -> Receipt:
-        """Take in one state of an order, wherever it comes from.
+        """Record one state of an order, whatever it was read from.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
         return self.store.commit(self._recording_work(order, topic))
+
+    def record_pixel_events(self, events: Sequence[PixelEvent]) -> None:
+        """Record events of the storefront; the same events again change nothing.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        if events:
+            now = self._now()
+            self.store.commit(lambda conn: record_pixel_events(conn, self.attributor, events, now))
+
+    def update_order(
+        self,
+        conn: Connection,
+        facts: OrderFacts,
+        topic: str,
+        now: int,
+        planned: OrderRows | None = None,
+    ) -> Receipt:
+        """Record a state of an order, of which or of whose buyer something may be known.
+
+        `planned` are the rows of the order if nothing is known.
+        """
+        order = facts.order
+        person = identity_graph.person_of(conn, facts.keys, facts.visitor)
+        advisory_locks.hold(conn, (*_lock_names(facts), *person))
+        is_erased, erased = erased_of(conn, order.id, facts.keys)
+        if is_erased:
+            return self._record_erased(conn, order, topic, now)
+        by_itself = facts
+        facts = _without_keys(facts, erased)
+        if not orders.is_new_body(conn, order.digest, topic, order.id, now):
+            return Receipt("duplicate", order.id)
+        for refund in order.refunds:
+            _put_refund(conn, refund, order.currency)
+        concerned = _link(conn, facts.keys, facts.visitor)
+        known = orders.of_id(conn, order.id)
+        if known is not None and known.version >= order.version:
+            return self._record_stale(conn, known, facts, concerned, now)
+
+        own, facts = facts, _without_keys(self._completed(conn, facts, known), erased)
+        if facts.visitor != own.visitor:
+            concerned |= _link(conn, facts.keys, facts.visitor)
+        person = identity_graph.person_of(conn, facts.keys, facts.visitor)
+        rows = self._rows_of(conn, facts, person, now, planned if facts is by_itself else None)
+        self._write(conn, facts, rows, known)
+        self._credit_others(conn, own, facts, person, concerned, now)
+        return Receipt("accepted", order.id)
 
     def _order_work(self, body: bytes, topic: str) -> Work:
         try:
@@ -99,64 +148,56 @@ class Tracker:
 
     def _recording_work(self, order: Order, topic: str) -> Work:
         facts = self.planner.facts_of(order)
+        now = self._now()
+        if order.refunds:
+            return lambda conn: self.update_order(conn, facts, topic, now)
         # Of nearly every order nothing else is known. That case is decided before the write lock
         # is held, so that the lock is short.
-        now = self._now()
-        rows = self.planner.rows_of(facts, (), _NOTHING_GIVEN_BACK, now)
-        new_rows = _new_order_rows(facts, rows, topic, now + self.planner.settling)
-        if order.refunds or not new_rows.fits:
-            return lambda conn: self.update_order(conn, facts, topic, now)
-        values = new_orders.values_of(new_rows, *self.planner.span_of(facts))
-        return _NewOrderWrite(self, facts, values, topic, now)
-
-    def record_pixel_events(self, seen: Sequence[PixelEvent]) -> None:
-        """Take in what happened in the storefront; the same events again change nothing.
-
-        Raises:
-            StoreUnavailable: nothing may have been stored; the sender must send it again.
-        """
-        if seen:
-            now = self._now()
-            self.store.commit(lambda conn: record_pixel_events(conn, self.attributor, seen, now))
+        rows = self.planner.rows_of(facts, now)
+        if not rows.fits:
+            return lambda conn: self.update_order(conn, facts, topic, now, rows)
+        span = self.planner.span_of(facts)
+        parameters = new_orders.parameters_of(rows, order.digest, topic, *span)
+        return _NewOrderWrite(self, facts, rows, parameters, topic, now)
 
     def _now(self) -> int:
         return int(self.clock())
 
-    def update_order(self, conn: Connection, facts: OrderFacts, topic: str, now: int) -> Receipt:
-        """Record an order that may be known, or whose buyer is."""
+    def _rows_of(
+        self,
+        conn: Connection,
+        facts: OrderFacts,
+        person: Iterable[str],
+        now: int,
+        planned: OrderRows | None,
+    ) -> OrderRows:
+        """Returns the rows of an order by all that is known; `planned` ones if that is nothing."""
         order = facts.order
-        person = identity_graph.person_of(conn, facts.person, facts.visitor)
-        advisory_locks.hold(conn, (*_names(facts), *person))
-        is_erased, erased = erased_of(conn, order.id, facts.person)
-        if is_erased:
-            return self._record_erased(conn, order, topic, now)
-        facts = _without(facts, erased)
-        if not orders.is_new_body(conn, order.digest, topic, order.id, now):
-            return Receipt("duplicate", order.id)
-        for refund in order.refunds:
-            _put_refund(conn, refund, order.currency)
-        concerned = _linked(conn, facts.person, facts.visitor)
-        known = orders.of_id(conn, order.id)
-        if known is not None and known.version >= order.version:
-            return self._record_stale(conn, known, facts, concerned, now)
-
-        own, facts = facts, _without(self._completed(conn, facts, known), erased)
-        if facts.visitor != own.visitor:
-            concerned |= _linked(conn, facts.person, facts.visitor)
-        given_back = orders.refunded(conn, order.id, order.currency)._asdict()
-        person = identity_graph.person_of(conn, facts.person, facts.visitor)
+        refunds = orders.refunded(conn, order.id, order.currency)
         others = self.attributor.others(conn, person, order.id, *self.planner.span_of(facts))
         before = self.planner.inside(others, order.placed_at)
-        match = self.attributor.match(conn, facts.person, facts.visitor, before)
-        rows = self.planner.rows_of(facts, others, given_back, now, match)
-        self._write(conn, facts, rows, known)
+        match = self.attributor.match(conn, facts.keys, facts.visitor, before)
+        is_alone = not before and refunds == NO_REFUNDS and match == match_by_itself(facts.visitor)
+        if planned is not None and is_alone:
+            return planned
+        return self.planner.rows_of(facts, now, others, refunds, match)
 
+    def _credit_others(
+        self,
+        conn: Connection,
+        own: OrderFacts,
+        facts: OrderFacts,
+        person: Iterable[str],
+        concerned: Collection[str],
+        now: int,
+    ) -> None:
+        """Credit other orders of the buyer again that this order's visit or keys concern."""
+        order_id = facts.order.id
         if concerned:
-            self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order.id)
-        elif came := [touch.at for touch in (own.touch, facts.touch) if touch is not None]:
-            span = (min(came), max(came) + self.planner.reach)
-            self.attributor.credit_orders(conn, person, span, now, order.id)
-        return Receipt("accepted", order.id)
+            self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order_id)
+        elif visits := [touch.at for touch in (own.touch, facts.touch) if touch is not None]:
+            span = (min(visits), max(visits) + self.planner.reach)
+            self.attributor.credit_orders(conn, person, span, now, order_id)
 
     def _record_erased(self, conn: Connection, order: Order, topic: str, now: int) -> Receipt:
         """Record the money and the state of an order whose buyer was erased."""
@@ -166,7 +207,7 @@ class Tracker:
             _put_refund(conn, refund, order.currency)
         known = orders.of_id(conn, order.id)
         if known is not None and known.visitor:
-            # That it is theirs, only this state of the order tells.
+            # Only this state of the order says that it is the erased person's.
             self.eraser.erase(conn, (), (order.id,), now)
             known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
@@ -176,74 +217,79 @@ class Tracker:
         self.eraser.put_order(conn, order, known, now)
         return Receipt("accepted", order.id)
 
-    def _completed(self, conn: Connection, facts: OrderFacts, known: Row | None) -> OrderFacts:
-        """The draft with what older states told, which newer ones may have lost, and what the
-        pixel knows of this checkout and this browser."""
-        links, before = facts.person, None
-        said = (json_of(facts.session), json_of(facts.said))
+    def _completed(self, conn: Connection, facts: OrderFacts, known: OrderRow | None) -> OrderFacts:
+        """Returns the facts with what older states said, which newer ones may have lost, and with
+        what the pixel knows of this checkout and this browser."""
+        keys, before = facts.keys, None
+        stated = (json_of(facts.session), json_of(facts.stated))
         # Nearly always a newer state says of both what the older one said.
-        if known is not None and (known.session, known.consent) != said:
-            before = known._asdict()
+        if known is not None and (known.session, known.consent) != stated:
+            before = known
             facts = self.planner.facts_of(facts.order, known=before)
-        stored = self.attributor.stored(conn, links)
-        match = self.attributor.match(conn, links, facts.visitor)
-        told = self.attributor.consent_of(conn, match)
-        if stored is None and told == Consent():
+        stored = self.attributor.stored(conn, keys)
+        match = self.attributor.match(conn, keys, facts.visitor)
+        of_browser = self.attributor.consent_of(conn, match)
+        if stored is None and of_browser == Consent():
             return facts
-        return self.planner.facts_of(facts.order, stored, told, before)
+        return self.planner.facts_of(facts.order, stored, of_browser, before)
 
     def _record_stale(
-        self, conn: Connection, known: Row, facts: OrderFacts, concerned: frozenset[str], now: int
+        self,
+        conn: Connection,
+        known: OrderRow,
+        facts: OrderFacts,
+        concerned: frozenset[str],
+        now: int,
     ) -> Receipt:
-        """An older state of an order may still tell of a refund, of who the buyer is, and of the
-        visit and the consent that a newer state has lost."""
+        """Record what an older state of an order may still add: a refund, an identity of the
+        buyer, and the visit and the consent that a newer state has lost."""
         if facts.order.refunds:
             self.attributor.settle_money(conn, known)
             known = orders.of_id(conn, known.id) or known
         newer = self.attributor.complete(conn, known, facts)
         if newer is not None:
             known = newer
-            concerned |= _linked(conn, (*known.links.split(), *facts.person), known.visitor)
+            concerned |= _link(conn, (*known.keys, *facts.keys), known.visitor)
         if concerned or newer is not None:
-            person = identity_graph.person_of(conn, known.links.split(), known.visitor)
+            person = identity_graph.person_of(conn, known.keys, known.visitor)
             self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
         return Receipt("stale", known.id)
 
     def _write(
-        self, conn: Connection, facts: OrderFacts, rows: OrderRows, known: Row | None
+        self, conn: Connection, facts: OrderFacts, rows: OrderRows, known: OrderRow | None
     ) -> None:
         order, conversion = facts.order, rows.conversion
         if known is not None:
             touches.drop(conn, known.visitor, touch_key(order.id))
-        touches.put(conn, _touch_row(facts))
+        touches.put(conn, rows.touch)
         orders.put(conn, rows.order)
         touches.put_credits(conn, order.id, rows.credits, is_new=known is None)
-        # Its event may be older than the order: somebody else may have handed it in.
-        first = conversions.of_event(conn, conversion["event_id"])
+        # The event may be older than the order: another system may have sent it to us first.
+        first = conversions.of_event(conn, conversion.event_id)
         if first is not None:
             conversion = self._reconsidered(conn, conversion)
         conversions.put(conn, conversion)
-        now, event_id = conversion["recorded_at"], conversion["event_id"]
+        now, event_id = conversion.recorded_at, conversion.event_id
         until = None
-        if conversion["reason"]:
+        if conversion.reason:
             until = (first.recorded_at if first is not None else now) + self.planner.settling
         for name, payload in rows.payloads.items():
             outbox.queue(conn, event_id, name, payload, order.placed_at, now, until)
         if first is not None and facts.consent.sale_of_data is False:
-            # What is under way keeps its payload, and is tried again if it does not arrive.
+            # An event that is being sent keeps its payload, and is tried again if it fails.
             self.attributor.amend(conn, outbox.of_event(conn, event_id), "", facts.consent)
 
-    def _reconsidered(self, conn: Connection, conversion: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The conversion of a newer state of an order, in the light of what was sent already."""
-        event_id, reason = conversion["event_id"], conversion["reason"]
+    def _reconsidered(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
+        """Returns the conversion of a newer state of an order, given what was sent already."""
+        event_id, reason = conversion.event_id, conversion.reason
         outbox.forget_held(conn, event_id)
         if reason:
-            outbox.withdraw(conn, event_id, reason, conversion["recorded_at"])
+            outbox.withdraw(conn, event_id, reason, conversion.recorded_at)
         else:
             outbox.undo_withdrawal(conn, event_id)
         if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
-            # It was told; whatever happens now changes only the shop's reports.
-            return {**conversion, "reason": "", "detail": ""}
+            # Pinterest has it; a later change concerns only the shop's reports.
+            return conversion._replace(reason="", detail="")
         return conversion
 
     def _record_refund(
@@ -261,82 +307,60 @@ class Tracker:
 
 @dataclass(frozen=True, slots=True)
 class _NewOrderWrite(BatchableWrite):
-    """Records an order that seems to be new, of a buyer who seems to be."""
+    """Records an order that seems to be new, of a buyer who seems to be new."""
 
     tracker: Tracker
     facts: OrderFacts
-    values: Sequence[Any]
+    rows: OrderRows
+    parameters: Sequence[Any]
     topic: str
     now: int
 
     def __call__(self, conn: Connection) -> Receipt:
-        return self.tracker.update_order(conn, self.facts, self.topic, self.now)
+        return self.tracker.update_order(conn, self.facts, self.topic, self.now, self.rows)
 
     def attempt(self, conn: Connection) -> Receipt | None:
-        """Write it, if it is new."""
-        advisory_locks.hold(conn, _names(self.facts))
-        is_new = new_orders.write(conn, self.values)
+        """Write the order if it is new."""
+        advisory_locks.hold(conn, _lock_names(self.facts))
+        is_new = new_orders.write(conn, self.parameters)
         return Receipt("accepted", self.facts.order.id) if is_new else None
 
     @classmethod
     def put(cls, conn: Connection, works: Sequence["_NewOrderWrite"]) -> None:
-        """Write the new ones in one statement."""
-        new_orders.put(conn, [work.values for work in works])
+        """Write the new orders in one statement."""
+        new_orders.put(conn, [work.parameters for work in works])
 
     @classmethod
     def results(
         cls, conn: Connection, works: Sequence["_NewOrderWrite"]
     ) -> Sequence[Receipt | None]:
-        """Those that were not new go the long way."""
-        written = new_orders.taken(conn)
+        """Returns a receipt for each new order; the others take the long way."""
+        written = new_orders.written(conn)
         return [
             Receipt("accepted", work.facts.order.id) if n in written else None
             for n, work in enumerate(works)
         ]
 
 
-def _names(facts: OrderFacts) -> tuple[str, ...]:
-    """What two transactions about one order or one buyer have in common."""
-    return (facts.order.id, facts.visitor, *facts.person)
+def _lock_names(facts: OrderFacts) -> tuple[str, ...]:
+    """Returns what two transactions about one order or one buyer have in common."""
+    return (facts.order.id, facts.visitor, *facts.keys)
 
 
-def _linked(conn: Connection, links: Iterable[str], visitor: str) -> frozenset[str]:
-    """Note that a visitor was seen with these links; whom that concerns."""
-    return identity_graph.joined_by(conn, identity_graph.link(conn, links, visitor), visitor)
+def _link(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:
+    """Store that a visitor id was seen with these keys; return the visitor ids it concerns."""
+    return identity_graph.joined_by(conn, identity_graph.link(conn, keys, visitor), visitor)
 
 
-def _without(facts: OrderFacts, erased: Collection[str]) -> OrderFacts:
-    """The draft without what its buyer shared with a person who was erased."""
+def _without_keys(facts: OrderFacts, erased: Collection[str]) -> OrderFacts:
+    """Returns the facts without the keys that the buyer shared with an erased person."""
     if not erased:
         return facts
     return msgspec.structs.replace(
         facts,
         identity=without_phone(facts.identity, erased),
-        person=tuple(link for link in facts.person if link not in erased),
+        keys=tuple(key for key in facts.keys if key not in erased),
     )
-
-
-def _new_order_rows(
-    facts: OrderFacts, rows: OrderRows, topic: str, held_until: int
-) -> NewOrderRows:
-    """All rows of an order nothing was known of. Without a reason not to, its event is sent."""
-    return NewOrderRows(
-        digest=facts.order.digest,
-        topic=topic,
-        order=rows.order,
-        touch=_touch_row(facts),
-        conversion=rows.conversion,
-        person=facts.person,
-        credits=rows.credits,
-        payloads=rows.payloads,
-        held_until=held_until if rows.conversion["reason"] else None,
-    )
-
-
-def _touch_row(facts: OrderFacts) -> Mapping[str, Any]:
-    if facts.touch is not None:
-        return touches.touch_row(facts.touch)
-    return touches.marker_row(touch_key(facts.order.id), facts.visitor, facts.order.placed_at)
 
 
 def _put_refund(conn: Connection, refund: Refund, currency: str) -> None:

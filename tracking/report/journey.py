@@ -12,7 +12,10 @@ from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.store.attempts import DeliveryAttempt
+from tracking.store.conversions import ConversionRow
+from tracking.store.orders import OrderRow
 from tracking.store.outbox import OutboxRow
+from tracking.store.touches import CreditRow
 
 _WHOLE_ORDER = 1_000_000
 _DAY, _HOUR = 86_400, 3_600
@@ -22,10 +25,10 @@ _DAY, _HOUR = 86_400, 3_600
 class JourneyFacts:
     """All rows about one order. `touches` are those of its buyer."""
 
-    order: Any
+    order: OrderRow
     touches: Sequence[Touch]
-    credits: Sequence[Any]
-    conversion: Any
+    credits: Sequence[CreditRow]
+    conversion: ConversionRow | None
     consent: Consent
     deliveries: Sequence[OutboxRow]
     attempts: Sequence[DeliveryAttempt]
@@ -141,7 +144,8 @@ def _why_delivered(facts: JourneyFacts) -> str:
     if all(row.state == "held" for row in facts.deliveries):
         reason = facts.conversion.reason if facts.conversion else ""
         words = REASONS.get(reason, reason).rstrip(".")
-        detail = f" ({facts.conversion.detail})" if facts.conversion.detail else ""
+        detail = facts.conversion.detail if facts.conversion else ""
+        detail = f" ({detail})" if detail else ""
         return f"not sent: {_lower(words)}{detail}"
     return ", ".join(_delivery_text(row) for row in facts.deliveries if row.state != "held")
 

@@ -31,7 +31,9 @@ from tracking.store import (
     spend,
     touches,
 )
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.conversions import ConversionRow, LoggedDelivery
+from tracking.store.engine.statement import Connection
+from tracking.store.orders import OrderRow
 from tracking.store.reports import CreditSum
 from tracking.store.spend import CampaignSum, DailySpend
 from tracking.store.values import consent_from_json
@@ -251,7 +253,7 @@ class Reports:
         return None
 
 
-def _consent(conn: Connection, order: Row, conversion: Row | None) -> Consent:
+def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None) -> Consent:
     """Returns the consent of the order, joined with that of its browser."""
     own = consent_from_json(order.consent)
     if conversion is None or order.match_method not in OF_THE_BROWSER:
@@ -276,7 +278,7 @@ def _campaign_spend(row: CampaignSum) -> CampaignSpend:
     return CampaignSpend(row.campaign_id, row.campaign, row.currency, int(row.micros))
 
 
-def _logged(row: Any) -> dict[str, Any]:
+def _logged(row: LoggedDelivery) -> dict[str, Any]:
     return {
         "id": row.id,
         "event_id": row.event_id,
@@ -290,13 +292,13 @@ def _logged(row: Any) -> dict[str, Any]:
     }
 
 
-def _delivery(row: Any) -> dict[str, Any]:
+def _delivery(row: LoggedDelivery) -> dict[str, Any]:
     return {
         "destination": row.destination,
         "state": row.state,
         "attempts": row.attempts,
         "reason": row.reason,
-        "due_at": instant(row.due_at) if row.state == "waiting" else None,
+        "due_at": instant(row.due_at) if row.due_at and row.state == "waiting" else None,
         "settled_at": instant(row.settled_at) if row.settled_at else None,
     }
 

@@ -1,18 +1,64 @@
 """Conversions: one row an event, sent or not."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import conversions, outbox
 
-_conversion_row: dict[str, Any] = {
-    c.name: bindparam(c.name) for c in conversions.c if c.name != "id"
-}
-_put_conversion = Statement(
+
+class ConversionRow(NamedTuple):
+    """An event of the funnel, with the reason why it is not sent (a key of REASONS), "" if it is.
+
+    Instants are seconds UTC, `value` is in minor units. `credited_then` is JSON: what the event
+    was credited to when it was sent, if that has changed since.
+    """
+
+    event_id: str
+    stage: str
+    order_id: str
+    visitor: str
+    at: int
+    is_counted: int
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    currency: str
+    value: int
+    reason: str
+    detail: str
+    recorded_at: int
+    credited_then: str = ""
+
+
+class LoggedDelivery(NamedTuple):
+    """An event and its delivery to one destination; without any, the latter fields are None."""
+
+    id: int
+    event_id: str
+    stage: str
+    order_id: str
+    at: int
+    decision: str
+    detail: str
+    destination: str | None
+    state: str | None
+    attempts: int | None
+    reason: str | None
+    due_at: int | None
+    settled_at: int | None
+
+
+class _RecordedAt(NamedTuple):
+    recorded_at: int
+
+
+# What a ConversionRow is selected by.
+COLUMNS = [conversions.c[name] for name in ConversionRow._fields]
+_conversion_row: dict[str, Any] = {name: bindparam(name) for name in ConversionRow._fields}
+_put = Statement(
     insert(conversions)
     .values(_conversion_row)
     .on_conflict_do_update(
@@ -24,9 +70,13 @@ _put_conversion = Statement(
         },
     )
 )
-_conversion = Statement(select(conversions).where(conversions.c.event_id == bindparam("event_id")))
-_newest = Statement(select(conversions.c.recorded_at).order_by(conversions.c.id.desc()).limit(1))
-_credit = Statement(
+_of_event = Query(
+    ConversionRow, select(*COLUMNS).where(conversions.c.event_id == bindparam("event_id"))
+)
+_newest = Query(
+    _RecordedAt, select(conversions.c.recorded_at).order_by(conversions.c.id.desc()).limit(1)
+)
+_set_credit = Statement(
     update(conversions)
     .where(conversions.c.event_id == bindparam("b_event_id"))
     .values(
@@ -38,8 +88,9 @@ _credit = Statement(
         credited_then=bindparam("b_credited_then"),
     )
 )
-_sightings = Statement(
-    select(conversions)
+_browser_events = Query(
+    ConversionRow,
+    select(*COLUMNS)
     .where(
         conversions.c.visitor == bindparam("visitor"),
         conversions.c.order_id == literal_column("''"),
@@ -48,9 +99,10 @@ _sightings = Statement(
         conversions.c.is_counted == 1,
     )
     .order_by(conversions.c.at)
-    .limit(1000)
+    .limit(1000),
 )
-_log = Statement(
+_log = Query(
+    LoggedDelivery,
     select(
         conversions.c.id,
         conversions.c.event_id,
@@ -75,38 +127,47 @@ _log = Statement(
         ),
     )
     .order_by(conversions.c.id, outbox.c.destination)
-    .limit(bindparam("most"))
+    .limit(bindparam("most")),
 )
 
 
-def put(conn: Connection, row: Mapping[str, Any]) -> None:
-    """Record an event of the funnel, or what has become of it."""
-    _put_conversion.run(conn, **row)
+def put(conn: Connection, row: ConversionRow) -> None:
+    """Insert an event of the funnel, or replace its row; when it was first recorded stays."""
+    _put.run(conn, **row._asdict())
 
 
-def credit(conn: Connection, event: Row, **changed: Any) -> None:
-    """Note what is known now of a recorded event's visitor, credit and reason."""
-    names = ("visitor", "is_pinterest", "campaign_id", "campaign", "reason", "credited_then")
-    news = {f"b_{name}": changed.get(name, getattr(event, name)) for name in names}
-    _credit.run(conn, b_event_id=event.event_id, **news)
+def set_credit(conn: Connection, row: ConversionRow) -> None:
+    """Update the visitor, credit and reason of a recorded event."""
+    _set_credit.run(
+        conn,
+        b_event_id=row.event_id,
+        b_visitor=row.visitor,
+        b_is_pinterest=row.is_pinterest,
+        b_campaign_id=row.campaign_id,
+        b_campaign=row.campaign,
+        b_reason=row.reason,
+        b_credited_then=row.credited_then,
+    )
 
 
-def browser_events_of(conn: Connection, visitor: str, since: int, until: int) -> list[Row]:
-    """What a visitor did in the shop in [since, until], purchases apart."""
-    return _sightings.all(conn, visitor=visitor, since=since, until=until)
+def browser_events_of(
+    conn: Connection, visitor: str, since: int, until: int
+) -> list[ConversionRow]:
+    """Returns the counted events of a visitor id in [since, until] that are no order's purchase."""
+    return _browser_events.all(conn, visitor=visitor, since=since, until=until)
 
 
-def of_event(conn: Connection, event_id: str) -> Row | None:
-    """The recorded event of this id."""
-    return _conversion.first(conn, event_id=event_id)
+def of_event(conn: Connection, event_id: str) -> ConversionRow | None:
+    """Returns the recorded event of this id."""
+    return _of_event.first(conn, event_id=event_id)
 
 
 def last_recorded(conn: Connection) -> int | None:
-    """When the newest event was recorded (seconds UTC); None if there is none."""
+    """Returns when the newest event was recorded (seconds UTC); None if there is none."""
     row = _newest.first(conn)
-    return None if row is None else int(row.recorded_at)
+    return None if row is None else row.recorded_at
 
 
-def log(conn: Connection, state: str, after: int, most: int) -> list[Row]:
-    """A page of the delivery log: each event with its state at each destination."""
+def log(conn: Connection, state: str, after: int, most: int) -> list[LoggedDelivery]:
+    """Returns a page of the delivery log: each event with its state at each destination."""
     return _log.all(conn, state=state, after=after, most=most)

@@ -20,7 +20,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.statement import Connection, Query, Row, Statement
+from tracking.store.conversions import COLUMNS, ConversionRow
+from tracking.store.engine.statement import Connection, Query, Statement
+from tracking.store.orders import OrderRow
 from tracking.store.schema import (
     TOMBSTONE_LENGTH,
     attempts,
@@ -35,6 +37,7 @@ from tracking.store.schema import (
     touches,
     visitors,
 )
+from tracking.store.touches import TouchRow
 
 # The most links by which a request of Shopify's can name a person.
 MOST_ASKED = 3
@@ -88,16 +91,18 @@ _put_all_orders = Statement(
 )
 _visitors_of = Query(_Visitor, select(links.c.visitor).where(links.c.link == bindparam("link")))
 _links_of = Query(_Link, select(links.c.link).where(links.c.visitor == bindparam("visitor")))
-_touches_of = Statement(
-    select(touches).where(touches.c.visitor == bindparam("visitor")).order_by(touches.c.at)
+_touches_of = Query(
+    TouchRow,
+    select(touches).where(touches.c.visitor == bindparam("visitor")).order_by(touches.c.at),
 )
-_browser_events_of = Statement(
-    select(conversions)
+_browser_events_of = Query(
+    ConversionRow,
+    select(*COLUMNS)
     .where(
         conversions.c.visitor == bindparam("visitor"),
         conversions.c.order_id == literal_column("''"),
     )
-    .order_by(conversions.c.at, conversions.c.id)
+    .order_by(conversions.c.at, conversions.c.id),
 )
 
 
@@ -188,8 +193,9 @@ _erase_events = (
     Statement(_without_answer.where(attempts.c.detail != "")),
 )
 _delete_all = tuple(Statement(delete(table)) for table in (links, touches, visitors, checkouts))
-_orders = Statement(
-    select(orders).where(orders.c.id > bindparam("after")).order_by(orders.c.id).limit(500)
+_orders = Query(
+    OrderRow,
+    select(orders).where(orders.c.id > bindparam("after")).order_by(orders.c.id).limit(500),
 )
 
 _bodies = Query(
@@ -240,12 +246,12 @@ def links_of(conn: Connection, visitor: str) -> list[str]:
     return [row.link for row in _links_of.all(conn, visitor=visitor)]
 
 
-def touches_of(conn: Connection, visitor: str) -> list[Row]:
+def touches_of(conn: Connection, visitor: str) -> list[TouchRow]:
     """Returns every touch of a visitor id, with the rows of orders without a visit."""
     return _touches_of.all(conn, visitor=visitor)
 
 
-def browser_events_of(conn: Connection, visitor: str) -> list[Row]:
+def browser_events_of(conn: Connection, visitor: str) -> list[ConversionRow]:
     """Returns every storefront event of a visitor id."""
     return _browser_events_of.all(conn, visitor=visitor)
 
@@ -261,7 +267,7 @@ def orders_with(conn: Connection, links: Iterable[str]) -> list[str]:
     return sorted(found)
 
 
-def orders_page(conn: Connection, after: str) -> list[Row]:
+def orders_page(conn: Connection, after: str) -> list[OrderRow]:
     """Returns the next orders by id."""
     return _orders.all(conn, after=after)
 

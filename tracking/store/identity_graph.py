@@ -1,30 +1,61 @@
-"""Which visitor ids are one person, as far as anybody told."""
+"""The identity graph: which visitor ids share an identity key, and so belong to one person."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.consent import Consent
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import checkouts, links, visitors
 
-# What one person is believed to have. Without a bound, an address that a whole staff orders with
+
+class CheckoutRow(NamedTuple):
+    """The visitor id that opened a checkout or cart first, and its session (JSON)."""
+
+    link: str
+    visitor: str
+    session: str
+    at: int
+
+
+class VisitorRow(NamedTuple):
+    """The newest answers of a visitor id about consent: 1, 0, or None where there is none."""
+
+    visitor: str
+    marketing: int | None = None
+    marketing_at: int = 0
+    sale_of_data: int | None = None
+    sale_of_data_at: int = 0
+
+
+class _KeyOfVisitor(NamedTuple):
+    link: str
+
+
+class _VisitorOfKey(NamedTuple):
+    visitor: str
+
+
+# The most visitor ids of one person. Without a bound, an address that a whole staff orders with
 # would make each order slower than the last.
 MOST_VISITORS = 20
 
-_add = Statement(
+_add = Query(
+    _KeyOfVisitor,
     insert(links)
     .values(link=bindparam("link"), visitor=bindparam("visitor"))
     .on_conflict_do_nothing()
-    .returning(links.c.link)
+    .returning(links.c.link),
 )
-_visitors_of = Statement(
-    select(links.c.visitor).where(links.c.link == bindparam("link")).limit(bindparam("most"))
+_visitors_of = Query(
+    _VisitorOfKey,
+    select(links.c.visitor).where(links.c.link == bindparam("link")).limit(bindparam("most")),
 )
-_links_of = Statement(
-    select(links.c.link).where(links.c.visitor == bindparam("visitor")).limit(bindparam("most"))
+_keys_of = Query(
+    _KeyOfVisitor,
+    select(links.c.link).where(links.c.visitor == bindparam("visitor")).limit(bindparam("most")),
 )
 _checkout_row: dict[str, Any] = {c.name: bindparam(c.name) for c in checkouts.c}
 _put_checkout = Statement(
@@ -35,8 +66,8 @@ _put_checkout = Statement(
         set_={name: bindparam(name) for name in ("session", "at")},
     )
 )
-_checkout = Statement(select(checkouts).where(checkouts.c.link == bindparam("link")))
-_consent = Statement(select(visitors).where(visitors.c.visitor == bindparam("visitor")))
+_checkout = Query(CheckoutRow, select(checkouts).where(checkouts.c.link == bindparam("link")))
+_consent = Query(VisitorRow, select(visitors).where(visitors.c.visitor == bindparam("visitor")))
 _visitor_row: dict[str, Any] = {c.name: bindparam(c.name) for c in visitors.c}
 _put_consent = Statement(
     insert(visitors)
@@ -49,14 +80,14 @@ _put_consent = Statement(
 
 
 def link(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str, ...]:
-    """Note that this visitor id was seen with these links; those it was not seen with before."""
+    """Store that a visitor id was seen with these keys; return the keys that are new for it."""
     return tuple(key for key in keys if _add.first(conn, link=key, visitor=visitor) is not None)
 
 
 def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:
-    """Every other visitor id for whom it makes a difference that this one has new links.
+    """Returns every other visitor id that is concerned when this one gets new keys.
 
-    A link that has just become too common to join anybody concerns all it had joined.
+    A key that has just become too common to join anybody concerns all that it had joined.
     """
     found: set[str] = set()
     for key in keys:
@@ -67,16 +98,16 @@ def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[
 
 
 def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str, ...]:
-    """The visitor id, and every other one that is the same person, sorted.
+    """Returns the visitor id and every other one of the same person, sorted.
 
-    Whoever shared a link is one person, and so is whoever shared one with them. But a link with
-    more than MOST_VISITORS is no person's (it is a shop's own address, or a number that a form
-    fills in by itself), nor is a visitor id with as many links (a device for everybody). And
-    where going on would find more than MOST_VISITORS, nobody is looked for any further.
+    Visitor ids that share a key are one person, and so are those that share a key with any of
+    them. But a key of more than MOST_VISITORS belongs to no person (it is a shop's own address,
+    or a number that a form fills in by itself), nor does a visitor id with as many keys (a device
+    that everybody uses). The search ends where it would find more than MOST_VISITORS.
     """
     person = {visitor}
     seen: set[str] = set()
-    frontier = {*keys, *_own_links(conn, visitor)}
+    frontier = {*keys, *_own_keys(conn, visitor)}
     is_first = True
     while frontier:
         seen |= frontier
@@ -85,12 +116,12 @@ def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str,
             break
         is_first = False
         person |= found
-        frontier = {key for other in found for key in _own_links(conn, other)} - seen
+        frontier = {key for other in found for key in _own_keys(conn, other)} - seen
     return tuple(sorted(person))
 
 
 def sharers_of(conn: Connection, key: str) -> tuple[str, ...]:
-    """The visitor ids seen with this link, none if it is too common to mean anybody."""
+    """Returns the visitor ids seen with this key, none if it is too common to join anybody."""
     return tuple(sorted(_sharers(conn, key)))
 
 
@@ -99,18 +130,18 @@ def _sharers(conn: Connection, key: str) -> list[str]:
     return [row.visitor for row in seen] if len(seen) <= MOST_VISITORS else []
 
 
-def _own_links(conn: Connection, visitor: str) -> list[str]:
-    seen = _links_of.all(conn, visitor=visitor, most=MOST_VISITORS + 1)
+def _own_keys(conn: Connection, visitor: str) -> list[str]:
+    seen = _keys_of.all(conn, visitor=visitor, most=MOST_VISITORS + 1)
     return [row.link for row in seen] if len(seen) <= MOST_VISITORS else []
 
 
 def claim_checkout(
     conn: Connection, key: str, visitor: str, session: str, at: int
 ) -> tuple[bool, bool]:
-    """Note who opened a checkout or cart, and with what session.
+    """Store which visitor id opened a checkout or cart, and with what session.
 
-    Returns whether it is this visitor's, which it is not if another was first, and whether that
-    or the session is news. Of one visitor's sessions that of the earliest event counts.
+    Returns whether it belongs to this visitor id, which it does not if another was first, and
+    whether that or the session is new. Of one visitor's sessions that of the earliest event counts.
     """
     known = checkout(conn, key)
     if known is not None and known.visitor != visitor:
@@ -121,50 +152,38 @@ def claim_checkout(
     return True, known is None or known.session != session
 
 
-def checkout(conn: Connection, key: str) -> Row | None:
-    """Who opened a checkout or cart."""
+def checkout(conn: Connection, key: str) -> CheckoutRow | None:
+    """Returns who opened a checkout or cart."""
     return _checkout.first(conn, link=key)
 
 
 def consent_of(conn: Connection, visitor: str) -> Consent:
-    """What a visitor last said of consent."""
+    """Returns the newest answers of a visitor id about consent."""
     row = _consent.first(conn, visitor=visitor)
-    return Consent() if row is None else _consent_of(row)
+    return Consent() if row is None else Consent(_flag(row.marketing), _flag(row.sale_of_data))
 
 
-def put_consent(conn: Connection, visitor: str, said: Consent, at: int) -> bool:
-    """Note what a visitor said at an instant; whether it is news. Of each answer the newest
-    counts, of two of the same second the refusal."""
-    found = _consent.first(conn, visitor=visitor)
-    known = found._asdict() if found is not None else {"visitor": visitor, **_NOTHING_SAID}
-    news = {
-        **_newer(known, "marketing", said.marketing, at),
-        **_newer(known, "sale_of_data", said.sale_of_data, at),
-    }
-    if news:
-        _put_consent.run(conn, **{**known, **news})
-    return any(known[name] != answer for name, answer in news.items() if name in _ANSWERS)
+def put_consent(conn: Connection, visitor: str, consent: Consent, at: int) -> bool:
+    """Store the answers of a visitor id at an instant; return whether any of them is new.
+
+    Of each answer the newest counts, of two of the same second the refusal.
+    """
+    before = _consent.first(conn, visitor=visitor) or VisitorRow(visitor)
+    after = before
+    if _is_newer(consent.marketing, at, before.marketing, before.marketing_at):
+        after = after._replace(marketing=int(bool(consent.marketing)), marketing_at=at)
+    if _is_newer(consent.sale_of_data, at, before.sale_of_data, before.sale_of_data_at):
+        after = after._replace(sale_of_data=int(bool(consent.sale_of_data)), sale_of_data_at=at)
+    if after != before:
+        _put_consent.run(conn, **after._asdict())
+    return (after.marketing, after.sale_of_data) != (before.marketing, before.sale_of_data)
 
 
-_ANSWERS = ("marketing", "sale_of_data")
-_NOTHING_SAID: dict[str, Any] = {
-    "marketing": None,
-    "marketing_at": 0,
-    "sale_of_data": None,
-    "sale_of_data_at": 0,
-}
+def _is_newer(answer: bool | None, at: int, known: int | None, known_at: int) -> bool:
+    if answer is None or at < known_at:
+        return False
+    return at > known_at or (not answer and known != 0)
 
 
-def _newer(known: dict[str, Any], name: str, answer: bool | None, at: int) -> dict[str, Any]:
-    before = known[f"{name}_at"]
-    if answer is None or at < before or (at == before and (answer or known[name] == 0)):
-        return {}
-    return {name: int(answer), f"{name}_at": at}
-
-
-def _consent_of(row: Row) -> Consent:
-    return Consent(_answer(row.marketing), _answer(row.sale_of_data))
-
-
-def _answer(number: int | None) -> bool | None:
+def _flag(number: int | None) -> bool | None:
     return None if number is None else bool(number)

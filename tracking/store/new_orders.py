@@ -1,20 +1,21 @@
-"""A new order of a new buyer, made sure of and written in one statement.
+"""The rows of one order, and the statement that writes those of a new order of a new buyer.
 
-This is the case of nearly every webhook. Each statement lets go of the interpreter, and under
-load taking it back costs more than the statement itself; on PostgreSQL each is a round trip.
-SQLite has no statement that inserts into several tables, but a trigger on a view that holds
-nothing does the same.
+Nearly every webhook brings such an order. Each statement releases the interpreter, and under load
+taking it back costs more than the statement itself; on PostgreSQL each is a round trip. SQLite has
+no statement that inserts into several tables, but a trigger on a view that holds nothing does.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from operator import itemgetter
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, LargeBinary, Table
 
+from tracking.store.conversions import ConversionRow
 from tracking.store.engine.statement import Connection
+from tracking.store.orders import OrderRow
 from tracking.store.schema import (
     TOMBSTONE_LENGTH,
     conversions,
@@ -25,86 +26,89 @@ from tracking.store.schema import (
     receipts,
     touches,
 )
-
-Values = Mapping[str, Any]
+from tracking.store.touches import CreditRow, TouchRow
 
 # What the statement has room for. Orders beyond it go the long way.
 MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 6, 2, 2
 
 
-@dataclass(frozen=True, slots=True)
-class NewOrderRows:
-    """The rows of an order that is not known yet, of a buyer nothing else is known of.
+class OrderRows(NamedTuple):
+    """The rows of an order, as both databases store them.
 
-    `payloads` are the finished events by destination, to be sent or `held_until` (seconds UTC).
+    `keys` are the identity keys of its buyer, `payloads` the finished events by destination. They
+    are held until `held_until` (seconds UTC) where the conversion has a reason that a later fact
+    may remove; None where nothing keeps them from being sent.
     """
 
-    digest: str
-    topic: str
-    order: Values
-    touch: Values
-    conversion: Values
-    person: Sequence[str]
-    credits: Sequence[Values]
+    order: OrderRow
+    touch: TouchRow
+    credits: Sequence[CreditRow]
+    conversion: ConversionRow
+    keys: tuple[str, ...]
     payloads: Mapping[str, bytes]
-    held_until: int | None = None
+    held_until: int | None
 
     @property
     def fits(self) -> bool:
-        """Whether the statement has room for it."""
+        """Returns True if the one statement has room for these rows."""
         return (
-            len(self.person) <= MOST_LINKS
+            len(self.keys) <= MOST_LINKS
             and len(self.credits) <= MOST_CREDITS
             and len(self.payloads) <= MOST_EVENTS
         )
 
 
 def put(conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
-    """Write each of these `values_of` on SQLite, unless anything is known of the order or its
-    buyer, from before or from the rows before it. Outside a transaction it is one by itself."""
+    """Write each of these `parameters_of` on SQLite, unless the order or its buyer is known, from
+    before or from the rows before it. Outside a transaction it is one by itself."""
     conn.cursor.execute(_sqlite(len(rows)), [v for n, row in enumerate(rows) for v in (n, *row)])
 
 
-def taken(conn: Connection) -> set[int]:
-    """Which of the rows just put were written."""
+def written(conn: Connection) -> set[int]:
+    """Returns the positions of the rows just put that were written."""
     return {n for (n,) in conn.cursor.execute("DELETE FROM taken RETURNING n").fetchall()}
 
 
-def write(conn: Connection, values: Sequence[Any]) -> bool:
-    """Write the rows on PostgreSQL, unless anything is known of the order or its buyer; whether
-    they were written."""
-    conn.cursor.execute(_POSTGRESQL, values)
+def write(conn: Connection, parameters: Sequence[Any]) -> bool:
+    """Write the rows on PostgreSQL, unless the order or its buyer is known; return whether they
+    were written."""
+    conn.cursor.execute(_POSTGRESQL, parameters)
     return bool(conn.cursor.fetchone()[0])
 
 
-def values_of(new_order: NewOrderRows, since: int, until: int) -> Sequence[Any]:
-    """The rows as the statement takes them; what the buyer did in [since, until] is what counts
-    as known. Made before the write lock is held."""
-    values = [
-        *(new_order.digest, new_order.topic, since, until, *_fate(new_order)),
-        *_order_values(new_order.order),
-        *_touch_values(new_order.touch),
-        *_conversion_values(new_order.conversion),
-        *new_order.person,
-        *_NO_LINK[len(new_order.person) :],
+def parameters_of(
+    rows: OrderRows, digest: str, topic: str, since: int, until: int
+) -> Sequence[Any]:
+    """Returns the parameters of the statement for the rows of an order.
+
+    A touch of the buyer in [since, until] makes the buyer a known one. The caller makes them
+    before the write lock is held.
+    """
+    parameters = [
+        *(digest, topic, since, until, *_state_of(rows)),
+        *rows.order,
+        *_touch_values(rows.touch),
+        *_conversion_values(rows.conversion),
+        *rows.keys,
+        *_NO_LINK[len(rows.keys) :],
     ]
-    for credit in new_order.credits:
-        values += _credit_values(credit)
-    values += _NO_CREDIT * (MOST_CREDITS - len(new_order.credits))
-    for event in new_order.payloads.items():
-        values += event
-    values += _NO_EVENT * (MOST_EVENTS - len(new_order.payloads))
-    return values
+    for credit in rows.credits:
+        parameters += _credit_values(credit)
+    parameters += _NO_CREDIT * (MOST_CREDITS - len(rows.credits))
+    for event in rows.payloads.items():
+        parameters += event
+    parameters += _NO_EVENT * (MOST_EVENTS - len(rows.payloads))
+    return parameters
 
 
-def _fate(new_order: NewOrderRows) -> tuple[str, int]:
+def _state_of(rows: OrderRows) -> tuple[str, int]:
     """State and due time of the order's events."""
-    if new_order.held_until is not None:
-        return "held", new_order.held_until
-    return "waiting", new_order.conversion["recorded_at"]
+    if rows.held_until is not None:
+        return "held", rows.held_until
+    return "waiting", rows.conversion.recorded_at
 
 
-# What the rows of one order have in common is handed over once, as the order's own.
+# Values that the rows of one order share are passed once, as the order's own.
 _COMMON = {
     "order_id": "order_id",
     "visitor": "order_visitor",
@@ -119,8 +123,7 @@ _CONVERSION = (
 _CREDIT = tuple(c.name for c in credits.c if c.name not in _COMMON)
 _EVENT = ("destination", "payload")
 
-_getter: Callable[..., Callable[[Values], tuple[Any, ...]]] = itemgetter
-_order_values = _getter(*(c.name for c in orders.c))
+_getter: Callable[..., Callable[[Any], tuple[Any, ...]]] = attrgetter
 _touch_values = _getter(*_TOUCH)
 _conversion_values = _getter(*_CONVERSION)
 _credit_values = _getter(*_CREDIT)
@@ -130,7 +133,7 @@ _NO_EVENT = (None,) * len(_EVENT)
 
 
 def _parameters() -> Iterator[tuple[str, str]]:
-    """Name and PostgreSQL type of each value, in the order of `values_of`."""
+    """Name and PostgreSQL type of each value, in the order of `parameters_of`."""
     yield from (("digest", "text"), ("topic", "text"), ("since", "bigint"), ("until", "bigint"))
     yield from (("state", "text"), ("due_at", "bigint"))
     yield from _kinds("order", orders, [c.name for c in orders.c])
@@ -172,8 +175,8 @@ class _InsertedRow:
 
 def _rows() -> Iterator[_InsertedRow]:
     now, event_id = "conversion_recorded_at", "conversion_event_id"
-    given = {"order_id": "order_id", "digest": "digest", "topic": "topic", "received_at": now}
-    yield _InsertedRow(receipts, given)
+    receipt = {"order_id": "order_id", "digest": "digest", "topic": "topic", "received_at": now}
+    yield _InsertedRow(receipts, receipt)
     yield _InsertedRow(orders, {c.name: f"order_{c.name}" for c in orders.c})
     yield _InsertedRow(
         touches, {"visitor": _COMMON["visitor"], **{c: f"touch_{c}" for c in _TOUCH}}

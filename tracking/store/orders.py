@@ -1,7 +1,6 @@
-"""Orders as last seen, the bodies that told of them, and what was given back."""
+"""Orders in their newest state, the receipts of their bodies, and their refunds."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -16,16 +15,66 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.order import EXPORTED_REFUND
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import orders, receipts, refunds
 
-_add_receipt = Statement(
+
+class OrderRow(NamedTuple):
+    """The newest known state of an order.
+
+    Instants are seconds UTC, money is in minor units, flags are 0 or 1. `links` are the identity
+    keys of the buyer, separated by spaces; session, consent and path are JSON.
+    """
+
+    id: str
+    name: str
+    version: str
+    placed_at: int
+    cancelled_at: int | None
+    currency: str
+    gross: int
+    refunds: int
+    cancellations: int
+    is_counted: int
+    is_paid: int
+    is_test: int
+    financial_status: str
+    source_name: str
+    visitor: str
+    match_method: str
+    links: str
+    session: str
+    consent: str
+    unusable: str
+    path: str
+
+    @property
+    def keys(self) -> list[str]:
+        """Returns the identity keys of the buyer."""
+        return self.links.split()
+
+
+class RefundSums(NamedTuple):
+    """What was refunded of an order, in minor units: of its goods, and of the amount paid."""
+
+    goods: int = 0
+    paid: int = 0
+
+
+class _Digest(NamedTuple):
+    digest: str
+
+
+NO_REFUNDS = RefundSums()
+
+_add_receipt = Query(
+    _Digest,
     insert(receipts)
     .values({c.name: bindparam(c.name) for c in receipts.c})
     .on_conflict_do_nothing()
-    .returning(receipts.c.digest)
+    .returning(receipts.c.digest),
 )
-_of_id = Statement(select(orders).where(orders.c.id == bindparam("id")))
+_of_id = Query(OrderRow, select(orders).where(orders.c.id == bindparam("id")))
 _row: dict[str, Any] = {c.name: bindparam(c.name) for c in orders.c}
 _put = Statement(
     insert(orders)
@@ -58,48 +107,53 @@ def _sum_of(column: Column[int], *, is_exported: bool) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((chosen, column), else_=0)), 0)
 
 
-# A file's one sum and the refunds one by one tell of the same money: what knows of more holds.
-_is_told = _sum_of(refunds.c.paid, is_exported=False) >= _sum_of(refunds.c.paid, is_exported=True)
-_refunds_of = Statement(
+# The one sum of an exported file and the single refunds stand for the same money: the larger holds.
+_are_single_refunds_more = _sum_of(refunds.c.paid, is_exported=False) >= _sum_of(
+    refunds.c.paid, is_exported=True
+)
+_refunds_of = Query(
+    RefundSums,
     select(
         *(
             case(
-                (_is_told, _sum_of(column, is_exported=False)),
+                (_are_single_refunds_more, _sum_of(column, is_exported=False)),
                 else_=_sum_of(column, is_exported=True),
             ).label(column.name)
             for column in (refunds.c.goods, refunds.c.paid)
         )
     ).where(
         refunds.c.order_id == bindparam("order_id"), refunds.c.currency == bindparam("currency")
-    )
+    ),
 )
 
 
 def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: int) -> bool:
-    """Note the body as taken in; false if the very same body was taken in before."""
+    """Store the receipt of a body; return False if the same body was received before."""
     row = _add_receipt.first(conn, digest=digest, topic=topic, order_id=order_id, received_at=now)
     return row is not None
 
 
-def of_id(conn: Connection, order_id: str) -> Row | None:
-    """The order as it is known."""
+def of_id(conn: Connection, order_id: str) -> OrderRow | None:
+    """Returns the newest known state of an order."""
     return _of_id.first(conn, id=order_id)
 
 
-def put(conn: Connection, row: Mapping[str, Any]) -> None:
-    """Insert the order or replace what is known of it."""
-    _put.run(conn, **row)
+def put(conn: Connection, row: OrderRow) -> None:
+    """Insert the order, or replace its row."""
+    _put.run(conn, **row._asdict())
 
 
 def put_refund(
     conn: Connection, id: str, order_id: str, at: int, goods: int, paid: int, currency: str
 ) -> None:
-    """Add a refund. Seen again it can only have grown: a pending payment succeeds once."""
+    """Add a refund. Received again it can only grow: a pending payment succeeds once."""
     _put_refund.run(
         conn, id=id, order_id=order_id, at=at, goods=goods, paid=paid, currency=currency
     )
 
 
-def refunded(conn: Connection, order_id: str, currency: str) -> Row:
-    """What was given back of an order: `goods` and `paid`."""
-    return _refunds_of.first(conn, order_id=order_id, currency=currency)
+def refunded(conn: Connection, order_id: str, currency: str) -> RefundSums:
+    """Returns the sums that were refunded of an order in its currency."""
+    row = _refunds_of.first(conn, order_id=order_id, currency=currency)
+    # PostgreSQL sums into NUMERIC, which the driver returns as Decimal.
+    return NO_REFUNDS if row is None else RefundSums(int(row.goods), int(row.paid))

@@ -1,14 +1,62 @@
-"""Touches, whose they are, and what they earned."""
+"""Touches of each visitor id, and the credits that touches earned."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, delete, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.attribution import Touch
-from tracking.store.engine.statement import Connection, Row, Statement
+from tracking.domain.attribution import Kind, Touch
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import credits, touches
+
+
+class TouchRow(NamedTuple):
+    """A touch of a visitor id at an instant (seconds UTC).
+
+    A row without a `kind` is no touch: it marks an order that was placed without a visit.
+    """
+
+    visitor: str
+    at: int
+    key: str
+    kind: str = ""
+    is_pinterest: int = 0
+    is_direct: int = 0
+    source: str = ""
+    medium: str = ""
+    campaign_id: str = ""
+    campaign: str = ""
+    pin_id: str = ""
+    ad_id: str = ""
+    click_id: str = ""
+
+
+class CreditRow(NamedTuple):
+    """What one touch earned of an order, for the (scope, model) pairs in `mask`.
+
+    `share` is millionths of the order, money is in minor units, instants are seconds UTC.
+    """
+
+    placed_at: int
+    order_id: str
+    n: int
+    mask: int
+    credited_at: int
+    currency: str
+    touch_key: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    share: int
+    gross: int
+    net: int
+    cancellations: int
+
+
+class _Key(NamedTuple):
+    key: str
+
 
 # Of one visitor, the newest. Without a bound, a script would make each order slower than the last.
 MOST_TOUCHES = 100
@@ -22,20 +70,16 @@ _put = Statement(
         set_={c.name: literal_column(f"excluded.{c.name}") for c in touches.c if not c.primary_key},
     )
 )
-_add = Statement(
-    insert(touches).values(_touch_row).on_conflict_do_nothing().returning(touches.c.key)
+_add = Query(
+    _Key, insert(touches).values(_touch_row).on_conflict_do_nothing().returning(touches.c.key)
 )
 _drop = Statement(
     delete(touches).where(
         touches.c.visitor == bindparam("visitor"), touches.c.key == bindparam("key")
     )
 )
-_NO_TOUCH: dict[str, Any] = {
-    **dict.fromkeys([c.name for c in touches.c if c.type.python_type is str], ""),
-    "is_pinterest": 0,
-    "is_direct": 0,
-}
-_of_visitor = Statement(
+_of_visitor = Query(
+    TouchRow,
     select(touches)
     .where(
         touches.c.visitor == bindparam("visitor"),
@@ -43,32 +87,35 @@ _of_visitor = Statement(
         touches.c.at <= bindparam("until"),
     )
     .order_by(touches.c.at.desc(), touches.c.key.desc())
-    .limit(MOST_TOUCHES)
+    .limit(MOST_TOUCHES),
 )
 _add_credit = Statement(insert(credits).values({c.name: bindparam(c.name) for c in credits.c}))
 _drop_credits = Statement(delete(credits).where(credits.c.order_id == bindparam("order_id")))
-_credits_of = Statement(
-    select(credits).where(credits.c.order_id == bindparam("order_id")).order_by(credits.c.n)
+_credits_of = Query(
+    CreditRow,
+    select(credits).where(credits.c.order_id == bindparam("order_id")).order_by(credits.c.n),
 )
 
 
-def put(conn: Connection, row: Mapping[str, Any]) -> None:
-    """Insert the touch, or replace the visitor's one of the same time and key."""
-    _put.run(conn, **row)
+def put(conn: Connection, row: TouchRow) -> None:
+    """Insert the touch, or replace the visitor's touch of the same time and key."""
+    _put.run(conn, **row._asdict())
 
 
-def add(conn: Connection, row: Mapping[str, Any]) -> bool:
-    """Insert the touch; false if it was told before."""
-    return _add.first(conn, **row) is not None
+def add(conn: Connection, row: TouchRow) -> bool:
+    """Insert the touch; return False if it is stored already."""
+    return _add.first(conn, **row._asdict()) is not None
 
 
 def drop(conn: Connection, visitor: str, key: str) -> None:
-    """Forget a visitor's touch."""
+    """Delete a touch of a visitor id."""
     _drop.run(conn, visitor=visitor, key=key)
 
 
-def of_visitors(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Row]:
-    """What these visitor ids did in [since, until]: touches, and orders without a visit."""
+def of_visitors(
+    conn: Connection, visitors: Iterable[str], since: int, until: int
+) -> list[TouchRow]:
+    """Returns the rows of these visitor ids in [since, until], orders without a visit included."""
     return [
         row
         for visitor in visitors
@@ -77,41 +124,36 @@ def of_visitors(conn: Connection, visitors: Iterable[str], since: int, until: in
 
 
 def seen_by(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Touch]:
-    """The touches alone of what these visitor ids did in [since, until]."""
+    """Returns the touches of these visitor ids in [since, until]."""
     return [touch_of(row) for row in of_visitors(conn, visitors, since, until) if row.kind]
 
 
-def touch_row(touch: Touch) -> dict[str, Any]:
-    """The core's value as a row."""
-    return {
-        "key": touch.key,
-        "visitor": touch.visitor,
-        "at": touch.at,
-        "kind": touch.kind,
-        "is_pinterest": int(touch.is_pinterest),
-        "is_direct": int(touch.is_direct),
-        "source": touch.source,
-        "medium": touch.medium,
-        "campaign_id": touch.campaign_id,
-        "campaign": touch.campaign,
-        "pin_id": touch.pin_id,
-        "ad_id": touch.ad_id,
-        "click_id": touch.click_id,
-    }
+def touch_row(touch: Touch) -> TouchRow:
+    """Returns a touch as a row."""
+    return TouchRow(
+        visitor=touch.visitor,
+        at=touch.at,
+        key=touch.key,
+        kind=touch.kind,
+        is_pinterest=int(touch.is_pinterest),
+        is_direct=int(touch.is_direct),
+        source=touch.source,
+        medium=touch.medium,
+        campaign_id=touch.campaign_id,
+        campaign=touch.campaign,
+        pin_id=touch.pin_id,
+        ad_id=touch.ad_id,
+        click_id=touch.click_id,
+    )
 
 
-def marker_row(key: str, visitor: str, at: int) -> dict[str, Any]:
-    """A row that is no touch: a visitor ordered without visiting. Later touches find the order
-    by it."""
-    return {**_NO_TOUCH, "key": key, "visitor": visitor, "at": at}
-
-
-def touch_of(row: Row) -> Touch:
-    """A row as the core's value."""
+def touch_of(row: TouchRow) -> Touch:
+    """Returns a row as a touch."""
+    kind: Kind = row.kind  # type: ignore[assignment]
     return Touch(
         key=row.key,
         at=row.at,
-        kind=row.kind,
+        kind=kind,
         is_pinterest=bool(row.is_pinterest),
         is_direct=bool(row.is_direct),
         campaign_id=row.campaign_id,
@@ -126,14 +168,14 @@ def touch_of(row: Row) -> Touch:
 
 
 def put_credits(
-    conn: Connection, order_id: str, rows: Iterable[Mapping[str, Any]], *, is_new: bool
+    conn: Connection, order_id: str, rows: Iterable[CreditRow], *, is_new: bool
 ) -> None:
-    """Replace what the touches earned of an order."""
+    """Replace the credits of an order."""
     if not is_new:
         _drop_credits.run(conn, order_id=order_id)
-    _add_credit.run_many(conn, rows)
+    _add_credit.run_many(conn, (row._asdict() for row in rows))
 
 
-def credits_of(conn: Connection, order_id: str) -> list[Row]:
-    """What the touches earned of an order."""
+def credits_of(conn: Connection, order_id: str) -> list[CreditRow]:
+    """Returns the credits of an order."""
     return _credits_of.all(conn, order_id=order_id)

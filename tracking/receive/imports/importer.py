@@ -195,7 +195,7 @@ class Importer:
             elif isinstance(reading.value, Order):
                 yield reading.value
             else:
-                yield self.events.prepared(reading.value, self.now)
+                yield self.events.row_of(reading.value, self.now)
 
     def _store(self, batch: Sequence[EventRow | Order], crowd: ThreadPoolExecutor) -> float:
         """Store a batch; how many of it a second."""

@@ -11,8 +11,11 @@ from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.receive.privacy.erasure import browser_events_of, footprint_of
 from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.conversions import ConversionRow
+from tracking.store.engine.statement import Connection
+from tracking.store.orders import OrderRow
 from tracking.store.outbox import OutboxRow
+from tracking.store.touches import CreditRow, TouchRow
 
 _WHOLE_ORDER = 1_000_000
 
@@ -47,7 +50,7 @@ def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
     }
 
 
-def _order(conn: Connection, row: Row) -> dict[str, Any]:
+def _order(conn: Connection, row: OrderRow) -> dict[str, Any]:
     event = conversions.of_event(conn, event_id_of(row.id))
     refunded = orders.refunded(conn, row.id, row.currency)
     return {
@@ -59,7 +62,7 @@ def _order(conn: Connection, row: Row) -> dict[str, Any]:
         "currency": row.currency,
         "value": to_major(row.gross, row.currency),
         "given_back": to_major(int(refunded.paid), row.currency),
-        "identities": [spelled(link) for link in row.links.split()],
+        "identities": [spelled(link) for link in row.keys],
         "session": msgspec.json.decode(row.session or b"{}"),
         "consent": msgspec.json.decode(row.consent or b"{}"),
         "unusable_fields": row.unusable.split(),
@@ -69,7 +72,7 @@ def _order(conn: Connection, row: Row) -> dict[str, Any]:
     }
 
 
-def _credit(row: Row) -> dict[str, Any]:
+def _credit(row: CreditRow) -> dict[str, Any]:
     return {
         "touch": row.touch_key,
         "touched_at": instant(row.credited_at),
@@ -80,11 +83,11 @@ def _credit(row: Row) -> dict[str, Any]:
     }
 
 
-def _touch(row: Row) -> dict[str, Any]:
+def _touch(row: TouchRow) -> dict[str, Any]:
     return {**row._asdict(), "at": instant(row.at)}
 
 
-def _event(conn: Connection, row: Row) -> dict[str, Any]:
+def _event(conn: Connection, row: ConversionRow) -> dict[str, Any]:
     return {
         "event_id": row.event_id,
         "stage": row.stage,

@@ -4,17 +4,16 @@ import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import Identity, digest_in, hashed, link_of
+from tracking.domain.identity import Identity, digest_in, hashed, identity_key
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.pixel import PixelEvent
-from tracking.receive.rows import credited_to
+from tracking.receive.rows import with_credit
 from tracking.store import (
     conversions,
     erasure,
@@ -24,8 +23,10 @@ from tracking.store import (
     privacy_requests,
     touches,
 )
+from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
-from tracking.store.engine.statement import Connection, Row
+from tracking.store.engine.statement import Connection
+from tracking.store.orders import OrderRow
 from tracking.store.values import json_of, path_from
 
 # The links that belong to one person only. A household may share a phone.
@@ -33,10 +34,6 @@ _CERTAIN = ("em:", "id:")
 _IDENTITIES = (*_CERTAIN, "ph:")
 
 _ERASED = "er:"
-# The columns of an order that are about its buyer, erased.
-_NO_BUYER = dict.fromkeys(
-    ("name", "visitor", "match_method", "links", "session", "consent", "unusable"), ""
-)
 
 _ADDRESS = re.compile(r"[^\s\"'<>(),;:\\@]+@[^\s\"'<>(),;:\\@]+")
 _NUMBER = re.compile(r"(?<![0-9])[0-9]{1,20}(?![0-9])")
@@ -55,7 +52,7 @@ class PersonFootprint:
 
     links: frozenset[str]
     known_by: frozenset[str]
-    orders: Mapping[str, Row]
+    orders: Mapping[str, OrderRow]
     visitors: frozenset[str]
     shared: frozenset[str]
     joined: frozenset[str]
@@ -103,31 +100,27 @@ class PersonEraser:
         for order_id in sorted(set(candidates) - footprint.orders.keys()):
             _remove_from_order(conn, order_id, footprint)
 
-    def put_order(self, conn: Connection, order: Order, known: Row | None, now: int) -> None:
+    def put_order(self, conn: Connection, order: Order, known: OrderRow | None, now: int) -> None:
         """Stores only the money and the state of an order whose buyer was erased, and keeps the
         credits it had."""
         if known is None:
             erasure.put_tombstones(conn, [f"or:{order.id}"], now)
         planner = self.attributor.planner
-        given_back = orders.refunded(conn, order.id, order.currency)._asdict()
-        rows = planner.rows_of(planner.facts_of(without_buyer(order)), (), given_back, now)
+        refunds = orders.refunded(conn, order.id, order.currency)
+        rows = planner.rows_of(planner.facts_of(without_buyer(order)), now, refunds=refunds)
         path = path_from(known.path) if known is not None else ()
-        row, credits, best = planner.credits_again({**rows.order, **_NO_BUYER}, path, given_back)
+        row, credits, best = planner.credits_again(_without_buyer(rows.order), path, refunds)
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)
-        event_id = event_id_of(order.id)
-        event = conversions.of_event(conn, event_id)
-        is_sent = any(row.state == "sent" for row in outbox.of_event(conn, event_id))
-        conversions.put(
-            conn,
-            {
-                **rows.conversion,
-                **credited_to(best),
-                "visitor": _new_id() if event is None else event.visitor,
-                "reason": "" if is_sent else "erased",
-                "detail": "",
-            },
+        event = conversions.of_event(conn, event_id_of(order.id))
+        deliveries = outbox.of_event(conn, event_id_of(order.id))
+        is_sent = any(delivery.state == "sent" for delivery in deliveries)
+        conversion = with_credit(rows.conversion, best)._replace(
+            visitor=_new_id() if event is None else event.visitor,
+            reason="" if is_sent else "erased",
+            detail="",
         )
+        conversions.put(conn, conversion)
 
     def erase_all_persons(self, conn: Connection, now: int) -> None:
         """Erases every person, and leaves tombstones of all orders."""
@@ -156,7 +149,7 @@ def without_erased(
     cleaned: list[PixelEvent] = []
     erased_ids: set[str] = set()
     for event in events:
-        links = event.identity.links()
+        links = event.identity.graph_keys()
         erased = erasure.tombstoned(conn, links) if links else frozenset()
         if _is_same_person(links, erased):
             erased_ids.add(event.event_id)
@@ -169,7 +162,7 @@ def without_erased(
 
 def without_phone(identity: Identity, erased: Collection[str]) -> Identity:
     """Returns the identity without the phones that were erased with another person."""
-    phones = tuple(phone for phone in identity.ph if link_of("ph", phone) not in erased)
+    phones = tuple(phone for phone in identity.ph if identity_key("ph", phone) not in erased)
     return msgspec.structs.replace(identity, ph=phones)
 
 
@@ -210,9 +203,9 @@ def footprint_of(
     own = {
         order_id: row
         for order_id, row in rows.items()
-        if row is not None and (order_id in order_ids or _is_same_person(row.links.split(), links))
+        if row is not None and (order_id in order_ids or _is_same_person(row.keys, links))
     }
-    order_links = {link for row in own.values() for link in row.links.split()}
+    order_links = {link for row in own.values() for link in row.keys}
     known_by = frozenset({*links, *filter(_is_identity, order_links)})
     visitors |= {visitor for link in order_links for visitor in erasure.visitors_of(conn, link)}
     visitors |= {row.visitor for row in own.values()}
@@ -233,7 +226,7 @@ def footprint_of(
     )
 
 
-def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[Row]:
+def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[ConversionRow]:
     """Yields a person's storefront events; of shared visitors only those that name the person."""
     certain = {link for link in footprint.known_by if link.startswith(_CERTAIN)}
     digests = [digest_in(link).encode() for link in footprint.links | certain]
@@ -256,7 +249,9 @@ def mentions(body: bytes, links: Collection[str], order_ids: Collection[str]) ->
         *(("ph", "ph", phone, c) for phone in _PHONE.findall(text) for c in countries),
     )
     digests = ((kind, hashed(field, value, country)) for kind, field, value, country in candidates)
-    return any(digest is not None and link_of(kind, digest) in links for kind, digest in digests)
+    return any(
+        digest is not None and identity_key(kind, digest) in links for kind, digest in digests
+    )
 
 
 def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
@@ -323,7 +318,7 @@ def _new_id() -> str:
     return f"{_ERASED}{secrets.token_hex(8)}"
 
 
-def _erase_order(conn: Connection, row: Row, new_ids: Mapping[str, str], now: int) -> None:
+def _erase_order(conn: Connection, row: OrderRow, new_ids: Mapping[str, str], now: int) -> None:
     event_id = event_id_of(row.id)
     event = conversions.of_event(conn, event_id)
     if event is not None and event.visitor in new_ids:
@@ -332,12 +327,19 @@ def _erase_order(conn: Connection, row: Row, new_ids: Mapping[str, str], now: in
     orders.put(conn, _without_person(row))
 
 
-def _without_person(row: Row) -> Mapping[str, Any]:
+def _without_person(row: OrderRow) -> OrderRow:
     """Returns an order's row with its money and the campaigns of its path, without its buyer."""
     path = [
         msgspec.structs.replace(touch, visitor="", click_id="") for touch in path_from(row.path)
     ]
-    return {**row._asdict(), **_NO_BUYER, "path": json_of(path)}
+    return _without_buyer(row)._replace(path=json_of(path))
+
+
+def _without_buyer(row: OrderRow) -> OrderRow:
+    """Returns an order's row without what identifies its buyer and the visit."""
+    return row._replace(
+        name="", visitor="", match_method="", links="", session="", consent="", unusable=""
+    )
 
 
 def _forget_person(
@@ -345,7 +347,7 @@ def _forget_person(
 ) -> None:
     for visitor, new in sorted(new_ids.items()):
         erasure.forget_visitor(conn, visitor, new)
-    order_links = {link for row in footprint.orders.values() for link in row.links.split()}
+    order_links = {link for row in footprint.orders.values() for link in row.keys}
     tokens = {link for link in order_links if not _is_identity(link)}
     for link in sorted(footprint.links | tokens):
         erasure.forget_link(conn, link)
@@ -359,7 +361,7 @@ def _detach_visitor(conn: Connection, visitor: str, footprint: PersonFootprint) 
         order_id for order_id in _orders_at(conn, visitor) if order_id not in footprint.orders
     }
     rows = (orders.of_id(conn, order_id) for order_id in sorted(others))
-    kept = {link for row in rows if row is not None for link in row.links.split()}
+    kept = {link for row in rows if row is not None for link in row.keys}
     for link in erasure.links_of(conn, visitor):
         if link in footprint.known_by and link not in kept:
             erasure.unlink(conn, link, visitor)
@@ -372,12 +374,12 @@ def _remove_from_order(conn: Connection, order_id: str, footprint: PersonFootpri
     row = orders.of_id(conn, order_id)
     if row is None:
         return
-    links = [link for link in row.links.split() if link not in footprint.links]
+    links = [link for link in row.keys if link not in footprint.links]
     path = [
         msgspec.structs.replace(touch, visitor="") if touch.visitor in footprint.visitors else touch
         for touch in path_from(row.path)
     ]
-    orders.put(conn, {**row._asdict(), "links": " ".join(links), "path": json_of(path)})
+    orders.put(conn, row._replace(links=" ".join(links), path=json_of(path)))
 
 
 def _erase_bodies(

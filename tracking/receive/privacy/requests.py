@@ -184,7 +184,7 @@ def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) ->
         phones=(phone,) if phone else (),
         customer_id=_id(customer.get("id")),
     )
-    links = identity_of(buyer).links()
+    links = identity_of(buyer).graph_keys()
     if not links and not orders:
         raise NotAPrivacyRequest(
             "customer: neither an id nor an address that can be read, and no orders"

@@ -4,7 +4,6 @@ Building or even only running a Core statement on every call costs more than the
 webhook; the driver's cursor with finished text costs a few microseconds.
 """
 
-from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -19,17 +18,16 @@ _DIALECTS: dict[str, Dialect] = {
     "postgresql": postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
 }
 
-Row = Any
 # A NamedTuple whose fields are the columns of a query.
 R = TypeVar("R", bound=tuple[Any, ...])
 
 
 class StoreUnavailable(Exception):
-    """Nothing was stored, or it is not known whether it was: the sender must send it again."""
+    """Nothing was stored, or it is not known if it was: the sender must send it again."""
 
 
 class Connection:
-    """A raw driver connection inside a transaction that somebody else begins and ends."""
+    """A raw driver connection inside a transaction that its owner begins and ends."""
 
     __slots__ = ("cursor", "dialect", "raw")
 
@@ -40,29 +38,18 @@ class Connection:
 
 
 class Statement:
-    """One statement. Parameters are named; every one of them must be given at each call."""
+    """One statement. Parameters are named; every one of them must be passed at each call."""
 
     def __init__(self, build: ClauseElement | dict[str, ClauseElement]) -> None:
         self._build = build
         self._compiled: dict[str, tuple[str, Sequence[str], dict[str, Any]]] = {}
-        self._row: Any = None
-
-    def all(self, conn: Connection, **values: Any) -> list[Row]:
-        """The rows it selects or returns, as named tuples."""
-        cursor = self._executed(conn, values)
-        return [self._row(*row) for row in cursor.fetchall()]
-
-    def first(self, conn: Connection, **values: Any) -> Row | None:
-        """The first row it selects or returns."""
-        row = self._executed(conn, values).fetchone()
-        return None if row is None else self._row(*row)
 
     def run(self, conn: Connection, **values: Any) -> None:
-        """Carry it out, for a statement that gives nothing back."""
+        """Execute the statement."""
         self._executed(conn, values)
 
     def run_many(self, conn: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Carry it out once for each row of values."""
+        """Execute the statement once for each row of values."""
         text, names, fixed = self._text(conn.dialect)
         found = [tuple([row[n] if n in row else fixed[n] for n in names]) for row in rows]
         if len(found) == 1:
@@ -89,8 +76,6 @@ class Statement:
         )
         names: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]
         fixed = {k: v for k, v in compiled.params.items() if v is not None}
-        if self._row is None and (columns := _columns_of(build)):
-            self._row = namedtuple("Row", columns, rename=True)  # type: ignore[misc]
         found = (str(compiled), names, fixed)
         self._compiled[dialect] = found
         return found
