@@ -298,7 +298,9 @@ def _delivery(row: LoggedDelivery) -> dict[str, Any]:
         "state": row.state,
         "attempts": row.attempts,
         "reason": row.reason,
-        "due_at": instant(row.due_at) if row.due_at and row.state == "waiting" else None,
+        "due_at": instant(row.due_at)
+        if row.due_at is not None and row.state == "waiting"
+        else None,
         "settled_at": instant(row.settled_at) if row.settled_at else None,
     }
 
