@@ -20,7 +20,7 @@ from tracking.destinations.pinterest_schema import (
 )
 
 Event = dict[str, Any]
-SPEC = Path(__file__).parents[2] / "shared" / "spec" / "pinterest_openapi_subset.yaml"
+SPEC = Path(__file__).parents[3] / "shared" / "spec" / "pinterest_openapi_subset.yaml"
 
 
 def digest(text: str) -> str:
