@@ -105,7 +105,7 @@ def assemble(service: Service) -> Flask:
     _guard(app, gate)
     app.register_error_handler(Exception, described)
     register_commands(app)
-    front = hardened(webhooks.before(app.wsgi_app, described))
+    front = hardened(webhooks.in_front_of(app.wsgi_app, described))
     app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

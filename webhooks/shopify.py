@@ -6,11 +6,10 @@ import logging
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from server.deferred import ANSWER_DEFERRED, DEFERRED
@@ -96,7 +95,7 @@ _NAME_THE_SHOP = frozenset(
 
 
 class ShopifyWebhooks:
-    """Takes webhooks in. With `shops` given, a webhook that names another one is refused."""
+    """Receives webhooks. With `shops`, a webhook that names another shop is refused."""
 
     def __init__(
         self, receivers: Receivers, secrets: Sequence[bytes], shops: Collection[str]
@@ -105,17 +104,55 @@ class ShopifyWebhooks:
         self._secrets = secrets
         self._shops = shops
 
-    def receive(self, environ: WSGIEnvironment, topic: str) -> bytes:
-        """The answer to one webhook (JSON), once it is on disk.
+    def routes(self) -> Blueprint:
+        """Returns the addresses of the topics, so that Flask answers every other method there.
+
+        They have no view: a POST is answered by `in_front_of`, and does not reach Flask.
+        """
+        routes = Blueprint("shopify", __name__, url_prefix="/webhooks")
+        for topic in TOPICS:
+            routes.add_url_rule(f"/{topic}", "receive", methods=["POST"])
+        return routes
+
+    def in_front_of(
+        self, app: WSGIApplication, problem_of: Callable[[Exception], Response]
+    ) -> WSGIApplication:
+        """Returns the application with the one door for a webhook's POST, which needs no Flask.
+
+        A third of a webhook's time would otherwise go into routing, contexts and sessions.
+        """
+        topics = {f"/webhooks/{topic}": topic for topic in TOPICS}
+
+        def door(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            topic = topics.get(environ["PATH_INFO"])
+            if topic is None or environ["REQUEST_METHOD"] != "POST":
+                return app(environ, start_response)
+            try:
+                answer = self._receive(environ, topic, problem_of)
+            except Exception as error:
+                answer = problem_of(error)
+            return answer(environ, start_response)
+
+        return door
+
+    def _receive(
+        self, environ: WSGIEnvironment, topic: str, problem_of: Callable[[Exception], Response]
+    ) -> WSGIApplication:
+        """Record a webhook; return its answer, or DEFERRED where the answer follows.
 
         Raises:
             HTTPException: it is refused, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
-        return _answer(_receipt_of(self._receivers, self._checked(environ, topic), topic))
+        body = self._checked_body(environ, topic)
+        answer_later = environ.get(ANSWER_DEFERRED) if topic in DEFERRED_TOPICS else None
+        if answer_later is None:
+            return _answer(_receipt_of(self._receivers, body, topic))
+        _DeferredWebhook(self._receivers, body, topic, answer_later, problem_of).record()
+        return _answer_follows
 
-    def _checked(self, environ: WSGIEnvironment, topic: str) -> bytes:
-        """The body of a webhook that may be taken."""
+    def _checked_body(self, environ: WSGIEnvironment, topic: str) -> bytes:
+        """Returns the body of a webhook that is signed and comes from a shop of ours."""
         body = raw_body(environ, MAX_BODY)
         if not is_signed(body, environ.get("HTTP_X_SHOPIFY_HMAC_SHA256"), self._secrets):
             raise Unauthorized("The X-Shopify-Hmac-Sha256 header does not sign this body.")
@@ -128,105 +165,64 @@ class ShopifyWebhooks:
                 raise Forbidden(_OTHER_SHOP)
         return body
 
-    def routes(self) -> Blueprint:
-        """The webhooks as Flask knows them: their addresses and methods."""
-        routes = Blueprint("shopify", __name__, url_prefix="/webhooks")
-
-        def receive(topic: str) -> Response:
-            return Response(self.receive(request.environ, topic), content_type=_JSON)
-
-        for topic in TOPICS:
-            routes.add_url_rule(
-                f"/{topic}", "receive", receive, methods=["POST"], defaults={"topic": topic}
-            )
-        return routes
-
-    def before(
-        self, app: WSGIApplication, described: Callable[[Exception], Response]
-    ) -> WSGIApplication:
-        """The application with a way past it for webhooks, which need nothing of Flask.
-
-        A third of a webhook's time would otherwise go into routing, contexts and sessions.
-        """
-        topics = {f"/webhooks/{topic}": topic for topic in TOPICS}
-
-        def front(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-            topic = topics.get(environ["PATH_INFO"])
-            if topic is None or environ["REQUEST_METHOD"] != "POST":
-                return app(environ, start_response)
-            answer_later = environ.get(ANSWER_DEFERRED) if topic in DEFERRED_TOPICS else None
-            try:
-                if answer_later is not None:
-                    body = self._checked(environ, topic)
-                    _DeferredWebhook(self._receivers, body, topic, answer_later, described).take()
-                    return DEFERRED
-                answer = self.receive(environ, topic)
-            except Exception as error:
-                return described(error)(environ, start_response)
-            return _respond(answer, environ, start_response)
-
-        return front
-
 
 class _DeferredWebhook:
-    """A webhook that is answered once it is on disk: as it is, or set aside."""
+    """A webhook that is answered once it is on disk: recorded, or in quarantine."""
 
-    __slots__ = ("_answer", "_body", "_described", "_receivers", "_topic")
+    __slots__ = ("_answer_later", "_body", "_problem_of", "_receivers", "_topic")
 
     def __init__(
         self,
         receivers: Receivers,
         body: bytes,
         topic: str,
-        answer: AnswerLater,
-        described: Callable[[Exception], Response],
+        answer_later: AnswerLater,
+        problem_of: Callable[[Exception], Response],
     ) -> None:
         self._receivers = receivers
         self._body = body
         self._topic = topic
-        self._answer = answer
-        self._described = described
+        self._answer_later = answer_later
+        self._problem_of = problem_of
 
-    def take(self) -> None:
-        """Hand it in.
+    def record(self) -> None:
+        """Begin to record it.
 
         Raises:
-            StoreUnavailable: nothing was stored, and no answer will come.
+            StoreUnavailable: nothing was stored, and no answer will follow.
         """
         try:
-            taken = DEFERRED_TOPICS[self._topic](self._receivers, self._body, self._topic)
+            receipt = DEFERRED_TOPICS[self._topic](self._receivers, self._body, self._topic)
         except StoreUnavailable:
             raise
         except Exception as error:
-            self._set_aside(error)
+            self._quarantine(error)
         else:
-            taken.add_done_callback(self._on_disk)
+            receipt.add_done_callback(self._recorded)
 
-    def _on_disk(self, taken: Future[Receipt]) -> None:
-        error = taken.exception()
+    def _recorded(self, receipt: Future[Receipt]) -> None:
+        error = receipt.exception()
         if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
-            self._set_aside(error)
+            self._quarantine(error)
         else:
-            self._tell(taken)
+            self._answer_with(receipt)
 
-    def _set_aside(self, error: Exception) -> None:
-        reason = _fault(error, self._topic)
+    def _quarantine(self, error: Exception) -> None:
+        reason = _quarantine_reason(error, self._topic)
+        quarantine = self._receivers.tracker.quarantine
         try:
-            aside = self._receivers.tracker.quarantine.add_deferred(self._body, self._topic, reason)
-        except Exception as trouble:
-            self._give(self._described(trouble))
+            receipt = quarantine.add_deferred(self._body, self._topic, reason)
+        except Exception as second_error:
+            self._answer_later(hardened(self._problem_of(second_error)))
         else:
-            aside.add_done_callback(self._tell)
+            receipt.add_done_callback(self._answer_with)
 
-    def _tell(self, taken: Future[Receipt]) -> None:
-        error = taken.exception()
+    def _answer_with(self, receipt: Future[Receipt]) -> None:
+        error = receipt.exception()
         if isinstance(error, Exception):
-            self._give(self._described(error))
+            self._answer_later(hardened(self._problem_of(error)))
         else:
-            self._give(partial(_respond, _answer(taken.result())))
-
-    def _give(self, answer: WSGIApplication) -> None:
-        self._answer(hardened(answer))
+            self._answer_later(hardened(_answer(receipt.result())))
 
 
 def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:
@@ -235,23 +231,30 @@ def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     except StoreUnavailable:
         raise
     except Exception as error:
-        return receivers.tracker.quarantine.add(body, topic, _fault(error, topic))
+        return receivers.tracker.quarantine.add(body, topic, _quarantine_reason(error, topic))
 
 
-def _fault(error: Exception, topic: str) -> str:
-    """Why a webhook is set aside. Whatever it is, the order must not be lost, nor cost the
-    subscription by failing for ever: it is kept, and replayed once the fault is mended."""
+def _quarantine_reason(error: Exception, topic: str) -> str:
+    """Log a fault of ours, and return it as the reason of the quarantine.
+
+    Whatever the fault, the order must not be lost, nor cost the subscription by failing for ever:
+    it is stored, and replayed once the fault is mended.
+    """
     place = "".join(traceback.format_tb(error.__traceback__)[-1:]).split("\n")[0].strip()
-    logger.error("%s set aside: %s %s", topic, type(error).__name__, place)
+    logger.error("%s quarantined: %s %s", topic, type(error).__name__, place)
     return f"failed: {type(error).__name__}"
 
 
-def _respond(
-    answer: bytes, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    start_response("200 OK", [("Content-Type", _JSON), ("Content-Length", str(len(answer)))])
-    return [answer]
+def _answer(receipt: Receipt) -> WSGIApplication:
+    body = msgspec.json.encode({"status": receipt.status, "order_id": receipt.order_id})
+    headers = [("Content-Type", _JSON), ("Content-Length", str(len(body)))]
+
+    def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", headers)
+        return [body]
+
+    return respond
 
 
-def _answer(receipt: Receipt) -> bytes:
-    return msgspec.json.encode({"status": receipt.status, "order_id": receipt.order_id})
+def _answer_follows(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    return DEFERRED
