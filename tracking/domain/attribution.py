@@ -37,10 +37,10 @@ _BY_AGE = attrgetter("at", "key")
 
 
 class Touch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One meeting of a person with the shop's marketing. `at` is seconds UTC.
+    """A click or a view of the shop's marketing by a visitor. `at` is seconds UTC.
 
-    `key` is made from the content: two touches with one key are one touch, told twice. It also
-    decides which of two touches of the same second is the older one.
+    `key` is made from the content: two touches with one key are one touch that was reported twice.
+    It also decides which of two touches of the same second is the older one.
     """
 
     key: str
@@ -68,7 +68,7 @@ Path = tuple[Touch, ...]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How long a touch counts, in seconds by kind; 0 switches that kind off."""
+    """The attribution windows, in seconds by kind of touch; 0 switches that kind off."""
 
     click_window: int = 30 * _DAY
     view_window: int = 24 * _HOUR
@@ -105,9 +105,10 @@ def age(touch: Touch, at: int) -> int:
 
 
 def is_in_window(touch: Touch, at: int, rules: Rules) -> bool:
-    """Whether the touch is young enough for an order placed at that instant, both ends included.
+    """Returns True if the touch is young enough for an order placed at that instant.
 
-    Elapsed seconds, never calendar days: where the clocks change the window keeps its length.
+    Both ends are included. Elapsed seconds count, never calendar days: where the clocks change the
+    window keeps its length.
     """
     window = rules.click_window if touch.kind == "click" else rules.view_window
     return window > 0 and 0 <= age(touch, at) <= window
@@ -135,11 +136,11 @@ def touch_key(order_id: str) -> str:
 
 
 def deduplicate(touches: Iterable[Touch]) -> Path:
-    """The touches, oldest first, each visit once however often and by whomever it was told.
+    """Returns the touches, oldest first, each visit once however often it was reported.
 
-    The pixel tells of a landing, the order tells of the same one in its own way, and a click id
-    turns up again on every page until the next click. The oldest telling stays, with what the
-    later ones know besides.
+    The pixel reports a landing, the order reports the same one in its own way, and a click id turns
+    up again on every page until the next click. The oldest report stays, completed by the later
+    ones.
     """
     ordered = sorted({touch.key: touch for touch in touches}.values(), key=_BY_AGE)
     if len(ordered) < 2:
@@ -156,7 +157,7 @@ def deduplicate(touches: Iterable[Touch]) -> Path:
 
 
 class _Visit(msgspec.Struct):
-    """A visit so far: what is known of it, and when it was last told of."""
+    """A visit so far: what is known of it, and when it was last reported."""
 
     touch: Touch
     until: int
@@ -186,20 +187,20 @@ def _is_alike(one: Touch, other: Touch) -> bool:
 _TOLD = ("source", "medium", "campaign_id", "campaign", "pin_id", "ad_id", "click_id")
 
 
-def _joined(known: Touch, told: Touch) -> Touch:
+def _joined(known: Touch, report: Touch) -> Touch:
     missing = {
-        name: getattr(told, name)
+        name: getattr(report, name)
         for name in _TOLD
-        if getattr(told, name) and not getattr(known, name)
+        if getattr(report, name) and not getattr(known, name)
     }
     return msgspec.structs.replace(known, **missing) if missing else known
 
 
 def shares(path: Path, at: int, model: Model) -> tuple[Fraction, ...]:
-    """What each touch of a `path_of` earned of an order placed at that instant.
+    """Returns the share of each touch of a `path_of` in an order placed at that instant.
 
-    The shares sum to exactly 1, or to 0 where the model credits nobody: the path is empty, or
-    it is one of clicks and the model looks at views.
+    The shares sum to exactly 1, or to 0 where the model credits no touch: the path is empty, or it
+    is one of clicks and the model looks at views.
     """
     return MODELS[model](path, at) if path else ()
 
@@ -307,10 +308,10 @@ def split(amount: int, shares: Sequence[Fraction]) -> tuple[int, ...]:
 
 
 def credits_of(touches: Iterable[Touch], at: int, rules: Rules) -> tuple[Credit, ...]:
-    """Who earned an order placed at that instant, under every scope and model.
+    """Returns the credits of an order placed at that instant, under every scope and model.
 
-    Under each of them the shares sum to exactly 1. Sorted by age of the touch, oldest first,
-    what nobody earned last; the order of the touches given does not matter.
+    Under each of them the shares sum to exactly 1. Sorted by age of the touch, oldest first, the
+    share that no touch earned last; the order of the touches passed in does not matter.
     """
     seen = tuple(touches)
     return _credits_of_many(seen, at, rules) if len(seen) > 1 else _credits_of_one(seen, at, rules)
@@ -371,12 +372,12 @@ def _credits_of_one(touches: Path, at: int, rules: Rules) -> tuple[Credit, ...]:
 
 
 def allocations_of(credits: Sequence[Credit], amounts: Sequence[int]) -> tuple[Allocation, ...]:
-    """The money of each touch: every amount (minor units) split on its own, under every model.
+    """Returns the money of each touch: every amount (minor units) split under every model.
 
-    `credits` are those of one order, in the order `credits_of` puts them in. For each bit the
-    amounts of its rows sum exactly to the amounts given. Figures that differ by a refund are
-    given as states (gross, net): what a touch lost is the difference of its two parts, while a
-    refund split by itself could land on another touch's cent.
+    `credits` are those of one order, in the order of `credits_of`. For each bit the amounts of its
+    rows sum exactly to the amounts passed in. Figures that differ by a refund are passed as states
+    (gross, net): what a touch lost is the difference of its two parts, while a refund split by
+    itself could land on another touch's cent.
     """
     figures = tuple(amounts)
     if all(credit.share is _ONE for credit in credits):

@@ -1,4 +1,4 @@
-"""What a buyer said of marketing and of the sale of data, wherever an order carries it."""
+"""The consent of a buyer to marketing and to the sale of data, as an order's notes carry it."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from tracking.domain.web_text import bare_name
 
 
 class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What the buyer allows: True, False, or None where nobody told us."""
+    """The consent of a buyer: True, False, or None where it is not known."""
 
     marketing: bool | None = None
     sale_of_data: bool | None = None
@@ -25,11 +25,11 @@ class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 def consent_of(order: Order) -> Consent:
-    """What the order's `pin_consent` notes say; the strictest, where several disagree.
+    """Returns the consent in the order's `pin_consent` notes; the strictest where several disagree.
 
-    A note is a list such as `marketing=yes;sale_of_data=no;gpc=1`, or one word, which is the
-    answer to marketing. `gpc=1` refuses the sale of data. Whatever is not clearly a yes, nor
-    clearly nothing, is a no: consent that cannot be read was not given.
+    A note is a list such as `marketing=yes;sale_of_data=no;gpc=1`, or one word, which is the answer
+    to marketing. `gpc=1` refuses the sale of data. A note that is neither clearly a yes nor clearly
+    empty is a no: consent that cannot be read was not given.
     """
     consent = Consent()
     for name, value in order.notes:

@@ -1,4 +1,4 @@
-"""What Pinterest is told of an order, and whether it is told at all."""
+"""Decides which event an order is, and whether it is sent."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ _SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "repor
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the shop decided: when an order is a purchase, what it is worth, who is told."""
+    """The shop's settings: which order is a purchase, what it is worth, and which are sent."""
 
     send: Send = "attributed"
     purchase_on: PurchaseOn = "create"
@@ -116,19 +116,19 @@ def event_id_of(order_id: str) -> str:
 
 
 def is_limited(consent: Consent, policy: Policy) -> bool:
-    """Whether Pinterest may process the event only in a limited way (opt_out with LDP)."""
+    """Returns True if Pinterest may process the event only in a limited way (opt_out with LDP)."""
     if consent.sale_of_data is False:
         return True
     return consent.marketing is None and policy.consent_unknown == "limit"
 
 
 def value_of(order: Order, policy: Policy) -> int:
-    """What the purchase is worth by the shop's own measure, in minor units."""
+    """Returns the value of the purchase by the shop's setting, in minor units."""
     return order.total if policy.value == "total" else order.net
 
 
 def is_purchase(order: Order, policy: Policy) -> bool:
-    """Whether this state of the order counts as a purchase."""
+    """Returns True if this state of the order counts as a purchase."""
     return not order.test and (policy.purchase_on == "create" or order.is_paid)
 
 

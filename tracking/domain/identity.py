@@ -1,11 +1,11 @@
-"""Who bought, as digests: the only place where clear personal data is cleaned and hashed.
+"""Normalises and hashes personal data: the only place where clear text becomes digests.
 
 The rules are the field texts of Pinterest's OpenAPI (ConversionEventsUserDataProperties) and its
 help page on enhanced match; where both are silent, the comment says what was chosen. A value that
-does not fit its field is left out: a wrong digest matches nobody, or somebody else.
+does not fit its field is left out: a wrong digest matches no person, or the wrong one.
 
 Lower case is `str.lower`, which knows no locale: "I" becomes "i", the Turkish "İ" an "i" with a
-combining dot, and "ß" stays. Case folding would make digests that nobody else makes.
+combining dot, and "ß" stays. Case folding would make digests that no other system makes.
 """
 
 import re
@@ -151,7 +151,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known of the person."""
+        """Returns True if there is no digest in any field."""
         return not self.user_data()
 
     def graph_keys(self) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ _code_digest = lru_cache(maxsize=1024)(digest)
 
 
 def hashed(field: str, value: str, country: str = "") -> Digest | None:
-    """The digest of a person's field given in clear text or already hashed; None if unusable.
+    """Returns the digest of a person's field, in clear text or hashed already; None if unusable.
 
     Args:
         field: one of FIELDS.
@@ -284,7 +284,7 @@ def _lower(text: str) -> str:
 
 
 def _is_nothing(text: str) -> bool:
-    """Whether the text stands for no value, or for one that was hashed in another way."""
+    """Returns True if the text is a placeholder, or was hashed in another way."""
     low = text.lower()
     return low in _PLACEHOLDERS or (len(low) >= 32 and _OTHER_DIGEST.fullmatch(low) is not None)
 
@@ -316,7 +316,7 @@ def _phone(text: str, country: str) -> str | None:
 
 
 def _plain_phone(text: str, country: str) -> str | None:
-    """What the library would say of the commonest spellings, at a twentieth of the time."""
+    """Returns what the library would return for common spellings, at a twentieth of its time."""
     if _PLAIN_ABROAD.fullmatch(text):
         return text[1:]
     code, number = _PLAIN_AT_HOME.get(country, ("", None))
@@ -413,12 +413,12 @@ def _gender(text: str, _: str) -> str | None:
 
 
 def _external_id(text: str, _: str) -> str | None:
-    """As given: whoever made the id knows whether its case matters."""
+    """Unchanged: only the system that made the id knows whether its case matters."""
     return None if text.lower() in _PLACEHOLDER_IDS else text
 
 
 def _maid(text: str, _: str) -> str | None:
-    """Lower case. All zeros is what a device says whose owner declined."""
+    """Lower case. All zeros is the id of a device whose owner declined."""
     clean = text.lower()
     is_one = clean.strip("0-") and "@" not in clean and not _is_nothing(clean)
     return clean if is_one and clean not in _PLACEHOLDER_IDS else None

@@ -38,17 +38,17 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def is_currency(code: object) -> bool:
-    """Whether the value has the form of an ISO 4217 code, upper case."""
+    """Returns True if the value has the form of an ISO 4217 code, upper case."""
     return isinstance(code, str) and _CURRENCY.fullmatch(code) is not None
 
 
 def digits(currency: str) -> int:
-    """How many decimals an amount of this currency has (ISO 4217)."""
+    """Returns the number of decimals that amounts of this currency have (ISO 4217)."""
     return _DIGITS.get(currency, 2)
 
 
 def is_amount(text: str) -> bool:
-    """Whether the text is an amount in major units as `amount` reads one."""
+    """Returns True if the text is an amount in major units that `amount` reads."""
     return _AMOUNT.fullmatch(text) is not None
 
 

@@ -34,14 +34,14 @@ _LIFE = {
 _PAID = frozenset({"paid", "partially_refunded", "refunded"})
 
 
-class Clear(msgspec.Struct, frozen=True, gc=False):
-    """What may name a person lives only inside one call, and `repr` shows nothing of it."""
+class PersonalData(msgspec.Struct, frozen=True, gc=False):
+    """Base of clear personal data: it lives only inside one call, and `repr` does not show it."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
-class Address(Clear, frozen=True, gc=False):
+class Address(PersonalData, frozen=True, gc=False):
     """A postal address in clear text."""
 
     first_name: str = ""
@@ -56,8 +56,8 @@ class Address(Clear, frozen=True, gc=False):
         return bool(self.last_name or self.city or self.zip or self.country_code or self.phone)
 
 
-class Buyer(Clear, frozen=True, gc=False):
-    """Who bought, in clear text."""
+class Buyer(PersonalData, frozen=True, gc=False):
+    """The buyer, in clear text."""
 
     emails: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
@@ -67,8 +67,8 @@ class Buyer(Clear, frozen=True, gc=False):
     last_name: str = ""
 
 
-class Browser(Clear, frozen=True, gc=False):
-    """The buyer's browser as Shopify saw it, empty where it was somebody else's."""
+class Browser(PersonalData, frozen=True, gc=False):
+    """The buyer's browser as Shopify saw it; empty where it was a staff member's."""
 
     ip: str = ""
     user_agent: str = ""
@@ -88,9 +88,9 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 class Refund(msgspec.Struct, frozen=True, gc=False):
-    """Money given back. Both figures in minor units of the shop's currency, never negative.
+    """A refund. Both figures are minor units of the shop's currency, never negative.
 
-    `goods` is what was given back of the goods alone, without tax and shipping; `paid` all of it.
+    `goods` is the refund of the goods alone, without tax and shipping; `paid` is all of it.
     """
 
     id: str
@@ -103,9 +103,9 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
 class Order(msgspec.Struct, frozen=True, gc=False):
     """One state of an order. Instants are seconds UTC; money is minor units of `currency`.
 
-    `besides` is what others tell of its session, weaker than the order's own word: the session's
-    field, its value, and where that is from. One that `is_exported` was told by a file, which knows
-    nothing of the visit or the browser.
+    `session_hints` are what others know of its session, weaker than the order's own notes: the
+    session's field, its value, and its origin. An order that `is_exported` was read from a file,
+    which knows nothing of the visit or the browser.
     """
 
     id: str
@@ -132,7 +132,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     buyer: Buyer
     browser: Browser
     digest: str
-    besides: tuple[tuple[str, str | int | bool, str], ...] = ()
+    session_hints: tuple[tuple[str, str | int | bool, str], ...] = ()
     is_exported: bool = False
 
     def __repr__(self) -> str:
@@ -144,36 +144,36 @@ class Order(msgspec.Struct, frozen=True, gc=False):
         """Text that sorts by age of the state: of two bodies of one order the greater is newer.
 
         Shopify's `updated_at` has whole seconds, and create and paid often share one. Then the
-        later stage of life decides, and at last the body itself, so that the order of arrival
-        never does. What a file tells is older than whatever a webhook told, which knows more.
+        later stage of life decides, and at last the body itself, so that the order of arrival never
+        does. The state in a file is older than any state from a webhook, which knows more.
         """
         is_cancelled = self.cancelled_at is not None
-        state = state_of(self.updated_at, self.financial_status, is_cancelled)
+        state = version_prefix(self.updated_at, self.financial_status, is_cancelled)
         told_by = "-" if self.is_exported else ""
         return f"{told_by}{state}.{len(self.refunds):03d}.{self.digest[:16]}"
 
     @property
     def is_paid(self) -> bool:
-        """Whether the whole amount was received, be it given back since."""
+        """True if the whole amount was paid, even if it was refunded since."""
         return self.financial_status in _PAID
 
     @property
     def is_pos(self) -> bool:
-        """Whether it was sold over the counter."""
+        """True if it was sold over the counter."""
         return self.source_name == POS_SOURCE
 
     @property
     def is_renewal(self) -> bool:
-        """Whether a subscription renewed itself: nobody visited the shop."""
+        """True if a subscription renewed itself: there was no visit to the shop."""
         return self.source_name in _RENEWAL_SOURCES
 
     @property
     def is_imported(self) -> bool:
-        """Whether it was sold earlier, elsewhere, and only entered into the shop now."""
+        """True if it was sold earlier, elsewhere, and entered into the shop later."""
         return self.placed_at - self.processed_at > _IMPORT_LAG
 
 
-def state_of(updated_at: int, financial_status: str, is_cancelled: bool) -> str:
-    """How `Order.version` begins for a state of an order, known by no more than this of it."""
+def version_prefix(updated_at: int, financial_status: str, is_cancelled: bool) -> str:
+    """Returns the beginning of `Order.version` for a state of which no more than this is known."""
     life = _LIFE.get(financial_status, 0) + (10 if is_cancelled else 0)
     return f"{updated_at:012d}.{life:02d}"

@@ -7,7 +7,7 @@ _BURST = 0.1
 
 
 def next_slot(next_call_at: int, now: int, calls_per_minute: int) -> int | None:
-    """When the call after this one is due, in microseconds UTC; None if this one must wait.
+    """Returns when the call after this one is due (microseconds UTC); None if this one must wait.
 
     The generic cell rate algorithm: one number is the whole state, and any number of deliverers
     that write it in turn keep the limit together.

@@ -1,7 +1,7 @@
-"""What the storefront left in an order about the visit behind it: its source and its consent.
+"""Extracts the session behind an order: its source, campaign and click id.
 
-Everything here was written by a browser: it is evidence, checked for its shape, and what does not
-fit is left out. No e-mail address passes: a text that holds one is dropped whole.
+All of it was written by a browser: it is evidence, checked for its shape, and what does not fit is
+left out. No e-mail address passes: a text that holds one is dropped whole.
 """
 
 import re
@@ -62,13 +62,13 @@ _DIRECT_SOURCES = frozenset({"", "direct", "(direct)"})
 
 
 class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What brought the buyer, "" where nothing tells it.
+    """The session behind an order or an event; "" where a field is not known.
 
-    `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` says that a
+    `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` means that a
     click id was seen which may be shortened: evidence of a click that must not be sent as one.
-    `stamped_at` is when the visit was, in seconds UTC. `origins` says for each field that was
-    found where: NOTES, LANDING, REFERRING, PIXEL or JOURNEY, sorted by field. `older` names the
-    fields that only an older state of the order told, and the version of that state.
+    `stamped_at` is when the visit was, in seconds UTC. `origins` are the origins of the fields
+    (NOTES, LANDING, REFERRING, PIXEL or JOURNEY), sorted by field. `older` are the fields that only
+    an older state of the order had, with the version of that state.
     """
 
     source: str = ""
@@ -91,7 +91,8 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def is_pinterest(self) -> bool:
-        """Whether Pinterest brought the buyer: by a click, by its link's words, or as referrer."""
+        """True if Pinterest brought the visitor: by a click, by its link's parameters, or as
+        referrer."""
         return (
             bool(self.click_id)
             or self.is_click_cut
@@ -101,36 +102,39 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def is_direct(self) -> bool:
-        """Whether the buyer came by nobody's doing: no campaign, no click, no other site."""
+        """True if nothing brought the visitor: no campaign, no click, no other site."""
         return self.source.lower() in _DIRECT_SOURCES and not (
             self.medium or self.campaign or self.click_id or self.is_click_cut or self.referrer
         )
 
 
 def visit_of(order: Order) -> tuple[Session, str]:
-    """What the order itself says of its session, and the page it began on, as it may be told.
+    """Returns the session in the order itself, and the page it began on, as it may be sent.
 
     Each field is from the first place that has it: the order's note attributes, the query of its
-    landing page, the query of its referrer. What only the pixel knows is `filled` in after them.
+    landing page, the query of its referrer. `fill_from_pixel` adds what only the pixel knows.
     """
     found: _Found = {}
     _read(found, NOTES, _NAMES, [(bare_name(name), value) for name, value in order.notes])
     query = _read_address(found, LANDING, order.landing_site)
     _read_address(found, REFERRING, order.referring_site)
     _read_referrer(found, order)
-    if order.besides:
-        _read_besides(found, order.besides)
+    if order.session_hints:
+        _read_hints(found, order.session_hints)
     session = _session(found)
     return session, _page_url(order, session, query)
 
 
-def journey_of(
+def hints_of_visit(
     landing: str, referrer: str, utm: Iterable[tuple[str, str]], at: int | None
 ) -> tuple[tuple[str, str | int | bool, str], ...]:
-    """What Shopify itself tells of one visit before an order, as `Order.besides`.
+    """Returns what Shopify knows of one visit before an order, as `Order.session_hints`.
 
-    Its landing page, the site before it, the `utm_*` names and values it read, and when the visit
-    was (seconds UTC).
+    Args:
+        landing: the landing page.
+        referrer: the site before it.
+        utm: the `utm_*` names and values that Shopify read.
+        at: when the visit was, in seconds UTC.
     """
     found: _Found = {}
     _read_address(found, JOURNEY, landing)
@@ -144,14 +148,14 @@ def journey_of(
 
 
 def merge_states(newest: Session, version: str, other: Session, its_version: str) -> Session:
-    """What two states of an order tell of its session, whichever of them became known first.
+    """Merges the sessions of two states of an order, whichever of them became known first.
 
     Each field is from the strongest place that has it, and of one place from the newer state. An
     app that writes note attributes replaces all of them, so a newer state may lack what it was.
     `version` is that of the newest state.
     """
-    words = _words(newest, version)
-    for field, word in _words(other, its_version).items():
+    words = _ranked_fields(newest, version)
+    for field, word in _ranked_fields(other, its_version).items():
         if field not in words or words[field][:2] < word[:2]:
             words[field] = word
     found: _Found = {field: (value, origin) for field, (_, _, value, origin) in words.items()}
@@ -160,14 +164,16 @@ def merge_states(newest: Session, version: str, other: Session, its_version: str
         # The time of a visit says something only of the visit that it was.
         del found["stamped_at"]
     session = _session(found)
-    told_in = {field: words[field][1] for field in sorted(found)}
-    older = tuple((field, one) for field, one in told_in.items() if one not in ("", version))
+    version_of = {field: words[field][1] for field in sorted(found)}
+    older = tuple((field, one) for field, one in version_of.items() if one not in ("", version))
     return msgspec.structs.replace(session, older=older) if older else session
 
 
-def _words(session: Session, version: str) -> dict[str, tuple[int, str, Any, str]]:
-    """How much each field counts: by its place and by the state of the order that told it. What
-    the pixel told is no state's."""
+def _ranked_fields(session: Session, version: str) -> dict[str, tuple[int, str, Any, str]]:
+    """Returns the rank of each field: its place, and the state of the order that it is from.
+
+    What the pixel stored belongs to no state.
+    """
     versions = dict(session.older)
     return {
         field: (
@@ -203,14 +209,14 @@ def fill_from_pixel(session: Session, stored: Session) -> Session:
     )
 
 
-def session_from(told: Iterable[tuple[str, str]], referrer: str = "") -> Session:
-    """What brought a visitor, as names and values the pixel or a caller of the library tells.
+def session_from(pairs: Iterable[tuple[str, str]], referrer: str = "") -> Session:
+    """Returns the session in names and values from the pixel or from a caller of the library.
 
-    The names are those of note attributes, and nothing of them was cut; `referrer` is the address
-    of another site.
+    The names are those of note attributes, and none of the values was cut; `referrer` is the
+    address of another site.
     """
     found: _Found = {}
-    _read(found, PIXEL, _NAMES, ((bare_name(name), value) for name, value in told))
+    _read(found, PIXEL, _NAMES, ((bare_name(name), value) for name, value in pairs))
     host = host_of(referrer)
     if host:
         found["referrer"] = (host, PIXEL)
@@ -283,10 +289,11 @@ def _read_referrer(found: _Found, order: Order) -> None:
 
 
 def _uncut(address: str) -> tuple[str, bool]:
-    """The address without a last parameter that a cut may have made false, and was it a click id.
+    """Returns the address without a last parameter that the cut may have made wrong, and whether
+    that parameter was a click id.
 
-    Half a name of a campaign still tells something; half an id or half a time is another one,
-    and half an e-mail address is not recognised as one.
+    Half a campaign name still says something; half an id or half a time is another one, and half an
+    e-mail address is not recognised as one.
     """
     if len(address) < CUT_FROM or "#" in address:
         return address, False
@@ -332,16 +339,16 @@ def _visitor(value: str) -> str:
     return text if _VISITOR.fullmatch(text) and text.lower() not in _NOTHING else ""
 
 
-def _read_besides(found: _Found, besides: Iterable[tuple[str, Any, str]]) -> None:
-    """Fill the gaps. The time of a visit says something only of the visit that it was."""
+def _read_hints(found: _Found, session_hints: Iterable[tuple[str, Any, str]]) -> None:
+    """Fill the gaps. The time of a visit is that of the visit which filled another field."""
     filled_from = set()
-    for field, value, origin in besides:
+    for field, value, origin in session_hints:
         if field == "stamped_at":
             continue
         if field not in found:
             found[field] = (value, origin)
             filled_from.add(origin)
-    for field, value, origin in besides:
+    for field, value, origin in session_hints:
         if field == "stamped_at" and field not in found and origin in filled_from:
             found[field] = (value, origin)
 

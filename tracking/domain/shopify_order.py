@@ -429,7 +429,7 @@ def _refund(raw: _Refund, order_id: str, currency: str) -> Refund:
 
 
 def _paid_back(transactions: Iterable[_Transaction], currency: str) -> Decimal | None:
-    """What left the shop's account, in the shop's currency; None where that is not said."""
+    """Returns the amount that left the shop's account, in its currency; None if it is not known."""
     found = [t for t in transactions if _text(t.kind) == "refund"]
     if not found or any(_text(t.currency) not in ("", currency) for t in found):
         # No payment (an item taken off an unpaid order), or paid back in the buyer's currency.
@@ -516,6 +516,6 @@ def _browser(raw: _Order, source_name: str) -> Browser:
 
 
 def _origin(url: str) -> str:
-    """Scheme and host of the shop's own pages, as its order status address tells them."""
+    """Returns scheme and host of the shop's own pages, from its order status address."""
     found = _ORIGIN.match(url)
     return found[0].lower() if found else ""

@@ -1,4 +1,4 @@
-"""Input that cannot be used, said so that whoever sent it can mend it."""
+"""Errors of input that cannot be used, each with the field that is wrong."""
 
 from dataclasses import dataclass
 

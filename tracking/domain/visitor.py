@@ -4,14 +4,14 @@ import msgspec
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
-    """The visitor an order is the purchase of, and what told so ("" if nothing did)."""
+    """The visitor id whose purchase an order is, and what matched it ("" if nothing did)."""
 
     visitor: str
     method: str
 
 
 def match_by_itself(visitor: str) -> Match:
-    """What an order alone says of its visitor: the pixel's id, or who the buyer is."""
+    """Returns the match of an order alone: the pixel's id, or an identity of the buyer."""
     kind, colon, _ = visitor.partition(":")
     return Match(visitor, _METHODS.get(kind, "") if colon else "note_attribute")
 
@@ -23,5 +23,5 @@ OF_THE_BROWSER = frozenset({"note_attribute", "checkout_token", "cart_token"})
 
 
 def is_browser(visitor: str) -> bool:
-    """Whether the id is one that a pixel made."""
+    """Returns True if the pixel made this visitor id."""
     return ":" not in visitor

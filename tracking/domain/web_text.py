@@ -20,7 +20,7 @@ _HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
 
 def query_of(url: str) -> dict[str, str]:
-    """The query of an address, decoded: names in lower case, the first value that says anything.
+    """Returns the query of an address, decoded: lower-case names, each with its first value.
 
     Reads what browsers and templates make of an address: relative or absolute, raw spaces and
     emoji, broken percent-encoding, `&amp;`, a second `?` before utm_ or epik. Values have at most
@@ -43,18 +43,22 @@ def query_of(url: str) -> dict[str, str]:
 
 
 def bare_name(name: str) -> str:
+    """Returns the name of a note attribute in lower case, without leading underscores."""
     return name.lstrip("_").lower()
 
 
 def printable(text: str) -> str:
+    """Returns the text without control characters and invisible marks."""
     return text if text.isprintable() else _UNPRINTABLE.sub("", text)
 
 
 def quoted(text: str) -> str:
+    """Returns the text percent-encoded for a query."""
     return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def has_address(text: str) -> bool:
+    """Returns True if the text holds an @, also an encoded one."""
     return "@" in text or ("%" in text and ENCODED_AT.search(text) is not None)
 
 
@@ -94,7 +98,7 @@ def host_of(address: str) -> str:
 
 
 def path_of_url(address: str) -> str:
-    """The path of an address as it may be told to others: "/" where it may name a person."""
+    """Returns the path of an address as it may be sent: "/" where it may name a person."""
     path = printable(_parts_of(address)[1])
     if has_address(path):
         return "/"

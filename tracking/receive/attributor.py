@@ -92,14 +92,16 @@ class Attributor:
         visitors: Iterable[str],
         span: tuple[int, int],
         now: int,
-        besides: str = "",
+        excluded: str = "",
     ) -> None:
-        """Credit the orders of these visitor ids again that were placed in a span (seconds UTC),
-        `besides` one."""
+        """Credit the orders of these visitor ids again that were placed in a span (seconds UTC).
+
+        The order `excluded` is left as it is.
+        """
         since, until = span
         # The visit of an order may itself be up to two windows old.
         rows = touches.of_visitors(conn, visitors, since - 2 * self.planner.reach, until)
-        order_ids = {touches.touch_of(row).order_id for row in rows} - {"", besides}
+        order_ids = {touches.touch_of(row).order_id for row in rows} - {"", excluded}
         advisory_locks.hold(conn, order_ids)
         gathered: _Gathered = {}
         for order_id in sorted(order_ids):

@@ -17,7 +17,7 @@ from tracking.store.values import json_of
 
 @dataclass(slots=True)
 class _NewFacts:
-    """What a batch brought that was not known.
+    """The new facts in a batch.
 
     `touches` are the new ones by visitor id, `joined` the visitor ids that share a new key with
     another one, or whose consent is new.

@@ -51,7 +51,7 @@ _WHOLE = 1_000_000
 
 
 class OrderFacts(msgspec.Struct, frozen=True, gc=False):
-    """What an order says by itself.
+    """The facts in an order itself.
 
     `stated` is the consent that all states of the order gave so far, `consent` that and the
     browser's. `keys` are the identity keys of the buyer. `visitor` is the id that the order's own
@@ -98,7 +98,7 @@ class Planner:
         of_browser: Consent | None = None,
         known: OrderRow | None = None,
     ) -> OrderFacts:
-        """Returns what an order says by itself, completed by what is known already.
+        """Returns the facts in an order itself, completed by what is known already.
 
         Args:
             order: a state of the order.

@@ -1,4 +1,4 @@
-"""What became of a body that was received."""
+"""The result of a body that was received."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Status = Literal["accepted", "duplicate", "stale", "quarantined"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a body that was taken in and is on disk now."""
+    """The result of a body that was received and is on disk now."""
 
     status: Status
     order_id: str = ""

@@ -14,8 +14,8 @@ from tracking.clients.shopify_orders import Visit
 from tracking.destinations import Destination
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import digest_in, identity_of
-from tracking.domain.order import Address, Browser, Buyer, Order, state_of
-from tracking.domain.session import journey_of
+from tracking.domain.order import Address, Browser, Buyer, Order, version_prefix
+from tracking.domain.session import hints_of_visit
 from tracking.domain.shopify_order import NotAnOrder, order_of
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.tracker import Tracker
@@ -93,7 +93,7 @@ class Reconciler:
         """
         fresh_from = self._tracker.clock() - FRESH_SECONDS
         for head in self._admin.orders(since):
-            state = state_of(head.updated_at, head.financial_status, head.is_cancelled)
+            state = version_prefix(head.updated_at, head.financial_status, head.is_cancelled)
             if self._seen.get(head.id) == state:
                 continue
             self.counted.found += head.id not in self._seen
@@ -166,7 +166,7 @@ def order_from(told: FetchedOrder) -> Order:
     return msgspec.structs.replace(
         order,
         digest=_WEAKEST + order.digest[: -len(_WEAKEST)],
-        besides=_reported_by(told.visits, order.placed_at),
+        session_hints=_reported_by(told.visits, order.placed_at),
     )
 
 
@@ -207,7 +207,7 @@ def _reported_by(
     """What the newest visit before the order tells that came from somewhere."""
     for visit in visits:
         at = _seconds(visit.occurred_at)
-        told = journey_of(visit.landing_page or "", visit.referrer_url or "", visit.utm, at)
+        told = hints_of_visit(visit.landing_page or "", visit.referrer_url or "", visit.utm, at)
         if told and at is not None and at <= placed_at:
             return told
     return ()

@@ -94,7 +94,7 @@ _QUEUED = ("event_id", "destination", "state", "payload", "event_time", "due_at"
 
 @dataclass(frozen=True, slots=True)
 class KnownBatch:
-    """What the store knows of a batch.
+    """Known data about a batch of events.
 
     `events` are the event ids on record, `sharers` the visitor ids seen with an identity key,
     `keys` the identity keys of a visitor id, `touched` the visitor ids that have touches, and

@@ -121,7 +121,7 @@ def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str,
 
 
 def sharers_of(conn: Connection, key: str) -> tuple[str, ...]:
-    """Returns the visitor ids seen with this key, none if it is too common to join anybody."""
+    """Returns the visitor ids seen with this key, none if it is too common to join a person."""
     return tuple(sorted(_sharers(conn, key)))
 
 

@@ -33,7 +33,7 @@ class TouchRow(NamedTuple):
 
 
 class CreditRow(NamedTuple):
-    """What one touch earned of an order, for the (scope, model) pairs in `mask`.
+    """The credit of one touch for an order, for the (scope, model) pairs in `mask`.
 
     `share` is millionths of the order, money is in minor units, instants are seconds UTC.
     """

@@ -1,4 +1,4 @@
-"""What the pixel tells of a visitor: read, checked, and cleared of whoever it names."""
+"""The pixel's calls: decoded, checked, and without clear personal data."""
 
 from tracking.receive.pixel.event import Caller, PixelBatch, PixelEvent, is_bot, pixel_batch_of
 from tracking.receive.pixel.schema import MOST_EVENTS, STAGE_OF

@@ -1,4 +1,4 @@
-"""What an event of the pixel is about: the goods, and what they are worth."""
+"""The goods that a pixel event is about, and their value."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +27,7 @@ _QUANTITY = re.compile(r"([0-9]{1,6})(?:\.0+)?")
 
 
 class Cart(NamedTuple):
-    """What an event is about. `value` is minor units, None where it cannot be told."""
+    """The goods of an event. `value` is minor units, None where it is not known."""
 
     contents: tuple[Content, ...] = ()
     num_items: int = 0
@@ -36,7 +36,7 @@ class Cart(NamedTuple):
 
 
 def cart_of(stage: Stage, data: Data, policy: Policy) -> Cart:
-    """What an event of a stage of the funnel is about."""
+    """Returns the goods of an event of a stage of the funnel."""
     return _BASKETS[stage](data, policy)
 
 
@@ -60,8 +60,8 @@ def _checked_out(data: Data, policy: Policy) -> Cart:
     if policy.value == "total":
         prices.reverse()
     code = checkout.currency_code
-    told = [Money(price.amount, price.currency_code or code) for price in prices if price]
-    return _cart(checkout.line_items or (), told, policy)
+    amounts = [Money(price.amount, price.currency_code or code) for price in prices if price]
+    return _cart(checkout.line_items or (), amounts, policy)
 
 
 _BASKETS: Mapping[Stage, Callable[[Data, Policy], Cart]] = {

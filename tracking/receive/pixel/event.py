@@ -1,7 +1,6 @@
-"""An event of the pixel as the service takes it: checked, and cleared of whoever it names.
+"""A pixel event as the service records it: checked, with digests instead of personal data.
 
-It is evidence of a visit and never a purchase, and nothing that names a person passes but as a
-digest.
+It is evidence of a visit and never a purchase.
 """
 
 import re
@@ -50,18 +49,18 @@ _BOT = re.compile(
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Who made the HTTP request, as far as the proxies in front are believed."""
+    """The sender of an HTTP request, as far as the proxies in front are trusted."""
 
     ip: str
     user_agent: str
 
 
 class PixelEvent(msgspec.Struct, frozen=True, gc=False):
-    """One event of the storefront. `at` is seconds UTC, `value` minor units of the conversion's
-    currency.
+    """One event of the storefront.
 
-    `tokens` are the links of the checkout and the cart ("ck:…", "ca:…"), `conversion` is the
-    event as Pinterest would be told it; only an event of a `stage` has one.
+    `at` is seconds UTC, `value` minor units of the conversion's currency. `tokens` are the identity
+    keys of the checkout and the cart ("ck:…", "ca:…"), `conversion` is the event as Pinterest would
+    get it; only an event of a `stage` has one.
     """
 
     event_id: str
@@ -80,8 +79,11 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class PixelBatch(msgspec.Struct, frozen=True, gc=False):
-    """What one call told: its site key, what was seen, how many events the visitor did not allow
-    to be counted, and what is wrong with the others."""
+    """The events of one call.
+
+    `key` is its site key, `ignored` the number of events that the visitor did not allow to be
+    counted, `refused` the errors of the others.
+    """
 
     key: str
     seen: tuple[PixelEvent, ...]
@@ -90,9 +92,9 @@ class PixelBatch(msgspec.Struct, frozen=True, gc=False):
 
 
 def pixel_batch_of(body: bytes, caller: Caller, policy: Policy, received_at: int) -> PixelBatch:
-    """What a body of the collector tells, received at an instant (seconds UTC).
+    """Returns the events in a body of the collector, received at an instant (seconds UTC).
 
-    An event with a fault is refused alone; the fault's field is a JSON pointer into the body.
+    An event with an error is refused alone; the error's field is a JSON pointer into the body.
 
     Raises:
         ValidationError: the body is not JSON, is no call, or has no event or more than MOST_EVENTS.
@@ -116,7 +118,7 @@ def pixel_batch_of(body: bytes, caller: Caller, policy: Policy, received_at: int
 
 
 def is_bot(user_agent: str) -> bool:
-    """Whether it says of itself that it is a crawler, a link preview or a script."""
+    """Returns True if the user agent is that of a crawler, a link preview or a script."""
     return not user_agent.strip() or _BOT.search(user_agent.lower()) is not None
 
 
@@ -131,8 +133,8 @@ def _pixel_event(
     context = fitted(event.context, Context)
     data = fitted(event.data, Data)
     page = page_of(context.document or Document())
-    told = next((s for s in (event.session, call.session) if isinstance(s, dict)), {})
-    session, visit = visit_of(head, told, page)
+    raw_session = next((s for s in (event.session, call.session) if isinstance(s, dict)), {})
+    session, visit = visit_of(head, raw_session, page)
     checkout = (data.checkout or Checkout()) if head.name in _CHECKOUTS else None
     agent = text_of(caller.user_agent, _AGENT_LIMIT)
     navigator = context.navigator or Navigator()
@@ -221,7 +223,7 @@ _SALE = ("sale_of_data", "saleOfDataAllowed")
 
 
 def _consent(said: object) -> Consent | None:
-    """What the visitor allows; None if not even to be counted. What is unclear is refused."""
+    """Returns the visitor's consent; None if not even counting is allowed. Unclear is refused."""
     if said is None:
         return Consent()
     if not isinstance(said, dict) or _allowed(said, _ANALYTICS) is False:

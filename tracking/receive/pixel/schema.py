@@ -1,7 +1,7 @@
-"""A call of the pixel as it comes over the wire: its shapes, and what every event must have.
+"""The shapes of a pixel call, and what every event must have.
 
-The caller is anybody's browser, so what does not fit its place counts as missing. The shapes are
-those of Shopify's web pixel events.
+Any browser may call, so a value that does not fit its place counts as missing. The shapes are those
+of Shopify's web pixel events.
 """
 
 import re
@@ -143,7 +143,7 @@ _NAMES = {"client_id": "clientId", "custom_data": "customData"}
 
 
 class RawEvent(msgspec.Struct, gc=False, rename=_NAMES):
-    """An event as it came. What it holds is read by whoever knows what has to be there."""
+    """An event as it was received; its parts are decoded where they are used."""
 
     id: Any = None
     name: Any = None
@@ -230,12 +230,12 @@ def text_of(value: object, limit: int = _TEXT_LIMIT) -> str:
 
 
 def has_at(text: str) -> bool:
-    """Whether there is an @ in it, be it encoded, even twice."""
+    """Returns True if there is an @ in the text, even one that is encoded twice."""
     return "@" in text or _ENCODED_AT.search(text) is not None
 
 
 def words_of(value: object) -> str:
-    """A text that may be told to others: none with an e-mail address in it."""
+    """Returns a text that may be sent to others; "" if there is an e-mail address in it."""
     text = text_of(value)
     return "" if has_at(text) and _EMAIL.search(_ENCODED_AT.sub("@", text)) else text
 
@@ -261,7 +261,7 @@ def seconds_of(value: object) -> int | None:
 
 
 class EventHeader(NamedTuple):
-    """What every event has. `at` is seconds UTC."""
+    """The fields that every event has. `at` is seconds UTC."""
 
     event_id: str
     name: str
@@ -270,10 +270,10 @@ class EventHeader(NamedTuple):
 
 
 def header_of(where: str, event: RawEvent, call: RawBatch, received_at: int) -> EventHeader:
-    """What every event must have, checked; `where` is the JSON pointer to the event.
+    """Returns the checked header of an event; `where` is the JSON pointer to the event.
 
     Raises:
-        ValidationError: something of it is missing or wrong.
+        ValidationError: a field is missing or wrong.
     """
     if not isinstance(event.id, str) or not _EVENT_ID.fullmatch(event.id):
         raise ValidationError(
@@ -299,12 +299,12 @@ def _at(where: str, value: object, received_at: int) -> int:
 
 
 def _visitor(where: str, event: RawEvent, call: RawBatch) -> str:
-    told = (
+    candidates = (
         (f"{where}/visitor", event.visitor),
         ("/visitor", call.visitor),
         (f"{where}/clientId", event.client_id),
     )
-    place, visitor = next((one for one in told if one[1] not in (None, "")), told[0])
+    place, visitor = next((one for one in candidates if one[1] not in (None, "")), candidates[0])
     if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
         raise ValidationError(FieldError(place, "not a visitor id of 8 to 64 of A-Z a-z 0-9 _ -"))
     return visitor

@@ -50,22 +50,25 @@ _LINK: Mapping[str, str] = {
     "utm_content": "content",
     "epik": "click_id",
 }
-# Who and when are told in their own places, where they are checked.
+# Visitor and time have fields of their own, where they are checked.
 _ELSEWHERE = frozenset({"pin_vid", "pin_touch", "track_ai_timestamp"})
 
 
 def token_key(kind: Literal["ck", "ca"], token: str) -> str:
-    """The link that stands for a checkout ("ck") or a cart ("ca"); "" if it is no token.
+    """Returns the identity key of a checkout ("ck") or a cart ("ca"); "" if it is no token.
 
-    Of fewer than 16 characters somebody could guess one.
+    A token of fewer than 16 characters could be guessed.
     """
     found = _TOKEN.fullmatch(token)
     return f"{kind}:{sha256(found[1].encode()).hexdigest()[:32]}" if found else ""
 
 
 class VisitedPage(NamedTuple):
-    """The page of an event. `url` is what others may be told of it, `words` and `link` are what
-    its address tells of a campaign, `referrer` is the host of another site."""
+    """The page of an event.
+
+    `url` is the part of it that may be sent to others, `words` and `link` are the campaign in its
+    address, `referrer` is the host of another site.
+    """
 
     url: str
     cart_token: str
@@ -77,7 +80,7 @@ class VisitedPage(NamedTuple):
 
 
 def page_of(document: Document) -> VisitedPage:
-    """What the address and the referrer of a page tell."""
+    """Returns the page of an event from its address and referrer."""
     href = text_of((document.location or Location()).href, _ADDRESS_LIMIT)
     referrer = text_of(document.referrer, _ADDRESS_LIMIT)
     words = [(name, value) for name, value in query_of(href).items() if name in _LINK]
@@ -120,8 +123,8 @@ def _reported_path(path: str) -> str:
 
 
 def _reported_query(link: Session) -> str:
-    told = [(name, text) for name, field in _LINK.items() if (text := getattr(link, field))]
-    return "?" + urlencode(told, quote_via=quote) if told else ""
+    pairs = [(name, text) for name, field in _LINK.items() if (text := getattr(link, field))]
+    return "?" + urlencode(pairs, quote_via=quote) if pairs else ""
 
 
 def _other_site(address: str, host: str) -> str:
@@ -131,16 +134,16 @@ def _other_site(address: str, host: str) -> str:
 
 
 def visit_of(
-    head: EventHeader, told: Mapping[str, object], page: VisitedPage
+    head: EventHeader, raw_session: Mapping[str, object], page: VisitedPage
 ) -> tuple[Session, Touch | None]:
-    """What brought the visitor, and the touch that this is, where it is known when it was."""
-    words = _session_words(told)
-    referrer = _other_site(text_of(told.get("referrer"), _ADDRESS_LIMIT), page.host)
-    began = _landed_at(told.get("landed_at"), head.at)
+    """Returns the session that brought the visitor, and its touch if its time is known."""
+    words = _session_words(raw_session)
+    referrer = _other_site(text_of(raw_session.get("referrer"), _ADDRESS_LIMIT), page.host)
+    began = _landed_at(raw_session.get("landed_at"), head.at)
     is_page = head.name == "page_viewed"
-    if not told or (is_page and _is_another(page.link, session_from(words))):
+    if not raw_session or (is_page and _is_another(page.link, session_from(words))):
         words, referrer, began = page.words, page.referrer, None
-    if is_page and began is None and _is_arrival(page, is_told=bool(told)):
+    if is_page and began is None and _is_arrival(page, has_session=bool(raw_session)):
         began = head.at
     if began is None:
         return session_from(words, referrer), None
@@ -148,10 +151,10 @@ def visit_of(
     return session, _click(head.visitor, began, session)
 
 
-def _session_words(told: Mapping[str, object]) -> Sequence[tuple[str, str]]:
+def _session_words(raw_session: Mapping[str, object]) -> Sequence[tuple[str, str]]:
     return [
         (name, text_of(value, _WORD_LIMIT))
-        for name, value in islice(told.items(), _MOST_WORDS)
+        for name, value in islice(raw_session.items(), _MOST_WORDS)
         if name.lstrip("_").lower() not in _ELSEWHERE
     ]
 
@@ -162,18 +165,18 @@ def _landed_at(value: object, at: int) -> int | None:
 
 
 def _is_another(link: Session, session: Session) -> bool:
-    """Whether a link tells of another visit than the session: a new one begins on this page."""
+    """Returns True if a link names another visit than the session: a new one begins here."""
     return any(getattr(link, field) != getattr(session, field) for field, _ in link.origins)
 
 
-def _is_arrival(page: VisitedPage, *, is_told: bool) -> bool:
-    """Whether a visit begins on a page: by a link, from another site, or from nowhere."""
-    return bool(page.link.origins or page.referrer) or not (page.has_referrer or is_told)
+def _is_arrival(page: VisitedPage, *, has_session: bool) -> bool:
+    """Returns True if a visit begins on a page: by a link, from another site, or directly."""
+    return bool(page.link.origins or page.referrer) or not (page.has_referrer or has_session)
 
 
 def _click(visitor: str, at: int, session: Session) -> Touch:
-    told = (getattr(session, field) for field in _TOUCH_FIELDS)
-    key = _key("visit", visitor, str(at), *told, session.referrer)
+    values = (getattr(session, field) for field in _TOUCH_FIELDS)
+    key = _key("visit", visitor, str(at), *values, session.referrer)
     return _touch("click", key, at, visitor, session)
 
 
@@ -198,7 +201,7 @@ def _touch(kind: Kind, key: str, at: int, visitor: str, session: Session) -> Tou
         key=key,
         at=at,
         kind=kind,
-        # Only Pinterest's own ads are told of as seen.
+        # Only views of Pinterest's own ads are reported.
         is_pinterest=is_view or session.is_pinterest,
         is_direct=not is_view and session.is_direct,
         visitor=visitor,

@@ -180,7 +180,7 @@ def without_buyer(order: Order) -> Order:
         notes=(),
         buyer=Buyer(),
         browser=Browser(),
-        besides=(),
+        session_hints=(),
     )
 
 

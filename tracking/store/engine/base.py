@@ -1,4 +1,4 @@
-"""What every store can do, whichever database it stands on."""
+"""The protocol of a store, whichever database it uses."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """Where everything is kept. Opened lazily, closed by its owner."""
+    """A database. Opened lazily, closed by its owner."""
 
     dialect: str
 
@@ -19,7 +19,7 @@ class Store(Protocol):
         """Carry out the work in a transaction; return when it is on disk."""
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As `commit`, without waiting. What is done with the result must not wait either."""
+        """As `commit`, without waiting. Callbacks of the future must not wait either."""
 
     def read(self) -> AbstractContextManager[Connection]:
         """A snapshot of what is committed."""

@@ -29,17 +29,17 @@ class DiskFull(StoreUnavailable):
 
 
 def free_bytes(folder: Path) -> int:
-    """How many bytes a process without privileges may still write.
+    """Returns the number of bytes that a process without privileges may still write.
 
     Raises:
-        OSError: it cannot be told, for instance because the folder is gone.
+        OSError: it cannot be read, for instance because the folder is gone.
     """
     found = os.statvfs(folder)
     return found.f_bavail * found.f_frsize
 
 
 class DiskGuard:
-    """Whether a folder's disk has at least `floor` bytes left, looked at once a second."""
+    """Watches that a folder's disk has at least `floor` bytes left, once a second."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class DiskGuard:
 
     @property
     def has_space(self) -> bool:
-        """Whether something new may be taken in."""
+        """True if new data may be stored."""
         now = self._monotonic()
         if self._floor and now >= self._looks_at:
             self._looks_at = now + _LOOK_EVERY_SECONDS
@@ -71,8 +71,8 @@ class DiskGuard:
             # What is wrong there the store itself will say better.
             is_enough = True
         if is_enough != self._is_enough:
-            told = "room again in" if is_enough else "webhooks are refused: too little room in"
-            logger.warning("%s %s (floor: %d bytes)", told, self._folder, self._floor)
+            text = "room again in" if is_enough else "webhooks are refused: too little room in"
+            logger.warning("%s %s (floor: %d bytes)", text, self._folder, self._floor)
         self._is_enough = is_enough
 
 
@@ -85,7 +85,7 @@ class GuardedStore:
         self._room = room
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """As the store does it.
+        """Commit as the store does.
 
         Raises:
             DiskFull: the disk is nearly full.
@@ -95,7 +95,7 @@ class GuardedStore:
         return self._store.commit(work)
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As the store does it.
+        """Commit later as the store does.
 
         Raises:
             DiskFull: the disk is nearly full.
@@ -104,15 +104,15 @@ class GuardedStore:
         return self._store.commit_later(work)
 
     def read(self) -> AbstractContextManager[Connection]:
-        """As the store does it."""
+        """Read as the store does."""
         return self._store.read()
 
     def wipe_log(self) -> None:
-        """As the store does it."""
+        """Wipe the log as the store does."""
         self._store.wipe_log()
 
     def close(self) -> None:
-        """As the store does it."""
+        """Close as the store does."""
         self._store.close()
 
     def _check(self) -> None:

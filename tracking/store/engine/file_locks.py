@@ -1,7 +1,7 @@
-"""The files beside a SQLite database by which its processes agree on turns.
+"""The lock files beside a SQLite database, by which its processes take turns.
 
-A lock belongs to the open file, and ends with the process however that ends. They are never
-removed: whoever had one open would hold a lock that nobody else sees.
+A lock belongs to the open file, and ends with the process however that ends. The files are never
+removed: a process that had one open would hold a lock that no other process sees.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ class InUse(Exception):
 
 
 def lock_path(database: Path) -> Path:
-    """Held by whoever writes, while it writes."""
+    """Returns the path of the file that a process locks while it writes."""
     return Path(f"{database}.lock")
 
 
@@ -47,7 +47,7 @@ def unlock(descriptor: int) -> None:
 
 @contextmanager
 def writing(database: Path) -> Iterator[None]:
-    """The turn to write, as the store takes it, for whoever writes past the store."""
+    """Holds the write lock, as the store takes it, for code that writes past the store."""
     descriptor = open_lock(lock_path(database))
     try:
         lock(descriptor)
@@ -69,10 +69,10 @@ def present(database: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(database: Path) -> Iterator[None]:
-    """Nobody else has the database open, and nobody opens it meanwhile.
+    """Holds the database for this process alone; no other process opens it meanwhile.
 
     Raises:
-        InUse: somebody has.
+        InUse: another process has it open.
     """
     descriptor = open_lock(presence_path(database))
     try:

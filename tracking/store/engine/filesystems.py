@@ -1,7 +1,7 @@
-"""Where a SQLite file must not lie: on file systems that several machines share.
+"""Finds file systems that several machines share, on which a SQLite file must not lie.
 
-In WAL mode its processes share memory, and locks of a network file system may be granted twice:
-the file is destroyed in the end, silently (sqlite.org/wal.html, sqlite.org/howtocorrupt.html).
+In WAL mode its processes share memory, and locks of a network file system may be granted twice: the
+file is destroyed in the end, silently (sqlite.org/wal.html, sqlite.org/howtocorrupt.html).
 """
 
 import re

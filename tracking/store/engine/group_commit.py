@@ -1,7 +1,7 @@
-"""One commit for many waiting works: while one is flushed to disk the next ones gather.
+"""One commit for many waiting writes: while one is flushed to disk the next ones gather.
 
-A flush costs more than all the statements of a webhook. Nobody has to stand by while it lasts:
-whoever hands a work in may go on, and is told of its result by a future.
+A flush costs more than all the statements of a webhook. No thread has to wait while it lasts: a
+caller may go on, and gets the result of its write by a future.
 """
 
 import threading
@@ -36,9 +36,9 @@ class BatchableWrite(ABC):
 
 
 class PendingWrite:
-    """A work that somebody handed in and, once it was committed, its result or its error.
+    """A write that waits for its commit, and its result or error afterwards.
 
-    `since` is when it was handed in, in seconds of the monotonic clock.
+    `since` is when it was queued, in seconds of the monotonic clock.
     """
 
     __slots__ = ("error", "future", "result", "since", "work")
@@ -51,7 +51,7 @@ class PendingWrite:
         self.future: Future[Any] = Future()
 
     def settle(self, described: Callable[[BaseException], BaseException]) -> None:
-        """Tell whoever handed it in."""
+        """Set the result or the error of the future."""
         if self.error is not None:
             self.future.set_exception(described(self.error))
         else:
@@ -70,12 +70,12 @@ def batches_by_class(
 
 
 class GroupCommit:
-    """Queues works and has one thread at a time commit a batch of them.
+    """Queues writes and has one thread at a time commit a batch of them.
 
-    `commit(turns)` takes the lock that other processes respect, then the batch with `take()`,
-    and fills in each ticket's result or error. What it raises is the error of every ticket of
-    its batch. An error is told as it is `described`. The thread that writes for others ends when
-    it had nothing to do for so many seconds.
+    `commit(group_commit)` takes the lock that other processes respect, then the batch with
+    `take()`, and sets the result or error of each write. An exception that it raises is the error
+    of every write of its batch, as `described` returns it. The thread that writes for others ends
+    after so many idle seconds.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class GroupCommit:
         self._has_thread = False
 
     def run(self, work: Callable[[Any], Any]) -> Any:
-        """The work's result, once it is committed. Where nobody writes, the caller does it.
+        """Returns the result of a write once it is committed. If no thread writes, the caller does.
 
         Raises:
-            BaseException: whatever the work, or the commit of its batch, raised.
+            BaseException: whatever the write, or the commit of its batch, raised.
         """
         write = PendingWrite(work)
         with self._mutex:
@@ -151,7 +151,7 @@ class GroupCommit:
             self._write_batch()
 
     def _is_wanted(self) -> bool:
-        """Whether there is something to write, which is waited for."""
+        """Waits for a write; returns False if there was none for so many seconds."""
         with self._mutex:
             if not self._is_called:
                 if self._queue:

@@ -67,7 +67,8 @@ class PostgresStore:
         return self._commit(work)
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As `commit`. It is done when this returns: here nobody gains from waiting together."""
+        """As `commit`, done when this returns: PostgreSQL commits concurrently, so no group commit
+        is needed."""
         settled: Future[T] = Future()
         try:
             settled.set_result(self.commit(work))

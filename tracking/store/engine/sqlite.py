@@ -1,8 +1,8 @@
 """The store in one SQLite file: one writer at a time over all processes, readers beside it.
 
-Up to 3.51.2 SQLite may lose pages if a checkpoint runs while another connection begins its log
-anew (sqlite.org/wal.html, "the WAL-reset bug"). Here that cannot meet: whoever writes holds the
-lock file while it does, checkpoints are a part of writing, and no other connection makes any.
+Up to 3.51.2 SQLite may lose pages if a checkpoint runs while another connection begins its log anew
+(sqlite.org/wal.html, "the WAL-reset bug"). Here that cannot meet: every writer holds the lock file
+while it writes, checkpoints are a part of writing, and no other connection makes any.
 """
 
 import os
@@ -87,8 +87,8 @@ class SqliteStore:
         return result
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As `commit`, for whoever has better to do than to wait. What is to be done with the
-        result is done by the thread that writes, so it must not wait for anything."""
+        """As `commit`, without waiting. The writing thread runs the callbacks of the future, so
+        they must not wait."""
         self._check_process()
         return self._group_commit.later(work)
 
@@ -125,8 +125,8 @@ class SqliteStore:
         self._readers.put(raw)
 
     def wipe_log(self) -> None:
-        """Empty the log, in which what was erased stands until it begins anew. Where a reader is in
-        the way, whoever writes next does it.
+        """Empty the log, in which erased data stands until it begins anew. Where a reader is in the
+        way, the next writer does it.
 
         Raises:
             StoreUnavailable: it cannot be written.
@@ -177,8 +177,8 @@ class SqliteStore:
     def _is_put(
         self, conn: Connection, kind: type[BatchableWrite], pending: list[PendingWrite]
     ) -> bool:
-        """Write works of a kind and commit, in the one call of SQLite that this takes: whoever
-        needs the interpreter in between holds the lock for longer than the writing lasts."""
+        """Put writes of one class and commit, in the one call of SQLite that this takes: a thread
+        that needs the interpreter in between holds the lock for longer than the writing lasts."""
         try:
             kind.put(conn, [write.work for write in pending])
         except sqlite3.Error:
@@ -238,8 +238,9 @@ class SqliteStore:
             time.sleep(0.02)
 
     def _begins(self, raw: sqlite3.Connection, deadline: float) -> bool:
-        """Whether the write lock was free. A foreign holder is waited for without our own lock,
-        so that no process waits twice."""
+        """Returns True if the write lock was free. A foreign holder is waited for without our own
+        lock, so that no process waits twice.
+        """
         try:
             raw.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -329,20 +330,20 @@ def _is_busy(error: Exception) -> bool:
 
 
 def _described(error: BaseException) -> BaseException:
-    """What a failed work is told to have failed of."""
+    """Returns the error that the caller of a failed write gets."""
     if isinstance(error, _FAULTS_OF_THE_ROW) or not isinstance(
         error, sqlite3.DatabaseError | OSError
     ):
         return error
-    told = StoreUnavailable(f"the database cannot be written: {error}")
-    told.__cause__ = error
-    return told
+    unavailable = StoreUnavailable(f"the database cannot be written: {error}")
+    unavailable.__cause__ = error
+    return unavailable
 
 
 def protection(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
-    """What keeps the WAL-reset bug from the file, in words for the log and the doctor.
+    """Returns what protects the file from the WAL-reset bug, as text for the log and doctor.
 
-    It was fixed in 3.51.3, and in 3.44.6 and 3.50.7 for those who stay with them.
+    It was fixed in 3.51.3, and in the maintenance releases 3.44.6 and 3.50.7.
     """
     named = "SQLite " + ".".join(map(str, version[:3]))
     mended = ((3, 44, 6), (3, 45)), ((3, 50, 7), (3, 51)), ((3, 51, 3), (4,))

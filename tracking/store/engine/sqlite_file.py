@@ -1,4 +1,4 @@
-"""One SQLite file with nothing in it but tables that somebody wants to look into."""
+"""Writes a SQLite file with plain tables, for an export."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence

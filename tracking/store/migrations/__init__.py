@@ -36,7 +36,7 @@ def head() -> str:
 
 
 def is_known(revision: str) -> bool:
-    """Whether this release can bring a database at this revision to its own."""
+    """Returns True if this release can bring a database at this revision to its own."""
     return any(each.revision == revision for each in _scripts().walk_revisions())
 
 
@@ -52,7 +52,7 @@ def _config() -> Config:
 
 
 def _turn(url: URL) -> AbstractContextManager[None]:
-    """With SQLite whoever writes, and so may make a checkpoint, holds the lock file."""
+    """Holds SQLite's lock file: a migration writes, and may make a checkpoint."""
     if url.get_backend_name() == "sqlite" and url.database:
         return writing(Path(url.database))
     return nullcontext()

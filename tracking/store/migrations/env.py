@@ -1,4 +1,4 @@
-"""How Alembic runs: on the connection, and in the transaction, that `migrate` hands it."""
+"""Runs Alembic on the connection, and in the transaction, that `migrate` passes to it."""
 
 from alembic import context
 
