@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 
 from commands.shell import table
 from config import ConfigurationError, Settings, load_env
-from tracking.clients import shopify_admin
+from tracking.clients import shopify_access
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.destinations import connect_all
 from tracking.domain.instants import instant
@@ -114,7 +114,7 @@ def _of_sending(settings: Settings) -> Iterator[Finding]:
 
 
 def _of_shopify(settings: Settings) -> Iterator[Finding]:
-    if lack := shopify_admin.missing(settings):
+    if lack := shopify_access.missing_settings(settings):
         text = f"not asked: what webhooks lose, only reconcile finds ({lack})"
         yield Finding("note", "Shopify", text)
         return

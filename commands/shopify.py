@@ -6,7 +6,9 @@ from contextlib import ExitStack, closing, contextmanager
 import click
 
 from commands.shell import DAY, plural, table, with_service
-from tracking.clients import shopify_admin
+from tracking.clients import shopify_access
+from tracking.clients.shopify_admin import ShopifyAdmin
+from tracking.clients.shopify_http import ShopifyError
 from tracking.domain.instants import instant
 from tracking.operate.webhook_subscriptions import COMPLIANCE, TopicSubscription, subscribe
 from tracking.receive.reconcile import (
@@ -21,17 +23,17 @@ from webhooks.shopify import TOPICS
 
 
 @contextmanager
-def _shops(service: Service) -> Iterator[list[shopify_admin.ShopifyAdmin]]:
+def _shops(service: Service) -> Iterator[list[ShopifyAdmin]]:
     """The Admin API of every shop.
 
     Raises:
         click.UsageError: it cannot be asked; the message says what to set.
     """
-    if lack := shopify_admin.missing(service.settings):
+    if lack := shopify_access.missing_settings(service.settings):
         raise click.UsageError(f"Shopify's Admin API cannot be asked: {lack}")
     with ExitStack() as closed:
         yield [
-            closed.enter_context(closing(shopify_admin.ShopifyAdmin(shop, service.clock)))
+            closed.enter_context(closing(ShopifyAdmin(shop, service.clock)))
             for shop in service.shops
         ]
 
@@ -52,7 +54,7 @@ def reconcile(service: Service, since: str, dry_run: bool) -> None:
         for shop in shops:
             try:
                 left += _reconcile(service, shop, first, dry_run)
-            except shopify_admin.ShopifyError as error:
+            except ShopifyError as error:
                 troubles.append(f"{shop.shop}: {error}")
     if left:
         troubles.append(f"{plural(left, 'order')} still missing or out of date")
@@ -60,7 +62,7 @@ def reconcile(service: Service, since: str, dry_run: bool) -> None:
         raise click.ClickException("; ".join(troubles))
 
 
-def _reconcile(service: Service, shop: shopify_admin.ShopifyAdmin, since: int, dry: bool) -> int:
+def _reconcile(service: Service, shop: ShopifyAdmin, since: int, dry: bool) -> int:
     """How many of a shop's orders are not here as they are there, after it was told."""
     reconciler = Reconciler(service.tracker, shop)
     told: list[OrderDifference] = []
@@ -78,7 +80,7 @@ def _reconcile(service: Service, shop: shopify_admin.ShopifyAdmin, since: int, d
 
 
 def _print_counts(
-    shop: shopify_admin.ShopifyAdmin,
+    shop: ShopifyAdmin,
     since: int,
     counted: ReconcileCounts,
     told: Sequence[OrderDifference],
@@ -126,11 +128,11 @@ def subscribe_(service: Service, dry_run: bool) -> None:
         raise click.ClickException(f"{plural(wrong, 'subscription')} not as needed")
 
 
-def _subscribe(service: Service, shop: shopify_admin.ShopifyAdmin, dry: bool) -> int:
+def _subscribe(service: Service, shop: ShopifyAdmin, dry: bool) -> int:
     """How many of a shop's subscriptions are not as they should be, after it was told."""
     try:
         checked = subscribe(shop, TOPICS, service.settings.public_url, repairs=not dry)
-    except shopify_admin.ShopifyError as error:
+    except ShopifyError as error:
         raise click.ClickException(f"{shop.shop}: {error}") from error
     columns = {"topic": "<", "": "<", "address": "<"}
     click.echo(shop.shop)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from commands.shell import plural, with_service
-from tracking.clients.pinterest_ads import MOST_DAYS, missing
+from tracking.clients.pinterest_ads import MOST_DAYS, missing_settings
 from tracking.receive.spend.sync import SyncBusy, SyncIncomplete, SyncResult
 from tracking.report.roi import spend_text
 from tracking.service import Service
@@ -20,7 +20,7 @@ def sync_spend(service: Service, since: datetime | None, days: int | None) -> No
     if since is not None and days is not None:
         raise click.UsageError("--since and --days say the same: give one of them")
     if service.spend_sync is None:
-        wanted = " and ".join(missing(service.settings))
+        wanted = " and ".join(missing_settings(service.settings))
         raise click.UsageError(f"spend cannot be read from Pinterest: set {wanted}")
     first = since.date() if since else None
     if days is not None:

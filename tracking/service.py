@@ -7,7 +7,7 @@ from typing import Any
 
 from config import ConfigurationError, Settings
 from tracking.clients.pinterest_ads import access_of
-from tracking.clients.shopify_admin import ShopAccess, accesses_of
+from tracking.clients.shopify_access import ShopAccess, accesses_of
 from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules

@@ -22,9 +22,9 @@ from msgspec.structs import replace
 
 from tests.standins.pinterest import ACCOUNT_ID, TOKEN, FakePinterest, Mode
 from tests.standins.pinterest_rules import faults_of
-from tracking.clients.http import Http, HttpAnswer, safe_url
+from tracking.clients.http import HttpClient, HttpResponse, safe_url
 from tracking.clients.outcome import Accepted, Answered, BatchRefused, Paused, Refused, TryLater
-from tracking.clients.responses import words
+from tracking.clients.responses import sanitized
 from tracking.destinations import TABLE, Unencodable, connect_all
 from tracking.destinations.pinterest import Pinterest, encode, outcome_of
 from tracking.destinations.track_ai import TrackAI
@@ -69,9 +69,9 @@ def decoded(conversion: Conversion) -> Any:
     return json.loads(encode(conversion))
 
 
-def told(status: int, body: object, **headers: str) -> HttpAnswer:
+def told(status: int, body: object, **headers: str) -> HttpResponse:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return HttpAnswer(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw)
+    return HttpResponse(status, {k.replace("_", "-"): v for k, v in headers.items()}, raw)
 
 
 def statuses(*found: object) -> dict[str, object]:
@@ -477,7 +477,9 @@ def test_a_certificate_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     with Mailbox(context) as mailbox:
-        answer = Http(deadline=5).call("POST", mailbox.url.replace("http:", "https:"), {}, b"{}")
+        answer = HttpClient(deadline=5).call(
+            "POST", mailbox.url.replace("http:", "https:"), {}, b"{}"
+        )
     assert isinstance(answer, TryLater)
     assert answer.reason.startswith("no answer: SSLCertVerificationError: ")
     assert mailbox.bodies == []
@@ -715,7 +717,7 @@ def test_no_bytes_of_any_status_settle_an_event(status: int, body: bytes, count:
 
 @given(st.text())
 def test_words_of_others_are_one_storable_line(text: str) -> None:
-    found = words(text)
+    found = sanitized(text)
     assert len(found) <= 500
     assert not re.search("[\x00-\x1f\x7f\ud800-\udfff]", found)
 

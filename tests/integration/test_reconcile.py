@@ -30,15 +30,10 @@ from tests.standins.shopify_admin import (
 from tests.standins.shopify_nodes import order_node
 from tests.stored import everything, rows, state
 from tracking.clients import shopify_orders
-from tracking.clients.shopify_admin import (
-    MOST_TRIES,
-    FetchedOrder,
-    ShopAccess,
-    ShopifyAdmin,
-    ShopifyError,
-    accesses_of,
-    missing,
-)
+from tracking.clients.shopify_access import ShopAccess, accesses_of, missing_settings
+from tracking.clients.shopify_admin import FetchedOrder, ShopifyAdmin
+from tracking.clients.shopify_graphql import MAX_ATTEMPTS
+from tracking.clients.shopify_http import ShopifyError
 from tracking.destinations.pinterest import Pinterest
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
@@ -876,7 +871,7 @@ def test_a_page_that_would_cost_too_much_is_asked_for_in_parts(
     shopify.has(*(order(id=n, updated_at=instant(NOW - n)) for n in range(1, 61)))
 
     assert len(list(admin.orders(SINCE))) == 60
-    assert {call.variables["most"] for call in shopify.asked("orders")} == {100, 50}
+    assert {call.variables["first"] for call in shopify.asked("orders")} == {100, 50}
 
 
 @pytest.mark.parametrize("trouble", [500, 502, 503, 429, "cut", 408])
@@ -934,7 +929,7 @@ def test_trouble_that_does_not_end_is_given_up(
     with pytest.raises(ShopifyError, match="HTTP 503"):
         list(admin.orders(SINCE))
 
-    assert len(shopify.calls) - before == MOST_TRIES
+    assert len(shopify.calls) - before == MAX_ATTEMPTS
 
 
 def test_an_answer_in_another_version_is_warned_of_once(
@@ -989,7 +984,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     service = build_service(sqlite_url, **env)
 
-    assert said in missing(service.settings)
+    assert said in missing_settings(service.settings)
     assert service.shops == ()
 
 

@@ -11,7 +11,9 @@ from app import assemble
 from tests.actors import SECRET, Clock
 from tests.conftest import BuildService
 from tests.standins.shopify_admin import CLIENT_ID, CLIENT_SECRET, SHOP, FakeShopifyAdmin
-from tracking.clients.shopify_admin import ShopAccess, ShopifyAdmin, ShopifyError
+from tracking.clients.shopify_access import ShopAccess
+from tracking.clients.shopify_admin import ShopifyAdmin
+from tracking.clients.shopify_http import ShopifyError
 from tracking.operate.webhook_subscriptions import COMPLIANCE, SubscriptionCheck, subscribe
 from webhooks.shopify import TOPICS
 

@@ -13,7 +13,7 @@ from tests.standins.shopify_admin import (
     cost_of,
     shopifys_schema,
 )
-from tracking.clients.shopify_admin import MOST_ITEMS
+from tracking.clients.shopify_graphql import PAGE_SIZES
 from tracking.clients.shopify_queries import ALL, API_VERSION
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_a_document_is_named_as_it_is_known(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_document_costs_less_than_a_query_may(schema: GraphQLSchema, name: str) -> None:
-    assert cost_of(schema, parse(ALL[name]), {"most": MOST_ITEMS.get(name, 1)}) <= MOST_A_QUERY
+    assert cost_of(schema, parse(ALL[name]), {"first": PAGE_SIZES.get(name, 1)}) <= MOST_A_QUERY
 
 
 def test_the_schema_that_is_kept_is_the_one_of_the_version_that_is_asked() -> None:

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from tracking.clients.outcome import TryLater
 
-MAX_ANSWER = 1024 * 1024
+MAX_RESPONSE = 1024 * 1024
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 30.0
 
@@ -31,7 +31,7 @@ _HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpResponse:
     """What came back: the status, the headers by name in any case, at most 1 MiB of body."""
 
     status: int
@@ -67,7 +67,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Http:
+class HttpClient:
     """Calls without a session: nothing follows a redirect, heeds a proxy variable or a netrc,
     keeps a cookie or leaves TLS unverified.
 
@@ -81,7 +81,7 @@ class Http:
 
     def call(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> HttpAnswer | TryLater:
+    ) -> HttpResponse | TryLater:
         """The answer, whatever its status; TryLater if there is none that can be trusted."""
         with _Deadline(self._deadline) as deadline:
             try:
@@ -98,15 +98,15 @@ class Http:
 
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> HttpAnswer | TryLater:
+    ) -> HttpResponse | TryLater:
         request = requests.Request(method, url, {**_HEADERS, **headers}, data=body).prepare()
         # Longer than the deadline, which is to end the call and give the reason.
         timeout = (CONNECT_SECONDS, self._deadline + 1)
         with self._adapter.send(request, stream=True, timeout=timeout, verify=True) as response:
-            content: bytes = response.raw.read(MAX_ANSWER + 1, decode_content=False)
-            if len(content) > MAX_ANSWER:
+            content: bytes = response.raw.read(MAX_RESPONSE + 1, decode_content=False)
+            if len(content) > MAX_RESPONSE:
                 return TryLater(f"HTTP {response.status_code} with more than 1 MiB of answer")
-            return HttpAnswer(response.status_code, response.headers, content)
+            return HttpResponse(response.status_code, response.headers, content)
 
 
 def _trouble(error: BaseException) -> str:

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tracking.clients.http import DEADLINE_SECONDS, Http, HttpAnswer, safe_url
+from tracking.clients.http import DEADLINE_SECONDS, HttpClient, HttpResponse, safe_url
 from tracking.clients.outcome import TryLater
-from tracking.clients.responses import read, seconds_asked, words
+from tracking.clients.responses import decoded, retry_after, sanitized
 from tracking.domain.money import is_currency
 
 # What Pinterest takes in one call.
@@ -152,7 +152,7 @@ class PinterestAds:
         self.token = access.access_token
         self._access = access
         self._account = f"{access.base}/ad_accounts/{access.account_id}"
-        self._http = Http(deadline)
+        self._http = HttpClient(deadline)
 
     def __repr__(self) -> str:
         return f"<PinterestAds {self._access.account_id}>"
@@ -233,7 +233,7 @@ class PinterestAds:
             body=urlencode(form).encode(),
         )
         secrets = (refresh_token, self._access.app_secret)
-        if isinstance(answer, HttpAnswer) and answer.status in (400, 401, 403):
+        if isinstance(answer, HttpResponse) and answer.status in (400, 401, 403):
             raise TokenRefused(_reason(answer, secrets))
         told = _decoded(answer, _TokenAnswer, secrets)
         return RenewedTokens(told.access_token, told.refresh_token or "")
@@ -258,7 +258,7 @@ class PinterestAds:
 
 def access_of(settings: AdsSettings) -> PinterestAdsAccess | None:
     """What the settings say of the account and its keys; None if something is missing."""
-    if missing(settings):
+    if missing_settings(settings):
         return None
     return PinterestAdsAccess(
         settings.pinterest_ad_account_id,
@@ -270,7 +270,7 @@ def access_of(settings: AdsSettings) -> PinterestAdsAccess | None:
     )
 
 
-def missing(settings: AdsSettings) -> tuple[str, ...]:
+def missing_settings(settings: AdsSettings) -> tuple[str, ...]:
     """The settings without which no spend can be read, by name; none if it can."""
     renewal = {
         "PINTEREST_REFRESH_TOKEN": settings.pinterest_refresh_token,
@@ -284,23 +284,23 @@ def missing(settings: AdsSettings) -> tuple[str, ...]:
     return tuple(wanted)
 
 
-def _decoded(answer: HttpAnswer | TryLater, kind: type[_T], secrets: Sequence[str]) -> _T:
+def _decoded(answer: HttpResponse | TryLater, kind: type[_T], secrets: Sequence[str]) -> _T:
     if isinstance(answer, TryLater):
         raise Unreachable(answer.reason)
     if answer.status != 200:
         raise _refusal(answer, secrets)
-    told = read(answer.body, kind)
+    told = decoded(answer.body, kind)
     if told is None:
         raise Unreachable("HTTP 200: the answer does not read as Pinterest's")
     return told
 
 
-def _refusal(answer: HttpAnswer, secrets: Sequence[str]) -> PinterestAdsError:
+def _refusal(answer: HttpResponse, secrets: Sequence[str]) -> PinterestAdsError:
     reason = _reason(answer, secrets)
     if answer.status == 401:
         return TokenRefused(reason)
     if answer.status == 429:
-        return Throttled(reason, seconds_asked(answer))
+        return Throttled(reason, retry_after(answer))
     if answer.status >= 500 or answer.status in (408, 425):
         return Unreachable(reason)
     if answer.status in (403, 404):
@@ -310,13 +310,13 @@ def _refusal(answer: HttpAnswer, secrets: Sequence[str]) -> PinterestAdsError:
     return PinterestAdsError(reason)
 
 
-def _reason(answer: HttpAnswer, secrets: Sequence[str]) -> str:
+def _reason(answer: HttpResponse, secrets: Sequence[str]) -> str:
     body = answer.body
     for secret in secrets:
         if len(secret) >= _SECRET_LENGTH:
             body = body.replace(secret.encode(), b"(token)")
-    error = read(body, _AdsErrorBody)
-    return words(f"HTTP {answer.status}: {error.message if error else 'no readable reason'}")
+    error = decoded(body, _AdsErrorBody)
+    return sanitized(f"HTTP {answer.status}: {error.message if error else 'no readable reason'}")
 
 
 def _is_day(text: str, start: date, end: date) -> bool:
@@ -336,4 +336,4 @@ def _micros(row: _SpendAnswer) -> int:
 
 
 def _name(name: str | None) -> str:
-    return " ".join(words(name or "").split())[:_NAME_LENGTH]
+    return " ".join(sanitized(name or "").split())[:_NAME_LENGTH]

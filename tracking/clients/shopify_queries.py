@@ -9,8 +9,8 @@ API_VERSION = "2026-10"
 
 # As cheap as can be: of most orders it only has to be seen that they are known.
 ORDERS = """
-query orders($query: String!, $after: String, $most: Int!) {
-  orders(first: $most, after: $after, sortKey: UPDATED_AT, query: $query) {
+query orders($query: String!, $after: String, $first: Int!) {
+  orders(first: $first, after: $after, sortKey: UPDATED_AT, query: $query) {
     nodes {
       id
       legacyResourceId
@@ -43,7 +43,7 @@ fragment Lines on LineItemConnection {
 
 ORDER = (
     """
-query order($id: ID!, $most: Int!) {
+query order($id: ID!, $first: Int!) {
   order(id: $id) {
     legacyResourceId
     name
@@ -86,7 +86,7 @@ query order($id: ID!, $most: Int!) {
       moments(first: 20) { nodes { ...Visit } }
     }
     refunds { id }
-    lineItems(first: $most) { ...Lines }
+    lineItems(first: $first) { ...Lines }
   }
 }
 
@@ -112,9 +112,9 @@ fragment Visit on CustomerVisit {
 
 LINES = (
     """
-query lines($id: ID!, $after: String!, $most: Int!) {
+query lines($id: ID!, $after: String!, $first: Int!) {
   order(id: $id) {
-    lineItems(first: $most, after: $after) { ...Lines }
+    lineItems(first: $first, after: $after) { ...Lines }
   }
 }
 """
@@ -122,12 +122,12 @@ query lines($id: ID!, $after: String!, $most: Int!) {
 )
 
 REFUND = """
-query refund($id: ID!, $after: String, $most: Int!) {
+query refund($id: ID!, $after: String, $first: Int!) {
   refund(id: $id) {
     legacyResourceId
     createdAt
     processedAt
-    refundLineItems(first: $most, after: $after) {
+    refundLineItems(first: $first, after: $after) {
       nodes {
         subtotalSet { shopMoney { amount } }
         totalTaxSet { shopMoney { amount } }
@@ -161,8 +161,8 @@ query refund($id: ID!, $after: String, $most: Int!) {
 """
 
 SUBSCRIPTIONS = """
-query subscriptions($after: String, $most: Int!) {
-  webhookSubscriptions(first: $most, after: $after) {
+query subscriptions($after: String, $first: Int!) {
+  webhookSubscriptions(first: $first, after: $after) {
     nodes {
       id
       topic
@@ -178,8 +178,8 @@ query subscriptions($after: String, $most: Int!) {
 """
 
 SUBSCRIBE = """
-mutation subscribe($topic: WebhookSubscriptionTopic!, $wanted: WebhookSubscriptionInput!) {
-  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $wanted) {
+mutation subscribe($topic: WebhookSubscriptionTopic!, $subscription: WebhookSubscriptionInput!) {
+  webhookSubscriptionCreate(topic: $topic, webhookSubscription: $subscription) {
     webhookSubscription { id }
     userErrors { field message }
   }
@@ -187,8 +187,8 @@ mutation subscribe($topic: WebhookSubscriptionTopic!, $wanted: WebhookSubscripti
 """
 
 RESUBSCRIBE = """
-mutation resubscribe($id: ID!, $wanted: WebhookSubscriptionInput!) {
-  webhookSubscriptionUpdate(id: $id, webhookSubscription: $wanted) {
+mutation resubscribe($id: ID!, $subscription: WebhookSubscriptionInput!) {
+  webhookSubscriptionUpdate(id: $id, webhookSubscription: $subscription) {
     webhookSubscription { id }
     userErrors { field message }
   }

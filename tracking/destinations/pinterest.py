@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tracking.clients.http import DEADLINE_SECONDS, Http, HttpAnswer, is_loopback, safe_url
+from tracking.clients.http import DEADLINE_SECONDS, HttpClient, HttpResponse, is_loopback, safe_url
 from tracking.clients.outcome import (
     Accepted,
     Answered,
@@ -18,7 +18,7 @@ from tracking.clients.outcome import (
     Refused,
     TryLater,
 )
-from tracking.clients.responses import is_refusal, read, refused, unsettled, words
+from tracking.clients.responses import decoded, is_refusal, pause_or_retry, refusal_of, sanitized
 from tracking.destinations import pinterest_schema
 from tracking.destinations.base import DestinationSettings, Unencodable
 from tracking.domain.conversion import Content, Conversion
@@ -86,7 +86,7 @@ class Pinterest:
         self.calls_per_minute = 60 if test_mode else 5000
         if test_mode:
             self._url += "?test=true"
-        self._http = Http(deadline)
+        self._http = HttpClient(deadline)
 
     def __repr__(self) -> str:
         return self._repr
@@ -104,7 +104,7 @@ class Pinterest:
         answer = self.ask(events)
         return answer if isinstance(answer, TryLater) else outcome_of(answer, len(events))
 
-    def ask(self, events: Sequence[bytes]) -> HttpAnswer | TryLater:
+    def ask(self, events: Sequence[bytes]) -> HttpResponse | TryLater:
         """Pinterest's own answer to one call, without the token; TryLater if none came."""
         answer = self._http.call(
             "POST",
@@ -133,7 +133,7 @@ class Pinterest:
         """Close the connections kept open for later calls."""
         self._http.close()
 
-    def _without_token(self, answer: HttpAnswer) -> HttpAnswer:
+    def _without_token(self, answer: HttpResponse) -> HttpResponse:
         """What is said may be kept, and somebody on the way may quote the whole request."""
         if len(self._token) < _SECRET_LENGTH:
             return answer
@@ -161,7 +161,7 @@ def encode(conversion: Conversion) -> bytes:
     event = event_of(conversion)
     if not pinterest_schema.is_valid(event):
         problems = map(str, pinterest_schema.problems_of(event))
-        raise Unencodable(words("; ".join(problems)))
+        raise Unencodable(sanitized("; ".join(problems)))
     try:
         return msgspec.json.encode(event)
     except UnicodeEncodeError:
@@ -215,28 +215,28 @@ def event_of(conversion: Conversion) -> dict[str, Any]:
     }
 
 
-def outcome_of(answer: HttpAnswer, count: int) -> Outcome:
+def outcome_of(answer: HttpResponse, count: int) -> Outcome:
     """What an answer to a call of `count` events means.
 
     A 200 is no success in itself, and a 422 may hold some: both are read event by event. What
     does not read as Pinterest's settles nothing.
     """
     if answer.status in (200, 201):
-        return _results(read(answer.body, _Statuses), count) or unsettled(
+        return _results(decoded(answer.body, _Statuses), count) or pause_or_retry(
             answer, f"the answer does not say what became of each of {count} events"
         )
     said = _said(answer.body)
     if not is_refusal(answer.status):
-        return unsettled(answer, said)
+        return pause_or_retry(answer, said)
     if answer.status == 422:
-        detailed = read(answer.body, _Detailed)
-        statuses = detailed.details if detailed else read(answer.body, _Statuses)
+        detailed = decoded(answer.body, _Detailed)
+        statuses = detailed.details if detailed else decoded(answer.body, _Statuses)
         return _results(statuses, count) or _unprocessed(answer, said, count)
-    return refused(answer, said, count)
+    return refusal_of(answer, said, count)
 
 
-def _unprocessed(answer: HttpAnswer, said: str, count: int) -> Outcome:
-    outcome = refused(answer, said, count)
+def _unprocessed(answer: HttpResponse, said: str, count: int) -> Outcome:
+    outcome = refusal_of(answer, said, count)
     if count == 1 and isinstance(outcome, BatchRefused):
         return Answered((Refused(outcome.reason),))
     return outcome
@@ -249,7 +249,7 @@ def _results(statuses: _Statuses | None, count: int) -> Answered | None:
 
 
 def _result(status: _Status) -> EventResult:
-    error, warning = words(status.error_message or ""), words(status.warning_message or "")
+    error, warning = sanitized(status.error_message or ""), sanitized(status.warning_message or "")
     if status.status == "processed":
         return Accepted(warning)
     return Refused(error or warning or "failed, without a reason")
@@ -257,7 +257,7 @@ def _result(status: _Status) -> EventResult:
 
 def _said(body: bytes) -> str:
     """Pinterest's words on an error; nothing if they are not in Pinterest's form."""
-    error = read(body, _ErrorBody)
+    error = decoded(body, _ErrorBody)
     if error is None or not error.message:
         return ""
     return error.message if error.code is None else f"{error.message} (code {error.code})"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 
-from tracking.clients.http import HttpAnswer
+from tracking.clients.http import HttpResponse
 from tracking.clients.outcome import Outcome, TryLater
 from tracking.destinations.base import DestinationSettings
 from tracking.destinations.pinterest import Pinterest
@@ -14,7 +14,7 @@ MOST_TRIED = 20
 _DEADLINE = 10.0
 
 
-def tried(settings: DestinationSettings, event: bytes) -> HttpAnswer | TryLater:
+def tried(settings: DestinationSettings, event: bytes) -> HttpResponse | TryLater:
     """Pinterest's own answer to a finished event, without the token; TryLater if none came.
 
     Raises:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tracking.clients.http import DEADLINE_SECONDS, Http, safe_url
+from tracking.clients.http import DEADLINE_SECONDS, HttpClient, safe_url
 from tracking.clients.outcome import Accepted, Answered, Outcome, TryLater
-from tracking.clients.responses import is_refusal, refused, unsettled, words
+from tracking.clients.responses import is_refusal, pause_or_retry, refusal_of, sanitized
 from tracking.destinations import pinterest
 from tracking.destinations.base import DestinationSettings
 from tracking.domain.conversion import Conversion
@@ -33,7 +33,7 @@ class TrackAI:
         self._endpoint = endpoint
         sender = msgspec.json.encode({"store_id": store_id, "pixel_id": pixel_id})
         self._head = sender.removesuffix(b"}") + b',"events":['
-        self._http = Http(deadline)
+        self._http = HttpClient(deadline)
 
     def __repr__(self) -> str:
         return f"<TrackAI {self._endpoint}>"
@@ -55,10 +55,10 @@ class TrackAI:
             return answer
         if 200 <= answer.status < 300:
             return Answered((Accepted(),) * len(events))
-        said = words(answer.body[:MAX_SAID].decode(errors="replace"))
+        said = sanitized(answer.body[:MAX_SAID].decode(errors="replace"))
         if is_refusal(answer.status):
-            return refused(answer, said, len(events))
-        return unsettled(answer, said)
+            return refusal_of(answer, said, len(events))
+        return pause_or_retry(answer, said)
 
     def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
         """The event with a click id, if it had none, and with limited use of data if asked."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from tracking.clients.shopify_admin import ShopifyAdmin, ShopifyError, Subscription
+from tracking.clients.shopify_admin import ShopifyAdmin, Subscription
+from tracking.clients.shopify_http import ShopifyError
 
 # These are set in the app's own configuration; the API has none of them.
 COMPLIANCE = frozenset({"customers/data_request", "customers/redact", "shop/redact"})
@@ -109,9 +110,10 @@ def _repair(admin: ShopifyAdmin, check: _TopicCheck) -> TopicSubscription:
     fields: dict[str, Any] = {"uri": result.uri, "format": "JSON"}
     try:
         if known is None:
-            admin.subscribe(_topic_name(result.topic), {**fields, "name": _name(result.topic)})
+            fields["name"] = _name(result.topic)
+            admin.create_subscription(_topic_name(result.topic), fields)
         else:
-            admin.resubscribe(known.id, {**fields, "includeFields": [], "filter": ""})
+            admin.update_subscription(known.id, {**fields, "includeFields": [], "filter": ""})
     except ShopifyError as error:
         return replace(result, trouble=str(error))
     return result

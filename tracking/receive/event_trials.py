@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tracking.clients.outcome import Outcome, TryLater
-from tracking.clients.responses import words
+from tracking.clients.responses import sanitized
 from tracking.destinations import DestinationSettings
 from tracking.destinations.base import PINTEREST
 from tracking.destinations.pinterest_test_call import tried, tried_together
@@ -131,4 +131,4 @@ def _json_or_words(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return words(body.decode(errors="replace"))
+        return sanitized(body.decode(errors="replace"))

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from tracking.clients.shopify_admin import FetchedOrder, OrderSummary, ShopifyAdmin, ShopifyError
+from tracking.clients.shopify_admin import FetchedOrder, OrderSummary, ShopifyAdmin
+from tracking.clients.shopify_http import ShopifyError
 from tracking.clients.shopify_orders import Visit
 from tracking.destinations import Destination
 from tracking.domain.conversion import event_id_of
