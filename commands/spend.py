@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from commands.shell import plural, with_service
-from tracking.clients.pinterest_ads import MOST_DAYS, missing_settings
+from tracking.clients.pinterest_ads import MAX_DAYS, missing_settings
 from tracking.receive.spend.sync import SyncBusy, SyncIncomplete, SyncResult
 from tracking.report.roi import spend_text
 from tracking.service import Service
@@ -13,7 +13,7 @@ from tracking.service import Service
 
 @click.command("sync-spend")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First UTC day to read.")
-@click.option("--days", type=click.IntRange(1, MOST_DAYS), help="Read so many days, today too.")
+@click.option("--days", type=click.IntRange(1, MAX_DAYS), help="Read so many days, today too.")
 @with_service
 def sync_spend(service: Service, since: datetime | None, days: int | None) -> None:
     """Read the ad spend from Pinterest; by itself this happens once an hour."""

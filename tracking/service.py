@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config import ConfigurationError, Settings
-from tracking.clients.pinterest_ads import access_of
+from tracking.clients.pinterest_ads import ads_access_of
 from tracking.clients.shopify_access import ShopAccess, accesses_of
 from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
@@ -136,7 +136,7 @@ def service_of(
         settling=settings.settling_minutes * 60,
         has_pixel=bool(settings.collector_key),
     )
-    access = access_of(settings)
+    access = ads_access_of(settings)
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
     intake = GuardedStore(store, disk_guard) if disk_guard else store
     tracker = Tracker(intake, planner, clock)

@@ -24,7 +24,7 @@ from tests.standins.pinterest_ads import (
     FakePinterestAds,
 )
 from tests.stored import rows
-from tracking.clients.pinterest_ads import MOST_DAYS, MOST_IDS, MOST_ROWS, PinterestAds
+from tracking.clients.pinterest_ads import MAX_DAYS, MAX_IDS, MAX_ROWS, PinterestAds
 from tracking.domain.validation import ValidationError
 from tracking.receive.spend.sync import (
     INTERVAL_SECONDS,
@@ -280,8 +280,8 @@ def test_windows_cover_every_day_once_and_fit_into_a_call(span: int, campaigns: 
     assert days == [start + timedelta(n) for n in range(span + 1)]
     for first, last in found:
         length = (last - first).days + 1
-        assert length <= MOST_DAYS
-        assert length * min(campaigns, MOST_IDS) <= MOST_ROWS
+        assert length <= MAX_DAYS
+        assert length * min(campaigns, MAX_IDS) <= MAX_ROWS
 
 
 def test_the_first_reading_goes_back_as_far_as_pinterest_tells(

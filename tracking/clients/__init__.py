@@ -1,1 +1,1 @@
-"""How other services are asked over HTTP: Pinterest's Ads API and Shopify's Admin API."""
+"""Clients of the services that are called over HTTP: Pinterest's Ads API, Shopify's Admin API."""

@@ -1,4 +1,4 @@
-"""One call over HTTP that goes nowhere but where it was sent and is sure to end."""
+"""HTTP calls that follow no redirect and end by a deadline."""
 
 import ipaddress
 import re
@@ -21,18 +21,18 @@ MAX_RESPONSE = 1024 * 1024
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 30.0
 
-# Printable ASCII, but no backslash, query, fragment or user: readers of addresses disagree on them.
-_ADDRESS = re.compile(r"[^\\?#@\x00-\x20\x7f-\U0010ffff]+")
+# Printable ASCII, but no backslash, query, fragment or user: URL parsers disagree on them.
+_URL = re.compile(r"[^\\?#@\x00-\x20\x7f-\U0010ffff]+")
 _HEADERS = {
     "User-Agent": "pinterest-conversions-for-shopify",
-    # An answer in clear cannot unfold to more than it weighs.
+    # An uncompressed response cannot grow while it is decoded.
     "Accept-Encoding": "identity",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back: the status, the headers by name in any case, at most 1 MiB of body."""
+    """Status, headers (by name in any case) and at most 1 MiB of body."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,12 +40,12 @@ class HttpResponse:
 
 
 def safe_url(url: str, name: str) -> SplitResult:
-    """The parts of an address that may be called: https, or http to this machine itself.
+    """The parts of a URL that may be called: https, or http to this machine itself.
 
     Raises:
-        ValueError: anything else; the message begins with the setting's `name`.
+        ValueError: any other URL; the message begins with the setting's `name`.
     """
-    if not _ADDRESS.fullmatch(url):
+    if not _URL.fullmatch(url):
         raise ValueError(f"{name}: only scheme, host, port and path are allowed")
     try:
         parts = urlsplit(url)
@@ -60,7 +60,7 @@ def safe_url(url: str, name: str) -> SplitResult:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine by name or by address."""
+    """Returns whether the host is this machine, by name or by address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -68,11 +68,11 @@ def is_loopback(host: str) -> bool:
 
 
 class HttpClient:
-    """Calls without a session: nothing follows a redirect, heeds a proxy variable or a netrc,
-    keeps a cookie or leaves TLS unverified.
+    """Sends requests without a session: it follows no redirect, reads no proxy variable and no
+    netrc, keeps no cookie and always verifies TLS.
 
-    A call ends after `deadline` seconds in all, however slowly the answer drips. Looking up the
-    name comes before that, connecting may take five seconds for each of its addresses.
+    A call ends after `deadline` seconds in all, however slowly the response arrives. The DNS
+    lookup comes before that; connecting may take five seconds for each address of the host.
     """
 
     def __init__(self, deadline: float = DEADLINE_SECONDS) -> None:
@@ -82,21 +82,21 @@ class HttpClient:
     def call(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> HttpResponse | TryLater:
-        """The answer, whatever its status; TryLater if there is none that can be trusted."""
+        """The response of any status; TryLater if there is none, or only a part of one."""
         with _Deadline(self._deadline) as deadline:
             try:
-                answer = self._exchange(method, url, headers, body)
+                response = self._send(method, url, headers, body)
             except (requests.RequestException, HTTPError, OSError) as error:
-                answer = TryLater(_trouble(error))
-        if deadline.is_over:
+                response = TryLater(_reason(error))
+        if deadline.has_passed:
             return TryLater(f"no complete answer within {self._deadline:g} s")
-        return answer
+        return response
 
     def close(self) -> None:
         """Close the connections kept open for later calls."""
         self._adapter.close()
 
-    def _exchange(
+    def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
     ) -> HttpResponse | TryLater:
         request = requests.Request(method, url, {**_HEADERS, **headers}, data=body).prepare()
@@ -109,28 +109,28 @@ class HttpClient:
             return HttpResponse(response.status_code, response.headers, content)
 
 
-def _trouble(error: BaseException) -> str:
-    """The root of the trouble. Only the system's own text: others may quote a header."""
+def _reason(error: BaseException) -> str:
+    """The root cause of an error. Only the system's own text: others may quote a header."""
     while inner := error.__cause__ or error.__context__:
         error = inner
-    said = error.strerror if isinstance(error, OSError) else None
-    return f"no answer: {type(error).__name__}" + (f": {said}" if said else "")
+    message = error.strerror if isinstance(error, OSError) else None
+    return f"no answer: {type(error).__name__}" + (f": {message}" if message else "")
 
 
 class _Deadline:
-    """Cuts the connection of this thread's call when its time is up.
+    """Shuts down the connection of this thread's call when its time is up.
 
-    The timeouts of a socket start anew with every byte, so an answer of one byte a second would
-    outlive them.
+    The timeouts of a socket start anew with every byte, so a response of one byte a second would
+    never reach them.
     """
 
     _running = threading.local()
 
     def __init__(self, seconds: float) -> None:
-        self._timer = threading.Timer(seconds, self._cut)
+        self._timer = threading.Timer(seconds, self._shut_down)
         self._timer.daemon = True
         self._socket: socket.socket | None = None
-        self.is_over = False
+        self.has_passed = False
 
     def __enter__(self) -> Self:
         self._running.deadline = self
@@ -143,19 +143,19 @@ class _Deadline:
 
     @classmethod
     def watch(cls, connection: socket.socket | None) -> None:
-        """Say which connection this thread's call runs over."""
+        """Register the connection that this thread's call uses."""
         deadline: _Deadline | None = getattr(cls._running, "deadline", None)
         if deadline is not None and connection is not None:
             deadline._socket = connection
-            if deadline.is_over:
-                deadline._cut()
+            if deadline.has_passed:
+                deadline._shut_down()
 
-    def _cut(self) -> None:
-        self.is_over = True
+    def _shut_down(self) -> None:
+        self.has_passed = True
         if self._socket is not None:
             try:
-                # Not close(), which would leave the reading thread asleep, and not TLS's own
-                # shutdown, which would take the session away under the reader's hands.
+                # Not close(), which would leave the reading thread blocked, and not TLS's own
+                # shutdown, which would free the session while the reading thread uses it.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
             except OSError:
                 return  # It is closed already.

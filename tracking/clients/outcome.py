@@ -1,18 +1,18 @@
-"""What can become of a delivery attempt, and what follows from it for the event and the account."""
+"""Outcomes of a delivery attempt, and their meaning for the events and the account."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The destination took the event. A `warning` is its remark on what it took."""
+    """The destination accepted the event, possibly with a `warning` about it."""
 
     warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The destination will never take this event; `reason` in its own words."""
+    """The destination will never accept this event; `reason` is its own message."""
 
     reason: str
 
@@ -22,24 +22,27 @@ EventResult = Accepted | Refused
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The destination spoke about each event: one result each, in the order they were sent."""
+    """One result for each event, in the order the events were sent."""
 
     results: tuple[EventResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRefused:
-    """One of the events spoils the call. Several are to be split, a single one is the culprit."""
+    """The destination refused the call because of one of its events.
+
+    Several events must be split to find it; a single one is the event at fault.
+    """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The account may not send now: no fault of the events, and no attempt of theirs.
+    """The account may not send now. The events are not at fault, and no attempt is counted.
 
-    `seconds` is the wait the destination asked for, None if it named none. `is_credentials`
-    says that somebody must set the account right.
+    `seconds` is the wait the destination requested, None if it requested none. With
+    `is_credentials` an operator must correct the account's credentials.
     """
 
     reason: str
@@ -49,7 +52,7 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """Nothing is known: the events may have arrived or not. It settles nothing."""
+    """The result is unknown: the events may have arrived or not, and stay to be sent."""
 
     reason: str
 

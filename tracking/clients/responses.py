@@ -1,4 +1,4 @@
-"""The meaning of an HTTP answer as far as it is the same for every destination."""
+"""Meaning of an HTTP response, where it is the same for every destination."""
 
 import re
 from typing import TypeVar
@@ -17,14 +17,14 @@ _DENIED = {
     404: "there is no such account",
 }
 _THROTTLED = 429
-# Refusals of the moment, not of what was sent.
+# Refusals that a later attempt may not meet.
 _TRANSIENT = frozenset({408, 425})
 _SECONDS = re.compile(r"\s*([0-9]{1,9})")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 def decoded(body: bytes, kind: type[_T]) -> _T | None:
-    """The JSON body as a value of this type; None if it is anything else."""
+    """The JSON body decoded into this type; None if it does not fit."""
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -32,43 +32,43 @@ def decoded(body: bytes, kind: type[_T]) -> _T | None:
 
 
 def sanitized(text: str) -> str:
-    """Text of somebody else's, fit to be kept: one line, storable everywhere, bounded."""
+    """A text of another service, made safe to store and log: one printable line, bounded."""
     return _UNPRINTABLE.sub(" ", text).strip()[:MAX_REASON]
 
 
-def pause_or_retry(answer: HttpResponse, said: str = "") -> Paused | TryLater:
-    """The meaning of an answer from which nothing follows for the events, whatever it said."""
-    reason = sanitized(": ".join(filter(None, (f"HTTP {answer.status}", said))))
-    if answer.status in _DENIED:
-        known = _DENIED[answer.status]
-        return Paused(reason if said else f"{reason}: {known}", is_credentials=True)
-    if answer.status == _THROTTLED:
-        return Paused(reason, seconds=retry_after(answer))
+def pause_or_retry(response: HttpResponse, message: str = "") -> Paused | TryLater:
+    """The outcome of a response that says nothing about the events; `message` is its own text."""
+    reason = sanitized(": ".join(filter(None, (f"HTTP {response.status}", message))))
+    if response.status in _DENIED:
+        known = _DENIED[response.status]
+        return Paused(reason if message else f"{reason}: {known}", is_credentials=True)
+    if response.status == _THROTTLED:
+        return Paused(reason, seconds=retry_after(response))
     return TryLater(reason)
 
 
 def is_refusal(status: int) -> bool:
-    """Whether the status blames what was sent, not the account and not the moment."""
+    """Returns whether the status blames the request's content, not the account or the moment."""
     return 400 <= status < 500 and status not in (*_DENIED, _THROTTLED, *_TRANSIENT)
 
 
-def refusal_of(answer: HttpResponse, said: str, count: int) -> BatchRefused | TryLater:
-    """The meaning of a refusal of `count` events as one.
+def refusal_of(response: HttpResponse, message: str, count: int) -> BatchRefused | TryLater:
+    """The outcome of a response that refuses `count` events as one.
 
-    Without words of the destination's own it may come from anybody on the way. Several events
-    are then still worth splitting, which settles none; one that is alone waits.
+    Without a message of the destination's own the response may come from a proxy on the way.
+    Several events are then still split, which settles none of them; a single event is retried.
     """
-    reason = sanitized(f"HTTP {answer.status}: {said or 'refusal_of without a readable reason'}")
-    return BatchRefused(reason) if said or count > 1 else TryLater(reason)
+    reason = sanitized(f"HTTP {response.status}: {message or 'refused without a readable reason'}")
+    return BatchRefused(reason) if message or count > 1 else TryLater(reason)
 
 
-def retry_after(answer: HttpResponse) -> int | None:
-    """The wait the answer asks for, in seconds from now.
+def retry_after(response: HttpResponse) -> int | None:
+    """The wait that the response requests, in seconds from now.
 
     Pinterest documents no Retry-After; its X-RateLimit-Reset was seen to hold seconds from now.
     """
     for name in ("Retry-After", "X-RateLimit-Reset"):
-        found = _SECONDS.match(answer.headers.get(name, ""))
-        if found:
-            return int(found[1])
+        match = _SECONDS.match(response.headers.get(name, ""))
+        if match:
+            return int(match[1])
     return None

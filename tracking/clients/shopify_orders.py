@@ -1,8 +1,8 @@
-"""An order as the Admin API tells it, in the words of the webhook that should have told it.
+"""Translation of an order from the Admin API's form to the form of a webhook's body.
 
-What the API cannot tell stays out: the buyer's browser (no version has it), and whatever the app
-may not see. Amounts are the shop's, but what was paid back is in the buyer's currency, as webhooks
-have it.
+The body lacks the fields that the API does not have (the buyer's browser, in no version) and those
+that the app may not see. Amounts are in the shop's currency, refunded payments in the buyer's, as
+in webhooks.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,14 +18,14 @@ _T = TypeVar("_T")
 
 
 class PageInfo(msgspec.Struct, rename="camel"):
-    """Whether there is more of a list, and after which cursor."""
+    """Cursor of the end of a page, and whether another page follows."""
 
     has_next_page: bool
     end_cursor: str | None = None
 
 
 class GraphQLConnection(msgspec.Struct, Generic[_T], rename="camel"):
-    """One page of a list."""
+    """A page of a list."""
 
     nodes: list[_T]
     page_info: PageInfo
@@ -48,11 +48,11 @@ class MoneyBag(msgspec.Struct, rename="camel"):
     presentment_money: _MoneyNode | None = None
 
 
-class _Named(msgspec.Struct):
+class _Identified(msgspec.Struct):
     id: str
 
 
-class _Numbered(msgspec.Struct, rename="camel"):
+class _LegacyId(msgspec.Struct, rename="camel"):
     legacy_resource_id: str
 
 
@@ -61,7 +61,7 @@ class _Attribute(msgspec.Struct):
     value: str | None = None
 
 
-class _Place(msgspec.Struct, rename="camel"):
+class _AddressNode(msgspec.Struct, rename="camel"):
     first_name: str | None = None
     last_name: str | None = None
     city: str | None = None
@@ -85,7 +85,7 @@ class _CustomerNode(msgspec.Struct, rename="camel"):
     last_name: str | None = None
     default_email_address: _Email | None = None
     default_phone_number: _Phone | None = None
-    default_address: _Place | None = None
+    default_address: _AddressNode | None = None
 
 
 class _DiscountNode(msgspec.Struct, rename="camel"):
@@ -106,8 +106,8 @@ class LineNode(msgspec.Struct, rename="camel"):
     tax_lines: list[_TaxNode]
     sku: str | None = None
     vendor: str | None = None
-    product: _Numbered | None = None
-    variant: _Numbered | None = None
+    product: _LegacyId | None = None
+    variant: _LegacyId | None = None
 
 
 class _Utm(msgspec.Struct):
@@ -119,7 +119,7 @@ class _Utm(msgspec.Struct):
 
 
 class Visit(msgspec.Struct, rename="camel"):
-    """A visit of the buyer's before the order, as Shopify saw it."""
+    """A visit of the buyer before the order, as Shopify recorded it."""
 
     occurred_at: str
     landing_page: str | None = None
@@ -128,9 +128,9 @@ class Visit(msgspec.Struct, rename="camel"):
 
     @property
     def utm(self) -> list[tuple[str, str]]:
-        """Names and values of what Shopify read in the visit's address."""
-        told = msgspec.structs.asdict(self.utm_parameters) if self.utm_parameters else {}
-        return [(f"utm_{name}", value) for name, value in told.items() if value]
+        """Names and values of the UTM parameters that Shopify found in the landing page's URL."""
+        fields = msgspec.structs.asdict(self.utm_parameters) if self.utm_parameters else {}
+        return [(f"utm_{name}", value) for name, value in fields.items() if value]
 
 
 class _Moments(msgspec.Struct):
@@ -145,7 +145,7 @@ class _Journey(msgspec.Struct, rename="camel"):
 
 
 class OrderNode(msgspec.Struct, rename="camel"):
-    """An order with the first page of its lines. Texts are null where the app may not see them."""
+    """An order with the first page of its lines. Fields that the app may not see are null."""
 
     legacy_resource_id: str
     name: str
@@ -157,12 +157,12 @@ class OrderNode(msgspec.Struct, rename="camel"):
     taxes_included: bool
     total_price_set: MoneyBag
     line_items: GraphQLConnection[LineNode]
-    refunds: list[_Named]
+    refunds: list[_Identified]
     custom_attributes: list[_Attribute]
     cancelled_at: str | None = None
     display_financial_status: str | None = None
     source_name: str | None = None
-    app: _Named | None = None
+    app: _Identified | None = None
     customer_locale: str | None = None
     status_page_url: str | None = None
     landing_page_url: str | None = None
@@ -174,23 +174,22 @@ class OrderNode(msgspec.Struct, rename="camel"):
     phone: str | None = None
     subtotal_price_set: MoneyBag | None = None
     total_tax_set: MoneyBag | None = None
-    billing_address: _Place | None = None
-    shipping_address: _Place | None = None
+    billing_address: _AddressNode | None = None
+    shipping_address: _AddressNode | None = None
     customer: _CustomerNode | None = None
     customer_journey_summary: _Journey | None = None
 
     @property
     def visits(self) -> list[Visit]:
-        """The visits that Shopify knows to have led here, the newest first."""
+        """The visits that Shopify connects with the order, newest first."""
         journey = self.customer_journey_summary
         if journey is None:
             return []
-        told = [journey.last_visit, journey.first_visit]
+        visits = [visit for visit in (journey.last_visit, journey.first_visit) if visit is not None]
         for moment in journey.moments.nodes if journey.moments else ():
             if "occurredAt" in moment:
-                told.append(msgspec.convert(moment, Visit))
-        found = [visit for visit in told if visit is not None]
-        return sorted(found, key=lambda visit: visit.occurred_at, reverse=True)
+                visits.append(msgspec.convert(moment, Visit))
+        return sorted(visits, key=lambda visit: visit.occurred_at, reverse=True)
 
 
 class _RefundLineNode(msgspec.Struct, rename="camel"):
@@ -198,7 +197,7 @@ class _RefundLineNode(msgspec.Struct, rename="camel"):
     total_tax_set: MoneyBag
 
 
-class _RefundShipping(msgspec.Struct, rename="camel"):
+class _RefundShippingNode(msgspec.Struct, rename="camel"):
     subtotal_amount_set: MoneyBag
     tax_amount_set: MoneyBag
 
@@ -220,7 +219,7 @@ class RefundNode(msgspec.Struct, rename="camel"):
     legacy_resource_id: str
     processed_at: str
     refund_line_items: GraphQLConnection[_RefundLineNode]
-    refund_shipping_lines: GraphQLConnection[_RefundShipping]
+    refund_shipping_lines: GraphQLConnection[_RefundShippingNode]
     order_adjustments: GraphQLConnection[_AdjustmentNode]
     transactions: GraphQLConnection[_TransactionNode]
     created_at: str | None = None
@@ -229,13 +228,13 @@ class RefundNode(msgspec.Struct, rename="camel"):
 def body_of(
     order: OrderNode, lines: Iterable[LineNode], refunds: Iterable[Sequence[RefundNode]]
 ) -> bytes:
-    """The body of a webhook about this state of the order, as `order_of` reads it.
+    """The body of a webhook about this state of the order, in the form that `order_of` reads.
 
     Args:
         lines: all lines of the order.
-        refunds: of each refund all its pages.
+        refunds: all pages of each refund.
     """
-    told = {
+    body = {
         "id": order.legacy_resource_id,
         "name": order.name,
         "created_at": order.created_at,
@@ -245,15 +244,15 @@ def body_of(
         "test": order.test,
         "currency": order.currency_code,
         "taxes_included": order.taxes_included,
-        "subtotal_price": _shop(order.subtotal_price_set),
-        "total_price": _shop(order.total_price_set),
-        "total_tax": _shop(order.total_tax_set),
+        "subtotal_price": _shop_amount(order.subtotal_price_set),
+        "total_price": _shop_amount(order.total_price_set),
+        "total_tax": _shop_amount(order.total_tax_set),
         "financial_status": (order.display_financial_status or "").lower(),
         "source_name": order.source_name,
         "app_id": _number_in(order.app.id) if order.app else None,
         "customer_locale": order.customer_locale,
         "order_status_url": order.status_page_url,
-        "landing_site": _on_the_site(order.landing_page_url),
+        "landing_site": _landing_site(order.landing_page_url),
         "referring_site": order.referrer_url,
         "cart_token": order.cart_token,
         "checkout_token": order.checkout_token,
@@ -261,16 +260,16 @@ def body_of(
         "email": order.email,
         "phone": order.phone,
         "note_attributes": [{"name": a.key, "value": a.value} for a in order.custom_attributes],
-        "billing_address": _place(order.billing_address),
-        "shipping_address": _place(order.shipping_address),
+        "billing_address": _address(order.billing_address),
+        "shipping_address": _address(order.shipping_address),
         "customer": _customer(order.customer),
         "line_items": [_line(line, order.currency_code) for line in lines],
         "refunds": [_refund(pages, order.legacy_resource_id) for pages in refunds],
     }
-    return msgspec.json.encode(told)
+    return msgspec.json.encode(body)
 
 
-def _shop(bag: MoneyBag | None) -> str | None:
+def _shop_amount(bag: MoneyBag | None) -> str | None:
     return bag.shop_money.amount if bag is not None and bag.shop_money is not None else None
 
 
@@ -279,11 +278,11 @@ def _number_in(gid: str) -> str:
     return gid.rpartition("/")[2].partition("?")[0]
 
 
-def _on_the_site(url: str | None) -> str | None:
-    """The address of a page as webhooks tell it, beginning with its path.
+def _landing_site(url: str | None) -> str | None:
+    """The landing page's URL as webhooks have it, beginning with its path.
 
-    They cut it at a length, and what was cut has to be known by that same length. Here it may
-    have been the whole address that was cut: one so long stays whole, and counts as cut.
+    Webhooks truncate it at a fixed length, which later marks it as truncated. The API may have
+    truncated the full URL: a URL of that length stays whole, so that it still counts as truncated.
     """
     if not url:
         return url
@@ -295,11 +294,11 @@ def _on_the_site(url: str | None) -> str | None:
     return url if len(page) < CUT_FROM <= len(url) else page
 
 
-def _place(place: _Place | None) -> dict[str, str | None] | None:
-    if place is None:
+def _address(address: _AddressNode | None) -> dict[str, str | None] | None:
+    if address is None:
         return None
-    told = msgspec.structs.asdict(place)
-    return {**told, "country_code": told.pop("country_code_v2")}
+    fields = msgspec.structs.asdict(address)
+    return {**fields, "country_code": fields.pop("country_code_v2")}
 
 
 def _customer(customer: _CustomerNode | None) -> dict[str, Any] | None:
@@ -312,7 +311,7 @@ def _customer(customer: _CustomerNode | None) -> dict[str, Any] | None:
         "last_name": customer.last_name,
         "email": email.email_address if email else None,
         "phone": phone.phone_number if phone else None,
-        "default_address": _place(customer.default_address),
+        "default_address": _address(customer.default_address),
     }
 
 
@@ -323,24 +322,24 @@ def _line(line: LineNode, currency: str) -> dict[str, Any]:
         "sku": line.sku,
         "title": line.title,
         "vendor": line.vendor,
-        "price": _padded(_shop(line.original_unit_price_set), currency),
+        "price": _padded(_shop_amount(line.original_unit_price_set), currency),
         "quantity": line.quantity,
         "discount_allocations": [
-            {"amount": _shop(discount.allocated_amount_set)}
+            {"amount": _shop_amount(discount.allocated_amount_set)}
             for discount in line.discount_allocations
         ],
-        "tax_lines": [{"price": _shop(tax.price_set)} for tax in line.tax_lines],
+        "tax_lines": [{"price": _shop_amount(tax.price_set)} for tax in line.tax_lines],
     }
 
 
 def _padded(text: str | None, currency: str) -> str | None:
-    """An amount with at least the currency's digits: the API says "20.0" where webhooks say
-    "20.00", and the text goes on as it is."""
+    """An amount with at least the currency's digits: the API writes "20.0" where webhooks write
+    "20.00", and Pinterest gets the text unchanged."""
     value = amount(text)
     if value is None:
         return text
-    said = value.normalize().as_tuple().exponent
-    places = max(digits(currency), -said if isinstance(said, int) else 0)
+    exponent = value.normalize().as_tuple().exponent
+    places = max(digits(currency), -exponent if isinstance(exponent, int) else 0)
     return f"{value:.{places}f}"
 
 
@@ -352,30 +351,33 @@ def _refund(pages: Sequence[RefundNode], order_id: str) -> dict[str, Any]:
         "created_at": first.created_at,
         "processed_at": first.processed_at,
         "refund_line_items": [
-            {"subtotal": _shop(line.subtotal_set), "total_tax": _shop(line.total_tax_set)}
+            {
+                "subtotal": _shop_amount(line.subtotal_set),
+                "total_tax": _shop_amount(line.total_tax_set),
+            }
             for page in pages
             for line in page.refund_line_items.nodes
         ],
-        # What webhooks list as one, with shipping as an adjustment that is negative.
+        # Webhooks have both in one list, with refunded shipping as a negative adjustment.
         "order_adjustments": [
             *(
                 {
                     "kind": "shipping_refund",
-                    "amount": _negative(_shop(line.subtotal_amount_set)),
-                    "tax_amount": _negative(_shop(line.tax_amount_set)),
+                    "amount": _negative(_shop_amount(line.subtotal_amount_set)),
+                    "tax_amount": _negative(_shop_amount(line.tax_amount_set)),
                 }
                 for line in first.refund_shipping_lines.nodes
             ),
             *(
                 {
                     "kind": "refund_discrepancy",
-                    "amount": _shop(adjustment.amount_set),
-                    "tax_amount": _shop(adjustment.tax_amount_set),
+                    "amount": _shop_amount(adjustment.amount_set),
+                    "tax_amount": _shop_amount(adjustment.tax_amount_set),
                 }
                 for adjustment in first.order_adjustments.nodes
             ),
         ],
-        "transactions": [_transaction(one) for one in first.transactions.nodes],
+        "transactions": [_transaction(node) for node in first.transactions.nodes],
     }
 
 
@@ -384,11 +386,11 @@ def _negative(text: str | None) -> str | None:
     return None if value is None else format(-value, "f")
 
 
-def _transaction(one: _TransactionNode) -> dict[str, str | None]:
-    paid = one.amount_set.presentment_money
+def _transaction(node: _TransactionNode) -> dict[str, str | None]:
+    paid = node.amount_set.presentment_money
     return {
-        "kind": one.kind.lower(),
-        "status": one.status.lower(),
+        "kind": node.kind.lower(),
+        "status": node.status.lower(),
         "amount": paid.amount if paid else None,
         "currency": paid.currency_code if paid else None,
     }

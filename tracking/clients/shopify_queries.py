@@ -1,4 +1,4 @@
-"""What is asked of Shopify's Admin API, in GraphQL, and in which of its versions.
+"""GraphQL documents for Shopify's Admin API, and the version they are written for.
 
 Each version is supported for at least a year (shopify.dev, "API versioning"). To raise it, change
 API_VERSION, bring tests/standins/shopify_admin.graphql up to the schema of the new version (Shopify
@@ -7,7 +7,7 @@ publishes it whole in the npm package @shopify/dev-mcp) and run the tests.
 
 API_VERSION = "2026-10"
 
-# As cheap as can be: of most orders it only has to be seen that they are known.
+# Few fields, so that it is cheap: most orders are on record already and are not fetched.
 ORDERS = """
 query orders($query: String!, $after: String, $first: Int!) {
   orders(first: $first, after: $after, sortKey: UPDATED_AT, query: $query) {

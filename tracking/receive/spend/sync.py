@@ -15,9 +15,9 @@ from functools import partial
 
 from tracking.clients.pinterest_ads import (
     FURTHEST_BACK_DAYS,
-    MOST_DAYS,
-    MOST_IDS,
-    MOST_ROWS,
+    MAX_DAYS,
+    MAX_IDS,
+    MAX_ROWS,
     PinterestAds,
     PinterestAdsAccess,
     PinterestAdsError,
@@ -239,7 +239,7 @@ class _SpendReader:
     ) -> None:
         stored = self._session.stored_keys(first, last)
         by_day: dict[str, int] = {}
-        for ids in _chunks(sorted(names), MOST_IDS):
+        for ids in _chunks(sorted(names), MAX_IDS):
             costs = self._session.call(partial(self._session.ads.spend, ids, first, last))
             spend = {(day, id, currency): micros for (day, id), micros in costs.items()}
             # A campaign that Pinterest leaves out cost nothing, whatever it reported before.
@@ -282,7 +282,7 @@ def _log_skipped(first: date, last: date) -> None:
 
 def _begin(through: str, today: date) -> date:
     """Returns the first day to read: the oldest reported, or the first that may be restated."""
-    furthest = today - timedelta(MOST_DAYS - 1)
+    furthest = today - timedelta(MAX_DAYS - 1)
     if not through:
         return furthest
     reached = min(date.fromisoformat(through), today)
@@ -291,7 +291,7 @@ def _begin(through: str, today: date) -> date:
 
 def windows(start: date, end: date, campaigns: int) -> Iterator[tuple[date, date]]:
     """Yields the days from `start` to `end` in windows that one call can return, oldest first."""
-    most = max(1, min(MOST_DAYS, MOST_ROWS // max(1, min(campaigns, MOST_IDS))))
+    most = max(1, min(MAX_DAYS, MAX_ROWS // max(1, min(campaigns, MAX_IDS))))
     while start <= end:
         last = min(end, start + timedelta(most - 1))
         yield start, last

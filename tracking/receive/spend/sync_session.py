@@ -171,7 +171,7 @@ class SyncSession:
     def _renewed(self, refresh_tokens: Sequence[str]) -> RenewedTokens:
         for token in refresh_tokens:
             try:
-                return self.ads.renewed(token)
+                return self.ads.renew_tokens(token)
             except TokenRefused as refused:
                 last = refused
         raise PinterestAdsError(
