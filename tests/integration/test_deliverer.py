@@ -83,7 +83,7 @@ class Told:
         self.calls.append([json.loads(event)["event_id"] for event in events])
         return self.does(events)
 
-    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
+    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
         return event
 
     def strip(self, event: bytes) -> bytes:

@@ -545,7 +545,7 @@ class Choking:
     def send(self, events: Sequence[bytes]) -> Outcome:
         raise AssertionError("nothing was encoded")
 
-    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
+    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
         return event
 
     def strip(self, event: bytes) -> bytes:

@@ -15,7 +15,7 @@ from tests.actors import NOW, notes, order, pinned
 from tests.integration.test_reconcile import VARIANTS
 from tests.unit.test_pixel_events import CALLER, STAGES
 from tests.unit.test_pixel_events import event as storefront_event
-from tracking.destinations.pinterest import Pinterest, amended, encode, strip
+from tracking.destinations.pinterest import Pinterest, amend, encode, strip
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import ConsentUnknown, ContentId, ConversionValue, Policy
@@ -152,7 +152,7 @@ def changed(events: Iterator[bytes]) -> Iterator[bytes]:
     """The same, and each as it is after a late click, and without the browser if that may be."""
     for event in events:
         yield event
-        yield amended(event, EPIK, True)
+        yield amend(event, EPIK, True)
         if b'"em"' in event:
             yield strip(event)
 

@@ -1,4 +1,4 @@
-"""Who is told about conversions. One more destination is its own module and a line here."""
+"""Destinations of conversions. To add one, write its module and add a line to TABLE."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,16 +8,16 @@ from tracking.destinations.base import Destination, DestinationSettings, Unencod
 __all__ = ["TABLE", "Destination", "DestinationSettings", "Unencodable", "connect_all"]
 
 TABLE: Mapping[str, Callable[[DestinationSettings], Destination | None]] = {
-    "pinterest": pinterest.connected,
-    "track_ai": track_ai.connected,
+    "pinterest": pinterest.from_settings,
+    "track_ai": track_ai.from_settings,
 }
 
 
 def connect_all(settings: DestinationSettings) -> dict[str, Destination]:
-    """Every configured destination by its name, in the order of the table. Nothing is called.
+    """The configured destinations by name, in the order of the table. Nothing is called.
 
     Raises:
-        ValueError: a setting that cannot be right; the message names it.
+        ValueError: a setting is invalid; the message names it.
     """
-    found = ((name, connected(settings)) for name, connected in TABLE.items())
-    return {name: destination for name, destination in found if destination is not None}
+    built = ((name, from_settings(settings)) for name, from_settings in TABLE.items())
+    return {name: destination for name, destination in built if destination is not None}

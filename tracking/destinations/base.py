@@ -1,4 +1,4 @@
-"""What every destination promises."""
+"""Interface of every destination."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,48 +8,47 @@ from tracking.domain.conversion import Conversion
 
 
 class Unencodable(ValueError):
-    """A conversion that the destination would refuse. The message names the field."""
+    """The destination would refuse the conversion. The message names the field."""
 
 
 class Destination(Protocol):
-    """Somebody who is told about conversions."""
+    """A service that receives conversions."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def max_batch(self) -> int:
-        """How many events one call may carry."""
+        """Most events of one call."""
         ...
 
     @property
     def calls_per_minute(self) -> int:
-        """How many calls the account may make in any 60 seconds, by all deliverers together."""
+        """Most calls of the account in any 60 seconds, by all deliverers together."""
         ...
 
     def encode(self, conversion: Conversion) -> bytes:
-        """The finished event.
+        """Encode a conversion as an event of the destination.
 
         Raises:
-            Unencodable: it would break the destination's published schema.
+            Unencodable: the event would break the destination's published schema.
         """
         ...
 
     def send(self, events: Sequence[bytes]) -> Outcome:
-        """One call with these events, 1 to `max_batch`. Network trouble is an outcome."""
+        """Send 1 to `max_batch` events in one call. A network error is an outcome."""
         ...
 
-    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """A finished event with a click id, if it had none, and with limited use of data if
-        asked."""
+    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        """Add a click id to an event that has none, and limited use of data if `limited`."""
         ...
 
     def strip(self, event: bytes) -> bytes:
-        """The event without IP address and user agent."""
+        """Remove IP address and user agent from an encoded event."""
         ...
 
     def browser_of(self, event: bytes) -> tuple[str, str]:
-        """The IP address and user agent in a finished event, "" for what it lacks."""
+        """The IP address and user agent of an encoded event, "" if absent."""
         ...
 
     def close(self) -> None:
@@ -58,7 +57,7 @@ class Destination(Protocol):
 
 
 class DestinationSettings(Protocol):
-    """What destinations read of the settings. Empty text means: not configured."""
+    """Settings of the destinations. An empty text means: not configured."""
 
     @property
     def pinterest_access_token(self) -> str: ...

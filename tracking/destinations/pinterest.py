@@ -1,4 +1,4 @@
-"""Pinterest's Conversions API: a conversion in its words, and its answers in ours."""
+"""Pinterest's Conversions API: encodes conversions as its events, and reads its responses."""
 
 import re
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ BASE = "https://api.pinterest.com/v5"
 _TOKEN = re.compile(r"[!-~]+")
 _ACCOUNT_ID = re.compile(r"[0-9]{1,18}")
 _HOST = "pinterest.com"
-# A shorter token is somebody's made-up one, and may be a part of the answer's own words.
+# A shorter token is a placeholder, and may be a part of the response's own words.
 _SECRET_LENGTH = 12
 
 
 class _Status(msgspec.Struct):
-    """What is said of one event. Texts are missing, null or empty alike, as seen live."""
+    """Result of one event. A text without content is missing, null or empty, as seen live."""
 
     status: Literal["processed", "failed"]
     error_message: str | None = None
@@ -44,8 +44,8 @@ class _Statuses(msgspec.Struct):
     events: list[_Status]
 
 
-class _Detailed(msgspec.Struct):
-    """Where the statuses of a 422 were seen."""
+class _StatusDetails(msgspec.Struct):
+    """Body of a 422, which nests the statuses, as seen live."""
 
     details: _Statuses
 
@@ -56,7 +56,7 @@ class _ErrorBody(msgspec.Struct):
 
 
 class Pinterest:
-    """An ad account that is told about conversions. In test mode it records none of them."""
+    """An ad account that receives conversions. In test mode Pinterest records none of them."""
 
     name = "pinterest"
 
@@ -71,17 +71,17 @@ class Pinterest:
         """A whole call may take `deadline` seconds. Nothing is called yet.
 
         Raises:
-            ValueError: a setting that cannot be right. The message names it, but not the token.
+            ValueError: a setting is invalid. The message names it, but does not quote the token.
         """
         if not _TOKEN.fullmatch(token):
             raise ValueError("PINTEREST_ACCESS_TOKEN: must be printable ASCII without spaces")
         if not _ACCOUNT_ID.fullmatch(account_id):
             raise ValueError("PINTEREST_AD_ACCOUNT_ID: must be 1 to 18 digits")
         self._token = token.encode()
-        self._url = f"{_checked(base)}/ad_accounts/{account_id}/events"
+        self._url = f"{_base_url(base)}/ad_accounts/{account_id}/events"
         self._repr = f"<Pinterest {account_id}{', test mode' if test_mode else ''}>"
-        # Of a test call Pinterest processes the first 20 events, and it takes ten such calls a
-        # second: a minute's worth of 60 stays below that in any burst.
+        # Pinterest processes the first 20 events of a test call, and accepts ten such calls a
+        # second: 60 a minute stay below that in any burst.
         self.max_batch = 20 if test_mode else 1000
         self.calls_per_minute = 60 if test_mode else 5000
         if test_mode:
@@ -92,21 +92,21 @@ class Pinterest:
         return self._repr
 
     def encode(self, conversion: Conversion) -> bytes:
-        """The finished event of Pinterest's published form.
+        """Encode a conversion as an event of Pinterest's published form.
 
         Raises:
-            Unencodable: no such event can be made of it.
+            Unencodable: the event would break that form.
         """
         return encode(conversion)
 
     def send(self, events: Sequence[bytes]) -> Outcome:
-        """One call with these events. Whatever goes wrong is an outcome."""
-        answer = self.ask(events)
-        return answer if isinstance(answer, TryLater) else outcome_of(answer, len(events))
+        """Send events in one call. Every failure is an outcome."""
+        response = self.post(events)
+        return response if isinstance(response, TryLater) else outcome_of(response, len(events))
 
-    def ask(self, events: Sequence[bytes]) -> HttpResponse | TryLater:
-        """Pinterest's own answer to one call, without the token; TryLater if none came."""
-        answer = self._http.call(
+    def post(self, events: Sequence[bytes]) -> HttpResponse | TryLater:
+        """Send events in one call; returns the response without the token, TryLater for none."""
+        response = self._http.call(
             "POST",
             self._url,
             headers={
@@ -115,33 +115,33 @@ class Pinterest:
             },
             body=b'{"data":[' + b",".join(events) + b"]}",
         )
-        return answer if isinstance(answer, TryLater) else self._without_token(answer)
+        return response if isinstance(response, TryLater) else self._without_token(response)
 
-    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """The event with a click id, if it had none, and with limited use of data if asked."""
-        return amended(event, click_id, limited)
+    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        """Add a click id to an event that has none, and limited use of data if `limited`."""
+        return amend(event, click_id, limited)
 
     def strip(self, event: bytes) -> bytes:
-        """The event without IP address and user agent."""
+        """Remove IP address and user agent from an event."""
         return strip(event)
 
     def browser_of(self, event: bytes) -> tuple[str, str]:
-        """The IP address and user agent in a finished event, "" for what it lacks."""
+        """The IP address and user agent of an event, "" if absent."""
         return browser_of(event)
 
     def close(self) -> None:
         """Close the connections kept open for later calls."""
         self._http.close()
 
-    def _without_token(self, answer: HttpResponse) -> HttpResponse:
-        """What is said may be kept, and somebody on the way may quote the whole request."""
+    def _without_token(self, response: HttpResponse) -> HttpResponse:
+        """Redact the token, since a proxy may quote the request and the body may be stored."""
         if len(self._token) < _SECRET_LENGTH:
-            return answer
-        return replace(answer, body=answer.body.replace(self._token, b"(token)"))
+            return response
+        return replace(response, body=response.body.replace(self._token, b"(token)"))
 
 
-def connected(settings: DestinationSettings) -> Pinterest | None:
-    """The configured account, None without token or id."""
+def from_settings(settings: DestinationSettings) -> Pinterest | None:
+    """The configured account; None without token or id."""
     if not (settings.pinterest_access_token and settings.pinterest_ad_account_id):
         return None
     return Pinterest(
@@ -153,10 +153,10 @@ def connected(settings: DestinationSettings) -> Pinterest | None:
 
 
 def encode(conversion: Conversion) -> bytes:
-    """A conversion as an event of Pinterest's published form.
+    """Encode a conversion as an event of Pinterest's published form.
 
     Raises:
-        Unencodable: no such event can be made of it; the message names each field at fault.
+        Unencodable: the event would break that form; the message names each field at fault.
     """
     event = event_of(conversion)
     if not pinterest_schema.is_valid(event):
@@ -169,7 +169,7 @@ def encode(conversion: Conversion) -> bytes:
 
 
 def strip(event: bytes) -> bytes:
-    """An event of Pinterest's form without IP address and user agent."""
+    """Remove IP address and user agent from an event of Pinterest's form."""
     tree = msgspec.json.decode(event)
     tree["user_data"].pop("client_ip_address", None)
     tree["user_data"].pop("client_user_agent", None)
@@ -178,14 +178,16 @@ def strip(event: bytes) -> bytes:
 
 
 def browser_of(event: bytes) -> tuple[str, str]:
-    """The IP address and user agent in an event of Pinterest's form, "" for what it lacks."""
-    known = msgspec.json.decode(event)["user_data"]
-    return known.get("client_ip_address", ""), known.get("client_user_agent", "")
+    """The IP address and user agent of an event of Pinterest's form, "" if absent."""
+    user_data = msgspec.json.decode(event)["user_data"]
+    return user_data.get("client_ip_address", ""), user_data.get("client_user_agent", "")
 
 
-def amended(event: bytes, click_id: str, limited: bool) -> bytes:
-    """An event of Pinterest's form with what became known since it was made: the click it came
-    from, if it had none, and that the buyer limits the use of data."""
+def amend(event: bytes, click_id: str, limited: bool) -> bytes:
+    """Add facts that became known after an event was encoded.
+
+    These are a click id, if the event has none, and with `limited` the limited use of data.
+    """
     tree = msgspec.json.decode(event)
     if click_id:
         tree["user_data"].setdefault("click_id", click_id)
@@ -196,14 +198,14 @@ def amended(event: bytes, click_id: str, limited: bool) -> bytes:
 
 
 def event_of(conversion: Conversion) -> dict[str, Any]:
-    """A conversion in Pinterest's words, without the fields that have nothing to say."""
+    """A conversion as a tree of Pinterest's fields, without the empty ones."""
     return {
         "event_name": conversion.event_name,
         "action_source": conversion.action_source,
         "event_time": conversion.event_time,
         "event_id": conversion.event_id,
         "user_data": _user_data(conversion),
-        **_filled(
+        **_without_empty(
             {
                 "event_source_url": conversion.event_source_url,
                 "partner_name": conversion.partner_name,
@@ -215,28 +217,28 @@ def event_of(conversion: Conversion) -> dict[str, Any]:
     }
 
 
-def outcome_of(answer: HttpResponse, count: int) -> Outcome:
-    """What an answer to a call of `count` events means.
+def outcome_of(response: HttpResponse, count: int) -> Outcome:
+    """The outcome of a response to a call of `count` events.
 
-    A 200 is no success in itself, and a 422 may hold some: both are read event by event. What
-    does not read as Pinterest's settles nothing.
+    A 200 may hold failed events, and a 422 processed ones: both are read event by event. A body
+    that is not of Pinterest's form says nothing about the events.
     """
-    if answer.status in (200, 201):
-        return _results(decoded(answer.body, _Statuses), count) or pause_or_retry(
-            answer, f"the answer does not say what became of each of {count} events"
+    if response.status in (200, 201):
+        return _results(decoded(response.body, _Statuses), count) or pause_or_retry(
+            response, f"the answer does not say what became of each of {count} events"
         )
-    said = _said(answer.body)
-    if not is_refusal(answer.status):
-        return pause_or_retry(answer, said)
-    if answer.status == 422:
-        detailed = decoded(answer.body, _Detailed)
-        statuses = detailed.details if detailed else decoded(answer.body, _Statuses)
-        return _results(statuses, count) or _unprocessed(answer, said, count)
-    return refusal_of(answer, said, count)
+    message = _message_of(response.body)
+    if not is_refusal(response.status):
+        return pause_or_retry(response, message)
+    if response.status == 422:
+        detailed = decoded(response.body, _StatusDetails)
+        statuses = detailed.details if detailed else decoded(response.body, _Statuses)
+        return _results(statuses, count) or _refusal(response, message, count)
+    return refusal_of(response, message, count)
 
 
-def _unprocessed(answer: HttpResponse, said: str, count: int) -> Outcome:
-    outcome = refusal_of(answer, said, count)
+def _refusal(response: HttpResponse, message: str, count: int) -> Outcome:
+    outcome = refusal_of(response, message, count)
     if count == 1 and isinstance(outcome, BatchRefused):
         return Answered((Refused(outcome.reason),))
     return outcome
@@ -255,15 +257,15 @@ def _result(status: _Status) -> EventResult:
     return Refused(error or warning or "failed, without a reason")
 
 
-def _said(body: bytes) -> str:
-    """Pinterest's words on an error; nothing if they are not in Pinterest's form."""
+def _message_of(body: bytes) -> str:
+    """The message of an error body; "" if the body is not of Pinterest's form."""
     error = decoded(body, _ErrorBody)
     if error is None or not error.message:
         return ""
     return error.message if error.code is None else f"{error.message} (code {error.code})"
 
 
-def _checked(base: str) -> str:
+def _base_url(base: str) -> str:
     parts = safe_url(base, "PINTEREST_API_BASE")
     host = parts.hostname or ""
     if not (is_loopback(host) or host == _HOST or host.endswith(f".{_HOST}")):
@@ -271,25 +273,25 @@ def _checked(base: str) -> str:
     return base.rstrip("/")
 
 
-def _filled(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     if all(fields.values()):
         return fields
     return {name: value for name, value in fields.items() if value}
 
 
 def _user_data(conversion: Conversion) -> dict[str, Any]:
-    told: dict[str, Any] = conversion.identity.user_data()
+    user_data: dict[str, Any] = conversion.identity.user_data()
     if conversion.click_id:
-        told["click_id"] = conversion.click_id
-    if address := _address(conversion.ip):
-        told["client_ip_address"] = address
+        user_data["click_id"] = conversion.click_id
+    if address := _usable_ip(conversion.ip):
+        user_data["client_ip_address"] = address
     if conversion.user_agent:
-        told["client_user_agent"] = conversion.user_agent
-    return told
+        user_data["client_user_agent"] = conversion.user_agent
+    return user_data
 
 
-def _address(ip: str) -> str:
-    """The buyer's address as it is, nothing if it is nobody's or none."""
+def _usable_ip(ip: str) -> str:
+    """The IP address unchanged; "" if it is invalid or unspecified (0.0.0.0, ::)."""
     try:
         packed = inet_pton(AF_INET6 if ":" in ip else AF_INET, ip)
     except (OSError, ValueError):
@@ -299,7 +301,7 @@ def _address(ip: str) -> str:
 
 def _custom_data(conversion: Conversion) -> dict[str, Any]:
     ids = [content.id for content in conversion.contents if content.id]
-    told = _filled(
+    custom_data = _without_empty(
         {
             "currency": conversion.currency,
             "value": conversion.value,
@@ -310,12 +312,12 @@ def _custom_data(conversion: Conversion) -> dict[str, Any]:
         }
     )
     if conversion.limited:
-        told["opt_out_type"] = "LDP"
-    return told
+        custom_data["opt_out_type"] = "LDP"
+    return custom_data
 
 
 def _content(content: Content) -> dict[str, Any]:
-    return _filled(
+    return _without_empty(
         {
             "id": content.id,
             "item_name": content.name,

@@ -1,10 +1,10 @@
-"""The form of a Pinterest event: what is published, and what the facts add to it.
+"""JSON schema of a Pinterest event: the published types, and stricter rules seen in practice.
 
 Published is the type of each field (Pinterest's OpenAPI description, schema ConversionEvents).
-Added is what passes the published form and still costs the conversion: unknown names of events
-and sources, clear text or the digest of nothing where a digest belongs, empty lists, unknown keys
-of user_data, milliseconds. The identity rule stands next to a `$ref` in the publication, where
-validators of OpenAPI 3.0 overlook it; here it binds.
+Added are rules for values that pass the published schema and still cost the conversion: unknown
+names of events and sources, clear text or the digest of an empty text instead of a digest, empty
+lists, unknown keys of user_data, milliseconds. The published schema has its identity rule next to
+a `$ref`, where validators of OpenAPI 3.0 ignore it; this schema enforces it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ _LATER_EVENT_NAMES = """
 EVENT_NAMES = (*_EVENT_NAMES.split(), *_LATER_EVENT_NAMES.split())
 ACTION_SOURCES = ("app_android", "app_ios", "web", "offline")
 
-_NOTHING_HASHED = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_EMPTY_DIGEST = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _LATEST_SECOND = 9_999_999_999
 _INT64 = 2**63
 
@@ -42,7 +42,7 @@ _DIGESTS: Schema = {
     "items": {
         "type": "string",
         "pattern": "^[0-9a-f]{64}$",
-        "not": {"enum": [_NOTHING_HASHED]},
+        "not": {"enum": [_EMPTY_DIGEST]},
     },
 }
 # Pinterest parses these texts into a double.
@@ -51,12 +51,12 @@ _PRICE: Schema = {"type": "string", "pattern": _DECIMAL}
 _PRICE_OR_NULL: Schema = {"type": ["string", "null"], "pattern": _DECIMAL}
 
 
-def _text(most: int) -> Schema:
-    return {"type": "string", "maxLength": most}
+def _text(limit: int) -> Schema:
+    return {"type": "string", "maxLength": limit}
 
 
-def _integer(most: int) -> Schema:
-    return {"type": "integer", "minimum": 0, "maximum": most}
+def _integer(limit: int) -> Schema:
+    return {"type": "integer", "minimum": 0, "maximum": limit}
 
 
 def _one_of(values: Iterable[str]) -> Schema:
@@ -68,12 +68,12 @@ def _each(kind: Schema, names: str) -> dict[str, Schema]:
 
 
 def _object(fields: Mapping[str, Schema], required: str = "", **more: Any) -> Schema:
-    needed = {"required": required.split()} if required else {}
+    requirement = {"required": required.split()} if required else {}
     return {
         "type": "object",
         "properties": dict(fields),
         "additionalProperties": False,
-        **needed,
+        **requirement,
         **more,
     }
 
@@ -163,15 +163,15 @@ EVENT = _object(
     required="event_name action_source event_time user_data event_id",
 )
 
-# Draft 4 is the last one that does not take 1.0 for an integer. The mask keeps people's data out
-# of the messages.
+# Draft 4 is the last draft that does not accept 1.0 as an integer. The mask keeps personal data
+# out of the messages.
 _validator = jsonschema_rs.Draft4Validator(EVENT, mask="the value")
-_NOBODY = "needs em, hashed_maids, or client_ip_address together with client_user_agent"
+_NO_IDENTITY = "needs em, hashed_maids, or client_ip_address together with client_user_agent"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an event: where (RFC 6901 pointer, empty for the event) and what."""
+    """An error of an event: its RFC 6901 pointer (empty for the event itself) and a message."""
 
     pointer: str
     message: str
@@ -181,7 +181,7 @@ class Problem:
 
 
 def is_valid(event: object) -> bool:
-    """Whether Pinterest will take the event and make something of it."""
+    """Returns whether Pinterest will accept the event and match it."""
     try:
         return _validator.is_valid(event)
     except ValueError:
@@ -189,9 +189,9 @@ def is_valid(event: object) -> bool:
 
 
 def problems_of(event: object) -> list[Problem]:
-    """Everything that is wrong with the event. No message quotes a value."""
+    """Returns all errors of the event. No message quotes a value."""
     try:
-        return [one for error in _validator.iter_errors(event) for one in _problems(error)]
+        return [problem for error in _validator.iter_errors(event) for problem in _problems(error)]
     except ValueError:
         return [Problem("", "holds something that JSON has no form for")]
 
@@ -203,4 +203,4 @@ def _problems(error: jsonschema_rs.ValidationError) -> Iterator[Problem]:
         for name in error.kind.unexpected:
             yield Problem(f"{pointer}/{name}", "not a field")
     else:
-        yield Problem(pointer, _NOBODY if error.kind.name == "anyOf" else error.message)
+        yield Problem(pointer, _NO_IDENTITY if error.kind.name == "anyOf" else error.message)

@@ -1,4 +1,4 @@
-"""Events shown to Pinterest with `?test=true`: it checks them and records nothing."""
+"""Test calls to Pinterest with `?test=true`: it checks the events and records nothing."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,32 +9,32 @@ from tracking.destinations.base import DestinationSettings
 from tracking.destinations.pinterest import Pinterest
 
 # Of a test call Pinterest processes the first twenty events.
-MOST_TRIED = 20
-# Somebody waits for the answer.
+MAX_TESTED = 20
+# The caller waits for the response.
 _DEADLINE = 10.0
 
 
-def tried(settings: DestinationSettings, event: bytes) -> HttpResponse | TryLater:
-    """Pinterest's own answer to a finished event, without the token; TryLater if none came.
+def send_test_event(settings: DestinationSettings, event: bytes) -> HttpResponse | TryLater:
+    """Send one event; returns Pinterest's response without the token, TryLater if none came.
 
     Raises:
-        ValueError: the settings name no account, or one that cannot be right.
+        ValueError: the settings name no account, or an invalid one.
     """
-    with closing(_trial(settings)) as trial:
-        return trial.ask([event])
+    with closing(_test_account(settings)) as account:
+        return account.post([event])
 
 
-def tried_together(settings: DestinationSettings, events: Sequence[bytes]) -> Outcome:
-    """What Pinterest says of each of up to MOST_TRIED finished events, in one call.
+def send_test_events(settings: DestinationSettings, events: Sequence[bytes]) -> Outcome:
+    """Send up to MAX_TESTED events in one call; returns one result for each.
 
     Raises:
-        ValueError: the settings name no account, or one that cannot be right.
+        ValueError: the settings name no account, or an invalid one.
     """
-    with closing(_trial(settings)) as trial:
-        return trial.send(events)
+    with closing(_test_account(settings)) as account:
+        return account.send(events)
 
 
-def _trial(settings: DestinationSettings) -> Pinterest:
+def _test_account(settings: DestinationSettings) -> Pinterest:
     return Pinterest(
         settings.pinterest_access_token,
         settings.pinterest_ad_account_id,

@@ -1,4 +1,4 @@
-"""Track AI: takes events of Pinterest's form, under the ids of a shop and of its pixel."""
+"""Track AI: accepts events of Pinterest's form, with the ids of a shop and of its pixel."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from tracking.destinations import pinterest
 from tracking.destinations.base import DestinationSettings
 from tracking.domain.conversion import Conversion
 
-MAX_SAID = 4096
+MAX_MESSAGE = 4096
 
 
 class TrackAI:
-    """A shop's pixel at Track AI. A call's events are taken or refused together."""
+    """A shop's pixel at Track AI. The events of a call are accepted or refused together."""
 
     name = "track_ai"
     max_batch = 100
@@ -27,49 +27,49 @@ class TrackAI:
         """A whole call may take `deadline` seconds. Nothing is called yet.
 
         Raises:
-            ValueError: an endpoint that may not be called.
+            ValueError: the endpoint may not be called.
         """
         safe_url(endpoint, "TRACK_AI_ENDPOINT")
         self._endpoint = endpoint
         sender = msgspec.json.encode({"store_id": store_id, "pixel_id": pixel_id})
-        self._head = sender.removesuffix(b"}") + b',"events":['
+        self._body_start = sender.removesuffix(b"}") + b',"events":['
         self._http = HttpClient(deadline)
 
     def __repr__(self) -> str:
         return f"<TrackAI {self._endpoint}>"
 
     def encode(self, conversion: Conversion) -> bytes:
-        """The finished event.
+        """Encode a conversion as Pinterest's event.
 
         Raises:
-            Unencodable: it would break the published form of Pinterest's events.
+            Unencodable: the event would break the published form of Pinterest's events.
         """
         return pinterest.encode(conversion)
 
     def send(self, events: Sequence[bytes]) -> Outcome:
-        """One call with these events. Whatever goes wrong is an outcome."""
+        """Send events in one call. Every failure is an outcome."""
         headers = {"Content-Type": "application/json"}
-        body = self._head + b",".join(events) + b"]}"
-        answer = self._http.call("POST", self._endpoint, headers, body)
-        if isinstance(answer, TryLater):
-            return answer
-        if 200 <= answer.status < 300:
+        body = self._body_start + b",".join(events) + b"]}"
+        response = self._http.call("POST", self._endpoint, headers, body)
+        if isinstance(response, TryLater):
+            return response
+        if 200 <= response.status < 300:
             return Answered((Accepted(),) * len(events))
-        said = sanitized(answer.body[:MAX_SAID].decode(errors="replace"))
-        if is_refusal(answer.status):
-            return refusal_of(answer, said, len(events))
-        return pause_or_retry(answer, said)
+        message = sanitized(response.body[:MAX_MESSAGE].decode(errors="replace"))
+        if is_refusal(response.status):
+            return refusal_of(response, message, len(events))
+        return pause_or_retry(response, message)
 
-    def amended(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """The event with a click id, if it had none, and with limited use of data if asked."""
-        return pinterest.amended(event, click_id, limited)
+    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
+        """Add a click id to an event that has none, and limited use of data if `limited`."""
+        return pinterest.amend(event, click_id, limited)
 
     def strip(self, event: bytes) -> bytes:
-        """The event without IP address and user agent."""
+        """Remove IP address and user agent from an event."""
         return pinterest.strip(event)
 
     def browser_of(self, event: bytes) -> tuple[str, str]:
-        """The IP address and user agent in a finished event, "" for what it lacks."""
+        """The IP address and user agent of an event, "" if absent."""
         return pinterest.browser_of(event)
 
     def close(self) -> None:
@@ -77,8 +77,8 @@ class TrackAI:
         self._http.close()
 
 
-def connected(settings: DestinationSettings) -> TrackAI | None:
-    """The configured pixel, None without an endpoint."""
+def from_settings(settings: DestinationSettings) -> TrackAI | None:
+    """The configured pixel; None without an endpoint."""
     if not settings.track_ai_endpoint:
         return None
     return TrackAI(

@@ -147,7 +147,7 @@ class Attributor:
             destination = self.planner.destinations.get(row.destination)
             if destination is None or row.state not in ("waiting", "held"):
                 continue
-            payload = destination.amended(row.payload, click_id, limited)
+            payload = destination.amend(row.payload, click_id, limited)
             if payload != row.payload:
                 outbox.amend(conn, row.id, payload)
 

@@ -12,7 +12,7 @@ from tracking.clients.outcome import Outcome, TryLater
 from tracking.clients.responses import sanitized
 from tracking.destinations import DestinationSettings
 from tracking.destinations.base import PINTEREST
-from tracking.destinations.pinterest_test_call import tried, tried_together
+from tracking.destinations.pinterest_test_call import send_test_event, send_test_events
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.receive.event_input import inbound_event_of
 from tracking.receive.planner import Planner
@@ -80,13 +80,13 @@ class EventTrials:
         """
         given = inbound_event_of(body, self.planner.policy, int(self.clock()))
         with self._trial():
-            answer = tried(self.settings, msgspec.json.encode(given.event))
+            answer = send_test_event(self.settings, msgspec.json.encode(given.event))
         if isinstance(answer, TryLater):
             raise NoAnswer(answer.reason)
         return Trial(answer.status, _json_or_words(answer.body), given.event)
 
     def try_out_together(self, events: Sequence[bytes]) -> Outcome:
-        """Show up to MOST_TRIED finished events to Pinterest in one call. Nothing is stored.
+        """Show up to MAX_TESTED finished events to Pinterest in one call. Nothing is stored.
 
         Raises:
             ReportOnly: there are no credentials to ask with.
@@ -94,7 +94,7 @@ class EventTrials:
             StoreUnavailable: the rate limit cannot be read.
         """
         with self._trial():
-            return tried_together(self.settings, events)
+            return send_test_events(self.settings, events)
 
     @contextmanager
     def _trial(self) -> Iterator[None]:

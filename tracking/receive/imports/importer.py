@@ -12,7 +12,7 @@ import msgspec
 from tracking.clients.outcome import Accepted, Answered, EventResult, Outcome
 from tracking.destinations import Unencodable
 from tracking.destinations.base import PINTEREST
-from tracking.destinations.pinterest_test_call import MOST_TRIED
+from tracking.destinations.pinterest_test_call import MAX_TESTED
 from tracking.domain.conversion import REASONS, conversion_of, reason_not_to_send
 from tracking.domain.order import Order
 from tracking.receive.event_input import InboundEvent
@@ -139,7 +139,7 @@ class Importer:
         if PINTEREST not in self.events.planner.destinations:
             raise ReportOnly
         usable = self._shown(source)
-        while batch := list(islice(usable, MOST_TRIED)):
+        while batch := list(islice(usable, MAX_TESTED)):
             ready: list[tuple[int, bytes]] = []
             for line, value in batch:
                 event = self._event(value)
