@@ -458,7 +458,7 @@ def test_without_an_order_the_same_event_has_the_same_id_in_either_form() -> Non
 
 def test_the_event_id_of_an_order_names_the_order() -> None:
     found = made({**LEAST, "event_name": "checkout", "event_id": "checkout-5001"})
-    assert found.is_orders_own
+    assert found.is_order_event
     assert found.conversion.order_id == found.event["custom_data"]["order_id"] == "5001"
 
 

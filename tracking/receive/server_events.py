@@ -258,7 +258,7 @@ def _conversion_row(
         stage=event.stage or "",
         visitor=visitor,
         at=conversion.event_time,
-        is_counted=event.is_orders_own if is_purchase else event.stage is not None,
+        is_counted=event.is_order_event if is_purchase else event.stage is not None,
         credited_to=best,
         currency=conversion.currency,
         value=event.value,

@@ -1,4 +1,4 @@
-"""Events that callers hand in, read into Pinterest's form."""
+"""Inbound events of callers and files, parsed into Pinterest's form."""
 
 from tracking.receive.event_input.event import InboundEvent, event_from, inbound_event_of
 from tracking.receive.event_input.rows import RowReader

@@ -1,6 +1,6 @@
-"""What a caller wrote, gathered by the field of an event that each part of it stands for.
+"""Values of an inbound event, grouped by the field of Pinterest's event that each belongs to.
 
-An event may come as Pinterest's own form, with its objects in it, or as a flat row of an export,
+An event may come in Pinterest's own form, with nested objects, or as a flat row of an export,
 whose columns have numbers where a field holds several values: em, em_1, item_price_2.
 """
 
@@ -14,19 +14,19 @@ import msgspec
 from tracking.domain.identity import FIELDS as PERSON
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import fields
-from tracking.receive.event_input.fields import PLAIN_NAME, Dropped, Reader, Rejected
+from tracking.receive.event_input.fields import PLAIN_NAME, Dropped, Parser, Rejected
 
-_MOST_FAULTS = 100
+_MAX_ERRORS = 100
 _NUMBERED = re.compile(r"(.+)_([0-9]{1,3})")
 
-# The columns of a row that make up its products, and the field of a product each stands for.
+# The columns of a row that describe its products, and the product field of each.
 ITEM: Mapping[str, str] = {
     "item_id": "id",
     **{name: name for name in fields.CONTENT if name != "id"},
     "item_quantity": "quantity",
     "price": "item_price",
 }
-# Columns of warehouses that have a name of their own for a field.
+# Names that data warehouses use for fields.
 _ALIASES: Mapping[str, str] = {
     "email": "em",
     "phone": "ph",
@@ -42,30 +42,29 @@ _ALIASES: Mapping[str, str] = {
     "timestamp": "event_time",
 }
 LISTS = frozenset({*PERSON, "content_ids", "contents"})
-# The fields that may have numbers.
-_SEVERAL = LISTS - {"contents"} | ITEM.keys()
+# The fields whose columns may have numbers.
+_NUMBERABLE = LISTS - {"contents"} | ITEM.keys()
 
 
-def _same(*groups: Iterable[str]) -> dict[str, str]:
+def _same_names(*groups: Iterable[str]) -> dict[str, str]:
     return {name: name for names in groups for name in names}
 
 
 _NESTED: Mapping[str, Mapping[str, str]] = {
-    "user_data": _same(PERSON, fields.USER),
-    "custom_data": _same(fields.CUSTOM, ("content_ids", "contents")),
+    "user_data": _same_names(PERSON, fields.USER),
+    "custom_data": _same_names(fields.CUSTOM, ("content_ids", "contents")),
 }
 _TOP: Mapping[str, str] = {
-    **_same(fields.EVENT, _NESTED, *_NESTED.values(), ITEM),
+    **_same_names(fields.EVENT, _NESTED, *_NESTED.values(), ITEM),
     **_ALIASES,
 }
 _CONTENT: Mapping[str, str] = {
-    **_same(fields.CONTENT),
+    **_same_names(fields.CONTENT),
     "item_id": "id",
     "item_quantity": "quantity",
 }
 
-
-# The names that a column of a row may have, without numbers.
+# The names of a row's columns, without numbers.
 COLUMN_NAMES = tuple(sorted(_TOP.keys() - _NESTED.keys()))
 
 
@@ -80,144 +79,149 @@ Values = Mapping[str, Sequence[Located]]
 
 
 @dataclass(slots=True)
-class Reading:
-    """What turns out wrong or of no use while one event is read; `where` is the pointer to it."""
+class FieldReader:
+    """Parses the fields of one event and collects the errors and the dropped values.
 
-    where: str
+    `pointer` is the JSON pointer to the event.
+    """
+
+    pointer: str
     errors: list[FieldError] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
 
-    def refuse(self) -> None:
-        """Go on only if nothing is wrong so far.
+    def raise_errors(self) -> None:
+        """Raise the errors collected so far.
 
         Raises:
-            ValidationError: something is.
+            ValidationError: there are errors.
         """
         if self.errors:
             raise ValidationError(*dict.fromkeys(self.errors))
 
-    def fault(self, pointer: str, message: str) -> None:
-        """Note that something is wrong.
+    def add_error(self, pointer: str, message: str) -> None:
+        """Collect an error.
 
         Raises:
-            ValidationError: so much is wrong by now that nobody would read more.
+            ValidationError: there are too many errors to go on.
         """
         self.errors.append(FieldError(pointer, message))
-        if len(self.errors) >= _MOST_FAULTS:
-            self.refuse()
+        if len(self.errors) >= _MAX_ERRORS:
+            self.raise_errors()
 
-    def value(self, told: Located, read: Reader) -> Any:
-        """The value as its field takes it, None if it does not."""
+    def value(self, located: Located, parse: Parser) -> Any:
+        """Parse a value of a field; None if it is rejected or dropped."""
         try:
-            return read(told.value)
+            return parse(located.value)
         except Rejected as error:
-            self.fault(told.pointer, str(error))
+            self.add_error(located.pointer, str(error))
         except Dropped:
-            self.left_out.append(told.pointer)
+            self.left_out.append(located.pointer)
         return None
 
-    def fields(self, told: Values, readers: Mapping[str, Reader]) -> dict[str, Any]:
-        """The fields that take one value each, those without one left out."""
-        found = {}
-        for name, read in readers.items():
-            values = told.get(name, ())
-            for one in values[1:]:
-                self.fault(one.pointer, f"{name} takes one value")
-            if values:
-                found[name] = self.value(values[0], read)
-        return {name: value for name, value in found.items() if value is not None}
+    def fields(self, values: Values, parsers: Mapping[str, Parser]) -> dict[str, Any]:
+        """Parse the fields that hold one value each; fields without a usable value are absent."""
+        parsed = {}
+        for name, parse in parsers.items():
+            located = values.get(name, ())
+            for surplus in located[1:]:
+                self.add_error(surplus.pointer, f"{name} takes one value")
+            if located:
+                parsed[name] = self.value(located[0], parse)
+        return {name: value for name, value in parsed.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What was told, by the name of its field; `goods` are the products, told field by field, and
-    `goods_at` the pointer to the last of them that stands in a list."""
+    """Values by field name. `products` are the products, each with its values by field name;
+    `products_pointer` points to the last product that stands in a list."""
 
-    told: Values
-    goods: Sequence[Values]
-    goods_at: str
+    values: Values
+    products: Sequence[Values]
+    products_pointer: str
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any], reading: Reading) -> "Columns":
-        """Gather what an object or a row tells."""
-        found: dict[str, list[tuple[int, Located]]] = {}
+    def of(cls, tree: Mapping[str, Any], reader: FieldReader) -> "Columns":
+        """Group the values of an object or a row by field."""
+        numbered: dict[str, list[tuple[int, Located]]] = {}
         items: dict[int, dict[str, list[Located]]] = {}
-        for name, number, told in _gathered(tree, reading.where, _TOP, reading):
+        for name, number, located in _walk(tree, reader.pointer, _TOP, reader):
             if name in ITEM:
-                items.setdefault(number, {}).setdefault(ITEM[name], []).append(told)
+                items.setdefault(number, {}).setdefault(ITEM[name], []).append(located)
             else:
-                found.setdefault(name, []).extend((number, one) for one in _spread(name, told))
-        # Columns come in any order; the numbers say which was meant first.
+                values = ((number, value) for value in _each_value(name, located))
+                numbered.setdefault(name, []).extend(values)
+        # Columns come in any order; their numbers give the order of the values.
         columns = {
-            name: [told for _, told in sorted(some, key=lambda one: one[0])]
-            for name, some in found.items()
+            name: [located for _, located in sorted(pairs, key=lambda pair: pair[0])]
+            for name, pairs in numbered.items()
         }
         listed = columns.pop("contents", [])
-        goods = [_product(told, reading) for told in listed]
-        goods += [items[number] for number in sorted(items)]
-        return cls(columns, goods, listed[-1].pointer if listed else reading.where)
+        products = [_product(located, reader) for located in listed]
+        products += [items[number] for number in sorted(items)]
+        return cls(columns, products, listed[-1].pointer if listed else reader.pointer)
 
 
 def column_of(name: str) -> tuple[str, int]:
-    """The field that a column stands for ("" for none), and its number: em_2 is the second em."""
+    """The field of a column ("" for none) and the column's number: em_2 is the second em."""
     return _field(name, _TOP)
 
 
-def pointer_to(where: str, key: object) -> str:
-    """The pointer to a key of the caller's own, or to where it stands if it is more than a name."""
+def pointer_to(pointer: str, key: object) -> str:
+    """The pointer to a key, or to its parent if the key is not a plain name."""
     is_name = isinstance(key, str) and PLAIN_NAME.fullmatch(key)
-    return f"{where}/{key}" if is_name else where
+    return f"{pointer}/{key}" if is_name else pointer
 
 
-def _gathered(
-    tree: Mapping[str, Any], where: str, names: Mapping[str, str], reading: Reading
+def _walk(
+    tree: Mapping[str, Any], pointer: str, names: Mapping[str, str], reader: FieldReader
 ) -> Iterator[tuple[str, int, Located]]:
-    """Field, number and value of everything an object tells; the objects in it are gone into."""
+    """Iterate over field, number and value of an object's keys, nested objects included."""
     for key, value in tree.items():
         name, number = _field(key, names)
-        told = Located(f"{where}/{key}", value)
+        located = Located(f"{pointer}/{key}", value)
         if not name:
-            reading.fault(pointer_to(where, key), "not a field of an event")
-        elif _is_nothing(value):
+            reader.add_error(pointer_to(pointer, key), "not a field of an event")
+        elif _is_empty(value):
             continue
         elif name not in _NESTED:
-            yield name, number, told
+            yield name, number, located
         elif isinstance(value, Mapping):
-            yield from _gathered(value, told.pointer, _NESTED[name], reading)
+            yield from _walk(value, located.pointer, _NESTED[name], reader)
         else:
-            reading.fault(told.pointer, "not an object")
+            reader.add_error(located.pointer, "not an object")
 
 
 def _field(key: object, names: Mapping[str, str]) -> tuple[str, int]:
-    """The field that a key stands for ("" for none), and its number: em_2 is the second em."""
-    low = key.lower() if isinstance(key, str) else ""
-    if low in names:
-        return names[low], 0
-    numbered = _NUMBERED.fullmatch(low)
+    """The field of a key ("" for none) and the key's number: em_2 is the second em."""
+    lower = key.lower() if isinstance(key, str) else ""
+    if lower in names:
+        return names[lower], 0
+    numbered = _NUMBERED.fullmatch(lower)
     name = names.get(numbered[1], "") if numbered else ""
-    return (name, int(numbered[2])) if numbered and name in _SEVERAL else ("", 0)
+    return (name, int(numbered[2])) if numbered and name in _NUMBERABLE else ("", 0)
 
 
-def _is_nothing(value: object) -> bool:
+def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _spread(name: str, told: Located) -> Iterator[Located]:
-    """Each value of a field that may hold several, be it a list or what exports write for one."""
-    value = told.value
+def _each_value(name: str, located: Located) -> Iterator[Located]:
+    """Iterate over the values of a field that may hold a list, or the text that exports write
+    for a list."""
+    value = located.value
     if isinstance(value, str) and name in LISTS:
-        several = several_of(name, value)
-        yield from (Located(told.pointer, one) for one in several if not _is_nothing(one))
+        values = values_in(name, value)
+        yield from (Located(located.pointer, item) for item in values if not _is_empty(item))
     elif isinstance(value, list | tuple):
-        for n, one in enumerate(value):
-            if not _is_nothing(one):
-                yield Located(f"{told.pointer}/{n}", one)
+        for n, item in enumerate(value):
+            if not _is_empty(item):
+                yield Located(f"{located.pointer}/{n}", item)
     else:
-        yield told
+        yield located
 
 
-def several_of(name: str, text: str) -> Sequence[Any]:
-    """The values in the text of a field that takes several, which exports write as one list."""
+def values_in(name: str, text: str) -> Sequence[Any]:
+    """The values in the text that an export writes for a field with a list of values."""
     if text.lstrip().startswith("["):
         try:
             return msgspec.json.decode(text.encode(errors="replace"), type=list[Any])
@@ -226,15 +230,15 @@ def several_of(name: str, text: str) -> Sequence[Any]:
     return text.split(",") if name == "content_ids" else [text]
 
 
-def _product(told: Located, reading: Reading) -> Values:
-    if not isinstance(told.value, Mapping):
-        reading.fault(told.pointer, "not an object")
+def _product(located: Located, reader: FieldReader) -> Values:
+    if not isinstance(located.value, Mapping):
+        reader.add_error(located.pointer, "not an object")
         return {}
-    found: dict[str, list[Located]] = {}
-    for key, value in told.value.items():
+    product: dict[str, list[Located]] = {}
+    for key, value in located.value.items():
         name = _CONTENT.get(key.lower()) if isinstance(key, str) else None
         if name is None:
-            reading.fault(pointer_to(told.pointer, key), "not a field of a product")
-        elif not _is_nothing(value):
-            found.setdefault(name, []).append(Located(f"{told.pointer}/{key}", value))
-    return found
+            reader.add_error(pointer_to(located.pointer, key), "not a field of a product")
+        elif not _is_empty(value):
+            product.setdefault(name, []).append(Located(f"{located.pointer}/{key}", value))
+    return product

@@ -1,6 +1,6 @@
-"""An event that a caller hands in, checked whole and made ready to be sent.
+"""Inbound events: checks a whole event and builds the form that is sent.
 
-Every fault is named with a JSON pointer into what was given, and none quotes a value.
+Every error has a JSON pointer into the input, and none quotes a value.
 """
 
 from collections.abc import Mapping
@@ -27,27 +27,27 @@ from tracking.domain.session import Session, session_from
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import query_of
 from tracking.receive.event_input import fields
-from tracking.receive.event_input.columns import Columns, Located, Reading, Values, pointer_to
+from tracking.receive.event_input.columns import Columns, FieldReader, Located, Values, pointer_to
 
-MOST_AHEAD = 300
-MOST_PRODUCTS = 1000
-MOST_DIGESTS = 50
+MAX_AHEAD = 300
+MAX_PRODUCTS = 1000
+MAX_DIGESTS = 50
 
 _STAGES: Mapping[str, Stage] = {name: stage for stage, name in EVENT_NAMES.items()}
-ORDERS_OWN = event_id_of("")
-_LIMITED = "LDP"
+ORDER_EVENT_PREFIX = event_id_of("")
+_LIMITED_USE = "LDP"
 _BOTH_CASES = frozenset({"st", "country"})
-_NAMED_BY = ("em", "hashed_maids", "client_ip_address", "client_user_agent")
-# What an event that lacks them is given so that the rest of it can be checked.
-_FOR_THE_REST = {"event_id": "none", "event_name": "custom", "action_source": "web"}
+_IDENTITY_FIELDS = ("em", "hashed_maids", "client_ip_address", "client_user_agent")
+# Values for missing required fields, so that the other fields can be checked.
+_PLACEHOLDERS = {"event_id": "none", "event_name": "custom", "action_source": "web"}
 
 
 class InboundEvent(msgspec.Struct, frozen=True, gc=False):
-    """A finished event. `event` is Pinterest's form, `conversion` what we note of it, `value`
-    its minor units of the conversion's currency.
+    """An accepted event. `event` is in Pinterest's form, `conversion` holds the fields that we
+    store, `value` is in minor units of the conversion's currency.
 
-    `left_out` are the JSON pointers to values that could not be used. Only an event of a `stage`
-    may count in the funnel.
+    `left_out` are the JSON pointers to values that could not be used. Only an event with a
+    `stage` may count in the funnel.
     """
 
     event: Mapping[str, Any]
@@ -59,9 +59,9 @@ class InboundEvent(msgspec.Struct, frozen=True, gc=False):
     left_out: tuple[str, ...]
 
     @property
-    def is_orders_own(self) -> bool:
-        """Whether it is the one event that the order itself has, whoever tells of it."""
-        return self.conversion.event_id.startswith(ORDERS_OWN)
+    def is_order_event(self) -> bool:
+        """Returns whether its event id is that of an order's purchase event."""
+        return self.conversion.event_id.startswith(ORDER_EVENT_PREFIX)
 
 
 def inbound_event_of(
@@ -70,7 +70,7 @@ def inbound_event_of(
     """The event of a body: `{"event_data": {…}}`, or the event alone.
 
     Raises:
-        ValidationError: the body is not JSON, or the event has faults; all of them are named.
+        ValidationError: the body is not JSON, or the event has errors; all of them are listed.
     """
     try:
         tree = msgspec.json.decode(body)
@@ -81,49 +81,48 @@ def inbound_event_of(
     others = [pointer_to("", name) for name in tree if name != "event_data"]
     if others:
         raise ValidationError(*(FieldError(other, "stands beside event_data") for other in others))
-    told = tree["event_data"]
-    return event_from(told, policy, received_at, "/event_data", needs_time=needs_time)
+    return event_from(tree["event_data"], policy, received_at, "/event_data", needs_time=needs_time)
 
 
 def event_from(
-    told: object, policy: Policy, received_at: int, where: str = "", *, needs_time: bool = False
+    tree: object, policy: Policy, received_at: int, pointer: str = "", *, needs_time: bool = False
 ) -> InboundEvent:
     """The event of an object or a row, received at an instant (seconds UTC).
 
-    `where` is the JSON pointer to it, which the pointers of faults begin with. An event that
-    tells no time happened when it was received, unless it `needs_time`.
+    `pointer` is the JSON pointer to it, with which the pointers of errors begin. An event without
+    a time gets the time it was received; with `needs_time` it is rejected.
 
     Raises:
-        ValidationError: it has faults; all of them are named.
+        ValidationError: the event has errors; all of them are listed.
     """
-    if not isinstance(told, Mapping):
-        raise ValidationError(FieldError(where, "not an object"))
-    reading = Reading(where)
-    columns = Columns.of(told, reading)
-    event = reading.fields(columns.told, fields.EVENT)
-    user = reading.fields(columns.told, fields.USER)
-    custom = reading.fields(columns.told, fields.CUSTOM)
-    _clean_objects(event, columns, reading)
-    stamp = event.pop("event_time", None)
-    if needs_time and "event_time" not in columns.told:
-        reading.fault(f"{where}/event_time", "missing")
-    _check(event, custom, stamp, columns, reading, received_at)
+    if not isinstance(tree, Mapping):
+        raise ValidationError(FieldError(pointer, "not an object"))
+    reader = FieldReader(pointer)
+    columns = Columns.of(tree, reader)
+    event = reader.fields(columns.values, fields.EVENT)
+    user = reader.fields(columns.values, fields.USER)
+    custom = reader.fields(columns.values, fields.CUSTOM)
+    _parse_objects(event, columns, reader)
+    event_time = event.pop("event_time", None)
+    if needs_time and "event_time" not in columns.values:
+        reader.add_error(f"{pointer}/event_time", "missing")
+    _check(event, custom, event_time, columns, reader, received_at)
     consent, limited = consent_of(event, custom, policy)
     value = custom.get("value")
-    _finish_custom(custom, columns, reading)
-    identity = _person(columns.told, reading, limited=limited)
-    if reading.errors:
-        # It is refused, but everything that is wrong with it is to be named.
-        event |= _FOR_THE_REST | event
-    complete(event, user, custom, identity, stamp, received_at)
+    _add_products(custom, columns, reader)
+    identity = _identity_of(columns.values, reader, limited=limited)
+    if reader.errors:
+        # The event is rejected, but the remaining checks should list their errors, too.
+        event |= _PLACEHOLDERS | event
+    complete(event, user, custom, identity, event_time, received_at)
     for problem in problems_of(event):
         if problem.pointer != "/user_data":
-            reading.fault(where + problem.pointer, problem.message)
+            reader.add_error(pointer + problem.pointer, problem.message)
         else:
-            _name_nobody(problem.message, columns, reading)
-    reading.refuse()
-    return finished(
-        event, identity, consent, value, limited=limited, left_out=tuple(reading.left_out)
+            _add_identity_errors(problem.message, columns, reader)
+    reader.raise_errors()
+    return build_event(
+        event, identity, consent, value, limited=limited, left_out=tuple(reader.left_out)
     )
 
 
@@ -132,19 +131,19 @@ def complete(
     user: Mapping[str, Any],
     custom: Mapping[str, Any],
     identity: Identity,
-    stamp: int | None,
+    event_time: int | None,
     received_at: int,
 ) -> None:
-    """Put the parts of an event into it, its time and, if it has none, an event id."""
-    event["event_time"] = received_at if stamp is None else min(stamp, received_at)
+    """Add the time, the parts of an event and, if it has none, an event id."""
+    event["event_time"] = received_at if event_time is None else min(event_time, received_at)
     event["user_data"] = {**identity.user_data(), **user}
     if custom:
         event["custom_data"] = custom
     if "event_id" not in event:
-        event["event_id"] = _derived_id(event, stamp)
+        event["event_id"] = _derived_id(event, event_time)
 
 
-def finished(
+def build_event(
     event: Mapping[str, Any],
     identity: Identity,
     consent: Consent,
@@ -153,7 +152,7 @@ def finished(
     limited: bool,
     left_out: tuple[str, ...],
 ) -> InboundEvent:
-    """A complete event of the published form, with what we note of it."""
+    """Build the inbound event from a complete event of the published form."""
     conversion = _conversion(event, identity, limited=limited)
     return InboundEvent(
         event=event,
@@ -169,38 +168,43 @@ def finished(
 def _check(
     event: Mapping[str, Any],
     custom: dict[str, Any],
-    stamp: int | None,
+    event_time: int | None,
     columns: Columns,
-    reading: Reading,
+    reader: FieldReader,
     received_at: int,
 ) -> None:
     for name in ("event_name", "action_source"):
-        if name not in columns.told:
-            reading.fault(f"{reading.where}/{name}", "missing")
-    if stamp is not None and stamp < received_at - MAX_EVENT_AGE:
-        reading.fault(_place(columns, "event_time"), "older than the seven days Pinterest accepts")
-    if stamp is not None and stamp > received_at + MOST_AHEAD:
-        reading.fault(
-            _place(columns, "event_time"), f"more than {MOST_AHEAD} seconds in the future"
+        if name not in columns.values:
+            reader.add_error(f"{reader.pointer}/{name}", "missing")
+    if event_time is not None and event_time < received_at - MAX_EVENT_AGE:
+        reader.add_error(
+            _pointer_of(columns, "event_time"), "older than the seven days Pinterest accepts"
+        )
+    if event_time is not None and event_time > received_at + MAX_AHEAD:
+        reader.add_error(
+            _pointer_of(columns, "event_time"), f"more than {MAX_AHEAD} seconds in the future"
         )
     event_id = event.get("event_id", "")
-    if event_id.startswith(ORDERS_OWN):
-        fault = fault_of_own_id(event, custom, event_id.removeprefix(ORDERS_OWN))
-        if fault:
-            reading.fault(_place(columns, "event_id"), fault)
+    if event_id.startswith(ORDER_EVENT_PREFIX):
+        error = order_event_id_error(event, custom, event_id.removeprefix(ORDER_EVENT_PREFIX))
+        if error:
+            reader.add_error(_pointer_of(columns, "event_id"), error)
 
 
-def _place(columns: Columns, name: str) -> str:
-    return columns.told[name][0].pointer
+def _pointer_of(columns: Columns, name: str) -> str:
+    return columns.values[name][0].pointer
 
 
-def fault_of_own_id(event: Mapping[str, Any], custom: dict[str, Any], order_id: str) -> str:
-    """What is wrong with an event id of an order's own, "" for nothing: it is that of the order's
-    checkout, which then names the order."""
+def order_event_id_error(event: Mapping[str, Any], custom: dict[str, Any], order_id: str) -> str:
+    """Check an event id that names an order, and set the event's order id.
+
+    Returns the error, "" for none: only the order's checkout event may have such an id.
+    """
     if event.get("event_name") != EVENT_NAMES["purchase"]:
-        return f"{ORDERS_OWN} begins the event ids of checkouts only"
+        return f"{ORDER_EVENT_PREFIX} begins the event ids of checkouts only"
     if not 1 <= len(order_id) <= fields.ORDER_ID_LIMIT:
-        return f"{ORDERS_OWN} is followed by an order id of 1 to {fields.ORDER_ID_LIMIT} characters"
+        limit = fields.ORDER_ID_LIMIT
+        return f"{ORDER_EVENT_PREFIX} is followed by an order id of 1 to {limit} characters"
     if custom.setdefault("order_id", order_id) != order_id:
         return "names another order than order_id"
     return ""
@@ -209,134 +213,152 @@ def fault_of_own_id(event: Mapping[str, Any], custom: dict[str, Any], order_id: 
 def consent_of(
     event: dict[str, Any], custom: dict[str, Any], policy: Policy
 ) -> tuple[Consent, bool]:
-    """What the event says of consent, and whether the use of its data is limited, which it then
-    says in both of Pinterest's fields."""
+    """The event's consent, and whether the use of its data is limited.
+
+    A limit is written into both of Pinterest's fields for it.
+    """
     if "opt_out" not in event and "opt_out_type" not in custom:
         consent = Consent()
         if not is_limited(consent, policy):
             return consent, False
-    asked = _LIMITED in custom.get("opt_out_type", "").upper().replace(" ", "").split(",")
-    said = event.get("opt_out", True if asked else None)
-    consent = Consent(
-        marketing=True if said is False else None, sale_of_data=False if said else None
+    is_requested = _LIMITED_USE in custom.get("opt_out_type", "").upper().replace(" ", "").split(
+        ","
     )
-    limited = asked or is_limited(consent, policy)
+    opt_out = event.get("opt_out", True if is_requested else None)
+    consent = Consent(
+        marketing=True if opt_out is False else None, sale_of_data=False if opt_out else None
+    )
+    limited = is_requested or is_limited(consent, policy)
     if limited:
         event.setdefault("opt_out", True)
-        custom.setdefault("opt_out_type", _LIMITED)
+        custom.setdefault("opt_out_type", _LIMITED_USE)
     return consent, limited
 
 
-def _clean_objects(event: dict[str, Any], columns: Columns, reading: Reading) -> None:
-    """Hold the texts in app_info and device_info to what holds for those outside."""
+def _parse_objects(event: dict[str, Any], columns: Columns, reader: FieldReader) -> None:
+    """Check the texts in app_info and device_info like those of other fields."""
     for name in fields.OBJECTS:
         if name in event:
-            told = [
-                Located(f"{_place(columns, name)}/{key}", one) for key, one in event[name].items()
-            ]
-            read = {key: _plain(one, reading) for key, one in zip(event[name], told, strict=True)}
-            event[name] = {key: one for key, one in read.items() if one is not None}
+            parsed = {
+                key: _parse_object_value(
+                    Located(f"{_pointer_of(columns, name)}/{key}", value), reader
+                )
+                for key, value in event[name].items()
+            }
+            event[name] = {key: value for key, value in parsed.items() if value is not None}
 
 
-def _plain(told: Located, reading: Reading) -> Any:
-    if isinstance(told.value, list):
-        several = (Located(f"{told.pointer}/{n}", one) for n, one in enumerate(told.value))
-        return [found for one in several if (found := _plain(one, reading)) is not None]
-    return reading.value(told, fields.plain) if isinstance(told.value, str) else told.value
+def _parse_object_value(located: Located, reader: FieldReader) -> Any:
+    if isinstance(located.value, list):
+        items = (Located(f"{located.pointer}/{n}", item) for n, item in enumerate(located.value))
+        return [value for item in items if (value := _parse_object_value(item, reader)) is not None]
+    if isinstance(located.value, str):
+        return reader.value(located, fields.object_text)
+    return located.value
 
 
-def _name_nobody(message: str, columns: Columns, reading: Reading) -> None:
-    """Say that an event is nobody's, and what was told of a person in vain."""
-    named = [one.pointer for name in _NAMED_BY for one in columns.told.get(name, ())]
-    if any(fault.field in named for fault in reading.errors):
+def _add_identity_errors(message: str, columns: Columns, reader: FieldReader) -> None:
+    """Add the error of an event without identity, and one for each unusable identity value."""
+    pointers = [
+        located.pointer for name in _IDENTITY_FIELDS for located in columns.values.get(name, ())
+    ]
+    if any(error.field in pointers for error in reader.errors):
         return
-    for pointer in named:
-        if pointer in reading.left_out:
-            reading.fault(pointer, "cannot be used")
-    reading.fault(f"{reading.where}/user_data", message)
+    for pointer in pointers:
+        if pointer in reader.left_out:
+            reader.add_error(pointer, "cannot be used")
+    reader.add_error(f"{reader.pointer}/user_data", message)
 
 
-def _finish_custom(custom: dict[str, Any], columns: Columns, reading: Reading) -> None:
-    """Put the products in, and every amount as text."""
-    told = columns.told.get("content_ids", ())
-    if max(len(told), len(columns.goods)) > MOST_PRODUCTS:
-        where = told[MOST_PRODUCTS].pointer if len(told) > MOST_PRODUCTS else columns.goods_at
-        reading.fault(where, f"more than {MOST_PRODUCTS} products")
+def _add_products(custom: dict[str, Any], columns: Columns, reader: FieldReader) -> None:
+    """Add the products to the custom data, and write every amount as text."""
+    located_ids = columns.values.get("content_ids", ())
+    if max(len(located_ids), len(columns.products)) > MAX_PRODUCTS:
+        is_list = len(located_ids) > MAX_PRODUCTS
+        pointer = located_ids[MAX_PRODUCTS].pointer if is_list else columns.products_pointer
+        reader.add_error(pointer, f"more than {MAX_PRODUCTS} products")
         return
-    ids = [reading.value(one, fields.content_id) for one in told]
-    contents = [reading.fields(one, fields.CONTENT) for one in columns.goods]
-    found = {"content_ids": list(filter(None, ids)), "contents": list(filter(None, contents))}
-    custom |= {name: some for name, some in found.items() if some}
+    ids = [reader.value(located, fields.content_id) for located in located_ids]
+    contents = [reader.fields(product, fields.CONTENT) for product in columns.products]
+    lists = {"content_ids": list(filter(None, ids)), "contents": list(filter(None, contents))}
+    custom |= {name: values for name, values in lists.items() if values}
     currency = custom.get("currency", "")
-    for place in (custom, *contents):
-        for name in fields.AMOUNTS & place.keys():
-            place[name] = fields.decimal_text(place[name], currency)
+    for part in (custom, *contents):
+        for name in fields.AMOUNTS & part.keys():
+            part[name] = fields.decimal_text(part[name], currency)
 
 
-def _person(told: Values, reading: Reading, *, limited: bool) -> Identity:
-    """The digests of a person. What cannot be one is left out."""
-    country = next(filter(None, map(_country, told.get("country", ()))), "")
-    found: dict[str, tuple[Digest, ...]] = {}
+def _identity_of(values: Values, reader: FieldReader, *, limited: bool) -> Identity:
+    """The digests of a person. A value that cannot be hashed is left out."""
+    country = next(filter(None, map(_country, values.get("country", ()))), "")
+    by_field: dict[str, tuple[Digest, ...]] = {}
     for name in PERSON:
-        values = told.get(name, ())
-        if len(values) > MOST_DIGESTS:
-            reading.fault(values[MOST_DIGESTS].pointer, f"more than {MOST_DIGESTS} values")
+        located = values.get(name, ())
+        if len(located) > MAX_DIGESTS:
+            reader.add_error(located[MAX_DIGESTS].pointer, f"more than {MAX_DIGESTS} values")
         digests: dict[Digest, None] = {}
-        for one in values[:MOST_DIGESTS]:
-            digests |= dict.fromkeys(_digests(name, one, country, reading, limited=limited))
+        for value in located[:MAX_DIGESTS]:
+            digests |= dict.fromkeys(_digests(name, value, country, reader, limited=limited))
         if digests:
-            found[name] = tuple(digests)
-    return Identity(**found)
+            by_field[name] = tuple(digests)
+    return Identity(**by_field)
 
 
-def _country(told: Located) -> str:
-    return country_of(told.value) if isinstance(told.value, str) else ""
+def _country(located: Located) -> str:
+    return country_of(located.value) if isinstance(located.value, str) else ""
 
 
 def country_of(text: str) -> str:
-    """The country (ISO 3166 alpha-2, upper case) in which phones and zips are read; "" for none."""
+    """The country (ISO 3166 alpha-2, upper case) of phones and zips; "" for none."""
     return (PERSON["country"](text.strip(), "") or "").upper()
 
 
 def _digests(
-    name: str, told: Located, country: str, reading: Reading, *, limited: bool
+    name: str, located: Located, country: str, reader: FieldReader, *, limited: bool
 ) -> list[Digest]:
-    text = reading.value(told, fields.of_a_person)
-    found = digests_of(name, text, country, limited=limited) if text else []
-    if text and not found:
-        reading.left_out.append(told.pointer)
-    return found
+    text = reader.value(located, fields.personal_text)
+    digests = digests_of(name, text, country, limited=limited) if text else []
+    if text and not digests:
+        reader.left_out.append(located.pointer)
+    return digests
 
 
 def digests_of(name: str, text: str, country: str, *, limited: bool) -> list[Digest]:
-    """The digests of one value of a person's field, none if it is of no use."""
-    one = hashed(name, text, country)
-    if one is None:
+    """The digests of a value of an identity field; none if it cannot be normalized."""
+    lower = hashed(name, text, country)
+    if lower is None:
         return []
     if not (limited and name in _BOTH_CASES):
-        return [one]
-    # Pinterest's page on limited use shows these in upper case, its field texts say lower.
+        return [lower]
+    # Pinterest's page on limited use has these in upper case, its field descriptions in lower case.
     upper = digest((PERSON[name](text, "") or "").upper())
-    return [one, upper] if upper else [one]
+    return [lower, upper] if upper else [lower]
 
 
-def _derived_id(event: Mapping[str, Any], stamp: int | None) -> str:
-    """An id that the same event has again. A repeat that tells no time comes at another one, so
-    an order's event goes without it."""
+def _derived_id(event: Mapping[str, Any], event_time: int | None) -> str:
+    """Derive an event id that a repeat of the event gets again.
+
+    A repeat without a time is received at another time, so the id of an order's event does not
+    depend on the time of receipt.
+    """
     order_id = event.get("custom_data", {}).get("order_id")
     if order_id:
-        content = f"{order_id}|{event['event_name']}|{'' if stamp is None else stamp}".encode()
+        content = (
+            f"{order_id}|{event['event_name']}|{'' if event_time is None else event_time}".encode()
+        )
     else:
-        # Without what our own policy makes of it, which may be another next time.
-        told = {name: value for name, value in event.items() if name != "opt_out"}
-        told["event_time"] = event["event_time"] if stamp is None else stamp
-        told["user_data"] = {
+        # Without the fields that our own policy sets, which may differ at the repeat.
+        content_fields = {name: value for name, value in event.items() if name != "opt_out"}
+        content_fields["event_time"] = event["event_time"] if event_time is None else event_time
+        content_fields["user_data"] = {
             name: value[:1] if name in _BOTH_CASES else value
             for name, value in event["user_data"].items()
         }
         custom = event.get("custom_data", {})
-        told["custom_data"] = {n: value for n, value in custom.items() if n != "opt_out_type"}
-        content = msgspec.json.encode(told, order="sorted")
+        content_fields["custom_data"] = {
+            name: value for name, value in custom.items() if name != "opt_out_type"
+        }
+        content = msgspec.json.encode(content_fields, order="sorted")
     return sha256(content).hexdigest()
 
 
@@ -361,17 +383,17 @@ def _conversion(event: Mapping[str, Any], identity: Identity, *, limited: bool) 
 
 
 def _session(conversion: Conversion) -> Session:
-    """What brought the visitor, as far as the event's page and click id tell."""
+    """The session of the event, from its page URL and click id."""
     if not (conversion.event_source_url or conversion.click_id):
         return Session()
-    told = query_of(conversion.event_source_url)
+    parameters = query_of(conversion.event_source_url)
     if conversion.click_id:
-        told["epik"] = conversion.click_id
-    return session_from(told.items())
+        parameters["epik"] = conversion.click_id
+    return session_from(parameters.items())
 
 
 def _stage(event: Mapping[str, Any]) -> Stage | None:
-    """The stage of the funnel an event stands for. A page without a product is no product view."""
+    """The funnel stage of an event. A page visit without a product is no product view."""
     stage = _STAGES.get(event["event_name"])
     names_products = {"content_ids", "contents"} & event.get("custom_data", {}).keys()
     return None if stage == "product_view" and not names_products else stage

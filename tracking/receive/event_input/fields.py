@@ -1,4 +1,4 @@
-"""The fields of a Pinterest event, each read from what callers and exports write there."""
+"""Parsers for the fields of an inbound event, which accept what callers and exports write."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,11 +12,11 @@ from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.money import amount, is_currency, to_major, to_minor
 from tracking.domain.web_text import query_of
 
-MOST = 1_000_000_000
+MAX_COUNT = 1_000_000_000
 _EXACT = 2**53
 _NAME_LIMIT, _TEXT_LIMIT, _LONG_LIMIT = 256, 1024, 8192
 ORDER_ID_LIMIT = 64
-# What no name, address or number of a person exceeds.
+# Longer than any name, address or number of a person.
 _PERSON_LIMIT = 512
 
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -24,31 +24,31 @@ _ENCODED_AT = re.compile(r"%(?:25)*40")
 _EMAIL = re.compile(r"[^\s@/?&=]@[^\s@/?&=]*\.[^\s@/?&=]")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ID = re.compile(r"[!-~]{1,128}")
-_WHOLE = re.compile(r"([0-9]{1,10})(?:\.0+)?")
-_ROUGH = re.compile(r"(?=\.?[0-9])[0-9]{0,12}(\.[0-9]{0,40})?")
+_INTEGER = re.compile(r"([0-9]{1,10})(?:\.0+)?")
+_FLOAT = re.compile(r"(?=\.?[0-9])[0-9]{0,12}(\.[0-9]{0,40})?")
 _UNIX = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?")
 _LANGUAGE = re.compile(r"([A-Za-z]{2})(?:[-_][A-Za-z0-9_-]*)?")
-_SWITCH = {
+_BOOLEANS = {
     **dict.fromkeys(("true", "yes", "1"), True),
     **dict.fromkeys(("false", "no", "0"), False),
 }
 
-Reader = Callable[[object], Any]
+Parser = Callable[[object], Any]
 
 
 class Rejected(ValueError):
-    """Nothing the field takes. The message says what it takes, and nothing of the value."""
+    """The field does not accept the value. The message says what the field accepts."""
 
 
 class Dropped(ValueError):
-    """A value that is left out, and costs nothing else."""
+    """The value is left out; the event is accepted without it."""
 
 
 def text_of(value: object) -> str:
-    """The text of a JSON text or number: an id of 5001 or 5001.0 is "5001".
+    """The text of a JSON string or number: an id of 5001 or 5001.0 is "5001".
 
     Raises:
-        Rejected: it is neither, or holds what no text should.
+        Rejected: the value is neither, or holds a control character.
     """
     if not isinstance(value, str):
         if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
@@ -63,16 +63,16 @@ def text_of(value: object) -> str:
 
 
 def seconds_of(value: object) -> int:
-    """Seconds UTC of Unix seconds or ISO 8601; no zone means UTC.
+    """Seconds UTC from Unix seconds or ISO 8601; no zone means UTC.
 
     Raises:
-        Rejected: it is neither.
+        Rejected: the value is neither.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
     text = text_of(value)
-    if found := _UNIX.fullmatch(text):
-        return int(found[1])
+    if match := _UNIX.fullmatch(text):
+        return int(match[1])
     try:
         moment = datetime.fromisoformat(text.removesuffix(" UTC"))
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
@@ -81,17 +81,17 @@ def seconds_of(value: object) -> int:
 
 
 def decimal_text(value: Decimal, currency: str) -> str:
-    """The amount as Pinterest wants it, with the currency's digits where that loses nothing."""
+    """The amount in Pinterest's form, with the currency's digits unless that rounds it."""
     rounded = to_major(to_minor(value, currency), currency)
     return rounded if Decimal(rounded) == value else format(value.normalize(), "f")
 
 
-def of_a_person(value: object) -> str:
-    """A text that a digest may be made of.
+def personal_text(value: object) -> str:
+    """A text that may be hashed.
 
     Raises:
-        Rejected: it is no text.
-        Dropped: it is longer than anything that names a person.
+        Rejected: the value is not a text.
+        Dropped: the text is longer than any name, address or number.
     """
     text = text_of(value)
     if len(text) > _PERSON_LIMIT:
@@ -99,57 +99,57 @@ def of_a_person(value: object) -> str:
     return text
 
 
-def _printed(limit: int) -> Reader:
-    def read(value: object) -> str:
+def _text(limit: int) -> Parser:
+    def parse(value: object) -> str:
         text = text_of(value)
         if len(text) > limit:
             raise Rejected(f"longer than {limit} characters")
         return text
 
-    return read
+    return parse
 
 
-def _words(limit: int) -> Reader:
-    """A text that may be kept and told: with an e-mail address in it, it is left out."""
-    printed = _printed(limit)
+def _public_text(limit: int) -> Parser:
+    """A parser of texts that may be stored and sent; a text with an e-mail address is dropped."""
+    parse_text = _text(limit)
 
-    def read(value: object) -> str:
-        text: str = printed(value)
-        if _names_a_person(text):
+    def parse(value: object) -> str:
+        text: str = parse_text(value)
+        if _has_email(text):
             raise Dropped
         return text
 
-    return read
+    return parse
 
 
-def _names_a_person(text: str) -> bool:
+def _has_email(text: str) -> bool:
     if "@" not in text and "%" not in text:
         return False
     return _EMAIL.search(_ENCODED_AT.sub("@", text)) is not None
 
 
-def _one_of(choices: Iterable[str]) -> Reader:
+def _one_of(choices: Iterable[str]) -> Parser:
     accepted = tuple(choices)
 
-    def read(value: object) -> str:
+    def parse(value: object) -> str:
         text = text_of(value).lower()
         if text not in accepted:
             raise Rejected(f"not one of: {', '.join(accepted)}")
         return text
 
-    return read
+    return parse
 
 
 def _event_id(value: object) -> str:
     text = text_of(value)
-    if not _ID.fullmatch(text) or _names_a_person(text):
+    if not _ID.fullmatch(text) or _has_email(text):
         raise Rejected("not 1 to 128 printable ASCII characters without spaces, nor an e-mail")
     return text
 
 
 def _order_id(value: object) -> str:
     text = text_of(value)
-    if len(text) > ORDER_ID_LIMIT or not text.isprintable() or _names_a_person(text):
+    if len(text) > ORDER_ID_LIMIT or not text.isprintable() or _has_email(text):
         raise Rejected(f"not an id of 1 to {ORDER_ID_LIMIT} printable characters, nor an e-mail")
     return text
 
@@ -161,30 +161,30 @@ def _click_id(value: object) -> str:
     return text
 
 
-def _switch(value: object) -> bool:
-    found = _SWITCH.get(str(value).strip().lower())
-    if found is None:
+def _boolean(value: object) -> bool:
+    boolean = _BOOLEANS.get(str(value).strip().lower())
+    if boolean is None:
         raise Rejected("neither true nor false")
-    return found
+    return boolean
 
 
-def _whole(value: object) -> int:
-    found = None if isinstance(value, bool) else _WHOLE.fullmatch(str(value).strip())
-    if found is None or int(found[1]) > MOST:
-        raise Rejected(f"not a whole number from 0 to {MOST}")
-    return int(found[1])
+def _count(value: object) -> int:
+    match = None if isinstance(value, bool) else _INTEGER.fullmatch(str(value).strip())
+    if match is None or int(match[1]) > MAX_COUNT:
+        raise Rejected(f"not a whole number from 0 to {MAX_COUNT}")
+    return int(match[1])
 
 
 def _amount(value: object) -> Decimal:
     if isinstance(value, str):
         value = value.strip()
-    found = amount(value)
-    if found is None and (isinstance(value, float) or _ROUGH.fullmatch(str(value))):
-        # A sum of floats has a tail that nobody meant: 1.1 * 3 is 3.3000000000000003.
-        found = amount(f"{Decimal(str(value)):.6f}")
-    if found is None or found < 0:
+    parsed = amount(value)
+    if parsed is None and (isinstance(value, float) or _FLOAT.fullmatch(str(value))):
+        # A sum of floats carries a rounding error: 1.1 * 3 is 3.3000000000000003.
+        parsed = amount(f"{Decimal(str(value)):.6f}")
+    if parsed is None or parsed < 0:
         raise Rejected("not an amount of zero or more, such as 12.50")
-    return found
+    return parsed
 
 
 def _currency(value: object) -> str:
@@ -195,26 +195,26 @@ def _currency(value: object) -> str:
 
 
 def _language(value: object) -> str:
-    found = _LANGUAGE.fullmatch(text_of(value))
-    if not found:
+    match = _LANGUAGE.fullmatch(text_of(value))
+    if not match:
         raise Rejected("not an ISO 639-1 code such as en")
-    return found[1].lower()
+    return match[1].lower()
 
 
 def _ip(value: object) -> str:
     text = text_of(value)
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         raise Rejected("not an IP address") from None
-    if found.is_unspecified:
+    if address.is_unspecified:
         raise Rejected("the address of nobody")
     # A zone ("%eth0") means something on one machine only.
     return text.partition("%")[0]
 
 
-def _page(value: object) -> str:
-    """An address with nothing of its query but what tells of the campaign and the click."""
+def _page_url(value: object) -> str:
+    """A URL whose query keeps only the parameters of the campaign and the click."""
     text = text_of(value)
     try:
         parts = urlsplit(text)
@@ -223,71 +223,77 @@ def _page(value: object) -> str:
         has_host = False
     if not has_host or not parts.scheme or len(text) > _LONG_LIMIT:
         raise Rejected("not an absolute address such as https://shop.example/page")
-    if _names_a_person(parts.path):
+    if _has_email(parts.path):
         raise Dropped
     host = parts.netloc.rpartition("@")[2]
     path = quote(parts.path, safe="/%!$&'()*+,;=:@~")
-    told = [(n, v) for n, v in query_of(text).items() if n.startswith("utm_") or n == "epik"]
-    query = urlencode([(n, v) for n, v in told if not _names_a_person(v)], quote_via=quote)
+    kept = [
+        (name, value)
+        for name, value in query_of(text).items()
+        if (name.startswith("utm_") or name == "epik") and not _has_email(value)
+    ]
+    query = urlencode(kept, quote_via=quote)
     return f"{parts.scheme}://{host}{path}" + (f"?{query}" if query else "")
 
 
 def _object(value: object) -> dict[str, Any]:
-    """An object as it is; the published form says what may stand in it."""
+    """An object unchanged; the published schema checks its fields."""
     if not isinstance(value, Mapping):
         raise Rejected("not an object")
     if not all(isinstance(name, str) and PLAIN_NAME.fullmatch(name) for name in value):
         raise Rejected("holds a name that is no field's")
-    return {name: one for name, one in value.items() if one is not None}
+    return {name: field for name, field in value.items() if field is not None}
 
 
-# Of the texts in such objects: they may hold the name of a browser.
-plain: Reader = _words(16_384)
+# Texts in these objects may hold a user agent.
+object_text: Parser = _public_text(16_384)
 OBJECTS = ("app_info", "device_info")
 
 
-def _each(read: Reader, names: str) -> dict[str, Reader]:
-    return dict.fromkeys(names.split(), read)
+def _parsers(parse: Parser, names: str) -> dict[str, Parser]:
+    return dict.fromkeys(names.split(), parse)
 
 
-# What each field takes. Digests of people are made where their country is known.
-EVENT: Mapping[str, Reader] = {
+# The parser of each field. Personal data is hashed where its country is known.
+EVENT: Mapping[str, Parser] = {
     "event_name": _one_of(EVENT_NAMES),
     "action_source": _one_of(ACTION_SOURCES),
     "event_time": seconds_of,
     "event_id": _event_id,
-    "event_source_url": _page,
-    **_each(_switch, "opt_out wifi"),
+    "event_source_url": _page_url,
+    **_parsers(_boolean, "opt_out wifi"),
     "language": _language,
-    **_each(_words(_NAME_LIMIT), "partner_name app_id app_name app_version os_version"),
-    **_each(_words(_NAME_LIMIT), "device_brand device_carrier device_model device_type"),
+    **_parsers(_public_text(_NAME_LIMIT), "partner_name app_id app_name app_version os_version"),
+    **_parsers(_public_text(_NAME_LIMIT), "device_brand device_carrier device_model device_type"),
     **dict.fromkeys(OBJECTS, _object),
 }
-USER: Mapping[str, Reader] = {
+USER: Mapping[str, Parser] = {
     "client_ip_address": _ip,
-    "client_user_agent": _printed(_LONG_LIMIT),
+    "client_user_agent": _text(_LONG_LIMIT),
     "click_id": _click_id,
-    "partner_id": _words(_TEXT_LIMIT),
+    "partner_id": _public_text(_TEXT_LIMIT),
     "customer_type": _one_of(("new", "returning")),
 }
-CUSTOM: Mapping[str, Reader] = {
+CUSTOM: Mapping[str, Parser] = {
     "currency": _currency,
-    **_each(_amount, "value predicted_ltv"),
+    **_parsers(_amount, "value predicted_ltv"),
     "order_id": _order_id,
-    "num_items": _whole,
-    **_each(_words(_TEXT_LIMIT), "search_string content_name content_category content_brand"),
-    **_each(_words(_NAME_LIMIT), "opt_out_type np external_measurement_id"),
-    "external_measurement_vendor_id": _whole,
+    "num_items": _count,
+    **_parsers(
+        _public_text(_TEXT_LIMIT), "search_string content_name content_category content_brand"
+    ),
+    **_parsers(_public_text(_NAME_LIMIT), "opt_out_type np external_measurement_id"),
+    "external_measurement_vendor_id": _count,
 }
-CONTENT: Mapping[str, Reader] = {
-    **_each(_words(_TEXT_LIMIT), "id item_name item_category item_brand"),
+CONTENT: Mapping[str, Parser] = {
+    **_parsers(_public_text(_TEXT_LIMIT), "id item_name item_category item_brand"),
     "item_price": _amount,
-    "quantity": _whole,
+    "quantity": _count,
 }
 AMOUNTS = frozenset({"value", "predicted_ltv", "item_price"})
-content_id: Reader = CONTENT["id"]
+content_id: Parser = CONTENT["id"]
 
 
 def minor_units(value: Decimal | None, currency: str) -> int:
-    """The amount in minor units; 0 where the currency is not known."""
+    """The amount in minor units; 0 if the currency is not known."""
     return to_minor(value, currency) if value is not None and currency else 0

@@ -1,7 +1,7 @@
-"""Rows of a file, which all have the same columns: what those mean is found out once.
+"""Rows of a file, which all have the same columns: the columns are interpreted once.
 
-A row in which nothing is odd is read straight through, in a fraction of the time. Any other is
-read by `event_from`, which has the last word on what is wrong and how it is said.
+A regular row takes a fast path, in a fraction of the time. Any other row is read by `event_from`,
+which alone decides on errors and their messages.
 """
 
 import re
@@ -18,61 +18,61 @@ from tracking.domain.identity import FIELDS as PERSON
 from tracking.domain.identity import Digest, Identity
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import fields
-from tracking.receive.event_input.columns import ITEM, LISTS, column_of, several_of
+from tracking.receive.event_input.columns import ITEM, LISTS, column_of, values_in
 from tracking.receive.event_input.event import (
-    MOST_AHEAD,
-    MOST_DIGESTS,
-    MOST_PRODUCTS,
-    ORDERS_OWN,
+    MAX_AHEAD,
+    MAX_DIGESTS,
+    MAX_PRODUCTS,
+    ORDER_EVENT_PREFIX,
     InboundEvent,
+    build_event,
     complete,
     consent_of,
     country_of,
     digests_of,
     event_from,
-    fault_of_own_id,
-    finished,
+    order_event_id_error,
 )
-from tracking.receive.event_input.fields import Dropped, Reader, Rejected
+from tracking.receive.event_input.fields import Dropped, Parser, Rejected
 
-# What no text of a field may hold; spaces around a text are nothing odd.
-_ODD = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_LONGEST = 512
+# Characters that no field may hold; spaces around a text are regular.
+_CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_MAX_LENGTH = 512
 
-Column = tuple[int, str, Reader]
-
-
-class _Odd(Exception):
-    """The row has something that the straight way does not know."""
+Column = tuple[int, str, Parser]
 
 
-def _remembered(read: Reader) -> Reader:
-    # Words of a short list, codes and amounts, never what a person might be known by.
-    return lru_cache(maxsize=1024)(read)
+class _NeedsFullParse(Exception):
+    """The fast path does not cover the row."""
+
+
+def _cached(parse: Parser) -> Parser:
+    # Only for values of a short list, codes and amounts: personal data must not be cached.
+    return lru_cache(maxsize=1024)(parse)
 
 
 def _seconds(cell: Any) -> int:
-    # As nearly all exports write it.
+    # The form of nearly all exports.
     if len(cell) == 10 and cell.isascii() and cell.isdigit():
         return int(cell)
     return fields.seconds_of(cell)
 
 
-_EVENT: Mapping[str, Reader] = {
+_EVENT: Mapping[str, Parser] = {
     **fields.EVENT,
     "event_time": _seconds,
     **{
-        name: _remembered(fields.EVENT[name])
+        name: _cached(fields.EVENT[name])
         for name in ("event_name", "action_source", "opt_out", "wifi", "language")
     },
 }
-_CUSTOM: Mapping[str, Reader] = {
+_CUSTOM: Mapping[str, Parser] = {
     **fields.CUSTOM,
-    **{name: _remembered(fields.CUSTOM[name]) for name in ("currency", "value")},
+    **{name: _cached(fields.CUSTOM[name]) for name in ("currency", "value")},
 }
-_CONTENT: Mapping[str, Reader] = {
+_CONTENT: Mapping[str, Parser] = {
     **fields.CONTENT,
-    **{name: _remembered(fields.CONTENT[name]) for name in ("item_price", "quantity")},
+    **{name: _cached(fields.CONTENT[name]) for name in ("item_price", "quantity")},
 }
 _country_of: Callable[[str], str] = lru_cache(maxsize=1024)(country_of)
 _decimal_text: Callable[[Decimal, str], str] = lru_cache(maxsize=1024)(fields.decimal_text)
@@ -80,19 +80,19 @@ _decimal_text: Callable[[Decimal, str], str] = lru_cache(maxsize=1024)(fields.de
 
 @dataclass(frozen=True, slots=True)
 class _ColumnPlan:
-    """Where in a row each field stands: its place, its name and who reads it."""
+    """Place in the row, name and parser of each field."""
 
     event: Sequence[Column]
     user: Sequence[Column]
     custom: Sequence[Column]
-    goods: Sequence[Sequence[Column]]
+    products: Sequence[Sequence[Column]]
     content_ids: Sequence[int]
     person: Sequence[tuple[str, Sequence[int]]]
     countries: Sequence[int]
 
 
 class RowReader:
-    """Reads rows that have these columns, each of which must tell its time."""
+    """Reads the rows of a header. Each row must have an event time."""
 
     def __init__(self, header: Sequence[str], policy: Policy) -> None:
         self.header = tuple(header)
@@ -103,47 +103,47 @@ class RowReader:
         """The event of a row received at an instant (seconds UTC).
 
         Raises:
-            ValidationError: it has faults; all of them are named, with a JSON pointer to their
-                column.
+            ValidationError: the event has errors; all of them are listed, with a JSON pointer to
+                their column.
         """
         if self._plan is not None and all(type(cell) is str for cell in cells):
             try:
-                return self._straight(self._plan, cells, received_at)
-            except (_Odd, Rejected, Dropped, ValidationError):
+                return self._read_fast(self._plan, cells, received_at)
+            except (_NeedsFullParse, Rejected, Dropped, ValidationError):
                 pass
         row = dict(zip(self.header, cells, strict=True))
         return event_from(row, self._policy, received_at, needs_time=True)
 
-    def _straight(self, plan: _ColumnPlan, cells: Sequence[str], received_at: int) -> InboundEvent:
+    def _read_fast(self, plan: _ColumnPlan, cells: Sequence[str], received_at: int) -> InboundEvent:
         text = "".join(cells)
-        if not text.isprintable() and _ODD.search(text):
-            raise _Odd
-        event, user, custom = (_read(cells, p) for p in (plan.event, plan.user, plan.custom))
-        stamp = event.pop("event_time", None)
-        if stamp is None or not -MOST_AHEAD <= received_at - stamp <= MAX_EVENT_AGE:
-            raise _Odd
+        if not text.isprintable() and _CONTROL.search(text):
+            raise _NeedsFullParse
+        event, user, custom = (_read(cells, part) for part in (plan.event, plan.user, plan.custom))
+        event_time = event.pop("event_time", None)
+        if event_time is None or not -MAX_AHEAD <= received_at - event_time <= MAX_EVENT_AGE:
+            raise _NeedsFullParse
         if not event.keys() >= {"event_name", "action_source"}:
-            raise _Odd
+            raise _NeedsFullParse
         event_id = event.get("event_id", "")
-        if event_id.startswith(ORDERS_OWN) and fault_of_own_id(
-            event, custom, event_id.removeprefix(ORDERS_OWN)
+        if event_id.startswith(ORDER_EVENT_PREFIX) and order_event_id_error(
+            event, custom, event_id.removeprefix(ORDER_EVENT_PREFIX)
         ):
-            raise _Odd
+            raise _NeedsFullParse
 
         consent, limited = consent_of(event, custom, self._policy)
         value = custom.get("value")
-        _put_products(custom, plan, cells)
-        identity, left_out = self._person(plan, cells, limited=limited)
-        complete(event, user, custom, identity, stamp, received_at)
+        _add_products(custom, plan, cells)
+        identity, left_out = self._identity_of(plan, cells, limited=limited)
+        complete(event, user, custom, identity, event_time, received_at)
         if not is_valid(event):
-            raise _Odd
-        return finished(event, identity, consent, value, limited=limited, left_out=left_out)
+            raise _NeedsFullParse
+        return build_event(event, identity, consent, value, limited=limited, left_out=left_out)
 
-    def _person(
+    def _identity_of(
         self, plan: _ColumnPlan, cells: Sequence[str], *, limited: bool
     ) -> tuple[Identity, tuple[str, ...]]:
         country = next(filter(None, (_country_of(cells[place]) for place in plan.countries)), "")
-        found: dict[str, tuple[Digest, ...]] = {}
+        by_field: dict[str, tuple[Digest, ...]] = {}
         left_out: list[str] = []
         for name, places in plan.person:
             digests: list[Digest] = []
@@ -151,72 +151,72 @@ class RowReader:
                 text = cells[place].strip()
                 if not text:
                     continue
-                if text[0] == "[" or len(text) > _LONGEST:
-                    raise _Odd
-                some = digests_of(name, text, country, limited=limited)
-                if not some:
+                if text[0] == "[" or len(text) > _MAX_LENGTH:
+                    raise _NeedsFullParse
+                added = digests_of(name, text, country, limited=limited)
+                if not added:
                     left_out.append(f"/{self.header[place]}")
-                digests += some
+                digests += added
             if digests:
-                found[name] = tuple(dict.fromkeys(digests) if len(digests) > 1 else digests)
-        return Identity(**found), tuple(left_out)
+                by_field[name] = tuple(dict.fromkeys(digests) if len(digests) > 1 else digests)
+        return Identity(**by_field), tuple(left_out)
 
 
 def _read(cells: Sequence[str], columns: Iterable[Column]) -> dict[str, Any]:
     return {
-        name: read(cells[place])
-        for place, name, read in columns
+        name: parse(cells[place])
+        for place, name, parse in columns
         if cells[place] and not cells[place].isspace()
     }
 
 
-def _put_products(custom: dict[str, Any], plan: _ColumnPlan, cells: Sequence[str]) -> None:
-    told = chain.from_iterable(several_of("content_ids", cells[n]) for n in plan.content_ids)
-    ids = [one for one in told if not isinstance(one, str) or one.strip()]
-    contents = [found for columns in plan.goods if (found := _read(cells, columns))]
-    if max(len(ids), len(contents)) > MOST_PRODUCTS:
-        raise _Odd
+def _add_products(custom: dict[str, Any], plan: _ColumnPlan, cells: Sequence[str]) -> None:
+    values = chain.from_iterable(values_in("content_ids", cells[n]) for n in plan.content_ids)
+    ids = [value for value in values if not isinstance(value, str) or value.strip()]
+    contents = [product for columns in plan.products if (product := _read(cells, columns))]
+    if max(len(ids), len(contents)) > MAX_PRODUCTS:
+        raise _NeedsFullParse
     if ids:
-        custom["content_ids"] = [fields.content_id(one) for one in ids]
+        custom["content_ids"] = [fields.content_id(value) for value in ids]
     if contents:
         custom["contents"] = contents
     currency = custom.get("currency", "")
-    for place in (custom, *contents):
-        for name in fields.AMOUNTS & place.keys():
-            place[name] = _decimal_text(place[name], currency)
+    for part in (custom, *contents):
+        for name in fields.AMOUNTS & part.keys():
+            part[name] = _decimal_text(part[name], currency)
 
 
 def _plan_of(header: Sequence[str]) -> _ColumnPlan | None:
-    """Where everything stands; None if it takes `event_from` to say."""
+    """Plan the places of a header's fields; None if rows need `event_from`."""
     places: dict[str, list[tuple[int, int]]] = {}
-    goods: dict[int, dict[str, int]] = {}
+    products: dict[int, dict[str, int]] = {}
     for place, key in enumerate(header):
         name, number = column_of(key)
         if name in ITEM:
-            if ITEM[name] in goods.setdefault(number, {}):
+            if ITEM[name] in products.setdefault(number, {}):
                 return None
-            goods[number][ITEM[name]] = place
+            products[number][ITEM[name]] = place
         else:
             places.setdefault(name, []).append((number, place))
-    several = {name: [n for _, n in sorted(places.pop(name, ()))] for name in LISTS}
+    lists = {name: [n for _, n in sorted(places.pop(name, ()))] for name in LISTS}
     singles = {*_EVENT, *fields.USER, *_CUSTOM}
-    if several.pop("contents") or not places.keys() <= singles:
+    if lists.pop("contents") or not places.keys() <= singles:
         return None
-    if any(len(some) > 1 for some in places.values()) or len(goods) > MOST_PRODUCTS:
+    if any(len(numbered) > 1 for numbered in places.values()) or len(products) > MAX_PRODUCTS:
         return None
-    if any(len(several[name]) > MOST_DIGESTS for name in PERSON):
+    if any(len(lists[name]) > MAX_DIGESTS for name in PERSON):
         return None
-    where = {name: some[0][1] for name, some in places.items()}
+    place_of = {name: numbered[0][1] for name, numbered in places.items()}
     return _ColumnPlan(
-        event=_columns(where, _EVENT),
-        user=_columns(where, fields.USER),
-        custom=_columns(where, _CUSTOM),
-        goods=[_columns(goods[number], _CONTENT) for number in sorted(goods)],
-        content_ids=several["content_ids"],
-        person=[(name, several[name]) for name in PERSON if several[name]],
-        countries=several["country"],
+        event=_columns(place_of, _EVENT),
+        user=_columns(place_of, fields.USER),
+        custom=_columns(place_of, _CUSTOM),
+        products=[_columns(products[number], _CONTENT) for number in sorted(products)],
+        content_ids=lists["content_ids"],
+        person=[(name, lists[name]) for name in PERSON if lists[name]],
+        countries=lists["country"],
     )
 
 
-def _columns(where: Mapping[str, int], readers: Mapping[str, Reader]) -> Sequence[Column]:
-    return [(where[name], name, read) for name, read in readers.items() if name in where]
+def _columns(place_of: Mapping[str, int], parsers: Mapping[str, Parser]) -> Sequence[Column]:
+    return [(place_of[name], name, parse) for name, parse in parsers.items() if name in place_of]

@@ -12,7 +12,7 @@ from tracking.domain.order import Order
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import InboundEvent, RowReader, inbound_event_of
 from tracking.receive.event_input.columns import COLUMN_NAMES, column_of
-from tracking.receive.event_input.event import MOST_AHEAD
+from tracking.receive.event_input.event import MAX_AHEAD
 from tracking.receive.event_input.fields import AMOUNTS
 from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile, shown
 from tracking.receive.imports.shopify_export import ExportedOrder, OrderExport
@@ -150,9 +150,9 @@ def _recent(export: OrderExport, told: ExportedOrder, now: int) -> Order:
         raise ValidationError(
             FieldError("/Created at", "older than the seven days Pinterest accepts")
         )
-    if order.placed_at > now + MOST_AHEAD:
+    if order.placed_at > now + MAX_AHEAD:
         raise ValidationError(
-            FieldError("/Created at", f"more than {MOST_AHEAD} seconds in the future")
+            FieldError("/Created at", f"more than {MAX_AHEAD} seconds in the future")
         )
     return order
 
