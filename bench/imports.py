@@ -205,14 +205,14 @@ def run(service: Service, folder: Path, count: int, rounds: int) -> None:
         write_file(file, first + number * count, count)
         works: dict[str, Callable[[], object]] = {
             "plain": lambda: plain(file, folder / "plain.db"),
-            "import": lambda: with_source(file, importer(service, store, CORES).take),
+            "import": lambda: with_source(file, importer(service, store, CORES).run),
         }
         names = ["plain", "import"] if number % 2 == 0 else ["import", "plain"]
         found = {name: timed(works[name]) for name in names}
         found["rows"] = timed(lambda: with_source(file, _exhaust))
         found["check"] = timed(lambda: with_source(file, importer(service).check))
         found["apart"] = timed(lambda: with_source(file, importer(service, None, CORES).check))
-        found["known"] = timed(lambda: with_source(file, importer(service, None, CORES).take))
+        found["known"] = timed(lambda: with_source(file, importer(service, None, CORES).run))
         spent.append(found)
         plainly, whole = found["plain"], found["import"]
         print(

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import click
 
-from commands.import_run import OnFault, import_file, try_file
+from commands.import_run import OnError, import_file, try_file
 from commands.shell import plural, terminable, with_service
 from tracking.report.export import NoExport
 from tracking.report.export import export as export_to
@@ -24,7 +24,7 @@ def import_spend(service: Service, file: BinaryIO) -> None:
 @click.argument(
     "file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
 )
-@click.option("--test", "tries", is_flag=True, help="Show it to Pinterest and store nothing.")
+@click.option("--test", "is_test", is_flag=True, help="Show it to Pinterest and store nothing.")
 @click.option("--dry-run", is_flag=True, help="Only read it.")
 @click.option("--skip-invalid", is_flag=True, help="Write to FILE.refused.csv what cannot be used.")
 @click.option("--stop-on-invalid", is_flag=True, help="Take in what comes before the first fault.")
@@ -37,7 +37,7 @@ def import_spend(service: Service, file: BinaryIO) -> None:
 def import_events(
     service: Service,
     file: Path,
-    tries: bool,
+    is_test: bool,
     dry_run: bool,
     skip_invalid: bool,
     stop_on_invalid: bool,
@@ -48,14 +48,14 @@ def import_events(
     CSV or JSON lines, also with gzip: rows of events, or Shopify's own export of orders. Without
     an option nothing is stored unless all of FILE fits. A file may be taken in again at any time.
     """
-    if tries + dry_run + skip_invalid + stop_on_invalid > 1:
+    if is_test + dry_run + skip_invalid + stop_on_invalid > 1:
         raise click.UsageError("give one of --test, --dry-run, --skip-invalid, --stop-on-invalid")
-    if tries:
+    if is_test:
         try_file(service, file)
         return
-    on_fault: OnFault = "skip" if skip_invalid else "stop" if stop_on_invalid else "check"
+    on_error: OnError = "skip" if skip_invalid else "stop" if stop_on_invalid else "check"
     with terminable():
-        import_file(service, file, on_fault, batch_size, dry_run=dry_run)
+        import_file(service, file, on_error, batch_size, dry_run=dry_run)
 
 
 @click.command("export")

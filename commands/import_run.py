@@ -1,4 +1,4 @@
-"""One run of an import: reads a file, stores or tries its events, and prints how it goes."""
+"""Import of a file by a command: checks, stores or tests its events and prints the progress."""
 
 import os
 import sys
@@ -12,11 +12,11 @@ import click
 
 from tracking.receive.event_trials import ReportOnly
 from tracking.receive.imports import (
-    Counts,
+    ImportCounts,
     Importer,
     ImportSource,
     RejectedRecord,
-    Stop,
+    StopImport,
     TrialResult,
     UnreadableFile,
 )
@@ -24,27 +24,27 @@ from tracking.receive.imports.rejects_file import RejectsFile
 from tracking.service import Service
 from tracking.store import StoreUnavailable
 
-MOST_SHOWN = 20
+MAX_LISTED = 20
 STDIN = Path("-")
 
-OnFault = Literal["check", "skip", "stop"]
+OnError = Literal["check", "skip", "stop"]
 
 
 def import_file(
-    service: Service, file: Path, on_fault: OnFault, batch_size: int | None, *, dry_run: bool
+    service: Service, file: Path, on_error: OnError, batch_size: int | None, *, dry_run: bool
 ) -> None:
-    """Take a file of events or orders in, or with `dry_run` only read it.
+    """Import a file of events or orders; with `dry_run` only check it.
 
     Raises:
-        click.ClickException: not all of it was taken in; one line says why.
+        click.ClickException: not every record was stored; the message is one line.
     """
     run = _Run(service, file)
     if dry_run:
         run.check()
-        click.echo(f"{_counted(run.counts.read)} read, all of them fit; nothing was stored")
-    elif on_fault == "skip":
+        click.echo(f"{_record_count(run.counts.read)} read, all of them fit; nothing was stored")
+    elif on_error == "skip":
         run.skip(batch_size)
-    elif on_fault == "stop":
+    elif on_error == "stop":
         run.stop(batch_size)
     else:
         if not file.is_file():
@@ -58,155 +58,161 @@ def import_file(
 
 
 def try_file(service: Service, file: Path) -> None:
-    """Show a file to Pinterest, and what it says of it.
+    """Send a file's events to Pinterest in test calls, and print the results.
 
     Raises:
-        click.ClickException: Pinterest would not count all of it, or cannot be asked.
+        click.ClickException: Pinterest would not count every event, or cannot be called.
     """
     run = _Run(service, file)
-    taken, shown = run.try_out()
-    refused = run.counts.refused
-    words = f"{_counted(shown)} shown to Pinterest, which would count {taken}; nothing was stored"
-    if refused:
-        words = f"{refused} cannot be used; {words}"
-    if refused or taken < shown:
-        raise click.ClickException(words)
-    click.echo(words)
+    accepted, tested = run.try_out()
+    rejected = run.counts.rejected
+    message = (
+        f"{_record_count(tested)} shown to Pinterest, which would count {accepted};"
+        " nothing was stored"
+    )
+    if rejected:
+        message = f"{rejected} cannot be used; {message}"
+    if rejected or accepted < tested:
+        raise click.ClickException(message)
+    click.echo(message)
 
 
 class _Run:
-    """One reading of a file."""
+    """Reads a file once, with one importer."""
 
     def __init__(self, service: Service, file: Path, now: int | None = None) -> None:
         self.now = int(service.clock()) if now is None else now
         self._file = file
         self._trials = service.event_trials
         self._importer = Importer(
-            service.events, service.tracker, self.now, self._list, cores=os.cpu_count() or 1
+            service.events, service.tracker, self.now, self._print_reject, cores=os.cpu_count() or 1
         )
-        self.counts: Counts = self._importer.counts
+        self.counts: ImportCounts = self._importer.counts
 
     def check(self) -> None:
-        """Read all of it, and list what cannot be used."""
-        with self._opened("checking") as source:
+        """Read the whole file, and list the records that cannot be used."""
+        with self._open_source("checking") as source:
             self._importer.check(source)
-        if self.counts.refused:
+        if self.counts.rejected:
             raise click.ClickException(
-                f"{self.counts.refused:,} of {_counted(self.counts.read)} cannot be used; nothing"
-                " was stored. Mend them, or take the others in with --skip-invalid"
+                f"{self.counts.rejected:,} of {_record_count(self.counts.read)} cannot be used;"
+                " nothing was stored. Mend them, or take the others in with --skip-invalid"
             )
 
     def skip(self, batch_size: int | None) -> None:
-        """Take in what can be, and write down what cannot."""
-        beside = Path("import") if self._file == STDIN else self._file
-        refused = RejectsFile(beside)
+        """Store the valid records, and write the others to a rejects file."""
+        source_path = Path("import") if self._file == STDIN else self._file
+        rejects = RejectsFile(source_path)
         try:
-            with self._opened("taking in") as source, refused:
-                self._importer.refuse = lambda one: refused.add(source, one)
-                self._importer.take(source, batch_size)
+            with self._open_source("taking in") as source, rejects:
+                self._importer.on_reject = lambda record: rejects.add(source, record)
+                self._importer.run(source, batch_size)
             click.echo(_summary(self.counts))
         finally:
-            if refused.path is not None:
+            if rejects.path is not None:
                 click.echo(
-                    f"{refused.held:,} refused: {refused.path} has them with the reasons,"
+                    f"{rejects.written:,} refused: {rejects.path} has them with the reasons,"
                     " in clear text. Mend it, import it, delete it"
                 )
 
     def stop(self, batch_size: int | None) -> None:
-        """Take in what comes before the first that cannot be."""
-        self._importer.refuse = self._refuse
-        with self._opened("taking in") as source:
-            self._importer.take(source, batch_size)
+        """Store the records before the first invalid one."""
+        self._importer.on_reject = self._stop_at
+        with self._open_source("taking in") as source:
+            self._importer.run(source, batch_size)
         click.echo(_summary(self.counts))
 
     def try_out(self) -> tuple[int, int]:
-        """How many Pinterest would count, and of how many; every other answer is told."""
-        taken = shown = 0
-        remarks: dict[str, list[int]] = {}
-        with self._opened("showing") as source:
+        """Test the events; returns how many Pinterest would count and how many were tested.
+
+        Prints every message of Pinterest's once, with its first line.
+        """
+        accepted = tested = 0
+        lines_by_message: dict[str, list[int]] = {}
+        with self._open_source("showing") as source:
             try:
-                for tried in self._importer.try_out(source, self._trials, time.sleep):
-                    shown += 1
-                    taken += tried.is_taken
-                    _note(remarks, tried)
+                for result in self._importer.try_out(source, self._trials, time.sleep):
+                    tested += 1
+                    accepted += result.is_accepted
+                    _add_message(lines_by_message, result)
             except ReportOnly:
                 raise click.ClickException(
                     "nobody to show it to: set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID"
                 ) from None
-        for words, lines in remarks.items():
+        for message, lines in lines_by_message.items():
             click.echo(
-                f"line {lines[0]}{f' and {len(lines) - 1:,} more' * (len(lines) > 1)}: {words}"
+                f"line {lines[0]}{f' and {len(lines) - 1:,} more' * (len(lines) > 1)}: {message}"
             )
-        return taken, shown
+        return accepted, tested
 
-    def _list(self, refused: RejectedRecord) -> None:
-        if self.counts.refused <= MOST_SHOWN:
-            click.echo(f"line {refused.line}: {refused.reason}", err=True)
-        elif self.counts.refused == MOST_SHOWN + 1:
+    def _print_reject(self, rejected: RejectedRecord) -> None:
+        if self.counts.rejected <= MAX_LISTED:
+            click.echo(f"line {rejected.line}: {rejected.reason}", err=True)
+        elif self.counts.rejected == MAX_LISTED + 1:
             click.echo("… and more", err=True)
 
-    def _refuse(self, refused: RejectedRecord) -> None:
-        raise Stop(f"line {refused.line}: {refused.reason}")
+    def _stop_at(self, rejected: RejectedRecord) -> None:
+        raise StopImport(f"line {rejected.line}: {rejected.reason}")
 
     @contextmanager
-    def _opened(self, verb: str) -> Iterator[ImportSource]:
+    def _open_source(self, verb: str) -> Iterator[ImportSource]:
         try:
-            with _bytes_of(self._file) as raw:
+            with _open_bytes(self._file) as raw:
                 source = ImportSource(raw, None if self._file == STDIN else self._file)
-                with _progress(source.size, verb) as self._importer.news:
+                with _progress(source.size, verb) as self._importer.on_progress:
                     yield source
         except UnreadableFile as error:
-            words = f"{self._file}: {error}{self._so_far('Mend it, and')}"
-            raise click.ClickException(words) from None
-        except Stop as error:
-            raise click.ClickException(f"{error}{self._so_far('Mend it, and')}") from None
+            message = f"{self._file}: {error}{self._stored_so_far('Mend it, and')}"
+            raise click.ClickException(message) from None
+        except StopImport as error:
+            raise click.ClickException(f"{error}{self._stored_so_far('Mend it, and')}") from None
         except StoreUnavailable as error:
-            (words, *_) = str(error).splitlines()
-            raise click.ClickException(f"{words}{self._so_far()}") from None
+            (message, *_) = str(error).splitlines()
+            raise click.ClickException(f"{message}{self._stored_so_far()}") from None
         except OSError as error:
             name = error.filename or self._file
-            words = f"{name}: {error.strerror or error}{self._so_far()}"
-            raise click.ClickException(words) from None
+            message = f"{name}: {error.strerror or error}{self._stored_so_far()}"
+            raise click.ClickException(message) from None
 
-    def _so_far(self, first: str = "") -> str:
-        stored = self.counts.taken + self.counts.known
+    def _stored_so_far(self, first: str = "") -> str:
+        stored = self.counts.stored + self.counts.duplicates
         if not stored:
             return "; nothing was stored"
         again = f"{first} run it again to go on" if first else "Run it again to go on"
         return f"; {_summary(self.counts)} before that. {again}: nothing counts twice"
 
 
-def _note(remarks: dict[str, list[int]], tried: TrialResult) -> None:
-    if tried.words:
-        remarks.setdefault(tried.words, []).append(tried.line)
+def _add_message(lines_by_message: dict[str, list[int]], result: TrialResult) -> None:
+    if result.message:
+        lines_by_message.setdefault(result.message, []).append(result.line)
 
 
-def _counted(count: int) -> str:
+def _record_count(count: int) -> str:
     return "1 record" if count == 1 else f"{count:,} records"
 
 
-def _summary(counts: Counts) -> str:
-    return f"{counts.taken:,} taken in, {counts.known:,} known already"
+def _summary(counts: ImportCounts) -> str:
+    return f"{counts.stored:,} taken in, {counts.duplicates:,} known already"
 
 
-def _bytes_of(file: Path) -> AbstractContextManager[BinaryIO]:
+def _open_bytes(file: Path) -> AbstractContextManager[BinaryIO]:
     if file == STDIN:
         return nullcontext(sys.stdin.buffer)
     return file.open("rb")
 
 
 @contextmanager
-def _progress(size: int, verb: str) -> Iterator[Callable[[Counts], None]]:
-    """A bar with rate and remaining time on a terminal; elsewhere nothing."""
+def _progress(size: int, verb: str) -> Iterator[Callable[[ImportCounts], None]]:
+    """Show a progress bar with rate and remaining time, on a terminal only."""
     if not size or not sys.stderr.isatty():
         yield lambda counts: None
         return
     began = time.monotonic()
     with click.progressbar(length=size, label=verb, file=sys.stderr) as bar:
 
-        def news(counts: Counts) -> None:
+        def on_progress(counts: ImportCounts) -> None:
             rate = counts.read / max(time.monotonic() - began, 0.001)
             bar.label = f"{verb}, {rate:,.0f} a second"
             bar.update(counts.position - bar.pos)
 
-        yield news
+        yield on_progress

@@ -32,8 +32,8 @@ from tracking.domain.conversion import Policy
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import RowReader, event_from
 from tracking.receive.imports import Importer, ImportSource, RejectedRecord, UnreadableFile
-from tracking.receive.imports.file_reader import LONGEST_CELL, LONGEST_LINE
-from tracking.receive.imports.records import UsableRecord, readings_of
+from tracking.receive.imports.file_reader import MAX_CELL, MAX_LINE
+from tracking.receive.imports.records import UsableRecord, parse_records
 from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
 from tracking.store import StoreUnavailable
@@ -294,9 +294,9 @@ def test_a_batch_is_one_transaction(service: Service) -> None:
     events = ServerEvents(store, service.events.planner, service.clock)
     importer = Importer(events, service.tracker, NOW, _must_not_be)
 
-    importer.take(ImportSource(io.BytesIO(table(sales(100)))), batch_size=25)
+    importer.run(ImportSource(io.BytesIO(table(sales(100)))), batch_size=25)
 
-    assert (importer.counts.taken, store.commits) == (100, 4)
+    assert (importer.counts.stored, store.commits) == (100, 4)
 
 
 @pytest.mark.parametrize("telling", [1, 2])
@@ -308,8 +308,8 @@ def test_a_large_batch_is_taken_in_once_even_by_two_at_the_same_time(
 
     def take() -> int:
         importer = Importer(service.events, service.tracker, NOW, _must_not_be)
-        importer.take(ImportSource(io.BytesIO(content)), 10_000)
-        return importer.counts.taken
+        importer.run(ImportSource(io.BytesIO(content)), 10_000)
+        return importer.counts.stored
 
     with ThreadPoolExecutor(telling) as threads:
         taken = [done.result() for done in [threads.submit(take) for _ in range(telling)]]
@@ -401,13 +401,13 @@ BROKEN: list[tuple[bytes, str]] = [
         "FILE: line 3: a quote is opened and never closed; nothing after it was read",
     ),
     (
-        table(sales(1)) + b'"' + b"x" * (LONGEST_CELL + 1),
-        f"FILE: line 3: a cell of more than {LONGEST_CELL} characters: is a quote opened and never"
+        table(sales(1)) + b'"' + b"x" * (MAX_CELL + 1),
+        f"FILE: line 3: a cell of more than {MAX_CELL} characters: is a quote opened and never"
         " closed?; nothing after it was read",
     ),
     (
-        table(sales(1)) + b"x" * (LONGEST_LINE + 1),
-        f"FILE: line 3: longer than {LONGEST_LINE} bytes",
+        table(sales(1)) + b"x" * (MAX_LINE + 1),
+        f"FILE: line 3: longer than {MAX_LINE} bytes",
     ),
     (
         table([{"Financial Status": "paid", "Lineitem name": "Mug", "Name": "#1"}]),
@@ -532,7 +532,7 @@ def test_whatever_a_file_holds_it_is_read_or_said_what_is_wrong(
         place = int(where * len(content))
         content = content[:place] + piece + content[place + length :]
     try:
-        for reading in readings_of(ImportSource(io.BytesIO(content)), Policy(), NOW):
+        for reading in parse_records(ImportSource(io.BytesIO(content)), Policy(), NOW):
             assert isinstance(reading, UsableRecord) or reading.reason
     except UnreadableFile as error:
         assert str(error).isprintable()
@@ -635,14 +635,14 @@ def test_a_first_line_that_cannot_be_read_leaves_the_second_alone(
 def test_a_line_of_json_that_is_too_long_is_left_out_and_no_other(
     clerk: Clerk, service: Service
 ) -> None:
-    long = lines(sale(2, item_name="x" * (2 * LONGEST_LINE)))
+    long = lines(sale(2, item_name="x" * (2 * MAX_LINE)))
 
     said = clerk.imports(lines(sale(1)) + long + lines(sale(3)), "--skip-invalid")
 
     assert event_ids(service) == ["till-1", "till-3"]
     kept = (clerk.folder / "events.csv.refused.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["refused_line"] for line in kept] == [2]
-    assert json.loads(kept[0])["refused_reason"] == f"longer than {LONGEST_LINE} bytes"
+    assert json.loads(kept[0])["refused_reason"] == f"longer than {MAX_LINE} bytes"
     assert said.startswith("2 taken in")
 
 
@@ -666,11 +666,11 @@ def test_what_was_stored_of_a_batch_that_broke_off_is_told(
     importer = Importer(events, service.tracker, NOW, _must_not_be)
 
     with pytest.raises(StoreUnavailable):
-        importer.take(ImportSource(io.BytesIO(table(sales(900)))), batch_size=900)
+        importer.run(ImportSource(io.BytesIO(table(sales(900)))), batch_size=900)
 
     stored = len(rows(service.store, "conversions"))
     assert 0 < stored < 900
-    assert importer.counts.taken == stored
+    assert importer.counts.stored == stored
 
 
 def test_refused_lines_of_json_stay_json_and_can_be_mended(clerk: Clerk, service: Service) -> None:
@@ -1055,9 +1055,9 @@ def test_an_import_that_was_killed_is_finished_by_the_next(
 
     clock.now = time.time()
     importer = Importer(service.events, service.tracker, int(clock.now), _must_not_be)
-    importer.take(ImportSource(io.BytesIO(content)), 500)
+    importer.run(ImportSource(io.BytesIO(content)), 500)
 
-    assert (importer.counts.taken, importer.counts.known) == (1500 - left, left)
+    assert (importer.counts.stored, importer.counts.duplicates) == (1500 - left, left)
     assert len({row["event_id"] for row in rows(service.store, "outbox")}) == 1500
     assert len(rows(service.store, "outbox")) == len(rows(service.store, "conversions")) == 1500
 
@@ -1067,10 +1067,10 @@ def test_memory_does_not_grow_with_the_file(service: Service) -> None:
         told = io.BytesIO(table([sale(n) for n in range(first, last)]))
         importer = Importer(service.events, service.tracker, NOW, _must_not_be)
         tracemalloc.start()
-        importer.take(ImportSource(told), 100)
+        importer.run(ImportSource(told), 100)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert importer.counts.taken == last - first
+        assert importer.counts.stored == last - first
         return peak
 
     few, many = most_held(0, 600), most_held(600, 3000)

@@ -29,16 +29,16 @@ from tests.watched import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.receive.event_input import InboundEvent
 from tracking.receive.imports import (
-    Counts,
+    ImportCounts,
     Importer,
     ImportSource,
     RejectedRecord,
-    Stop,
+    StopImport,
     UnreadableFile,
 )
-from tracking.receive.imports.file_reader import BLOCK
+from tracking.receive.imports.file_reader import BLOCK_SIZE
 from tracking.receive.imports.parallel_reader import Block, Entry, blocks_of
-from tracking.receive.imports.records import readings_of
+from tracking.receive.imports.records import parse_records
 from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
 
@@ -55,12 +55,12 @@ def large(count: int, at: int = NOW - 60, **changes: Mapping[int, str]) -> list[
     return told
 
 
-FAULTS = dict.fromkeys((0, BLOCK - 1, BLOCK, 777, 1999), "free")
+FAULTS = dict.fromkeys((0, BLOCK_SIZE - 1, BLOCK_SIZE, 777, 1999), "free")
 MIXED = large(2000, value=FAULTS)
 
 FILES: dict[str, bytes] = {
     "rows": table(large(1901)),
-    "whole blocks": table(large(20 * BLOCK)),
+    "whole blocks": table(large(20 * BLOCK_SIZE)),
     "rows with faults": table(MIXED),
     "rows of another width": table(large(1901)).replace(b"till-900,", b"till-900,,"),
     "blank lines": table(large(1901)).replace(b"\r\n", b"\r\n\r\n"),
@@ -82,7 +82,7 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
     """All that is made of a file's readings, and how it ends."""
 
     def entries_of(source: ImportSource) -> Iterator[Entry]:
-        for reading in readings_of(source, Policy(), NOW):
+        for reading in parse_records(source, Policy(), NOW):
             if isinstance(reading, RejectedRecord):
                 yield reading
             else:
@@ -132,7 +132,7 @@ def importing(
     """An import by several, which has begun and ended."""
     importer = Importer(service.events, service.tracker, NOW, refuse, cores=3, **more)
     with path.open("rb") as raw:
-        importer.take(ImportSource(raw, path))
+        importer.run(ImportSource(raw, path))
     return importer
 
 
@@ -142,8 +142,8 @@ def test_a_large_file_is_taken_in_once(service: Service, tmp_path: Path) -> None
 
     first, again = importing(service, path).counts, importing(service, path).counts
 
-    assert (first.read, first.taken, first.known) == (1901, 1901, 0)
-    assert (again.read, again.taken, again.known) == (1901, 0, 1901)
+    assert (first.read, first.stored, first.duplicates) == (1901, 1901, 0)
+    assert (again.read, again.stored, again.duplicates) == (1901, 0, 1901)
     assert first.position == path.stat().st_size
     assert len(rows(service.store, "outbox")) == 1901
 
@@ -155,9 +155,9 @@ def test_what_comes_before_the_first_fault_is_stored_and_nothing_after_it(
     path.write_bytes(table(large(2000, value={1203: "free"})))
 
     def stop(refused: RejectedRecord) -> None:
-        raise Stop(f"line {refused.line}")
+        raise StopImport(f"line {refused.line}")
 
-    with pytest.raises(Stop, match="line 1205"):
+    with pytest.raises(StopImport, match="line 1205"):
         importing(service, path, stop)
 
     assert len(rows(service.store, "conversions")) == 1203
@@ -170,16 +170,16 @@ def test_a_reader_that_is_killed_ends_the_import_and_the_next_one_finishes_it(
     path = tmp_path / "events.csv"
     path.write_bytes(table(large(4000)))
 
-    def kill(counts: Counts) -> None:
+    def kill(counts: ImportCounts) -> None:
         for process in multiprocessing.active_children():
             process.kill()
 
     with pytest.raises(UnreadableFile, match="a process that read the file was stopped"):
-        importing(service, path, news=kill)
+        importing(service, path, on_progress=kill)
 
     before = len(rows(service.store, "conversions"))
     assert 0 < before < 4000
-    assert importing(service, path).counts.taken == 4000 - before
+    assert importing(service, path).counts.stored == 4000 - before
 
 
 def test_no_reader_outlives_an_import_that_is_killed(sqlite_url: str, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_batch_is_as_large_as_can_be_stored_in_half_a_second(
     path.write_bytes(table(large(4000)))
 
     with path.open("rb") as raw:
-        importer.take(ImportSource(raw))
+        importer.run(ImportSource(raw))
 
-    assert importer.counts.taken == 4000
+    assert importer.counts.stored == 4000
     assert store.commits == commits

@@ -1,15 +1,15 @@
-"""Files of events and of Shopify's orders, taken in."""
+"""Import of files of events and of Shopify's export of orders."""
 
 from tracking.receive.imports.file_reader import ImportSource, UnreadableFile
-from tracking.receive.imports.importer import Counts, Importer, Stop, TrialResult
+from tracking.receive.imports.importer import ImportCounts, Importer, StopImport, TrialResult
 from tracking.receive.imports.records import RejectedRecord
 
 __all__ = [
-    "Counts",
+    "ImportCounts",
     "ImportSource",
     "Importer",
     "RejectedRecord",
-    "Stop",
+    "StopImport",
     "TrialResult",
     "UnreadableFile",
 ]

@@ -1,6 +1,7 @@
-"""A file to import, read record by record: CSV or JSON lines, plain or gzip, told by its content.
+"""Reader of an import file: CSV or JSON lines, plain or gzip, recognized by its content.
 
-What a record holds is not looked at here. Nothing of a file is kept, so its size does not matter.
+It reads record by record without interpreting them. Only one line is held in memory, so the size
+of the file does not matter.
 """
 
 import csv
@@ -15,7 +16,7 @@ from typing import BinaryIO, Literal, NamedTuple, cast
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
-# Beginnings of what people take for a CSV file.
+# Magic bytes of formats that people mistake for CSV.
 _NOT_TEXT = {
     b"PK": "a ZIP archive or an Excel workbook: unpack it, or save it as CSV",
     b"\xff\xfe": "UTF-16: save it as UTF-8",
@@ -23,12 +24,12 @@ _NOT_TEXT = {
     b"SQLite": "a SQLite database",
 }
 _SEPARATORS = (",", ";", "\t", "|")
-# Longer than any order or event, and short enough to be held in memory.
-LONGEST_LINE = 1024 * 1024
-LONGEST_CELL = csv.field_size_limit()
-MOST_COLUMNS = 2000
-# Records that stay together when several read shares of a file.
-BLOCK = 100
+# Longer than any order or event, and short enough to hold in memory.
+MAX_LINE = 1024 * 1024
+MAX_CELL = csv.field_size_limit()
+MAX_COLUMNS = 2000
+# Records per block. Several processes read alternate blocks of a file.
+BLOCK_SIZE = 100
 
 Kind = Literal["CSV", "JSON lines"]
 
@@ -38,16 +39,18 @@ class UnreadableFile(Exception):
 
 
 class Record(NamedTuple):
-    """A row or a line with the number of the line it begins on. With a `fault` it is not to be
-    used; its `cells` are those of a row, or the one text of a line."""
+    """A row or a line, and the number of the line it begins on.
+
+    `cells` are those of a row, or the one text of a line. With an `error` it cannot be used.
+    """
 
     line: int
     cells: Sequence[str]
-    fault: str = ""
+    error: str = ""
 
 
 class Share(NamedTuple):
-    """Every so-manieth block of records, of `of`."""
+    """The blocks of records whose number modulo `of` is `number`."""
 
     number: int = 0
     of: int = 1
@@ -57,18 +60,18 @@ _WHOLE = Share()
 
 
 class ImportSource:
-    """A file whose kind is known by its beginning; each record of a share is read once.
+    """An open file, whose records can be iterated over once.
 
     Raises:
         UnreadableFile: it is neither CSV nor JSON lines, or its header is wrong.
     """
 
     def __init__(self, raw: BinaryIO, path: Path | None = None, share: Share = _WHOLE) -> None:
-        """With a `path` it may be opened again there, by somebody who reads another share."""
+        """Read the header. Other processes open the file at `path` to read other shares."""
         self.path = path
         self._raw = raw
         self._share = share
-        self._lines = _BoundedLines(_unpacked(raw))
+        self._lines = _BoundedLines(_decompressed(raw))
         first = next((line for line in self._lines if line.strip()), "")
         if not first:
             raise UnreadableFile("the file is empty")
@@ -78,100 +81,104 @@ class ImportSource:
             )
         self._first = first
         self.kind: Kind = "JSON lines" if first.lstrip().startswith("{") else "CSV"
-        self._begins = self._lines.number
-        # Of rows nobody knows where the next one begins: a quote may be open.
+        self._first_line_number = self._lines.number
+        # After a row that is too long, the next one cannot be found: a quote may be open.
         self._lines.skips_long = self.kind == "JSON lines"
         self.header: tuple[str, ...] = ()
         if self.kind == "CSV":
-            self._rows = self._opened()
+            self._rows = self._csv_reader()
             self.header = self._header()
 
     def __iter__(self) -> Iterator[Record]:
         """The records after the header.
 
         Raises:
-            UnreadableFile: what follows cannot be told apart.
+            UnreadableFile: the rest of the file cannot be split into records.
         """
-        records = self._csv() if self.kind == "CSV" else self._json()
+        records = self._csv_records() if self.kind == "CSV" else self._json_records()
         number, of = self._share
         if of == 1:
             return records
-        return (r for n, r in enumerate(records) if n // BLOCK % of == number)
+        return (record for n, record in enumerate(records) if n // BLOCK_SIZE % of == number)
 
     @property
     def position(self) -> int:
-        """How many bytes of the file were read, 0 if it cannot tell."""
+        """Bytes of the file read so far, 0 if the file has no position."""
         return self._raw.tell() if self._raw.seekable() else 0
 
     @property
     def size(self) -> int:
-        """Bytes of the file, 0 for what is no file on a disk."""
+        """Bytes of the file, 0 if it is not a file on a disk."""
         try:
             return os.fstat(self._raw.fileno()).st_size if self._raw.seekable() else 0
         except OSError:
             return 0
 
-    def _opened(self) -> Iterator[list[str]]:
-        separator = max(_SEPARATORS, key=lambda one: len(_split(self._first, one)))
+    def _csv_reader(self) -> Iterator[list[str]]:
+        separator = max(_SEPARATORS, key=lambda separator: len(_split(self._first, separator)))
         return csv.reader(chain([self._first], self._lines), delimiter=separator, strict=True)
 
     def _header(self) -> tuple[str, ...]:
         try:
             names = tuple(name.strip() for name in next(self._rows))
         except csv.Error as error:
-            raise UnreadableFile(f"line {self._begins}: {_said(error)}") from None
-        if fault := self._lines.fault:
-            raise UnreadableFile(f"line {self._begins}: {fault}")
-        if len(names) > MOST_COLUMNS:
-            raise UnreadableFile(f"line {self._begins}: more than {MOST_COLUMNS} columns")
-        seen: dict[str, int] = {}
+            raise UnreadableFile(f"line {self._first_line_number}: {_csv_message(error)}") from None
+        if message := self._lines.error:
+            raise UnreadableFile(f"line {self._first_line_number}: {message}")
+        if len(names) > MAX_COLUMNS:
+            raise UnreadableFile(f"line {self._first_line_number}: more than {MAX_COLUMNS} columns")
+        number_of: dict[str, int] = {}
         for n, name in enumerate(names, 1):
             if not name:
-                raise UnreadableFile(f"line {self._begins}: column {n} has no name")
-            if name.lower() in seen:
-                both = f"columns {seen[name.lower()]} and {n}"
-                raise UnreadableFile(f"line {self._begins}: {both} are both named {shown(name)}")
-            seen[name.lower()] = n
+                raise UnreadableFile(f"line {self._first_line_number}: column {n} has no name")
+            if name.lower() in number_of:
+                both = f"columns {number_of[name.lower()]} and {n}"
+                raise UnreadableFile(
+                    f"line {self._first_line_number}: {both} are both named {quoted(name)}"
+                )
+            number_of[name.lower()] = n
         return names
 
-    def _csv(self) -> Iterator[Record]:
+    def _csv_records(self) -> Iterator[Record]:
         width = len(self.header)
         while True:
             line = self._lines.number + 1
-            self._lines.fault = ""
+            self._lines.error = ""
             try:
                 cells = next(self._rows, None)
             except csv.Error as error:
                 raise UnreadableFile(
-                    f"line {line}: {_said(error)}; nothing after it was read"
+                    f"line {line}: {_csv_message(error)}; nothing after it was read"
                 ) from None
             if cells is None:
                 return
             if not cells:
                 continue
-            fault = self._lines.fault
-            if not fault and len(cells) != width:
-                fault = f"{len(cells)} columns, and the header has {width}"
-            yield Record(line, cells, fault)
+            message = self._lines.error
+            if not message and len(cells) != width:
+                message = f"{len(cells)} columns, and the header has {width}"
+            yield Record(line, cells, message)
 
-    def _json(self) -> Iterator[Record]:
-        fault, self._lines.fault = self._lines.fault, ""
-        yield Record(self._begins, [self._first], fault)
+    def _json_records(self) -> Iterator[Record]:
+        error, self._lines.error = self._lines.error, ""
+        yield Record(self._first_line_number, [self._first], error)
         for text in self._lines:
-            fault, self._lines.fault = self._lines.fault, ""
-            if fault or text.strip():
-                yield Record(self._lines.number, [text], fault)
+            error, self._lines.error = self._lines.error, ""
+            if error or text.strip():
+                yield Record(self._lines.number, [text], error)
 
 
 class _BoundedLines:
-    """Lines as text. A byte that is none of UTF-8's, or NUL, is a `fault` of what is read of it,
-    and so is the length of one that is too long, of which nothing is kept where such are skipped.
+    """Iterates over the lines of a file as text, each of a bounded length.
+
+    A line that is not UTF-8 or holds NUL sets `error`. A line that is too long ends the file, or
+    with `skips_long` is replaced by an empty text and sets `error`.
     """
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self.number = 0
-        self.fault = ""
+        self.error = ""
         self.skips_long = False
 
     def __iter__(self) -> Iterator[str]:
@@ -182,22 +189,22 @@ class _BoundedLines:
         if not line:
             raise StopIteration
         self.number += 1
-        if len(line) > LONGEST_LINE:
-            words = f"longer than {LONGEST_LINE} bytes"
+        if len(line) > MAX_LINE:
+            message = f"longer than {MAX_LINE} bytes"
             if not self.skips_long:
-                raise UnreadableFile(f"line {self.number}: {words}")
-            self.fault = words
+                raise UnreadableFile(f"line {self.number}: {message}")
+            self.error = message
             while line and not line.endswith(b"\n"):
                 line = self._read()
             return ""
         if self.number == 1:
             line = line.removeprefix(_BOM)
         if b"\0" in line:
-            self.fault = f"line {self.number} holds a NUL byte"
+            self.error = f"line {self.number} holds a NUL byte"
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            self.fault = (
+            self.error = (
                 f"not UTF-8: byte 0x{line[error.start]:02X} at position {error.start + 1} of line"
                 f" {self.number}; save the file as UTF-8"
             )
@@ -205,28 +212,28 @@ class _BoundedLines:
 
     def _read(self) -> bytes:
         try:
-            return self._raw.readline(LONGEST_LINE + 1)
+            return self._raw.readline(MAX_LINE + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise UnreadableFile(
                 f"after line {self.number}: {str(error) or type(error).__name__}; the rest is lost"
             ) from None
 
 
-def shown(name: str) -> str:
-    """A name of the file's own as it may be printed: short, and without what moves the cursor."""
+def quoted(name: str) -> str:
+    """A name from the file in quotes: short, and without control characters."""
     clean = "".join(char if char.isprintable() else "?" for char in name[:60])
     return f'"{clean}{"…" if len(name) > 60 else ""}"'
 
 
-def _unpacked(raw: BinaryIO) -> BinaryIO:
-    head = raw if isinstance(raw, io.BufferedReader) else _buffered(raw)
-    begins = head.peek(8)
+def _decompressed(raw: BinaryIO) -> BinaryIO:
+    buffered = raw if isinstance(raw, io.BufferedReader) else _buffered(raw)
+    start = buffered.peek(8)
     for magic, what in _NOT_TEXT.items():
-        if begins.startswith(magic):
+        if start.startswith(magic):
             raise UnreadableFile(f"this is {what}")
-    if begins.startswith(_GZIP):
-        return io.BufferedReader(gzip.GzipFile(fileobj=head))
-    return head
+    if start.startswith(_GZIP):
+        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
+    return buffered
 
 
 def _buffered(raw: BinaryIO) -> io.BufferedReader:
@@ -240,13 +247,13 @@ def _split(line: str, separator: str) -> Sequence[str]:
         return ()
 
 
-_SAYINGS: dict[str, str] = {
+_CSV_MESSAGES: dict[str, str] = {
     "unexpected end of data": "a quote is opened and never closed",
-    "field larger than field limit": f"a cell of more than {LONGEST_CELL} characters: is a quote"
+    "field larger than field limit": f"a cell of more than {MAX_CELL} characters: is a quote"
     " opened and never closed?",
 }
 
 
-def _said(error: csv.Error) -> str:
-    told = str(error)
-    return next((words for part, words in _SAYINGS.items() if part in told), told)
+def _csv_message(error: csv.Error) -> str:
+    text = str(error)
+    return next((message for part, message in _CSV_MESSAGES.items() if part in text), text)

@@ -1,4 +1,4 @@
-"""Takes in what a file tells, a batch in a transaction."""
+"""Import of a file's events and orders, a batch per transaction."""
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -19,61 +19,68 @@ from tracking.receive.event_input import InboundEvent
 from tracking.receive.event_trials import EventTrials, ReportOnly, TooManyTrials
 from tracking.receive.imports.file_reader import ImportSource, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
-from tracking.receive.imports.records import Reading, RejectedRecord, UsableRecord, readings_of
+from tracking.receive.imports.records import (
+    ParsedRecord,
+    RejectedRecord,
+    UsableRecord,
+    parse_records,
+)
 from tracking.receive.server_events import AT_ONCE, EventRow, ServerEvents
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"
-# The larger a batch, the fewer pages of the database each of its rows costs; but webhooks wait
-# while it is stored.
+# The larger a batch, the fewer database pages each of its rows writes; but webhooks wait while it
+# is stored.
 _BATCH_SECONDS = 0.4
 _FIRST_BATCH, _LARGEST_BATCH = 500, 10_000
 
 
 @dataclass(slots=True)
-class Counts:
-    """How many were read, up to which byte of the file, and what became of them so far. `known`
-    were taken in before."""
+class ImportCounts:
+    """Records read so far, the position in the file (bytes), and the results.
+
+    `duplicates` were stored before.
+    """
 
     read: int = 0
     position: int = 0
-    taken: int = 0
-    known: int = 0
-    refused: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What Pinterest says of what a line tells; `is_taken` if it would count it."""
+    """Result of a test call for the event of a line; `is_accepted` if Pinterest would count it."""
 
     line: int
-    is_taken: bool
-    words: str
+    is_accepted: bool
+    message: str
 
 
-class Stop(Exception):
-    """Raised by whoever is told of something refused, so that nothing after it is taken."""
+class StopImport(Exception):
+    """Raised by a reject handler to end the import at the rejected record."""
 
 
-Refuse = Callable[[RejectedRecord], None]
+RejectHandler = Callable[[RejectedRecord], None]
 
 
 @dataclass
 class Importer:
-    """One import of a file at an instant (seconds UTC).
+    """Imports one file at an instant (seconds UTC).
 
-    `refuse` is told of whatever cannot be used, `news` now and then that the reading goes on. A
-    large file is read by several processes, if there are so many `cores`.
+    `on_reject` is called with records that cannot be used, `on_progress` after each block. A large
+    file is read by several processes if there are several `cores`.
     """
 
     events: ServerEvents
     tracker: Tracker
     now: int
-    refuse: Refuse
-    news: Callable[[Counts], None] = lambda counts: None
+    on_reject: RejectHandler
+    on_progress: Callable[[ImportCounts], None] = lambda counts: None
     cores: int = 1
     timer: Callable[[], float] = time.perf_counter
-    counts: Counts = field(default_factory=Counts)
+    counts: ImportCounts = field(default_factory=ImportCounts)
 
     def check(self, source: ImportSource) -> None:
         """Read all of a file and store nothing.
@@ -82,139 +89,140 @@ class Importer:
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
         readers = self.cores if self.cores > 1 else 0
-        for _ in self._usable(blocks_of(source, self._checked, readers)):
+        for _ in self._usable_entries(blocks_of(source, self._check_entries, readers)):
             pass
-        self.news(self.counts)
+        self.on_progress(self.counts)
 
-    def take(self, source: ImportSource, batch_size: int | None = None) -> None:
-        """Take a file in. What is known already is left as it is, so that a file can be taken
-        again from its beginning whatever ended the last time.
+    def run(self, source: ImportSource, batch_size: int | None = None) -> None:
+        """Import a file. Records that are stored already stay unchanged, so an interrupted import
+        can be repeated from the beginning of the file.
 
         Args:
-            batch_size: how many are stored at a time; by default as many as take half a second.
+            batch_size: records stored at a time; by default as many as take half a second.
 
         Raises:
-            UnreadableFile: the rest of the file cannot be read; what is before it is stored.
-            Stop: as `refuse` raised it; what is before that is stored.
-            StoreUnavailable: not all was stored.
+            UnreadableFile: the rest of the file cannot be read; the records before it are stored.
+            StopImport: `on_reject` raised it; the records before the rejected one are stored.
+            StoreUnavailable: not every record was stored.
         """
-        usable = self._usable(blocks_of(source, self._prepared, self.cores - 1))
+        usable = self._usable_entries(blocks_of(source, self._import_entries, self.cores - 1))
         size = batch_size or _FIRST_BATCH
         end: Exception | None = None
         rate: Future[float] | None = None
-        # While one batch is stored the next one is gathered.
+        # While a batch is stored the next one is read.
         with (
             closing(usable),
-            ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as crowd,
-            ThreadPoolExecutor(1) as storer,
+            ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as order_threads,
+            ThreadPoolExecutor(1) as writer,
         ):
             while end is None:
                 batch: list[EventRow | Order] = []
                 try:
                     for value in islice(usable, size):
                         batch.append(value)
-                except (Stop, UnreadableFile) as error:
+                except (StopImport, UnreadableFile) as error:
                     end = error
                 if rate is not None:
                     fitting = int(rate.result() * _BATCH_SECONDS)
                     size = batch_size or max(_FIRST_BATCH, min(fitting, 2 * size, _LARGEST_BATCH))
                 if not batch:
                     break
-                rate = storer.submit(self._store, batch, crowd)
+                rate = writer.submit(self._store, batch, order_threads)
             if rate is not None:
                 rate.result()
-        self.news(self.counts)
+        self.on_progress(self.counts)
         if end is not None:
             raise end
 
     def try_out(
         self, source: ImportSource, trials: EventTrials, pause: Callable[[float], object]
     ) -> Iterator[TrialResult]:
-        """Show a file to Pinterest, which checks it, twenty events a call. Nothing is stored.
+        """Send a file's events to Pinterest in test calls of twenty events. Nothing is stored.
 
         Raises:
-            ReportOnly: there are no credentials to ask with.
+            ReportOnly: no Pinterest account is configured.
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
         if PINTEREST not in self.events.planner.destinations:
             raise ReportOnly
-        usable = self._shown(source)
+        usable = self._usable_records(source)
         while batch := list(islice(usable, MAX_TESTED)):
             ready: list[tuple[int, bytes]] = []
             for line, value in batch:
-                event = self._event(value)
+                event = self._encoded_event(value)
                 if isinstance(event, bytes):
                     ready.append((line, event))
                 else:
-                    yield TrialResult(line, is_taken=False, words=event)
+                    yield TrialResult(line, is_accepted=False, message=event)
             if ready:
-                outcome = _answer(trials, [event for _, event in ready], pause)
-                for (line, _), result in zip(ready, _each(outcome, len(ready)), strict=True):
-                    yield _tried(line, result)
-        self.news(self.counts)
+                outcome = _test(trials, [event for _, event in ready], pause)
+                results = _result_of_each(outcome, len(ready))
+                for (line, _), result in zip(ready, results, strict=True):
+                    yield _trial_result(line, result)
+        self.on_progress(self.counts)
 
-    def _usable(self, blocks: Iterable[Block]) -> Generator[EventRow | Order, None, None]:
+    def _usable_entries(self, blocks: Iterable[Block]) -> Generator[EventRow | Order, None, None]:
         for block in blocks:
             self._count(block.read, block.position)
             for entry in block.entries:
                 if isinstance(entry, RejectedRecord):
-                    self._refuse(entry)
+                    self._reject(entry)
                 elif entry is not None:
                     yield entry
             if block.end:
                 raise UnreadableFile(block.end)
 
-    def _shown(self, source: ImportSource) -> Iterator[UsableRecord]:
-        for reading in self._readings(source):
+    def _usable_records(self, source: ImportSource) -> Iterator[UsableRecord]:
+        for parsed in self._parsed(source):
             self._count(1, source.position)
-            if isinstance(reading, RejectedRecord):
-                self._refuse(reading)
+            if isinstance(parsed, RejectedRecord):
+                self._reject(parsed)
             else:
-                yield reading
+                yield parsed
 
     def _count(self, read: int, position: int) -> None:
         self.counts.read += read
         self.counts.position = position
-        self.news(self.counts)
+        self.on_progress(self.counts)
 
-    def _refuse(self, refused: RejectedRecord) -> None:
-        self.counts.refused += 1
-        self.refuse(refused)
+    def _reject(self, rejected: RejectedRecord) -> None:
+        self.counts.rejected += 1
+        self.on_reject(rejected)
 
-    def _readings(self, source: ImportSource) -> Iterator[Reading]:
-        return readings_of(source, self.events.planner.policy, self.now)
+    def _parsed(self, source: ImportSource) -> Iterator[ParsedRecord]:
+        return parse_records(source, self.events.planner.policy, self.now)
 
-    def _checked(self, source: ImportSource) -> Iterator[RejectedRecord | None]:
-        for reading in self._readings(source):
-            yield reading if isinstance(reading, RejectedRecord) else None
+    def _check_entries(self, source: ImportSource) -> Iterator[RejectedRecord | None]:
+        for parsed in self._parsed(source):
+            yield parsed if isinstance(parsed, RejectedRecord) else None
 
-    def _prepared(self, source: ImportSource) -> Iterator[EventRow | Order | RejectedRecord]:
-        for reading in self._readings(source):
-            if isinstance(reading, RejectedRecord):
-                yield reading
-            elif isinstance(reading.value, Order):
-                yield reading.value
+    def _import_entries(self, source: ImportSource) -> Iterator[EventRow | Order | RejectedRecord]:
+        for parsed in self._parsed(source):
+            if isinstance(parsed, RejectedRecord):
+                yield parsed
+            elif isinstance(parsed.value, Order):
+                yield parsed.value
             else:
-                yield self.events.row_of(reading.value, self.now)
+                yield self.events.row_of(parsed.value, self.now)
 
-    def _store(self, batch: Sequence[EventRow | Order], crowd: ThreadPoolExecutor) -> float:
-        """Store a batch; how many of it a second."""
+    def _store(self, batch: Sequence[EventRow | Order], order_threads: ThreadPoolExecutor) -> float:
+        """Store a batch; returns the rate in records a second."""
         began = self.timer()
         events = [value for value in batch if isinstance(value, EventRow)]
         orders = [value for value in batch if isinstance(value, Order)]
-        for found in self.events.record_all(events):
-            self._tell(found)
-        for receipt in crowd.map(lambda order: self.tracker.record(order, TOPIC), orders):
-            self._tell([receipt.status])
+        for statuses in self.events.record_all(events):
+            self._count_results(statuses)
+        for receipt in order_threads.map(lambda order: self.tracker.record(order, TOPIC), orders):
+            self._count_results([receipt.status])
         return len(batch) / max(self.timer() - began, 0.001)
 
-    def _tell(self, found: Sequence[str]) -> None:
-        taken = found.count("accepted")
-        self.counts.taken += taken
-        self.counts.known += len(found) - taken
+    def _count_results(self, statuses: Sequence[str]) -> None:
+        stored = statuses.count("accepted")
+        self.counts.stored += stored
+        self.counts.duplicates += len(statuses) - stored
 
-    def _event(self, value: InboundEvent | Order) -> bytes | str:
-        """The finished event, or why there is none."""
+    def _encoded_event(self, value: InboundEvent | Order) -> bytes | str:
+        """The encoded event, or the reason why there is none."""
         if isinstance(value, InboundEvent):
             return msgspec.json.encode(value.event)
         planner = self.events.planner
@@ -243,7 +251,7 @@ class Importer:
             return str(error)
 
 
-def _answer(
+def _test(
     trials: EventTrials, events: Sequence[bytes], pause: Callable[[float], object]
 ) -> Outcome:
     while True:
@@ -253,13 +261,13 @@ def _answer(
             pause(error.seconds)
 
 
-def _each(outcome: Outcome, count: int) -> Sequence[EventResult | str]:
+def _result_of_each(outcome: Outcome, count: int) -> Sequence[EventResult | str]:
     return outcome.results if isinstance(outcome, Answered) else [outcome.reason] * count
 
 
-def _tried(line: int, result: EventResult | str) -> TrialResult:
+def _trial_result(line: int, result: EventResult | str) -> TrialResult:
     if isinstance(result, str):
-        return TrialResult(line, is_taken=False, words=result)
+        return TrialResult(line, is_accepted=False, message=result)
     if isinstance(result, Accepted):
-        return TrialResult(line, is_taken=True, words=result.warning)
-    return TrialResult(line, is_taken=False, words=result.reason)
+        return TrialResult(line, is_accepted=True, message=result.warning)
+    return TrialResult(line, is_accepted=False, message=result.reason)

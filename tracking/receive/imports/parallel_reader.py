@@ -1,4 +1,4 @@
-"""A file read block by block: here, or faster by several processes, each of which reads a share."""
+"""Reading of a file block by block, in this process or, for large files, in several."""
 
 import gc
 import multiprocessing
@@ -13,22 +13,24 @@ from typing import NamedTuple
 import msgspec
 
 from tracking.domain.order import Order
-from tracking.receive.imports.file_reader import BLOCK, ImportSource, Share, UnreadableFile
-from tracking.receive.imports.records import RejectedRecord, is_each_by_itself
+from tracking.receive.imports.file_reader import BLOCK_SIZE, ImportSource, Share, UnreadableFile
+from tracking.receive.imports.records import RejectedRecord, is_one_per_record
 from tracking.receive.server_events import EventRow
 
-# What is made of a reading. Of None it is only known that there was one.
+# Result of one parsed record. None stands for a record of which only the count matters.
 Entry = EventRow | Order | RejectedRecord | None
 
-# Below it the processes cost more than they save.
-_LARGE = 1024 * 1024
-# More readers than this wait for the one that stores.
-_MOST_READERS = 4
+# Below this size (bytes) the processes cost more time than they save.
+_LARGE_FILE = 1024 * 1024
+# More readers would wait for the process that stores.
+_MAX_READERS = 4
 
 
 class Block(NamedTuple):
-    """Readings that follow one another: how many, up to which byte of the file they go, and what
-    was made of them. The last block tells the `end`: "", or why the rest cannot be read."""
+    """Consecutive records: their number, the file position after them (bytes), their entries.
+
+    The last block has an `end`: "", or the reason why the rest of the file cannot be read.
+    """
 
     read: int
     position: int
@@ -46,17 +48,17 @@ _decode = msgspec.msgpack.Decoder(
 def blocks_of(
     source: ImportSource, entries_of: Callable[[ImportSource], Iterator[Entry]], readers: int
 ) -> Iterator[Block]:
-    """Everything that is made of a file, in its order.
+    """Iterate over the entries of a file in blocks, in the order of the file.
 
     Args:
-        readers: how many processes may read it, if it is large. None of them writes.
+        readers: number of processes that may read the file if it is large. They only read.
     """
-    if readers and source.path and source.size >= _LARGE and is_each_by_itself(source):
-        return _apart(source.path, entries_of, min(readers, _MOST_READERS))
-    return _here(source, entries_of)
+    if readers and source.path and source.size >= _LARGE_FILE and is_one_per_record(source):
+        return _read_in_processes(source.path, entries_of, min(readers, _MAX_READERS))
+    return _read_blocks(source, entries_of)
 
 
-def _here(
+def _read_blocks(
     source: ImportSource, entries_of: Callable[[ImportSource], Iterator[Entry]]
 ) -> Iterator[Block]:
     entries = entries_of(source)
@@ -64,35 +66,35 @@ def _here(
     while end is None:
         read: list[Entry] = []
         try:
-            for entry in islice(entries, BLOCK):
+            for entry in islice(entries, BLOCK_SIZE):
                 read.append(entry)
-            if len(read) < BLOCK:
+            if len(read) < BLOCK_SIZE:
                 end = ""
         except UnreadableFile as error:
             end = str(error)
-        yield Block(len(read), source.position, [one for one in read if one is not None], end)
+        yield Block(len(read), source.position, [entry for entry in read if entry is not None], end)
 
 
-def _apart(
+def _read_in_processes(
     file: Path, entries_of: Callable[[ImportSource], Iterator[Entry]], readers: int
 ) -> Iterator[Block]:
-    # Forked, since each would import for longer than it reads. Nothing was stored yet, so that
-    # there is neither a thread nor a connection to a database that could be torn in two.
+    # Forked, since importing the modules would take longer than reading. Nothing was stored yet, so
+    # there is neither a thread nor a database connection that a fork could break.
     context = multiprocessing.get_context("fork")
     pipes: list[Connection] = []
     processes = []
     try:
         for number in range(readers):
-            mine, theirs = context.Pipe(duplex=False)
-            pipes.append(mine)
+            receiver, sender = context.Pipe(duplex=False)
+            pipes.append(receiver)
             share = Share(number, readers)
             process = context.Process(
-                target=_send, args=(file, share, entries_of, theirs, pipes), daemon=True
+                target=_send_blocks, args=(file, share, entries_of, sender, pipes), daemon=True
             )
             processes.append(process)
             process.start()
-            theirs.close()
-        yield from _merged(pipes)
+            sender.close()
+        yield from _merge(pipes)
     finally:
         for pipe in pipes:
             pipe.close()
@@ -101,9 +103,11 @@ def _apart(
             process.join()
 
 
-def _merged(pipes: Sequence[Connection]) -> Iterator[Block]:
-    """The shares in the order of the file: each reader has every so-manieth block, and the first
-    that comes to an end is the one whose turn it would have been."""
+def _merge(pipes: Sequence[Connection]) -> Iterator[Block]:
+    """Iterate over the blocks in the order of the file.
+
+    The readers' blocks alternate, so the first reader that ends marks the end of the file.
+    """
     for pipe in cycle(pipes):
         try:
             block = Block(*_decode(pipe.recv_bytes()))
@@ -114,23 +118,23 @@ def _merged(pipes: Sequence[Connection]) -> Iterator[Block]:
             return
 
 
-def _send(
+def _send_blocks(
     file: Path,
     share: Share,
     entries_of: Callable[[ImportSource], Iterator[Entry]],
-    out: Connection,
-    not_ours: Sequence[Connection],
+    pipe_out: Connection,
+    other_pipes: Sequence[Connection],
 ) -> None:
-    # Whoever stores ends the import, and with it the pipes.
+    # The storing process handles Ctrl-C and closes the pipes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # What the command does at these is not for a reader, which has nothing to clean up.
+    # The command's handlers clean up, and a reader has nothing to clean up.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    for pipe in not_ours:
+    for pipe in other_pipes:
         pipe.close()
-    # Nothing that is read refers to itself; looking for what does takes a tenth of the time.
+    # Records hold no reference cycles; collecting garbage takes a tenth of the time.
     gc.freeze()
     gc.set_threshold(100_000)
     with suppress(BrokenPipeError), file.open("rb") as raw:
-        for block in _here(ImportSource(raw, file, share), entries_of):
-            out.send_bytes(_encode(block))
+        for block in _read_blocks(ImportSource(raw, file, share), entries_of):
+            pipe_out.send_bytes(_encode(block))

@@ -1,4 +1,4 @@
-"""What the records of a file tell: events of Pinterest's, or orders of Shopify's."""
+"""Parser of an import file's records: events of Pinterest's form, or orders of Shopify's."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -14,71 +14,71 @@ from tracking.receive.event_input import InboundEvent, RowReader, inbound_event_
 from tracking.receive.event_input.columns import COLUMN_NAMES, column_of
 from tracking.receive.event_input.event import MAX_AHEAD
 from tracking.receive.event_input.fields import AMOUNTS
-from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile, shown
+from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile, quoted
 from tracking.receive.imports.shopify_export import ExportedOrder, OrderExport
 
-# What a file of refused rows says besides: it can be imported once it is mended.
+# Columns that a rejects file adds; they are ignored when the corrected file is imported.
 REFUSED_LINE, REFUSED_REASON = "refused_line", "refused_reason"
-_OUR_OWN = frozenset({REFUSED_LINE, REFUSED_REASON})
-_NEEDED = ("event_name", "action_source", "event_time")
+_ADDED_COLUMNS = frozenset({REFUSED_LINE, REFUSED_REASON})
+_REQUIRED = ("event_name", "action_source", "event_time")
 _EXACT = 2**53
 
 
 class UsableRecord(NamedTuple):
-    """What some records tell, the first of which begins on `line`."""
+    """The event or order of one or several records, the first of which begins on `line`."""
 
     line: int
     value: InboundEvent | Order
 
 
 class RejectedRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
-    """Records that cannot be used, and what is wrong with them."""
+    """Records that cannot be used, and their errors."""
 
     records: Sequence[Record]
     errors: Sequence[FieldError]
 
     @property
     def line(self) -> int:
-        """The line they begin on."""
+        """The line on which the first record begins."""
         return self.records[0].line
 
     @property
     def reason(self) -> str:
-        """What is wrong, in one line, with the names of columns and none of their values."""
-        return "; ".join(map(_worded, self.errors))
+        """The errors in one line, with the names of columns and without their values."""
+        return "; ".join(map(_sentence, self.errors))
 
 
-Reading = UsableRecord | RejectedRecord
+ParsedRecord = UsableRecord | RejectedRecord
 
 
-def readings_of(source: ImportSource, policy: Policy, now: int) -> Iterator[Reading]:
-    """Everything a file tells, received at an instant (seconds UTC).
+def parse_records(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
+    """Parse all records of a file, received at an instant (seconds UTC).
 
     Raises:
-        UnreadableFile: the columns are not those of a file of events or orders, or what follows
-            cannot be told apart.
+        UnreadableFile: the columns are not those of a file of events or orders, or the rest of the
+            file cannot be split into records.
     """
     if source.kind == "JSON lines":
-        return _of_lines(source, policy, now)
-    if OrderExport.is_meant_by(source.header):
-        return _of_orders(source, now)
-    return _of_rows(source, policy, now)
+        return _parse_lines(source, policy, now)
+    if OrderExport.matches(source.header):
+        return _parse_orders(source, now)
+    return _parse_rows(source, policy, now)
 
 
-def is_each_by_itself(source: ImportSource) -> bool:
-    """Whether every record is one reading. An order may stand in several."""
-    return source.kind == "JSON lines" or not OrderExport.is_meant_by(source.header)
+def is_one_per_record(source: ImportSource) -> bool:
+    """Returns whether every record is parsed alone. An order may have several records."""
+    return source.kind == "JSON lines" or not OrderExport.matches(source.header)
 
 
-def _of_rows(source: ImportSource, policy: Policy, now: int) -> Iterator[Reading]:
-    places = [n for n, name in enumerate(source.header) if name.lower() not in _OUR_OWN]
+def _parse_rows(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
+    places = [n for n, name in enumerate(source.header) if name.lower() not in _ADDED_COLUMNS]
     header = [source.header[n] for n in places]
     _check_columns(header)
     rows = RowReader(header, policy)
     is_whole = len(places) == len(source.header)
     for record in source:
-        if record.fault:
-            yield RejectedRecord([record], [FieldError("", record.fault)])
+        if record.error:
+            yield RejectedRecord([record], [FieldError("", record.error)])
             continue
         cells = record.cells if is_whole else [record.cells[n] for n in places]
         try:
@@ -87,35 +87,35 @@ def _of_rows(source: ImportSource, policy: Policy, now: int) -> Iterator[Reading
             yield RejectedRecord([record], error.errors)
 
 
-def _of_lines(source: ImportSource, policy: Policy, now: int) -> Iterator[Reading]:
+def _parse_lines(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
     rows_of = lru_cache(maxsize=16)(partial(RowReader, policy=policy))
     for record in source:
         try:
-            if record.fault:
-                raise ValidationError(FieldError("", record.fault))
-            yield UsableRecord(record.line, _of_json(record.cells[0], rows_of, policy, now))
+            if record.error:
+                raise ValidationError(FieldError("", record.error))
+            yield UsableRecord(record.line, _parse_json(record.cells[0], rows_of, policy, now))
         except ValidationError as error:
             yield RejectedRecord([record], error.errors)
 
 
-def _of_json(text: str, rows_of: Any, policy: Policy, now: int) -> InboundEvent:
+def _parse_json(text: str, rows_of: Any, policy: Policy, now: int) -> InboundEvent:
     try:
         tree = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValidationError(FieldError("", f"not JSON: {error}")) from None
     if not isinstance(tree, dict):
         raise ValidationError(FieldError("", "not a JSON object"))
-    for name in _OUR_OWN & tree.keys():
+    for name in _ADDED_COLUMNS & tree.keys():
         del tree[name]
     cells = [_cell(name, value) for name, value in tree.items()]
     if None not in cells:
-        given: InboundEvent = rows_of(tuple(tree)).read(cells, now)
-        return given
+        event: InboundEvent = rows_of(tuple(tree)).read(cells, now)
+        return event
     return inbound_event_of(msgspec.json.encode(tree), policy, now, needs_time=True)
 
 
 def _cell(name: str, value: object) -> str | None:
-    """What a row would say for a value; None for what no row can."""
+    """The CSV cell equal to a JSON value; None if there is none."""
     if isinstance(value, str):
         return value
     if value is None:
@@ -130,22 +130,22 @@ def _cell(name: str, value: object) -> str | None:
 _AMOUNT_COLUMNS = AMOUNTS | {"price"}
 
 
-def _of_orders(source: ImportSource, now: int) -> Iterator[Reading]:
+def _parse_orders(source: ImportSource, now: int) -> Iterator[ParsedRecord]:
     export = OrderExport(source.header)
-    if missing := export.missing():
+    if missing := export.missing_columns():
         raise UnreadableFile(
             "this looks like Shopify's export of orders, but these columns are missing: "
             + ", ".join(missing)
         )
-    for told in export.orders(source):
+    for exported in export.orders(source):
         try:
-            yield UsableRecord(told.records[0].line, _recent(export, told, now))
+            yield UsableRecord(exported.records[0].line, _recent_order(export, exported, now))
         except ValidationError as error:
-            yield RejectedRecord(told.records, error.errors)
+            yield RejectedRecord(exported.records, error.errors)
 
 
-def _recent(export: OrderExport, told: ExportedOrder, now: int) -> Order:
-    order = export.read(told)
+def _recent_order(export: OrderExport, exported: ExportedOrder, now: int) -> Order:
+    order = export.order(exported)
     if order.placed_at < now - MAX_EVENT_AGE:
         raise ValidationError(
             FieldError("/Created at", "older than the seven days Pinterest accepts")
@@ -158,16 +158,16 @@ def _recent(export: OrderExport, told: ExportedOrder, now: int) -> Order:
 
 
 def _check_columns(header: Iterable[str]) -> None:
-    """Say what is wrong with a whole file once, and not once for each of its rows."""
-    found = {column_of(name)[0]: name for name in header}
-    errors = [_unknown(name) for name in header if not column_of(name)[0]]
-    errors += [f"the column {name} is missing" for name in _NEEDED if name not in found]
+    """Raise the errors of the header once for the file, not once for each row."""
+    fields = {column_of(name)[0] for name in header}
+    errors = [_unknown_column(name) for name in header if not column_of(name)[0]]
+    errors += [f"the column {name} is missing" for name in _REQUIRED if name not in fields]
     if errors:
         raise UnreadableFile("; ".join(errors[:20]))
 
 
-def _unknown(name: str) -> str:
-    return f"{shown(name)} is no column of an event{_hint(name)}"
+def _unknown_column(name: str) -> str:
+    return f"{quoted(name)} is no column of an event{_hint(name)}"
 
 
 def _hint(name: str) -> str:
@@ -175,7 +175,7 @@ def _hint(name: str) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def _worded(fault: FieldError) -> str:
-    name = fault.field.removeprefix("/")
-    hint = _hint(name.rpartition("/")[2]) if fault.message == "not a field of an event" else ""
-    return f"{name}: {fault.message}{hint}" if name else fault.message
+def _sentence(error: FieldError) -> str:
+    name = error.field.removeprefix("/")
+    hint = _hint(name.rpartition("/")[2]) if error.message == "not a field of an event" else ""
+    return f"{name}: {error.message}{hint}" if name else error.message

@@ -1,7 +1,7 @@
-"""The file of what an import refused: each record with its line and the reason, to be mended.
+"""File of the records that an import rejected, each with its line and the reason.
 
-It holds what the imported file held, in clear text, so that nobody but its owner may read it. It
-can be imported itself.
+It holds personal data of the imported file in clear text, so only its owner may read it. It can be
+imported after the records are corrected.
 """
 
 import csv
@@ -18,23 +18,23 @@ import msgspec
 from tracking.receive.imports.file_reader import ImportSource
 from tracking.receive.imports.records import REFUSED_LINE, REFUSED_REASON, RejectedRecord
 
-_OUR_OWN = (REFUSED_LINE, REFUSED_REASON)
+_ADDED_COLUMNS = (REFUSED_LINE, REFUSED_REASON)
 
 
 class RejectsFile:
-    """Written beside its final name, and put there in the end; not at all if nothing is refused.
+    """Writes to a temporary name and renames the file at the end; without rejects there is none.
 
-    Only then its `path` is known, and `held` is how many it holds.
+    `path` is set by the renaming, and `written` is the number of rejects.
     """
 
-    def __init__(self, beside: Path) -> None:
-        self._beside = beside
+    def __init__(self, source_path: Path) -> None:
+        self._source_path = source_path
         self._part: Path | None = None
-        self._final = beside
+        self._final = source_path
         self._out: io.TextIOWrapper | None = None
         self._header: tuple[str, ...] = ()
         self.path: Path | None = None
-        self.held = 0
+        self.written = 0
 
     def __enter__(self) -> Self:
         return self
@@ -52,54 +52,61 @@ class RejectsFile:
                 self._out.flush()
                 os.fsync(self._out.fileno())
             self.path = self._part.replace(self._final)
-        except OSError as fault:
+        except OSError as write_error:
             self._part.unlink(missing_ok=True)
-            raise OSError(fault.errno, fault.strerror, str(self._part)) from None
+            raise OSError(write_error.errno, write_error.strerror, str(self._part)) from None
 
-    def add(self, source: ImportSource, refused: RejectedRecord) -> None:
-        """Write down what was refused and why.
+    def add(self, source: ImportSource, rejected: RejectedRecord) -> None:
+        """Write rejected records with their reason.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
-        out = self._out or self._opened(source)
-        self.held += 1
-        for record in refused.records:
+        out = self._out or self._open(source)
+        self.written += 1
+        for record in rejected.records:
             if source.kind == "CSV":
-                told = (value for value, _ in self._own(source, record.cells))
-                cells = [str(record.line), refused.reason, *told]
-                csv.writer(out, lineterminator="\n").writerow([c.replace("\0", "") for c in cells])
+                original = (value for value, _ in self._original_cells(source, record.cells))
+                cells = [str(record.line), rejected.reason, *original]
+                writer = csv.writer(out, lineterminator="\n")
+                writer.writerow([cell.replace("\0", "") for cell in cells])
             else:
-                head = {REFUSED_LINE: record.line, REFUSED_REASON: refused.reason}
-                out.write(msgspec.json.encode(head | _tree(record.cells[0])).decode() + "\n")
+                added = {REFUSED_LINE: record.line, REFUSED_REASON: rejected.reason}
+                out.write(msgspec.json.encode(added | _tree(record.cells[0])).decode() + "\n")
 
-    def _opened(self, source: ImportSource) -> io.TextIOWrapper:
+    def _open(self, source: ImportSource) -> io.TextIOWrapper:
         ending = "csv" if source.kind == "CSV" else "jsonl"
-        # One of an earlier time may be just what somebody is mending.
+        # Keep the file of an earlier import: the operator may be correcting it.
         endings = (f"refused.{ending}" if n == 1 else f"refused.{n}.{ending}" for n in count(1))
-        paths = (self._beside.with_name(f"{self._beside.name}.{one}") for one in endings)
+        paths = (
+            self._source_path.with_name(f"{self._source_path.name}.{ending}") for ending in endings
+        )
         self._final = next(path for path in paths if not path.exists())
         self._part = self._final.with_name(f"{self._final.name}.part")
         self._part.unlink(missing_ok=True)
-        number = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        self._out = io.TextIOWrapper(os.fdopen(number, "wb"), "utf-8", newline="")
+        descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._out = io.TextIOWrapper(os.fdopen(descriptor, "wb"), "utf-8", newline="")
         if source.kind == "CSV":
-            names = [name for _, name in self._own(source, source.header)]
-            csv.writer(self._out, lineterminator="\n").writerow([*_OUR_OWN, *names])
+            names = [name for _, name in self._original_cells(source, source.header)]
+            csv.writer(self._out, lineterminator="\n").writerow([*_ADDED_COLUMNS, *names])
         return self._out
 
-    def _own(self, source: ImportSource, cells: Any) -> list[tuple[str, str]]:
-        """The cells without those that an earlier import added, with the names of their columns."""
+    def _original_cells(self, source: ImportSource, cells: Any) -> list[tuple[str, str]]:
+        """The cells and their columns, without the columns that an earlier import added."""
         names = [*source.header, *[""] * (len(cells) - len(source.header))]
-        return [(c, n) for c, n in zip(cells, names, strict=False) if n.lower() not in _OUR_OWN]
+        return [
+            (cell, name)
+            for cell, name in zip(cells, names, strict=False)
+            if name.lower() not in _ADDED_COLUMNS
+        ]
 
 
 def _tree(text: str) -> dict[str, Any]:
-    """What a line says; of one that cannot be read, the line."""
+    """The JSON object of a line without added fields; an unreadable line as one field."""
     try:
         tree = msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         tree = None
     if not isinstance(tree, dict):
         return {"refused_text": text.rstrip("\r\n")}
-    return {name: value for name, value in tree.items() if name not in _OUR_OWN}
+    return {name: value for name, value in tree.items() if name not in _ADDED_COLUMNS}

@@ -1,7 +1,7 @@
-"""Shopify's export of orders: the rows of each order, put into the form of a webhook's body.
+"""Shopify's export of orders: translates the rows of each order to the form of a webhook's body.
 
-From there an order goes the way of a webhook, so that its money, its digests and its one event id
-are the same wherever it was told. The columns are those of help.shopify.com, "Exporting orders".
+The body is then processed like a webhook's, so that money, digests and event id of an order do not
+depend on its source. The columns are those of help.shopify.com, "Exporting orders".
 """
 
 import re
@@ -19,12 +19,20 @@ from tracking.domain.shopify_order import NotAnOrder, order_of
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.imports.file_reader import Record
 
-NEEDED = ("Name", "Id", "Created at", "Currency", "Financial Status", "Total", "Lineitem name")
-# Rows of one order are held until it ends.
-MOST_ROWS = 5000
-# "2026-11-20 12:00:00 +0100": Shopify sets the zone apart.
+REQUIRED_COLUMNS = (
+    "Name",
+    "Id",
+    "Created at",
+    "Currency",
+    "Financial Status",
+    "Total",
+    "Lineitem name",
+)
+# The rows of one order are held in memory until it ends.
+MAX_ROWS = 5000
+# "2026-11-20 12:00:00 +0100": Shopify writes a space before the zone.
 _ZONE = re.compile(r"\s+(?:([+-][0-9]{2}):?([0-9]{2})|UTC)$")
-# Where the body's fields come from, for whoever has to mend them.
+# The column of each of the body's fields, for error messages.
 _COLUMNS = {
     "id": "Id",
     "created_at": "Created at",
@@ -40,37 +48,36 @@ _WHOLE = re.compile("[0-9]{1,9}")
 
 @dataclass(frozen=True, slots=True)
 class ExportedOrder:
-    """The rows that tell of one order, the first of them with all but the line items."""
+    """The rows of one order. The first has all columns, the others only line items."""
 
     records: Sequence[Record]
 
     @property
     def line(self) -> int:
-        """The line it begins on."""
+        """The line on which the order begins."""
         return self.records[0].line
 
 
 class OrderExport:
-    """Reads the rows of an export with this header."""
+    """Reads orders from the rows of an export with a header."""
 
     def __init__(self, header: Sequence[str]) -> None:
         self._places = {name.lower(): n for n, name in enumerate(header)}
 
     @staticmethod
-    def is_meant_by(header: Iterable[str]) -> bool:
-        """Whether a header can only be that of such an export."""
+    def matches(header: Iterable[str]) -> bool:
+        """Returns whether a header is that of such an export."""
         return {"financial status", "lineitem name"} <= {name.lower() for name in header}
 
-    def missing(self) -> list[str]:
-        """The columns without which there is no order."""
-        return [name for name in NEEDED if name.lower() not in self._places]
+    def missing_columns(self) -> list[str]:
+        """The required columns that the header lacks."""
+        return [name for name in REQUIRED_COLUMNS if name.lower() not in self._places]
 
     def orders(self, records: Iterable[Record]) -> Iterator[ExportedOrder]:
-        """The records of each order together: its further rows have nothing but a name and an
-        item."""
+        """Group the records by order: further rows of an order have only a name and an item."""
         held: list[Record] = []
         for record in records:
-            if held and self._goes_on(held[0], record) and len(held) < MOST_ROWS:
+            if held and self._is_same_order(held[0], record) and len(held) < MAX_ROWS:
                 held.append(record)
                 continue
             if held:
@@ -79,43 +86,43 @@ class OrderExport:
         if held:
             yield ExportedOrder(held)
 
-    def read(self, told: ExportedOrder) -> Order:
-        """The order that its rows tell of.
+    def order(self, exported: ExportedOrder) -> Order:
+        """The order of an export's rows.
 
         Raises:
-            ValidationError: they do not; the faults name columns.
+            ValidationError: the rows cannot be used; the errors name columns.
         """
-        errors = [FieldError("", record.fault) for record in told.records if record.fault]
+        errors = [FieldError("", record.error) for record in exported.records if record.error]
         if errors:
             raise ValidationError(*errors)
-        first = self._row(told.records[0])
+        first = self._row(exported.records[0])
         if not first("Id"):
             raise ValidationError(
                 FieldError("/Id", "missing, and no row of the same order precedes this one")
             )
-        items = [self._row(record) for record in told.records]
-        _check_amounts(first, items)
+        items = [self._row(record) for record in exported.records]
+        _check_values(first, items)
         try:
             order = order_of(msgspec.json.encode(_body(first, items)))
         except NotAnOrder as error:
-            field, _, words = str(error).partition(": ")
-            raise ValidationError(FieldError(f"/{_COLUMNS.get(field, field)}", words)) from None
+            field, _, message = str(error).partition(": ")
+            raise ValidationError(FieldError(f"/{_COLUMNS.get(field, field)}", message)) from None
         return msgspec.structs.replace(order, is_exported=True)
 
-    def _goes_on(self, first: Record, record: Record) -> bool:
-        if first.fault or record.fault:
+    def _is_same_order(self, first: Record, record: Record) -> bool:
+        if first.error or record.error:
             return False
-        one, other = self._row(first), self._row(record)
-        # Some tools fill the columns of further rows in.
-        is_same = other("Id") in ("", one("Id"))
-        return is_same and bool(one("Id")) and one("Name") == other("Name")
+        row, other = self._row(first), self._row(record)
+        # Some tools repeat the columns of the first row in further rows.
+        is_same = other("Id") in ("", row("Id"))
+        return is_same and bool(row("Id")) and row("Name") == other("Name")
 
     def _row(self, record: Record) -> "_ExportRow":
         return _ExportRow(self._places, record.cells)
 
 
 class _ExportRow:
-    """A row, asked by the names of its columns."""
+    """A row that returns the cell of a column by name, "" if the column is absent."""
 
     def __init__(self, places: Mapping[str, int], cells: Sequence[str]) -> None:
         self._places = places
@@ -126,8 +133,8 @@ class _ExportRow:
         return "" if place is None else self._cells[place].strip()
 
 
-def _check_amounts(first: _ExportRow, items: Sequence[_ExportRow]) -> None:
-    """Money that cannot be read must not count as nothing."""
+def _check_values(first: _ExportRow, items: Sequence[_ExportRow]) -> None:
+    """Raise errors for unreadable values, so that unreadable money does not count as zero."""
     rows = [(first, _AMOUNTS), *((item, ("Lineitem price",)) for item in items)]
     wrong = [
         name for row, names in rows for name in names if row(name) and not _is_price(row(name))
@@ -135,24 +142,24 @@ def _check_amounts(first: _ExportRow, items: Sequence[_ExportRow]) -> None:
     wrong += [_QUANTITY for item in items if not _WHOLE.fullmatch(item(_QUANTITY) or "0")]
     wrong += [name for name in _INSTANTS if first(name) and not _instant(first(name))]
     if wrong:
-        told = dict.fromkeys(_INSTANTS, "not a time such as 2026-11-20 12:00:00 +0100")
-        told[_QUANTITY] = "not a whole number"
+        messages = dict.fromkeys(_INSTANTS, "not a time such as 2026-11-20 12:00:00 +0100")
+        messages[_QUANTITY] = "not a whole number"
         raise ValidationError(
-            *(FieldError(f"/{n}", told.get(n, _NO_AMOUNT)) for n in dict.fromkeys(wrong))
+            *(FieldError(f"/{n}", messages.get(n, _NO_AMOUNT)) for n in dict.fromkeys(wrong))
         )
 
 
 def _is_price(text: str) -> bool:
-    found = amount(text)
-    return found is not None and found >= 0
+    value = amount(text)
+    return value is not None and value >= 0
 
 
 def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
-    """The order as a webhook's body would tell of it."""
+    """The order in the form of a webhook's body."""
     email = first("Email")
-    # Two states of one second are told apart by what they say, as with webhooks.
+    # As with webhooks, the content distinguishes two states of the same second.
     instants = (_instant(first(name)) for name in _INSTANTS)
-    latest = max(filter(None, instants), key=_moment, default="")
+    latest = max(filter(None, instants), key=_datetime, default="")
     return {
         "id": first("Id"),
         "name": first("Name"),
@@ -163,8 +170,8 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
         "subtotal_price": first("Subtotal") or None,
         "total_tax": first("Taxes") or "0",
         "total_price": first("Total"),
-        "taxes_included": _holds_taxes(first),
-        # The export has no other sign of an order that was placed for a trial.
+        "taxes_included": _includes_taxes(first),
+        # The export has no other sign of a test order.
         "test": "bogus" in first("Payment Method").lower(),
         "financial_status": first("Financial Status").lower(),
         "source_name": first("Source"),
@@ -188,8 +195,8 @@ def _item(row: _ExportRow) -> dict[str, Any]:
     }
 
 
-def _holds_taxes(first: _ExportRow) -> bool:
-    """Whether the subtotal holds the taxes, which the export tells only by its sums."""
+def _includes_taxes(first: _ExportRow) -> bool:
+    """Returns whether the subtotal includes taxes, which only the sums of the export show."""
     subtotal, shipping, taxes, total = (
         amount(first(name)) or Decimal(0) for name in ("Subtotal", "Shipping", "Taxes", "Total")
     )
@@ -197,8 +204,8 @@ def _holds_taxes(first: _ExportRow) -> bool:
 
 
 def _refunds(first: _ExportRow, at: str) -> list[dict[str, Any]]:
-    given_back = amount(first("Refunded Amount"))
-    if not given_back:
+    refunded = amount(first("Refunded Amount"))
+    if not refunded:
         return []
     paid = {
         "kind": "refund",
@@ -223,30 +230,30 @@ def _address(first: _ExportRow, kind: str) -> dict[str, Any]:
 
 
 def _names(whole: str) -> tuple[str, str]:
-    """First and last name. Of three words nobody knows which belong together."""
+    """First and last name; empty unless there are two words, since three cannot be divided."""
     words = whole.split()
     return (words[0], words[1]) if len(words) == 2 else ("", "")
 
 
 def _unquoted(text: str) -> str:
-    # Shopify puts an apostrophe before what a spreadsheet would take for a number.
+    # Shopify writes an apostrophe before texts that a spreadsheet would read as a number.
     return text.removeprefix("'")
 
 
 def _notes(text: str) -> list[dict[str, str]]:
-    """Note attributes: a line for each, a colon between name and value."""
+    """Note attributes from text: one per line, with a colon between name and value."""
     pairs = (line.partition(":") for line in text.splitlines())
     return [{"name": n.strip(), "value": v.strip()} for n, colon, v in pairs if colon]
 
 
 def _instant(text: str) -> str:
-    """A time of the export in ISO 8601, "" if it is none or has no zone."""
-    iso = _ZONE.sub(lambda found: f"{found[1]}:{found[2]}" if found[1] else "+00:00", text)
+    """A time of the export in ISO 8601; "" if it is invalid or has no zone."""
+    iso = _ZONE.sub(lambda zone: f"{zone[1]}:{zone[2]}" if zone[1] else "+00:00", text)
     try:
-        return iso if text and _moment(iso).tzinfo else ""
+        return iso if text and _datetime(iso).tzinfo else ""
     except ValueError:
         return ""
 
 
-def _moment(iso: str) -> datetime:
+def _datetime(iso: str) -> datetime:
     return datetime.fromisoformat(iso)
