@@ -1,4 +1,4 @@
-"""`backup` and `restore` of the SQLite database."""
+"""`backup` and `restore`: commands for the SQLite database."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from tracking.store.engine.sqlite import SqliteStore
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @with_service
 def backup_(service: Service, file: Path) -> None:
-    """Copy the SQLite database to a new FILE while the service goes on."""
+    """Copy the SQLite database to a new FILE while the service runs."""
     if not isinstance(service.store, SqliteStore):
         raise click.ClickException("this is PostgreSQL: back it up with pg_dump --format=custom")
     size = backup.copy(service.store.path, file)
@@ -28,8 +28,8 @@ def backup_(service: Service, file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @with_appcontext
 def restore(file: Path) -> None:
-    """Put a backup in the place of the SQLite database, which is kept; stop the service first."""
-    # Not the service itself, which would open the database that is to be replaced.
+    """Replace the SQLite database by a backup and keep the old one; stop the service first."""
+    # Without the service, which would open the database that is to be replaced.
     try:
         database = _database_file(Settings.from_env(load_env()))
         kept_as = database.with_name(f"{database.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")

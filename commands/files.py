@@ -1,4 +1,4 @@
-"""`import-spend`, `import-events` and `export`: files in and files out."""
+"""`import-spend`, `import-events` and `export`: commands that read or write files."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,7 @@ from tracking.service import Service
 @click.argument("file", type=click.File("rb"))
 @with_service
 def import_spend(service: Service, file: BinaryIO) -> None:
-    """Take in ad spend from a CSV file: date, campaign_id, spend, currency[, campaign]."""
+    """Import ad spend from a CSV file: date, campaign_id, spend, currency[, campaign]."""
     click.echo(f"{plural(service.spend_upload.take_csv(file.read()), 'row')} of spend stored")
 
 
@@ -24,14 +24,20 @@ def import_spend(service: Service, file: BinaryIO) -> None:
 @click.argument(
     "file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True)
 )
-@click.option("--test", "is_test", is_flag=True, help="Show it to Pinterest and store nothing.")
-@click.option("--dry-run", is_flag=True, help="Only read it.")
-@click.option("--skip-invalid", is_flag=True, help="Write to FILE.refused.csv what cannot be used.")
-@click.option("--stop-on-invalid", is_flag=True, help="Take in what comes before the first fault.")
+@click.option(
+    "--test", "is_test", is_flag=True, help="Send it to Pinterest in test calls; store nothing."
+)
+@click.option("--dry-run", is_flag=True, help="Only check it; store nothing.")
+@click.option(
+    "--skip-invalid", is_flag=True, help="Write records that cannot be used to FILE.refused.csv."
+)
+@click.option(
+    "--stop-on-invalid", is_flag=True, help="Store the records before the first invalid one."
+)
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 10_000),
-    help="How many to store at a time; by default as many as take half a second.",
+    help="Records stored at a time; by default as many as take half a second.",
 )
 @with_service
 def import_events(
@@ -43,10 +49,10 @@ def import_events(
     stop_on_invalid: bool,
     batch_size: int | None,
 ) -> None:
-    """Take in events or orders of the last seven days from FILE, or from - for standard input.
+    """Import events or orders of the last seven days from FILE, or from - for standard input.
 
     CSV or JSON lines, also with gzip: rows of events, or Shopify's own export of orders. Without
-    an option nothing is stored unless all of FILE fits. A file may be taken in again at any time.
+    an option nothing is stored unless all of FILE is valid. A file may be imported repeatedly.
     """
     if is_test + dry_run + skip_invalid + stop_on_invalid > 1:
         raise click.UsageError("give one of --test, --dry-run, --skip-invalid, --stop-on-invalid")
@@ -64,7 +70,7 @@ def import_events(
 )
 @click.option("--start-date", help="First shop day, YYYY-MM-DD.")
 @click.option("--end-date", help="Last shop day; without both the last 30 days.")
-@click.option("--force", is_flag=True, help="Replace files that are there.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
 @with_service
 def export(
     service: Service, to: Path, start_date: str | None, end_date: str | None, force: bool
@@ -74,5 +80,5 @@ def export(
         counts = export_to(service.reports, to, start_date, end_date, force=force)
     except NoExport as error:
         raise click.ClickException(str(error)) from None
-    written = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    click.echo(f"{to}: {written}")
+    summary = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    click.echo(f"{to}: {summary}")

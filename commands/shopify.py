@@ -1,4 +1,4 @@
-"""`reconcile` and `subscribe`: asks Shopify's Admin API."""
+"""`reconcile` and `subscribe`: commands that call Shopify's Admin API."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -24,13 +24,13 @@ from webhooks.shopify import TOPICS
 
 @contextmanager
 def _shops(service: Service) -> Iterator[list[ShopifyAdmin]]:
-    """The Admin API of every shop.
+    """Open the Admin API of every shop.
 
     Raises:
-        click.UsageError: it cannot be asked; the message says what to set.
+        click.UsageError: a setting is missing; the message says what to set.
     """
-    if lack := shopify_access.missing_settings(service.settings):
-        raise click.UsageError(f"Shopify's Admin API cannot be asked: {lack}")
+    if missing := shopify_access.missing_settings(service.settings):
+        raise click.UsageError(f"Shopify's Admin API cannot be asked: {missing}")
     with ExitStack() as closed:
         yield [
             closed.enter_context(closing(ShopifyAdmin(shop, service.clock)))
@@ -40,76 +40,76 @@ def _shops(service: Service) -> Iterator[list[ShopifyAdmin]]:
 
 @click.command()
 @click.option("--since", default="2d", show_default=True, help="2d, 36h, or a day of the shop's.")
-@click.option("--dry-run", is_flag=True, help="Tell what is missing, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what is missing, and change nothing.")
 @with_service
 def reconcile(service: Service, since: str, dry_run: bool) -> None:
-    """Ask Shopify which orders changed, and take in those whose webhooks were lost."""
-    first = since_of(since, int(service.clock()), service.settings.shop_timezone)
-    if first < service.clock() - RECENT_DAYS * DAY:
+    """Read changed orders from Shopify, and record those whose webhooks were lost."""
+    start = since_of(since, int(service.clock()), service.settings.shop_timezone)
+    if start < service.clock() - RECENT_DAYS * DAY:
         click.echo(
             f"without read_all_orders Shopify shows the orders of {RECENT_DAYS} days", err=True
         )
-    left, troubles = 0, []
+    remaining, errors = 0, []
     with _shops(service) as shops:
         for shop in shops:
             try:
-                left += _reconcile(service, shop, first, dry_run)
+                remaining += _reconcile(service, shop, start, dry_run)
             except ShopifyError as error:
-                troubles.append(f"{shop.shop}: {error}")
-    if left:
-        troubles.append(f"{plural(left, 'order')} still missing or out of date")
-    if troubles:
-        raise click.ClickException("; ".join(troubles))
+                errors.append(f"{shop.shop}: {error}")
+    if remaining:
+        errors.append(f"{plural(remaining, 'order')} still missing or out of date")
+    if errors:
+        raise click.ClickException("; ".join(errors))
 
 
-def _reconcile(service: Service, shop: ShopifyAdmin, since: int, dry: bool) -> int:
-    """How many of a shop's orders are not here as they are there, after it was told."""
+def _reconcile(service: Service, shop: ShopifyAdmin, since: int, dry_run: bool) -> int:
+    """Reconcile a shop and print every difference; returns how many differences remain."""
     reconciler = Reconciler(service.tracker, shop)
-    told: list[OrderDifference] = []
+    differences: list[OrderDifference] = []
     try:
-        for finding in reconciler.findings(since, repairs=not dry):
-            click.echo(_finding(finding, dry))
-            told.append(finding)
+        for difference in reconciler.differences(since, repairs=not dry_run):
+            click.echo(_sentence(difference, dry_run))
+            differences.append(difference)
     finally:
-        # Where Shopify broke off, what was done until then is worth knowing, too.
-        left = sum(bool(finding.trouble) for finding in told)
-        _print_counts(shop, since, reconciler.counted, told)
-        if not dry:
-            click.echo(f"{shop.shop}: {len(told) - left} repaired, {left} left")
-    return left
+        # Print the counts also if Shopify failed in between.
+        remaining = sum(bool(difference.error) for difference in differences)
+        _print_counts(shop, since, reconciler.counts, differences)
+        if not dry_run:
+            click.echo(f"{shop.shop}: {len(differences) - remaining} repaired, {remaining} left")
+    return remaining
 
 
 def _print_counts(
     shop: ShopifyAdmin,
     since: int,
-    counted: ReconcileCounts,
-    told: Sequence[OrderDifference],
+    counts: ReconcileCounts,
+    differences: Sequence[OrderDifference],
 ) -> None:
-    lacks = [finding.lack for finding in told]
+    kinds = [difference.kind for difference in differences]
     click.echo(
-        f"{shop.shop}: {plural(counted.found, 'order')} changed since {instant(since)}, "
-        f"{counted.known} known as they are, {lacks.count('missing')} missing, "
-        f"{lacks.count('older')} out of date, {counted.fresh} too fresh to tell"
+        f"{shop.shop}: {plural(counts.found, 'order')} changed since {instant(since)}, "
+        f"{counts.known} known as they are, {kinds.count('missing')} missing, "
+        f"{kinds.count('older')} out of date, {counts.fresh} too fresh to tell"
     )
     if shop.hidden:
         click.echo(f"the app may not see {', '.join(sorted(shop.hidden))}", err=True)
 
 
-def _finding(finding: OrderDifference, dry: bool) -> str:
-    order = f"{finding.name} ({finding.order_id})"
-    was = "missing" if finding.lack == "missing" else "out of date"
-    if dry:
+def _sentence(difference: OrderDifference, dry_run: bool) -> str:
+    order = f"{difference.name} ({difference.order_id})"
+    was = "missing" if difference.kind == "missing" else "out of date"
+    if dry_run:
         return f"{order}: {was}"
     return f"{order}: was {was}, " + (
-        f"and still is: {finding.trouble}" if finding.trouble else "taken in"
+        f"and still is: {difference.error}" if difference.error else "taken in"
     )
 
 
 @click.command("subscribe")
-@click.option("--dry-run", is_flag=True, help="Tell what is wrong, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what is wrong, and change nothing.")
 @with_service
 def subscribe_(service: Service, dry_run: bool) -> None:
-    """Have Shopify send this service its webhooks: make the subscriptions, or mend them."""
+    """Create or repair the subscriptions by which Shopify sends webhooks to this service."""
     settings = service.settings
     if not settings.public_url.startswith("https://"):
         raise click.UsageError("set PUBLIC_URL to the https address that Shopify reaches")
@@ -128,23 +128,24 @@ def subscribe_(service: Service, dry_run: bool) -> None:
         raise click.ClickException(f"{plural(wrong, 'subscription')} not as needed")
 
 
-def _subscribe(service: Service, shop: ShopifyAdmin, dry: bool) -> int:
-    """How many of a shop's subscriptions are not as they should be, after it was told."""
+def _subscribe(service: Service, shop: ShopifyAdmin, dry_run: bool) -> int:
+    """Check or repair a shop's subscriptions and print them; returns how many are still wrong."""
     try:
-        checked = subscribe(shop, TOPICS, service.settings.public_url, repairs=not dry)
+        checked = subscribe(shop, TOPICS, service.settings.public_url, repairs=not dry_run)
     except ShopifyError as error:
         raise click.ClickException(f"{shop.shop}: {error}") from error
     columns = {"topic": "<", "": "<", "address": "<"}
     click.echo(shop.shop)
-    found = checked.topics
-    click.echo(table(columns, [(one.topic, _state(one, dry), one.uri) for one in found]))
+    topics = checked.topics
+    click.echo(table(columns, [(each.topic, _state(each, dry_run), each.uri) for each in topics]))
     for other in checked.elsewhere:
         click.echo(f"{other.topic} also goes to {other.uri}, which is left as it is")
-    return sum(bool(one.trouble) or (dry and one.state != "fine") for one in found)
+    return sum(bool(each.trouble) or (dry_run and each.state != "fine") for each in topics)
 
 
-def _state(one: TopicSubscription, dry: bool) -> str:
-    because = f" ({one.because})" if one.because else ""
-    if one.trouble:
-        return f"not {one.state}: {one.trouble}"
-    return ("to be " if dry and one.state != "fine" else "") + one.state + because
+def _state(subscription: TopicSubscription, dry_run: bool) -> str:
+    because = f" ({subscription.because})" if subscription.because else ""
+    if subscription.trouble:
+        return f"not {subscription.state}: {subscription.trouble}"
+    prefix = "to be " if dry_run and subscription.state != "fine" else ""
+    return f"{prefix}{subscription.state}{because}"

@@ -1,4 +1,4 @@
-"""`sync-spend`: reads ad spend from Pinterest now."""
+"""`sync-spend`: command that reads ad spend from Pinterest."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,12 +16,12 @@ from tracking.service import Service
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), help="Read so many days, today too.")
 @with_service
 def sync_spend(service: Service, since: datetime | None, days: int | None) -> None:
-    """Read the ad spend from Pinterest; by itself this happens once an hour."""
+    """Read the ad spend from Pinterest now; the service reads it once an hour."""
     if since is not None and days is not None:
         raise click.UsageError("--since and --days say the same: give one of them")
     if service.spend_sync is None:
-        wanted = " and ".join(missing_settings(service.settings))
-        raise click.UsageError(f"spend cannot be read from Pinterest: set {wanted}")
+        missing = " and ".join(missing_settings(service.settings))
+        raise click.UsageError(f"spend cannot be read from Pinterest: set {missing}")
     first = since.date() if since else None
     if days is not None:
         first = datetime.fromtimestamp(service.clock(), UTC).date() - timedelta(days - 1)
@@ -30,14 +30,14 @@ def sync_spend(service: Service, since: datetime | None, days: int | None) -> No
     except SyncBusy as error:
         raise click.ClickException(str(error)) from error
     except SyncIncomplete as error:
-        kept = f"{plural(error.rows, 'row')} stored before that; run it again to go on"
-        raise click.ClickException(f"{error} ({kept})") from error
+        stored = f"{plural(error.rows, 'row')} stored before that; run it again to go on"
+        raise click.ClickException(f"{error} ({stored})") from error
 
 
 def _print_result(synced: SyncResult) -> None:
     amount = f"{spend_text(synced.micros, synced.currency)} {synced.currency}"
-    told = f"{plural(synced.rows, 'row')} of {plural(synced.campaigns, 'campaign')}, {amount}"
-    click.echo(f"{synced.start} to {synced.end} (UTC days): {told}")
+    summary = f"{plural(synced.rows, 'row')} of {plural(synced.campaigns, 'campaign')}, {amount}"
+    click.echo(f"{synced.start} to {synced.end} (UTC days): {summary}")
     if synced.unexplained:
         rest = spend_text(synced.unexplained, synced.currency)
         click.echo(f"the account's own total differs by {rest} {synced.currency}", err=True)

@@ -84,7 +84,7 @@ def look(admin: ShopifyAdmin) -> Look:
     """Compares a service with the shop and repairs it: `look(service)`."""
 
     def at(service: Service, since: int = SINCE, *, repairs: bool = True) -> list[OrderDifference]:
-        return list(Reconciler(service.tracker, admin).findings(since, repairs=repairs))
+        return list(Reconciler(service.tracker, admin).differences(since, repairs=repairs))
 
     return at
 
@@ -258,7 +258,7 @@ def test_a_dry_run_tells_what_is_missing_and_changes_nothing(
 
     found = look(lite, repairs=False)
 
-    assert [(f.order_id, f.lack, bool(f.trouble)) for f in found] == [
+    assert [(f.order_id, f.kind, bool(f.error)) for f in found] == [
         ("5002", "missing", True),
         ("5001", "older", True),
     ]
@@ -307,9 +307,9 @@ def test_an_order_that_changes_while_it_is_looked_for_counts_once(
 
     shopify.meanwhile = change_one
     reconciler = Reconciler(lite.tracker, admin)
-    found = list(reconciler.findings(SINCE, repairs=False))
+    found = list(reconciler.differences(SINCE, repairs=False))
 
-    assert reconciler.counted.found == 150
+    assert reconciler.counts.found == 150
     assert len(found) == 150
 
 
@@ -959,8 +959,8 @@ def test_an_order_that_cannot_be_told_whole_stays_missing_and_the_others_do_not(
     shopify.meanwhile = break_the_first
     first, second = look(lite)
 
-    assert (first.order_id, first.lack) == ("5001", "missing")
-    assert "does not tell it" in first.trouble
+    assert (first.order_id, first.kind) == ("5001", "missing")
+    assert "does not tell it" in first.error
     assert second == repaired("missing", 5_002, "#1002")
 
 

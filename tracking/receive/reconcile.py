@@ -1,4 +1,4 @@
-"""Orders that Shopify has and we do not, or not in their newest state: taken in like webhooks."""
+"""Reconciliation: records orders of Shopify that are missing here or stored in an older state."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,43 +24,45 @@ from tracking.store import orders, outbox
 from tracking.store.orders import OrderRow
 
 TOPIC = "reconcile"
-# A webhook is usually there within seconds. An order that changed just now is left to its own,
-# which tells more.
+# A webhook usually arrives within seconds. An order that changed just now is left to its webhook,
+# which has more fields.
 FRESH_SECONDS = 300
-# Of older orders Shopify shows none to an app without the scope read_all_orders.
+# Shopify lists no older orders to an app without the scope read_all_orders.
 RECENT_DAYS = 60
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60}
 _AGE = re.compile(r"([0-9]{1,5})([dhm])")
 _ACCEPTED = "a time ago such as 2d, 36h or 90m, or a date such as 2026-11-20"
-# Sorts before the digest of any body that Shopify signed, so that of the same state of an order a
-# webhook's word counts more than this one.
-_WEAKEST = "0" * 16
+# Sorts before the digest of any body that Shopify signed, so that a webhook about the same state
+# of an order takes precedence over the reconciled order.
+_LOWEST_DIGEST = "0" * 16
 
-Lack = Literal["missing", "older"]
+DifferenceKind = Literal["missing", "older"]
 
 
 @dataclass(frozen=True, slots=True)
 class OrderDifference:
-    """An order that was missing here, or known in an older state only. `trouble` says why it
-    still is, "" once it is not."""
+    """An order that is missing here, or stored in an older state.
+
+    `error` says why that is still so, "" if it was repaired.
+    """
 
     order_id: str
     name: str
-    lack: Lack
-    trouble: str = ""
+    kind: DifferenceKind
+    error: str = ""
 
 
 @dataclass(slots=True)
 class ReconcileCounts:
-    """How many orders changed at Shopify, and how many of them were known here or too fresh."""
+    """Orders changed at Shopify, and how many of them were stored already or are too fresh."""
 
     found: int = 0
     known: int = 0
     fresh: int = 0
 
 
-class _Known(msgspec.Struct, frozen=True):
-    """The digests of a finished event that are kept nowhere else."""
+class _EventDigests(msgspec.Struct, frozen=True):
+    """Digests of an encoded event that are stored nowhere else."""
 
     fn: list[str] = []
     ln: list[str] = []
@@ -71,44 +73,44 @@ class _Known(msgspec.Struct, frozen=True):
 
 
 class _Event(msgspec.Struct, frozen=True):
-    user_data: _Known = _Known()
+    user_data: _EventDigests = _EventDigests()
 
 
 class Reconciler:
-    """Compares one shop with the records here, and repairs them. Repeated, it changes nothing."""
+    """Compares the orders of one shop with the store, and repairs the store. It is idempotent."""
 
     def __init__(self, tracker: Tracker, admin: ShopifyAdmin) -> None:
-        self.counted = ReconcileCounts()
+        self.counts = ReconcileCounts()
         self._tracker = tracker
         self._admin = admin
-        self._seen: dict[str, str] = {}
+        self._states: dict[str, str] = {}
 
-    def findings(self, since: int, *, repairs: bool) -> Iterator[OrderDifference]:
-        """Every order changed at or after an instant (seconds UTC) that is not known as it is.
+    def differences(self, since: int, *, repairs: bool) -> Iterator[OrderDifference]:
+        """Iterate over the orders changed at or after an instant (seconds UTC) that differ here.
 
-        With `repairs` it is taken in first. Without, the trouble is that it was not.
+        With `repairs` each order is recorded before it is yielded, without it nothing is changed.
 
         Raises:
-            ShopifyError: Shopify did not tell of all orders; those before were handled.
-            StoreUnavailable: the last one may not have been stored.
+            ShopifyError: not every order could be read; those before were handled.
+            StoreUnavailable: the last order may not have been stored.
         """
         fresh_from = self._tracker.clock() - FRESH_SECONDS
-        for head in self._admin.orders(since):
-            state = version_prefix(head.updated_at, head.financial_status, head.is_cancelled)
-            if self._seen.get(head.id) == state:
+        for summary in self._admin.orders(since):
+            state = version_prefix(summary.updated_at, summary.financial_status, summary.is_cancelled)
+            if self._states.get(summary.id) == state:
                 continue
-            self.counted.found += head.id not in self._seen
-            self._seen[head.id] = state
-            lack = self._lack(head, state)
-            if lack is None:
-                self.counted.known += 1
-            elif head.updated_at > fresh_from:
-                self.counted.fresh += 1
+            self.counts.found += summary.id not in self._states
+            self._states[summary.id] = state
+            kind = self._difference(summary, state)
+            if kind is None:
+                self.counts.known += 1
+            elif summary.updated_at > fresh_from:
+                self.counts.fresh += 1
             else:
-                yield self._repaired(head, state, lack) if repairs else _left(head, lack)
+                yield self._repair(summary, state, kind) if repairs else _unchanged(summary, kind)
 
-    def _lack(self, head: OrderSummary, state: str) -> Lack | None:
-        known = self._known(head.id)
+    def _difference(self, summary: OrderSummary, state: str) -> DifferenceKind | None:
+        known = self._known(summary.id)
         if known is None:
             return "missing"
         return "older" if known.version[: len(state)] < state else None
@@ -117,29 +119,29 @@ class Reconciler:
         with self._tracker.store.read() as conn:
             return orders.of_id(conn, order_id)
 
-    def _repaired(self, head: OrderSummary, state: str, lack: Lack) -> OrderDifference:
-        finding = OrderDifference(head.id, head.name, lack)
+    def _repair(self, summary: OrderSummary, state: str, kind: DifferenceKind) -> OrderDifference:
+        difference = OrderDifference(summary.id, summary.name, kind)
         try:
-            order = self._order(self._admin.order(head.gid), head)
+            order = self._order(self._admin.order(summary.gid), summary)
         except (ShopifyError, NotAnOrder) as error:
-            return replace(finding, trouble=str(error))
+            return replace(difference, error=str(error))
         self._tracker.record(order, TOPIC)
-        if self._lack(head, state) is not None:
-            return replace(finding, trouble="what Shopify tells of it is older than what it lists")
-        return finding
+        if self._difference(summary, state) is not None:
+            return replace(difference, error="what Shopify tells of it is older than what it lists")
+        return difference
 
-    def _order(self, told: FetchedOrder, head: OrderSummary) -> Order:
-        order = order_from(told)
-        if order.id != head.id:
+    def _order(self, fetched: FetchedOrder, summary: OrderSummary) -> Order:
+        order = order_from(fetched)
+        if order.id != summary.id:
             raise ShopifyError("Shopify told of another order than was asked for")
         known = self._known(order.id)
-        return order if known is None else self._completed(order, known)
+        return order if known is None else self._fill_from_records(order, known)
 
-    def _completed(self, order: Order, known: OrderRow) -> Order:
-        """A newer state of a known order, with what its webhooks told and the API cannot."""
+    def _fill_from_records(self, order: Order, known: OrderRow) -> Order:
+        """Fill a newer state of a stored order with fields of its webhooks that the API lacks."""
         buyer, browser = _with_digests(order.buyer, known.links.split()), order.browser
-        # The address and the browser, only an event that still waits remembers.
-        waiting = self._waiting(order.id)
+        # Address and browser are stored only in an event that was not sent yet.
+        waiting = self._waiting_event(order.id)
         if waiting is not None:
             destination, event = waiting
             ip, user_agent = destination.browser_of(event)
@@ -147,7 +149,7 @@ class Reconciler:
             buyer = _with_address(buyer, msgspec.json.decode(event, type=_Event).user_data)
         return msgspec.structs.replace(order, buyer=buyer, browser=browser)
 
-    def _waiting(self, order_id: str) -> tuple[Destination, bytes] | None:
+    def _waiting_event(self, order_id: str) -> tuple[Destination, bytes] | None:
         with self._tracker.store.read() as conn:
             rows = outbox.of_event(conn, event_id_of(order_id))
         for row in rows:
@@ -157,34 +159,34 @@ class Reconciler:
         return None
 
 
-def order_from(told: FetchedOrder) -> Order:
-    """An order as the Admin API tells it, decided like that of a webhook.
+def order_from(fetched: FetchedOrder) -> Order:
+    """The order of the Admin API, parsed like that of a webhook.
 
     Raises:
-        NotAnOrder: what was told is none.
+        NotAnOrder: the body is not an order.
     """
-    order = order_of(told.body)
+    order = order_of(fetched.body)
     return msgspec.structs.replace(
         order,
-        digest=_WEAKEST + order.digest[: -len(_WEAKEST)],
-        session_hints=_reported_by(told.visits, order.placed_at),
+        digest=_LOWEST_DIGEST + order.digest[: -len(_LOWEST_DIGEST)],
+        session_hints=_last_journey(fetched.visits, order.placed_at),
     )
 
 
 def since_of(text: str, now: int, zone: ZoneInfo) -> int:
-    """The instant (seconds UTC) that a text names: so long ago, or the beginning of a shop day.
+    """The instant (seconds UTC) of a text: an age such as 36h, or the beginning of a shop day.
 
     Raises:
-        ValidationError: it is neither, or lies ahead.
+        ValidationError: the text is neither, or lies in the future.
     """
     age = _AGE.fullmatch(text.strip())
-    at = now - int(age[1]) * _UNITS[age[2]] if age else _beginning(text.strip(), zone)
+    at = now - int(age[1]) * _UNITS[age[2]] if age else _start_of(text.strip(), zone)
     if at > now:
         raise ValidationError(FieldError("since", "lies ahead"))
     return at
 
 
-def _beginning(text: str, zone: ZoneInfo) -> int:
+def _start_of(text: str, zone: ZoneInfo) -> int:
     try:
         if len(text) == len("2026-11-20"):
             moment = datetime.combine(date.fromisoformat(text), time(), zone)
@@ -198,19 +200,19 @@ def _beginning(text: str, zone: ZoneInfo) -> int:
         ) from None
 
 
-def _left(head: OrderSummary, lack: Lack) -> OrderDifference:
-    return OrderDifference(head.id, head.name, lack, "nothing was changed")
+def _unchanged(summary: OrderSummary, kind: DifferenceKind) -> OrderDifference:
+    return OrderDifference(summary.id, summary.name, kind, "nothing was changed")
 
 
-def _reported_by(
+def _last_journey(
     visits: Sequence[Visit], placed_at: int
 ) -> tuple[tuple[str, str | int | bool, str], ...]:
-    """What the newest visit before the order tells that came from somewhere."""
+    """The journey fields of the newest visit before the order that has a source."""
     for visit in visits:
         at = _seconds(visit.occurred_at)
-        told = hints_of_visit(visit.landing_page or "", visit.referrer_url or "", visit.utm, at)
-        if told and at is not None and at <= placed_at:
-            return told
+        journey = hints_of_visit(visit.landing_page or "", visit.referrer_url or "", visit.utm, at)
+        if journey and at is not None and at <= placed_at:
+            return journey
     return ()
 
 
@@ -222,8 +224,8 @@ def _seconds(text: str) -> int | None:
 
 
 def _with_digests(buyer: Buyer, links: Sequence[str]) -> Buyer:
-    """The buyer, with the digests that are known where the app may not see the words."""
-    told = identity_of(buyer)
+    """The buyer, with stored digests in place of fields that the app may not see."""
+    identity = identity_of(buyer)
     known: dict[str, list[str]] = {"em": [], "ph": [], "id": []}
     for link in links:
         kind = link.partition(":")[0]
@@ -231,28 +233,28 @@ def _with_digests(buyer: Buyer, links: Sequence[str]) -> Buyer:
             known[kind].append(digest_in(link))
     return msgspec.structs.replace(
         buyer,
-        emails=buyer.emails if told.em else tuple(known["em"]),
-        phones=buyer.phones if told.ph else (*buyer.phones, *known["ph"]),
+        emails=buyer.emails if identity.em else tuple(known["em"]),
+        phones=buyer.phones if identity.ph else (*buyer.phones, *known["ph"]),
         customer_id=buyer.customer_id or next(iter(known["id"]), ""),
     )
 
 
-def _with_address(buyer: Buyer, known: _Known) -> Buyer:
-    """The buyer, with the digests of name and address that are known where the app may not see
-    the words. A digest passes for the word it was made of."""
-    told = identity_of(buyer)
-    lacking = {
-        word: digests[0]
-        for field, word in _WORDS.items()
-        if (digests := getattr(known, field)) and not getattr(told, field)
+def _with_address(buyer: Buyer, known: _EventDigests) -> Buyer:
+    """The buyer, with the digests of an event in place of name and address fields that the app may
+    not see. A digest is accepted like the text it was made from."""
+    identity = identity_of(buyer)
+    missing = {
+        name: digests[0]
+        for field, name in _ADDRESS_FIELDS.items()
+        if (digests := getattr(known, field)) and not getattr(identity, field)
     }
     home, *others = buyer.addresses or (Address(),)
-    home = msgspec.structs.replace(home, **lacking)
-    return msgspec.structs.replace(buyer, addresses=(home, *others)) if lacking else buyer
+    home = msgspec.structs.replace(home, **missing)
+    return msgspec.structs.replace(buyer, addresses=(home, *others)) if missing else buyer
 
 
-# The words of an address by the field of their digest.
-_WORDS = {
+# The field of an address by the field of its digest.
+_ADDRESS_FIELDS = {
     "fn": "first_name",
     "ln": "last_name",
     "ct": "city",
