@@ -1,4 +1,4 @@
-"""The ceiling: a Flask handler that verifies the HMAC of a webhook and does nothing else."""
+"""Baseline: a Flask handler that verifies the HMAC of a webhook and does nothing else."""
 
 import os
 
@@ -8,7 +8,7 @@ from webhooks.signature import is_signed
 
 
 def create_app() -> Flask:
-    """The handler, with the secret of the environment."""
+    """Build the handler with the secret of the environment."""
     app = Flask(__name__)
     secrets = (os.environ["SHOPIFY_WEBHOOK_SECRET"].encode(),)
 

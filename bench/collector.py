@@ -1,9 +1,9 @@
-"""The collector against the bare handler that only verifies an HMAC, as a ratio.
+"""Benchmark: the collector compared with the bare handler that only verifies an HMAC, as a ratio.
 
     python -m bench.collector [--rounds 6] [--seconds 3] [--connections 32]
 
-Every call is one new event of a visitor who has come by Pinterest: read, checked, written down
-with its touch and, for a product view, its finished event for Pinterest, before it is answered.
+Every call is one new event of a visitor from Pinterest. The service parses it and stores it with
+its touch and, for a product view, its encoded event for Pinterest, before it answers.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _EPIK = "dj0yJnU9" + "aB3" * 30
 
 
 def calls(first: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Signed calls, for the bare handler's sake; each visitor lands, and looks at products."""
+    """Signed calls (the bare handler needs the signature): a page view, then product views."""
     now = int(time.time())
     for number in range(first, first + count):
         visitor, step = divmod(number, EVENTS_A_VISIT)

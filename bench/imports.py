@@ -1,13 +1,13 @@
-"""The import of a file of events against a plain script without checks, as a ratio.
+"""Benchmark: the import of a file compared with a plain script without checks, as a ratio.
 
     python -m bench.imports [--rows 100000] [--rounds 3] [--database-url ...]
 
-Seconds are those of the clock; what the processor worked is told beside them, since a machine that
-is busy with other things stretches the one more than the other.
+It prints wall-clock seconds and processor seconds, since other load on the machine lengthens the
+former more than the latter.
 
-The script does what somebody would write in an afternoon: it trusts every row, trims and hashes
-what names a person, and writes two rows for each. The import reads, checks, looks up who is known
-and whether the event is, and writes the event, its place in line, and who was seen.
+The script is what an engineer would write in an afternoon: it trusts every row, trims and hashes
+personal data, and writes two rows for each. The import parses and checks, looks up identities and
+duplicates, and writes the event, its outbox row and the identity keys.
 """
 
 import argparse
@@ -40,7 +40,7 @@ _HASHED = ("em", "ph", "fn", "ln", "ct", "st", "zp", "country")
 
 
 def rows(first: int, count: int) -> Iterator[dict[str, Any]]:
-    """Sales at a till, each to another customer."""
+    """Offline sales, each of another customer."""
     now = int(time.time()) - 60
     for number in range(first, first + count):
         yield {
@@ -66,7 +66,7 @@ def rows(first: int, count: int) -> Iterator[dict[str, Any]]:
 
 
 def write_file(path: Path, first: int, count: int) -> None:
-    """A CSV file of sales nobody has imported yet."""
+    """Write a CSV file of sales that were not imported before."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(next(rows(0, 1))))
         writer.writeheader()
@@ -74,7 +74,7 @@ def write_file(path: Path, first: int, count: int) -> None:
 
 
 def plain(path: Path, database: Path) -> None:
-    """The script."""
+    """Import the file as the plain script does."""
     with closing(sqlite3.connect(database)) as raw, path.open(newline="", encoding="utf-8") as file:
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             raw.execute(f"PRAGMA {pragma}")
@@ -119,30 +119,30 @@ def _hash(text: str) -> str:
 
 
 class TimedStore:
-    """A store that remembers how long its turns took, and the longest of them, for which webhooks
-    may have to wait."""
+    """A store that measures its transactions: their total, and the longest, for which webhooks may
+    have to wait."""
 
     def __init__(self, store: Store) -> None:
         self.dialect = store.dialect
-        self.longest = self.spent = 0.0
+        self.longest = self.total = 0.0
         self._store = store
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """As the store does it."""
+        """Commit a write transaction and measure it."""
         began = time.perf_counter()
         try:
             return self._store.commit(work)
         finally:
             took = time.perf_counter() - began
-            self.longest, self.spent = max(self.longest, took), self.spent + took
+            self.longest, self.total = max(self.longest, took), self.total + took
 
     def read(self) -> AbstractContextManager[Connection]:
-        """As the store does it."""
+        """Open a read transaction."""
         return self._store.read()
 
 
 def importer(service: Service, store: Any = None, cores: int = 1) -> Importer:
-    """An import that expects no fault."""
+    """An importer that exits at the first rejected record."""
     events = ServerEvents(store or service.store, service.events.planner, service.clock)
     return Importer(events, service.tracker, int(service.clock()), _refuse, cores=cores)
 
@@ -151,18 +151,18 @@ def _refuse(refused: RejectedRecord) -> None:
     raise SystemExit(f"line {refused.line}: {refused.reason}")
 
 
-class Spent(NamedTuple):
-    """Seconds of the clock, and of the processors by this process and those it began."""
+class Duration(NamedTuple):
+    """Wall-clock seconds, and processor seconds of this process and its children."""
 
     clock: float
     processor: float
 
 
-def timed(work: Callable[[], object]) -> Spent:
-    """What it takes."""
+def measured(work: Callable[[], object]) -> Duration:
+    """Run the work; returns its duration."""
     clock, processor = time.perf_counter(), _processor_time()
     work()
-    return Spent(time.perf_counter() - clock, _processor_time() - processor)
+    return Duration(time.perf_counter() - clock, _processor_time() - processor)
 
 
 def _processor_time() -> float:
@@ -170,13 +170,13 @@ def _processor_time() -> float:
 
 
 def with_source(path: Path, work: Callable[[ImportSource], object]) -> None:
-    """Hand an opened file over."""
+    """Open a file and call the work with it."""
     with path.open("rb") as file:
         work(ImportSource(file, path))
 
 
 def main() -> None:
-    """Run the rounds and print their ratios, and where the time of an import goes."""
+    """Run the rounds; print their ratios and the parts of an import's time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -196,10 +196,10 @@ def main() -> None:
 
 
 def run(service: Service, folder: Path, count: int, rounds: int) -> None:
-    """Let both import files nobody saw before, in turn."""
+    """Let script and import read new files in alternating order."""
     file, first = folder / "sales.csv", time.time_ns() // 1000
     store = TimedStore(service.store)
-    spent: list[dict[str, Spent]] = []
+    all_rounds: list[dict[str, Duration]] = []
     print(f"{'round':>5} {'plain/s':>8} {'import/s':>8} {'ratio':>6} {'of the processor':>17}")
     for number in range(rounds):
         write_file(file, first + number * count, count)
@@ -208,38 +208,38 @@ def run(service: Service, folder: Path, count: int, rounds: int) -> None:
             "import": lambda: with_source(file, importer(service, store, CORES).run),
         }
         names = ["plain", "import"] if number % 2 == 0 else ["import", "plain"]
-        found = {name: timed(works[name]) for name in names}
-        found["rows"] = timed(lambda: with_source(file, _exhaust))
-        found["check"] = timed(lambda: with_source(file, importer(service).check))
-        found["apart"] = timed(lambda: with_source(file, importer(service, None, CORES).check))
-        found["known"] = timed(lambda: with_source(file, importer(service, None, CORES).run))
-        spent.append(found)
-        plainly, whole = found["plain"], found["import"]
+        times = {name: measured(works[name]) for name in names}
+        times["rows"] = measured(lambda: with_source(file, _exhaust))
+        times["check"] = measured(lambda: with_source(file, importer(service).check))
+        times["apart"] = measured(lambda: with_source(file, importer(service, None, CORES).check))
+        times["known"] = measured(lambda: with_source(file, importer(service, None, CORES).run))
+        all_rounds.append(times)
+        script, imported = times["plain"], times["import"]
         print(
-            f"{number + 1:>5} {count / plainly.clock:>8.0f} {count / whole.clock:>8.0f}"
-            f" {plainly.clock / whole.clock:>6.2f} {plainly.processor / whole.processor:>17.2f}"
+            f"{number + 1:>5} {count / script.clock:>8.0f} {count / imported.clock:>8.0f}"
+            f" {script.clock / imported.clock:>6.2f} {script.processor / imported.processor:>17.2f}"
         )
-    usual = sorted(spent, key=lambda one: one["plain"].clock / one["import"].clock)[rounds // 2]
-    for name, value in _parts(usual).items():
+    by_ratio = sorted(all_rounds, key=lambda times: times["plain"].clock / times["import"].clock)
+    for name, value in _parts(by_ratio[rounds // 2]).items():
         print(f"{name:>28} {value.clock:>6.1f} s, of the processor {value.processor:>5.1f} s")
-    print(f"{'of an import, storing':>28} {store.spent / rounds:>6.1f} s")
+    print(f"{'of an import, storing':>28} {store.total / rounds:>6.1f} s")
     print(f"{'longest turn':>28} {1000 * store.longest:>6.0f} ms")
 
 
-def _parts(spent: dict[str, Spent]) -> dict[str, Spent]:
-    """Where the time of an import goes."""
-    rows, check = spent["rows"], spent["check"]
+def _parts(times: dict[str, Duration]) -> dict[str, Duration]:
+    """Duration of each part of an import."""
+    rows, check = times["rows"], times["check"]
     return {
         "telling rows apart": rows,
-        "reading and checking them": _less(check, rows),
-        f"both, by {CORES} processes": spent["apart"],
-        "the import": spent["import"],
-        "the same file once more": spent["known"],
+        "reading and checking them": _difference(check, rows),
+        f"both, by {CORES} processes": times["apart"],
+        "the import": times["import"],
+        "the same file once more": times["known"],
     }
 
 
-def _less(one: Spent, other: Spent) -> Spent:
-    return Spent(one.clock - other.clock, one.processor - other.processor)
+def _difference(longer: Duration, shorter: Duration) -> Duration:
+    return Duration(longer.clock - shorter.clock, longer.processor - shorter.processor)
 
 
 def _exhaust(source: Iterable[object]) -> None:

@@ -1,4 +1,4 @@
-"""Distinct Shopify orders of a usual size (about 8 kB), signed, for benchmarks."""
+"""Distinct signed Shopify orders of a typical size (about 8 kB), for benchmarks."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _EPIK = "dj0yJnU9" + "aB3" * 30
 
 
 def signed_orders(secret: bytes, first: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Signature and body of `count` orders with ids from `first` on, each by another buyer."""
+    """Signature and body of `count` orders with ids from `first`, each of another buyer."""
     template = json.dumps(_order(), separators=(",", ":"))
     for number in range(first, first + count):
         phone = f"{200 + number // 10_000 % 800}-{number % 10_000:04}"
@@ -21,8 +21,8 @@ def signed_orders(secret: bytes, first: int, count: int) -> Iterator[tuple[str, 
 
 
 def _money(amount: str) -> dict[str, Any]:
-    one = {"amount": amount, "currency_code": "USD"}
-    return {"shop_money": one, "presentment_money": one}
+    money = {"amount": amount, "currency_code": "USD"}
+    return {"shop_money": money, "presentment_money": money}
 
 
 def _address(kind: str) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""What one order costs, in processor time and in bytes, and so how much a machine holds.
+"""Benchmark: the cost of one order in processor time and bytes, for SQLite and PostgreSQL.
 
     python -m bench.scale [--seconds 5] [--connections 32] [--processes 2]
 
-For SQLite, and for a PostgreSQL of its own: wrk (a Debian package) posts new orders to the service
-as it ships. Orders a second depend on whatever else the machine does; processor time hardly does.
+wrk (a Debian package) posts new orders to the service with its own settings; PostgreSQL is a server
+of its own. Orders a second depend on other load of the machine; processor time hardly does.
 """
 
 import argparse
@@ -28,8 +28,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Cost:
-    """What orders cost: so many a second, milliseconds to the answer, processor milliseconds of
-    the service and of the database server for each, and bytes of the database for each."""
+    """Cost of orders: orders a second, milliseconds to the response, and per order the processor
+    milliseconds of the service and of the database server, and the bytes stored."""
 
     store: str
     rate: float
@@ -41,7 +41,7 @@ class Cost:
 
 
 def main() -> None:
-    """Measure both and print a table."""
+    """Measure both databases and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=32)
@@ -49,27 +49,27 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(f"a flush of 4 kB takes {flush_ms(Path(folder)):.2f} ms; {os.cpu_count()} cores")
-        found = [of_sqlite(args, Path(folder)), of_postgresql(args, Path(folder))]
+        costs = [measure_sqlite(args, Path(folder)), measure_postgresql(args, Path(folder))]
     print("store       orders/s   p50 ms   p99 ms  CPU ms  server's CPU ms  bytes")
-    for each in found:
+    for cost in costs:
         print(
-            f"{each.store:<11} {each.rate:>8.0f} {each.p50:>8.1f} {each.p99:>8.1f}"
-            f" {each.service:>7.2f} {each.server:>16.2f} {each.stored:>6.0f}"
+            f"{cost.store:<11} {cost.rate:>8.0f} {cost.p50:>8.1f} {cost.p99:>8.1f}"
+            f" {cost.service:>7.2f} {cost.server:>16.2f} {cost.stored:>6.0f}"
         )
 
 
-def of_sqlite(args: argparse.Namespace, folder: Path) -> Cost:
-    """The cost with a new SQLite file."""
+def measure_sqlite(args: argparse.Namespace, folder: Path) -> Cost:
+    """Measure with a new SQLite file."""
     database = folder / "bench.db"
 
     def stored() -> int:
         return sum(path.stat().st_size for path in folder.glob("bench.db*"))
 
-    return measured("SQLite", args, folder, f"sqlite:///{database}", stored, list)
+    return measure("SQLite", args, folder, f"sqlite:///{database}", stored, list)
 
 
-def of_postgresql(args: argparse.Namespace, folder: Path) -> Cost:
-    """The cost with a new database in a PostgreSQL server that nobody else uses."""
+def measure_postgresql(args: argparse.Namespace, folder: Path) -> Cost:
+    """Measure with a new database in a PostgreSQL server of its own."""
     with cluster() as server:
         url = server.new_database()
 
@@ -79,10 +79,10 @@ def of_postgresql(args: argparse.Namespace, folder: Path) -> Cost:
             assert row is not None
             return int(row[0])
 
-        return measured("PostgreSQL", args, folder, url, stored, lambda: server.processes)
+        return measure("PostgreSQL", args, folder, url, stored, lambda: server.processes)
 
 
-def measured(
+def measure(
     store: str,
     args: argparse.Namespace,
     folder: Path,
@@ -90,7 +90,7 @@ def measured(
     stored: Callable[[], int],
     server: Callable[[], Sequence[int]],
 ) -> Cost:
-    """One burst of new orders, after one to warm up. `server` gives the database's processes."""
+    """Measure a burst of new orders after a warm-up; `server` returns the database's processes."""
     env = {
         "SHOPIFY_WEBHOOK_SECRET": SECRET,
         "DATABASE_URL": url,
@@ -107,17 +107,17 @@ def measured(
         write_pool(pool, orders(first + _POOL, _POOL))
         bytes_before = stored()
         before, server_before = cpu_ms(serving(_PORT)), cpu_ms(server())
-        found = burst((address, _PATH), pool, args.seconds, args.connections)
+        figures = burst((address, _PATH), pool, args.seconds, args.connections)
         after, server_after = cpu_ms(serving(_PORT)), cpu_ms(server())
         bytes_after = stored()
-    if found["requests"] > _POOL or found["errors"]:
-        raise SystemExit(f"{store}: {found['requests']} requests, {found['errors']} errors")
-    count = found["requests"]
+    if figures["requests"] > _POOL or figures["errors"]:
+        raise SystemExit(f"{store}: {figures['requests']} requests, {figures['errors']} errors")
+    count = figures["requests"]
     return Cost(
         store=store,
-        rate=found["rate"],
-        p50=found["p50"],
-        p99=found["p99"],
+        rate=figures["rate"],
+        p50=figures["p50"],
+        p99=figures["p99"],
         service=(after - before) / count,
         server=(server_after - server_before) / count,
         stored=(bytes_after - bytes_before) / count,
@@ -125,20 +125,20 @@ def measured(
 
 
 def serving(port: int) -> list[int]:
-    """The processes that listen on a port, by what their environment says."""
-    wanted = f"\0PORT={port}\0".encode()
-    found = []
+    """Ids of the processes whose environment has PORT set to this port."""
+    variable = f"\0PORT={port}\0".encode()
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if wanted in b"\0" + (folder / "environ").read_bytes():
-                found.append(int(folder.name))
+            if variable in b"\0" + (folder / "environ").read_bytes():
+                pids.append(int(folder.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 def cpu_ms(pids: Sequence[int]) -> float:
-    """Processor time that these processes used so far, in milliseconds."""
+    """Processor time of these processes so far, in milliseconds."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -147,7 +147,7 @@ def cpu_ms(pids: Sequence[int]) -> float:
 
 
 def flush_ms(folder: Path) -> float:
-    """How long the disk takes to have 4 kB for sure, the median of fifty."""
+    """Milliseconds to write and fdatasync 4 kB, the median of fifty."""
     seconds = []
     with (folder / "flush").open("wb") as out:
         for _ in range(50):

@@ -1,10 +1,11 @@
-"""The durable webhook against a bare handler that only verifies the HMAC, as a ratio.
+"""Benchmark: the durable webhook compared with a bare handler, as a ratio.
 
     python -m bench.webhooks [--rounds 6] [--seconds 3] [--connections 32] [--database-url URL]
 
-Both run under the same gunicorn settings at the same time; bursts of wrk (a Debian package)
-alternate between them, so that whatever else the machine does hits both. The service gets every
-order once: signature, attribution, event, outbox row, all on disk before the answer.
+The bare handler only verifies the HMAC. Both run under the same gunicorn settings at the same time;
+bursts of wrk (a Debian package) alternate between them, so that other load of the machine affects
+both. The service receives every order once: signature, attribution, event and outbox row are on
+disk before the response.
 """
 
 import argparse
@@ -32,7 +33,7 @@ HERE = Path(__file__).parent
 
 @contextmanager
 def gunicorn(app: str, port: int, env: dict[str, str]) -> Iterator[str]:
-    """Serve `app` with the service's own settings."""
+    """Serve `app` with the service's own gunicorn settings."""
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
     server = subprocess.Popen(
         [*command, app],
@@ -41,14 +42,14 @@ def gunicorn(app: str, port: int, env: dict[str, str]) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(port)
+        _wait_until_ready(port)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _wait_for(port: int) -> None:
+def _wait_until_ready(port: int) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
@@ -62,7 +63,7 @@ def _wait_for(port: int) -> None:
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared: address and path of each, and the signed bodies both are sent."""
+    """The two servers compared: address and path of each, and the signed bodies sent to both."""
 
     bare: tuple[str, str]
     durable: tuple[str, str]
@@ -71,9 +72,9 @@ class Pair:
 
 
 def burst(target: tuple[str, str], pool: Path, seconds: int, connections: int) -> dict[str, Any]:
-    """One burst of wrk."""
+    """Run one burst of wrk; returns its figures."""
     url, path = target
-    found = subprocess.run(
+    output = subprocess.run(
         [
             *("wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"),
             *("-s", str(HERE / "webhooks.lua"), url, "--", str(pool), path),
@@ -82,21 +83,21 @@ def burst(target: tuple[str, str], pool: Path, seconds: int, connections: int) -
         text=True,
         check=True,
     )
-    line = next(row for row in found.stdout.splitlines() if row.startswith("RESULT"))
+    line = next(row for row in output.stdout.splitlines() if row.startswith("RESULT"))
     result: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
     result["rate"] = result["requests"] / result["seconds"]
     return result
 
 
 def write_pool(path: Path, bodies: Iterable[tuple[str, bytes]]) -> None:
-    """A file of bodies nobody sent before."""
+    """Write a file of signed bodies, one per line."""
     with path.open("wb") as out:
         for signature, body in bodies:
             out.write(signature.encode() + b" " + body + b"\n")
 
 
 def orders(first: int, count: int) -> Iterable[tuple[str, bytes]]:
-    """Orders, every one of them to be attributed and queued."""
+    """Signed orders, each of which is attributed and queued."""
     return signed_orders(SECRET.encode(), first, count)
 
 
@@ -120,10 +121,10 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, pool: Path, pair: Pair) -> None:
-    """Let both be sent bursts in turn, and print how they compare."""
+    """Send bursts to both in alternating order, and print their ratios."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
-    rates, tails, errors = [], [], 0
+    rates, p99s, errors = [], [], 0
     bare, durable = pair.names
     print(f"{'round':>5} {f'{bare}/s':>9} {f'{durable}/s':>9} {'ratio':>6} {'p99 ms':>14}")
     first = time.time_ns() // 1000
@@ -132,19 +133,19 @@ def run(args: argparse.Namespace, pool: Path, pair: Pair) -> None:
         servers = [("bare", pair.bare), ("durable", pair.durable)]
         if number % 2:
             servers.reverse()
-        found = {
+        figures = {
             name: burst(target, pool, args.seconds, args.connections) for name, target in servers
         }
-        if found["durable"]["requests"] > POOL:
+        if figures["durable"]["requests"] > POOL:
             raise SystemExit("the pool is too small for this machine: bodies were repeated")
-        errors += found["bare"]["errors"] + found["durable"]["errors"]
-        rates.append(found["durable"]["rate"] / found["bare"]["rate"])
-        tails.append(found["durable"]["p99"] / found["bare"]["p99"])
+        errors += figures["bare"]["errors"] + figures["durable"]["errors"]
+        rates.append(figures["durable"]["rate"] / figures["bare"]["rate"])
+        p99s.append(figures["durable"]["p99"] / figures["bare"]["p99"])
         print(
-            f"{number + 1:>5} {found['bare']['rate']:>9.0f} {found['durable']['rate']:>9.0f}"
-            f" {rates[-1]:>6.2f} {found['bare']['p99']:>6.1f} {found['durable']['p99']:>7.1f}"
+            f"{number + 1:>5} {figures['bare']['rate']:>9.0f} {figures['durable']['rate']:>9.0f}"
+            f" {rates[-1]:>6.2f} {figures['bare']['p99']:>6.1f} {figures['durable']['p99']:>7.1f}"
         )
-    print(f"rate: {_spread(rates)} of {bare}; p99: {_spread(tails)} times {bare}; errors: {errors}")
+    print(f"rate: {_spread(rates)} of {bare}; p99: {_spread(p99s)} times {bare}; errors: {errors}")
 
 
 def _spread(values: list[float]) -> str:
@@ -153,7 +154,7 @@ def _spread(values: list[float]) -> str:
 
 
 def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """What both benchmarks can be told."""
+    """Parse the options that all benchmarks share."""
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)

@@ -1,4 +1,4 @@
-"""The worker that ships against gunicorn's own threaded worker, as a ratio.
+"""Benchmark: our worker compared with gunicorn's own threaded worker, as a ratio.
 
     python -m bench.workers [--rounds 6] [--seconds 3] [--connections 32]
 
