@@ -1,1 +1,1 @@
-"""What is asked with the bearer token: reports, events of other systems, their description."""
+"""HTTP API behind the bearer token: reports, server events, and the OpenAPI description."""

@@ -1,4 +1,4 @@
-"""The way in for events of other systems: recorded and sent, or tried out at Pinterest."""
+"""Routes for server events: POST /track-event records one, /track-event-test tests one."""
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -17,13 +17,13 @@ from tracking.receive.server_events import EventIdConflict, ServerEvents
 PATHS = ("/track-event", "/track-event-test")
 MAX_EVENT = 1024 * 1024
 PREFLIGHT_SECONDS = 600
-_WANTS_CREDENTIALS = "Set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID to try events out."
+_NO_CREDENTIALS = "Set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID to try events out."
 
 
 class EventRoutes:
-    """Takes events in from whoever bears a token; the guard of the application has asked for it.
+    """Receives events of other systems; the application has checked the bearer token before.
 
-    Pages of the origins that are named may call, too. Others get no leave to read the answer.
+    Pages of the configured origins may call, too. Other origins get no CORS headers.
     """
 
     def __init__(self, events: ServerEvents, trials: EventTrials, origins: frozenset[str]) -> None:
@@ -32,22 +32,22 @@ class EventRoutes:
         self._origins = origins
 
     def routes(self) -> Blueprint:
-        """Both addresses, and what browsers ask for before a page of another site may call."""
+        """Both routes, and the CORS preflight requests to them."""
         routes = Blueprint("events", __name__)
         track, try_out = PATHS
         for path, name, view in ((track, "track", self.track), (try_out, "try_out", self.try_out)):
             routes.add_url_rule(path, name, view, methods=["POST"], provide_automatic_options=False)
             routes.add_url_rule(path, "preflight", self.preflight, methods=["OPTIONS"])
-        # Of the whole application, since a caller without a token is answered by the guard.
-        routes.after_app_request(self._shared)
+        # For the whole application, since it answers callers without a token before these routes.
+        routes.after_app_request(self._add_cors_headers)
         return routes
 
     def track(self) -> Response:
-        """Take one event in; answered once it is on disk.
+        """Record one event; returns once it is on disk.
 
         Raises:
-            HTTPException: the body is refused as a whole.
-            ValidationError: the event has faults, and nothing was stored.
+            HTTPException: the request is refused before its event is read.
+            ValidationError: the event has errors, and nothing was stored.
             StoreUnavailable: nothing may have been stored.
         """
         try:
@@ -56,38 +56,38 @@ class EventRoutes:
             raise Conflict("The event_id is that of another event on record.") from None
 
     def try_out(self) -> Response:
-        """What Pinterest says of one event. Nothing is stored.
+        """Send one event to Pinterest in a test call; returns its response. Nothing is stored.
 
         Raises:
-            HTTPException: the body is refused as a whole, or Pinterest cannot be asked.
-            ValidationError: the event has faults, and Pinterest was not asked.
+            HTTPException: the request is refused, or Pinterest cannot be called.
+            ValidationError: the event has errors, and Pinterest was not called.
         """
         try:
             return _json(self._trials.try_out(_body()), 200)
         except ReportOnly:
-            raise NotConfigured(_WANTS_CREDENTIALS) from None
+            raise NotConfigured(_NO_CREDENTIALS) from None
         except TooManyTrials as error:
             raise TooManyRequests("Pinterest's limit.", retry_after=error.seconds) from None
         except NoAnswer as error:
             raise BadGateway(f"Pinterest did not answer: {error}") from None
 
     def preflight(self) -> Response:
-        """What a page of another site may send."""
-        answer = Response(status=204)
+        """Answer a CORS preflight request."""
+        response = Response(status=204)
         if request.headers.get("Origin") in self._origins:
-            answer.headers["Access-Control-Allow-Methods"] = "POST"
-            answer.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
-            answer.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
-        return answer
+            response.headers["Access-Control-Allow-Methods"] = "POST"
+            response.headers["Access-Control-Allow-Headers"] = "authorization, content-type"
+            response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+        return response
 
-    def _shared(self, answer: Response) -> Response:
-        """The answer with the leave of its reader's page, never with credentials."""
+    def _add_cors_headers(self, response: Response) -> Response:
+        """Allow pages of the configured origins to read the response, never with credentials."""
         if request.path in PATHS and self._origins:
-            answer.vary.add("Origin")
+            response.vary.add("Origin")
             origin = request.headers.get("Origin", "")
             if origin in self._origins:
-                answer.headers["Access-Control-Allow-Origin"] = origin
-        return answer
+                response.headers["Access-Control-Allow-Origin"] = origin
+        return response
 
 
 def _body() -> bytes:

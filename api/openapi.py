@@ -1,4 +1,4 @@
-"""The description of every endpoint, as GET /openapi.json hands it out (OpenAPI 3.1)."""
+"""OpenAPI 3.1 description of every endpoint, which GET /openapi.json returns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,14 +30,14 @@ def _one_of(*values: str) -> Schema:
     return {"type": "string", "enum": list(values)}
 
 
-_FAULTS = _list(_object(field=_TEXT, message=_TEXT))
+_ERRORS = _list(_object(field=_TEXT, message=_TEXT))
 _PROBLEM = {
     **_object(
         type=_TEXT,
         title=_TEXT,
         status={"type": "integer"},
         detail=_TEXT,
-        errors=_FAULTS,
+        errors=_ERRORS,
         request_id=_TEXT,
     ),
     "description": "RFC 9457 problem details.",
@@ -160,7 +160,7 @@ _CONSENT = {
     "properties": dict.fromkeys(("analytics", "marketing", "sale_of_data", "gpc"), _SWITCH),
 }
 _VISITOR: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"}
-_VISIT = {
+_SESSION = {
     "type": "object",
     "description": "What the visit began with; utm_pin_id, utm_ad_id, utm_term, utm_content too.",
     "properties": {
@@ -171,7 +171,7 @@ _VISIT = {
         ),
     },
 }
-_SEEN = {
+_PIXEL_EVENT = {
     "type": "object",
     "description": "An event of Shopify's web pixels, or one of this form.",
     "properties": {
@@ -182,26 +182,26 @@ _SEEN = {
         **dict.fromkeys(("context", "data", "customData"), _ANY),
         "visitor": _VISITOR,
         "consent": _CONSENT,
-        "session": _VISIT,
+        "session": _SESSION,
     },
     "required": ["id", "name", "timestamp"],
 }
-_EVENT_LIST = {**_list(_SEEN), "minItems": 1, "maxItems": MOST_EVENTS}
-_CALL = {
+_EVENT_LIST = {**_list(_PIXEL_EVENT), "minItems": 1, "maxItems": MOST_EVENTS}
+_PIXEL_BATCH = {
     "type": "object",
     "properties": {
         "key": {**_TEXT, "description": "COLLECTOR_KEY, unless the query has it."},
         "visitor": {**_VISITOR, "description": "Instead of the events' clientId."},
         "consent": _CONSENT,
-        "session": _VISIT,
+        "session": _SESSION,
         "cart_token": _TEXT,
         "events": _EVENT_LIST,
     },
     "required": ["events"],
 }
-_TOLD = {"anyOf": [_CALL, _SEEN, _EVENT_LIST]}
-_TAKEN = {
-    **_object(accepted=_COUNT, ignored=_COUNT, refused=_FAULTS),
+_COLLECT_BODY = {"anyOf": [_PIXEL_BATCH, _PIXEL_EVENT, _EVENT_LIST]}
+_COLLECT_RECEIPT = {
+    **_object(accepted=_COUNT, ignored=_COUNT, refused=_ERRORS),
     "description": "Ignored: the visitor allows no analytics, so nothing of it was stored.",
 }
 _ONE_OR_MORE: Schema = {"type": ["string", "integer", "array", "null"]}
@@ -210,8 +210,8 @@ _EVENT = {
     "description": (
         "Pinterest's event, or a flat row with the same names in any case. Several values are a "
         "list, or columns with numbers (em_1, item_id_2, item_price_2). Plain values of user_data "
-        "are normalised and hashed, SHA-256 in hex passes. event_name, action_source and somebody "
-        "to match are required."
+        "are normalised and hashed, SHA-256 in hex passes. event_name, action_source and an "
+        "identity to match are required."
     ),
     "properties": {
         "event_name": _one_of(*EVENT_NAMES),
@@ -240,8 +240,8 @@ _EVENT = {
         },
     },
 }
-_GIVEN = {"anyOf": [{**_object(event_data=_EVENT), "additionalProperties": False}, _EVENT]}
-_EVENT_TAKEN = {
+_TRACK_BODY = {"anyOf": [{**_object(event_data=_EVENT), "additionalProperties": False}, _EVENT]}
+_TRACK_RECEIPT = {
     **_object(
         event_id=_TEXT,
         status=_one_of("accepted", "duplicate"),
@@ -251,9 +251,9 @@ _EVENT_TAKEN = {
     "description": "left_out are JSON pointers to values that could not be hashed or kept. With a"
     " reason the event is recorded and not sent.",
 }
-_TRIAL = {
+_TEST_RESULT = {
     **_object(http_status={"type": "integer"}, answer={}, event=_ANY),
-    "description": "Pinterest's answer, and the event it was shown.",
+    "description": "Pinterest's response, and the event that was sent.",
 }
 
 
@@ -261,7 +261,7 @@ def _json(schema: Schema) -> Schema:
     return {"application/json": {"schema": schema}}
 
 
-def _answers(ok: Schema, *, csv: bool, problems: Mapping[int, str]) -> Schema:
+def _responses(ok: Schema, *, csv: bool, problems: Mapping[int, str]) -> Schema:
     content = {**_json(ok), "text/csv": {"schema": _TEXT}} if csv else _json(ok)
     return {"200": {"description": "Done.", "content": content}, **_refusals(problems)}
 
@@ -308,7 +308,7 @@ def _report(
             "summary": summary,
             "parameters": [*parameters, _FORMAT],
             "security": [{"bearer": []}],
-            "responses": _answers(schema, csv=True, problems=problems),
+            "responses": _responses(schema, csv=True, problems=problems),
         }
     }
 
@@ -319,7 +319,7 @@ def _webhook(topic: str) -> Schema:
             "summary": f"Shopify's {topic}. Answered 200 once it is on disk.",
             "security": [{"shopify": []}],
             "requestBody": {"required": True, "content": _json({"type": "object"})},
-            "responses": _answers(
+            "responses": _responses(
                 _RECEIPT,
                 csv=False,
                 problems={
@@ -336,25 +336,25 @@ def _webhook(topic: str) -> Schema:
 
 
 def _public(summary: str, schema: Schema, also: Mapping[int, str] | None = None) -> Schema:
-    """An address for everybody; the answers of the statuses in `also` have the same form."""
+    """A public path; the responses of the statuses in `also` have the same body."""
     others = {
         str(status): {"description": description, "content": _json(schema)}
         for status, description in (also or {}).items()
     }
-    responses = {**_answers(schema, csv=False, problems={}), **others}
+    responses = {**_responses(schema, csv=False, problems={}), **others}
     return {"get": {"summary": summary, "responses": responses}}
 
 
-_WHETHER_READY: Schema = {"anyOf": [_object(status=_READY), _READINESS]}
+_READY_BODY: Schema = {"anyOf": [_object(status=_READY), _READINESS]}
 _READY_PATH: Schema = {
     "get": {
         "summary": "The service can do its work. Details only with a bearer token.",
         "responses": {
-            "200": {"description": "It can.", "content": _json(_WHETHER_READY)},
+            "200": {"description": "It can.", "content": _json(_READY_BODY)},
             "503": {
                 "description": "It cannot, and with a token the body says why.",
                 "content": {
-                    **_json(_WHETHER_READY),
+                    **_json(_READY_BODY),
                     "application/problem+json": {"schema": _PROBLEM},
                 },
             },
@@ -364,7 +364,7 @@ _READY_PATH: Schema = {
 }
 _METRICS_PATH: Schema = {
     "get": {
-        "summary": "What an operator watches, in Prometheus' text format.",
+        "summary": "Metrics in Prometheus' text format.",
         "security": [{"bearer": []}],
         "responses": {
             "200": {"description": "The figures.", "content": {"text/plain": {"schema": _TEXT}}},
@@ -392,21 +392,21 @@ _PIXEL_PATH: Schema = {
 }
 _COLLECT_PATH: Schema = {
     "post": {
-        "summary": "What visitors do in the shop, told by the pixel. Never makes a purchase.",
+        "summary": "Storefront events, reported by the pixel. They never make a purchase.",
         "parameters": [_query("key", _TEXT, "COLLECTOR_KEY, where the body does not hold it.")],
         "requestBody": {
             "required": True,
             "description": "JSON text, of at most 64 KiB. The type may also be left out.",
-            "content": {kind: {"schema": _TOLD} for kind in sorted(KINDS - {""})},
+            "content": {kind: {"schema": _COLLECT_BODY} for kind in sorted(KINDS - {""})},
         },
         "responses": {
             "202": {
-                "description": "At least one event was taken or ignored; refused[] names others.",
-                "content": _json(_TAKEN),
+                "description": "One event or more was accepted or ignored; refused[] names others.",
+                "content": _json(_COLLECT_RECEIPT),
             },
             **_refusals(
                 {
-                    400: "Nothing could be taken; errors[] names what is wrong, as JSON pointers.",
+                    400: "No event could be accepted; errors[] names the fields, as JSON pointers.",
                     401: "The site key is missing or wrong.",
                     403: "COLLECTOR_ORIGINS does not name the origin of the page.",
                     413: "The body is larger than 64 KiB.",
@@ -420,7 +420,7 @@ _COLLECT_PATH: Schema = {
 }
 
 
-def _given_path(summary: str, status: int, answer: Schema, problems: Mapping[int, str]) -> Schema:
+def _event_path(summary: str, status: int, body: Schema, problems: Mapping[int, str]) -> Schema:
     refusals = {
         **_GUARDED,
         413: "The body is larger than 1 MiB.",
@@ -431,25 +431,25 @@ def _given_path(summary: str, status: int, answer: Schema, problems: Mapping[int
         "post": {
             "summary": summary,
             "security": [{"bearer": []}],
-            "requestBody": {"required": True, "content": _json(_GIVEN)},
+            "requestBody": {"required": True, "content": _json(_TRACK_BODY)},
             "responses": {
-                str(status): {"description": "Done.", "content": _json(answer)},
+                str(status): {"description": "Done.", "content": _json(body)},
                 **_refusals(refusals),
             },
         }
     }
 
 
-_TRACK_PATH = _given_path(
-    "Hand in one event for Pinterest; answered once it is on disk.",
+_TRACK_PATH = _event_path(
+    "Record one event and send it to Pinterest; answered once it is on disk.",
     202,
-    _EVENT_TAKEN,
+    _TRACK_RECEIPT,
     {409: "The event_id is that of another event on record."},
 )
-_TRY_PATH = _given_path(
-    "Show one event to Pinterest with ?test=true, at once. Nothing is stored.",
+_TEST_PATH = _event_path(
+    "Send one event to Pinterest with ?test=true, at once. Nothing is stored.",
     200,
-    _TRIAL,
+    _TEST_RESULT,
     {
         429: "Pinterest's rate limit; Retry-After says in how many seconds to try again.",
         502: "Pinterest did not answer.",
@@ -459,7 +459,7 @@ _TRY_PATH = _given_path(
 _SPEND_PATH: Schema = {
     **_report("Ad spend on record.", _SPEND, *_DAYS),
     "post": {
-        "summary": "Hand in ad spend; the last figure for a day, campaign and currency holds.",
+        "summary": "Upload ad spend; the last figure for a day, campaign and currency holds.",
         "security": [{"bearer": []}],
         "requestBody": {
             "required": True,
@@ -468,7 +468,7 @@ _SPEND_PATH: Schema = {
                 "text/csv": {"schema": _TEXT},
             },
         },
-        "responses": _answers(
+        "responses": _responses(
             _object(stored=_COUNT),
             csv=False,
             problems={
@@ -503,7 +503,7 @@ DESCRIPTION: Schema = {
         "/pixel.js": _PIXEL_PATH,
         "/collect": _COLLECT_PATH,
         "/track-event": _TRACK_PATH,
-        "/track-event-test": _TRY_PATH,
+        "/track-event-test": _TEST_PATH,
         "/conversion-funnel": _report(
             "Events and distinct visitors from product view to purchase.",
             _FUNNEL,
@@ -526,7 +526,7 @@ DESCRIPTION: Schema = {
         "/orders/{order_id}/journey": {
             "parameters": [{"name": "order_id", "in": "path", "required": True, "schema": _TEXT}],
             **_report(
-                "The story of one order.",
+                "Journey, attribution and delivery of one order.",
                 _JOURNEY,
                 _SCOPE,
                 problems={**_GUARDED, 404: "No order of this id was received."},

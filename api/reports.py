@@ -1,4 +1,4 @@
-"""The reports over HTTP, as JSON and as CSV."""
+"""Routes for the reports, as JSON or CSV, and for ad spend."""
 
 import csv
 import io
@@ -13,44 +13,43 @@ from tracking.domain.validation import FieldError, ValidationError
 from tracking.service import Service
 
 MAX_SPEND_BODY = 2 * 1024 * 1024
-# What a spreadsheet would take for the beginning of a formula.
+# Characters that begin a formula in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Row = Mapping[str, Any]
 
 
 def report_routes(service: Service) -> Blueprint:
-    """Every report, and the way in for spend."""
+    """Routes of every report, and of the upload of spend."""
     routes = Blueprint("reports", __name__)
     reports = service.reports
 
     @routes.get("/conversion-funnel")
     def funnel() -> Response:
-        given = _given("start_date", "end_date", "traffic", "campaign")
-        found = reports.funnel(**given)
-        return _report(found, _funnel_rows(found))
+        report = reports.funnel(**_parameters("start_date", "end_date", "traffic", "campaign"))
+        return _report(report, _funnel_rows(report))
 
     @routes.get("/roi-analysis")
     def roi() -> Response:
-        found = reports.roi(**_given("start_date", "end_date", "model", "scope", "report_by"))
-        return _report(found, _roi_rows(found))
+        report = reports.roi(**_parameters("start_date", "end_date", "model", "scope", "report_by"))
+        return _report(report, _roi_rows(report))
 
     @routes.get("/orders/<order_id>/journey")
     def journey(order_id: str) -> Response:
-        found = reports.journey(order_id, **_given("scope"))
-        if found is None:
+        report = reports.journey(order_id, **_parameters("scope"))
+        if report is None:
             raise NotFound("No order of this id was received.")
-        return _report(found, found["touches"])
+        return _report(report, report["touches"])
 
     @routes.get("/events")
     def events() -> Response:
-        found = reports.events(**_given("state", "after", "limit"))
-        return _report(found, _event_rows(found["events"]))
+        report = reports.events(**_parameters("state", "after", "limit"))
+        return _report(report, _event_rows(report["events"]))
 
     @routes.get("/spend")
     def spend() -> Response:
-        found = reports.spend(**_given("start_date", "end_date"))
-        return _report(found, found["rows"])
+        report = reports.spend(**_parameters("start_date", "end_date"))
+        return _report(report, report["rows"])
 
     @routes.post("/spend")
     def add_spend() -> Response:
@@ -67,8 +66,12 @@ def report_routes(service: Service) -> Blueprint:
     return routes
 
 
-def _given(*names: str) -> dict[str, str | None]:
-    """The parameters of the query; a name that is not asked for here is refused."""
+def _parameters(*names: str) -> dict[str, str | None]:
+    """The query parameters of these names.
+
+    Raises:
+        ValidationError: another parameter is present, or the format is unknown.
+    """
     unknown = sorted(set(request.args) - {*names, "format"})
     if unknown:
         accepted = f"unknown; accepted: {', '.join(names)}, format"
@@ -78,21 +81,21 @@ def _given(*names: str) -> dict[str, str | None]:
     return {name: request.args.get(name) for name in names}
 
 
-def _body(most: int) -> bytes:
-    body: bytes = request.stream.read(most + 1)
-    while len(body) <= most and (more := request.stream.read(most + 1 - len(body))):
-        body += more
-    if len(body) > most:
-        raise RequestEntityTooLarge(f"The body has at most {most} bytes.")
+def _body(limit: int) -> bytes:
+    body: bytes = request.stream.read(limit + 1)
+    while len(body) <= limit and (chunk := request.stream.read(limit + 1 - len(body))):
+        body += chunk
+    if len(body) > limit:
+        raise RequestEntityTooLarge(f"The body has at most {limit} bytes.")
     return body
 
 
-def _report(found: Mapping[str, Any], rows: Iterable[Row]) -> Response:
+def _report(report: Mapping[str, Any], rows: Iterable[Row]) -> Response:
     chosen = request.args.get("format")
     wants_csv = request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
     if chosen == "csv" or (chosen is None and wants_csv):
         return Response(_csv(rows), content_type="text/csv; charset=utf-8")
-    return _json(found)
+    return _json(report)
 
 
 def _json(body: object) -> Response:
@@ -100,12 +103,12 @@ def _json(body: object) -> Response:
 
 
 def _csv(rows: Iterable[Row]) -> str:
-    found = list(rows)
+    records = list(rows)
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    if found:
-        writer.writerow(found[0])
-        writer.writerows([[_cell(value) for value in row.values()] for row in found])
+    if records:
+        writer.writerow(records[0])
+        writer.writerows([[_cell(value) for value in row.values()] for row in records])
     return out.getvalue()
 
 
@@ -119,8 +122,8 @@ def _is_number(text: str) -> bool:
     return text.lstrip("-").replace(".", "", 1).isdecimal()
 
 
-def _funnel_rows(found: Mapping[str, Any]) -> list[Row]:
-    groups = [{"campaign_id": "", "campaign": "(all)", **found}, *found["by_campaign"]]
+def _funnel_rows(report: Mapping[str, Any]) -> list[Row]:
+    groups = [{"campaign_id": "", "campaign": "(all)", **report}, *report["by_campaign"]]
     return [
         {"campaign_id": group["campaign_id"], "campaign": group["campaign"], **stage}
         for group in groups
@@ -128,20 +131,20 @@ def _funnel_rows(found: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def _roi_rows(found: Mapping[str, Any]) -> list[Row]:
+def _roi_rows(report: Mapping[str, Any]) -> list[Row]:
     return [
         {"currency": book["currency"], **line}
-        for book in found["currencies"]
+        for book in report["currencies"]
         for line in book["campaigns"]
     ]
 
 
 def _event_rows(events: Iterable[Row]) -> list[Row]:
-    nothing = {"destination": "", "attempts": 0, "settled_at": None}
+    no_delivery = {"destination": "", "attempts": 0, "settled_at": None}
     return [
         {
             **{name: value for name, value in event.items() if name != "deliveries"},
-            **{name: (delivery or nothing)[name] for name in nothing},
+            **{name: (delivery or no_delivery)[name] for name in no_delivery},
             "state": delivery["state"] if delivery else event["state"],
         }
         for event in events

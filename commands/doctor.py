@@ -16,7 +16,7 @@ from tracking.clients import shopify_access
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.destinations import connect_all
 from tracking.domain.instants import instant
-from tracking.service import Service, misplaced, service_of
+from tracking.service import Service, network_disk_problem, service_of
 from tracking.store import (
     Store,
     StoreUnavailable,
@@ -136,7 +136,7 @@ def _of_disk(store: Store, settings: Settings) -> Iterator[Finding]:
     if free < floor:
         text += "; webhooks are refused until there is more (FREE_SPACE_FLOOR_MB)"
     yield Finding(mark, "disk", text)
-    if problem := misplaced(store.path):
+    if problem := network_disk_problem(store.path):
         yield Finding("FAIL", "database", problem)
     else:
         yield Finding("ok", "log", protection())

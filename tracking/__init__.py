@@ -1,4 +1,4 @@
-"""Pinterest conversion tracking: what other Python programs may import."""
+"""Pinterest conversion tracking: the names that other Python programs may import."""
 
 from tracking.python_api import (
     PinterestConversionTracker,

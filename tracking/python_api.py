@@ -1,7 +1,7 @@
-"""For other Python programs: record storefront events and purchases, and read the reports.
+"""Library for other Python programs: records storefront events and purchases, reads reports.
 
-Everything goes through the same tracker and store as the webhooks. The first call reads the
-environment, and `.env`, as the service does.
+It uses the same tracker and store as the webhooks. The first call reads the environment, and
+`.env`, as the service does.
 """
 
 import hashlib
@@ -32,19 +32,19 @@ SessionData = Mapping[str, Any]
 
 _QUANTITY = re.compile(r"[0-9]{1,9}")
 
-_shared: Service | None = None
-_opening = threading.Lock()
+_default: Service | None = None
+_default_lock = threading.Lock()
 
 
 class PinterestConversionTracker:
-    """The tracker and the reports. Without a service it opens the one the environment describes.
+    """Tracker and reports of a service, by default of the one that the environment configures.
 
     Raises:
-        ConfigurationError: the environment does not describe a service.
+        ConfigurationError: the environment does not configure a service.
     """
 
     def __init__(self, service: Service | None = None) -> None:
-        self._service = service or _shared_service()
+        self._service = service or _default_service()
         self.tracker: Tracker = self._service.tracker
         self.reports: Reports = self._service.reports
 
@@ -58,20 +58,20 @@ class PinterestConversionTracker:
         customer_phone: str = "",
         currency: str = "USD",
     ) -> bool:
-        """Record a purchase; the same order again changes nothing.
+        """Record a purchase; repeating an order changes nothing.
 
         Raises:
             ValidationError: the order id, the value, the currency or an item cannot be used.
             StoreUnavailable: nothing may have been stored.
         """
-        told = session_data or {}
+        session_fields = session_data or {}
         now = int(self._service.clock())
         order = _order(
             _order_id(order_id),
-            _minor("order_value", order_value, _currency(currency)),
+            _minor_units("order_value", order_value, _currency(currency)),
             currency,
             tuple(_line(f"order_items/{n}/", item) for n, item in enumerate(order_items)),
-            told,
+            session_fields,
             _buyer(customer_email, customer_phone),
             now,
         )
@@ -93,11 +93,13 @@ class PinterestConversionTracker:
             ValidationError: the value or the currency cannot be used.
             StoreUnavailable: nothing may have been stored.
         """
-        told = session_data or {}
-        session = session_from(_told(told), str(told.get("referrer") or ""))
-        minor = _minor("value", value, _currency(currency))
+        session_fields = session_data or {}
+        session = session_from(
+            _note_attributes(session_fields), str(session_fields.get("referrer") or "")
+        )
+        minor = _minor_units("value", value, _currency(currency))
         limited = is_limited(Consent(), self.tracker.planner.policy)
-        email = str(told.get("email") or "")
+        email = str(session_fields.get("email") or "")
         conversion = Conversion(
             event_id=f"{EVENT_NAMES[stage]}-{uuid.uuid4().hex}",
             event_name=EVENT_NAMES[stage],
@@ -108,14 +110,14 @@ class PinterestConversionTracker:
             opt_out=limited,
             limited=limited,
             click_id=session.click_id,
-            ip=str(told.get("client_ip_address") or ""),
-            user_agent=str(told.get("client_user_agent") or ""),
+            ip=str(session_fields.get("client_ip_address") or ""),
+            user_agent=str(session_fields.get("client_user_agent") or ""),
             currency=currency,
             value=to_major(minor, currency),
             contents=tuple(contents),
             num_items=sum(content.quantity for content in contents),
         )
-        self.tracker.record_pixel_events([_seen(stage, conversion, session, minor)])
+        self.tracker.record_pixel_events([_pixel_event(stage, conversion, session, minor)])
         return True
 
     def get_conversion_funnel_analysis(
@@ -140,7 +142,7 @@ def track_pinterest_purchase(
     customer_phone: str = "",
     currency: str = "USD",
 ) -> bool:
-    """Record a purchase; True when it is on disk. The same order again changes nothing."""
+    """Record a purchase; returns True once it is on disk. Repeating an order changes nothing."""
     return PinterestConversionTracker().track_purchase(
         order_id, order_value, order_items, session_data, customer_email, customer_phone, currency
     )
@@ -154,7 +156,7 @@ def track_pinterest_product_view(
     session_data: SessionData | None = None,
     currency: str = "USD",
 ) -> bool:
-    """Record a look at a product; True when it is on disk."""
+    """Record a product view; returns True once it is on disk."""
     price = _amount("product_price", product_price)
     content = Content(str(product_id), str(product_name), price=format(price, "f"))
     return PinterestConversionTracker().track_stage(
@@ -170,7 +172,7 @@ def track_pinterest_add_to_cart(
     session_data: SessionData | None = None,
     currency: str = "USD",
 ) -> bool:
-    """Record that a product was put into the cart; True when it is on disk."""
+    """Record an addition to the cart; returns True once it is on disk."""
     price, pieces = _amount("product_price", product_price), _quantity("quantity", quantity)
     content = Content(str(product_id), str(product_name), price=format(price, "f"), quantity=pieces)
     return PinterestConversionTracker().track_stage(
@@ -184,7 +186,7 @@ def track_pinterest_checkout(
     session_data: SessionData | None = None,
     currency: str = "USD",
 ) -> bool:
-    """Record that a checkout was begun; True when it is on disk."""
+    """Record the start of a checkout; returns True once it is on disk."""
     value = _amount("cart_value", cart_value)
     contents = [_content(f"cart_items/{n}/", item) for n, item in enumerate(cart_items)]
     return PinterestConversionTracker().track_stage(
@@ -192,17 +194,17 @@ def track_pinterest_checkout(
     )
 
 
-def _shared_service() -> Service:
-    global _shared
-    with _opening:
-        if _shared is None:
-            _shared = open_service(Settings.from_env(load_env()), time.time)
-        return _shared
+def _default_service() -> Service:
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = open_service(Settings.from_env(load_env()), time.time)
+        return _default
 
 
-def _seen(stage: Stage, conversion: Conversion, session: Session, value: int) -> PixelEvent:
-    known_by = conversion.identity.graph_keys()
-    visitor = session.visitor or (known_by[0] if known_by else conversion.event_id)
+def _pixel_event(stage: Stage, conversion: Conversion, session: Session, value: int) -> PixelEvent:
+    keys = conversion.identity.graph_keys()
+    visitor = session.visitor or (keys[0] if keys else conversion.event_id)
     at = conversion.event_time
     key = f"event:{conversion.event_id}"
     return PixelEvent(
@@ -222,11 +224,13 @@ def _seen(stage: Stage, conversion: Conversion, session: Session, value: int) ->
     )
 
 
-def _told(session_data: SessionData) -> list[tuple[str, str]]:
-    """Session data under the names of note attributes."""
-    told = [(str(name), str(value)) for name, value in session_data.items() if value is not None]
+def _note_attributes(session_data: SessionData) -> list[tuple[str, str]]:
+    """Session data as note attributes, with the visitor id under its attribute name."""
+    attributes = [
+        (str(name), str(value)) for name, value in session_data.items() if value is not None
+    ]
     visitor = session_data.get("visitor_id") or session_data.get("session_id")
-    return [*told, ("pin_vid", str(visitor))] if visitor else told
+    return [*attributes, ("pin_vid", str(visitor))] if visitor else attributes
 
 
 def _order(
@@ -234,7 +238,7 @@ def _order(
     value: int,
     currency: str,
     lines: tuple[Line, ...],
-    told: SessionData,
+    session_fields: SessionData,
     buyer: Buyer,
     now: int,
 ) -> Order:
@@ -244,7 +248,7 @@ def _order(
         name=order_id,
         placed_at=now,
         processed_at=now,
-        # Whatever Shopify says of the same order is newer.
+        # Any state that Shopify sends of the same order is newer.
         updated_at=0,
         cancelled_at=None,
         currency=currency,
@@ -256,16 +260,16 @@ def _order(
         locale="",
         origin="",
         landing_site="",
-        referring_site=str(told.get("referrer") or ""),
+        referring_site=str(session_fields.get("referrer") or ""),
         checkout_token="",
         cart_token="",
-        notes=tuple(_told(told)),
+        notes=tuple(_note_attributes(session_fields)),
         lines=lines,
         refunds=(),
         buyer=buyer,
         browser=Browser(
-            ip=str(told.get("client_ip_address") or ""),
-            user_agent=str(told.get("client_user_agent") or ""),
+            ip=str(session_fields.get("client_ip_address") or ""),
+            user_agent=str(session_fields.get("client_user_agent") or ""),
         ),
         digest=hashlib.sha256(content.encode()).hexdigest(),
     )
@@ -282,20 +286,20 @@ def _buyer(email: str, phone: str) -> Buyer:
     return Buyer(emails=(email,) if email else (), phones=(phone,) if phone else ())
 
 
-def _line(where: str, item: Mapping[str, Any]) -> Line:
+def _line(prefix: str, item: Mapping[str, Any]) -> Line:
     return Line(
         product_id=str(item.get("product_id") or ""),
         variant_id=str(item.get("variant_id") or ""),
         sku=str(item.get("sku") or ""),
         title=str(item.get("title") or ""),
         vendor=str(item.get("vendor") or ""),
-        price=format(_amount(f"{where}price", item.get("price") or 0), "f"),
-        quantity=_quantity(f"{where}quantity", item.get("quantity")),
+        price=format(_amount(f"{prefix}price", item.get("price") or 0), "f"),
+        quantity=_quantity(f"{prefix}quantity", item.get("quantity")),
     )
 
 
-def _content(where: str, item: Mapping[str, Any]) -> Content:
-    line = _line(where, item)
+def _content(prefix: str, item: Mapping[str, Any]) -> Content:
+    line = _line(prefix, item)
     return Content(line.product_id, line.title, line.vendor, line.price, line.quantity)
 
 
@@ -305,18 +309,18 @@ def _currency(value: str) -> str:
     return value
 
 
-def _minor(name: str, value: Money, currency: str) -> int:
+def _minor_units(name: str, value: Money, currency: str) -> int:
     return to_minor(_amount(name, value), currency)
 
 
 def _amount(name: str, value: Money) -> Decimal:
-    found = amount(format(value, "f") if isinstance(value, Decimal) else str(value))
-    if found is None and isinstance(value, float):
-        # A sum of floats has a tail that nobody meant: 1.1 * 3 is 3.3000000000000003.
-        found = amount(f"{value:.6f}")
-    if found is None or found < 0:
+    decimal = amount(format(value, "f") if isinstance(value, Decimal) else str(value))
+    if decimal is None and isinstance(value, float):
+        # A sum of floats carries a rounding error: 1.1 * 3 is 3.3000000000000003.
+        decimal = amount(f"{value:.6f}")
+    if decimal is None or decimal < 0:
         raise ValidationError(FieldError(name, "not an amount of zero or more, such as 12.50"))
-    return found
+    return decimal
 
 
 def _quantity(name: str, value: object) -> int:

@@ -1,4 +1,4 @@
-"""The service without HTTP, put together from its settings."""
+"""The service without HTTP, built from its settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from tracking.store.migrations import head, migrate
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything that takes in, carries out and reports, over one store."""
+    """The parts that receive, deliver and report, over one store."""
 
     settings: Settings
     store: Store
@@ -50,7 +50,7 @@ class Service:
     shops: tuple[ShopAccess, ...] = ()
 
     def readiness(self) -> dict[str, Any]:
-        """Whether the service can do its work, and in which mode it does it."""
+        """Readiness of the service: status, reasons and modes, as GET /ready returns them."""
         state: dict[str, Any] = {
             "status": "ok",
             "store_writable": True,
@@ -74,7 +74,7 @@ class Service:
         return state
 
     def modes(self) -> dict[str, bool]:
-        """What an operator should not forget that it is on."""
+        """Returns which modes are on that an operator should notice."""
         return {
             "report_only": self.settings.is_report_only,
             "test_mode": self.settings.pinterest_test_mode,
@@ -82,7 +82,7 @@ class Service:
         }
 
     def deliverers(self) -> BackgroundWorkers:
-        """Threads that deliver, and do what else has its time, not started yet."""
+        """Background threads for delivery, retention and spend, not started yet."""
         workers: list[Worker] = [
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
             self.retention,
@@ -91,20 +91,20 @@ class Service:
 
 
 def open_service(settings: Settings, clock: Callable[[], float]) -> Service:
-    """Bring the database to the current schema and open the service on it.
+    """Migrate the database to the current schema and open the service on it.
 
     Raises:
-        ConfigurationError: the database cannot be kept where it is.
+        ConfigurationError: the database may not be where it is configured.
     """
     store = open_store(settings.database_url)
-    if isinstance(store, SqliteStore) and (problem := misplaced(store.path)):
+    if isinstance(store, SqliteStore) and (problem := network_disk_problem(store.path)):
         raise ConfigurationError((f"DATABASE_URL: {problem}",))
     migrate(settings.database_url)
     return service_of(settings, store, connect_all(settings), clock)
 
 
-def misplaced(path: Path) -> str:
-    """Why a SQLite file must not lie there; "" if it may."""
+def network_disk_problem(path: Path) -> str:
+    """Returns why a SQLite file must not be at this path; "" if it may."""
     kind = shared_by(path)
     if not kind:
         return ""
@@ -118,7 +118,7 @@ def service_of(
     destinations: Mapping[str, Destination],
     clock: Callable[[], float],
 ) -> Service:
-    """Wire a service: which store, who is told, and what time it is are the caller's."""
+    """Build a service with the caller's store, destinations and clock."""
     rules = Rules.of(settings.click_window_days, settings.view_window_hours)
     model = settings.attribution_model
     policy = Policy(
@@ -136,21 +136,21 @@ def service_of(
         settling=settings.settling_minutes * 60,
         has_pixel=bool(settings.collector_key),
     )
-    access = ads_access_of(settings)
+    ads_access = ads_access_of(settings)
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
-    intake = GuardedStore(store, disk_guard) if disk_guard else store
-    tracker = Tracker(intake, planner, clock)
+    guarded_store = GuardedStore(store, disk_guard) if disk_guard else store
+    tracker = Tracker(guarded_store, planner, clock)
     return Service(
         settings=settings,
         store=store,
         destinations=destinations,
         tracker=tracker,
-        privacy=PrivacyRequests(intake, tracker.eraser, tracker.quarantine, clock),
-        events=ServerEvents(intake, planner, clock),
-        event_trials=EventTrials(intake, planner, settings, clock),
+        privacy=PrivacyRequests(guarded_store, tracker.eraser, tracker.quarantine, clock),
+        events=ServerEvents(guarded_store, planner, clock),
+        event_trials=EventTrials(guarded_store, planner, settings, clock),
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spend_upload=SpendUpload(store, clock),
-        spend_sync=SpendSync(store, access, clock) if access else None,
+        spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
         retention=Retention(store, settings.retention_days, clock),
         disk_guard=disk_guard,
         clock=clock,
@@ -159,7 +159,7 @@ def service_of(
 
 
 def _disk_guard_of(store: Store, floor_mb: int) -> DiskGuard | None:
-    """The room on the database's disk, where that is a disk of this machine."""
+    """The guard of free space on the database's disk; None if the disk is not this machine's."""
     if not isinstance(store, SqliteStore):
         return None
     return DiskGuard(store.path.parent, floor_mb * MEGABYTE)
