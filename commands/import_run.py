@@ -12,6 +12,7 @@ import click
 
 from tracking.receive.event_trials import ReportOnly
 from tracking.receive.imports import (
+    FileTrial,
     ImportCounts,
     Importer,
     ImportSource,
@@ -131,7 +132,7 @@ class _Run:
         lines_by_message: dict[str, list[int]] = {}
         with self._open_source("showing") as source:
             try:
-                for result in self._importer.try_out(source, self._trials, time.sleep):
+                for result in FileTrial(self._importer, self._trials, time.sleep).run(source):
                     tested += 1
                     accepted += result.is_accepted
                     _add_message(lines_by_message, result)

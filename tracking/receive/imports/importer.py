@@ -7,16 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 
-import msgspec
-
-from tracking.clients.outcome import Accepted, Answered, EventResult, Outcome
-from tracking.destinations import Unencodable
-from tracking.destinations.base import PINTEREST
-from tracking.destinations.pinterest_test_call import MAX_TESTED
-from tracking.domain.conversion import REASONS, conversion_of, reason_not_to_send
 from tracking.domain.order import Order
-from tracking.receive.event_input import InboundEvent
-from tracking.receive.event_trials import EventTrials, ReportOnly, TooManyTrials
 from tracking.receive.imports.file_reader import ImportSource, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
 from tracking.receive.imports.records import (
@@ -47,15 +38,6 @@ class ImportCounts:
     stored: int = 0
     duplicates: int = 0
     rejected: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class TrialResult:
-    """Result of a test call for the event of a line; `is_accepted` if Pinterest would count it."""
-
-    line: int
-    is_accepted: bool
-    message: str
 
 
 class StopImport(Exception):
@@ -134,31 +116,18 @@ class Importer:
         if end is not None:
             raise end
 
-    def try_out(
-        self, source: ImportSource, trials: EventTrials, pause: Callable[[float], object]
-    ) -> Iterator[TrialResult]:
-        """Send a file's events to Pinterest in test calls of twenty events. Nothing is stored.
+    def usable_records(self, source: ImportSource) -> Iterator[UsableRecord]:
+        """Iterate over the parsed records of a file; rejected ones go to `on_reject`.
 
         Raises:
-            ReportOnly: no Pinterest account is configured.
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
-        if PINTEREST not in self.events.planner.destinations:
-            raise ReportOnly
-        usable = self._usable_records(source)
-        while batch := list(islice(usable, MAX_TESTED)):
-            ready: list[tuple[int, bytes]] = []
-            for line, value in batch:
-                event = self._encoded_event(value)
-                if isinstance(event, bytes):
-                    ready.append((line, event))
-                else:
-                    yield TrialResult(line, is_accepted=False, message=event)
-            if ready:
-                outcome = _test(trials, [event for _, event in ready], pause)
-                results = _result_of_each(outcome, len(ready))
-                for (line, _), result in zip(ready, results, strict=True):
-                    yield _trial_result(line, result)
+        for parsed in self._parsed(source):
+            self._count(1, source.position)
+            if isinstance(parsed, RejectedRecord):
+                self._reject(parsed)
+            else:
+                yield parsed
         self.on_progress(self.counts)
 
     def _usable_entries(self, blocks: Iterable[Block]) -> Generator[EventRow | Order, None, None]:
@@ -171,14 +140,6 @@ class Importer:
                     yield entry
             if block.end:
                 raise UnreadableFile(block.end)
-
-    def _usable_records(self, source: ImportSource) -> Iterator[UsableRecord]:
-        for parsed in self._parsed(source):
-            self._count(1, source.position)
-            if isinstance(parsed, RejectedRecord):
-                self._reject(parsed)
-            else:
-                yield parsed
 
     def _count(self, read: int, position: int) -> None:
         self.counts.read += read
@@ -220,54 +181,3 @@ class Importer:
         stored = statuses.count("accepted")
         self.counts.stored += stored
         self.counts.duplicates += len(statuses) - stored
-
-    def _encoded_event(self, value: InboundEvent | Order) -> bytes | str:
-        """The encoded event, or the reason why there is none."""
-        if isinstance(value, InboundEvent):
-            return msgspec.json.encode(value.event)
-        planner = self.events.planner
-        facts = planner.facts_of(value)
-        conversion = conversion_of(
-            value,
-            facts.identity,
-            facts.consent,
-            planner.policy,
-            page_url=facts.page_url,
-            click_id=facts.session.click_id,
-        )
-        reason = reason_not_to_send(
-            value,
-            facts.consent,
-            planner.policy,
-            is_identified=conversion.is_identified,
-            is_credited=True,
-            now=self.now,
-        )
-        if reason:
-            return REASONS[reason]
-        try:
-            return planner.destinations[PINTEREST].encode(conversion)
-        except Unencodable as error:
-            return str(error)
-
-
-def _test(
-    trials: EventTrials, events: Sequence[bytes], pause: Callable[[float], object]
-) -> Outcome:
-    while True:
-        try:
-            return trials.try_out_together(events)
-        except TooManyTrials as error:
-            pause(error.seconds)
-
-
-def _result_of_each(outcome: Outcome, count: int) -> Sequence[EventResult | str]:
-    return outcome.results if isinstance(outcome, Answered) else [outcome.reason] * count
-
-
-def _trial_result(line: int, result: EventResult | str) -> TrialResult:
-    if isinstance(result, str):
-        return TrialResult(line, is_accepted=False, message=result)
-    if isinstance(result, Accepted):
-        return TrialResult(line, is_accepted=True, message=result.warning)
-    return TrialResult(line, is_accepted=False, message=result.reason)
