@@ -22,7 +22,7 @@ EventResult = Accepted | Refused
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One result for each event, in the order the events were sent."""
+    """Results of the events, one for each, in the order the events were sent."""
 
     results: tuple[EventResult, ...]
 

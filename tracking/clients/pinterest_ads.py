@@ -143,7 +143,7 @@ class PinterestAds:
     """Reads campaigns and spend of one ad account."""
 
     def __init__(self, access: PinterestAdsAccess, deadline: float = DEADLINE_SECONDS) -> None:
-        """A whole call may take `deadline` seconds. Nothing is called yet.
+        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the base URL may not be called.

@@ -109,7 +109,7 @@ class ShopifyAdmin:
         pause: Callable[[float], object] = time.sleep,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        """A whole call may take `deadline` seconds. Nothing is called yet.
+        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the shop's address may not be called.
@@ -164,7 +164,7 @@ class ShopifyAdmin:
         return FetchedOrder(body_of(order, self._lines(gid, order), refunds), order.visits)
 
     def subscriptions(self) -> list[Subscription]:
-        """Every webhook subscription that this app made by the API.
+        """All webhook subscriptions that this app made by the API.
 
         Raises:
             ShopifyError: not all of them could be read.

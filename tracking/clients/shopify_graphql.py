@@ -11,7 +11,7 @@ from tracking.clients.http import DEADLINE_SECONDS, HttpResponse
 from tracking.clients.responses import decoded, sanitized
 from tracking.clients.shopify_access import ShopAccess
 from tracking.clients.shopify_http import (
-    LONGEST_PAUSE,
+    MAX_PAUSE,
     AccessTokenRefused,
     RetryableError,
     ShopifyError,
@@ -94,7 +94,7 @@ class QueryBudget:
         available = status.currently_available + elapsed * status.restore_rate
         # A point to spare: Shopify's figures are rounded, and its clock is not ours.
         missing = cost + 1 - available
-        return min(max(missing, 0.0) / status.restore_rate, LONGEST_PAUSE)
+        return min(max(missing, 0.0) / status.restore_rate, MAX_PAUSE)
 
     def wait_for_dearest(self) -> float | None:
         """Seconds until the points suffice for any query so far; None if the rate is not known."""
@@ -118,7 +118,7 @@ class ShopifyGraphQL:
         pause: Callable[[float], object] = time.sleep,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        """A whole call may take `deadline` seconds. Nothing is called yet.
+        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the shop's address may not be called.

@@ -12,7 +12,8 @@ from tracking.clients.outcome import TryLater
 from tracking.clients.responses import decoded, retry_after, sanitized
 from tracking.clients.shopify_access import ShopAccess
 
-LONGEST_PAUSE = 60.0
+# Longest wait between two attempts (seconds).
+MAX_PAUSE = 60.0
 # A token is renewed this long before it expires (seconds).
 _RENEWAL_MARGIN = 60
 _DEFAULT_LIFETIME = 86_400
@@ -51,7 +52,7 @@ class RetryableError(Exception):
     def pause(self, attempt: int) -> float:
         """The pause before the next attempt, in seconds."""
         seconds = self._seconds if self._seconds is not None else float(2**attempt)
-        return min(max(seconds, 0.0), LONGEST_PAUSE)
+        return min(max(seconds, 0.0), MAX_PAUSE)
 
 
 class _AccessToken(msgspec.Struct):
@@ -68,7 +69,7 @@ class ShopifyHttp:
     """Sends POST requests to one shop and keeps its access token."""
 
     def __init__(self, access: ShopAccess, clock: Callable[[], float], deadline: float) -> None:
-        """A whole call may take `deadline` seconds. Nothing is called yet.
+        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the shop's address may not be called.

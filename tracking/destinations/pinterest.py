@@ -68,7 +68,7 @@ class Pinterest:
         test_mode: bool = False,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        """A whole call may take `deadline` seconds. Nothing is called yet.
+        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: a setting is invalid. The message names it, but does not quote the token.

@@ -24,7 +24,7 @@ class TrackAI:
     def __init__(
         self, endpoint: str, store_id: str, pixel_id: str, deadline: float = DEADLINE_SECONDS
     ) -> None:
-        """A whole call may take `deadline` seconds. Nothing is called yet.
+        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the endpoint may not be called.

@@ -1,0 +1,258 @@
+"""Schemas of the request and response bodies in the OpenAPI description."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
+from tracking.domain.attribution import MODELS
+from tracking.receive.pixel import MOST_EVENTS, STAGE_OF
+
+Schema = Mapping[str, Any]
+
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+_MONEY: Schema = {"type": ["string", "null"], "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
+DATE: Schema = {"type": "string", "format": "date"}
+_ORDERS: Schema = {"type": "number", "minimum": 0}
+
+
+def object_of(**properties: Schema) -> Schema:
+    """Schema of an object whose properties are all required."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def list_of(items: Schema) -> Schema:
+    """Schema of a list of items."""
+    return {"type": "array", "items": items}
+
+
+def one_of(*values: str) -> Schema:
+    """Schema of a text that is one of some values."""
+    return {"type": "string", "enum": list(values)}
+
+
+_ERRORS = list_of(object_of(field=TEXT, message=TEXT))
+PROBLEM = {
+    **object_of(
+        type=TEXT,
+        title=TEXT,
+        status={"type": "integer"},
+        detail=TEXT,
+        errors=_ERRORS,
+        request_id=TEXT,
+    ),
+    "description": "RFC 9457 problem details.",
+}
+RECEIPT = object_of(status=one_of("accepted", "duplicate", "stale", "quarantined"), order_id=TEXT)
+_STAGES = {
+    "total_events": COUNT,
+    "conversion_rate": {"type": "string", "pattern": r"^[0-9.]+%$"},
+    "stages": list_of(
+        object_of(
+            stage=one_of("product_view", "add_to_cart", "checkout_initiation", "purchase"),
+            events=COUNT,
+            visitors=COUNT,
+            rate_from_previous={"type": ["string", "null"]},
+        )
+    ),
+}
+_SPAN = {"start_date": DATE, "end_date": DATE, "timezone": TEXT}
+FUNNEL = object_of(
+    **_SPAN,
+    traffic=one_of("pinterest", "all"),
+    **_STAGES,
+    by_campaign=list_of(object_of(campaign_id=TEXT, campaign=TEXT, **_STAGES)),
+)
+_RATIOS = {"roas": _MONEY, "roi": _MONEY, "cpa": _MONEY}
+_CAMPAIGNS = list_of(
+    object_of(
+        campaign_id=TEXT, campaign=TEXT, orders=_ORDERS, revenue=_MONEY, spend=_MONEY, **_RATIOS
+    )
+)
+_FIGURES = {
+    "orders": _ORDERS,
+    "gross_revenue": _MONEY,
+    "refunds": _MONEY,
+    "cancellations": _MONEY,
+    "total_revenue": _MONEY,
+    "total_spend": _MONEY,
+    **_RATIOS,
+    "campaigns": _CAMPAIGNS,
+}
+ROI = object_of(
+    **_SPAN,
+    model=one_of(*MODELS),
+    report_by=one_of("order_date", "click_date"),
+    currency={"type": ["string", "null"]},
+    **_FIGURES,
+    currencies=list_of(object_of(currency=TEXT, **_FIGURES)),
+)
+JOURNEY = object_of(
+    order_id=TEXT,
+    name=TEXT,
+    placed_at=TEXT,
+    financial_status=TEXT,
+    is_test={"type": "boolean"},
+    is_cancelled={"type": "boolean"},
+    currency=TEXT,
+    gross_revenue=_MONEY,
+    refunds=_MONEY,
+    cancellations=_MONEY,
+    revenue=_MONEY,
+    visitor=TEXT,
+    match_method=TEXT,
+    session={"type": "object"},
+    consent={"type": "object"},
+    unusable_fields=list_of(TEXT),
+    touches=list_of({"type": "object"}),
+    scope=one_of("pinterest", "all"),
+    model=one_of(*MODELS),
+    credits={"type": "object", "additionalProperties": list_of({"type": "object"})},
+    event={"type": ["object", "null"]},
+    deliveries=list_of({"type": "object"}),
+    held_until={"type": ["string", "null"]},
+    credited_when_sent={"type": ["object", "null"]},
+    reason=TEXT,
+    why=TEXT,
+)
+EVENTS = object_of(
+    events=list_of(
+        object_of(
+            id=COUNT,
+            event_id=TEXT,
+            stage=TEXT,
+            order_id=TEXT,
+            event_time=TEXT,
+            state=TEXT,
+            reason=TEXT,
+            detail=TEXT,
+            deliveries=list_of({"type": "object"}),
+        )
+    ),
+    next={"type": ["integer", "null"]},
+)
+SPEND_ROW = {
+    "type": "object",
+    "properties": {
+        "date": DATE,
+        "campaign_id": TEXT,
+        "campaign": TEXT,
+        "spend": {"type": ["string", "number"]},
+        "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+    },
+    "required": ["date", "campaign_id", "spend", "currency"],
+}
+SPEND = object_of(**_SPAN, rows=list_of(SPEND_ROW))
+READY = one_of("ok", "unavailable")
+READINESS = object_of(
+    status=READY,
+    store_writable={"type": "boolean"},
+    migrations_at_head={"type": "boolean"},
+    has_room={"type": "boolean"},
+    oldest_waiting_seconds={"type": ["integer", "null"]},
+    report_only={"type": "boolean"},
+    test_mode={"type": "boolean"},
+)
+_ANY: Schema = {"type": "object"}
+_SWITCH: Schema = {"type": ["boolean", "null"]}
+_CONSENT = {
+    "type": "object",
+    "description": "What the visitor allowed; null or absent: not known.",
+    "properties": dict.fromkeys(("analytics", "marketing", "sale_of_data", "gpc"), _SWITCH),
+}
+_VISITOR: Schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"}
+_SESSION = {
+    "type": "object",
+    "description": "What the visit began with; utm_pin_id, utm_ad_id, utm_term, utm_content too.",
+    "properties": {
+        "landed_at": {"type": ["integer", "string"], "description": "Seconds UTC, or ISO 8601."},
+        **dict.fromkeys(
+            ("epik", "utm_source", "utm_medium", "utm_campaign", "utm_campaign_id", "referrer"),
+            TEXT,
+        ),
+    },
+}
+_PIXEL_EVENT = {
+    "type": "object",
+    "description": "An event of Shopify's web pixels, or one of this form.",
+    "properties": {
+        "id": {"type": "string", "pattern": "^(?!checkout-)[A-Za-z0-9_.:-]{8,128}$"},
+        "name": one_of(*STAGE_OF),
+        "clientId": _VISITOR,
+        "timestamp": {"type": ["string", "integer"], "description": "ISO 8601, or ms UTC."},
+        **dict.fromkeys(("context", "data", "customData"), _ANY),
+        "visitor": _VISITOR,
+        "consent": _CONSENT,
+        "session": _SESSION,
+    },
+    "required": ["id", "name", "timestamp"],
+}
+_EVENT_LIST = {**list_of(_PIXEL_EVENT), "minItems": 1, "maxItems": MOST_EVENTS}
+_PIXEL_BATCH = {
+    "type": "object",
+    "properties": {
+        "key": {**TEXT, "description": "COLLECTOR_KEY, unless the query has it."},
+        "visitor": {**_VISITOR, "description": "Instead of the events' clientId."},
+        "consent": _CONSENT,
+        "session": _SESSION,
+        "cart_token": TEXT,
+        "events": _EVENT_LIST,
+    },
+    "required": ["events"],
+}
+COLLECT_BODY = {"anyOf": [_PIXEL_BATCH, _PIXEL_EVENT, _EVENT_LIST]}
+COLLECT_RECEIPT = {
+    **object_of(accepted=COUNT, ignored=COUNT, refused=_ERRORS),
+    "description": "Ignored: the visitor allows no analytics, so nothing of it was stored.",
+}
+_ONE_OR_MORE: Schema = {"type": ["string", "integer", "array", "null"]}
+_EVENT = {
+    "type": "object",
+    "description": (
+        "Pinterest's event, or a flat row with the same names in any case. Several values are a "
+        "list, or columns with numbers (em_1, item_id_2, item_price_2). Plain values of user_data "
+        "are normalised and hashed, SHA-256 in hex passes. event_name, action_source and an "
+        "identity to match are required."
+    ),
+    "properties": {
+        "event_name": one_of(*EVENT_NAMES),
+        "action_source": one_of(*ACTION_SOURCES),
+        "event_time": {
+            "type": ["integer", "string"],
+            "description": "Unix seconds or ISO 8601, of the last 7 days; now by default.",
+        },
+        "event_id": {**TEXT, "description": "checkout-<order id> is the order's own event."},
+        "event_source_url": TEXT,
+        "opt_out": {"type": ["boolean", "string", "integer"]},
+        "user_data": {
+            **_ANY,
+            "description": "em, hashed_maids, or client_ip_address with client_user_agent.",
+            "properties": {"em": _ONE_OR_MORE, "ph": _ONE_OR_MORE, "click_id": TEXT},
+        },
+        "custom_data": {
+            **_ANY,
+            "properties": {
+                "currency": TEXT,
+                "value": {"type": ["string", "number"]},
+                "order_id": {"type": ["string", "integer"]},
+                "content_ids": _ONE_OR_MORE,
+                "contents": list_of(_ANY),
+            },
+        },
+    },
+}
+TRACK_BODY = {"anyOf": [{**object_of(event_data=_EVENT), "additionalProperties": False}, _EVENT]}
+TRACK_RECEIPT = {
+    **object_of(
+        event_id=TEXT,
+        status=one_of("accepted", "duplicate"),
+        left_out=list_of(TEXT),
+        reason=TEXT,
+    ),
+    "description": "left_out are JSON pointers to values that could not be hashed or kept. With a"
+    " reason the event is recorded and not sent.",
+}
+TEST_RESULT = {
+    **object_of(http_status={"type": "integer"}, answer={}, event=_ANY),
+    "description": "Pinterest's response, and the event that was sent.",
+}
