@@ -139,7 +139,7 @@ def test_the_destination_that_contributing_shows_works() -> None:
     module: dict[str, Any] = {"__name__": "log"}
 
     exec(dedent(shown), module)  # noqa: S102 - the text of our own page
-    destination = module["connected"](None)
+    destination = module["from_settings"](None)
 
     assert destination.send([b"{}", b"{}"]) == Answered((Accepted(), Accepted()))
     assert {name for name in vars(Destination) if not name.startswith("_")} <= {*dir(destination)}
