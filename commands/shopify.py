@@ -140,12 +140,12 @@ def _subscribe(service: Service, shop: ShopifyAdmin, dry_run: bool) -> int:
     click.echo(table(columns, [(each.topic, _state(each, dry_run), each.uri) for each in topics]))
     for other in checked.elsewhere:
         click.echo(f"{other.topic} also goes to {other.uri}, which is left as it is")
-    return sum(bool(each.trouble) or (dry_run and each.state != "fine") for each in topics)
+    return sum(bool(each.error) or (dry_run and each.state != "fine") for each in topics)
 
 
 def _state(subscription: TopicSubscription, dry_run: bool) -> str:
-    because = f" ({subscription.because})" if subscription.because else ""
-    if subscription.trouble:
-        return f"not {subscription.state}: {subscription.trouble}"
+    reason = f" ({subscription.reason})" if subscription.reason else ""
+    if subscription.error:
+        return f"not {subscription.state}: {subscription.error}"
     prefix = "to be " if dry_run and subscription.state != "fine" else ""
-    return f"{prefix}{subscription.state}{because}"
+    return f"{prefix}{subscription.state}{reason}"

@@ -70,7 +70,7 @@ def test_every_topic_that_is_taken_is_subscribed_to_at_its_own_address(
     found = check()
 
     assert states(found) == dict.fromkeys(WANTED, "created")
-    assert not any(one.trouble for one in found.topics)
+    assert not any(one.error for one in found.topics)
     assert {one["uri"] for one in shopify.subscriptions} == {f"{URL}/webhooks/{t}" for t in WANTED}
     assert {one["topic"] for one in shopify.subscriptions} == {
         *("ORDERS_CREATE", "ORDERS_PAID", "ORDERS_UPDATED", "ORDERS_CANCELLED"),
@@ -110,7 +110,7 @@ def test_a_subscription_that_would_tell_too_little_is_mended(
 
     first = check().topics[0]
 
-    assert (first.topic, first.state, first.because) == ("orders/create", "repaired", because)
+    assert (first.topic, first.state, first.reason) == ("orders/create", "repaired", because)
     assert (known["format"], known["includeFields"], known["filter"]) == ("JSON", [], "")
 
 
@@ -122,7 +122,7 @@ def test_our_own_subscription_follows_to_a_new_address(
     found = check()
 
     assert states(found) == dict.fromkeys(WANTED, "repaired")
-    assert found.topics[0].because == "went to https://old.mug.example/webhooks/orders/create"
+    assert found.topics[0].reason == "went to https://old.mug.example/webhooks/orders/create"
     assert {one["uri"] for one in shopify.subscriptions} == {f"{URL}/webhooks/{t}" for t in WANTED}
 
 
@@ -155,7 +155,7 @@ def test_what_shopify_refuses_is_told_and_the_rest_is_made(
 ) -> None:
     shopify.ungranted = {"ORDERS_PAID"}
 
-    troubles = {one.topic: one.trouble for one in check().topics if one.trouble}
+    troubles = {one.topic: one.error for one in check().topics if one.error}
 
     assert troubles == {
         "orders/paid": "You cannot create a webhook subscription with the specified topic"
@@ -178,7 +178,7 @@ def test_an_answer_that_got_lost_makes_no_second_subscription(
     shopify.meanwhile = lose_one
     found = check()
 
-    assert not any(one.trouble for one in found.topics)
+    assert not any(one.error for one in found.topics)
     assert len(shopify.subscriptions) == len(WANTED)
 
 

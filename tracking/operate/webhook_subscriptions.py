@@ -20,14 +20,14 @@ State = Literal["fine", "created", "repaired"]
 class TopicSubscription:
     """The subscription to one topic: the address it needs, and whether it was created or repaired.
 
-    `because` says why it was; `trouble` says what is still wrong, "" if nothing.
+    `reason` says why it was; `error` says what is still wrong, "" if nothing.
     """
 
     topic: str
     uri: str
     state: State
-    because: str = ""
-    trouble: str = ""
+    reason: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ def _check(topic: str, public_url: str, known: Sequence[Subscription]) -> _Topic
     at_uri = [each for each in known if each.topic == name and each.uri == uri]
     ours = [each for each in known if each.topic == name and each.name == _name(topic)]
     if at_uri:
-        because = _faults_of(at_uri[0])
-        state: State = "repaired" if because else "fine"
-        return _TopicCheck(TopicSubscription(topic, uri, state, because), at_uri[0])
+        reason = _faults_of(at_uri[0])
+        state: State = "repaired" if reason else "fine"
+        return _TopicCheck(TopicSubscription(topic, uri, state, reason), at_uri[0])
     if ours:
-        because = f"went to {ours[0].uri}"
-        return _TopicCheck(TopicSubscription(topic, uri, "repaired", because), ours[0])
+        reason = f"went to {ours[0].uri}"
+        return _TopicCheck(TopicSubscription(topic, uri, "repaired", reason), ours[0])
     return _TopicCheck(TopicSubscription(topic, uri, "created"), None)
 
 
@@ -115,15 +115,15 @@ def _repair(admin: ShopifyAdmin, check: _TopicCheck) -> TopicSubscription:
         else:
             admin.update_subscription(known.id, {**fields, "includeFields": [], "filter": ""})
     except ShopifyError as error:
-        return replace(result, trouble=str(error))
+        return replace(result, error=str(error))
     return result
 
 
 def _verified(repaired: TopicSubscription, now: TopicSubscription) -> TopicSubscription:
     if now.state == "fine":
-        return replace(repaired, trouble="")
-    trouble = repaired.trouble or "Shopify took the change, and does not show it"
-    return replace(repaired, trouble=trouble)
+        return replace(repaired, error="")
+    error = repaired.error or "Shopify took the change, and does not show it"
+    return replace(repaired, error=error)
 
 
 def _uri(public_url: str, topic: str) -> str:
