@@ -96,7 +96,9 @@ class Reconciler:
         """
         fresh_from = self._tracker.clock() - FRESH_SECONDS
         for summary in self._admin.orders(since):
-            state = version_prefix(summary.updated_at, summary.financial_status, summary.is_cancelled)
+            state = version_prefix(
+                summary.updated_at, summary.financial_status, summary.is_cancelled
+            )
             if self._states.get(summary.id) == state:
                 continue
             self.counts.found += summary.id not in self._states
