@@ -27,7 +27,7 @@ from api.schemas import (
     one_of,
 )
 from tracking.domain.attribution import MODELS
-from webhooks.collector import KINDS
+from webhooks.collector import CONTENT_TYPES
 from webhooks.shopify import TOPICS
 
 
@@ -171,7 +171,7 @@ _COLLECT_PATH: Schema = {
         "requestBody": {
             "required": True,
             "description": "JSON text, of at most 64 KiB. The type may also be left out.",
-            "content": {kind: {"schema": COLLECT_BODY} for kind in sorted(KINDS - {""})},
+            "content": {kind: {"schema": COLLECT_BODY} for kind in sorted(CONTENT_TYPES - {""})},
         },
         "responses": {
             "202": {

@@ -1,4 +1,4 @@
-"""The storefront's way in: the pixel that pages load, and the calls in which it tells of visits."""
+"""Serves the pixel to the shop's pages, and receives the events that it sends."""
 
 import hmac
 import json
@@ -27,17 +27,19 @@ from tracking.receive.tracker import Tracker
 
 PATH = "/collect"
 MAX_CALL = 64 * 1024
-PIXEL_SECONDS = 300
-PREFLIGHT_SECONDS = 86_400
-# What fetch, beacons and forms say of JSON text. Only the text itself shows that it is JSON.
-KINDS = frozenset({"", "text/plain", "application/json", "application/x-www-form-urlencoded"})
+PIXEL_MAX_AGE = 300
+PREFLIGHT_MAX_AGE = 86_400
+# fetch, beacons and forms label JSON text in all these ways; only parsing shows that it is JSON.
+CONTENT_TYPES = frozenset(
+    {"", "text/plain", "application/json", "application/x-www-form-urlencoded"}
+)
 
 
 class Collector:
-    """Hands out the pixel and takes its calls in. Off without a key.
+    """Serves the pixel and receives its calls. Disabled without a key.
 
-    Everyone who looks at the shop knows the key, so a call proves nothing: it is limited and
-    checked, and no purchase comes of it.
+    Every visitor of the shop can read the key, so a call is not trusted: it is rate limited and
+    validated, and never creates a purchase.
     """
 
     def __init__(self, tracker: Tracker, limiter: RateLimiter, settings: Settings) -> None:
@@ -48,7 +50,7 @@ class Collector:
         self._public_url = settings.public_url
 
     def routes(self) -> Blueprint:
-        """The two addresses, and what browsers ask for before pages of other sites may call."""
+        """Returns the routes of the pixel and the collector, with the collector's preflight."""
         routes = Blueprint("collector", __name__)
         routes.add_url_rule("/pixel.js", "pixel", self.pixel)
         for name, view, method in (
@@ -56,65 +58,65 @@ class Collector:
             ("preflight", self.preflight, "OPTIONS"),
         ):
             routes.add_url_rule(PATH, name, view, provide_automatic_options=False, methods=[method])
-        # Of the whole application, since to a wrong method no route of this blueprint answers.
-        routes.after_app_request(self._shared)
+        # On the whole application: a wrong method matches no route of this blueprint.
+        routes.after_app_request(self._add_cors_headers)
         return routes
 
     def pixel(self) -> Response:
-        """The pixel, knowing the key and where to call. Another site's page may load it."""
+        """Returns the pixel with the key and the collector's URL in it. Any site may load it."""
         self._check_configured()
-        text = _pixel_text().replace("__COLLECTOR_KEY__", _literal(self._key))
-        text = text.replace("__COLLECTOR_URL__", _literal(f"{self._base_url()}{PATH}"))
-        answer = Response(text, content_type="text/javascript; charset=utf-8")
-        answer.headers["Access-Control-Allow-Origin"] = "*"
-        answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        answer.cache_control.public = True
-        answer.cache_control.max_age = PIXEL_SECONDS
-        answer.add_etag()
-        answer.make_conditional(request)
-        return answer
+        script = _pixel_template().replace("__COLLECTOR_KEY__", _js_string(self._key))
+        script = script.replace("__COLLECTOR_URL__", _js_string(f"{self._base_url()}{PATH}"))
+        response = Response(script, content_type="text/javascript; charset=utf-8")
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        response.cache_control.public = True
+        response.cache_control.max_age = PIXEL_MAX_AGE
+        response.add_etag()
+        response.make_conditional(request)
+        return response
 
     def preflight(self) -> Response:
-        """What a page of another site may send."""
+        """Returns the method and header that a page of another origin may use."""
         self._check_configured()
         self._check_origin()
-        answer = Response(status=204)
-        answer.headers["Access-Control-Allow-Methods"] = "POST"
-        answer.headers["Access-Control-Allow-Headers"] = "content-type"
-        answer.headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
-        return answer
+        response = Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = "POST"
+        response.headers["Access-Control-Allow-Headers"] = "content-type"
+        response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE)
+        return response
 
     def collect(self) -> Response:
-        """Take one call in; answered once what it tells is on disk.
+        """Stores the events of one call; returns once they are on disk.
 
         Raises:
-            HTTPException: it is refused, and nothing was stored.
+            HTTPException: the call is refused, and nothing was stored.
             ValidationError: none of its events can be used, and nothing was stored.
-            StoreUnavailable: nothing may have been stored.
+            StoreUnavailable: the events may not have been stored.
         """
         self._check_configured()
         self._check_origin()
-        if request.mimetype not in KINDS:
+        if request.mimetype not in CONTENT_TYPES:
             raise UnsupportedMediaType("Send JSON text, as text/plain or application/json.")
-        caller = Caller(_address(request.remote_addr), request.headers.get("User-Agent", ""))
+        caller = Caller(_client_ip(request.remote_addr), request.headers.get("User-Agent", ""))
         self._check_rate(caller.ip)
-        call = self._call(caller)
-        if not call.seen and not call.ignored:
-            raise ValidationError(*call.refused)
-        if call.seen:
-            self._tracker.record_pixel_events(call.seen)
-        return _answer(call)
+        batch = self._read_batch(caller)
+        if not batch.seen and not batch.ignored:
+            raise ValidationError(*batch.refused)
+        if batch.seen:
+            self._tracker.record_pixel_events(batch.seen)
+        return _accepted(batch)
 
-    def _call(self, caller: Caller) -> PixelBatch:
+    def _read_batch(self, caller: Caller) -> PixelBatch:
         key = request.args.get("key")
         if key is not None:
             self._check_key(key)
         body = raw_body(request.environ, MAX_CALL)
         now = int(self._tracker.clock())
-        call = pixel_batch_of(body, caller, self._tracker.planner.policy, now)
+        batch = pixel_batch_of(body, caller, self._tracker.planner.policy, now)
         if key is None:
-            self._check_key(call.key)
-        return call
+            self._check_key(batch.key)
+        return batch
 
     def _check_configured(self) -> None:
         if not self._key:
@@ -122,11 +124,11 @@ class Collector:
 
     def _check_origin(self) -> None:
         origin = request.headers.get("Origin")
-        if origin and not self._allowed(origin):
+        if origin and not self._allowed_origin(origin):
             raise Forbidden("COLLECTOR_ORIGINS does not name the origin of this page.")
 
-    def _check_key(self, given: str) -> None:
-        if not hmac.compare_digest(given.encode(errors="replace"), self._key.encode()):
+    def _check_key(self, key: str) -> None:
+        if not hmac.compare_digest(key.encode(errors="replace"), self._key.encode()):
             raise Unauthorized("")
 
     def _check_rate(self, ip: str) -> None:
@@ -134,21 +136,21 @@ class Collector:
         if seconds:
             raise TooManyRequests("Too many calls.", retry_after=ceil(seconds))
 
-    def _allowed(self, origin: str) -> str:
-        """Whom the answer may be shown to, if a page of this origin asked; "" for nobody."""
+    def _allowed_origin(self, origin: str) -> str:
+        """Returns the Access-Control-Allow-Origin for a page's origin; "" if it may not call."""
         # The frame in which Shopify runs a custom pixel has the origin "null".
         if origin == "null" or origin in self._origins:
             return origin
         return "" if self._origins else "*"
 
-    def _shared(self, answer: Response) -> Response:
-        """The answer with the leave of its reader's page, never with credentials."""
+    def _add_cors_headers(self, response: Response) -> Response:
+        """Lets the calling page read a response of the collector, never with credentials."""
         if request.path == PATH:
-            answer.vary.add("Origin")
-            allowed = self._allowed(request.headers.get("Origin", ""))
+            response.vary.add("Origin")
+            allowed = self._allowed_origin(request.headers.get("Origin", ""))
             if allowed:
-                answer.headers["Access-Control-Allow-Origin"] = allowed
-        return answer
+                response.headers["Access-Control-Allow-Origin"] = allowed
+        return response
 
     def _base_url(self) -> str:
         if not self._public_url and not request.host:
@@ -157,25 +159,25 @@ class Collector:
 
 
 @cache
-def _pixel_text() -> str:
+def _pixel_template() -> str:
     return Path(__file__).with_name("pixel.js").read_text("utf-8")
 
 
-def _literal(text: str) -> str:
-    """The text as JavaScript writes it, wherever the script may be put."""
+def _js_string(text: str) -> str:
+    """Returns a JavaScript string literal that is safe in an inline script as well."""
     return json.dumps(text).replace("<", "\\u003c")
 
 
-def _address(told: str | None) -> str:
-    """The caller's IP address; "" if a proxy told of something else."""
+def _client_ip(address: str | None) -> str:
+    """Returns the caller's IP address; "" if a proxy reported anything else."""
     try:
-        ip = ip_address(told or "")
+        ip = ip_address(address or "")
     except ValueError:
         return ""
     return str(ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip)
 
 
-def _answer(call: PixelBatch) -> Response:
-    refused = [{"field": fault.field, "message": fault.message} for fault in call.refused]
-    answer = {"accepted": len(call.seen), "ignored": call.ignored, "refused": refused}
-    return Response(msgspec.json.encode(answer), 202, content_type="application/json")
+def _accepted(batch: PixelBatch) -> Response:
+    refused = [{"field": error.field, "message": error.message} for error in batch.refused]
+    body = {"accepted": len(batch.seen), "ignored": batch.ignored, "refused": refused}
+    return Response(msgspec.json.encode(body), 202, content_type="application/json")
