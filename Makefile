@@ -32,6 +32,10 @@ format: setup ## format the code and apply ruff's fixes
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+.PHONY: pixel
+pixel: ## make webhooks/pixel.min.js from webhooks/pixel.js (needs Node.js)
+	.ci/pixel
+
 .PHONY: faults
 faults: setup ## kill, stop and lock the running service (short form; needs strace)
 	$(PYTHON) -m pytest tests/faults tests/machines

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-PIXEL = Path(__file__).parent.parent / "webhooks/pixel.js"
+PIXEL = Path(__file__).parent.parent / "webhooks/pixel.min.js"
 KEY = "site-key-of-the-tests"
 
 # What Shopify's customerPrivacy says of a visitor.

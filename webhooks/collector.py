@@ -160,7 +160,7 @@ class Collector:
 
 @cache
 def _pixel_template() -> str:
-    return Path(__file__).with_name("pixel.js").read_text("utf-8")
+    return Path(__file__).with_name("pixel.min.js").read_text("utf-8")
 
 
 def _js_string(text: str) -> str:

@@ -1,121 +1,289 @@
-// Tells the collector what visitors do: a Shopify custom pixel, or a script tag.
+// Reports what visitors do in the shop to the collector.
+//
+// The same file runs in two places: as a custom pixel in Shopify's sandbox, which hands it `init`,
+// `browser` and `analytics`, and as a script tag of the theme. Only the sandbox sees the checkout;
+// only the theme can write to the cart.
+//
+// The service serves pixel.min.js, which `make pixel` makes from this file, with its own address
+// and key in place of the two names that begin with __COLLECTOR.
 (() => {
-	if (self.__pinPixel) return;
-	self.__pinPixel = 1;
-	const words = text => text.split(' '), { stringify } = JSON;
-	const boxed = typeof init === 'object' && typeof browser === 'object';
-	const script = !boxed && document.currentScript;
-	const jar = boxed ? browser.cookie : {
-		get: name => (document.cookie.match(`(?:^|; )${name}=([^;]*)`) || [])[1],
-		set: cookie => { document.cookie = cookie; },
-	};
-	let consent, visitor, visit, last, turn = Promise.resolve();
-	const queue = [], CHANGED = 'visitorConsentCollected';
-	const safe = act => async given => { try { return await act(given); } catch (e) {} };
-	// One at a time, or one under way undoes a withdrawal.
-	const inTurn = act => given => { turn = turn.then(() => safe(act)(given)); };
-	const may = purpose => consent && consent[purpose] !== false;
-	const random = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
-	const read = safe(async name => decodeURIComponent(await jar.get(name) || ''));
-	const keep = (name, value, days) => safe(jar.set)(
-		`${name}=${encodeURIComponent(value)}; path=/; max-age=${days * 86400}; samesite=lax`);
+  // A page that has the tag twice must not be counted twice.
+  if (self.__pinPixel) return;
+  self.__pinPixel = 1;
 
-	async function land({ clientId, timestamp, context: { document: { location, referrer } } }) {
-		if (!may('analytics')) return;
-		const known = await safe(JSON.parse)(await read('_pin_visit')), link = {};
-		const ids = [await read('_pin_vid'), visitor, clientId, random()];
-		new URL(location.href).searchParams.forEach((value, key) => {
-			key = key.toLowerCase();
-			if (key === 'epik' ? may('marketing') : /^utm_/.test(key)) link[key] = value;
-		});
-		const fresh = { landed_at: timestamp, ...link, referrer };
-		visit = known && known.landed_at ? known : visit || fresh;
-		if (Object.keys(link).some(name => visit[name] !== link[name])) visit = fresh;
-		if (!may('marketing')) delete visit.epik;
-		visitor = ids.find(id => id && /^[\w-]{8,64}$/.test(id));
-		await keep('_pin_vid', visitor, 365);
-		await keep('_pin_visit', stringify(visit), 1 / 48);
-		if (link.epik) await keep('_epik', link.epik, 365);
-	}
+  const COLLECTOR = { url: __COLLECTOR_URL__, key: __COLLECTOR_KEY__ };
+  const MAX_EVENTS_PER_CALL = 20;
 
-	function flush() {
-		const buyer = may('marketing') ? /^$/ : /^(email|phone|customer|context|.*Address)$/;
-		while (may('analytics') && visit && queue.length) {
-			const events = queue.splice(0, 20), url = __COLLECTOR_URL__;
-			const call = { key: __COLLECTOR_KEY__, visitor, consent, session: visit, events };
-			const body = stringify(call, (key, value) => (key && buyer.test(key) ? undefined : value));
-			const how = { method: 'POST', mode: 'no-cors', keepalive: true, body };
-			try { fetch(url, how).catch(() => {}); } catch (e) { navigator.sendBeacon(url, body); }
-		}
-	}
+  const VISITOR_COOKIE = '_pin_vid';
+  const VISIT_COOKIE = '_pin_visit';
+  const CART_COOKIE = '_pin_cart';
+  // Pinterest's own tag reads and writes the click id under this name.
+  const CLICK_COOKIE = '_epik';
+  const YEAR = 365 * 86400;
+  const HALF_AN_HOUR = 30 * 60;
 
-	const go = inTurn(async () => {
-		if (last) await land(queue[0] || last);
-		flush();
-		if (!boxed && self.Shopify) await handOver();
-	});
-	const note = event => { queue.push(last = event); go(); };
-	const happen = (name, data, id = random()) => {
-		const { URL: href, referrer } = document, context = { document: { location: { href }, referrer } };
-		note({ id, name, data, timestamp: new Date().toISOString(), context });
-	};
+  const CONSENT_CHANGED = 'visitorConsentCollected';
+  const SUBSCRIBED_EVENTS = [
+    'page_viewed',
+    'product_viewed',
+    'product_added_to_cart',
+    'checkout_started',
+    'checkout_completed',
+    'ad_viewed',
+  ];
+  // Calls of Pinterest's tag under which the collector expects Shopify's names.
+  const EVENT_OF_TAG_CALL = { pagevisit: 'product_viewed', addtocart: 'product_added_to_cart' };
+  const BUYER_FIELDS = /^(email|phone|customer|context|.*Address)$/;
 
-	const heed = inTurn(async said => {
-		const ask = is => (is == null ? null : is.call ? is.call(said) : is);
-		const [analytics, marketing, sale_of_data] = words('analyticsProcessing marketing saleOfData')
-			.map(name => ask(said[name + 'Allowed']));
-		consent = { analytics, marketing, sale_of_data, gpc: !!navigator.globalPrivacyControl };
-		if (!may('marketing')) await keep('_epik', '', 0);
-		if (!may('analytics')) {
-			visitor = visit = null;
-			for (const name of words('_epik _pin_vid _pin_visit _pin_cart')) await keep(name, '', 0);
-		}
-		go();
-	});
+  const isSandbox = typeof init === 'object' && typeof browser === 'object';
+  // The browser names the running script only until the first wait.
+  const script = !isSandbox && document.currentScript;
+  const cookieJar = isSandbox ? browser.cookie : {
+    get: name => (document.cookie.match(`(?:^|; )${name}=([^;]*)`) || [])[1],
+    set: cookie => { document.cookie = cookie; },
+  };
 
-	async function handOver() {
-		if (!consent || !await read(may('analytics') ? '_pin_vid' : 'cart')) return;
-		const { landed_at, epik } = visit || {}, attributes = {
-			__pin_consent: stringify(consent), __pin_vid: visitor, __pin_touch: landed_at, __pin_epik: epik,
-		};
-		const body = stringify({ attributes }, (key, value) => value == null ? '' : value);
-		const mark = async () => body + await read('cart');
-		if (await read('_pin_cart') === await mark()) return;
-		const headers = { 'Content-Type': 'application/json' };
-		const how = { method: 'POST', headers, keepalive: true, body };
-		const { ok } = await fetch('/cart/update.js', how);
-		if (ok && may('analytics')) await keep('_pin_cart', await mark(), 1 / 48);
-	}
+  const queue = [];
+  // Nothing is stored or sent before Shopify or the page has answered.
+  let consent;
+  let visitor;
+  let visit;
+  let latestEvent;
 
-	const share = (pintrk, page, call) => {
-		const ours = { pagevisit: 'product_viewed', addtocart: 'product_added_to_cart' }[`${call[1]}`.toLowerCase()];
-		if (ours) {
-			const { product_id: id, value: amount, currency: currencyCode } = call[2] || {};
-			const merchandise = { product: { id }, price: { amount, currencyCode } };
-			const { event_id } = call[2] = { event_id: random(), ...call[2] };
-			happen(ours, { productVariant: merchandise, cartLine: { merchandise } }, event_id);
-		}
-		return pintrk.apply(page, call);
-	};
+  // --- Errors, order, chance
 
-	safe(async () => {
-		addEventListener('pagehide', safe(flush));
-		if (boxed) {
-			words('page_viewed product_viewed product_added_to_cart checkout_started checkout_completed ad_viewed')
-				.forEach(name => analytics.subscribe(name, note));
-			heed(init.customerPrivacy || {});
-			return (typeof customerPrivacy === 'object' ? customerPrivacy : api.customerPrivacy)
-				.subscribe(CHANGED, e => heed(e.customerPrivacy));
-		}
-		const shop = self.Shopify || {};
-		const ask = e => heed(shop.customerPrivacy || e && e.detail || {});
-		happen('page_viewed');
-		document.addEventListener(CHANGED, ask);
-		const kit = [{ name: 'consent-tracking-api', version: '0.1' }];
-		const load = () => (shop.loadFeatures ? shop.loadFeatures(kit, ask) : ask());
-		if (shop.customerPrivacy || !self.Shopify) ask();
-		else if (document.readyState === 'complete') load();
-		else addEventListener('load', load);
-		if ('events' in script.dataset && self.pintrk) self.pintrk = new Proxy(pintrk, { apply: share });
-	})();
+  // The shop must not notice that storage or the network is closed to us.
+  const swallowErrors = action => async argument => {
+    try {
+      return await action(argument);
+    } catch {
+      return undefined;
+    }
+  };
+
+  // One at a time: an action under way could write again what a withdrawal of consent removes.
+  let previousAction = Promise.resolve();
+  const oneAtATime = action => argument => {
+    previousAction = previousAction.then(() => swallowErrors(action)(argument));
+  };
+
+  // randomUUID would be missing on pages without https.
+  const randomId = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
+
+  // --- Cookies
+
+  const readCookie = swallowErrors(async name => {
+    const value = await cookieJar.get(name);
+    return decodeURIComponent(value || '');
+  });
+
+  const writeCookie = (name, value, seconds) => swallowErrors(cookieJar.set)(
+    `${name}=${encodeURIComponent(value)}; path=/; max-age=${seconds}; samesite=lax`,
+  );
+
+  const removeCookie = name => writeCookie(name, '', 0);
+
+  // --- Consent
+
+  // A purpose without an answer counts as allowed: the service decides what is done with it.
+  const isAllowed = purpose => consent && consent[purpose] !== false;
+
+  // Shopify's page API has functions where its sandbox has values.
+  function answerOf(privacy, question) {
+    const answer = privacy[question];
+    if (answer == null) return null;
+    return answer.call ? answer.call(privacy) : answer;
+  }
+
+  const applyConsent = oneAtATime(async privacy => {
+    consent = {
+      analytics: answerOf(privacy, 'analyticsProcessingAllowed'),
+      marketing: answerOf(privacy, 'marketingAllowed'),
+      sale_of_data: answerOf(privacy, 'saleOfDataAllowed'),
+      gpc: !!navigator.globalPrivacyControl,
+    };
+    if (!isAllowed('marketing')) await removeCookie(CLICK_COOKIE);
+    if (!isAllowed('analytics')) await forgetVisitor();
+    report();
+  });
+
+  async function forgetVisitor() {
+    visitor = visit = null;
+    for (const name of [CLICK_COOKIE, VISITOR_COOKIE, VISIT_COOKIE, CART_COOKIE]) {
+      await removeCookie(name);
+    }
+  }
+
+  // --- The visit
+
+  function campaignOf(href) {
+    const campaign = {};
+    new URL(href).searchParams.forEach((value, key) => {
+      const name = key.toLowerCase();
+      if (name === 'epik' ? isAllowed('marketing') : /^utm_/.test(name)) campaign[name] = value;
+    });
+    return campaign;
+  }
+
+  // Shopify's client id comes after our own cookie, so that tag and custom pixel agree.
+  async function visitorId(clientId) {
+    const candidates = [await readCookie(VISITOR_COOKIE), visitor, clientId, randomId()];
+    return candidates.find(id => id && /^[\w-]{8,64}$/.test(id));
+  }
+
+  // Another campaign or click begins another visit; a page without either continues the last one.
+  function continueVisit(stored, landing) {
+    const { landed_at, referrer, ...campaign } = landing;
+    const current = stored && stored.landed_at ? stored : visit || landing;
+    const differs = Object.keys(campaign).some(name => current[name] !== campaign[name]);
+    return differs ? landing : current;
+  }
+
+  async function updateVisit({ clientId, timestamp, context: { document: page } }) {
+    const { location, referrer } = page;
+    if (!isAllowed('analytics')) return;
+    const stored = await swallowErrors(JSON.parse)(await readCookie(VISIT_COOKIE));
+    const id = await visitorId(clientId);
+    const campaign = campaignOf(location.href);
+
+    // Both at once: the page may be left, and the queue sent, during any wait.
+    visitor = id;
+    visit = continueVisit(stored, { landed_at: timestamp, ...campaign, referrer });
+    if (!isAllowed('marketing')) delete visit.epik;
+
+    await writeCookie(VISITOR_COOKIE, visitor, YEAR);
+    await writeCookie(VISIT_COOKIE, JSON.stringify(visit), HALF_AN_HOUR);
+    if (campaign.epik) await writeCookie(CLICK_COOKIE, campaign.epik, YEAR);
+  }
+
+  // --- Sending
+
+  const withoutBuyer = (key, value) => (BUYER_FIELDS.test(key) ? undefined : value);
+
+  function bodyOf(events) {
+    const call = { key: COLLECTOR.key, visitor, consent, session: visit, events };
+    return JSON.stringify(call, isAllowed('marketing') ? undefined : withoutBuyer);
+  }
+
+  // Text without CORS needs no preflight, and keepalive outlives the page.
+  function send(body) {
+    const options = { method: 'POST', mode: 'no-cors', keepalive: true, body };
+    try {
+      fetch(COLLECTOR.url, options).catch(() => {});
+    } catch {
+      // Themes and blockers take fetch away or replace it.
+      navigator.sendBeacon(COLLECTOR.url, body);
+    }
+  }
+
+  function flush() {
+    while (isAllowed('analytics') && visit && queue.length) {
+      send(bodyOf(queue.splice(0, MAX_EVENTS_PER_CALL)));
+    }
+  }
+
+  const report = oneAtATime(async () => {
+    // The oldest waiting event is the landing, if consent came only now.
+    if (latestEvent) await updateVisit(queue[0] || latestEvent);
+    flush();
+    if (!isSandbox && self.Shopify) await updateCart();
+  });
+
+  function record(event) {
+    latestEvent = event;
+    queue.push(event);
+    report();
+  }
+
+  function recordOnPage(name, data, id = randomId()) {
+    const { URL: href, referrer } = document;
+    const context = { document: { location: { href }, referrer } };
+    record({ id, name, data, timestamp: new Date().toISOString(), context });
+  }
+
+  // --- The cart's attributes, which Shopify copies to the order
+
+  // Shopify keeps an attribute that is not named, and removes one that is empty.
+  const emptyIfMissing = (key, value) => (value == null ? '' : value);
+
+  function cartUpdate() {
+    const { landed_at, epik } = visit || {};
+    const attributes = {
+      __pin_consent: JSON.stringify(consent),
+      __pin_vid: visitor,
+      __pin_touch: landed_at,
+      __pin_epik: epik,
+    };
+    return JSON.stringify({ attributes }, emptyIfMissing);
+  }
+
+  async function updateCart() {
+    // Without cookies each page would write anew. A refusal needs no cookie of ours, only a cart.
+    const needed = isAllowed('analytics') ? VISITOR_COOKIE : 'cart';
+    if (!consent || !await readCookie(needed)) return;
+
+    const body = cartUpdate();
+    // The cart may get its token by this very call, so the token is read again afterwards.
+    const written = async () => body + await readCookie('cart');
+    if (await readCookie(CART_COOKIE) === await written()) return;
+
+    const headers = { 'Content-Type': 'application/json' };
+    const options = { method: 'POST', headers, keepalive: true, body };
+    const { ok } = await fetch('/cart/update.js', options);
+    if (ok && isAllowed('analytics')) await writeCookie(CART_COOKIE, await written(), HALF_AN_HOUR);
+  }
+
+  // --- Beside the page's own Pinterest tag
+
+  // Pinterest counts an event once if the tag and the service report it under one id.
+  function recordTagCall(pintrk, page, call) {
+    const name = EVENT_OF_TAG_CALL[`${call[1]}`.toLowerCase()];
+    if (name) {
+      const { product_id: id, value: amount, currency: currencyCode } = call[2] || {};
+      const variant = { product: { id }, price: { amount, currencyCode } };
+      const data = { productVariant: variant, cartLine: { merchandise: variant } };
+      call[2] = { event_id: randomId(), ...call[2] };
+      recordOnPage(name, data, call[2].event_id);
+    }
+    return pintrk.apply(page, call);
+  }
+
+  // --- Start
+
+  function startInSandbox() {
+    SUBSCRIBED_EVENTS.forEach(name => analytics.subscribe(name, record));
+    applyConsent(init.customerPrivacy || {});
+    // Shopify's examples show it in both places.
+    const privacy = typeof customerPrivacy === 'object' ? customerPrivacy : api.customerPrivacy;
+    return privacy.subscribe(CONSENT_CHANGED, event => applyConsent(event.customerPrivacy));
+  }
+
+  function startOnPage() {
+    const shop = self.Shopify || {};
+    const readConsent = event => applyConsent(shop.customerPrivacy || event && event.detail || {});
+    recordOnPage('page_viewed');
+    document.addEventListener(CONSENT_CHANGED, readConsent);
+    if (shop.customerPrivacy || !self.Shopify) readConsent();
+    else loadConsent(shop, readConsent);
+    if ('events' in script.dataset && self.pintrk) {
+      self.pintrk = new Proxy(pintrk, { apply: recordTagCall });
+    }
+  }
+
+  function loadConsent(shop, readConsent) {
+    const features = [{ name: 'consent-tracking-api', version: '0.1' }];
+    const load = () => {
+      if (shop.loadFeatures) shop.loadFeatures(features, readConsent);
+      else readConsent();
+    };
+    // Shopify's loader may come after this script.
+    if (document.readyState === 'complete') load();
+    else addEventListener('load', load);
+  }
+
+  swallowErrors(async () => {
+    addEventListener('pagehide', swallowErrors(flush));
+    if (isSandbox) await startInSandbox();
+    else startOnPage();
+  })();
 })();

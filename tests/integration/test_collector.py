@@ -1,5 +1,6 @@
 """The storefront's way in: who may call, what is answered, and what no call can bring about."""
 
+import gzip
 import http.client
 import json
 import re
@@ -155,6 +156,17 @@ def test_the_pixel_knows_its_key_and_where_to_call(page: Page) -> None:
     assert f'"{KEY}"' in text
     assert '"http://tracking.example:8000/collect"' in text
     assert "__COLLECTOR" not in text
+
+
+def test_the_pixel_fits_into_three_and_a_half_kilobytes_of_gzip(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service = build_service(
+        sqlite_url, COLLECTOR_KEY="0f" * 16, PUBLIC_URL="https://tracking.a-long-name.example"
+    )
+    found = assemble(service).test_client().get("/pixel.js")
+
+    assert len(gzip.compress(found.data)) < 3_500
 
 
 def test_the_pixel_calls_the_public_address_if_there_is_one(

@@ -25,7 +25,6 @@ from tests.shopfront import (
     EVERYTHING,
     KEY,
     NOTHING,
-    PIXEL,
     Recorder,
     Shopfront,
     checkout_token,
@@ -148,23 +147,6 @@ def decides(visitor: Visitor, shop: Shopfront, **said: bool) -> None:
     assert shop.privacy is not None
     shop.privacy |= said
     visitor.page.evaluate("said => decide(said)", said)
-
-
-# --- The file
-
-
-def test_the_pixel_is_one_small_file() -> None:
-    text = PIXEL.read_bytes()
-
-    # As it is served, with a key and an address in it.
-    assert len(text) + 2 * 20 < 6_000
-
-
-@pytest.mark.parametrize("placeholder", ["__COLLECTOR_KEY__", "__COLLECTOR_URL__"])
-def test_each_placeholder_stands_in_the_file_once(placeholder: str) -> None:
-    text = PIXEL.read_text("utf-8")
-
-    assert text.count(placeholder) == 1
 
 
 # --- In the sandbox of a custom pixel
