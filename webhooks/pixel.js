@@ -1,6 +1,6 @@
 // Reports what visitors do in the shop to the collector.
 //
-// The same file runs in two places: as a custom pixel in Shopify's sandbox, which hands it `init`,
+// The same file runs in two places: as a custom pixel in Shopify's sandbox, which provides `init`,
 // `browser` and `analytics`, and as a script tag of the theme. Only the sandbox sees the checkout;
 // only the theme can write to the cart.
 //
@@ -31,7 +31,7 @@
     'checkout_completed',
     'ad_viewed',
   ];
-  // Calls of Pinterest's tag under which the collector expects Shopify's names.
+  // The collector knows these calls of Pinterest's tag by Shopify's event names.
   const EVENT_OF_TAG_CALL = { pagevisit: 'product_viewed', addtocart: 'product_added_to_cart' };
   const BUYER_FIELDS = /^(email|phone|customer|context|.*Address)$/;
 
@@ -50,7 +50,7 @@
   let visit;
   let latestEvent;
 
-  // --- Errors, order, chance
+  // --- Errors, order, random ids
 
   // The shop must not notice that storage or the network is closed to us.
   const swallowErrors = action => async argument => {
@@ -61,7 +61,7 @@
     }
   };
 
-  // One at a time: an action under way could write again what a withdrawal of consent removes.
+  // One action at a time: an action under way could write again what a withdrawal removes.
   let previousAction = Promise.resolve();
   const oneAtATime = action => argument => {
     previousAction = previousAction.then(() => swallowErrors(action)(argument));
