@@ -1,7 +1,7 @@
 """Import of a file's events and orders, a batch per transaction."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -71,8 +71,9 @@ class Importer:
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
         readers = self.cores if self.cores > 1 else 0
-        for _ in self._usable_entries(blocks_of(source, self._check_entries, readers)):
-            pass
+        with closing(blocks_of(source, self._check_entries, readers)) as blocks:
+            for _ in self._usable_entries(blocks):
+                pass
         self.on_progress(self.counts)
 
     def run(self, source: ImportSource, batch_size: int | None = None) -> None:
@@ -87,16 +88,16 @@ class Importer:
             StopImport: `on_reject` raised it; the records before the rejected one are stored.
             StoreUnavailable: not every record was stored.
         """
-        usable = self._usable_entries(blocks_of(source, self._import_entries, self.cores - 1))
         size = batch_size or _FIRST_BATCH
         end: Exception | None = None
         rate: Future[float] | None = None
-        # While a batch is stored the next one is read.
+        # While a batch is stored the next one is read. Closing the blocks ends their processes.
         with (
-            closing(usable),
+            closing(blocks_of(source, self._import_entries, self.cores - 1)) as blocks,
             ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as order_threads,
             ThreadPoolExecutor(1) as writer,
         ):
+            usable = self._usable_entries(blocks)
             while end is None:
                 batch: list[EventRow | Order] = []
                 try:
@@ -130,7 +131,7 @@ class Importer:
                 yield parsed
         self.on_progress(self.counts)
 
-    def _usable_entries(self, blocks: Iterable[Block]) -> Generator[EventRow | Order, None, None]:
+    def _usable_entries(self, blocks: Iterable[Block]) -> Iterator[EventRow | Order]:
         for block in blocks:
             self._count(block.read, block.position)
             for entry in block.entries:

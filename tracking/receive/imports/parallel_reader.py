@@ -3,7 +3,7 @@
 import gc
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
@@ -47,7 +47,7 @@ _decode = msgspec.msgpack.Decoder(
 
 def blocks_of(
     source: ImportSource, entries_of: Callable[[ImportSource], Iterator[Entry]], readers: int
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     """Iterate over the entries of a file in blocks, in the order of the file.
 
     Args:
@@ -60,7 +60,7 @@ def blocks_of(
 
 def _read_blocks(
     source: ImportSource, entries_of: Callable[[ImportSource], Iterator[Entry]]
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     entries = entries_of(source)
     end: str | None = None
     while end is None:
@@ -77,7 +77,7 @@ def _read_blocks(
 
 def _read_in_processes(
     file: Path, entries_of: Callable[[ImportSource], Iterator[Entry]], readers: int
-) -> Iterator[Block]:
+) -> Generator[Block, None, None]:
     # Forked, since importing the modules would take longer than reading. Nothing was stored yet, so
     # there is neither a thread nor a database connection that a fork could break.
     context = multiprocessing.get_context("fork")
