@@ -23,7 +23,7 @@ class Book:
         self.refuses_to_commit = False
         self.writers_inside = 0
 
-    def commit(self, turns: GroupCommit) -> None:
+    def commit(self, group_commit: GroupCommit) -> None:
         """Carry out the next batch once the book is open."""
         self.writers_inside += 1
         assert self.writers_inside == 1, "two writers at once"
@@ -32,16 +32,16 @@ class Book:
             assert self.is_open.wait(PATIENCE)
             if self.refuses_to_begin:
                 raise OSError("cannot begin")
-            tickets = turns.take()
-            self.batches.append(len(tickets))
-            for kind, some in batches_by_class(tickets).items():
-                works = [ticket.work for ticket in some]
+            pending = group_commit.take()
+            self.batches.append(len(pending))
+            for kind, some in batches_by_class(pending).items():
+                works = [write.work for write in some]
                 kind.put(None, works)
-                for ticket, result in zip(some, kind.results(None, works), strict=True):
-                    ticket.result = result
-            for ticket in tickets:
-                if ticket.result is None:
-                    ticket.result = ticket.work(None)
+                for write, result in zip(some, kind.results(None, works), strict=True):
+                    write.result = result
+            for write in pending:
+                if write.result is None:
+                    write.result = write.work(None)
             if self.refuses_to_commit:
                 raise OSError("cannot commit")
         finally:
@@ -79,9 +79,9 @@ class Writers:
     """Threads that each run one work, and what came back to each."""
 
     def __init__(
-        self, turns: GroupCommit, work: Callable[[int], Callable[[Any], int]] = alone
+        self, group_commit: GroupCommit, work: Callable[[int], Callable[[Any], int]] = alone
     ) -> None:
-        self.turns = turns
+        self.group_commit = group_commit
         self.work = work
         self.results: dict[int, Any] = {}
         self.errors: dict[int, BaseException] = {}
@@ -107,7 +107,7 @@ class Writers:
     def _run(self, number: int) -> None:
         self._arriving.release()
         try:
-            self.results[number] = self.turns.run(self.work(number))
+            self.results[number] = self.group_commit.run(self.work(number))
         except BaseException as error:
             self.errors[number] = error
 
@@ -225,12 +225,12 @@ def commits_mostly(book: Book) -> Callable[[GroupCommit], None]:
     """Every third commit fails, by turns before and after the batch was taken."""
     count = 0
 
-    def commit(turns: GroupCommit) -> None:
+    def commit(group_commit: GroupCommit) -> None:
         nonlocal count
         count += 1
         book.refuses_to_begin = count % 6 == 0
         book.refuses_to_commit = count % 6 == 3
-        book.commit(turns)
+        book.commit(group_commit)
 
     return commit
 
@@ -240,8 +240,8 @@ def commits_mostly(book: Book) -> Callable[[GroupCommit], None]:
 
 def test_whoever_hands_in_for_later_goes_on_at_once_and_is_told(book: Book) -> None:
     book.is_open.clear()
-    turns = GroupCommit(book.commit)
-    squares = [turns.later(alone(n)) for n in range(10)]
+    group_commit = GroupCommit(book.commit)
+    squares = [group_commit.submit(alone(n)) for n in range(10)]
     assert not any(square.done() for square in squares)
     book.is_open.set()
     assert [square.result(PATIENCE) for square in squares] == [n * n for n in range(10)]
@@ -249,7 +249,7 @@ def test_whoever_hands_in_for_later_goes_on_at_once_and_is_told(book: Book) -> N
 
 def test_who_waits_and_who_does_not_share_a_commit(book: Book) -> None:
     writers = busy(book)
-    squares = [writers.turns.later(alone(n)) for n in range(30)]
+    squares = [writers.group_commit.submit(alone(n)) for n in range(30)]
     writers.start(10)
     book.is_open.set()
     writers.finish()
@@ -259,18 +259,18 @@ def test_who_waits_and_who_does_not_share_a_commit(book: Book) -> None:
 
 
 def test_a_work_handed_in_by_the_one_before_it_is_done_too(book: Book) -> None:
-    turns = GroupCommit(book.commit)
+    group_commit = GroupCommit(book.commit)
     told: list[int] = []
     is_told = threading.Event()
 
     def go_on(_: object) -> None:
-        turns.later(alone(3)).add_done_callback(lambda square: tell(square.result()))
+        group_commit.submit(alone(3)).add_done_callback(lambda square: tell(square.result()))
 
     def tell(square: int) -> None:
         told.append(square)
         is_told.set()
 
-    turns.later(alone(2)).add_done_callback(go_on)
+    group_commit.submit(alone(2)).add_done_callback(go_on)
     assert is_told.wait(PATIENCE)
     assert told == [9]
 
@@ -279,17 +279,17 @@ def test_a_work_handed_in_by_the_one_before_it_is_done_too(book: Book) -> None:
 def test_what_is_handed_in_for_later_learns_of_trouble_and_the_next_is_done(
     book: Book, trouble: str
 ) -> None:
-    turns = GroupCommit(book.commit, described=lambda error: ValueError(f"told: {error}"))
+    group_commit = GroupCommit(book.commit, translate=lambda error: ValueError(f"told: {error}"))
     setattr(book, trouble, True)
-    assert str(turns.later(alone(2)).exception(PATIENCE)).startswith("told: cannot ")
+    assert str(group_commit.submit(alone(2)).exception(PATIENCE)).startswith("told: cannot ")
     setattr(book, trouble, False)
-    assert turns.later(alone(3)).result(PATIENCE) == 9
+    assert group_commit.submit(alone(3)).result(PATIENCE) == 9
 
 
 def test_the_writing_thread_goes_when_nothing_comes_and_another_takes_its_place(
     book: Book,
 ) -> None:
-    turns = GroupCommit(book.commit, idle_seconds=0.01)
+    group_commit = GroupCommit(book.commit, idle_seconds=0.01)
     writing: list[threading.Thread] = []
 
     def note_who_writes(_: object) -> int:
@@ -297,7 +297,7 @@ def test_the_writing_thread_goes_when_nothing_comes_and_another_takes_its_place(
         return len(writing)
 
     for number in (1, 2, 3):
-        assert turns.later(note_who_writes).result(PATIENCE) == number
+        assert group_commit.submit(note_who_writes).result(PATIENCE) == number
         writing[-1].join(PATIENCE)
         assert not writing[-1].is_alive()
     assert len(set(writing)) == 3

@@ -1,8 +1,8 @@
 """The store in one SQLite file: one writer at a time over all processes, readers beside it.
 
-Up to 3.51.2 SQLite may lose pages if a checkpoint runs while another connection begins its log anew
-(sqlite.org/wal.html, "the WAL-reset bug"). Here that cannot meet: every writer holds the lock file
-while it writes, checkpoints are a part of writing, and no other connection makes any.
+Up to 3.51.2 SQLite may lose pages if a checkpoint runs while another connection begins the WAL
+anew (sqlite.org/wal.html, "the WAL-reset bug"). Here the two cannot coincide: a writer holds the
+lock file while it writes, only a writer makes checkpoints, and it makes them under that lock.
 """
 
 import os
@@ -27,19 +27,19 @@ from tracking.store.engine.statement import Connection, StoreUnavailable
 
 T = TypeVar("T")
 
-# Below Shopify's five seconds, so that the answer is a clear 503 and not a time-out.
+# Below Shopify's five seconds, so that the response is a clear 503 and not a time-out.
 BUSY_SECONDS = 3.0
-# How long one attempt waits inside SQLite while it holds our own lock. Only a foreign program
-# can make it wait at all, since our own writers queue for the lock file first.
+# An attempt waits so long inside SQLite while it holds our own lock. Only a foreign program can
+# make it wait at all, since our own writers queue for the lock file first.
 _BUSY_ATTEMPT_MS = 200
-# The log is moved into the file once it has so many pages, by whoever commits then.
+# The commit after which the WAL has so many pages also moves it into the file.
 _CHECKPOINT_PAGES = 4000
-# The log begins anew only while nobody reads from it. Where somebody always does, it is emptied by
-# force once it has so many bytes: writers then wait for those who read, who do not wait for them.
+# The WAL begins anew only while no reader uses it. Where there always is a reader, the WAL is
+# truncated once it has so many bytes: the writer then waits for readers, which never wait for it.
 LONGEST_LOG = 24 * 1024 * 1024
-# Who reads for longer than an attempt lasts must not hold writers up at every commit.
-_EMPTIES_EVERY_SECONDS = 0.5
-# These say that one statement was wrong, not that the file cannot be written.
+# A reader that lasts longer than an attempt must not delay the writer at every commit.
+_TRUNCATES_EVERY_SECONDS = 0.5
+# These errors mean that one statement was wrong, not that the file cannot be written.
 _FAULTS_OF_THE_ROW = (
     sqlite3.IntegrityError,
     sqlite3.DataError,
@@ -49,10 +49,10 @@ _FAULTS_OF_THE_ROW = (
 
 
 class SqliteStore:
-    """Opened lazily by the process that uses it: a connection carried over a fork may corrupt
-    the file.
+    """A store in a SQLite file.
 
-    `setup` are statements that each writing connection runs when it is opened.
+    Each process opens its own connections: one carried over a fork may corrupt the file. `setup`
+    are statements that each writing connection runs when it is opened.
     """
 
     dialect = "sqlite"
@@ -60,24 +60,24 @@ class SqliteStore:
     def __init__(self, path: Path, setup: Iterable[str] = ()) -> None:
         self.path = path
         self._setup = tuple(setup)
-        self._group_commit = GroupCommit(self._commit, described=_described)
+        self._group_commit = GroupCommit(self._commit, translate=_store_error)
         self._pid = 0
         self._writer: sqlite3.Connection | None = None
         self._lock_file: int | None = None
         self._presence: int | None = None
         self._log = Path(f"{path}-wal")
-        self._empties_at = 0.0
-        self._wipes = False
-        # Whether a foreign program had the file for longer than anybody may wait.
-        self._is_held_up = False
+        self._truncates_at = 0.0
+        self._must_truncate = False
+        # A foreign program held the file for longer than a caller may wait.
+        self._is_blocked = False
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._opening = threading.Lock()
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Carry out the work in a transaction of its own and return when it is on disk.
+        """Run the work in a transaction and return its result once it is on disk.
 
         Works that wait at the same time share one transaction; one that fails, fails alone. A
-        work may be carried out twice, the first time in vain, so it changes only the store.
+        work may run twice, the first time being rolled back, so it must change only the store.
 
         Raises:
             StoreUnavailable: it could not be written, or may not have been.
@@ -87,20 +87,22 @@ class SqliteStore:
         return result
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As `commit`, without waiting. The writing thread runs the callbacks of the future, so
-        they must not wait."""
+        """As `commit`, without waiting.
+
+        The writer thread runs the callbacks of the future, so a callback must never block.
+        """
         self._check_process()
-        return self._group_commit.later(work)
+        return self._group_commit.submit(work)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A snapshot of what is committed, which no writer waits for.
+        """Yields a snapshot of what is committed. No writer waits for it.
 
         Raises:
             StoreUnavailable: it cannot be read.
         """
         try:
-            with self._reading() as raw:
+            with self._reader() as raw:
                 yield Connection(raw, self.dialect)
         except (sqlite3.DatabaseError, OSError) as error:
             if isinstance(error, _FAULTS_OF_THE_ROW):
@@ -108,7 +110,7 @@ class SqliteStore:
             raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reader(self) -> Iterator[sqlite3.Connection]:
         self._check_process()
         try:
             raw = self._readers.get_nowait()
@@ -125,13 +127,14 @@ class SqliteStore:
         self._readers.put(raw)
 
     def wipe_log(self) -> None:
-        """Empty the log, in which erased data stands until it begins anew. Where a reader is in the
-        way, the next writer does it.
+        """Truncate the WAL, which holds erased data until it begins anew.
+
+        Where a reader prevents it, the next commit truncates the WAL.
 
         Raises:
             StoreUnavailable: it cannot be written.
         """
-        self._wipes, self._empties_at = True, 0.0
+        self._must_truncate, self._truncates_at = True, 0.0
         self.commit(lambda _: None)
 
     def close(self) -> None:
@@ -145,90 +148,97 @@ class SqliteStore:
         self._lock_file = self._presence = None
 
     def _commit(self, group_commit: GroupCommit) -> None:
-        if self._is_held_up:
-            # Nobody may wait for one batch after the other to be refused.
-            self._commit_apart(group_commit.take(everything=True))
+        if self._is_blocked:
+            # No caller may wait while one batch after the other fails.
+            self._commit_rest(group_commit.take(everything=True))
             return
         with self._locked():
-            conn = Connection(self._writing(), self.dialect)
+            conn = Connection(self._opened_writer(), self.dialect)
             pending = group_commit.take()
-            kinds = batches_by_class(pending)
-            put = [kind for kind, some in kinds.items() if self._is_put(conn, kind, some)]
+            batches = batches_by_class(pending)
+            put = [kind for kind, batch in batches.items() if self._put_batch(conn, kind, batch)]
         for kind in put:
-            works = [write.work for write in kinds[kind]]
-            for write, result in zip(kinds[kind], kind.results(conn, works), strict=True):
+            works = [write.work for write in batches[kind]]
+            for write, result in zip(batches[kind], kind.results(conn, works), strict=True):
                 write.result = result
         rest = [write for write in pending if write.result is None]
         if rest:
-            self._commit_apart(rest)
-        self._keep_log_short()
+            self._commit_rest(rest)
+        self._truncate_log_if_due()
 
-    def _keep_log_short(self) -> None:
+    def _truncate_log_if_due(self) -> None:
         now = time.monotonic()
-        # What was committed is committed, whether or not this succeeds.
+        # The batch is committed, even if this fails.
         with suppress(sqlite3.Error, OSError):
-            if now >= self._empties_at and (self._wipes or self._log.stat().st_size > LONGEST_LOG):
-                self._empties_at = now + _EMPTIES_EVERY_SECONDS
+            if now >= self._truncates_at and (
+                self._must_truncate or self._log.stat().st_size > LONGEST_LOG
+            ):
+                self._truncates_at = now + _TRUNCATES_EVERY_SECONDS
                 with self._locked():
-                    checkpoint = self._writing().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                    (is_in_the_way, *_) = checkpoint.fetchone()
-                self._wipes = self._wipes and bool(is_in_the_way)
+                    checkpoint = self._opened_writer().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                    (is_blocked_by_reader, *_) = checkpoint.fetchone()
+                self._must_truncate = self._must_truncate and bool(is_blocked_by_reader)
 
-    def _is_put(
+    def _put_batch(
         self, conn: Connection, kind: type[BatchableWrite], pending: list[PendingWrite]
     ) -> bool:
-        """Put writes of one class and commit, in the one call of SQLite that this takes: a thread
-        that needs the interpreter in between holds the lock for longer than the writing lasts."""
+        """Write a batch of one class and commit it, in a single call of SQLite; return False if
+        nothing was written.
+
+        Between two calls the thread may wait for the interpreter while it holds the lock.
+        """
         try:
             kind.put(conn, [write.work for write in pending])
         except sqlite3.Error:
-            # Nothing of it was written. One by one it will show whose fault it is.
+            # Written one by one, only the write at fault fails.
             return False
         return True
 
-    def _commit_apart(self, pending: list[PendingWrite]) -> None:
-        """Carry out works in a transaction of their own."""
+    def _commit_rest(self, pending: list[PendingWrite]) -> None:
+        """Run the works that no statement wrote together, in one transaction."""
         try:
-            with self._begun(pending[0].since + BUSY_SECONDS) as conn:
+            with self._transaction(pending[0].queued_at + BUSY_SECONDS) as conn:
                 try:
                     for write in pending:
                         write.result = write.work(conn)
                 except Exception:
-                    self._carry_out_apart(conn, pending)
+                    self._run_with_savepoints(conn, pending)
                 conn.raw.execute("COMMIT")
-            self._is_held_up = False
+            self._is_blocked = False
         except Exception as error:
-            self._is_held_up = _is_busy(error)
-            # What was put before is committed, whatever happens to these.
+            self._is_blocked = _is_busy(error)
+            # What was put before stays committed.
             for write in pending:
                 write.error = error
 
-    def _carry_out_apart(self, conn: Connection, pending: list[PendingWrite]) -> None:
+    def _run_with_savepoints(self, conn: Connection, pending: list[PendingWrite]) -> None:
         """Begin again with a savepoint around each work, so that the one at fault fails alone."""
         if not conn.raw.in_transaction:
-            # A full disk or a broken file has taken the whole transaction with it.
+            # A full disk or a broken file has rolled back the whole transaction.
             raise
         conn.raw.execute("ROLLBACK")
         conn.raw.execute("BEGIN IMMEDIATE")
         for write in pending:
-            conn.raw.execute("SAVEPOINT ticket")
+            conn.raw.execute("SAVEPOINT pending_write")
             try:
                 write.result = write.work(conn)
             except Exception as error:
                 if not conn.raw.in_transaction:
                     raise
-                conn.raw.execute("ROLLBACK TO ticket")
+                conn.raw.execute("ROLLBACK TO pending_write")
                 write.error = error
-            conn.raw.execute("RELEASE ticket")
+            conn.raw.execute("RELEASE pending_write")
 
     @contextmanager
-    def _begun(self, deadline: float) -> Iterator[Connection]:
-        """A write transaction, tried until an instant of the monotonic clock and at least once.
-        Whatever goes wrong in it, the connection is replaced."""
+    def _transaction(self, deadline: float) -> Iterator[Connection]:
+        """Begins a write transaction; tries until an instant of the monotonic clock, at least once.
+
+        After any error in it, the connection is replaced.
+        """
         while True:
             with self._locked():
-                raw = self._writing()
-                if self._begins(raw, deadline):
+                raw = self._opened_writer()
+                if self._try_begin(raw, deadline):
                     try:
                         yield Connection(raw, self.dialect)
                     except BaseException:
@@ -237,9 +247,10 @@ class SqliteStore:
                     return
             time.sleep(0.02)
 
-    def _begins(self, raw: sqlite3.Connection, deadline: float) -> bool:
-        """Returns True if the write lock was free. A foreign holder is waited for without our own
-        lock, so that no process waits twice.
+    def _try_begin(self, raw: sqlite3.Connection, deadline: float) -> bool:
+        """Begin a transaction; return False if a foreign program holds SQLite's write lock.
+
+        The caller waits for that program without our own lock, so that no process waits twice.
         """
         try:
             raw.execute("BEGIN IMMEDIATE")
@@ -252,12 +263,14 @@ class SqliteStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """This process's turn among all processes that write the file. The busy handler of
-        SQLite is no queue: under load it leaves writers waiting for seconds."""
+        """Holds the lock file, for which all processes that write the database queue.
+
+        The busy handler of SQLite is no queue: under load it leaves writers waiting for seconds.
+        """
         if self._lock_file is None:
-            # First of all: whoever replaces the file has this one before the lock.
-            self._be_present()
-            # Kept open for as long as the process may write.
+            # First of all: a process that replaces the file takes this lock before the other.
+            self._announce_use()
+            # Stays open for as long as the process may write.
             self._lock_file = open_lock(lock_path(self.path))
         lock(self._lock_file)
         try:
@@ -265,7 +278,7 @@ class SqliteStore:
         finally:
             unlock(self._lock_file)
 
-    def _writing(self) -> sqlite3.Connection:
+    def _opened_writer(self) -> sqlite3.Connection:
         if self._writer is None:
             writer = self._open()
             writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
@@ -280,7 +293,7 @@ class SqliteStore:
             writer.close()
 
     def _check_process(self) -> None:
-        """After a fork nothing that the parent opened may be used or even closed."""
+        """After a fork, forget what the parent opened, which may not be used nor even closed."""
         if self._pid == os.getpid():
             return
         with self._opening:
@@ -288,11 +301,11 @@ class SqliteStore:
                 self._inherited = (self._writer, self._lock_file, self._presence, self._readers)
                 self._writer = self._lock_file = self._presence = None
                 self._readers = queue.SimpleQueue()
-                self._group_commit = GroupCommit(self._commit, described=_described)
+                self._group_commit = GroupCommit(self._commit, translate=_store_error)
             self._pid = os.getpid()
 
     def _open(self) -> sqlite3.Connection:
-        self._be_present()
+        self._announce_use()
         raw = sqlite3.connect(
             self.path,
             timeout=_BUSY_ATTEMPT_MS / 1000,
@@ -302,11 +315,11 @@ class SqliteStore:
         )
         for pragma in (
             "journal_mode=WAL",
-            # FULL flushes the log at every commit; with less, an acknowledged order can be gone
-            # after a power cut.
+            # FULL flushes the WAL at every commit; with less, an acknowledged order can be lost
+            # in a power cut.
             "synchronous=FULL",
             "temp_store=MEMORY",
-            # What is erased (addresses, browsers, bodies) is overwritten, not only forgotten.
+            # Erased data (addresses, browsers, bodies) is overwritten, not only unlinked.
             "secure_delete=ON",
             "cache_size=-32000",
             # Only the writer makes checkpoints, since it holds the lock file meanwhile.
@@ -315,8 +328,8 @@ class SqliteStore:
             raw.execute(f"PRAGMA {pragma}")
         return raw
 
-    def _be_present(self) -> None:
-        """Show that the file is in use, so that no other is put in its place meanwhile."""
+    def _announce_use(self) -> None:
+        """Lock the presence file, so that no process replaces the database meanwhile."""
         with self._opening:
             if self._presence is None:
                 presence = open_lock(presence_path(self.path))
@@ -329,8 +342,8 @@ def _is_busy(error: Exception) -> bool:
     return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _described(error: BaseException) -> BaseException:
-    """Returns the error that the caller of a failed write gets."""
+def _store_error(error: BaseException) -> BaseException:
+    """Returns the error that the caller of a failed work sees."""
     if isinstance(error, _FAULTS_OF_THE_ROW) or not isinstance(
         error, sqlite3.DatabaseError | OSError
     ):
@@ -341,11 +354,11 @@ def _described(error: BaseException) -> BaseException:
 
 
 def protection(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
-    """Returns what protects the file from the WAL-reset bug, as text for the log and doctor.
+    """Returns a sentence for the log and the doctor about the WAL-reset bug and its prevention.
 
-    It was fixed in 3.51.3, and in the maintenance releases 3.44.6 and 3.50.7.
+    SQLite fixed the bug in 3.51.3, and in 3.44.6 and 3.50.7 for its older branches.
     """
-    named = "SQLite " + ".".join(map(str, version[:3]))
-    mended = ((3, 44, 6), (3, 45)), ((3, 50, 7), (3, 51)), ((3, 51, 3), (4,))
-    state = "without" if any(first <= version < end for first, end in mended) else "with"
-    return f"{named}, {state} the WAL-reset bug; checkpoints only under the write lock"
+    name = "SQLite " + ".".join(map(str, version[:3]))
+    fixed = ((3, 44, 6), (3, 45)), ((3, 50, 7), (3, 51)), ((3, 51, 3), (4,))
+    state = "without" if any(first <= version < end for first, end in fixed) else "with"
+    return f"{name}, {state} the WAL-reset bug; checkpoints only under the write lock"
