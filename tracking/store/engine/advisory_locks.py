@@ -1,4 +1,4 @@
-"""Keeps two transactions about the same order or person apart where several can write at once."""
+"""Serialises two transactions about the same order or person, on PostgreSQL by advisory locks."""
 
 import hashlib
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ FROM (SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY key) AS keys
 
 
 def hold(conn: Connection, names: Iterable[str]) -> None:
-    """Hold these names until the transaction ends. SQLite has one writer at a time anyway."""
+    """Lock these names until the transaction ends. SQLite has one writer at a time anyway."""
     if conn.dialect == "postgresql":
         conn.cursor.execute(_HOLD, ([_key(name) for name in names],))
 

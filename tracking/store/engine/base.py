@@ -1,4 +1,4 @@
-"""The protocol of a store, whichever database it uses."""
+"""The interface of a store, whichever database it uses."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,21 +11,21 @@ T = TypeVar("T")
 
 
 class Store(Protocol):
-    """A database. Opened lazily, closed by its owner."""
+    """A database. It opens its connections lazily; its owner closes it."""
 
     dialect: str
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Carry out the work in a transaction; return when it is on disk."""
+        """Run the work in a transaction; return its result once it is on disk."""
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As `commit`, without waiting. Callbacks of the future must not wait either."""
+        """As `commit`, without waiting. A callback of the future must never block."""
 
     def read(self) -> AbstractContextManager[Connection]:
-        """A snapshot of what is committed."""
+        """Returns a snapshot of what is committed."""
 
     def wipe_log(self) -> None:
-        """Have what was erased gone from the log too, in which it stands until that begins anew."""
+        """Remove erased data from the write-ahead log too, which holds it until it begins anew."""
 
     def close(self) -> None:
         """Close every connection of this process."""

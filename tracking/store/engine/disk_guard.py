@@ -1,7 +1,7 @@
-"""Takes nothing new in while the disk of the database is nearly full.
+"""Refuses new data while the disk of the database is nearly full.
 
-SQLite cannot even delete on a full disk. What is left below the floor belongs to what was taken in
-before: to deliver it, to report of it, and to forget what is old.
+SQLite cannot even delete on a full disk. The space below the floor is reserved for the data that
+is stored already: to deliver it, to report on it, and to delete it when it is old.
 """
 
 import logging
@@ -19,13 +19,13 @@ from tracking.store.engine.statement import Connection, StoreUnavailable
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-# Asking the file system takes about a microsecond, but webhooks come by the thousand.
-_LOOK_EVERY_SECONDS = 1.0
+# The call of the file system takes about a microsecond, but webhooks arrive by the thousand.
+_CHECKS_EVERY_SECONDS = 1.0
 MEGABYTE = 1_000_000
 
 
 class DiskFull(StoreUnavailable):
-    """Nothing was stored, since the disk is nearly full. Said in the log once, not each time."""
+    """Nothing was stored, since the disk is nearly full. It is logged once, not each time."""
 
 
 def free_bytes(folder: Path) -> int:
@@ -34,12 +34,12 @@ def free_bytes(folder: Path) -> int:
     Raises:
         OSError: it cannot be read, for instance because the folder is gone.
     """
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
+    stats = os.statvfs(folder)
+    return stats.f_bavail * stats.f_frsize
 
 
 class DiskGuard:
-    """Watches that a folder's disk has at least `floor` bytes left, once a second."""
+    """Checks once a second that a folder's disk has at least `floor` bytes left."""
 
     def __init__(
         self,
@@ -52,40 +52,40 @@ class DiskGuard:
         self._floor = floor
         self._free = free
         self._monotonic = monotonic
-        self._looks_at = float("-inf")
+        self._checks_at = float("-inf")
         self._is_enough = True
 
     @property
     def has_space(self) -> bool:
-        """True if new data may be stored."""
+        """Returns True if new data may be stored."""
         now = self._monotonic()
-        if self._floor and now >= self._looks_at:
-            self._looks_at = now + _LOOK_EVERY_SECONDS
-            self._look()
+        if self._floor and now >= self._checks_at:
+            self._checks_at = now + _CHECKS_EVERY_SECONDS
+            self._check()
         return self._is_enough
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         try:
             is_enough = self._free(self._folder) >= self._floor
         except OSError:
-            # What is wrong there the store itself will say better.
+            # The store's own error will be clearer.
             is_enough = True
         if is_enough != self._is_enough:
-            text = "room again in" if is_enough else "webhooks are refused: too little room in"
-            logger.warning("%s %s (floor: %d bytes)", text, self._folder, self._floor)
+            change = "room again in" if is_enough else "webhooks are refused: too little room in"
+            logger.warning("%s %s (floor: %d bytes)", change, self._folder, self._floor)
         self._is_enough = is_enough
 
 
 class GuardedStore:
-    """A store as those see it who take something in: closed while there is too little room."""
+    """A store for receivers of new data. It refuses commits while the disk is nearly full."""
 
-    def __init__(self, store: Store, room: DiskGuard) -> None:
+    def __init__(self, store: Store, disk_guard: DiskGuard) -> None:
         self.dialect = store.dialect
         self._store = store
-        self._room = room
+        self._disk_guard = disk_guard
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Commit as the store does.
+        """As `Store.commit`.
 
         Raises:
             DiskFull: the disk is nearly full.
@@ -95,7 +95,7 @@ class GuardedStore:
         return self._store.commit(work)
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """Commit later as the store does.
+        """As `Store.commit_later`.
 
         Raises:
             DiskFull: the disk is nearly full.
@@ -104,17 +104,17 @@ class GuardedStore:
         return self._store.commit_later(work)
 
     def read(self) -> AbstractContextManager[Connection]:
-        """Read as the store does."""
+        """As `Store.read`."""
         return self._store.read()
 
     def wipe_log(self) -> None:
-        """Wipe the log as the store does."""
+        """As `Store.wipe_log`."""
         self._store.wipe_log()
 
     def close(self) -> None:
-        """Close as the store does."""
+        """As `Store.close`."""
         self._store.close()
 
     def _check(self) -> None:
-        if not self._room.has_space:
+        if not self._disk_guard.has_space:
             raise DiskFull("the disk is nearly full, and nothing new is taken in")

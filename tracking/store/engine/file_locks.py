@@ -1,7 +1,7 @@
-"""The lock files beside a SQLite database, by which its processes take turns.
+"""Lock files beside a SQLite database, by which its processes take turns.
 
-A lock belongs to the open file, and ends with the process however that ends. The files are never
-removed: a process that had one open would hold a lock that no other process sees.
+A lock belongs to the open file, and ends with the process even if that crashes. The files are
+never removed: a process that has one open would hold a lock that no other process sees.
 """
 
 import fcntl
@@ -12,22 +12,21 @@ from pathlib import Path
 
 
 class InUse(Exception):
-    """Somebody else has the database open."""
+    """Another process has the database open."""
 
 
 def lock_path(database: Path) -> Path:
-    """Returns the path of the file that a process locks while it writes."""
+    """Returns the path of the lock that a process holds while it writes."""
     return Path(f"{database}.lock")
 
 
 def presence_path(database: Path) -> Path:
-    """Shared by all processes that have the database open, for as long as they have."""
+    """Returns the path of the lock that every process shares while it has the database open."""
     return Path(f"{database}.in-use")
 
 
 def open_lock(path: Path) -> int:
-    """The file as a descriptor. Reading is enough for a lock, so that another user can hold it
-    too.
+    """Returns the file as a descriptor, opened for reading so that another user can lock it too.
 
     Raises:
         OSError: it cannot be opened or made.
@@ -36,18 +35,18 @@ def open_lock(path: Path) -> int:
 
 
 def lock(descriptor: int, *, shared: bool = False) -> None:
-    """Wait for the lock and take it."""
+    """Wait for the lock and acquire it."""
     fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
 
 
 def unlock(descriptor: int) -> None:
-    """Let the lock go."""
+    """Release the lock."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 @contextmanager
 def writing(database: Path) -> Iterator[None]:
-    """Holds the write lock, as the store takes it, for code that writes past the store."""
+    """Holds the write lock, for a caller that writes to the database without the store."""
     descriptor = open_lock(lock_path(database))
     try:
         lock(descriptor)
@@ -58,7 +57,7 @@ def writing(database: Path) -> Iterator[None]:
 
 @contextmanager
 def present(database: Path) -> Iterator[None]:
-    """No other file is put in the place of the database meanwhile."""
+    """Holds the shared presence lock, so that no process replaces the database meanwhile."""
     descriptor = open_lock(presence_path(database))
     try:
         lock(descriptor, shared=True)
@@ -69,7 +68,7 @@ def present(database: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(database: Path) -> Iterator[None]:
-    """Holds the database for this process alone; no other process opens it meanwhile.
+    """Holds the database exclusively: no other process has it open or opens it meanwhile.
 
     Raises:
         InUse: another process has it open.

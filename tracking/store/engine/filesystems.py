@@ -1,7 +1,7 @@
-"""Finds file systems that several machines share, on which a SQLite file must not lie.
+"""File systems that several machines share, on which a SQLite file must not lie.
 
-In WAL mode its processes share memory, and locks of a network file system may be granted twice: the
-file is destroyed in the end, silently (sqlite.org/wal.html, sqlite.org/howtocorrupt.html).
+In WAL mode the processes share memory, and a network file system may grant a lock twice: in the
+end the file is destroyed, silently (sqlite.org/wal.html, sqlite.org/howtocorrupt.html).
 """
 
 import re
@@ -16,7 +16,7 @@ _SHARED = frozenset(
         *("vboxsf", "prl_fs", "vmhgfs", "drvfs"),
     }
 )
-# Of the many kinds of FUSE, those that are another machine or a bucket.
+# The kinds of FUSE whose files lie on another machine or in a bucket.
 _SHARED_FUSE = frozenset(
     {
         *("sshfs", "s3fs", "goofys", "rclone", "gcsfuse", "blobfuse", "blobfuse2", "glusterfs"),
@@ -27,12 +27,13 @@ _SHARED_FUSE = frozenset(
 
 
 def shared_by(path: Path, mounts: str | None = None) -> str:
-    """The network file system that a path lies on, as the kernel names it; "" for a local one.
+    """Returns the kernel's name of the network file system that a path lies on; "" if it is local.
 
-    `mounts` is text in the form of /proc/mounts; where there is none, nothing is known.
+    `mounts` is text in the form of /proc/mounts. Without it, or where the kernel has none, every
+    path counts as local.
     """
-    found = _kernel_mounts() if mounts is None else mounts
-    kind = _kind_at(path.absolute().resolve(), found)
+    table = _kernel_mounts() if mounts is None else mounts
+    kind = _kind_at(path.absolute().resolve(), table)
     is_shared = kind in _SHARED or kind.removeprefix("fuse.") in _SHARED_FUSE
     return kind if is_shared else ""
 
@@ -46,9 +47,11 @@ def _kernel_mounts() -> str:
 
 def _kind_at(path: Path, mounts: str) -> str:
     above = {path, *path.parents}
-    found = [(len(p.parts), n, kind) for n, (p, kind) in enumerate(_mounted(mounts)) if p in above]
+    mounted = (
+        (len(p.parts), n, kind) for n, (p, kind) in enumerate(_mounted(mounts)) if p in above
+    )
     # The innermost counts, and of several at one place the last, which covers the others.
-    return max(found, default=(0, 0, ""))[2]
+    return max(mounted, default=(0, 0, ""))[2]
 
 
 def _mounted(mounts: str) -> Iterator[tuple[Path, str]]:
@@ -59,5 +62,5 @@ def _mounted(mounts: str) -> Iterator[tuple[Path, str]]:
 
 
 def _unescaped(text: str) -> str:
-    """The kernel writes blanks and backslashes in names as three octal digits."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
+    """Returns a name with its blanks and backslashes, which the kernel writes in octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,4 +1,4 @@
-"""The store in PostgreSQL, for several machines: many writers at once, kept apart by row."""
+"""The store in PostgreSQL, for several machines: many concurrent writers with advisory locks."""
 
 import logging
 import os
@@ -21,25 +21,25 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 POOL_SIZE = 4
-# How long a webhook may wait for a connection, and then for what another transaction holds:
-# together less than the four seconds after which an answer comes too late. A lock is waited for
-# longer than PostgreSQL waits before it looks for a deadlock.
+# A webhook waits at most so long for a connection, and then for a lock of another transaction:
+# together less than the four seconds after which a response is too late. The wait for a lock is
+# longer than PostgreSQL's deadlock_timeout.
 BUSY_SECONDS = 2.2
 _LOCKED_SECONDS = 1.2
-# A webhook that nobody can store is told so at once: Shopify comes again by itself.
+# While the server is unreachable a webhook fails at once: Shopify sends it again by itself.
 _AWAY_SECONDS = 0.2
-_ASKED_EVERY = 1.0
+_RETRIES_EVERY_SECONDS = 1.0
 _ATTEMPTS = 3
-# These say that one statement was wrong, not that the database cannot be written.
+# These errors mean that one statement was wrong, not that the database cannot be written.
 _FAULTS_OF_THE_ROW = (psycopg.IntegrityError, psycopg.DataError)
-# What PostgreSQL reports when nothing is wrong but the moment: serialisation failure, deadlock.
-_PASSING = frozenset({"40001", "40P01"})
-# Somebody held a lock for as long as an answer may take: trying again would come too late.
-_TOO_LATE = "55P03"
+# Transient states of PostgreSQL: serialisation failure, deadlock.
+_TRANSIENT = frozenset({"40001", "40P01"})
+# The lock timeout passed: after another attempt the response would be too late.
+_LOCK_TIMEOUT = "55P03"
 
 
 class PostgresStore:
-    """A small pool of connections for each process, opened by the process that uses it."""
+    """A store in PostgreSQL. Each process opens a small pool of connections of its own."""
 
     dialect = "postgresql"
 
@@ -48,12 +48,12 @@ class PostgresStore:
         self._pool: ConnectionPool[Any] | None = None
         self._pid = 0
         self._opening = threading.Lock()
-        # Whether nobody gets through, since a connection broke in use or none came free in time:
-        # the server was stopped, is out of reach, or is held up by somebody else.
+        # A connection broke in use or none came free in time: the server was stopped, cannot be
+        # reached, or is blocked by another client.
         self._is_away = False
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Carry out the work in a transaction and return when it is on disk.
+        """Run the work in a transaction and return its result once it is on disk.
 
         Raises:
             StoreUnavailable: it could not be written, or may not have been.
@@ -62,13 +62,15 @@ class PostgresStore:
             result: T | None = self._commit(work.attempt)
             if result is not None:
                 return result
-            # What was locked for the attempt is let go of before more is: two that lock in steps
-            # would wait for one another.
+            # The attempt's locks are released before more are taken: two transactions that lock
+            # in steps would wait for one another.
         return self._commit(work)
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As `commit`, done when this returns: PostgreSQL commits concurrently, so no group commit
-        is needed."""
+        """As `commit`; the future is done when this returns.
+
+        PostgreSQL commits concurrently, so no group commit is needed here.
+        """
         settled: Future[T] = Future()
         try:
             settled.set_result(self.commit(work))
@@ -84,15 +86,19 @@ class PostgresStore:
             except psycopg.Error as error:
                 if isinstance(error, _FAULTS_OF_THE_ROW):
                     raise
-                if attempt == _ATTEMPTS or not _is_passing(error):
+                if attempt == _ATTEMPTS or not _is_transient(error):
                     raise StoreUnavailable(f"the database cannot be written: {error}") from error
-                # Two that collided must not collide again at once.
+                # Two transactions that collided must not collide again at once.
                 time.sleep(random.uniform(0, 0.05))  # noqa: S311
         raise AssertionError("unreachable")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A snapshot of what is committed."""
+        """Yields a snapshot of what is committed.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
         try:
             with self._connection() as raw, raw.transaction():
                 raw.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -101,7 +107,7 @@ class PostgresStore:
             raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
     def wipe_log(self) -> None:
-        """The server's log is its own, and begins anew by itself."""
+        """Do nothing: the server recycles its WAL by itself."""
 
     def close(self) -> None:
         """Close every connection of this process."""
@@ -111,9 +117,9 @@ class PostgresStore:
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        patience = _AWAY_SECONDS if self._is_away else BUSY_SECONDS
+        timeout = _AWAY_SECONDS if self._is_away else BUSY_SECONDS
         try:
-            with self._opened().connection(timeout=patience) as raw:
+            with self._opened_pool().connection(timeout=timeout) as raw:
                 try:
                     yield raw
                 except psycopg.OperationalError:
@@ -124,7 +130,7 @@ class PostgresStore:
             self._is_away = True
             raise StoreUnavailable(f"the database does not answer: {error}") from error
 
-    def _opened(self) -> ConnectionPool[Any]:
+    def _opened_pool(self) -> ConnectionPool[Any]:
         with self._opening:
             if self._pool is None or self._pid != os.getpid():
                 self._pool = ConnectionPool(
@@ -139,9 +145,11 @@ class PostgresStore:
             return self._pool
 
 
-def wait_for_server(conninfo: str, pause: float = _ASKED_EVERY) -> None:
-    """Return once a connection can be made. A serving process that ended instead, because it was
-    started in a bad moment, would take all the others with it."""
+def wait_for_server(conninfo: str, pause: float = _RETRIES_EVERY_SECONDS) -> None:
+    """Wait until a connection can be made.
+
+    A worker that exited instead while the server starts would stop all other workers.
+    """
     while True:
         try:
             psycopg.connect(conninfo, connect_timeout=3).close()
@@ -153,13 +161,13 @@ def wait_for_server(conninfo: str, pause: float = _ASKED_EVERY) -> None:
 
 def _configure(raw: Any) -> None:
     raw.autocommit = True
-    # An acknowledged order must be on disk, whatever the server's own default is.
+    # An acknowledged order must be on disk, also where the server's default is another.
     raw.execute("SET synchronous_commit = on")
     raw.execute(f"SET lock_timeout = '{_LOCKED_SECONDS}s'")
     raw.execute("SET idle_in_transaction_session_timeout = '30s'")
 
 
-def _is_passing(error: psycopg.Error) -> bool:
-    if error.sqlstate == _TOO_LATE:
+def _is_transient(error: psycopg.Error) -> bool:
+    if error.sqlstate == _LOCK_TIMEOUT:
         return False
-    return error.sqlstate in _PASSING or isinstance(error, psycopg.OperationalError)
+    return error.sqlstate in _TRANSIENT or isinstance(error, psycopg.OperationalError)

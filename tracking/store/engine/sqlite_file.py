@@ -1,4 +1,4 @@
-"""Writes a SQLite file with plain tables, for an export."""
+"""Writes a SQLite file that holds exported tables and nothing else."""
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ _DIALECT = sqlite.dialect(paramstyle="qmark")
 def write(
     path: Path, name: str, columns: Mapping[str, Kind], rows: Iterable[Sequence[object]]
 ) -> int:
-    """Add a table to the file; how many rows it has.
+    """Add a table to the file; return its number of rows.
 
     Raises:
         OSError: the file cannot be written.

@@ -23,11 +23,11 @@ R = TypeVar("R", bound=tuple[Any, ...])
 
 
 class StoreUnavailable(Exception):
-    """Nothing was stored, or it is not known if it was: the sender must send it again."""
+    """Nothing was stored, or it is unknown if it was: the sender must send it again."""
 
 
 class Connection:
-    """A raw driver connection inside a transaction that its owner begins and ends."""
+    """A driver's connection inside a transaction that the store begins and ends."""
 
     __slots__ = ("cursor", "dialect", "raw")
 
@@ -51,11 +51,11 @@ class Statement:
     def run_many(self, conn: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Execute the statement once for each row of values."""
         text, names, fixed = self._text(conn.dialect)
-        found = [tuple([row[n] if n in row else fixed[n] for n in names]) for row in rows]
-        if len(found) == 1:
-            conn.cursor.execute(text, found[0])
-        elif found:
-            conn.cursor.executemany(text, found)
+        bound = [tuple([row[n] if n in row else fixed[n] for n in names]) for row in rows]
+        if len(bound) == 1:
+            conn.cursor.execute(text, bound[0])
+        elif bound:
+            conn.cursor.executemany(text, bound)
 
     def _executed(self, conn: Connection, values: dict[str, Any]) -> Any:
         text, names, fixed = self._text(conn.dialect)
@@ -76,9 +76,9 @@ class Statement:
         )
         names: Sequence[str] = compiled.positiontup or ()  # type: ignore[attr-defined]
         fixed = {k: v for k, v in compiled.params.items() if v is not None}
-        found = (str(compiled), names, fixed)
-        self._compiled[dialect] = found
-        return found
+        statement = (str(compiled), names, fixed)
+        self._compiled[dialect] = statement
+        return statement
 
 
 class Query(Statement, Generic[R]):
@@ -91,8 +91,8 @@ class Query(Statement, Generic[R]):
     def __init__(self, row: type[R], build: ClauseElement | dict[str, ClauseElement]) -> None:
         super().__init__(build)
         self._row = row
-        for one in build.values() if isinstance(build, dict) else (build,):
-            columns = _columns_of(one)
+        for statement in build.values() if isinstance(build, dict) else (build,):
+            columns = _columns_of(statement)
             if columns and columns != (fields := row._fields):  # type: ignore[attr-defined]
                 raise TypeError(f"{row.__name__} has {fields}, its statement returns {columns}")
 
@@ -107,7 +107,7 @@ class Query(Statement, Generic[R]):
 
 
 def _columns_of(build: ClauseElement) -> tuple[str, ...]:
-    """The names of the columns that a statement returns; empty where it is written as text."""
+    """Returns the names of the columns of a statement's rows; none for a statement of text."""
     if not isinstance(build, ReturnsRows):
         return ()
     return tuple(str(getattr(column, "key", "_")) for column in build._all_selected_columns)
