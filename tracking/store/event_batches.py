@@ -61,8 +61,8 @@ class _Tombstone(NamedTuple):
 R = TypeVar("R", bound=tuple[Any, ...])
 
 
-def _one_of(dialect: str, column: Column[str]) -> ColumnElement[bool]:
-    """A condition: the column is among the names, which are passed as one value."""
+def _is_among(dialect: str, column: Column[str]) -> ColumnElement[bool]:
+    """Returns the condition that a column is among the names, which are passed as one value."""
     if dialect == "postgresql":
         return column == func.any(bindparam("names"))
     return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
@@ -72,7 +72,7 @@ def _selected(row: type[R], of: Column[str], *columns: Column[Any]) -> Query[R]:
     return Query(
         row,
         {
-            dialect: select(*(columns or (of,))).where(_one_of(dialect, of)).distinct()
+            dialect: select(*(columns or (of,))).where(_is_among(dialect, of)).distinct()
             for dialect in ("sqlite", "postgresql")
         },
     )
@@ -134,13 +134,13 @@ def known_of(
     order_ids: Collection[str],
 ) -> KnownBatch:
     """Returns what the store knows of these event ids, identity keys, visitor ids and orders."""
-    found = set(_among(conn, _sharers, keys))
+    seen = set(_among(conn, _sharers, keys))
     own = set(_among(conn, _own_keys, visitors))
     others = {row.link for row in own} - set(keys)
-    found |= own | set(_among(conn, _sharers, others))
+    seen |= own | set(_among(conn, _sharers, others))
     sharers: dict[str, set[str]] = defaultdict(set)
     of_visitor: dict[str, set[str]] = defaultdict(set)
-    for key, visitor in found:
+    for key, visitor in seen:
         sharers[key].add(visitor)
         of_visitor[visitor].add(key)
     tombstones = {tombstone_of(name) for name in (*keys, *(f"or:{id}" for id in order_ids))}
@@ -183,13 +183,13 @@ def _insert(
     first = 0
     while first < len(rows):
         size = next(size for size in _ROWS_A_STATEMENT if size <= len(rows) - first)
-        some = rows[first : first + size]
+        chunk = rows[first : first + size]
         first += size
         if conn.dialect == "postgresql":
-            text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in some])
+            text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in chunk])
             conn.cursor.execute(_postgresql(table, columns), [text.decode()])
         else:
-            conn.cursor.execute(_sqlite(table, columns, len(some)), [*chain.from_iterable(some)])
+            conn.cursor.execute(_sqlite(table, columns, len(chunk)), [*chain.from_iterable(chunk)])
 
 
 @lru_cache(maxsize=64)
@@ -205,7 +205,7 @@ def _postgresql(table: Table, columns: tuple[str, ...]) -> str:
     values = [
         f"decode({name}, 'base64')" if _is(table, name, LargeBinary) else name for name in columns
     ]
-    source = f"json_to_recordset(%s::json) AS given ({', '.join(kinds)})"
+    source = f"json_to_recordset(%s::json) AS passed ({', '.join(kinds)})"
     return _insertion(table, columns, f"SELECT {', '.join(values)} FROM {source}")  # noqa: S608
 
 

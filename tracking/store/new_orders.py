@@ -1,8 +1,9 @@
 """The rows of one order, and the statement that writes those of a new order of a new buyer.
 
-Nearly every webhook brings such an order. Each statement releases the interpreter, and under load
-taking it back costs more than the statement itself; on PostgreSQL each is a round trip. SQLite has
-no statement that inserts into several tables, but a trigger on a view that holds nothing does.
+Nearly every webhook has such an order. Each statement releases the interpreter lock, and under
+load acquiring it again costs more than the statement itself; on PostgreSQL each statement is a
+round trip. SQLite has no statement that inserts into several tables, but a trigger on an empty
+view can.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,8 +29,8 @@ from tracking.store.schema import (
 )
 from tracking.store.touches import CreditRow, TouchRow
 
-# What the statement has room for. Orders beyond it go the long way.
-MOST_LINKS, MOST_CREDITS, MOST_EVENTS = 6, 2, 2
+# The statement has room for so many rows. Orders with more are written row by row.
+_KEY_SLOTS, _CREDIT_SLOTS, _EVENT_SLOTS = 6, 2, 2
 
 
 class OrderRows(NamedTuple):
@@ -52,21 +53,24 @@ class OrderRows(NamedTuple):
     def fits(self) -> bool:
         """Returns True if the one statement has room for these rows."""
         return (
-            len(self.keys) <= MOST_LINKS
-            and len(self.credits) <= MOST_CREDITS
-            and len(self.payloads) <= MOST_EVENTS
+            len(self.keys) <= _KEY_SLOTS
+            and len(self.credits) <= _CREDIT_SLOTS
+            and len(self.payloads) <= _EVENT_SLOTS
         )
 
 
 def put(conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
-    """Write each of these `parameters_of` on SQLite, unless the order or its buyer is known, from
-    before or from the rows before it. Outside a transaction it is one by itself."""
+    """Write each of these `parameters_of` on SQLite, unless the order or its buyer is known.
+
+    An order or buyer in an earlier row counts as known. Outside a transaction the statement is a
+    transaction by itself.
+    """
     conn.cursor.execute(_sqlite(len(rows)), [v for n, row in enumerate(rows) for v in (n, *row)])
 
 
 def written(conn: Connection) -> set[int]:
     """Returns the positions of the rows just put that were written."""
-    return {n for (n,) in conn.cursor.execute("DELETE FROM taken RETURNING n").fetchall()}
+    return {n for (n,) in conn.cursor.execute("DELETE FROM written RETURNING n").fetchall()}
 
 
 def write(conn: Connection, parameters: Sequence[Any]) -> bool:
@@ -81,8 +85,8 @@ def parameters_of(
 ) -> Sequence[Any]:
     """Returns the parameters of the statement for the rows of an order.
 
-    A touch of the buyer in [since, until] makes the buyer a known one. The caller makes them
-    before the write lock is held.
+    A touch of the buyer in [since, until] makes the buyer a known one. The parameters need no
+    database, so that the caller can make them before it holds the write lock.
     """
     parameters = [
         *(digest, topic, since, until, *_state_of(rows)),
@@ -90,19 +94,19 @@ def parameters_of(
         *_touch_values(rows.touch),
         *_conversion_values(rows.conversion),
         *rows.keys,
-        *_NO_LINK[len(rows.keys) :],
+        *_NO_KEY[len(rows.keys) :],
     ]
     for credit in rows.credits:
         parameters += _credit_values(credit)
-    parameters += _NO_CREDIT * (MOST_CREDITS - len(rows.credits))
+    parameters += _NO_CREDIT * (_CREDIT_SLOTS - len(rows.credits))
     for event in rows.payloads.items():
         parameters += event
-    parameters += _NO_EVENT * (MOST_EVENTS - len(rows.payloads))
+    parameters += _NO_EVENT * (_EVENT_SLOTS - len(rows.payloads))
     return parameters
 
 
 def _state_of(rows: OrderRows) -> tuple[str, int]:
-    """State and due time of the order's events."""
+    """Returns the state and the due time of the order's events."""
     if rows.held_until is not None:
         return "held", rows.held_until
     return "waiting", rows.conversion.recorded_at
@@ -127,43 +131,43 @@ _getter: Callable[..., Callable[[Any], tuple[Any, ...]]] = attrgetter
 _touch_values = _getter(*_TOUCH)
 _conversion_values = _getter(*_CONVERSION)
 _credit_values = _getter(*_CREDIT)
-_NO_LINK = ("",) * MOST_LINKS
+_NO_KEY = ("",) * _KEY_SLOTS
 _NO_CREDIT = (None,) * len(_CREDIT)
 _NO_EVENT = (None,) * len(_EVENT)
 
 
 def _parameters() -> Iterator[tuple[str, str]]:
-    """Name and PostgreSQL type of each value, in the order of `parameters_of`."""
+    """Yields the name and the PostgreSQL type of each value, in the order of `parameters_of`."""
     yield from (("digest", "text"), ("topic", "text"), ("since", "bigint"), ("until", "bigint"))
     yield from (("state", "text"), ("due_at", "bigint"))
-    yield from _kinds("order", orders, [c.name for c in orders.c])
-    yield from _kinds("touch", touches, _TOUCH)
-    yield from _kinds("conversion", conversions, _CONVERSION)
-    yield from ((f"link{n}", "text") for n in range(MOST_LINKS))
-    for n in range(MOST_CREDITS):
-        yield from _kinds(f"credit{n}", credits, _CREDIT)
-    for n in range(MOST_EVENTS):
-        yield from _kinds(f"event{n}", outbox, _EVENT)
+    yield from _typed("order", orders, [c.name for c in orders.c])
+    yield from _typed("touch", touches, _TOUCH)
+    yield from _typed("conversion", conversions, _CONVERSION)
+    yield from ((f"key{n}", "text") for n in range(_KEY_SLOTS))
+    for n in range(_CREDIT_SLOTS):
+        yield from _typed(f"credit{n}", credits, _CREDIT)
+    for n in range(_EVENT_SLOTS):
+        yield from _typed(f"event{n}", outbox, _EVENT)
 
 
-def _kinds(prefix: str, table: Table, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _typed(prefix: str, table: Table, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
     for name in columns:
-        kind = table.c[name].type
-        is_number = isinstance(kind, BigInteger) or kind.python_type is int
-        is_bytes = isinstance(kind, LargeBinary)
+        column_type = table.c[name].type
+        is_number = isinstance(column_type, BigInteger) or column_type.python_type is int
+        is_bytes = isinstance(column_type, LargeBinary)
         yield f"{prefix}_{name}", "bytea" if is_bytes else "bigint" if is_number else "text"
 
 
 @dataclass(frozen=True, slots=True)
 class _InsertedRow:
-    """One row to insert: the parameter or literal of each column, and on what condition."""
+    """A row to insert: the parameter or literal of each column, and the condition for it."""
 
     table: Table
     columns: Mapping[str, str]
     condition: str = ""
 
     def insert(self, source: str, prefix: str) -> str:
-        """Text that inserts it from a source of the parameters."""
+        """Returns the INSERT statement, which reads the parameters from a source."""
         names = ", ".join(f'"{name}"' for name in self.columns)
         values = ", ".join(
             text if text[0] in "'0123456789" else f"{prefix}.{text}"
@@ -181,7 +185,7 @@ def _rows() -> Iterator[_InsertedRow]:
     yield _InsertedRow(
         touches, {"visitor": _COMMON["visitor"], **{c: f"touch_{c}" for c in _TOUCH}}
     )
-    same = {
+    shared = {
         "stage": "'purchase'",
         "order_id": "order_id",
         "visitor": "order_visitor",
@@ -190,15 +194,15 @@ def _rows() -> Iterator[_InsertedRow]:
         "currency": "order_currency",
         "value": "order_gross",
     }
-    yield _InsertedRow(conversions, {**same, **{c: f"conversion_{c}" for c in _CONVERSION}})
-    for n in range(MOST_LINKS):
-        columns = {"link": f"link{n}", "visitor": _COMMON["visitor"]}
-        yield _InsertedRow(links, columns, f"link{n} <> ''")
-    for n in range(MOST_CREDITS):
-        shared = {c.name: _COMMON[c.name] for c in credits.c if c.name in _COMMON}
-        columns = {**shared, **{c: f"credit{n}_{c}" for c in _CREDIT}}
+    yield _InsertedRow(conversions, {**shared, **{c: f"conversion_{c}" for c in _CONVERSION}})
+    for n in range(_KEY_SLOTS):
+        columns = {"link": f"key{n}", "visitor": _COMMON["visitor"]}
+        yield _InsertedRow(links, columns, f"key{n} <> ''")
+    for n in range(_CREDIT_SLOTS):
+        common = {c.name: _COMMON[c.name] for c in credits.c if c.name in _COMMON}
+        columns = {**common, **{c: f"credit{n}_{c}" for c in _CREDIT}}
         yield _InsertedRow(credits, columns, f"credit{n}_mask IS NOT NULL")
-    for n in range(MOST_EVENTS):
+    for n in range(_EVENT_SLOTS):
         columns = {
             "event_id": event_id,
             "destination": f"event{n}_destination",
@@ -212,16 +216,18 @@ def _rows() -> Iterator[_InsertedRow]:
 
 
 def _is_known(prefix: str) -> str:
+    """Returns the condition for an order that is known, or whose buyer is known or erased."""
     order, visitor = f"{prefix}.order_id", f"{prefix}.order_visitor"
     # One by one: for `link IN (…)` SQLite builds a table, which costs half of the statement.
+    keys = [f"{prefix}.key{n}" for n in range(_KEY_SLOTS)]
     linked = " OR ".join(
-        f"{prefix}.link{n} <> '' AND EXISTS (SELECT 1 FROM links WHERE link = {prefix}.link{n})"  # noqa: S608
-        for n in range(MOST_LINKS)
+        f"{key} <> '' AND EXISTS (SELECT 1 FROM links WHERE link = {key})"  # noqa: S608
+        for key in keys
     )
-    mark = "EXISTS (SELECT 1 FROM tombstones WHERE mark = {})"
+    tombstone = "EXISTS (SELECT 1 FROM tombstones WHERE mark = {})"
     erased = " OR ".join(
-        f"{one} <> '' AND {mark.format(f'substr({one}, 1, {TOMBSTONE_LENGTH})')}"
-        for one in (f"{prefix}.link{n}" for n in range(MOST_LINKS))
+        f"{key} <> '' AND {tombstone.format(f'substr({key}, 1, {TOMBSTONE_LENGTH})')}"
+        for key in keys
     )
     return f"""
     EXISTS (SELECT 1 FROM orders WHERE id = {order})
@@ -232,7 +238,7 @@ def _is_known(prefix: str) -> str:
     OR {linked}
     OR EXISTS (SELECT 1 FROM links WHERE visitor = {visitor})
     OR EXISTS (SELECT 1 FROM visitors WHERE visitor = {visitor})
-    OR EXISTS (SELECT 1 FROM tombstones) AND ({mark.format(f"'or:' || {order}")} OR {erased})
+    OR EXISTS (SELECT 1 FROM tombstones) AND ({tombstone.format(f"'or:' || {order}")} OR {erased})
     """  # noqa: S608
 
 
@@ -241,32 +247,35 @@ _ROWS = tuple(_rows())
 
 
 def _sqlite_setup() -> Iterator[str]:
-    """The view and its trigger. They are temporary: every writing connection makes its own."""
+    """Yields the statements that make the view, its trigger and the table of what it wrote.
+
+    They are temporary: every writing connection makes its own.
+    """
     nulls = ", ".join(f"NULL AS {name}" for name in ("n", *_PARAMETERS))
-    yield f"CREATE TEMP VIEW intake AS SELECT {nulls}"
-    yield "CREATE TEMP TABLE taken (n INTEGER)"
+    yield f"CREATE TEMP VIEW new_orders AS SELECT {nulls}"
+    yield "CREATE TEMP TABLE written (n INTEGER)"
     steps = [
         f"SELECT RAISE(IGNORE) WHERE {_is_known('NEW')}",
         *(row.insert("", "NEW") for row in _ROWS),
-        "INSERT INTO taken VALUES (NEW.n)",
+        "INSERT INTO written VALUES (NEW.n)",
     ]
-    yield f"CREATE TEMP TRIGGER write INSTEAD OF INSERT ON intake BEGIN {'; '.join(steps)}; END"
+    yield f"CREATE TEMP TRIGGER write INSTEAD OF INSERT ON new_orders BEGIN {'; '.join(steps)}; END"
 
 
 @cache
 def _sqlite(count: int) -> str:
     row = f"({', '.join('?' * (1 + len(_PARAMETERS)))})"
-    return f"INSERT INTO intake VALUES {', '.join([row] * count)}"  # noqa: S608
+    return f"INSERT INTO new_orders VALUES {', '.join([row] * count)}"  # noqa: S608
 
 
 def _postgresql() -> str:
     values = ", ".join(f"%s::{kind}" for kind in _PARAMETERS.values())
     parts = [
-        f"given ({', '.join(_PARAMETERS)}) AS (VALUES ({values}))",
-        f"free AS (SELECT 1 FROM given WHERE NOT ({_is_known('given')}))",  # noqa: S608
-        *(f"s{n} AS ({row.insert(' FROM given, free', 'given')})" for n, row in enumerate(_ROWS)),
+        f"passed ({', '.join(_PARAMETERS)}) AS (VALUES ({values}))",
+        f"new AS (SELECT 1 FROM passed WHERE NOT ({_is_known('passed')}))",  # noqa: S608
+        *(f"s{n} AS ({row.insert(' FROM passed, new', 'passed')})" for n, row in enumerate(_ROWS)),
     ]
-    return f"WITH {', '.join(parts)} SELECT count(*) FROM free"  # noqa: S608
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM new"  # noqa: S608
 
 
 SQLITE_SETUP = tuple(_sqlite_setup())
