@@ -157,7 +157,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     def graph_keys(self) -> tuple[str, ...]:
         """Returns the identity keys that a person has on every device: "em:…", "id:…", "ph:…".
 
-        At most MOST_LINKS, so that no form full of addresses can join half the shop.
+        At most MOST_KEYS, so that no form full of addresses can join half the shop.
         """
         kinds = zip(_KINDS, (self.em, self.external_id, self.ph), strict=True)
         found = sorted({(kind, one) for kind, digests in kinds for one in digests})

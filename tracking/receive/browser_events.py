@@ -17,7 +17,7 @@ from tracking.store.values import json_of
 
 @dataclass(slots=True)
 class _NewFacts:
-    """The new facts in a batch.
+    """The facts of a batch that were not stored before.
 
     `touches` are the new ones by visitor id, `joined` the visitor ids that share a new key with
     another one, or whose consent is new.
@@ -30,9 +30,9 @@ class _NewFacts:
 def record_pixel_events(
     conn: Connection, attributor: Attributor, events: Sequence[PixelEvent], now: int
 ) -> None:
-    """Record events in whatever order they came, and credit again what they concern.
+    """Record events, in any order, and credit again the orders that they concern.
 
-    An event that comes twice is one event.
+    The same event again changes nothing.
     """
     advisory_locks.hold(conn, _lock_names(conn, events))
     events, erased = without_erased(conn, events)

@@ -51,11 +51,11 @@ _WHOLE = 1_000_000
 
 
 class OrderFacts(msgspec.Struct, frozen=True, gc=False):
-    """The facts in an order itself.
+    """The facts that an order itself states.
 
-    `stated` is the consent that all states of the order gave so far, `consent` that and the
-    browser's. `keys` are the identity keys of the buyer. `visitor` is the id that the order's own
-    touch stands under: the pixel's, or one made of an identity of the buyer.
+    `stated` is the consent of all states of the order so far, `consent` that and the browser's.
+    `keys` are the identity keys of the buyer. `visitor` is the id that the order's own touch is
+    stored under: the pixel's, or one made of an identity of the buyer.
     """
 
     order: Order
@@ -98,7 +98,7 @@ class Planner:
         of_browser: Consent | None = None,
         known: OrderRow | None = None,
     ) -> OrderFacts:
-        """Returns the facts in an order itself, completed by what is known already.
+        """Returns the facts of an order, completed by what is stored already.
 
         Args:
             order: a state of the order.
@@ -148,11 +148,11 @@ class Planner:
         """Returns the rows of an order.
 
         Args:
-            facts: what the order says by itself.
+            facts: the facts of the order.
             now: when it was received, in seconds UTC.
             others: the other touches of its buyer.
-            refunds: what was refunded of it.
-            match: whose purchase it is; the visitor id of the facts if nothing else is known.
+            refunds: the sums refunded of it.
+            match: the visitor id whose purchase it is; that of the facts if no other is known.
         """
         order = facts.order
         match = match or match_by_itself(facts.visitor)
@@ -235,7 +235,7 @@ class Planner:
     ) -> Touch | None:
         """Returns the visit a known order was placed in, by its newer session.
 
-        None where that changes nothing, unless it `is_visit` whatever brought the buyer.
+        None if it is too old, or if the session is direct and no visit is stored (`is_visit`).
         """
         if session.is_direct and not is_visit:
             return None

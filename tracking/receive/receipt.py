@@ -1,4 +1,4 @@
-"""The result of a body that was received."""
+"""The result of a webhook's body."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ Status = Literal["accepted", "duplicate", "stale", "quarantined"]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The result of a body that was received and is on disk now."""
+    """The result of a body that is on disk now."""
 
     status: Status
     order_id: str = ""
 
 
-# What is to be committed.
+# A unit of work for `Store.commit`.
 Work = Callable[[Connection], Receipt]

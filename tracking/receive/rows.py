@@ -38,7 +38,7 @@ def conversion_row(
         reason: why it is not sent (a key of REASONS), "" if it is.
         recorded_at: when it was received, in seconds UTC.
         order_id: the order of a purchase.
-        detail: the reason in the words of whoever refused it.
+        detail: the error message of the refusal.
         credited_then: JSON of what it was credited to when it was sent, if that has changed.
     """
     return ConversionRow(

@@ -69,7 +69,7 @@ class Tracker:
         return self.store.commit_later(self._order_work(body, topic))
 
     def receive_refund(self, body: bytes, topic: str) -> Receipt:
-        """Record a body of refunds/create, which may come before its order.
+        """Record a body of refunds/create, which may arrive before its order.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -84,7 +84,7 @@ class Tracker:
         )
 
     def record(self, order: Order, topic: str) -> Receipt:
-        """Record one state of an order, whatever it was read from.
+        """Record one state of an order that was not read from a webhook.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -109,9 +109,9 @@ class Tracker:
         now: int,
         planned: OrderRows | None = None,
     ) -> Receipt:
-        """Record a state of an order, of which or of whose buyer something may be known.
+        """Record a state of an order; the order or its buyer may be known.
 
-        `planned` are the rows of the order if nothing is known.
+        `planned` are the rows of the order for the case that neither is known.
         """
         order = facts.order
         person = identity_graph.person_of(conn, facts.keys, facts.visitor)
@@ -280,7 +280,7 @@ class Tracker:
             self.attributor.amend(conn, outbox.of_event(conn, event_id), "", facts.consent)
 
     def _reconsidered(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
-        """Returns the conversion of a newer state of an order, given what was sent already."""
+        """Returns the conversion of a newer state of an order; a sent event stays as it is."""
         event_id, reason = conversion.event_id, conversion.reason
         outbox.forget_held(conn, event_id)
         if reason:
@@ -334,7 +334,7 @@ class _NewOrderWrite(BatchableWrite):
     def results(
         cls, conn: Connection, works: Sequence["_NewOrderWrite"]
     ) -> Sequence[Receipt | None]:
-        """Returns a receipt for each new order; the others take the long way."""
+        """Returns a receipt for each new order, None for an order that must be written alone."""
         written = new_orders.written(conn)
         return [
             Receipt("accepted", work.facts.order.id) if n in written else None

@@ -1,4 +1,4 @@
-"""All SQL. Plain functions, connection first, and none of them commits."""
+"""All SQL: plain functions that take the connection first, none of which commits."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ __all__ = ["Store", "StoreUnavailable", "open_store", "wait_until_reachable"]
 
 
 def open_store(database_url: str) -> Store:
-    """The store at a SQLAlchemy address (sqlite:///file or postgresql+psycopg://…)."""
+    """Returns the store at a SQLAlchemy URL (sqlite:///file or postgresql+psycopg://…)."""
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         return SqliteStore(Path(url.database or ""), setup=SQLITE_SETUP)
@@ -22,11 +22,11 @@ def open_store(database_url: str) -> Store:
 
 
 def wait_until_reachable(database_url: str) -> None:
-    """Return once the database server answers; at once where the database is a file."""
+    """Wait until the database server can be reached; return at once if the database is a file."""
     if make_url(database_url).get_backend_name() != "sqlite":
         wait_for_server(_conninfo(database_url))
 
 
 def _conninfo(database_url: str) -> str:
-    # As it was given: SQLAlchemy would write a space in the query as "+", which libpq keeps.
+    # The URL as it is configured: SQLAlchemy would write a space as "+", which libpq keeps.
     return database_url.replace("postgresql+psycopg://", "postgresql://", 1)

@@ -55,7 +55,7 @@ class _RecordedAt(NamedTuple):
     recorded_at: int
 
 
-# What a ConversionRow is selected by.
+# The columns of a ConversionRow.
 COLUMNS = [conversions.c[name] for name in ConversionRow._fields]
 _conversion_row: dict[str, Any] = {name: bindparam(name) for name in ConversionRow._fields}
 _put = Statement(

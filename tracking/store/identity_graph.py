@@ -89,12 +89,12 @@ def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[
 
     A key that has just become too common to join anybody concerns all that it had joined.
     """
-    found: set[str] = set()
+    concerned: set[str] = set()
     for key in keys:
         seen = _visitors_of.all(conn, link=key, most=MOST_VISITORS + 2)
         if len(seen) <= MOST_VISITORS + 1:
-            found.update(row.visitor for row in seen)
-    return frozenset(found - {visitor})
+            concerned.update(row.visitor for row in seen)
+    return frozenset(concerned - {visitor})
 
 
 def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str, ...]:
@@ -102,8 +102,8 @@ def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str,
 
     Visitor ids that share a key are one person, and so are those that share a key with any of
     them. But a key of more than MOST_VISITORS belongs to no person (it is a shop's own address,
-    or a number that a form fills in by itself), nor does a visitor id with as many keys (a device
-    that everybody uses). The search ends where it would find more than MOST_VISITORS.
+    or a number that a form fills in by itself), nor does a visitor id with as many keys (a shared
+    device). The search ends where it would find more than MOST_VISITORS.
     """
     person = {visitor}
     seen: set[str] = set()
@@ -111,12 +111,12 @@ def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str,
     is_first = True
     while frontier:
         seen |= frontier
-        found = {other for key in frontier for other in _sharers(conn, key)} - person
-        if not is_first and len(person) + len(found) > MOST_VISITORS:
+        sharers = {other for key in frontier for other in _sharers(conn, key)} - person
+        if not is_first and len(person) + len(sharers) > MOST_VISITORS:
             break
         is_first = False
-        person |= found
-        frontier = {key for other in found for key in _own_keys(conn, other)} - seen
+        person |= sharers
+        frontier = {key for other in sharers for key in _own_keys(conn, other)} - seen
     return tuple(sorted(person))
 
 
@@ -140,8 +140,8 @@ def claim_checkout(
 ) -> tuple[bool, bool]:
     """Store which visitor id opened a checkout or cart, and with what session.
 
-    Returns whether it belongs to this visitor id, which it does not if another was first, and
-    whether that or the session is new. Of one visitor's sessions that of the earliest event counts.
+    Returns two flags: the checkout belongs to this visitor id, since no other was first; and this
+    or the session is new. Of one visitor's sessions that of the earliest event counts.
     """
     known = checkout(conn, key)
     if known is not None and known.visitor != visitor:
@@ -153,7 +153,7 @@ def claim_checkout(
 
 
 def checkout(conn: Connection, key: str) -> CheckoutRow | None:
-    """Returns who opened a checkout or cart."""
+    """Returns the visitor id and the session that opened a checkout or cart first."""
     return _checkout.first(conn, link=key)
 
 

@@ -55,7 +55,7 @@ class OrderRow(NamedTuple):
 
 
 class RefundSums(NamedTuple):
-    """The sums refunded of an order, in minor units: of its goods, and of the amount paid."""
+    """The refunds of an order in minor units: of its goods, and of the amount paid."""
 
     goods: int = 0
     paid: int = 0

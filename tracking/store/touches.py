@@ -33,7 +33,7 @@ class TouchRow(NamedTuple):
 
 
 class CreditRow(NamedTuple):
-    """The credit of one touch for an order, for the (scope, model) pairs in `mask`.
+    """The part of an order that one touch earned, for the (scope, model) pairs in `mask`.
 
     `share` is millionths of the order, money is in minor units, instants are seconds UTC.
     """

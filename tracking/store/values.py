@@ -1,4 +1,4 @@
-"""Values as the store keeps them: sessions, consent and paths as JSON."""
+"""Encodes and decodes the JSON columns of the store: sessions, consent and paths."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from tracking.domain.session import Session
 
 
 def path_from(text: str) -> tuple[Touch, ...]:
-    """The touches an order's stored path names."""
+    """Returns the touches of an order's stored path."""
     return _decode_path(text) if text else ()
 
 
@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def session_from_json(text: str) -> Session:
-    """A session as the store keeps it."""
+    """Returns a stored session; an empty one for ""."""
     return _decode_session(text) if text else Session()
 
 
@@ -27,7 +27,7 @@ _decode_session: Callable[[str], Session] = msgspec.json.Decoder(Session).decode
 
 
 def consent_from_json(text: str) -> Consent:
-    """A word of consent as the store keeps it."""
+    """Returns a stored consent; one without answers for ""."""
     return _decode_consent(text) if text else Consent()
 
 
@@ -35,5 +35,5 @@ _decode_consent: Callable[[str], Consent] = msgspec.json.Decoder(Consent).decode
 
 
 def json_of(value: object) -> str:
-    """A value as the store keeps it."""
+    """Returns a value as JSON."""
     return _encode(value).decode()
