@@ -280,7 +280,7 @@ class Tracker:
             self.attributor.amend(conn, outbox.of_event(conn, event_id), "", facts.consent)
 
     def _reconsidered(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
-        """Returns the conversion of a newer state of an order; a sent event stays as it is."""
+        """Withdraw or restore the event of a newer state of an order; return its conversion."""
         event_id, reason = conversion.event_id, conversion.reason
         outbox.forget_held(conn, event_id)
         if reason:
