@@ -125,7 +125,7 @@ class ShopifyWebhooks:
 
         def door(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             topic = topics.get(environ["PATH_INFO"])
-            if topic is None or environ["REQUEST_METHOD"] != "POST":
+            if topic is None or environ["REQUEST_METHOD"].upper() != "POST":
                 return app(environ, start_response)
             try:
                 answer = self._receive(environ, topic, problem_of)

@@ -326,6 +326,19 @@ def test_webhooks_are_posted_and_nothing_else(lite: Service, method: str) -> Non
     assert is_empty(lite.store)
 
 
+@pytest.mark.parametrize("method", ["post", "Post"])
+def test_the_case_of_the_method_makes_no_difference(lite: Service, method: str) -> None:
+    """As Flask compares methods; gunicorn refuses these, other servers do not."""
+    client = assemble(lite).test_client()
+    environ = {"REQUEST_METHOD": method}
+
+    answer = client.post(
+        "/webhooks/orders/create", data=RAW, headers={SIGNATURE: GENUINE}, environ_overrides=environ
+    )
+
+    assert told(answer) == (200, {"status": "accepted", "order_id": "5001"})
+
+
 def test_an_unknown_topic_is_not_found(lite: Service) -> None:
     assert_problem(posted(lite, {SIGNATURE: GENUINE}, topic="orders/delete"), 404)
 
