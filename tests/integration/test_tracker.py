@@ -26,7 +26,9 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tracking.domain.attribution import MODELS
+from tracking.receive.planner import OrderFacts, Planner
 from tracking.service import Service
+from tracking.store.new_orders import OrderRows
 
 TODAY = {"start_date": "2026-11-20", "end_date": "2026-11-20"}
 NOBODY = "(not attributed)"
@@ -559,3 +561,29 @@ def test_an_order_corrected_before_it_was_sent_is_told_as_corrected(everywhere: 
     assert found.event()["custom_data"]["value"] == "30.00"
     assert found.pinterest.accepted == {"checkout-5001": 1}
     assert found.credits("last_touch") == {"11": "30.00"}
+
+
+# --- The work that an order costs
+
+
+def test_an_order_is_planned_once_whether_it_is_new_or_known(
+    everywhere: BuildWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that were planned before the lock are written unless something contradicts them."""
+    planned = []
+    rows_of = Planner.rows_of
+
+    def count(self: Planner, facts: OrderFacts, *args: Any, **named: Any) -> OrderRows:
+        planned.append(facts.order.id)
+        return rows_of(self, facts, *args, **named)
+
+    monkeypatch.setattr(Planner, "rows_of", count)
+    found = everywhere(PINTEREST_SEND="all")
+    stranger = {"email": "b@example.com", "phone": None, "customer": None, "billing_address": None}
+
+    found.sells(id=1, landing_site=pinned("11"))
+    found.sells(id=1, landing_site=pinned("11"), updated_at=instant(NOW + 60), name="#1 again")
+    found.sells(id=2, **stranger, contact_email=None, refunds=[refund(order_id=2)])
+
+    assert planned == ["1", "1", "2"]
+    assert set(found.told()) == {"1", "2"}
