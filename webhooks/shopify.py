@@ -34,7 +34,7 @@ _OTHER_SHOP = "The webhook names a shop that SHOPIFY_STORE_URL does not."
 
 
 class Receivers(NamedTuple):
-    """What the handlers of the topics hand their bodies to."""
+    """The objects that the handlers of the topics pass their bodies to."""
 
     tracker: Tracker
     privacy: PrivacyRequests

@@ -78,12 +78,12 @@ class EventTrials:
             NoAnswer: Pinterest was asked and did not answer.
             StoreUnavailable: the rate limit cannot be read.
         """
-        given = inbound_event_of(body, self.planner.policy, int(self.clock()))
+        event = inbound_event_of(body, self.planner.policy, int(self.clock()))
         with self._trial():
-            answer = send_test_event(self.settings, msgspec.json.encode(given.event))
+            answer = send_test_event(self.settings, msgspec.json.encode(event.event))
         if isinstance(answer, TryLater):
             raise NoAnswer(answer.reason)
-        return Trial(answer.status, _json_or_words(answer.body), given.event)
+        return Trial(answer.status, _json_or_words(answer.body), event.event)
 
     def try_out_together(self, events: Sequence[bytes]) -> Outcome:
         """Show up to MAX_TESTED finished events to Pinterest in one call. Nothing is stored.
@@ -111,7 +111,7 @@ class EventTrials:
             self._trials.release()
 
     def _wait_for_trial(self, conn: Connection) -> int:
-        """In how many seconds a call may be made; 0 if one was just taken from the limits."""
+        """Returns the seconds until a call may be made; 0 if the limits granted one now."""
         now = self.clock()
         interval_ms = 1000 / TRIALS_A_SECOND
         wait = limits.take(conn, "trials", 1, interval_ms, TRIALS_A_SECOND, int(now * 1000))

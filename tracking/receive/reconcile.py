@@ -141,7 +141,7 @@ class Reconciler:
 
     def _fill_from_records(self, order: Order, known: OrderRow) -> Order:
         """Fill a newer state of a stored order with fields of its webhooks that the API lacks."""
-        buyer, browser = _with_digests(order.buyer, known.links.split()), order.browser
+        buyer, browser = _with_digests(order.buyer, known.keys), order.browser
         # Address and browser are stored only in an event that was not sent yet.
         waiting = self._waiting_event(order.id)
         if waiting is not None:
@@ -225,14 +225,14 @@ def _seconds(text: str) -> int | None:
         return None
 
 
-def _with_digests(buyer: Buyer, links: Sequence[str]) -> Buyer:
+def _with_digests(buyer: Buyer, keys: Sequence[str]) -> Buyer:
     """The buyer, with stored digests in place of fields that the app may not see."""
     identity = identity_of(buyer)
     known: dict[str, list[str]] = {"em": [], "ph": [], "id": []}
-    for link in links:
-        kind = link.partition(":")[0]
+    for key in keys:
+        kind = key.partition(":")[0]
         if kind in known:
-            known[kind].append(digest_in(link))
+            known[kind].append(digest_in(key))
     return msgspec.structs.replace(
         buyer,
         emails=buyer.emails if identity.em else tuple(known["em"]),

@@ -26,7 +26,7 @@ from tracking.store.event_batches import QueuedEvent, SeenWith
 # Events that are recorded one by one share their commit with what waits beside them. On PostgreSQL
 # each takes a connection, of which there are few, and webhooks want one as well.
 AT_ONCE = {"sqlite": 32, "postgresql": 2}
-# On PostgreSQL each name takes a lock, of which there are some thousands for everybody.
+# On PostgreSQL each name takes a lock, of which all connections share some thousands.
 _MOST_NAMES = 1000
 
 EventStatus = Literal["accepted", "duplicate"]
@@ -223,7 +223,7 @@ class ServerEvents:
     def _reason(self, event: InboundEvent, now: int) -> str:
         """Returns why an event is not sent (a key of REASONS), "" if it is.
 
-        A caller who sends an event wants Pinterest to have it, whoever earned it.
+        A caller that sends an event wants Pinterest to have it, whichever touch earned it.
         """
         reason = reason_not_to_send_event(
             event.conversion, event.consent, self.planner.policy, is_credited=True, now=now

@@ -218,11 +218,14 @@ class Tracker:
         return Receipt("accepted", order.id)
 
     def _completed(self, conn: Connection, facts: OrderFacts, known: OrderRow | None) -> OrderFacts:
-        """Returns the facts with what older states said, which newer ones may have lost, and with
-        what the pixel knows of this checkout and this browser."""
+        """Returns the facts, completed by older states of the order and by the pixel's data.
+
+        A newer state may have lost its session or consent. The pixel may have stored a session of
+        this checkout and the consent of this browser.
+        """
         keys, before = facts.keys, None
         stated = (json_of(facts.session), json_of(facts.stated))
-        # Nearly always a newer state says of both what the older one said.
+        # Nearly always a newer state has the session and the consent of the older one.
         if known is not None and (known.session, known.consent) != stated:
             before = known
             facts = self.planner.facts_of(facts.order, known=before)

@@ -87,7 +87,7 @@ def link(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str, ...]
 def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:
     """Returns every other visitor id that is concerned when this one gets new keys.
 
-    A key that has just become too common to join anybody concerns all that it had joined.
+    A key that has just become too common to join persons concerns all that it had joined.
     """
     concerned: set[str] = set()
     for key in keys:

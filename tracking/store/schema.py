@@ -29,7 +29,7 @@ def _int(name: str, default: int = 0) -> Column[int]:
 # Keys that come in order cost a transaction few pages, random digests cost one page each: wherever
 # there is a choice, a primary key begins with the order's id.
 
-# One row for each accepted webhook body, whatever its headers were.
+# One row for each accepted webhook body, independent of its headers.
 receipts = Table(
     "receipts",
     metadata,
@@ -119,7 +119,7 @@ checkouts = Table(
     _int("at"),
 )
 
-# The last consent of each visitor (1, 0, or NULL) and when it was given.
+# The newest consent of each visitor (1, 0, or NULL) and its instant.
 visitors = Table(
     "visitors",
     metadata,
