@@ -35,7 +35,7 @@ _URL = re.compile(
     r"(?P<path>(?:/[A-Za-z0-9._~%-]+)*)/?"
 )
 _PORTS = {"https": 443, "http": 80}
-_ORIGIN_ACCEPTED = "https://HOST without a path, or http on a loopback address"
+_ACCEPTED_ORIGIN = "https://HOST without a path, or http on a loopback address"
 _SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:|\?).+")
 _POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://(\S+)")
 
@@ -51,7 +51,7 @@ class ConfigurationError(Exception):
         return "\n".join(self.problems)
 
 
-class _Refused(Exception):
+class RefusedValue(Exception):
     def __init__(self, wrong: str, accepted: str) -> None:
         super().__init__(f"{wrong}; accepted: {accepted}")
 
@@ -72,7 +72,7 @@ class Variable(Generic[T]):
     def _given(self, env: Mapping[str, str]) -> str:
         value, path = env.get(self.name, "").strip(), env.get(f"{self.name}_FILE", "").strip()
         if value and path:
-            raise _Refused("given twice", f"either {self.name} or {self.name}_FILE")
+            raise RefusedValue("given twice", f"either {self.name} or {self.name}_FILE")
         return self._content(path) if path else value
 
     def _content(self, path: str) -> str:
@@ -80,101 +80,103 @@ class Variable(Generic[T]):
         try:
             return Path(path).read_text("utf-8-sig").strip()
         except OSError as error:
-            raise _Refused(f"its file cannot be read ({error.strerror})", accepted) from None
+            raise RefusedValue(f"its file cannot be read ({error.strerror})", accepted) from None
         except ValueError:
-            raise _Refused("its file is not UTF-8 text", accepted) from None
+            raise RefusedValue("its file is not UTF-8 text", accepted) from None
 
 
 def _checked(value: str) -> str:
     """The value as it is, unless it shows that something was lost on its way here."""
     if not value.isprintable():
-        raise _Refused("holds a character that cannot be seen", "printable text on one line")
+        raise RefusedValue("holds a character that cannot be seen", "printable text on one line")
     if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
         # Docker's --env-file hands quotes on, and every signature would then be wrong.
-        raise _Refused("is wrapped in quotes that were not taken off", "the value without quotes")
+        raise RefusedValue(
+            "is wrapped in quotes that were not taken off", "the value without quotes"
+        )
     return value
 
 
-def _boolean(value: str) -> bool:
+def boolean(value: str) -> bool:
     found = _BOOLEANS.get(value.lower())
     if found is None:
-        raise _Refused("neither yes nor no", ", ".join(_BOOLEANS))
+        raise RefusedValue("neither yes nor no", ", ".join(_BOOLEANS))
     return found
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
+def whole_number(low: int, high: int) -> Callable[[str], int]:
     def parse(value: str) -> int:
         # int() alone would also take "1_000" and digits of other scripts.
         if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
-            raise _Refused("not a number of this range", f"a whole number from {low} to {high}")
+            raise RefusedValue("not a number of this range", f"a whole number from {low} to {high}")
         return int(value)
 
     return parse
 
 
-def _one_of(*choices: T) -> Callable[[str], T]:
+def one_of(*choices: T) -> Callable[[str], T]:
     by_name = {str(choice).lower(): choice for choice in choices}
 
     def parse(value: str) -> T:
         if value.lower() not in by_name:
-            raise _Refused("not one of the choices", ", ".join(map(str, choices)))
+            raise RefusedValue("not one of the choices", ", ".join(map(str, choices)))
         return by_name[value.lower()]
 
     return parse
 
 
-def _matching(pattern: str, accepted: str) -> Callable[[str], str]:
+def matching(pattern: str, accepted: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise _Refused("not of the right form", accepted)
+            raise RefusedValue("not of the right form", accepted)
         return value
 
     return parse
 
 
-def _parts(value: str) -> list[str]:
+def _comma_separated(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
-def _webhook_secrets(value: str) -> tuple[bytes, ...]:
+def webhook_secrets(value: str) -> tuple[bytes, ...]:
     accepted = "the signing secret Shopify shows"
-    parts = _parts(value)
+    parts = _comma_separated(value)
     if not parts:
-        raise _Refused("missing", f"{accepted}; several separated by commas")
+        raise RefusedValue("missing", f"{accepted}; several separated by commas")
     for part in parts:
         if re.sub(r"[^a-z0-9]", "", part.lower()) in _PLACEHOLDERS:
-            raise _Refused("still a placeholder", accepted)
+            raise RefusedValue("still a placeholder", accepted)
     return tuple(part.encode() for part in parts)
 
 
-def _api_tokens(value: str) -> tuple[bytes, ...]:
-    parts = _parts(value)
+def bearer_tokens(value: str) -> tuple[bytes, ...]:
+    parts = _comma_separated(value)
     for part in parts:
         # It travels in a header, behind "Bearer " and one space.
         if not re.fullmatch(r"[!-~]+", part):
-            raise _Refused(
+            raise RefusedValue(
                 "a token has spaces or letters beyond ASCII",
                 "random ASCII characters without spaces; several separated by commas",
             )
     return tuple(part.encode() for part in parts)
 
 
-def _shops(value: str) -> frozenset[str]:
+def shop_names(value: str) -> frozenset[str]:
     accepted = "my-shop.myshopify.com; several separated by commas"
-    shops = [_shop(part) for part in _parts(value)]
+    shops = [_shop_name(part) for part in _comma_separated(value)]
     # Only commas would otherwise let every shop in, where somebody meant to name some.
     if (value and not shops) or not all(_SHOP.fullmatch(shop) for shop in shops):
-        raise _Refused("not the myshopify.com name of a shop", accepted)
+        raise RefusedValue("not the myshopify.com name of a shop", accepted)
     return frozenset(shops)
 
 
-def _shop(part: str) -> str:
+def _shop_name(part: str) -> str:
     # Lower case only of ASCII: of other scripts it can become ASCII letters (the Kelvin sign).
     name = part.lower() if part.isascii() else part
     return name.removeprefix("https://").removeprefix("http://").removesuffix("/")
 
 
-def _api_base(value: str) -> str:
+def pinterest_address(value: str) -> str:
     url = _url(value)
     is_pinterest = url is not None and (
         url["scheme"] == "https"
@@ -182,38 +184,38 @@ def _api_base(value: str) -> str:
         and url["port"] in (None, "443")
     )
     if not is_pinterest and not _is_local(url):
-        raise _Refused(
+        raise RefusedValue(
             "not Pinterest's address",
             "https://api.pinterest.com/v5, or http on a loopback address for tests",
         )
     return value.removesuffix("/")
 
 
-def _origins(value: str) -> frozenset[str]:
-    parts = _parts(value)
+def page_origins(value: str) -> frozenset[str]:
+    parts = _comma_separated(value)
     # Only commas would otherwise let every page in, where somebody meant to name some.
     if value and not parts:
-        raise _Refused("names no origin", _ORIGIN_ACCEPTED)
-    return frozenset(_origin(part) for part in parts)
+        raise RefusedValue("names no origin", _ACCEPTED_ORIGIN)
+    return frozenset(page_origin(part) for part in parts)
 
 
-def _origin(value: str) -> str:
+def page_origin(value: str) -> str:
     """An origin as browsers write it: lower case, without the scheme's own port and a path."""
     if not value:
         return ""
     # Lower case only of ASCII, as for shops.
     url = _url(value.lower() if value.isascii() else value)
     if url is None or url["path"] or not (url["scheme"] == "https" or _is_local(url)):
-        raise _Refused("not the origin of a page", _ORIGIN_ACCEPTED)
+        raise RefusedValue("not the origin of a page", _ACCEPTED_ORIGIN)
     usual = _PORTS[url["scheme"]]
     port = int(url["port"] or usual)
     return f"{url['scheme']}://{url['host']}" + ("" if port == usual else f":{port}")
 
 
-def _endpoint(value: str) -> str:
+def event_address(value: str) -> str:
     url = _url(value)
     if value and not (url is not None and url["scheme"] == "https") and not _is_local(url):
-        raise _Refused(
+        raise RefusedValue(
             "not an address events may be sent to",
             "https://HOST/PATH without user, query and fragment, or http on a loopback address",
         )
@@ -235,23 +237,25 @@ def _is_local(url: re.Match[str] | None) -> bool:
         return url["host"] in ("localhost", "[::1]")
 
 
-def _database(value: str) -> str:
+def database_address(value: str) -> str:
     if _SQLITE_FILE.fullmatch(value):
         return value
     found = _POSTGRES.fullmatch(value)
     if found is None:
-        raise _Refused(
+        raise RefusedValue(
             "not a database this service can keep orders in",
             "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
         )
     return f"postgresql+psycopg://{found[1]}"
 
 
-def _zone(value: str) -> ZoneInfo:
+def time_zone(value: str) -> ZoneInfo:
     try:
         return ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        raise _Refused("not a time zone known here", "an IANA name such as Europe/Berlin") from None
+        raise RefusedValue(
+            "not a time zone known here", "an IANA name such as Europe/Berlin"
+        ) from None
 
 
 def _variable(
@@ -270,166 +274,166 @@ class Settings:
     shopify_webhook_secrets: tuple[bytes, ...] = _variable(
         "SHOPIFY_WEBHOOK_SECRET",
         "",
-        _webhook_secrets,
+        webhook_secrets,
         "Required. Signs Shopify's webhooks; while rotating, old and new separated by a comma.",
         secret=True,
     )
     shopify_shops: frozenset[str] = _variable(
         "SHOPIFY_STORE_URL",
         "",
-        _shops,
+        shop_names,
         "my-shop.myshopify.com, several by comma; webhooks of other shops are then refused.",
     )
     shopify_client_id: str = _variable(
         "SHOPIFY_CLIENT_ID",
         "",
-        _matching(r"[A-Za-z0-9_-]{0,128}", "the app's client id alone"),
+        matching(r"[A-Za-z0-9_-]{0,128}", "the app's client id alone"),
         "Client id of the shop's own app, for `reconcile` and `subscribe`.",
     )
     shopify_client_secret: str = _variable(
         "SHOPIFY_CLIENT_SECRET",
         "",
-        _matching(r"[!-~]*", "the app's client secret alone"),
+        matching(r"[!-~]*", "the app's client secret alone"),
         "Client secret of that app; it also signs the webhooks that `subscribe` creates.",
         secret=True,
     )
     shopify_admin_token: str = _variable(
         "SHOPIFY_ADMIN_TOKEN",
         "",
-        _matching(r"[!-~]*", "the Admin API access token alone"),
+        matching(r"[!-~]*", "the Admin API access token alone"),
         "Admin API access token of one shop, instead of client id and secret.",
         secret=True,
     )
     pinterest_access_token: str = _variable(
         "PINTEREST_ACCESS_TOKEN",
         "",
-        _matching(r"[!-~]*", "the conversion access token alone, without 'Bearer'"),
+        matching(r"[!-~]*", "the conversion access token alone, without 'Bearer'"),
         "Conversion access token; without it orders are recorded and reported, but not sent.",
         secret=True,
     )
     pinterest_ad_account_id: str = _variable(
         "PINTEREST_AD_ACCOUNT_ID",
         "",
-        _matching(r"[0-9]{0,18}", "the ad account's number, 1 to 18 digits"),
+        matching(r"[0-9]{0,18}", "the ad account's number, 1 to 18 digits"),
         "Number of the ad account that the token belongs to.",
     )
     pinterest_api_base: str = _variable(
         "PINTEREST_API_BASE",
         "https://api.pinterest.com/v5",
-        _api_base,
+        pinterest_address,
         "Pinterest's API; any other host only as http on a loopback address, for tests.",
     )
     pinterest_send: Literal["attributed", "all", "off"] = _variable(
         "PINTEREST_SEND",
         "attributed",
-        _one_of("attributed", "all", "off"),
+        one_of("attributed", "all", "off"),
         "Purchases to send: attributed (credited to Pinterest), all (consent allowing) or off.",
     )
     pinterest_test_mode: bool = _variable(
         "PINTEREST_TEST_MODE",
         "false",
-        _boolean,
+        boolean,
         "true: Pinterest checks the events, but counts none of them.",
     )
     pinterest_ads_token: str = _variable(
         "PINTEREST_ADS_TOKEN",
         "",
-        _matching(r"[!-~]*", "the OAuth access token alone, without 'Bearer'"),
+        matching(r"[!-~]*", "the OAuth access token alone, without 'Bearer'"),
         "OAuth access token with ads:read, to read spend from Pinterest.",
         secret=True,
     )
     pinterest_refresh_token: str = _variable(
         "PINTEREST_REFRESH_TOKEN",
         "",
-        _matching(r"[!-~]*", "the OAuth refresh token alone"),
+        matching(r"[!-~]*", "the OAuth refresh token alone"),
         "OAuth refresh token; with app id and secret the access token renews itself.",
         secret=True,
     )
     pinterest_app_id: str = _variable(
         "PINTEREST_APP_ID",
         "",
-        _matching(r"[0-9]{0,20}", "the app's number"),
+        matching(r"[0-9]{0,20}", "the app's number"),
         "Number of the Pinterest app that the refresh token belongs to.",
     )
     pinterest_app_secret: str = _variable(
         "PINTEREST_APP_SECRET",
         "",
-        _matching(r"[!-~]*", "the app's secret alone"),
+        matching(r"[!-~]*", "the app's secret alone"),
         "Secret of that app.",
         secret=True,
     )
     track_ai_endpoint: str = _variable(
         "TRACK_AI_ENDPOINT",
         "",
-        _endpoint,
+        event_address,
         "https address of Track AI, a second destination; empty is off.",
     )
     track_ai_store_id: str = _variable(
         "TRACK_AI_STORE_ID",
         "pinterest_store",
-        _matching(r"[!-~]{1,100}", "up to 100 ASCII characters without spaces"),
+        matching(r"[!-~]{1,100}", "up to 100 ASCII characters without spaces"),
         "The store's id at Track AI.",
     )
     track_ai_pinterest_pixel_id: str = _variable(
         "TRACK_AI_PINTEREST_PIXEL_ID",
         "pinterest_pixel",
-        _matching(r"[!-~]{1,100}", "up to 100 ASCII characters without spaces"),
+        matching(r"[!-~]{1,100}", "up to 100 ASCII characters without spaces"),
         "The pixel's id at Track AI.",
     )
     database_url: str = _variable(
         "DATABASE_URL",
         "sqlite:///data/tracking.db",
-        _database,
+        database_address,
         "sqlite:///FILE, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for several machines.",
         secret=True,
     )
     api_tokens: tuple[bytes, ...] = _variable(
         "API_TOKEN",
         "",
-        _api_tokens,
+        bearer_tokens,
         "Bearer token for reports and events (openssl rand -hex 32); empty closes them.",
         secret=True,
     )
     collector_key: str = _variable(
         "COLLECTOR_KEY",
         "",
-        _matching(r"(?:[A-Za-z0-9_-]{8,128})?", "8 to 128 ASCII letters, digits, _ and -"),
+        matching(r"(?:[A-Za-z0-9_-]{8,128})?", "8 to 128 ASCII letters, digits, _ and -"),
         "Public key of the shop's pixel (openssl rand -hex 16); empty turns the collector off.",
     )
     collector_origins: frozenset[str] = _variable(
         "COLLECTOR_ORIGINS",
         "",
-        _origins,
+        page_origins,
         "https://my-shop.com, several by comma; pages of other origins are then refused.",
     )
     collector_rate: int = _variable(
         "COLLECTOR_RATE",
         "10",
-        _whole(1, 10_000),
+        whole_number(1, 10_000),
         "Pixel calls a second from one address; the calls of a minute may come at once.",
     )
     collector_total_rate: int = _variable(
         "COLLECTOR_TOTAL_RATE",
         "1000",
-        _whole(1, 100_000),
+        whole_number(1, 100_000),
         "Pixel calls a second from all addresses; the calls of 5 seconds may come at once.",
     )
     public_url: str = _variable(
         "PUBLIC_URL",
         "",
-        _origin,
+        page_origin,
         "https address at which browsers reach this service; empty: the address they called.",
     )
     click_window_days: int = _variable(
         "CLICK_WINDOW_DAYS",
         "30",
-        _whole(0, 365),
+        whole_number(0, 365),
         "A click on a pin is credited with orders up to this many days later; 0 ignores clicks.",
     )
     view_window_hours: int = _variable(
         "VIEW_WINDOW_HOURS",
         "24",
-        _whole(0, 8_760),
+        whole_number(0, 8_760),
         "A view of a pin is credited with orders up to this many hours later; 0 ignores views.",
     )
     attribution_model: Literal[
@@ -443,7 +447,7 @@ class Settings:
     ] = _variable(
         "ATTRIBUTION_MODEL",
         "last_touch",
-        _one_of(
+        one_of(
             "first_touch",
             "last_touch",
             "last_non_direct",
@@ -458,71 +462,74 @@ class Settings:
     purchase_on: Literal["create", "paid"] = _variable(
         "PURCHASE_ON",
         "create",
-        _one_of("create", "paid"),
+        one_of("create", "paid"),
         "An order is a purchase once it is placed (create) or once it is paid (paid).",
     )
     conversion_value: Literal["net", "total"] = _variable(
         "CONVERSION_VALUE",
         "net",
-        _one_of("net", "total"),
+        one_of("net", "total"),
         "net: after discounts, without tax and shipping; total: the order's total.",
     )
     content_id: Literal["product", "variant", "sku"] = _variable(
         "CONTENT_ID",
         "product",
-        _one_of("product", "variant", "sku"),
+        one_of("product", "variant", "sku"),
         "The id that your Pinterest catalogue uses: product, variant or sku.",
     )
     shop_timezone: ZoneInfo = _variable(
         "SHOP_TIMEZONE",
         "UTC",
-        _zone,
+        time_zone,
         "IANA name of the zone whose days the reports count, such as Europe/Berlin.",
     )
     consent_unknown: Literal["send", "limit", "hold"] = _variable(
         "CONSENT_UNKNOWN",
         "send",
-        _one_of("send", "limit", "hold"),
+        one_of("send", "limit", "hold"),
         "Buyers whose consent is not known: send, limit (sent as opted out) or hold (not sent).",
     )
     settling_minutes: int = _variable(
         "SETTLING_MINUTES",
         "60",
-        _whole(0, 1_440),
+        whole_number(0, 1_440),
         "Minutes that an unattributed order stays sendable, in case its click arrives late.",
     )
     retention_days: int = _variable(
         "RETENTION_DAYS",
         "400",
-        _whole(1, 3_650),
+        whole_number(1, 3_650),
         "Touches and delivered payloads older than this many days are purged.",
     )
     free_space_floor_mb: int = _variable(
         "FREE_SPACE_FLOOR_MB",
         "200",
-        _whole(0, 1_000_000),
+        whole_number(0, 1_000_000),
         "With fewer megabytes of free disk for SQLite, webhooks are answered 503; 0: never.",
     )
     trusted_proxies: int = _variable(
         "TRUSTED_PROXIES",
         "0",
-        _whole(0, 10),
+        whole_number(0, 10),
         "Number of reverse proxies in front, whose X-Forwarded-For is trusted.",
     )
-    port: int = _variable("PORT", "8000", _whole(1, 65_535), "Port to listen on.")
+    port: int = _variable("PORT", "8000", whole_number(1, 65_535), "Port to listen on.")
     web_concurrency: int = _variable(
-        "WEB_CONCURRENCY", "2", _whole(1, 64), "Serving processes; one for each core is enough."
+        "WEB_CONCURRENCY",
+        "2",
+        whole_number(1, 64),
+        "Serving processes; one for each core is enough.",
     )
     deliver: bool = _variable(
         "DELIVER",
         "true",
-        _boolean,
+        boolean,
         "false: only receive and report here; run `flask deliver --watch` elsewhere.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = _variable(
         "LOG_LEVEL",
         "INFO",
-        _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
         "DEBUG, INFO, WARNING, ERROR or CRITICAL.",
     )
 
@@ -539,7 +546,7 @@ class Settings:
             variable = declared.metadata["variable"]
             try:
                 values[declared.name] = variable.read(env)
-            except _Refused as refused:
+            except RefusedValue as refused:
                 problems.append(f"{variable.name}: {refused}")
         problems += _shared_keys(values)
         if problems:
