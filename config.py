@@ -1,267 +1,43 @@
 # ruff: noqa: RUF009 - the calls in the class body only declare fields, as `field()` does
 """The environment as one frozen `Settings`, or every problem with it at once."""
 
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Address
-from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
-from dotenv import dotenv_values
+from environment import (
+    ConfigurationError,
+    Variable,
+    bearer_tokens,
+    boolean,
+    database_address,
+    event_address,
+    load_env,
+    matching,
+    one_of,
+    page_origin,
+    page_origins,
+    pinterest_address,
+    read_all,
+    shop_names,
+    time_zone,
+    webhook_secrets,
+    whole_number,
+)
+
+__all__ = ["VARIABLES", "ConfigurationError", "Settings", "load_env"]
 
 T = TypeVar("T")
 
 # Shopify's own secrets have 32 characters or more; shorter keys work, with a warning.
 GOOD_KEY = 16
 
-_BOOLEANS = {
-    **dict.fromkeys(("true", "1", "yes", "on"), True),
-    **dict.fromkeys(("false", "0", "no", "off"), False),
-}
-# What guides and examples print where the secret goes, without case and punctuation.
-_PLACEHOLDERS = frozenset(
-    {
-        *("changeme", "changethis", "replaceme", "placeholder", "password", "secret"),
-        *("yoursecret", "yourwebhooksecret", "yourshopifywebhooksecret", "shopifywebhooksecret"),
-    }
-)
-_SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com")
-# No user, no query, no fragment: nothing that could carry a key or lead to another host.
-_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>(?:[a-z0-9-]+\.)*[a-z0-9-]+|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<path>(?:/[A-Za-z0-9._~%-]+)*)/?"
-)
-_PORTS = {"https": 443, "http": 80}
-_ACCEPTED_ORIGIN = "https://HOST without a path, or http on a loopback address"
-_SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:|\?).+")
-_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://(\S+)")
-
-
-class ConfigurationError(Exception):
-    """Every problem with the environment, one a line; no line repeats a value that was given."""
-
-    def __init__(self, problems: tuple[str, ...]) -> None:
-        super().__init__(problems)
-        self.problems = problems
-
-    def __str__(self) -> str:
-        return "\n".join(self.problems)
-
-
-class RefusedValue(Exception):
-    def __init__(self, wrong: str, accepted: str) -> None:
-        super().__init__(f"{wrong}; accepted: {accepted}")
-
-
-@dataclass(frozen=True, slots=True)
-class Variable(Generic[T]):
-    """One name of the environment. `default` is written as the environment would write it."""
-
-    name: str
-    default: str
-    parse: Callable[[str], T]
-    help: str
-
-    def read(self, env: Mapping[str, str]) -> T:
-        """The value, from `NAME` or the file that `NAME_FILE` names; nothing is the default."""
-        return self.parse(_checked(self._given(env)) or self.default)
-
-    def _given(self, env: Mapping[str, str]) -> str:
-        value, path = env.get(self.name, "").strip(), env.get(f"{self.name}_FILE", "").strip()
-        if value and path:
-            raise RefusedValue("given twice", f"either {self.name} or {self.name}_FILE")
-        return self._content(path) if path else value
-
-    def _content(self, path: str) -> str:
-        accepted = f"{self.name}_FILE names a readable text file"
-        try:
-            return Path(path).read_text("utf-8-sig").strip()
-        except OSError as error:
-            raise RefusedValue(f"its file cannot be read ({error.strerror})", accepted) from None
-        except ValueError:
-            raise RefusedValue("its file is not UTF-8 text", accepted) from None
-
-
-def _checked(value: str) -> str:
-    """The value as it is, unless it shows that something was lost on its way here."""
-    if not value.isprintable():
-        raise RefusedValue("holds a character that cannot be seen", "printable text on one line")
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        # Docker's --env-file hands quotes on, and every signature would then be wrong.
-        raise RefusedValue(
-            "is wrapped in quotes that were not taken off", "the value without quotes"
-        )
-    return value
-
-
-def boolean(value: str) -> bool:
-    found = _BOOLEANS.get(value.lower())
-    if found is None:
-        raise RefusedValue("neither yes nor no", ", ".join(_BOOLEANS))
-    return found
-
-
-def whole_number(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        # int() alone would also take "1_000" and digits of other scripts.
-        if not re.fullmatch(r"[0-9]{1,9}", value) or not low <= int(value) <= high:
-            raise RefusedValue("not a number of this range", f"a whole number from {low} to {high}")
-        return int(value)
-
-    return parse
-
-
-def one_of(*choices: T) -> Callable[[str], T]:
-    by_name = {str(choice).lower(): choice for choice in choices}
-
-    def parse(value: str) -> T:
-        if value.lower() not in by_name:
-            raise RefusedValue("not one of the choices", ", ".join(map(str, choices)))
-        return by_name[value.lower()]
-
-    return parse
-
-
-def matching(pattern: str, accepted: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise RefusedValue("not of the right form", accepted)
-        return value
-
-    return parse
-
-
-def _comma_separated(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-def webhook_secrets(value: str) -> tuple[bytes, ...]:
-    accepted = "the signing secret Shopify shows"
-    parts = _comma_separated(value)
-    if not parts:
-        raise RefusedValue("missing", f"{accepted}; several separated by commas")
-    for part in parts:
-        if re.sub(r"[^a-z0-9]", "", part.lower()) in _PLACEHOLDERS:
-            raise RefusedValue("still a placeholder", accepted)
-    return tuple(part.encode() for part in parts)
-
-
-def bearer_tokens(value: str) -> tuple[bytes, ...]:
-    parts = _comma_separated(value)
-    for part in parts:
-        # It travels in a header, behind "Bearer " and one space.
-        if not re.fullmatch(r"[!-~]+", part):
-            raise RefusedValue(
-                "a token has spaces or letters beyond ASCII",
-                "random ASCII characters without spaces; several separated by commas",
-            )
-    return tuple(part.encode() for part in parts)
-
-
-def shop_names(value: str) -> frozenset[str]:
-    accepted = "my-shop.myshopify.com; several separated by commas"
-    shops = [_shop_name(part) for part in _comma_separated(value)]
-    # Only commas would otherwise let every shop in, where somebody meant to name some.
-    if (value and not shops) or not all(_SHOP.fullmatch(shop) for shop in shops):
-        raise RefusedValue("not the myshopify.com name of a shop", accepted)
-    return frozenset(shops)
-
-
-def _shop_name(part: str) -> str:
-    # Lower case only of ASCII: of other scripts it can become ASCII letters (the Kelvin sign).
-    name = part.lower() if part.isascii() else part
-    return name.removeprefix("https://").removeprefix("http://").removesuffix("/")
-
-
-def pinterest_address(value: str) -> str:
-    url = _url(value)
-    is_pinterest = url is not None and (
-        url["scheme"] == "https"
-        and url["host"] == "api.pinterest.com"
-        and url["port"] in (None, "443")
-    )
-    if not is_pinterest and not _is_local(url):
-        raise RefusedValue(
-            "not Pinterest's address",
-            "https://api.pinterest.com/v5, or http on a loopback address for tests",
-        )
-    return value.removesuffix("/")
-
-
-def page_origins(value: str) -> frozenset[str]:
-    parts = _comma_separated(value)
-    # Only commas would otherwise let every page in, where somebody meant to name some.
-    if value and not parts:
-        raise RefusedValue("names no origin", _ACCEPTED_ORIGIN)
-    return frozenset(page_origin(part) for part in parts)
-
-
-def page_origin(value: str) -> str:
-    """An origin as browsers write it: lower case, without the scheme's own port and a path."""
-    if not value:
-        return ""
-    # Lower case only of ASCII, as for shops.
-    url = _url(value.lower() if value.isascii() else value)
-    if url is None or url["path"] or not (url["scheme"] == "https" or _is_local(url)):
-        raise RefusedValue("not the origin of a page", _ACCEPTED_ORIGIN)
-    usual = _PORTS[url["scheme"]]
-    port = int(url["port"] or usual)
-    return f"{url['scheme']}://{url['host']}" + ("" if port == usual else f":{port}")
-
-
-def event_address(value: str) -> str:
-    url = _url(value)
-    if value and not (url is not None and url["scheme"] == "https") and not _is_local(url):
-        raise RefusedValue(
-            "not an address events may be sent to",
-            "https://HOST/PATH without user, query and fragment, or http on a loopback address",
-        )
-    return value
-
-
-def _url(value: str) -> re.Match[str] | None:
-    url = _URL.fullmatch(value)
-    return url if url and 0 < int(url["port"] or 1) < 65_536 else None
-
-
-def _is_local(url: re.Match[str] | None) -> bool:
-    """Whether the address is http on this very machine, where no one else can listen in."""
-    if url is None or url["scheme"] != "http":
-        return False
-    try:
-        return IPv4Address(url["host"]).is_loopback
-    except ValueError:
-        return url["host"] in ("localhost", "[::1]")
-
-
-def database_address(value: str) -> str:
-    if _SQLITE_FILE.fullmatch(value):
-        return value
-    found = _POSTGRES.fullmatch(value)
-    if found is None:
-        raise RefusedValue(
-            "not a database this service can keep orders in",
-            "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME",
-        )
-    return f"postgresql+psycopg://{found[1]}"
-
-
-def time_zone(value: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        raise RefusedValue(
-            "not a time zone known here", "an IANA name such as Europe/Berlin"
-        ) from None
-
 
 def _variable(
     name: str, default: str, parse: Callable[[str], T], help: str, *, secret: bool = False
 ) -> T:
-    """A field of `Settings`, typed by what its variable's parser gives."""
+    """Returns a field of `Settings`, whose type is the result of the variable's parser."""
     metadata = {"variable": Variable(name, default, parse, help)}
     declared: T = field(repr=not secret, metadata=metadata)
     return declared
@@ -269,7 +45,7 @@ def _variable(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the merchant decided. The fields are the table of all variables; `from_env` reads it."""
+    """The merchant's decisions. The fields are the table of all variables."""
 
     shopify_webhook_secrets: tuple[bytes, ...] = _variable(
         "SHOPIFY_WEBHOOK_SECRET",
@@ -535,19 +311,13 @@ class Settings:
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
-        """Read every variable; names that are not in the table are ignored.
+        """Returns the settings of an environment, without regard to names not in the table.
 
         Raises:
-            ConfigurationError: all that is wrong, not only the first.
+            ConfigurationError: with all problems, not only the first.
         """
-        values: dict[str, Any] = {}
-        problems: list[str] = []
-        for declared in fields(cls):
-            variable = declared.metadata["variable"]
-            try:
-                values[declared.name] = variable.read(env)
-            except RefusedValue as refused:
-                problems.append(f"{variable.name}: {refused}")
+        variables = {declared.name: declared.metadata["variable"] for declared in fields(cls)}
+        values, problems = read_all(variables, env)
         problems += _shared_keys(values)
         if problems:
             raise ConfigurationError(tuple(problems))
@@ -555,22 +325,22 @@ class Settings:
 
     @property
     def is_report_only(self) -> bool:
-        """Whether Pinterest cannot be reached for want of a token or an account."""
+        """True if the token or the account that Pinterest requires is missing."""
         return not (self.pinterest_access_token and self.pinterest_ad_account_id)
 
     @property
     def sends_to_pinterest(self) -> bool:
-        """Whether purchases go to Pinterest at all."""
+        """True if purchases are sent to Pinterest."""
         return not self.is_report_only and self.pinterest_send != "off"
 
     @property
     def sends_to_track_ai(self) -> bool:
-        """Whether Track AI is a destination."""
+        """True if Track AI is a destination."""
         return bool(self.track_ai_endpoint)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is allowed, but rarely meant. No line repeats a secret."""
+        """A line for each allowed, but rarely intended value. No line repeats a secret."""
         token, account = self.pinterest_access_token, self.pinterest_ad_account_id
         longest_hours = max(self.click_window_days * 24, self.view_window_hours)
         found = {
@@ -604,26 +374,12 @@ class Settings:
 VARIABLES: tuple[Variable[Any], ...] = tuple(f.metadata["variable"] for f in fields(Settings))
 
 
-def load_env(
-    path: str | os.PathLike[str] = ".env", environ: Mapping[str, str] = os.environ
-) -> dict[str, str]:
-    """The environment over the file's lines; a missing file has none.
-
-    Raises:
-        ConfigurationError: the file is there, but cannot be read as text.
-    """
-    try:
-        # Nothing is interpolated: a secret may hold "${".
-        lines = dotenv_values(path, interpolate=False, encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        problem = f"{os.fspath(path)}: cannot be read; accepted: UTF-8 text of NAME=value lines"
-        raise ConfigurationError((problem,)) from None
-    return {name: value for name, value in lines.items() if value is not None} | dict(environ)
-
-
 def _shared_keys(values: Mapping[str, Any]) -> Iterator[str]:
-    """One key, one purpose: who may read reports must not be able to sign orders, and what every
-    visitor can read opens nothing else."""
+    """Yields a problem for each key with two purposes.
+
+    A reader of reports must not be able to sign orders, and the collector key, which every visitor
+    can read, must open nothing else.
+    """
     secrets = {*values.get("shopify_webhook_secrets", ())}
     for name in ("pinterest_access_token", "shopify_client_secret", "shopify_admin_token"):
         secrets.add(values.get(name, "").encode())

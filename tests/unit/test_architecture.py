@@ -16,7 +16,8 @@ _LINE = {"tracking.destinations", "tracking.clients", "tracking.store", "trackin
 
 # Each part of the house and the parts that it may import. Nothing else is allowed.
 MAY_IMPORT: dict[str, set[str]] = {
-    "config": set(),
+    "environment": set(),
+    "config": {"environment"},
     "server": set(),
     "tracking.domain": set(),
     "tracking.store": {"tracking.domain"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {*LINES, *_LINE, "tracking.service", "tracking.operate", "webhooks", "server"},
     "commands": {*LINES, *_LINE, "tracking.service", "tracking.operate", "webhooks", "config"},
 }
-MAY_IMPORT["app"] = MAY_IMPORT.keys() - {"tracking", "tracking.python_api"}
+MAY_IMPORT["app"] = MAY_IMPORT.keys() - {"environment", "tracking", "tracking.python_api"}
 
 # Where a library that reaches out may be imported.
 HOMES = {
