@@ -27,12 +27,13 @@ from gunicorn.http.errors import (
 )
 from gunicorn.workers import gthread
 
-from server.connection import PIECE, Client, TimeoutQueue
+from server.connection import PIECE, Client
 from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.exchange import Exchange
 from server.problems import CONTENT_TYPE, problem_body
 from server.request_buffer import MAX_BODY, RequestBuffer, Stage
 from server.security_headers import HEADERS
+from server.timeout_queue import TimeoutQueue
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
