@@ -21,24 +21,24 @@ class BufferedSocket:
         self.incoming: bytes | bytearray = b""
         self.unsent = bytearray()
         # Whether more was asked for than had come: the parser and we disagree on where it ends.
-        self.starved = False
+        self.read_past_end = False
         self._read = 0
 
-    def give(self, data: bytes | bytearray) -> None:
+    def load(self, data: bytes | bytearray) -> None:
         """Put a request there to be read."""
         self.incoming, self._read = data, 0
 
-    def rest(self) -> bytes:
+    def take_unread(self) -> bytes:
         """What was not read, taken away."""
         rest = bytes(self.incoming[self._read :])
-        self.give(b"")
+        self.load(b"")
         return rest
 
     def recv(self, most: int) -> bytes:
         """As a socket does it, whose client sends no more than it has sent."""
         piece = bytes(self.incoming[self._read : self._read + most])
         self._read += len(piece)
-        self.starved |= not piece
+        self.read_past_end |= not piece
         return piece
 
     def sendall(self, data: bytes) -> None:
@@ -97,12 +97,12 @@ class Client(gthread.TConn):  # type: ignore[misc]
     def __init__(self, cfg: Any, raw: socket.socket, address: Any, server: Any) -> None:
         super().__init__(cfg, BufferedSocket(raw), address, server)
         self.raw = raw
-        self.arrival = RequestBuffer()
+        self.buffer = RequestBuffer()
         self.deadline = 0.0
-        self.drained = 0
-        self.keep = False
+        self.drained_bytes = 0
+        self.keep_alive = False
         # What its thread has in hand counts until it is answered.
-        self.in_hand = 0
+        self.served_bytes = 0
         # gunicorn's handler would wait for the first byte otherwise.
         self.data_ready = True
 

@@ -27,7 +27,7 @@ class Exchange:
         self.environ["wsgi.multithread"] = True
         self.client = client
 
-    def ask(self, app: "WSGIApplication", *, is_last: bool) -> bool:
+    def run(self, app: "WSGIApplication", *, is_last: bool) -> bool:
         """Have an application answer; whether it did, or will later. Nothing more is taken from
         the client if this `is_last`."""
         pieces = app(self.environ, self.response.start_response)
@@ -40,7 +40,7 @@ class Exchange:
         return True
 
     @property
-    def has_begun(self) -> bool:
+    def has_sent_headers(self) -> bool:
         """Whether a part of the answer is on its way."""
         return bool(self.response.headers_sent)
 

@@ -15,10 +15,10 @@ _MAX_FRAMING = 256 * 1024
 # The longest line with the size of a chunk that the parser takes.
 _MAX_SIZE_LINE = 8190
 
-_END = b"\r\n\r\n"
+_HEAD_END = b"\r\n\r\n"
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
-_CODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 
@@ -36,19 +36,27 @@ class Stage(Enum):
 class RequestBuffer:
     """What has come of one request, and perhaps of the next ones behind it."""
 
-    __slots__ = ("_at", "_ends_at", "_framing", "_size", "data", "expects", "stage")
+    __slots__ = (
+        "_body_end",
+        "_body_size",
+        "_framing_size",
+        "_position",
+        "data",
+        "expects_continue",
+        "stage",
+    )
 
     def __init__(self) -> None:
         self.data: bytes | bytearray = b""
         self.stage = Stage.HEAD
         # Whether the client sends the body only once it was told to continue.
-        self.expects = False
+        self.expects_continue = False
         # How far the head was searched, later where the next chunk begins.
-        self._at = 0
+        self._position = 0
         # Where the body ends; None while that is not known: it comes in chunks.
-        self._ends_at: int | None = None
-        self._size = 0
-        self._framing = 0
+        self._body_end: int | None = None
+        self._body_size = 0
+        self._framing_size = 0
 
     def add(self, more: bytes) -> Stage:
         """Take in what came next."""
@@ -66,50 +74,50 @@ class RequestBuffer:
         return self.stage
 
     def _after_head(self) -> Stage:
-        end = self.data.find(_END, max(0, self._at - len(_END)))
+        end = self.data.find(_HEAD_END, max(0, self._position - len(_HEAD_END)))
         if end > MAX_HEAD or (end < 0 and len(self.data) > MAX_HEAD):
             return Stage.HEAD_TOO_LARGE
         if end < 0:
-            if _BARE_LINE_FEED.search(self.data, max(0, self._at - 1)):
+            if _BARE_LINE_FEED.search(self.data, max(0, self._position - 1)):
                 return Stage.WHOLE
-            self._at = len(self.data)
+            self._position = len(self.data)
             return Stage.HEAD
         head = bytes(self.data[: end + 2])
-        self._at = end + len(_END)
-        self.expects = _EXPECTS.search(head) is not None
-        if _CODED.search(head):
+        self._position = end + len(_HEAD_END)
+        self.expects_continue = _EXPECTS.search(head) is not None
+        if _TRANSFER_ENCODING.search(head):
             return Stage.BODY
         length = _LENGTH.search(head)
         promised = int(length[1]) if length else 0
         if promised > MAX_BODY:
             return Stage.BODY_TOO_LARGE
-        self._ends_at = self._at + promised
+        self._body_end = self._position + promised
         return Stage.BODY
 
     def _after_body(self) -> Stage:
-        if self._ends_at is not None:
-            return Stage.WHOLE if len(self.data) >= self._ends_at else Stage.BODY
-        while self._at < len(self.data):
-            line_end = self.data.find(b"\r\n", self._at, self._at + _MAX_SIZE_LINE)
+        if self._body_end is not None:
+            return Stage.WHOLE if len(self.data) >= self._body_end else Stage.BODY
+        while self._position < len(self.data):
+            line_end = self.data.find(b"\r\n", self._position, self._position + _MAX_SIZE_LINE)
             if line_end < 0:
-                is_too_long = len(self.data) - self._at > _MAX_SIZE_LINE
+                is_too_long = len(self.data) - self._position > _MAX_SIZE_LINE
                 return Stage.WHOLE if is_too_long else self._unless_too_large()
-            size = _size_of(bytes(self.data[self._at : line_end]))
+            size = _size_of(bytes(self.data[self._position : line_end]))
             if size is None:
                 return Stage.WHOLE
             if size == 0:
                 return self._after_trailers(line_end)
-            self._size += size
-            self._framing += line_end - self._at + 4
-            if self._size > MAX_BODY or self._framing > _MAX_FRAMING:
+            self._body_size += size
+            self._framing_size += line_end - self._position + 4
+            if self._body_size > MAX_BODY or self._framing_size > _MAX_FRAMING:
                 return Stage.BODY_TOO_LARGE
             # A chunk and the line end behind it.
-            self._at = line_end + 2 + size + 2
+            self._position = line_end + 2 + size + 2
         return self._unless_too_large()
 
     def _after_trailers(self, line_end: int) -> Stage:
         # Its own line end counts: without trailers an empty line follows at once.
-        if self.data.find(_END, line_end) >= 0:
+        if self.data.find(_HEAD_END, line_end) >= 0:
             return Stage.WHOLE
         return self._unless_too_large()
 

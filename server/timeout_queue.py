@@ -19,28 +19,28 @@ class TimeoutQueue:
     def __contains__(self, client: Client) -> bool:
         return client in self._clients
 
-    def enter(self, client: Client, called: Callable[[Client], None]) -> None:
+    def add(self, client: Client, called: Callable[[Client], None]) -> None:
         """Wait for a client, at most so long; `called` once there is something to do."""
         client.deadline = time.monotonic() + self._seconds
         self._clients[client] = None
         self._poller.register(client.raw, self._event, lambda _: called(client))
 
-    def leave(self, client: Client) -> None:
+    def discard(self, client: Client) -> None:
         """Wait no longer."""
         del self._clients[client]
         self._poller.unregister(client.raw)
 
-    def first(self) -> Client | None:
+    def oldest(self) -> Client | None:
         """Who waits for longest."""
         return next(iter(self._clients), None)
 
-    def late(self) -> Client | None:
+    def overdue(self) -> Client | None:
         """Who waits for longest, if that is too long."""
-        client = self.first()
+        client = self.oldest()
         is_late = client is not None and client.deadline <= time.monotonic()
         return client if is_late else None
 
-    def hurry(self, deadline: float) -> None:
+    def shorten(self, deadline: float) -> None:
         """Let nobody wait beyond a moment."""
         for client in self._clients:
             client.deadline = min(client.deadline, deadline)

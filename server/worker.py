@@ -136,23 +136,23 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             piece = client.raw.recv(PIECE)
         except BlockingIOError:
             if client not in self.arriving:
-                self.arriving.enter(client, self._receive)
+                self.arriving.add(client, self._receive)
             return
         except OSError:
             self._drop(client)
             return
         if piece:
             self._take(client, piece)
-        elif client.arrival.stage is Stage.BODY:
+        elif client.buffer.stage is Stage.BODY:
             self._refuse(client, 400, _CUT)
         else:
             self._drop(client)
 
     def _take(self, client: Client, piece: bytes) -> None:
         """Go on as what has come demands."""
-        stage = client.arrival.stage
+        stage = client.buffer.stage
         self.buffered += len(piece)
-        match client.arrival.add(piece):
+        match client.buffer.add(piece):
             case Stage.WHOLE:
                 self._serve(client)
             case Stage.HEAD_TOO_LARGE:
@@ -160,21 +160,21 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             case Stage.BODY_TOO_LARGE:
                 self._refuse(client, 413, f"The body has at most {MAX_BODY} bytes.")
             case reached:
-                if reached is not stage and client.arrival.expects:
+                if reached is not stage and client.buffer.expects_continue:
                     with contextlib.suppress(OSError):
                         client.sock.sendall(_CONTINUE)
                         client.sock.flush()
                 if client not in self.arriving:
-                    self.arriving.enter(client, self._receive)
+                    self.arriving.add(client, self._receive)
                 if self.buffered > self.max_buffered:
                     self._make_room()
 
     def _serve(self, client: Client) -> None:
         if client in self.arriving:
-            self.arriving.leave(client)
-        client.in_hand = len(client.arrival.data)
-        client.sock.give(client.arrival.data)
-        client.arrival = RequestBuffer()
+            self.arriving.discard(client)
+        client.served_bytes = len(client.buffer.data)
+        client.sock.load(client.buffer.data)
+        client.buffer = RequestBuffer()
         self.enqueue_req(client)
 
     def enqueue_req(self, conn: Client) -> None:
@@ -196,13 +196,13 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         exchange = Exchange(self.cfg, self.log, req, conn)
         exchange.environ[ANSWER_DEFERRED] = partial(self._answer_later, exchange)
         try:
-            if not exchange.ask(self.wsgi, is_last=self._is_full):
+            if not exchange.run(self.wsgi, is_last=self._is_full):
                 # The connection is the main loop's from here on, which may be answering by now.
                 return DEFERRED
             conn.sock.flush()
             return exchange.keeps_alive
         except Exception:
-            if exchange.has_begun:
+            if exchange.has_sent_headers:
                 # A second answer behind half of the first would only be taken for the rest of it.
                 self.log.error("answer broken off")
                 raise StopIteration from None
@@ -261,25 +261,25 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         for exchange, answer in answers:
             client = exchange.client
             try:
-                exchange.ask(answer, is_last=self._is_full)
-                client.keep = self._keepalive_after(client, exchange.keeps_alive)
+                exchange.run(answer, is_last=self._is_full)
+                client.keep_alive = self._keepalive_after(client, exchange.keeps_alive)
             except OSError:
-                client.keep = False
+                client.keep_alive = False
             except Exception as error:
-                client.keep = False
+                client.keep_alive = False
                 self.handle_error(None, client.sock, client.client, error)
             self._answered(client)
 
     def finish_request(self, conn: Client, fs: "Future[Any]") -> None:
         """A thread is done with a request."""
         failed = fs.cancelled() or fs.exception() is not None
-        conn.keep = not failed and fs.result() is True
+        conn.keep_alive = not failed and fs.result() is True
         self._answered(conn)
 
     def _answered(self, client: Client) -> None:
-        self.buffered -= client.in_hand
-        client.in_hand = 0
-        client.keep = client.keep and not client.sock.starved
+        self.buffered -= client.served_bytes
+        client.served_bytes = 0
+        client.keep_alive = client.keep_alive and not client.sock.read_past_end
         self._send(client)
 
     def _send(self, client: Client) -> None:
@@ -290,18 +290,18 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         if not is_sent:
             if client not in self.answering:
-                self.answering.enter(client, self._send)
+                self.answering.add(client, self._send)
             return
         if client in self.answering:
-            self.answering.leave(client)
-        if client.keep:
+            self.answering.discard(client)
+        if client.keep_alive:
             self._go_on(client)
         else:
             self._end(client)
 
     def _go_on(self, client: Client) -> None:
         """Wait for the next request, or take it up if it has come with the last."""
-        rest = client.parser.unreader.take_buffered() + client.sock.rest()
+        rest = client.parser.unreader.take_buffered() + client.sock.take_unread()
         if rest:
             self._take(client, rest)
             return
@@ -315,8 +315,8 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _refuse(self, client: Client, status: int, detail: str) -> None:
         if client in self.arriving:
-            self.arriving.leave(client)
-        client.keep = False
+            self.arriving.discard(client)
+        client.keep_alive = False
         with contextlib.suppress(OSError):
             client.sock.sendall(_refusal(status, detail))
         self._send(client)
@@ -329,7 +329,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             self._drop(client)
             return
         self._forget(client)
-        self.lingering.enter(client, self._drain)
+        self.lingering.add(client, self._drain)
 
     def _drain(self, client: Client) -> None:
         try:
@@ -338,32 +338,32 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         except OSError:
             piece = b""
-        client.drained += len(piece)
-        if not piece or client.drained > self.linger_bytes:
+        client.drained_bytes += len(piece)
+        if not piece or client.drained_bytes > self.linger_bytes:
             self._drop(client)
 
     # --- Clients that go
 
     def murder_pending(self) -> None:
         """Part with everybody who was waited for too long."""
-        while client := self.arriving.late():
+        while client := self.arriving.overdue():
             self._give_up(client, 408, _TOO_SLOW)
-        while client := self.answering.late() or self.lingering.late():
+        while client := self.answering.overdue() or self.lingering.overdue():
             self._drop(client)
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Stopping: what has not begun to come by then will not be served."""
         super()._cap_keepalive(deadline)
-        self.arriving.hurry(deadline)
-        self.answering.hurry(deadline)
+        self.arriving.shorten(deadline)
+        self.answering.shorten(deadline)
 
     def _make_room(self) -> bool:
         """Part with whoever has been waited for longest; whether there was anybody."""
-        if client := self.lingering.first():
+        if client := self.lingering.oldest():
             self._drop(client)
-        elif client := self.arriving.first():
+        elif client := self.arriving.oldest():
             self._give_up(client, 503, _NO_ROOM)
-        elif client := self.answering.first():
+        elif client := self.answering.oldest():
             self._drop(client)
         elif self.keepalived_conns:
             idle = self.keepalived_conns.popleft()
@@ -375,7 +375,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _give_up(self, client: Client, status: int, detail: str) -> None:
         """Part with a client whose request did not come to its end; not a word to a silent one."""
-        if client.arrival.data:
+        if client.buffer.data:
             with contextlib.suppress(OSError):
                 client.sock.sendall(_refusal(status, detail))
                 client.sock.flush()
@@ -384,15 +384,15 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def _drop(self, client: Client) -> None:
         for room in (self.arriving, self.answering, self.lingering):
             if client in room:
-                room.leave(client)
+                room.discard(client)
         self._forget(client)
         self.nr_conns -= 1
         client.close()
 
     def _forget(self, client: Client) -> None:
         """Drop what has come of a request that will not be served."""
-        self.buffered -= len(client.arrival.data)
-        client.arrival = RequestBuffer()
+        self.buffered -= len(client.buffer.data)
+        client.buffer = RequestBuffer()
 
 
 def _refusal(status: int, detail: str) -> bytes:

@@ -40,7 +40,7 @@ def client(worker: BufferingWorker) -> Iterator[Client]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         client = Client(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 8000))
-        client.sock.give(REQUEST)
+        client.sock.load(REQUEST)
         yield client
 
 

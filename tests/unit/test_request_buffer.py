@@ -110,7 +110,7 @@ def test_it_is_known_who_waits_to_be_told_to_go_on(value: bytes) -> None:
     arrival = RequestBuffer()
     arrival.add(POST + b"Expect: %s\r\nContent-Length: 5\r\n\r\n" % value)
 
-    assert arrival.expects
+    assert arrival.expects_continue
 
 
 def test_no_address_takes_more_than_is_let_in() -> None:
