@@ -1,4 +1,4 @@
-"""Connections that are waited for equally long."""
+"""A queue of connections that wait equally long, so that the oldest is always due first."""
 
 import selectors
 import time
@@ -8,7 +8,7 @@ from server.connection import Client
 
 
 class TimeoutQueue:
-    """Clients that are waited for, all for equally long: whoever came first has to go first."""
+    """Clients in the order in which they were added, which is that of their deadlines."""
 
     def __init__(self, poller: selectors.BaseSelector, event: int, seconds: float) -> None:
         self._poller = poller
@@ -16,31 +16,31 @@ class TimeoutQueue:
         self._seconds = seconds
         self._clients: dict[Client, None] = {}
 
-    def __contains__(self, client: Client) -> bool:
-        return client in self._clients
-
-    def add(self, client: Client, called: Callable[[Client], None]) -> None:
-        """Wait for a client, at most so long; `called` once there is something to do."""
+    def add(self, client: Client, ready: Callable[[Client], None]) -> None:
+        """Calls `ready` on each event of the client; a client in the queue keeps its deadline."""
+        if client in self._clients:
+            return
         client.deadline = time.monotonic() + self._seconds
         self._clients[client] = None
-        self._poller.register(client.raw, self._event, lambda _: called(client))
+        self._poller.register(client.raw, self._event, lambda _: ready(client))
 
     def discard(self, client: Client) -> None:
-        """Wait no longer."""
-        del self._clients[client]
-        self._poller.unregister(client.raw)
+        """Removes a client, if it is in the queue."""
+        if client in self._clients:
+            del self._clients[client]
+            self._poller.unregister(client.raw)
 
     def oldest(self) -> Client | None:
-        """Who waits for longest."""
+        """Returns the client that has waited longest."""
         return next(iter(self._clients), None)
 
     def overdue(self) -> Client | None:
-        """Who waits for longest, if that is too long."""
+        """Returns the client that has waited longest, if its deadline has passed."""
         client = self.oldest()
-        is_late = client is not None and client.deadline <= time.monotonic()
-        return client if is_late else None
+        is_overdue = client is not None and client.deadline <= time.monotonic()
+        return client if is_overdue else None
 
     def shorten(self, deadline: float) -> None:
-        """Let nobody wait beyond a moment."""
+        """Moves every later deadline to this one, in seconds of the monotonic clock."""
         for client in self._clients:
             client.deadline = min(client.deadline, deadline)
