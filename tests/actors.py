@@ -1,4 +1,4 @@
-"""Who acts in the tests: Shopify that sends signed webhooks, the shop's owner, and the clock."""
+"""Who acts in the tests: Shopify, the storefront, the shop's owner, an operator, and the clock."""
 
 import copy
 import json
@@ -8,9 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from click.testing import Result
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from app import assemble
+from tests.standins.pinterest import FakePinterest
 from tracking.deliver.deliverer import Deliverer
 from tracking.service import Service
 from tracking.store import Store
@@ -18,9 +22,12 @@ from webhooks.signature import sign
 
 SECRET = "shpss_a-secret-of-the-tests-only"
 API_TOKEN = "a-token-of-the-tests-only"
+COLLECTOR_KEY = "pk_of-the-tests-only"
+CHECKOUT_TOKEN = "checkout-token-0123456789"
 # 2026-11-20T12:00:00Z, a Friday.
 NOW = 1_795_176_000
 DAY, HOUR = 86_400, 3_600
+TODAY = {"start_date": "2026-11-20", "end_date": "2026-11-20"}
 
 T = TypeVar("T")
 
@@ -192,3 +199,136 @@ def at_once(store: Store, works: Sequence[Callable[[], T]]) -> list[Future[T]]:
         found = [threads.submit(work) for work in works]
         threading.Timer(0.1, go_on.set).start()
     return found
+
+
+class Operator:
+    """Types commands at an app."""
+
+    def __init__(self, app: Flask) -> None:
+        self._runner = app.test_cli_runner()
+
+    def types(self, *words: str) -> Result:
+        """What the command said, whatever its exit code."""
+        result = self._runner.invoke(args=words)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result
+
+    def reads(self, *words: str) -> str:
+        """What a command that succeeds says."""
+        result = self.types(*words)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def is_told(self, *words: str) -> str:
+        """The one line of a command that fails."""
+        result = self.types(*words)
+        assert result.exit_code == 1, result.output
+        (line,) = result.stderr.splitlines()
+        return line.removeprefix("Error: ")
+
+
+class Storefront:
+    """A shop with a pixel, the Pinterest it advertises on, and its owner."""
+
+    def __init__(self, service: Service, pinterest: FakePinterest, clock: Clock) -> None:
+        self.service = service
+        self.pinterest = pinterest
+        self.clock = clock
+        self.client: FlaskClient = assemble(service).test_client()
+        self.shop = Shop(self.client)
+
+    def posts(self, call: Any, **headers: str) -> TestResponse:
+        agent = {"User-Agent": "Mozilla/5.0 (Macintosh)", **headers}
+        return self.client.post(
+            "/collect", data=json.dumps(call), content_type="text/plain", headers=agent
+        )
+
+    def sees(
+        self,
+        name: str,
+        visitor: str,
+        ago: float = 0,
+        page: str = "/",
+        data: Any = None,
+        agent: str = "Mozilla/5.0 (Macintosh)",
+        **more: Any,
+    ) -> str:
+        """Let the pixel tell of an event so many seconds ago; its id."""
+        at = self.clock() - ago
+        event = {
+            "id": f"shu-{name}-{visitor}-{int(at)}",
+            "name": name,
+            "timestamp": instant(at),
+            "context": {"document": {"location": {"href": f"https://shop.example{page}"}}},
+            "data": data or {},
+        }
+        call = {"key": COLLECTOR_KEY, "visitor": visitor, "events": [event], **more}
+        answer = self.posts(call, **{"User-Agent": agent})
+        assert answer.status_code == 202, answer.get_data(as_text=True)
+        assert answer.get_json()["refused"] == []
+        return str(event["id"])
+
+    def checks_out(
+        self, visitor: str, ago: float = 60, token: str = CHECKOUT_TOKEN, **who: Any
+    ) -> None:
+        self.sees("checkout_completed", visitor, ago, data={"checkout": {"token": token, **who}})
+
+    def sells(self, **changes: Any) -> None:
+        at = instant(self.clock())
+        placed = dict.fromkeys(("created_at", "processed_at", "updated_at"), at)
+        answer = self.shop.sends("orders/create", order(**{**placed, **changes}))
+        assert answer.get_json()["status"] == "accepted"
+
+    def journey(self, order_id: int = 5001) -> Any:
+        return self.shop.reads(f"/orders/{order_id}/journey")
+
+    def sent(self) -> dict[str, Any]:
+        """What Pinterest has taken by now, by event id."""
+        deliver(self.service)
+        return dict(self.pinterest.events)
+
+    def stages(self, **query: str) -> dict[str, tuple[int, int]]:
+        found = self.shop.reads("/conversion-funnel", **query)
+        return {s["stage"]: (s["events"], s["visitors"]) for s in found["stages"]}
+
+
+class World:
+    """A shop with settings of its own, and Pinterest."""
+
+    def __init__(self, service: Service, pinterest: FakePinterest) -> None:
+        self.service = service
+        self.pinterest = pinterest
+        self.shop = Shop(assemble(service).test_client())
+
+    def sells(self, **changes: Any) -> None:
+        """Take in an order; orders of one number are one order."""
+        answer = self.shop.sends("orders/create", order(**changes))
+        assert answer.json == {"status": "accepted", "order_id": str(changes.get("id", 5001))}
+
+    def told(self) -> dict[str, Any]:
+        """The events Pinterest has after everything was delivered, by order."""
+        deliver(self.service)
+        events = self.pinterest.events
+        return {event["custom_data"]["order_id"]: event for event in events.values()}
+
+    def event(self) -> Any:
+        """What Pinterest was told of the one order."""
+        (event,) = self.told().values()
+        return event
+
+    def reason(self, order_id: int = 5001) -> str:
+        """Why an order is not sent, in the log's word; "" if it is."""
+        events = self.shop.reads("/events")["events"]
+        return str(next(e["reason"] for e in events if e["order_id"] == str(order_id)))
+
+    def credits(self, model: str, **more: str) -> dict[str, str]:
+        """Today's revenue by campaign, leaving out what earned nothing."""
+        found = self.shop.reads("/roi-analysis", **{**TODAY, "model": model, **more})
+        return {
+            line["campaign_id"] or line["campaign"]: line["revenue"]
+            for line in found["campaigns"]
+            if line["revenue"] != "0.00"
+        }
+
+
+BuildWorld = Callable[..., World]

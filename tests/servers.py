@@ -166,6 +166,23 @@ def serving(folder: Path, env: Mapping[str, str]) -> Iterator[Server]:
         server.end()
 
 
+def environment(url: str) -> dict[str, str]:
+    """The environment of a command that uses this database."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "SHOPIFY_WEBHOOK_SECRET": "a-secret-of-the-tests-only",
+        "PINTEREST_ACCESS_TOKEN": "pina_test_token",
+        "PINTEREST_AD_ACCOUNT_ID": "1",
+        "DATABASE_URL": url,
+    }
+
+
+def flask_command(*words: str) -> list[str]:
+    """A command of the service, as words for a process."""
+    return [sys.executable, "-m", "flask", "--app", "app", *words]
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

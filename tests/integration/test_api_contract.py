@@ -4,7 +4,6 @@ import ast
 import json
 import re
 import runpy
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -12,7 +11,6 @@ import pytest
 from flask import Flask
 from jsonschema_rs import Draft202012Validator
 from openapi_spec_validator import validate
-from werkzeug.test import TestResponse
 
 from api.openapi import DESCRIPTION
 from app import PUBLIC, assemble
@@ -20,7 +18,6 @@ from config import ConfigurationError, Settings
 from tests.actors import (
     NOW,
     SECRET,
-    Clock,
     Shop,
     bearer,
     deliver,
@@ -30,6 +27,7 @@ from tests.actors import (
     refund,
 )
 from tests.conftest import BuildService
+from tests.openapi import assert_as_described, closed, described
 from tests.standins.pinterest import FakePinterest
 from tracking.domain.attribution import MODELS, Model
 from tracking.domain.conversion import REASONS
@@ -37,16 +35,6 @@ from tracking.service import Service
 
 ROOT = Path(__file__).parents[2]
 SITE_KEY = "pk_of-the-tests-only"
-# What is not JSON, and so has no schema.
-TEXTS = {"text/csv", "text/javascript", "text/plain"}
-METHODS = {"get", "post", "put", "patch", "delete"}
-
-
-@pytest.fixture
-def pinterest(clock: Clock) -> Iterator[FakePinterest]:
-    """Pinterest, in whose house it is as late as in ours."""
-    with FakePinterest("pina_test_token", "549755885175", clock=clock) as server:
-        yield server
 
 
 @pytest.fixture
@@ -78,15 +66,6 @@ def served(app: Flask) -> set[tuple[str, str]]:
         for rule in app.url_map.iter_rules()
         if rule.endpoint != "static"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-    }
-
-
-def described() -> dict[tuple[str, str], Mapping[str, Any]]:
-    return {
-        (path, method): operation
-        for path, item in DESCRIPTION["paths"].items()
-        for method, operation in item.items()
-        if method in METHODS
     }
 
 
@@ -139,28 +118,6 @@ def url_of(path: str) -> str:
 
 
 # --- The answers
-
-
-def closed(schema: Any) -> Any:
-    """The schema, in which an object has the described properties and no other."""
-    if isinstance(schema, list):
-        return [closed(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    inner = {key: closed(value) for key, value in schema.items()}
-    return {"additionalProperties": False, **inner} if "properties" in schema else inner
-
-
-def assert_as_described(response: TestResponse, path: str, method: str = "get") -> None:
-    """That status and body are among those the description promises."""
-    answers = described()[path, method]["responses"]
-    assert str(response.status_code) in answers, f"{method} {path}: {response.status_code}"
-    content = answers[str(response.status_code)]["content"]
-    kind = response.mimetype
-    assert kind in content, f"{method} {path} {response.status_code}: {kind}"
-    if kind not in TEXTS:
-        schema = closed(json.loads(json.dumps(content[kind]["schema"])))
-        Draft202012Validator(schema, validate_formats=True).validate(response.json)
 
 
 GETS = sorted(path for path, method in described() if method == "get")

@@ -21,8 +21,9 @@ from werkzeug.test import TestResponse
 
 from app import assemble
 from config import Settings
-from tests.actors import API_TOKEN, NOW, SECRET, Clock, Shop, instant, order
+from tests.actors import API_TOKEN, COLLECTOR_KEY, NOW, SECRET, Clock, Shop, instant, order
 from tests.conftest import BuildService
+from tests.pixel_events import call, view
 from tests.servers import PATIENCE, Server, serving
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, folder_in_memory, rows
@@ -31,38 +32,12 @@ from tracking.service import Service, service_of
 from tracking.store import open_store
 from webhooks.collector import MAX_CALL
 
-KEY = "pk_of-the-tests-only"
 ORIGIN = "https://shop.example"
 VISITOR = "visitor-0001"
 BROWSER = {"User-Agent": "Mozilla/5.0 (Macintosh)"}
 
 
 Told = Mapping[str, Any] | list[Any] | bytes
-
-
-def seen(**changes: Any) -> dict[str, Any]:
-    """A product that was looked at NOW."""
-    event = {
-        "id": "sh-0001-0001",
-        "name": "product_viewed",
-        "clientId": VISITOR,
-        "timestamp": instant(NOW),
-        "context": {"document": {"location": {"href": f"{ORIGIN}/products/mug"}, "referrer": ""}},
-        "data": {
-            "productVariant": {
-                "id": "222",
-                "sku": "MUG-1",
-                "price": {"amount": 20.0, "currencyCode": "USD"},
-                "product": {"id": "111", "title": "Mug", "vendor": "Kiln"},
-            }
-        },
-    }
-    return event | changes
-
-
-def call(*events: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """A call of these events (or of one) with the right key."""
-    return {"key": KEY, "events": list(events) or [seen()]} | changes
 
 
 class Page:
@@ -117,7 +92,7 @@ def assert_problem(response: TestResponse, status: int) -> None:
 @pytest.fixture
 def lite(build_service: BuildService, sqlite_url: str) -> Service:
     """A service for tests in which the database makes no difference."""
-    return build_service(sqlite_url, COLLECTOR_KEY=KEY)
+    return build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY)
 
 
 @pytest.fixture
@@ -137,7 +112,7 @@ def watched(sqlite_template: Path, clock: Clock) -> Iterator[Callable[..., Servi
             known = {
                 "SHOPIFY_WEBHOOK_SECRET": SECRET,
                 "API_TOKEN": API_TOKEN,
-                "COLLECTOR_KEY": KEY,
+                "COLLECTOR_KEY": COLLECTOR_KEY,
             }
             return service_of(Settings.from_env(known | env), store, {}, clock)
 
@@ -153,7 +128,7 @@ def test_the_pixel_knows_its_key_and_where_to_call(page: Page) -> None:
 
     text = found.get_data(as_text=True)
     assert found.status_code == 200
-    assert f'"{KEY}"' in text
+    assert f'"{COLLECTOR_KEY}"' in text
     assert '"http://tracking.example:8000/collect"' in text
     assert "__COLLECTOR" not in text
 
@@ -172,7 +147,9 @@ def test_the_pixel_fits_into_three_and_a_half_kilobytes_of_gzip(
 def test_the_pixel_calls_the_public_address_if_there_is_one(
     build_service: BuildService, sqlite_url: str
 ) -> None:
-    service = build_service(sqlite_url, COLLECTOR_KEY=KEY, PUBLIC_URL="https://t.shop.example/")
+    service = build_service(
+        sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY, PUBLIC_URL="https://t.shop.example/"
+    )
     found = assemble(service).test_client().get("/pixel.js", base_url="http://10.0.0.5:8000")
 
     assert '"https://t.shop.example/collect"' in found.get_data(as_text=True)
@@ -186,7 +163,7 @@ def test_the_pixel_calls_the_public_address_if_there_is_one(
 def test_the_pixel_calls_what_the_browser_called_as_far_as_proxies_are_believed(
     build_service: BuildService, sqlite_url: str, proxies: str, address: str
 ) -> None:
-    service = build_service(sqlite_url, COLLECTOR_KEY=KEY, TRUSTED_PROXIES=proxies)
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY, TRUSTED_PROXIES=proxies)
     told = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "t.shop.example"}
     found = assemble(service).test_client().get("/pixel.js", headers=told)
 
@@ -229,7 +206,7 @@ def test_a_browser_that_has_the_pixel_is_not_sent_it_again(page: Page) -> None:
 def test_another_key_is_another_version_of_the_pixel(
     build_service: BuildService, sqlite_url: str
 ) -> None:
-    services = [build_service(sqlite_url, COLLECTOR_KEY=f"{KEY}-{n}") for n in range(2)]
+    services = [build_service(sqlite_url, COLLECTOR_KEY=f"{COLLECTOR_KEY}-{n}") for n in range(2)]
     found = [assemble(one).test_client().get("/pixel.js").headers["ETag"] for one in services]
 
     assert found[0] != found[1]
@@ -244,7 +221,7 @@ def test_without_a_key_the_collector_is_off(
     service = build_service(sqlite_url)
     client = assemble(service).test_client()
 
-    for key in ("", "?key=", f"?key={KEY}"):
+    for key in ("", "?key=", f"?key={COLLECTOR_KEY}"):
         found = client.open(f"{path}{key}", method=method, json=call(key=""))
         assert_problem(found, 503)
         assert found.get_json()["title"] == "Not configured"
@@ -257,8 +234,8 @@ def test_without_a_key_the_collector_is_off(
 def test_a_call_is_answered_with_what_became_of_its_events(
     build_service: BuildService, database_url: str
 ) -> None:
-    service = build_service(database_url, COLLECTOR_KEY=KEY)
-    found = page_of(service).tells(call(seen(), seen(id="sh-0001-0002", name="page_viewed")))
+    service = build_service(database_url, COLLECTOR_KEY=COLLECTOR_KEY)
+    found = page_of(service).tells(call(view(), view(id="sh-0001-0002", name="page_viewed")))
 
     assert found.status_code == 202
     assert found.content_type == "application/json"
@@ -296,13 +273,17 @@ def test_what_says_it_is_something_else_is_refused(page: Page, lite: Service, ki
     assert is_empty(lite)
 
 
-@pytest.mark.parametrize("told", [seen(), [seen()], {"events": [seen()]}], ids=["one", "list", ""])
+@pytest.mark.parametrize(
+    "told",
+    [view(), [view()], {"events": [view()]}],
+    ids=["one", "list", ""],
+)
 def test_the_key_may_stand_in_the_address(page: Page, told: Told) -> None:
-    assert page.tells(told, path=f"/collect?key={KEY}").status_code == 202
+    assert page.tells(told, path=f"/collect?key={COLLECTOR_KEY}").status_code == 202
 
 
 def test_an_event_that_cannot_be_used_does_not_cost_the_others(page: Page, lite: Service) -> None:
-    found = page.tells(call(seen(), seen(id="sh-0001-0002", name="purchase")))
+    found = page.tells(call(view(), view(id="sh-0001-0002", name="purchase")))
 
     (refused,) = found.get_json()["refused"]
     assert found.status_code == 202
@@ -312,7 +293,7 @@ def test_an_event_that_cannot_be_used_does_not_cost_the_others(page: Page, lite:
 
 
 def test_if_no_event_can_be_used_the_problem_names_each_fault(page: Page, lite: Service) -> None:
-    found = page.tells(call(seen(name="purchase"), seen(id="short")))
+    found = page.tells(call(view(name="purchase"), view(id="short")))
 
     assert_problem(found, 400)
     assert [error["field"] for error in found.get_json()["errors"]] == [
@@ -342,9 +323,9 @@ def test_the_address_is_that_of_the_request_and_so_is_the_browser(
     build_service: BuildService, sqlite_url: str, pinterest: FakePinterest
 ) -> None:
     service = build_service(
-        sqlite_url, pinterest=pinterest, PINTEREST_SEND="all", COLLECTOR_KEY=KEY
+        sqlite_url, pinterest=pinterest, PINTEREST_SEND="all", COLLECTOR_KEY=COLLECTOR_KEY
     )
-    liar = seen(client_ip_address="198.51.100.1", ip="198.51.100.1")
+    liar = view(client_ip_address="198.51.100.1", ip="198.51.100.1")
     page_of(service).tells(call(liar, ip="198.51.100.1"), peer="203.0.113.7")
 
     told = json.loads(bytes(rows(service.store, "outbox")[0]["payload"]))["user_data"]
@@ -374,7 +355,7 @@ def test_a_forged_address_is_not_believed(
         sqlite_url,
         pinterest=pinterest,
         PINTEREST_SEND="all",
-        COLLECTOR_KEY=KEY,
+        COLLECTOR_KEY=COLLECTOR_KEY,
         TRUSTED_PROXIES=str(proxies),
     )
     # A proxy that is believed adds whom it was called by; without one the caller tells it all.
@@ -390,7 +371,7 @@ def test_a_forged_address_is_not_believed(
 def test_what_a_proxy_tells_that_is_no_address_is_left_out(
     build_service: BuildService, sqlite_url: str
 ) -> None:
-    service = build_service(sqlite_url, COLLECTOR_KEY=KEY, TRUSTED_PROXIES="1")
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY, TRUSTED_PROXIES="1")
 
     for told in ("unknown", "203.0.113.7:4711", "x" * 8_000, "é", "::ffff:203.0.113.7", "fe80::%1"):
         found = page_of(service).tells(call(), headers={"X-Forwarded-For": told})
@@ -406,13 +387,13 @@ def test_what_a_proxy_tells_that_is_no_address_is_left_out(
         ("/collect", "pk_another"),
         ("/collect", ""),
         ("/collect", None),
-        ("/collect", KEY.upper()),
+        ("/collect", COLLECTOR_KEY.upper()),
         ("/collect", "ключ-of-the-tests"),
-        ("/collect", [KEY]),
-        ("/collect?key=", KEY),
-        ("/collect?key=pk_another", KEY),
-        ("/collect?key=%ff%00", KEY),
-        (f"/collect?key={KEY}x", None),
+        ("/collect", [COLLECTOR_KEY]),
+        ("/collect?key=", COLLECTOR_KEY),
+        ("/collect?key=pk_another", COLLECTOR_KEY),
+        ("/collect?key=%ff%00", COLLECTOR_KEY),
+        (f"/collect?key={COLLECTOR_KEY}x", None),
     ],
 )
 def test_a_wrong_key_opens_nothing_and_learns_nothing(
@@ -435,14 +416,14 @@ def test_a_wrong_key_opens_nothing_and_learns_nothing(
         json.dumps(call()).encode()[:-1],
         json.dumps(call()).encode("utf-16"),
         json.dumps(call(events=[])).encode(),
-        json.dumps(call(events=[seen()] * 21)).encode(),
-        json.dumps(call(events={"0": seen()})).encode(),
+        json.dumps(call(events=[view()] * 21)).encode(),
+        json.dumps(call(events={"0": view()})).encode(),
         b'{"events": [{"id": 1e999}]}',
     ],
     ids=range(19),
 )
 def test_a_body_that_is_no_call_is_refused(page: Page, lite: Service, body: bytes) -> None:
-    assert_problem(page.tells(body, path=f"/collect?key={KEY}"), 400)
+    assert_problem(page.tells(body, path=f"/collect?key={COLLECTOR_KEY}"), 400)
     assert is_empty(lite)
 
 
@@ -484,13 +465,13 @@ def test_no_answer_and_no_log_repeats_what_was_sent(
     sqlite_url: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    service = build_service(sqlite_url, COLLECTOR_KEY=KEY, COLLECTOR_ORIGINS=ORIGIN)
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY, COLLECTOR_ORIGINS=ORIGIN)
     page, canary = page_of(service), "canary@example.com"
     caplog.set_level("DEBUG")
 
     answers = [
-        page.tells(call(seen(id=canary, name=canary, timestamp=canary, clientId=canary))),
-        page.tells(call(seen(id="sh-0001-0002", data={"email": canary})), origin=ORIGIN),
+        page.tells(call(view(id=canary, name=canary, timestamp=canary, clientId=canary))),
+        page.tells(call(view(id="sh-0001-0002", data={"email": canary})), origin=ORIGIN),
         page.tells(call(key=canary)),
         page.tells(f'{{"{canary}": '.encode()),
         page.tells(call(), kind=canary),
@@ -527,7 +508,9 @@ ODD = st.recursive(
     | st.integers()
     | st.floats()
     | st.text(max_size=20)
-    | st.sampled_from(["\x00", "\ud800", "gid://shopify/Product/1", "1e999", instant(NOW), KEY]),
+    | st.sampled_from(
+        ["\x00", "\ud800", "gid://shopify/Product/1", "1e999", instant(NOW), COLLECTOR_KEY]
+    ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=8,
 )
@@ -544,7 +527,7 @@ def test_whatever_a_call_holds_it_is_taken_or_refused(
 ) -> None:
     page = page_of(watched(COLLECTOR_RATE="10000"))
 
-    found = page.tells(call(seen(**odd), **more))
+    found = page.tells(call(view(**odd), **more))
 
     assert found.status_code in (202, 400)
     assert sum(row["stage"] == "purchase" for row in rows(watched().store, "conversions")) == 0
@@ -574,7 +557,9 @@ def test_a_page_that_may_call_may_read_the_answer(
     origin: str | None,
     allowed: str | None,
 ) -> None:
-    page = page_of(build_service(sqlite_url, COLLECTOR_KEY=KEY, COLLECTOR_ORIGINS=origins))
+    page = page_of(
+        build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY, COLLECTOR_ORIGINS=origins)
+    )
 
     for told, status in ((call(), 202), (call(key=""), 401), (b"{", 400), (b" " * 65_537, 413)):
         found = page.tells(told, origin=origin)
@@ -607,7 +592,7 @@ EVIL = [
 def test_a_page_of_another_origin_is_refused(
     build_service: BuildService, sqlite_url: str, origin: str
 ) -> None:
-    service = build_service(sqlite_url, COLLECTOR_KEY=KEY, COLLECTOR_ORIGINS=ORIGIN)
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY, COLLECTOR_ORIGINS=ORIGIN)
     page = page_of(service)
 
     posted = page.tells(call(), origin=origin)
@@ -730,7 +715,7 @@ def test_two_services_on_one_database_share_the_limit(
     build_service: BuildService, database_url: str
 ) -> None:
     pages = [
-        page_of(build_service(database_url, COLLECTOR_KEY=KEY, COLLECTOR_RATE="1"))
+        page_of(build_service(database_url, COLLECTOR_KEY=COLLECTOR_KEY, COLLECTOR_RATE="1"))
         for _ in range(2)
     ]
 
@@ -752,10 +737,14 @@ def forged_purchases(n: int) -> dict[str, Any]:
     }
     names = ("checkout_completed", "purchase", "Purchase", "orders/create", "checkout")
     events = [
-        seen(id=f"sh-{n:04}-{k}", name=name, data={"checkout": checkout, "order_id": 5_001})
+        view(id=f"sh-{n:04}-{k}", name=name, data={"checkout": checkout, "order_id": 5_001})
         for k, name in enumerate(names)
     ]
-    return call(*events, seen(id=f"checkout-{5_001 + n}"), seen(id=f"x-{n:06}", stage="purchase"))
+    return call(
+        *events,
+        view(id=f"checkout-{5_001 + n}"),
+        view(id=f"x-{n:06}", stage="purchase"),
+    )
 
 
 def test_no_call_makes_a_purchase_or_changes_what_was_earned(
@@ -787,7 +776,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "SHOPIFY_WEBHOOK_SECRET": SECRET,
         "API_TOKEN": API_TOKEN,
         "DATABASE_URL": f"sqlite:///{folder}/tracking.db",
-        "COLLECTOR_KEY": KEY,
+        "COLLECTOR_KEY": COLLECTOR_KEY,
         "COLLECTOR_RATE": "2",
     }
     with serving(folder, env) as running:
@@ -814,7 +803,7 @@ def in_chunks(server: Server, body: bytes) -> int:
 
 
 def live(n: int) -> bytes:
-    return json.dumps(call(seen(id=f"sh-live-{n:06}", timestamp=instant(time.time())))).encode()
+    return json.dumps(call(view(id=f"sh-live-{n:06}", timestamp=instant(time.time())))).encode()
 
 
 def test_a_call_in_chunks_is_taken_whole_or_refused_and_never_cut(server: Server) -> None:

@@ -20,7 +20,19 @@ from flask.cli import cli as flask_command
 
 from app import assemble, create_app
 from commands.registry import COMMANDS
-from tests.actors import API_TOKEN, DAY, HOUR, NOW, SECRET, Clock, Shop, instant, order, pinned
+from tests.actors import (
+    API_TOKEN,
+    DAY,
+    HOUR,
+    NOW,
+    SECRET,
+    Clock,
+    Operator,
+    Shop,
+    instant,
+    order,
+    pinned,
+)
 from tests.standins.pinterest import FakePinterest, Mode
 from tracking.service import Service
 from tracking.store import backup, open_store, outbox, quarantine, retention
@@ -31,32 +43,6 @@ from tracking.store.migrations import head
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 BuildService = Callable[..., Service]
-
-
-class Operator:
-    """Types commands at an app."""
-
-    def __init__(self, app: Flask) -> None:
-        self._runner = app.test_cli_runner()
-
-    def types(self, *words: str) -> Result:
-        """What the command said, whatever its exit code."""
-        result = self._runner.invoke(args=words)
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        return result
-
-    def reads(self, *words: str) -> str:
-        """What a command that succeeds says."""
-        result = self.types(*words)
-        assert result.exit_code == 0, result.output
-        return result.output
-
-    def is_told(self, *words: str) -> str:
-        """The one line of a command that fails."""
-        result = self.types(*words)
-        assert result.exit_code == 1, result.output
-        (line,) = result.stderr.splitlines()
-        return line.removeprefix("Error: ")
 
 
 @pytest.fixture

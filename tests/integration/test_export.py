@@ -11,8 +11,19 @@ from typing import Any
 import pytest
 
 from app import assemble
-from tests.actors import DAY, HOUR, NOW, Shop, deliver, instant, notes, order, pinned, refund
-from tests.integration.test_commands import Operator
+from tests.actors import (
+    DAY,
+    HOUR,
+    NOW,
+    Operator,
+    Shop,
+    deliver,
+    instant,
+    notes,
+    order,
+    pinned,
+    refund,
+)
 from tracking.service import Service
 from tracking.store import conversions, exports
 

@@ -1,23 +1,28 @@
 """From the pixel to the purchase: who was it, what brought them, and what is told of it."""
 
-import json
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
-from app import assemble
-from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, notes, order, pinned
+from tests.actors import (
+    CHECKOUT_TOKEN,
+    COLLECTOR_KEY,
+    DAY,
+    HOUR,
+    NOW,
+    Clock,
+    Storefront,
+    deliver,
+    instant,
+    notes,
+    pinned,
+)
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import rows
-from tracking.service import Service
 from tracking.store.identity_graph import MOST_VISITORS
 
-KEY = "shop-front-key-of-the-tests"
 LAPTOP, PHONE = "laptop-browser-1", "phone-browser-1"
-TOKEN = "checkout-token-0123456789"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 LANDING = pinned("11", utm_campaign="summer", epik=EPIK)
 MUG = {
@@ -36,75 +41,12 @@ NOBODY: dict[str, Any] = {
 }
 
 
-class Storefront:
-    """A shop with a pixel, the Pinterest it advertises on, and its owner."""
-
-    def __init__(self, service: Service, pinterest: FakePinterest, clock: Clock) -> None:
-        self.service = service
-        self.pinterest = pinterest
-        self.clock = clock
-        self.client: FlaskClient = assemble(service).test_client()
-        self.shop = Shop(self.client)
-
-    def posts(self, call: Any, **headers: str) -> TestResponse:
-        agent = {"User-Agent": "Mozilla/5.0 (Macintosh)", **headers}
-        return self.client.post(
-            "/collect", data=json.dumps(call), content_type="text/plain", headers=agent
-        )
-
-    def sees(
-        self,
-        name: str,
-        visitor: str,
-        ago: float = 0,
-        page: str = "/",
-        data: Any = None,
-        agent: str = "Mozilla/5.0 (Macintosh)",
-        **more: Any,
-    ) -> str:
-        """Let the pixel tell of an event so many seconds ago; its id."""
-        at = self.clock() - ago
-        event = {
-            "id": f"shu-{name}-{visitor}-{int(at)}",
-            "name": name,
-            "timestamp": instant(at),
-            "context": {"document": {"location": {"href": f"https://shop.example{page}"}}},
-            "data": data or {},
-        }
-        call = {"key": KEY, "visitor": visitor, "events": [event], **more}
-        answer = self.posts(call, **{"User-Agent": agent})
-        assert answer.status_code == 202, answer.get_data(as_text=True)
-        assert answer.get_json()["refused"] == []
-        return str(event["id"])
-
-    def checks_out(self, visitor: str, ago: float = 60, token: str = TOKEN, **who: Any) -> None:
-        self.sees("checkout_completed", visitor, ago, data={"checkout": {"token": token, **who}})
-
-    def sells(self, **changes: Any) -> None:
-        at = instant(self.clock())
-        placed = dict.fromkeys(("created_at", "processed_at", "updated_at"), at)
-        answer = self.shop.sends("orders/create", order(**{**placed, **changes}))
-        assert answer.get_json()["status"] == "accepted"
-
-    def journey(self, order_id: int = 5001) -> Any:
-        return self.shop.reads(f"/orders/{order_id}/journey")
-
-    def sent(self) -> dict[str, Any]:
-        """What Pinterest has taken by now, by event id."""
-        deliver(self.service)
-        return dict(self.pinterest.events)
-
-    def stages(self, **query: str) -> dict[str, tuple[int, int]]:
-        found = self.shop.reads("/conversion-funnel", **query)
-        return {s["stage"]: (s["events"], s["visitors"]) for s in found["stages"]}
-
-
 @pytest.fixture
 def front(
     build_service: BuildService, database_url: str, pinterest: FakePinterest, clock: Clock
 ) -> Storefront:
     """A shop that sends what Pinterest earned, on each database."""
-    service = build_service(database_url, pinterest=pinterest, COLLECTOR_KEY=KEY)
+    service = build_service(database_url, pinterest=pinterest, COLLECTOR_KEY=COLLECTOR_KEY)
     return Storefront(service, pinterest, clock)
 
 
@@ -113,7 +55,7 @@ def quick(
     build_service: BuildService, sqlite_url: str, pinterest: FakePinterest, clock: Clock
 ) -> Storefront:
     """The same where the database makes no difference."""
-    service = build_service(sqlite_url, pinterest=pinterest, COLLECTOR_KEY=KEY)
+    service = build_service(sqlite_url, pinterest=pinterest, COLLECTOR_KEY=COLLECTOR_KEY)
     return Storefront(service, pinterest, clock)
 
 
@@ -149,7 +91,7 @@ def test_who_was_seen_with_one_identity_is_one_person_though_the_order_names_ano
             {"note_attributes": notes(__pin_vid=LAPTOP), "checkout_token": "x" * 20},
             "note_attribute",
         ),
-        ({"checkout_token": TOKEN, "cart_token": "c" * 20}, "checkout_token"),
+        ({"checkout_token": CHECKOUT_TOKEN, "cart_token": "c" * 20}, "checkout_token"),
         ({"cart_token": "cart-token-0123456789"}, "cart_token"),
         ({"customer": {"id": 9001}, "email": "ada@example.com"}, "customer"),
         ({"email": "ada@example.com", "phone": "+12125550199"}, "email"),
@@ -165,7 +107,7 @@ def test_an_order_finds_its_visitor_and_says_how(
         "phone": "+12125550199",
         "order": {"customer": {"id": "9001"}},
     }
-    data = {"checkout": {"token": TOKEN, **who}}
+    data = {"checkout": {"token": CHECKOUT_TOKEN, **who}}
     quick.sees("checkout_completed", LAPTOP, 60, data=data, cart_token="cart-token-0123456789")
     quick.sells(**{**NOBODY, **changes})
 
@@ -179,7 +121,7 @@ def test_a_checkout_belongs_to_whoever_opened_it_first(front: Storefront) -> Non
     front.sees("page_viewed", "the-other-browser", HOUR, LANDING)
     front.checks_out(LAPTOP, 120)
     front.checks_out("the-other-browser", 60)
-    front.sells(**{**NOBODY, "email": "ada@example.com"}, checkout_token=TOKEN)
+    front.sells(**{**NOBODY, "email": "ada@example.com"}, checkout_token=CHECKOUT_TOKEN)
 
     journey = front.journey()
     assert (journey["visitor"], journey["match_method"]) == (LAPTOP, "checkout_token")
@@ -221,9 +163,13 @@ def test_what_the_pixel_stored_completes_the_session_of_the_order(front: Storefr
     front.sees("page_viewed", LAPTOP, HOUR, LANDING)
     session = {"landed_at": instant(NOW - HOUR), "epik": EPIK, "utm_source": "pinterest"}
     front.sees(
-        "checkout_started", LAPTOP, 300, data={"checkout": {"token": TOKEN}}, session=session
+        "checkout_started",
+        LAPTOP,
+        300,
+        data={"checkout": {"token": CHECKOUT_TOKEN}},
+        session=session,
     )
-    front.sells(**NOBODY, landing_site=None, checkout_token=TOKEN)
+    front.sells(**NOBODY, landing_site=None, checkout_token=CHECKOUT_TOKEN)
     found = front.journey()["session"]
     assert (found["source"], found["click_id"]) == ("pinterest", EPIK)
     assert ["click_id", "pixel"] in found["origins"]
@@ -259,7 +205,7 @@ def test_a_click_told_within_the_settling_time_has_the_order_sent(front: Storefr
 
 def test_a_checkout_told_after_its_order_joins_them(front: Storefront) -> None:
     front.sees("page_viewed", LAPTOP, HOUR, LANDING)
-    front.sells(**{**NOBODY, "email": "ada@example.com"}, checkout_token=TOKEN)
+    front.sells(**{**NOBODY, "email": "ada@example.com"}, checkout_token=CHECKOUT_TOKEN)
     assert front.journey()["why"].startswith("Not credited")
 
     front.checks_out(LAPTOP, 0)
@@ -370,7 +316,10 @@ def test_storefront_events_reach_pinterest_under_the_pixels_own_ids(front: Store
     viewed = front.sees("product_viewed", LAPTOP, 200, "/products/mug", MUG)
     added = front.sees("product_added_to_cart", LAPTOP, 100, "/products/mug")
     begun = front.sees(
-        "checkout_started", LAPTOP, 50, data={"checkout": {"token": TOKEN, "email": "a@b.example"}}
+        "checkout_started",
+        LAPTOP,
+        50,
+        data={"checkout": {"token": CHECKOUT_TOKEN, "email": "a@b.example"}},
     )
     front.sees("product_viewed", PHONE, 200, "/products/mug", MUG)
 
@@ -434,7 +383,7 @@ def test_a_crawler_is_recorded_as_one_and_not_counted(front: Storefront) -> None
 
 def test_nothing_a_browser_says_makes_a_purchase_or_money(front: Storefront) -> None:
     front.sees("page_viewed", LAPTOP, 300, LANDING)
-    checkout = {"token": TOKEN, "totalPrice": {"amount": 999999, "currencyCode": "USD"}}
+    checkout = {"token": CHECKOUT_TOKEN, "totalPrice": {"amount": 999999, "currencyCode": "USD"}}
     front.sees(
         "checkout_completed", LAPTOP, 10, data={"checkout": {**checkout, "order": {"id": "5001"}}}
     )

@@ -9,7 +9,6 @@ import pty
 import signal
 import stat
 import subprocess
-import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +21,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import assemble
-from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, order, pinned, refund
+from tests.actors import (
+    DAY,
+    HOUR,
+    NOW,
+    Clock,
+    Operator,
+    Shop,
+    deliver,
+    instant,
+    order,
+    pinned,
+    refund,
+)
 from tests.conftest import BuildService
-from tests.integration.test_commands import Operator
+from tests.import_files import SOLD, lines, sale, sales, table
+from tests.servers import environment, flask_command
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, is_empty, rows, state
 from tests.watched import WatchedStore
@@ -40,38 +52,6 @@ from tracking.store import StoreUnavailable
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
-SOLD = ("event_name", "action_source", "event_time", "event_id", "em", "value", "currency")
-
-
-def sale(number: int = 1, **changes: str) -> dict[str, str]:
-    """A checkout at the till, as a row."""
-    row = {
-        "event_name": "checkout",
-        "action_source": "offline",
-        "event_time": str(NOW - 60),
-        "event_id": f"till-{number}",
-        "em": f"buyer{number}@example.com",
-        "value": "12.50",
-        "currency": "EUR",
-    }
-    return row | changes
-
-
-def sales(count: int, **changes: str) -> list[dict[str, str]]:
-    return [sale(number, **changes) for number in range(1, count + 1)]
-
-
-def table(rows: Sequence[Mapping[str, str]], separator: str = ",", end: str = "\r\n") -> bytes:
-    """Rows as a CSV file."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=separator, lineterminator=end)
-    writer.writerow(rows[0])
-    writer.writerows(row.values() for row in rows)
-    return out.getvalue().encode()
-
-
-def lines(*objects: Any) -> bytes:
-    return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
 
 
 @pytest.fixture
@@ -1013,21 +993,6 @@ def test_no_clear_data_of_a_file_gets_into_the_database(
 # --- In a process of its own
 
 
-def environment(url: str) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "SHOPIFY_WEBHOOK_SECRET": "a-secret-of-the-tests-only",
-        "PINTEREST_ACCESS_TOKEN": "pina_test_token",
-        "PINTEREST_AD_ACCOUNT_ID": "1",
-        "DATABASE_URL": url,
-    }
-
-
-def flask(*words: str) -> list[str]:
-    return [sys.executable, "-m", "flask", "--app", "app", *words]
-
-
 def recent(count: int) -> bytes:
     """Rows that are young by the machine's clock."""
     return table(sales(count, event_time=str(int(time.time()) - 60)))
@@ -1039,7 +1004,7 @@ def test_an_import_that_was_killed_is_finished_by_the_next(
     content = recent(1500)
     file = tmp_path / "events.csv"
     file.write_bytes(content)
-    words = flask("import-events", str(file), "--stop-on-invalid", "--batch-size", "50")
+    words = flask_command("import-events", str(file), "--stop-on-invalid", "--batch-size", "50")
     service = build_service(database_url, PINTEREST_ACCESS_TOKEN="t", PINTEREST_AD_ACCOUNT_ID="1")
     killed = subprocess.Popen(words, cwd=ROOT, env=environment(database_url))
     deadline = time.monotonic() + PATIENCE
@@ -1083,7 +1048,7 @@ def test_a_terminal_shows_rate_and_remaining_time(sqlite_url: str, tmp_path: Pat
     file.write_bytes(recent(450))
     leader, follower = pty.openpty()
     found = subprocess.run(
-        flask("import-events", str(file), "--dry-run"),
+        flask_command("import-events", str(file), "--dry-run"),
         cwd=ROOT,
         env=environment(sqlite_url) | {"TERM": "xterm"},
         stdout=subprocess.PIPE,

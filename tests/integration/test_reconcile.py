@@ -15,9 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import assemble
-from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, notes, order, pinned, refund
+from tests.actors import (
+    CHECKOUT_TOKEN,
+    COLLECTOR_KEY,
+    DAY,
+    HOUR,
+    NOW,
+    Clock,
+    Shop,
+    Storefront,
+    deliver,
+    instant,
+    notes,
+    order,
+    pinned,
+    refund,
+)
 from tests.conftest import BuildService
-from tests.integration.test_identity_graph import KEY, LAPTOP, TOKEN, Storefront
+from tests.orders import VARIANTS, line
 from tests.standins.pinterest import FakePinterest
 from tests.standins.shopify_admin import (
     ADMIN_TOKEN,
@@ -51,6 +66,7 @@ from tracking.receive.reconcile import (
 from tracking.service import Service
 
 SINCE = int(NOW - 2 * DAY)
+LAPTOP = "laptop-browser-1"
 
 
 @pytest.fixture
@@ -320,90 +336,6 @@ def told_by_api(admin: ShopifyAdmin, body: dict[str, Any]) -> Any:
     return order_from(admin.order(f"gid://shopify/Order/{body['id']}"))
 
 
-def line(**changes: Any) -> dict[str, Any]:
-    (one,) = order()["line_items"]
-    return {**one, **changes}
-
-
-SHIPPING_BACK = [
-    {"kind": "shipping_refund", "amount": "-7.00", "tax_amount": "-0.50"},
-    {"kind": "refund_discrepancy", "amount": "1.25", "tax_amount": "0.00"},
-]
-ADDRESS = {**order()["billing_address"], "first_name": "Bo", "phone": None, "city": "Albany"}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "taxes included": {"taxes_included": True, "subtotal_price": "40.00"},
-    "no subtotal": {"subtotal_price": None},
-    "a discount": {
-        "subtotal_price": "35.55",
-        "line_items": [line(discount_allocations=[{"amount": "4.45"}])],
-    },
-    "cancelled": {"cancelled_at": instant(NOW + 9), "financial_status": "voided"},
-    "test": {"test": True},
-    "unpaid": {"financial_status": "pending"},
-    "refunded": {"refunds": [refund()], "financial_status": "partially_refunded"},
-    "shipping refunded": {"refunds": [refund(order_adjustments=SHIPPING_BACK)]},
-    "shipping taken off an unpaid order": {
-        "refunds": [refund(order_adjustments=SHIPPING_BACK, transactions=[])]
-    },
-    "refunded in another currency": {
-        "refunds": [
-            refund(
-                transactions=[
-                    {"kind": "refund", "status": "success", "amount": "9.10", "currency": "EUR"}
-                ]
-            )
-        ]
-    },
-    "a refund that failed": {
-        "refunds": [
-            refund(
-                transactions=[
-                    {"kind": "refund", "status": "failure", "amount": "10.00", "currency": "USD"}
-                ]
-            )
-        ]
-    },
-    "custom item": {"line_items": [line(product_id=None, variant_id=None, sku=None, vendor=None)]},
-    "many lines": {"line_items": [line(sku=f"S{n}", quantity=n + 1) for n in range(61)]},
-    "no customer": {"customer": None, "billing_address": None, "email": "", "contact_email": ""},
-    "two addresses": {"shipping_address": ADDRESS},
-    "only a default address": {
-        "billing_address": None,
-        "customer": {"id": 9_001, "email": "bo@example.com", "default_address": ADDRESS},
-    },
-    "a phone": {"phone": "+12125550143"},
-    "over the counter": {"source_name": "pos", "landing_site": None},
-    "a draft": {"source_name": "shopify_draft_order", "app_id": 1354745},
-    "a draft of an app": {"source_name": "1234", "app_id": 1354745},
-    "a renewal": {"source_name": "subscription_contract", "landing_site": None},
-    "an import": {"processed_at": instant(NOW - 30 * DAY)},
-    "notes": {"note_attributes": notes(__pin_vid="visitor-77", __pin_consent="marketing=no")},
-    "an empty note": {"note_attributes": [{"name": "x", "value": None}]},
-    "a landing page": {"landing_site": pinned(epik="dj0yJnU9abcdefgh"), "referring_site": ""},
-    "a referrer": {"referring_site": "https://www.pinterest.com/pin/1"},
-    "the front page": {"landing_site": "/"},
-    "a landing page that was cut": {
-        "landing_site": ("/p?x=" + "y" * 200 + "&epik=dj0yJnU9" + "a" * 99)[:255]
-    },
-    "tokens": {"cart_token": "c1-abcdef", "checkout_token": "0123456789abcdef"},
-    "yen": {
-        "currency": "JPY",
-        "subtotal_price": "4000",
-        "total_price": "5000",
-        "total_tax": "300",
-        "line_items": [line(price="2000", tax_lines=[{"price": "300"}])],
-    },
-    "dinars": {
-        "currency": "BHD",
-        "subtotal_price": "40.125",
-        "total_price": "50.375",
-        "line_items": [line(price="20.125")],
-    },
-    "a price below a cent": {"line_items": [line(price="0.125")]},
-}
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_an_order_is_the_same_whoever_tells_it(
     admin: ShopifyAdmin, shopify: FakeShopifyAdmin, variant: str
@@ -624,15 +556,15 @@ def test_what_the_pixel_saw_of_the_checkout_counts_more_than_shopifys_visits(
     shopify: FakeShopifyAdmin,
     look: Look,
 ) -> None:
-    service = build_service(sqlite_url, COLLECTOR_KEY=KEY)
-    shopify.has(order(landing_site="/", checkout_token=TOKEN))
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY)
+    shopify.has(order(landing_site="/", checkout_token=CHECKOUT_TOKEN))
     shopify.visits["5001"] = [visit(3, pinned("77"))]
     look(service)
     assert session_of_order(service)["campaign_id"] == "77"
 
     front = Storefront(service, pinterest, clock)
     told = {"landed_at": instant(NOW - HOUR), "utm_source": "x", "utm_campaign_id": "88"}
-    checkout = {"checkout": {"token": TOKEN}}
+    checkout = {"checkout": {"token": CHECKOUT_TOKEN}}
     front.sees("checkout_started", LAPTOP, 1.1 * HOUR, data=checkout, session=told)
 
     session = session_of_order(service)

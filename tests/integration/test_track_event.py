@@ -15,7 +15,7 @@ from api.events import MAX_EVENT, PATHS
 from app import assemble
 from tests.actors import DAY, NOW, Clock, Shop, at_once, bearer, deliver, order, pinned
 from tests.conftest import BuildService
-from tests.integration.test_api_contract import assert_as_described, described
+from tests.openapi import assert_as_described, described
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.stored import everything, rows
 from tracking.domain.identity import digest_in

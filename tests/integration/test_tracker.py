@@ -2,100 +2,31 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 
-from app import assemble
 from tests.actors import (
     DAY,
     HOUR,
     NOW,
-    Clock,
-    Shop,
+    TODAY,
+    BuildWorld,
+    World,
     at_once,
-    deliver,
     instant,
     notes,
     order,
     pinned,
     refund,
 )
-from tests.conftest import BuildService
-from tests.standins.pinterest import FakePinterest
 from tracking.domain.attribution import MODELS
 from tracking.receive.planner import OrderFacts, Planner
-from tracking.service import Service
 from tracking.store.new_orders import OrderRows
 
-TODAY = {"start_date": "2026-11-20", "end_date": "2026-11-20"}
 NOBODY = "(not attributed)"
 EPIK = "dj0yJnU9ZVRLd2FpdGhlcGlr"
-
-
-@pytest.fixture
-def pinterest(clock: Clock) -> Iterator[FakePinterest]:
-    """Pinterest, in whose house it is as late as in ours."""
-    with FakePinterest("pina_test_token", "549755885175", clock=clock) as server:
-        yield server
-
-
-class World:
-    """A shop with settings of its own, and Pinterest."""
-
-    def __init__(self, service: Service, pinterest: FakePinterest) -> None:
-        self.service = service
-        self.pinterest = pinterest
-        self.shop = Shop(assemble(service).test_client())
-
-    def sells(self, **changes: Any) -> None:
-        """Take in an order; orders of one number are one order."""
-        answer = self.shop.sends("orders/create", order(**changes))
-        assert answer.json == {"status": "accepted", "order_id": str(changes.get("id", 5001))}
-
-    def told(self) -> dict[str, Any]:
-        """The events Pinterest has after everything was delivered, by order."""
-        deliver(self.service)
-        events = self.pinterest.events
-        return {event["custom_data"]["order_id"]: event for event in events.values()}
-
-    def event(self) -> Any:
-        """What Pinterest was told of the one order."""
-        (event,) = self.told().values()
-        return event
-
-    def reason(self, order_id: int = 5001) -> str:
-        """Why an order is not sent, in the log's word; "" if it is."""
-        events = self.shop.reads("/events")["events"]
-        return str(next(e["reason"] for e in events if e["order_id"] == str(order_id)))
-
-    def credits(self, model: str, **more: str) -> dict[str, str]:
-        """Today's revenue by campaign, leaving out what earned nothing."""
-        found = self.shop.reads("/roi-analysis", **{**TODAY, "model": model, **more})
-        return {
-            line["campaign_id"] or line["campaign"]: line["revenue"]
-            for line in found["campaigns"]
-            if line["revenue"] != "0.00"
-        }
-
-
-BuildWorld = Callable[..., World]
-
-
-@pytest.fixture
-def world(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest) -> BuildWorld:
-    """Makes the world: `world(PINTEREST_SEND="all")`."""
-    return lambda **env: World(build_service(sqlite_url, pinterest=pinterest, **env), pinterest)
-
-
-@pytest.fixture
-def everywhere(
-    build_service: BuildService, database_url: str, pinterest: FakePinterest
-) -> BuildWorld:
-    """The same on each database."""
-    return lambda **env: World(build_service(database_url, pinterest=pinterest, **env), pinterest)
 
 
 def visit(days_ago: float, number: int, campaign_id: str = "", **changes: Any) -> dict[str, Any]:

@@ -15,17 +15,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.actors import DAY, HOUR, NOW, Clock, at_once, deliver, instant, notes, order, pinned
+from tests.actors import (
+    COLLECTOR_KEY,
+    DAY,
+    HOUR,
+    NOW,
+    BuildWorld,
+    Clock,
+    Storefront,
+    World,
+    at_once,
+    deliver,
+    instant,
+    notes,
+    order,
+    pinned,
+)
 from tests.conftest import BuildService
-from tests.integration.test_identity_graph import KEY, LAPTOP, Storefront
-from tests.integration.test_tracker import BuildWorld, World, everywhere, world
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
 from tracking.clients.outcome import BatchRefused, TryLater
 from tracking.store import outbox
 
-__all__ = ["everywhere", "world"]
-
+LAPTOP = "laptop-browser-1"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 CLICK = notes(__pin_vid=LAPTOP, __pin_epik=EPIK, __pin_touch=str(NOW - DAY))
 BOTH_WAYS = pytest.mark.parametrize("is_reversed", [False, True], ids=["in turn", "reversed"])
@@ -214,7 +226,7 @@ def test_a_refusal_told_while_the_event_is_under_way_keeps_it_from_being_tried_a
 def test_what_the_browser_refuses_counts_though_the_order_has_lost_its_name(
     build_service: BuildService, database_url: str, pinterest: FakePinterest, clock: Clock
 ) -> None:
-    service = build_service(database_url, pinterest=pinterest, COLLECTOR_KEY=KEY)
+    service = build_service(database_url, pinterest=pinterest, COLLECTOR_KEY=COLLECTOR_KEY)
     front = Storefront(service, pinterest, clock)
     front.sees("page_viewed", LAPTOP, HOUR, consent={"marketing": False})
     for body in states({"note_attributes": CLICK}, {"landing_site": pinned()}):

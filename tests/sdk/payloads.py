@@ -12,9 +12,9 @@ from typing import Any, get_args
 import msgspec
 
 from tests.actors import NOW, notes, order, pinned
-from tests.integration.test_reconcile import VARIANTS
-from tests.unit.test_pixel_events import CALLER, STAGES
-from tests.unit.test_pixel_events import event as storefront_event
+from tests.orders import VARIANTS
+from tests.pixel_events import CALLER, STAGES
+from tests.pixel_events import event as storefront_event
 from tracking.destinations.pinterest import Pinterest, amend, encode, strip
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import Rules

@@ -18,10 +18,10 @@ from click.testing import CliRunner, Result
 from flask.cli import cli as flask_command
 
 from tests.actors import API_TOKEN, SECRET
+from tests.orders import paid
 from tests.servers import PATIENCE, ROOT, serving
 from tests.standins.pinterest import FakePinterest
 from tests.stored import rows
-from tests.system.test_end_to_end import paid
 from tests.traced import needs_strace
 from tracking.store import backup, migrations, open_store, quarantine
 from tracking.store.backup import NoRestore, restore

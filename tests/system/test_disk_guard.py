@@ -13,10 +13,10 @@ from flask.testing import FlaskClient
 
 from app import assemble
 from commands.doctor import findings
-from tests.actors import API_TOKEN, SECRET, Shop, bearer, deliver, instant, order
+from tests.actors import API_TOKEN, COLLECTOR_KEY, SECRET, Shop, bearer, deliver, instant, order
 from tests.conftest import BuildService
 from tests.disks import grow, needs_mounts, on_a_disk_of, seen_by
-from tests.integration.test_collector import KEY, call
+from tests.pixel_events import call
 from tests.servers import Server
 from tests.standins.pinterest import FakePinterest
 from tests.stored import is_empty, rows
@@ -113,7 +113,7 @@ def full(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest)
         sqlite_url,
         pinterest=pinterest,
         PINTEREST_SEND="all",
-        COLLECTOR_KEY=KEY,
+        COLLECTOR_KEY=COLLECTOR_KEY,
         FREE_SPACE_FLOOR_MB="1000000",
     )
 

@@ -17,6 +17,7 @@ import requests
 
 from config import Settings
 from tests.actors import API_TOKEN, SECRET, Clock, instant, order, pinned
+from tests.orders import EPIK, paid
 from tests.servers import PATIENCE, Server, serving
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.stored import rows
@@ -25,8 +26,6 @@ from tracking.destinations import connect_all
 from tracking.store import open_store
 from webhooks.shopify import MAX_BODY
 from webhooks.signature import sign
-
-EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 
 
 def env_of(folder: Path, pinterest: FakePinterest, **more: str) -> dict[str, str]:
@@ -61,16 +60,6 @@ def server(stand_in: FakePinterest, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("running")
     with serving(folder, env_of(folder, stand_in)) as running:
         yield running
-
-
-def paid(number: int, **changes: Any) -> bytes:
-    """An order placed just now by a buyer of its own, brought by a pin."""
-    email = f"{number}@example.com"
-    now = instant(time.time())
-    moments = dict.fromkeys(("created_at", "processed_at", "updated_at"), now)
-    buyer = {"email": email, "contact_email": email, "customer": {"id": number, "email": email}}
-    body = order(id=number, landing_site=pinned(epik=EPIK), **moments) | buyer | changes
-    return json.dumps(body).encode()
 
 
 def digest(clean: str) -> list[str]:

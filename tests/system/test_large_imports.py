@@ -15,15 +15,8 @@ import pytest
 
 from tests.actors import NOW
 from tests.conftest import BuildService
-from tests.integration.test_import_events import (
-    PATIENCE,
-    ROOT,
-    environment,
-    flask,
-    lines,
-    sale,
-    table,
-)
+from tests.import_files import lines, sale, table
+from tests.servers import PATIENCE, ROOT, environment, flask_command
 from tests.stored import rows
 from tests.watched import WatchedStore
 from tracking.domain.conversion import Policy
@@ -185,7 +178,7 @@ def test_a_reader_that_is_killed_ends_the_import_and_the_next_one_finishes_it(
 def test_no_reader_outlives_an_import_that_is_killed(sqlite_url: str, tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     path.write_bytes(table(large(30_000, at=int(time.time()) - 60)))
-    words = flask("import-events", str(path), "--stop-on-invalid")
+    words = flask_command("import-events", str(path), "--stop-on-invalid")
     importer = subprocess.Popen(
         words, cwd=ROOT, env=environment(sqlite_url), start_new_session=True
     )
@@ -202,7 +195,7 @@ def test_an_import_that_stops_early_says_so_in_one_line(sqlite_url: str, tmp_pat
     path = tmp_path / "events.csv"
     path.write_bytes(table(large(20_000, at=int(time.time()) - 60, value={700: "free"})))
     found = subprocess.run(
-        flask("import-events", str(path), "--stop-on-invalid"),
+        flask_command("import-events", str(path), "--stop-on-invalid"),
         cwd=ROOT,
         env=environment(sqlite_url),
         capture_output=True,

@@ -13,6 +13,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors import DAY, HOUR, NOW, instant
+from tests.pixel_events import (
+    CALLER,
+    CART_TOKEN,
+    CHECKOUT_PAGE,
+    CHECKOUT_TOKEN,
+    CHROME,
+    CLIENT,
+    DATA,
+    EPIK,
+    SHOP,
+    STAGES,
+    VARIANT,
+    VISITOR,
+    event,
+)
 from tracking.destinations.pinterest import encode
 from tracking.domain.attribution import Touch
 from tracking.domain.consent import Consent
@@ -29,98 +44,9 @@ from tracking.receive.pixel import (
     token_key,
 )
 
-EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
 OTHER_EPIK = "dj0yJnU9QW5vdGhlckNsaWNrT2ZBbm90aGVyUGluJnA9MCZuPXI"
-CHROME = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
-)
-CALLER = Caller("203.0.113.7", CHROME)
-VISITOR, CLIENT = "visitor-0000-0001", "1fd529f6-8f05-4118-ba6b-a4e20691aa0c"
-SHOP = "https://mugs.example"
-CHECKOUT_TOKEN = "dd84dba9362eab31f3513ebd3bd82b6c"
-CART_TOKEN = "Z2NwLXVzLWNlbnRyYWwxOjAxSEtQOVRNQkcw"
-CHECKOUT_PAGE = f"{SHOP}/checkouts/cn/{CART_TOKEN}"
 
 PINNED = {"utm_source": "pinterest", "utm_medium": "cpc", "utm_campaign_id": "626735565838"}
-VARIANT = {
-    "id": "222",
-    "sku": "MUG-1",
-    "price": {"amount": 729.95, "currencyCode": "INR"},
-    "product": {"id": "111", "title": "Stone mug", "vendor": "Kiln"},
-    "title": "Large",
-}
-HOME = {
-    "firstName": "Ada",
-    "lastName": "Love",
-    "city": "New York",
-    "provinceCode": "NY",
-    "zip": "10001",
-    "countryCode": "US",
-    "phone": "212-555-0142",
-}
-DATA: dict[str, dict[str, Any]] = {
-    "page_viewed": {},
-    "product_viewed": {"productVariant": VARIANT},
-    "product_added_to_cart": {
-        "cartLine": {
-            "cost": {"totalAmount": {"amount": 1459.9, "currencyCode": "INR"}},
-            "merchandise": VARIANT,
-            "quantity": 2,
-        }
-    },
-    "checkout_started": {
-        "checkout": {
-            "token": CHECKOUT_TOKEN,
-            "currencyCode": "INR",
-            "subtotalPrice": {"amount": 2189.85, "currencyCode": "INR"},
-            "totalPrice": {"amount": 2500, "currencyCode": "INR"},
-            "lineItems": [
-                {"quantity": 2, "title": "Stone mug", "variant": VARIANT},
-                {"quantity": 1, "title": "Engraving", "variant": None},
-            ],
-            "attributes": [{"key": "__pin_vid", "value": "somebody-else-1"}],
-            "email": "Ada@Example.com ",
-            "phone": "+1 212 555 0142",
-            "billingAddress": HOME,
-            "shippingAddress": {},
-            "order": {"customer": {"id": "gid://shopify/Customer/9001"}},
-        }
-    },
-    "ad_viewed": {
-        "campaign": "Spring",
-        "campaign_id": 626735565838,
-        "ad_id": "687",
-        "pin_id": "998",
-    },
-}
-DATA["checkout_completed"] = DATA["checkout_started"]
-STAGES = ["product_viewed", "product_added_to_cart", "checkout_started"]
-
-
-def event(name: str = "page_viewed", /, **changes: Any) -> dict[str, Any]:
-    """A storefront event of now, on a page reached from the shop's own. Give only what matters.
-
-    `href` and `referrer` stand for their places deep in the context, `checkout` changes fields of
-    the checkout.
-    """
-    on_page = CHECKOUT_PAGE if name.startswith("checkout") else f"{SHOP}/products/mug"
-    location = {"href": changes.pop("href", on_page)}
-    referrer = changes.pop("referrer", f"{SHOP}/")
-    data = copy.deepcopy(DATA.get(name, {}))
-    if "checkout" in changes:
-        data["checkout"] |= changes.pop("checkout")
-    told = {
-        "id": "sh-fc25464d-85AC-4A1C-CF92-DC0BFE51CA69",
-        "name": name,
-        "clientId": CLIENT,
-        "timestamp": instant(NOW),
-        "context": {
-            "document": {"location": location, "referrer": referrer},
-            "navigator": {"userAgent": CHROME, "language": "en"},
-        },
-        "data": data,
-    }
-    return told | changes
 
 
 def raw(body: Any) -> bytes:
