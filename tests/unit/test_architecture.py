@@ -228,3 +228,35 @@ def test_no_module_uses_the_private_names_of_another(module: str) -> None:
             and node.module.split(".")[0] in {_part(name).split(".")[0] for name in TREES}
         ):
             assert [a.name for a in node.names if a.name.startswith("_")] == []
+
+
+# --- The tests
+
+TESTS = {_name(path): ast.parse(path.read_text("utf-8")) for path in (ROOT / "tests").rglob("*.py")}
+STORES_AND_SERVERS = {
+    "app", "build_service", "client", "database_url", "pinterest", "postgres_url", "service",
+    "shop", "sqlite_template", "sqlite_url",
+}  # fmt: skip
+
+
+def test_no_test_file_is_imported_by_another() -> None:
+    imported = [
+        f"{module} imports {node.module}.{alias.name}"
+        for module, tree in TESTS.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if re.match(r"tests\..*\btest_", f"{node.module}.{alias.name}")
+    ]
+    assert imported == []
+
+
+def test_a_unit_test_uses_neither_store_nor_server() -> None:
+    asked = {
+        (module, node.arg)
+        for module, tree in TESTS.items()
+        if module.startswith("tests.unit.")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg) and node.arg in STORES_AND_SERVERS
+    }
+    assert asked == set()
