@@ -16,10 +16,12 @@ from hypothesis import settings as hypothesis_settings
 from app import assemble
 from config import Settings
 from tests.actors import API_TOKEN, NOW, SECRET, Clock, Shop
+from tests.canaries import PINTEREST_TOKEN
 from tests.standins.pinterest import FakePinterest
+from tests.stored import Database
 from tracking.destinations import connect_all
 from tracking.service import Service, service_of
-from tracking.store import open_store
+from tracking.store import backup, open_store
 from tracking.store.migrations import migrate
 from tracking.store.schema import metadata
 
@@ -156,3 +158,48 @@ def pytest_configure(config: Any) -> None:
     """The environment of the machine decides nothing in a test."""
     for name in ("SHOPIFY_WEBHOOK_SECRET", "API_TOKEN", "DATABASE_URL", "PINTEREST_ACCESS_TOKEN"):
         os.environ.pop(name, None)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind in which there is nothing yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/data/new.db"
+        return
+    request.getfixturevalue("postgres_url")
+    schema = f"new_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(POSTGRES, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+        base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
+        yield f"{base}{'&' if '?' in base else '?'}options=-csearch_path%3D{schema}"
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture
+def canary_pinterest(clock: Clock) -> Iterator[FakePinterest]:
+    with FakePinterest(token=PINTEREST_TOKEN, clock=clock) as server:
+        yield server
+
+
+@pytest.fixture
+def database(sqlite_template: Path, tmp_path: Path) -> Database:
+    """A database in use for some time, with one body in it."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    shutil.copy(sqlite_template, folder / "tracking.db")
+    found = Database(folder / "tracking.db")
+    found.put("early")
+    return found
+
+
+@pytest.fixture
+def copy(database: Database, tmp_path: Path) -> Path:
+    """A backup of it. What is `late` came after."""
+    backup.copy(database.path, tmp_path / "copy.db")
+    database.put("late")
+    return tmp_path / "copy.db"
+
+
+@pytest.fixture
+def kept_as(database: Database) -> Path:
+    return database.path.with_name("tracking.db.before")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.actors import NOW
+from tracking.receive.imports import RejectedRecord
 
 SOLD = ("event_name", "action_source", "event_time", "event_id", "em", "value", "currency")
 
@@ -40,3 +41,7 @@ def table(rows: Sequence[Mapping[str, str]], separator: str = ",", end: str = "\
 
 def lines(*objects: Any) -> bytes:
     return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
+
+
+def _must_not_be(reading: RejectedRecord) -> None:
+    raise AssertionError(reading.reason)

@@ -106,3 +106,19 @@ def paid(number: int, **changes: Any) -> bytes:
     buyer = {"email": email, "contact_email": email, "customer": {"id": number, "email": email}}
     body = order(id=number, landing_site=pinned(epik=EPIK), **moments) | buyer | changes
     return json.dumps(body).encode()
+
+
+PIN = pinned(epik=EPIK)
+
+
+def of_buyer(number: int) -> dict[str, Any]:
+    """An order of this number by a buyer of this number."""
+    email = f"{number}@example.com"
+    return order(
+        id=number,
+        email=email,
+        contact_email=email,
+        customer={"id": number, "email": email},
+        billing_address=None,
+        landing_site=PIN,
+    )

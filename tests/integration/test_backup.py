@@ -1,102 +1,23 @@
 """The way back from a backup: everything that was in it, nothing beside it, or no change at all."""
 
-import itertools
-import os
-import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from flask.cli import cli as flask_command
 
-from tests.actors import API_TOKEN, SECRET
-from tests.orders import paid
-from tests.servers import PATIENCE, ROOT, serving
-from tests.standins.pinterest import FakePinterest
-from tests.stored import rows
-from tests.traced import needs_strace
+from tests.actors import SECRET
+from tests.servers import PATIENCE
+from tests.stored import Database
 from tracking.store import backup, migrations, open_store, quarantine
 from tracking.store.backup import NoRestore, restore
-from tracking.store.engine.file_locks import lock, open_lock, presence_path, present
-from tracking.store.engine.statement import Connection
+from tracking.store.engine.file_locks import present
 from tracking.store.migrations import head
-
-RESTORE = """
-import sys
-from pathlib import Path
-from tracking.store.backup import restore
-restore(*map(Path, sys.argv[1:]))
-"""
-
-
-def body_named(name: str, conn: Connection) -> None:
-    quarantine.add(conn, name, "", "odd", b"", 0)
-
-
-class Database:
-    """A database file, and the bodies that it holds."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def put(self, *names: str) -> None:
-        """Keep a body under each name."""
-        store = open_store(f"sqlite:///{self.path}")
-        for name in names:
-            store.commit(partial(body_named, name))
-        store.close()
-
-    def put_in_log(self, *names: str) -> None:
-        """The same, and then be killed: what was put is in the log alone, which stays."""
-        store = open_store(f"sqlite:///{self.path}")
-        for name in names:
-            store.commit(partial(body_named, name))
-        left = [self.path, Path(f"{self.path}-wal")]
-        for path in left:
-            shutil.copy(path, f"{path}.left")
-        store.close()
-        for path in left:
-            Path(f"{path}.left").rename(path)
-
-    @property
-    def names(self) -> set[str]:
-        """The names of all bodies."""
-        store = open_store(f"sqlite:///{self.path}")
-        found = {str(row["digest"]) for row in rows(store, "quarantine")}
-        store.close()
-        return found
-
-
-@pytest.fixture
-def database(sqlite_template: Path, tmp_path: Path) -> Database:
-    """A database in use for some time, with one body in it."""
-    folder = tmp_path / "data"
-    folder.mkdir()
-    shutil.copy(sqlite_template, folder / "tracking.db")
-    found = Database(folder / "tracking.db")
-    found.put("early")
-    return found
-
-
-@pytest.fixture
-def copy(database: Database, tmp_path: Path) -> Path:
-    """A backup of it. What is `late` came after."""
-    backup.copy(database.path, tmp_path / "copy.db")
-    database.put("late")
-    return tmp_path / "copy.db"
-
-
-@pytest.fixture
-def kept_as(database: Database) -> Path:
-    return database.path.with_name("tracking.db.before")
 
 
 def test_a_backup_takes_the_place_of_the_database_which_is_kept(
@@ -263,25 +184,6 @@ def test_what_is_no_sound_backup_of_ours_is_not_restored(
     assert database.names == {"early", "late"}
 
 
-@needs_strace
-@pytest.mark.parametrize("moment", ["link,linkat:when=1", "rename:when=1"])
-def test_killed_at_any_moment_there_is_one_whole_database_or_the_other(
-    database: Database, copy: Path, kept_as: Path, moment: str
-) -> None:
-    call, _, when = moment.partition(":")
-    kill = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:{when}")
-    program = [sys.executable, "-c", RESTORE]
-    paths = [str(path) for path in (copy, database.path, kept_as)]
-
-    done = subprocess.run([*kill, *program, *paths], cwd=ROOT, timeout=PATIENCE)
-
-    assert done.returncode != 0
-    assert database.names in ({"early"}, {"early", "late"})
-    kept_as.unlink(missing_ok=True)
-    restore(copy, database.path, kept_as)
-    assert database.names == {"early"}
-
-
 # --- the command
 
 
@@ -335,64 +237,3 @@ def test_for_postgresql_the_command_names_the_tool(
 
 
 # --- under load
-
-
-def test_the_last_backup_holds_every_order_acknowledged_before_it_began(
-    tmp_path: Path,
-) -> None:
-    with FakePinterest() as pinterest:
-        env = {
-            "SHOPIFY_WEBHOOK_SECRET": SECRET,
-            "API_TOKEN": API_TOKEN,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/tracking.db",
-            "PINTEREST_ACCESS_TOKEN": pinterest.token,
-            "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
-            "PINTEREST_API_BASE": pinterest.url,
-            "PINTEREST_SEND": "all",
-            "WEB_CONCURRENCY": "1",
-        }
-        before: set[int] = set()
-        acknowledged: set[int] = set()
-        numbers = itertools.count(1)
-        with serving(tmp_path, env) as server:
-
-            def post_until(count: int) -> None:
-                while len(acknowledged) < count:
-                    number = next(numbers)
-                    assert server.sends("orders/create", paid(number)).status_code == 200
-                    acknowledged.add(number)
-
-            with ThreadPoolExecutor(3) as callers:
-                load = [callers.submit(post_until, 200) for _ in range(3)]
-                for n in range(3):
-                    enough = len(acknowledged) + 40
-                    server.wait_until(partial(are_as_many, acknowledged, enough))
-                    before = set(acknowledged)
-                    backup.copy(tmp_path / "tracking.db", tmp_path / f"copy-{n}.db")
-                for each in load:
-                    each.result(PATIENCE)
-            server.kill()
-        # The kernel needs a moment to bury whom it killed.
-        wait_until_nobody_has(tmp_path / "tracking.db")
-        restore(tmp_path / "copy-2.db", tmp_path / "tracking.db", tmp_path / "before.db")
-
-        store = open_store(env["DATABASE_URL"])
-        known = {int(row["id"]) for row in rows(store, "orders")}
-        store.close()
-        with serving(tmp_path, env) as server:
-            assert len(before) > 100
-            assert before <= known <= acknowledged
-            # What was delivered since the backup comes again, under the ids that it had.
-            server.wait_until(lambda: {f"checkout-{n}" for n in known} <= set(pinterest.accepted))
-            report = server.reads("/roi-analysis")
-            assert report["orders"] == len(known)
-
-
-def are_as_many(found: set[int], count: int) -> bool:
-    return len(found) >= count
-
-
-def wait_until_nobody_has(database: Path) -> None:
-    descriptor = open_lock(presence_path(database))
-    lock(descriptor)
-    os.close(descriptor)

@@ -1,13 +1,8 @@
 """What an operator types, and what it does and says."""
 
 import json
-import os
-import signal
 import sqlite3
 import stat
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -43,13 +38,6 @@ from tracking.store.migrations import head
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
 BuildService = Callable[..., Service]
-
-
-@pytest.fixture
-def pinterest(pinterest: FakePinterest, clock: Clock) -> FakePinterest:
-    """The stand-in, by the same time as the service: it takes no event of another week."""
-    pinterest.clock = clock
-    return pinterest
 
 
 @pytest.fixture
@@ -131,39 +119,6 @@ def test_deliver_without_an_account_says_what_is_missing(
     operator = Operator(assemble(build_service(sqlite_url)))
 
     assert "set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID" in operator.is_told("deliver")
-
-
-def test_deliver_watch_delivers_until_it_is_told_to_stop(
-    shop: Shop, sqlite_url: str, pinterest: FakePinterest
-) -> None:
-    # The process that delivers goes by the real time.
-    pinterest.clock = time.time
-    now = instant(time.time())
-    shop.sends("orders/create", order(created_at=now, processed_at=now))
-    env = {
-        "PATH": os.environ["PATH"],
-        "SHOPIFY_WEBHOOK_SECRET": SECRET,
-        "DATABASE_URL": sqlite_url,
-        "PINTEREST_ACCESS_TOKEN": pinterest.token,
-        "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
-        "PINTEREST_API_BASE": pinterest.url,
-        "PYTHONPATH": str(ROOT),
-    }
-    command = [sys.executable, "-m", "flask", "--app", "app", "deliver", "--watch"]
-    with subprocess.Popen(
-        command, env=env, cwd=Path(sqlite_url.removeprefix("sqlite:///")).parent,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as watching:  # fmt: skip
-        try:
-            pinterest.wait_until(lambda server: bool(server.accepted), timeout=PATIENCE)
-        finally:
-            watching.send_signal(signal.SIGTERM)
-            said, logged = watching.communicate(timeout=PATIENCE)
-
-    assert watching.returncode == 0
-    assert said.splitlines() == ["delivering to pinterest until SIGTERM or Ctrl-C", "stopped"]
-    assert "pinterest took 1 of 1 events" in logged
-    assert "alembic" not in logged
 
 
 # --- dead-letters and replay

@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app import assemble
 from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, order
@@ -25,13 +23,11 @@ from tracking.destinations import Destination
 from tracking.destinations.pinterest import Pinterest
 from tracking.domain.conversion import Content, Conversion
 from tracking.domain.identity import Digest, Identity
-from tracking.domain.rate_limit import next_slot
 from tracking.operate.background import BackgroundWorkers
 from tracking.service import Service, service_of
 from tracking.store import open_store, outbox
 
 PATIENCE = 20.0
-MINUTE = 60_000_000
 IP, BROWSER = "203.0.113.7", "Mozilla/5.0 (Macintosh)"
 
 
@@ -703,45 +699,6 @@ def test_two_deliverers_keep_the_rate_limit_together(
     assert states(service) == {"sent": 2600}
     assert {call.status for call in pinterest.calls} == {200}
     assert 50 <= pinterest.busiest(60.0) <= 60
-
-
-@given(
-    st.integers(1, 6000),
-    st.lists(st.integers(0, MINUTE) | st.integers(0, 20_000), min_size=1, max_size=200),
-)
-def test_no_minute_holds_more_calls_than_the_limit(limit: int, gaps: list[int]) -> None:
-    now, due = NOW * 1_000_000, 0
-    calls: list[int] = []
-    for gap in gaps:
-        now += gap
-        later = next_slot(due, now, limit)
-        if later is not None:
-            calls.append(now)
-            due = later
-    for i, begin in enumerate(calls):
-        assert sum(at < begin + MINUTE for at in calls[i:]) <= limit
-
-
-@given(st.integers(1, 5000))
-def test_a_crowd_that_asks_without_pause_gets_nearly_the_whole_limit_and_no_more(
-    limit: int,
-) -> None:
-    step = max(1, MINUTE // (4 * limit))
-    due, calls = 0, 0
-    for now in range(NOW * 1_000_000, NOW * 1_000_000 + MINUTE, step):
-        later = next_slot(due, now, limit)
-        if later is not None:
-            calls, due = calls + 1, later
-    assert 0.85 * limit - 1 <= calls <= limit
-
-
-@given(st.integers(1, 5000), st.integers(0, 10**9))
-def test_a_clock_that_was_set_back_does_not_stop_the_calls(limit: int, seconds: int) -> None:
-    due = next_slot(0, NOW * 1_000_000, limit)
-    assert due is not None
-    back = NOW - seconds
-    seen = range(back, back + 68)
-    assert any(next_slot(due, now * 1_000_000, limit) is not None for now in seen)
 
 
 # --- Several destinations

@@ -5,10 +5,7 @@ import gzip
 import io
 import json
 import os
-import pty
-import signal
 import stat
-import subprocess
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +22,6 @@ from tests.actors import (
     DAY,
     HOUR,
     NOW,
-    Clock,
     Operator,
     Shop,
     deliver,
@@ -35,15 +31,14 @@ from tests.actors import (
     refund,
 )
 from tests.conftest import BuildService
-from tests.import_files import SOLD, lines, sale, sales, table
-from tests.servers import environment, flask_command
+from tests.import_files import SOLD, _must_not_be, lines, sale, sales, table
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, is_empty, rows, state
 from tests.watched import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import RowReader, event_from
-from tracking.receive.imports import Importer, ImportSource, RejectedRecord, UnreadableFile
+from tracking.receive.imports import Importer, ImportSource, UnreadableFile
 from tracking.receive.imports.file_reader import MAX_CELL, MAX_LINE
 from tracking.receive.imports.records import UsableRecord, parse_records
 from tracking.receive.server_events import ServerEvents
@@ -296,10 +291,6 @@ def test_a_large_batch_is_taken_in_once_even_by_two_at_the_same_time(
 
     assert sum(taken) == 700
     assert len(rows(service.store, "conversions")) == 700
-
-
-def _must_not_be(reading: RejectedRecord) -> None:
-    raise AssertionError(reading.reason)
 
 
 _CELLS = """
@@ -993,40 +984,6 @@ def test_no_clear_data_of_a_file_gets_into_the_database(
 # --- In a process of its own
 
 
-def recent(count: int) -> bytes:
-    """Rows that are young by the machine's clock."""
-    return table(sales(count, event_time=str(int(time.time()) - 60)))
-
-
-def test_an_import_that_was_killed_is_finished_by_the_next(
-    build_service: BuildService, database_url: str, clock: Clock, tmp_path: Path
-) -> None:
-    content = recent(1500)
-    file = tmp_path / "events.csv"
-    file.write_bytes(content)
-    words = flask_command("import-events", str(file), "--stop-on-invalid", "--batch-size", "50")
-    service = build_service(database_url, PINTEREST_ACCESS_TOKEN="t", PINTEREST_AD_ACCOUNT_ID="1")
-    killed = subprocess.Popen(words, cwd=ROOT, env=environment(database_url))
-    deadline = time.monotonic() + PATIENCE
-    while not rows(service.store, "conversions"):
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait(PATIENCE)
-    left = len(rows(service.store, "conversions"))
-    assert 0 < left < 1500
-    assert left % 50 == 0
-
-    clock.now = time.time()
-    importer = Importer(service.events, service.tracker, int(clock.now), _must_not_be)
-    importer.run(ImportSource(io.BytesIO(content)), 500)
-
-    assert (importer.counts.stored, importer.counts.duplicates) == (1500 - left, left)
-    assert len({row["event_id"] for row in rows(service.store, "outbox")}) == 1500
-    assert len(rows(service.store, "outbox")) == len(rows(service.store, "conversions")) == 1500
-
-
 def test_memory_does_not_grow_with_the_file(service: Service) -> None:
     def most_held(first: int, last: int) -> int:
         told = io.BytesIO(table([sale(n) for n in range(first, last)]))
@@ -1041,25 +998,3 @@ def test_memory_does_not_grow_with_the_file(service: Service) -> None:
     few, many = most_held(0, 600), most_held(600, 3000)
 
     assert many < 1.5 * few
-
-
-def test_a_terminal_shows_rate_and_remaining_time(sqlite_url: str, tmp_path: Path) -> None:
-    file = tmp_path / "events.csv"
-    file.write_bytes(recent(450))
-    leader, follower = pty.openpty()
-    found = subprocess.run(
-        flask_command("import-events", str(file), "--dry-run"),
-        cwd=ROOT,
-        env=environment(sqlite_url) | {"TERM": "xterm"},
-        stdout=subprocess.PIPE,
-        stderr=follower,
-        check=True,
-    )
-    os.close(follower)
-    shown = os.read(leader, 65_536).decode()
-    os.close(leader)
-
-    assert found.stdout == b"450 records read, all of them fit; nothing was stored\n"
-    assert "checking" in shown
-    assert "a second" in shown
-    assert "100%" in shown

@@ -1,14 +1,8 @@
 """Every start brings the database to the newest schema: whole, once, and whatever interrupts it."""
 
 import re
-import shutil
-import subprocess
-import sys
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from shutil import ignore_patterns
 from typing import Any
 
 import psycopg
@@ -19,65 +13,14 @@ from sqlalchemy import DefaultClause, NullPool, create_engine, inspect, text
 
 from app import assemble
 from tests.actors import Shop, bearer, order, pinned
-from tests.conftest import POSTGRES, BuildService
-from tests.stored import everything, rows
+from tests.conftest import BuildService
+from tests.stored import everything, is_complete, rows
 from tracking.domain.identity import spelled
 from tracking.store import identity_graph, open_store, outbox
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
 
 ROOT = Path(__file__).parents[2]
-NEWEST = """\
-import os
-import sys
-
-from alembic import op
-
-revision = "next"
-down_revision = "{head}"
-
-
-def upgrade() -> None:
-    op.execute("CREATE TABLE half (id INTEGER)")
-    op.execute("INSERT INTO half VALUES (1)")
-    op.execute("ALTER TABLE spend ADD COLUMN half INTEGER")
-    if os.environ["THEN"] == "fail":
-        raise ZeroDivisionError
-    if os.environ["THEN"] == "wait":
-        print("half-way", flush=True)
-        sys.stdin.read()
-"""
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database of each kind in which there is nothing yet."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/data/new.db"
-        return
-    request.getfixturevalue("postgres_url")
-    schema = f"new_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(POSTGRES, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-        base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
-        yield f"{base}{'&' if '?' in base else '?'}options=-csearch_path%3D{schema}"
-        connection.execute(f"DROP SCHEMA {schema} CASCADE")
-
-
-def tables_of(url: str) -> set[str]:
-    engine = create_engine(url, poolclass=NullPool)
-    found = set(inspect(engine).get_table_names())
-    engine.dispose()
-    return found
-
-
-def is_complete(url: str) -> bool:
-    """Whether the database has every table, and the deliverer can use it."""
-    store = open_store(url)
-    with store.read() as conn:
-        waiting = outbox.waiting(conn).events
-    store.close()
-    return waiting == 0 and tables_of(url) == {*metadata.tables, "alembic_version"}
 
 
 def test_the_migrated_schema_is_the_one_the_code_describes(new_url: str) -> None:
@@ -131,60 +74,6 @@ def test_processes_that_start_together_take_turns(new_url: str) -> None:
     with ThreadPoolExecutor(4) as starts:
         assert list(starts.map(migrate, [new_url] * 4)) == [None] * 4
     assert is_complete(new_url)
-
-
-@pytest.fixture
-def next_release(tmp_path: Path) -> Path:
-    """The code with one more migration, which can fail in the middle, or stop there for good."""
-    shutil.copytree(ROOT / "tracking", tmp_path / "tracking", ignore=ignore_patterns("*.pyc"))
-    for module in ("config.py", "environment.py"):
-        shutil.copy(ROOT / module, tmp_path)
-    versions = tmp_path / "tracking" / "store" / "migrations" / "versions"
-    (versions / "9999_next.py").write_text(NEWEST.replace("{head}", head()))
-    return tmp_path
-
-
-def start(release: Path, url: str, then: str) -> subprocess.Popen[str]:
-    """A process of that release that begins as every process does."""
-    begin = "import sys; from tracking.store.migrations import migrate; migrate(sys.argv[1])"
-    return subprocess.Popen(
-        [sys.executable, "-c", begin, url],
-        cwd=release,
-        env={"PYTHONPATH": str(release), "THEN": then},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def errors_of(process: subprocess.Popen[str]) -> str:
-    _, errors = process.communicate(timeout=60)
-    return errors
-
-
-def test_a_migration_that_fails_takes_all_of_its_start_with_it(
-    new_url: str, next_release: Path
-) -> None:
-    assert "ZeroDivisionError" in errors_of(start(next_release, new_url, "fail"))
-    assert tables_of(new_url) == set()
-    migrate(new_url)
-    assert is_complete(new_url)
-
-
-def test_a_start_that_is_killed_in_the_middle_leaves_what_was_there_before(
-    new_url: str, next_release: Path
-) -> None:
-    migrate(new_url)
-    killed = start(next_release, new_url, "wait")
-    assert killed.stdout is not None
-    assert killed.stdout.readline() == "half-way\n"
-    killed.kill()
-    errors_of(killed)
-    assert is_complete(new_url)
-
-    assert errors_of(start(next_release, new_url, "finish")) == ""
-    assert tables_of(new_url) == {*metadata.tables, "alembic_version", "half"}
 
 
 @pytest.mark.parametrize("revision", ["0000", "from-a-newer-release", None])

@@ -2,14 +2,12 @@
 
 import itertools
 import json
-import multiprocessing
 import random
 import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import assemble
-from config import Settings
 from tests.actors import (
     DAY,
     HOUR,
     NOW,
-    SECRET,
     Clock,
     Shop,
     deliver,
@@ -34,15 +30,14 @@ from tests.actors import (
     refund,
 )
 from tests.conftest import BuildService
+from tests.orders import PIN, of_buyer
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
-from tracking.service import Service, service_of
-from tracking.store import open_store
+from tracking.service import Service
 
 Message = tuple[str, dict[str, Any]]
 
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
-PIN = pinned(epik=EPIK)
 # Create and paid of one second, as Shopify often sends them.
 CREATE: Message = ("orders/create", order(landing_site=PIN, financial_status="pending"))
 PAID: Message = ("orders/paid", order(landing_site=PIN))
@@ -124,19 +119,6 @@ def event_ids(service: Service) -> set[str]:
 def placed_at(moment: int) -> dict[str, str]:
     """The instants of an order that was placed then."""
     return dict.fromkeys(("created_at", "processed_at", "updated_at"), instant(moment))
-
-
-def of_buyer(number: int) -> dict[str, Any]:
-    """An order of this number by a buyer of this number."""
-    email = f"{number}@example.com"
-    return order(
-        id=number,
-        email=email,
-        contact_email=email,
-        customer={"id": number, "email": email},
-        billing_address=None,
-        landing_site=PIN,
-    )
 
 
 def in_parallel(app: Flask, messages: Sequence[Message]) -> Counter[str]:
@@ -322,39 +304,6 @@ def test_a_refund_and_a_late_click_at_once_both_count(app: Flask, shop: Shop) ->
 
         journey = shop.reads(f"/orders/{number}/journey")
         assert (journey["refunds"], journey["why"][:8]) == ("10.00", "Credited")
-
-
-def record_all(url: str, first: int, start: Barrier, told: Any) -> None:
-    """What one of two processes does: take in the same orders as the other, at the same time."""
-    chosen = Settings.from_env({"SHOPIFY_WEBHOOK_SECRET": SECRET, "DATABASE_URL": url})
-    service = service_of(chosen, open_store(url), {}, Clock(NOW))
-    bodies = [json.dumps(of_buyer(n)).encode() for n in range(1, 201)]
-    start.wait(60)
-    found = [
-        service.tracker.receive_order(body, "orders/create").status
-        for body in (*bodies[first:], *bodies[:first])
-    ]
-    service.store.close()
-    told.put(Counter(found))
-
-
-def test_two_processes_take_in_each_order_once(database_url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    start, told = context.Barrier(2), context.Queue()
-    processes = [
-        context.Process(target=record_all, args=(database_url, first, start, told))
-        for first in (0, 20)
-    ]
-    for process in processes:
-        process.start()
-    statuses = told.get(timeout=60) + told.get(timeout=60)
-    for process in processes:
-        process.join(60)
-
-    store = open_store(database_url)
-    assert statuses == {"accepted": 200, "duplicate": 200}
-    assert len(rows(store, "orders")) == len(rows(store, "conversions")) == 200
-    store.close()
 
 
 @pytest.mark.parametrize("arrival", list(itertools.permutations((CREATE, PAID))))

@@ -2,82 +2,34 @@
 
 import json
 import logging
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from flask import Flask
 
 from app import assemble
-from tests.actors import NOW, Clock, Shop, bearer, deliver, instant, order, pinned, refund
+from tests.actors import NOW, Clock, Shop, bearer, deliver, instant, refund
+from tests.canaries import (
+    API_TOKEN,
+    BROWSER,
+    DEVICE,
+    EMAIL,
+    IP,
+    PERSON,
+    SECRET,
+    SECRETS,
+    canary,
+    found,
+)
 from tests.conftest import BuildService
-from tests.servers import PATIENCE, ROOT, Server, serving
 from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, rows
 from tracking.service import Service
 from tracking.store import backup, quarantine
-from webhooks.signature import sign
-
-EMAIL = "canary.bird@example.com"
-IP, BROWSER = "203.0.113.187", "CanaryBrowser/9.9"
-SECRET = "shpss_canary-of-the-webhooks"
-API_TOKEN = "canary-of-the-owner-5f0e"
-PINTEREST_TOKEN = "pina_canary-of-the-account"
-PASSWORD = "canary-of-the-database"
-
-PERSON = (
-    *(EMAIL, "canary.bird", "Canaria", "Vogelsang", "Canaryville", "77 Aviary Row", "10187-0187"),
-    *("212-555-0187", "2125550187", "12125550187", "1990-12-31", "key-of-canary", "987654321012"),
-)
-SECRETS = (SECRET, API_TOKEN, PINTEREST_TOKEN)
-DEVICE = (IP, BROWSER)
-
-
-def canary(number: int, **changes: Any) -> dict[str, Any]:
-    """An order whose every personal field, and every field a shop may misuse, sings."""
-    home = {
-        "first_name": "Canaria",
-        "last_name": "Vogelsang",
-        "name": "Canaria Vogelsang",
-        "address1": "77 Aviary Row",
-        "city": "Canaryville",
-        "province_code": "NY",
-        "zip": "10187-0187",
-        "country_code": "US",
-        "phone": "212-555-0187",
-    }
-    body = order(
-        id=number,
-        email=EMAIL,
-        contact_email=EMAIL,
-        phone="+12125550187",
-        landing_site=pinned(utm_term=EMAIL, epik="dj0yJnU9b2JwcTV2cjl5VjN1", email=EMAIL),
-        referring_site=f"https://www.pinterest.com/?mail={EMAIL}",
-        order_status_url="https://shop.example/1/orders/x/authenticate?key=key-of-canary",
-        note="For Canaria",
-        note_attributes=[{"name": "birthday", "value": "1990-12-31"}],
-        client_details={"browser_ip": IP, "user_agent": BROWSER},
-        customer={
-            "id": 987654321012,
-            "email": EMAIL,
-            "first_name": "Canaria",
-            "last_name": "Vogelsang",
-            "phone": "+12125550187",
-            "default_address": home,
-        },
-        billing_address=home,
-        shipping_address=home,
-    )
-    return body | changes
 
 
 class Ear:
@@ -95,12 +47,6 @@ class Ear:
         for path in paths:
             answer = self.shop.client.get(path, headers=bearer(API_TOKEN))
             self.heard.append(f"{answer.headers}{answer.get_data(as_text=True)}")
-
-
-@pytest.fixture
-def canary_pinterest(clock: Clock) -> Iterator[FakePinterest]:
-    with FakePinterest(token=PINTEREST_TOKEN, clock=clock) as server:
-        yield server
 
 
 @pytest.fixture
@@ -127,11 +73,6 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """All that is logged, however detailed."""
     with caplog.at_level(logging.DEBUG):
         yield caplog
-
-
-def found(canaries: Iterable[str], *places: str) -> list[str]:
-    """The canaries that sing in any of the places."""
-    return [canary for canary in canaries if any(canary in place for place in places)]
 
 
 def kept(service: Service) -> str:
@@ -282,80 +223,6 @@ def checkpoint(url: str) -> None:
     connection = sqlite3.connect(url.removeprefix("sqlite:///"))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-
-
-def started(folder: Path, database: str) -> subprocess.Popen[str]:
-    """The service on its way up, with secrets to keep."""
-    env = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "DATABASE_URL": database,
-        "SHOPIFY_WEBHOOK_SECRET": SECRET,
-        "API_TOKEN": API_TOKEN,
-        "PINTEREST_ACCESS_TOKEN": PINTEREST_TOKEN,
-        "PINTEREST_AD_ACCOUNT_ID": "1",
-    }
-    start = [sys.executable, "-X", "dev", "-c", "from app import create_app; create_app()"]
-    return subprocess.Popen(
-        start, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def test_a_start_that_fails_tells_no_secret(tmp_path: Path) -> None:
-    with started(tmp_path, "sqlite:////proc/none/tracking.db") as process:
-        told, _ = process.communicate(timeout=60)
-    assert process.returncode != 0
-    assert "Error" in told
-    assert found(SECRETS, told) == []
-
-
-def test_a_start_that_waits_for_its_database_tells_no_secret(tmp_path: Path) -> None:
-    url = f"postgresql+psycopg://ada:{PASSWORD}@127.0.0.1:1/none"
-    with started(tmp_path, url) as process:
-        assert process.stdout is not None
-        told = next(line for line in process.stdout if "the start waits" in line)
-        process.kill()
-        told += process.stdout.read()
-    assert found([*SECRETS, PASSWORD], told) == []
-
-
-def test_processes_that_crash_tell_of_nobody(
-    tmp_path: Path, canary_pinterest: FakePinterest
-) -> None:
-    env = {
-        "SHOPIFY_WEBHOOK_SECRET": SECRET,
-        "API_TOKEN": API_TOKEN,
-        "DATABASE_URL": f"sqlite:///{tmp_path}/tracking.db",
-        "PINTEREST_ACCESS_TOKEN": PINTEREST_TOKEN,
-        "PINTEREST_AD_ACCOUNT_ID": canary_pinterest.account_id,
-        "PINTEREST_API_BASE": canary_pinterest.url,
-        "PINTEREST_SEND": "all",
-        "LOG_LEVEL": "DEBUG",
-        "PYTHONFAULTHANDLER": "1",
-        "WEB_CONCURRENCY": "1",
-    }
-    with serving(tmp_path, env) as server:
-        for body in (canary(1), canary(2, line_items=EMAIL)):
-            tells(server, body)
-        os.kill(server.workers[0], signal.SIGSEGV)
-        server.wait_until(lambda: "Fatal Python error: Segmentation fault" in server.log)
-        # From now on every statement fails.
-        with closing(sqlite3.connect(tmp_path / "tracking.db")) as raw:
-            raw.execute("DROP TABLE receipts")
-        server.wait_until(lambda: tells(server, canary(3)) == 503)
-
-    assert found([*PERSON, *SECRETS, *DEVICE], server.log) == []
-
-
-def tells(server: Server, body: dict[str, Any]) -> int:
-    """How a running service answers an order that is signed with the canary of a secret; 0: not."""
-    raw = json.dumps(body).encode()
-    headers = {"X-Shopify-Hmac-Sha256": sign(raw, SECRET.encode())}
-    try:
-        url = f"{server.url}/webhooks/orders/create"
-        return requests.post(url, raw, headers=headers, timeout=PATIENCE).status_code
-    except requests.ConnectionError:
-        return 0
 
 
 def release_all(service: Service) -> None:

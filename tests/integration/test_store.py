@@ -1,6 +1,5 @@
 """What the store promises, on SQLite and PostgreSQL alike: on disk once, and to whom."""
 
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -18,7 +17,7 @@ import pytest
 
 from tests.actors import NOW, at_once
 from tests.conftest import POSTGRES
-from tests.stored import rows
+from tests.stored import names_of, put_event, rows
 from tracking.domain.attribution import Touch
 from tracking.store import (
     Store,
@@ -60,11 +59,6 @@ def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def put_event(conn: Connection, name: str, *, payload: bytes = b"{}", now: int = NOW) -> str:
-    outbox.queue(conn, name, "pinterest", payload, NOW, now)
-    return name
-
-
 def put_nonsense(conn: Connection, name: str) -> str:
     """Begin well, and then write a row that no database takes."""
     put_event(conn, name)
@@ -72,10 +66,6 @@ def put_nonsense(conn: Connection, name: str) -> str:
     row = SpendRow("2026-11-20", "1", "USD", campaign="", micros=nothing, recorded_at=NOW)
     spends.put(conn, [row])
     return name
-
-
-def names_of(store: Store) -> set[str]:
-    return {row["event_id"] for row in rows(store, "outbox")}
 
 
 def settled(row: ClaimedEvent, state: str = "sent", reason: str = "") -> Settlement:
@@ -207,32 +197,6 @@ def test_a_full_disk_is_unavailable_until_there_is_room_again(sqlite_store: Stor
 
 
 # --- Several processes, and foreign programs
-
-
-def _write_many(url: str, name: str, count: int) -> None:
-    store = open_store(url)
-    with ThreadPoolExecutor(4) as threads:
-        works = [
-            threads.submit(store.commit, lambda conn, n=n: put_event(conn, f"{name}-{n}"))
-            for n in range(count)
-        ]
-    for work in works:
-        work.result()
-    store.close()
-
-
-def test_two_processes_write_one_file_and_lose_nothing(sqlite_url: str) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    others = [spawn.Process(target=_write_many, args=(sqlite_url, n, 200)) for n in ("a", "b")]
-    for process in others:
-        process.start()
-    _write_many(sqlite_url, "c", 200)
-    for process in others:
-        process.join(PATIENCE)
-    assert [process.exitcode for process in others] == [0, 0]
-    store = open_store(sqlite_url)
-    assert names_of(store) == {f"{name}-{n}" for name in "abc" for n in range(200)}
-    store.close()
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import contextlib
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ import requests
 from config import Settings
 from tests.actors import API_TOKEN, SECRET, Clock, instant, order, pinned
 from tests.orders import EPIK, paid
-from tests.servers import PATIENCE, Server, serving
+from tests.servers import PATIENCE, ROOT, Server, serving
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.stored import rows
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
@@ -332,3 +334,10 @@ def test_without_a_secret_it_does_not_start_and_says_why(
 
     assert status != 0
     assert "SHOPIFY_WEBHOOK_SECRET" in server.log
+
+
+def test_importing_the_service_starts_nothing() -> None:
+    code = "import app, sys; sys.exit('gunicorn' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True)
+
+    assert (done.returncode, done.stdout) == (0, b"")
