@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -25,10 +25,12 @@ from tracking.domain.attribution import (
     allocations_of,
     bit,
     credits_of,
+    deduplicate,
     is_in_window,
     path_of,
     shares,
     split,
+    touch_key,
 )
 
 ORDER_AT = 1_800_000_000
@@ -161,6 +163,157 @@ def test_touches_of_one_second_are_sorted_by_key() -> None:
 
 def test_a_touch_told_twice_counts_once() -> None:
     assert path(touch("a", 5), touch("b", 4), touch("a", 5)) == ["a", "b"]
+
+
+# Which touches are one visit
+
+DETAILS = ("source", "medium", "campaign_id", "campaign", "pin_id", "ad_id", "click_id")
+
+
+def report(key: str, at: int = 0, **changes: Any) -> Touch:
+    """A report of a visit, so many seconds after the first one."""
+    known = {"kind": "click", "is_pinterest": True, "is_direct": False, "visitor": "laptop"}
+    return Touch(key, ORDER_AT + at, **{**known, **changes})
+
+
+def own(order_id: str, at: int = 0, **changes: Any) -> Touch:
+    """The report of a visit by the order that came of it."""
+    return report(touch_key(order_id), at, **changes)
+
+
+def test_the_touch_of_an_order_is_known_by_its_key() -> None:
+    assert touch_key("5001") == "order:5001"
+    assert own("5001").order_id == "5001"
+    assert report("5001").order_id == ""
+
+
+def test_what_a_report_does_not_know_is_empty() -> None:
+    bare = Touch("t", ORDER_AT, "click", True, False)
+    assert {getattr(bare, name) for name in (*DETAILS, "visitor")} == {""}
+
+
+def test_no_touch_and_a_single_touch_stay_as_they_are() -> None:
+    assert deduplicate([]) == ()
+    assert deduplicate([report("a")]) == (report("a"),)
+
+
+def test_a_visit_reported_again_within_half_an_hour_is_one_touch() -> None:
+    assert deduplicate([report("a"), report("b", 1_800)]) == (report("a"),)
+
+
+def test_after_half_an_hour_without_a_report_a_new_visit_begins() -> None:
+    assert keys(deduplicate([report("a"), report("b", 1_801)])) == ["a", "b"]
+
+
+def test_the_half_hour_counts_from_the_latest_report_of_the_visit() -> None:
+    first, second = report("a"), report("b", 1_800)
+    assert keys(deduplicate([first, second, report("c", 3_600)])) == ["a"]
+    assert keys(deduplicate([first, second, report("c", 3_601)])) == ["a", "c"]
+
+
+def test_touches_of_one_key_are_one_touch() -> None:
+    assert keys(deduplicate([report("a", kind="view"), report("a", kind="view")])) == ["a"]
+
+
+def test_visits_are_sorted_from_the_oldest_to_the_newest() -> None:
+    reports = [report("c", 9_000), report("a"), report("b", 4_500), report("d", 4_500, visitor="x")]
+    assert keys(deduplicate(reports)) == ["a", "b", "d", "c"]
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_a_later_report_completes_the_visit(name: str) -> None:
+    known: dict[str, Any] = {name: "known"}
+    assert deduplicate([report("a"), report("b", 60, **known)]) == (report("a", **known),)
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_a_later_report_without_a_detail_takes_nothing_away(name: str) -> None:
+    known: dict[str, Any] = {name: "known"}
+    assert deduplicate([report("a", **known), report("b", 60)]) == (report("a", **known),)
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_reports_that_contradict_each_other_are_two_visits(name: str) -> None:
+    one, other = ({name: value} for value in ("one", "other"))
+    found = deduplicate([report("a", 0, **one), report("b", 60, **other)])
+    assert keys(found) == ["a", "b"]
+
+
+def test_details_come_from_several_reports() -> None:
+    reports = [
+        report("a", source="pinterest"),
+        report("b", 60, pin_id="9"),
+        report("c", 90, ad_id="4"),
+    ]
+    assert deduplicate(reports) == (report("a", source="pinterest", pin_id="9", ad_id="4"),)
+
+
+def test_a_pinterest_click_and_another_are_two_visits() -> None:
+    assert keys(deduplicate([report("a"), report("b", 60, is_pinterest=False)])) == ["a", "b"]
+
+
+def test_a_direct_visit_and_another_are_two_visits() -> None:
+    assert keys(deduplicate([report("a"), report("b", 60, is_direct=True)])) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "kinds", [("view", "view"), ("view", "click"), ("click", "view")], ids=" then ".join
+)
+def test_a_view_is_never_part_of_a_visit(kinds: tuple[Kind, Kind]) -> None:
+    older, newer = (report(key, kind=kind) for key, kind in zip("ab", kinds, strict=True))
+    assert keys(deduplicate([older, newer])) == ["a", "b"]
+
+
+def test_two_visitors_are_two_visits() -> None:
+    assert keys(deduplicate([report("a"), report("b", 60, visitor="phone")])) == ["a", "b"]
+
+
+def test_a_click_id_stays_one_visit_on_any_day_and_in_any_browser() -> None:
+    click = report("a", click_id="epik")
+    assert deduplicate([click, report("b", 9 * DAY, click_id="epik")]) == (click,)
+    assert deduplicate([click, report("b", 9 * DAY, visitor="phone", click_id="epik")]) == (click,)
+
+
+def test_a_click_id_does_not_join_what_else_differs() -> None:
+    reports = [
+        report("a", click_id="epik", pin_id="1"),
+        report("b", 60, click_id="epik", pin_id="2"),
+    ]
+    assert keys(deduplicate(reports)) == ["a", "b"]
+
+
+def test_an_order_reports_the_visit_that_the_pixel_reported_days_before() -> None:
+    landing = report("landing")
+    assert deduplicate([landing, own("1", 9 * DAY)]) == (landing,)
+
+
+def test_an_order_does_not_report_the_visit_of_another_visitor() -> None:
+    found = deduplicate([report("landing"), own("1", 9 * DAY, visitor="phone")])
+    assert keys(found) == ["landing", "order:1"]
+
+
+def test_the_visits_of_two_orders_are_two() -> None:
+    assert keys(deduplicate([own("1"), own("2", 9 * DAY)])) == ["order:1", "order:2"]
+
+
+def test_a_landing_days_after_an_order_is_another_visit() -> None:
+    assert keys(deduplicate([own("1"), report("landing", 9 * DAY)])) == ["order:1", "landing"]
+
+
+def test_a_report_belongs_to_the_newest_visit_that_it_fits() -> None:
+    first, second = report("first", campaign_id="1"), report("second", 2 * DAY, campaign_id="2")
+
+    found = deduplicate([first, second, own("1", 5 * DAY, pin_id="9")])
+
+    assert found == (first, report("second", 2 * DAY, campaign_id="2", pin_id="9"))
+
+
+def test_a_report_passes_over_a_newer_visit_that_it_contradicts() -> None:
+    first, second = report("first", campaign_id="1"), report("second", 2 * DAY, campaign_id="2")
+
+    found = deduplicate([first, second, own("1", 5 * DAY, campaign_id="1", pin_id="9")])
+
+    assert found == (report("first", campaign_id="1", pin_id="9"), second)
 
 
 # Models

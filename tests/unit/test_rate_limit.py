@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors import NOW
-from tracking.domain.rate_limit import next_slot
+from tracking.domain.rate_limit import MICROS, next_slot
 
 MINUTE = 60_000_000
 
@@ -46,3 +46,39 @@ def test_a_clock_that_was_set_back_does_not_stop_the_calls(limit: int, seconds: 
     back = NOW - seconds
     seen = range(back, back + 68)
     assert any(next_slot(due, now * 1_000_000, limit) is not None for now in seen)
+
+
+# At 60 calls a minute a tenth may come in one burst, and the others 1,111,111 microseconds apart.
+NOON = NOW * 1_000_000
+APART = 1_111_111
+# Six such intervals less one lie in the burst: 6,666,666 - 1,111,111.
+AHEAD = 5_555_555
+
+
+def test_the_first_call_goes_at_once_and_takes_one_interval() -> None:
+    assert next_slot(0, NOON, 60) == NOON + APART
+
+
+def test_a_call_takes_the_slot_after_the_last_one_that_is_due() -> None:
+    assert next_slot(NOON + 7, NOON, 60) == NOON + 7 + APART
+
+
+def test_calls_run_ahead_of_the_even_pace_by_the_burst_and_no_further() -> None:
+    assert next_slot(NOON + AHEAD, NOON, 60) == NOON + AHEAD + APART
+    assert next_slot(NOON + AHEAD + 1, NOON, 60) is None
+
+
+def test_slots_a_minute_ahead_are_kept_and_later_ones_are_of_a_clock_set_back() -> None:
+    assert next_slot(NOON + 60_000_000, NOON, 60) is None
+    assert next_slot(NOON + 60_000_001, NOON, 60) == NOON + APART
+
+
+def test_one_call_a_minute_has_no_burst_and_may_be_due_in_more_than_a_minute() -> None:
+    assert next_slot(NOON, NOON, 1) == NOON + 66_666_666
+    assert next_slot(NOON + 1, NOON, 1) is None
+    assert next_slot(NOON + 66_666_666, NOON, 1) is None
+    assert next_slot(NOON + 66_666_667, NOON, 1) == NOON + 66_666_666
+
+
+def test_instants_are_microseconds() -> None:
+    assert MICROS == 1_000_000

@@ -19,6 +19,3 @@ def next_slot(next_call_at: int, now: int, calls_per_minute: int) -> int | None:
     if theirs - now > max(0, burst - interval):
         return None
     return max(theirs, now) + interval
-
-
-MICROS = 1_000_000
