@@ -738,6 +738,14 @@ def test_a_line_of_the_cart_without_its_cost_is_worth_its_pieces() -> None:
     assert conversion("product_added_to_cart", data={"cartLine": line}).value == "2189.85"
 
 
+@pytest.mark.parametrize("name", ["product_viewed", "product_added_to_cart"])
+def test_an_event_that_names_no_goods_has_no_items_and_no_worth(name: str) -> None:
+    found = conversion(name, data={})
+
+    assert (found.contents, found.num_items) == ((), 0)
+    assert (found.currency, found.value) == ("", "")
+
+
 def test_a_checkout_tells_its_lines_custom_ones_too() -> None:
     found = conversion("checkout_started")
 

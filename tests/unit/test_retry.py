@@ -73,8 +73,13 @@ def test_the_wait_doubles_and_jitter_spreads_it_over_its_whole_length(
 
 def test_an_event_is_given_up_two_hours_before_pinterest_would_refuse_it() -> None:
     assert GIVE_UP_AFTER == 7 * 86_400 - 2 * 3_600
-    assert not is_expired(NOW - GIVE_UP_AFTER + 1, NOW)
-    assert is_expired(NOW - GIVE_UP_AFTER, NOW)
+    assert not is_expired(NOW - GIVE_UP_AFTER + 1, NOW, was_tried=True)
+    assert is_expired(NOW - GIVE_UP_AFTER, NOW, was_tried=True)
+
+
+def test_an_event_that_was_never_tried_has_the_whole_seven_days() -> None:
+    assert not is_expired(NOW - 7 * 86_400 + 1, NOW, was_tried=False)
+    assert is_expired(NOW - 7 * 86_400, NOW, was_tried=False)
 
 
 @pytest.mark.parametrize("fate", [SILENCE, Paused("401", is_credentials=True)])
@@ -109,8 +114,14 @@ def test_a_pause_lasts_as_long_as_asked_within_reason(paused: Paused, seconds: i
     assert pause_for(paused) == seconds
 
 
+def test_a_new_breaker_counts_no_failure_and_was_never_opened() -> None:
+    assert (Breaker().failures, Breaker().opened) == (0, 0)
+
+
 def test_four_failed_calls_leave_the_breaker_closed() -> None:
     breaker = after_failures(4)
+    assert breaker == Breaker(failures=4, opened=0)
+    assert breaker.seconds_open == 0
     assert not breaker.is_open(NOW)
     assert breaker.allowance(1000, NOW) == 1000
 
@@ -120,6 +131,7 @@ def test_from_the_fifth_failed_call_on_the_breaker_opens_for_less_than_a_minute(
     failures: int, seconds: int
 ) -> None:
     breaker = after_failures(failures)
+    assert breaker.is_open(NOW)
     assert breaker.is_open(NOW + seconds - 1)
     assert breaker.allowance(1000, NOW + seconds - 1) == 0
     assert not breaker.is_open(NOW + seconds)

@@ -278,7 +278,7 @@ class Deliverer:
 
 
 def _is_late(event: ClaimedEvent, now: int) -> bool:
-    return retry.is_expired(event.event_time, now, event.attempts)
+    return retry.is_expired(event.event_time, now, was_tried=event.attempts > 0)
 
 
 def _results_of(

@@ -67,13 +67,13 @@ def verdict(
             assert_never(result)
 
 
-def is_expired(event_time: int, now: int, attempts: int = 1) -> bool:
-    """Returns True if it is too late to send an event that was tried `attempts` times.
+def is_expired(event_time: int, now: int, *, was_tried: bool) -> bool:
+    """Returns True if it is too late to send an event.
 
     An event that was never tried has the full seven days, so that one that arrives late is tried
     once.
     """
-    return now - event_time >= (GIVE_UP_AFTER if attempts else 7 * _DAY)
+    return now - event_time >= (GIVE_UP_AFTER if was_tried else 7 * _DAY)
 
 
 def expired(reason: str, now: int, *, uses_attempt: bool = False) -> Verdict:
@@ -94,11 +94,11 @@ def pause_for(paused: Paused) -> int:
     """Returns the seconds for which the whole account must not send."""
     if paused.is_credentials:
         return LOCKED_OUT
-    return min(max(paused.seconds or 0, THROTTLED_AT_LEAST), THROTTLED_AT_MOST)
+    return min(max(paused.seconds or THROTTLED_AT_LEAST, THROTTLED_AT_LEAST), THROTTLED_AT_MOST)
 
 
 def _wait(reason: str, seconds: int, event_time: int, now: int, *, uses_attempt: bool) -> Verdict:
-    if is_expired(event_time, now):
+    if is_expired(event_time, now, was_tried=True):
         return expired(reason, now, uses_attempt=uses_attempt)
     return Verdict("waiting", reason, now + seconds, uses_attempt)
 

@@ -143,8 +143,6 @@ def deduplicate(touches: Iterable[Touch]) -> Path:
     ones.
     """
     ordered = sorted({touch.key: touch for touch in touches}.values(), key=_BY_AGE)
-    if len(ordered) < 2:
-        return tuple(ordered)
     visits: list[_Visit] = []
     for touch in ordered:
         known = next((v for v in reversed(visits) if _is_of(touch, v)), None)
@@ -188,12 +186,8 @@ _TOLD = ("source", "medium", "campaign_id", "campaign", "pin_id", "ad_id", "clic
 
 
 def _joined(known: Touch, report: Touch) -> Touch:
-    missing = {
-        name: getattr(report, name)
-        for name in _TOLD
-        if getattr(report, name) and not getattr(known, name)
-    }
-    return msgspec.structs.replace(known, **missing) if missing else known
+    details = {name: getattr(known, name) or getattr(report, name) for name in _TOLD}
+    return msgspec.structs.replace(known, **details)
 
 
 def shares(path: Path, at: int, model: Model) -> tuple[Fraction, ...]:
