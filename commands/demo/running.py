@@ -16,9 +16,9 @@ from typing import Any
 
 import requests
 
+from commands.demo.pinterest import PinterestStandIn
 from commands.demo.shop import BROWSER, PIXEL_KEY, Body
 from config import VARIABLES, ConfigurationError, Settings
-from tests.standins.pinterest import FakePinterest
 from tracking.service import open_service
 from tracking.store import conversions
 from webhooks.signature import sign
@@ -39,7 +39,7 @@ class Running:
     address: str
     secret: str
     token: str
-    pinterest: FakePinterest
+    pinterest: PinterestStandIn
     http: requests.Session
 
     def sends(self, topic: str, body: Body | bytes, key: str = "") -> str:
@@ -110,7 +110,7 @@ def running(port: int | None, database_url: str | None) -> Iterator[Running]:
     """
     with (
         tempfile.TemporaryDirectory(prefix="demo-") as folder,
-        FakePinterest() as pinterest,
+        PinterestStandIn() as pinterest,
         requests.Session() as http,
     ):
         # A proxy of the environment has no business on this machine's own addresses.

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from commands.demo.pinterest import ACCOUNT_ID, TOKEN
 from tests.conversions import EVA, ORDER, decoded, events
-from tests.standins.pinterest import ACCOUNT_ID, TOKEN, FakePinterest, Mode
+from tests.standins.pinterest import FakePinterest, Mode
 from tracking.clients.http import HttpClient, safe_url
 from tracking.clients.outcome import Accepted, Answered, BatchRefused, Paused, Refused, TryLater
 from tracking.destinations import TABLE, connect_all

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from commands.demo.pinterest_rules import failure_of, faults_of
 from tests.actors import DAY, NOW, instant
-from tests.standins.pinterest_rules import failure_of, faults_of
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES, problems_of
 from tracking.domain.conversion import Policy
 from tracking.domain.identity import FIELDS as PERSON

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.standins.pinterest_rules import HASHED, faults_of
+from commands.demo.pinterest_rules import HASHED, faults_of
 from tracking.destinations.pinterest_schema import (
     EVENT,
     EVENT_NAMES,

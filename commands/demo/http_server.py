@@ -1,0 +1,113 @@
+"""The HTTP server under the demo's stand-in for Pinterest."""
+
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRequest:
+    """A request with its whole body."""
+
+    method: str
+    target: str
+    headers: Message
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def is_test(self) -> bool:
+        return parse_qs(urlsplit(self.target).query).get("test") == ["true"]
+
+
+@dataclass(frozen=True)
+class StandInReply:
+    """The reply to a request."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Respond = Callable[[ReceivedRequest], StandInReply]
+
+
+class StandInHandler(BaseHTTPRequestHandler):
+    """Serves the requests of one connection."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: "StandInServer"
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing: the stand-in keeps the calls itself."""
+
+    def send(self, reply: StandInReply) -> None:
+        """Send the whole reply, as a well-behaved server does."""
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.status != 204:
+            self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+        self.wfile.flush()
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        request = ReceivedRequest(self.command, self.path, self.headers, body)
+        self.send(self.server.respond(request))
+
+
+class StandInServer(ThreadingHTTPServer):
+    """Listens on a loopback port and answers each connection in a thread of its own."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(
+        self, port: int, respond: Respond, handler: type[StandInHandler] = StandInHandler
+    ) -> None:
+        self.respond = respond
+        self._connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", port), handler)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection and remember it."""
+        connection, address = super().get_request()
+        self._connections.add(connection)
+        return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection and close it."""
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report an error of a connection, unless the client closed it."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def cut_connections(self) -> None:
+        """Close every open connection at once."""
+        for connection in list(self._connections):
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # The connection's own thread closed it first.
