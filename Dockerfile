@@ -13,9 +13,6 @@ COPY requirements.lock .
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index --find-links /wheels --require-hashes -r requirements.lock
 
-# The stand-in for Pinterest comes along so that the demo runs in the image too.
-COPY tests/__init__.py tests/__init__.py
-COPY tests/standins/ tests/standins/
 COPY server/ server/
 COPY webhooks/ webhooks/
 COPY api/ api/

@@ -33,8 +33,8 @@ def end_with_parent() -> None:
 class Server:
     """gunicorn with the configuration that ships, in a folder of its own, on a free port.
 
-    `app` is what it serves, `under` a command that runs it, such as a tracer. The thread that
-    starts it must live for as long as it is needed.
+    `app` is what it serves, `under` a command that runs it, such as a tracer, and `root` the folder
+    of the code. The thread that starts it must live for as long as it is needed.
     """
 
     def __init__(
@@ -43,13 +43,15 @@ class Server:
         env: Mapping[str, str],
         app: str = "app:create_app()",
         under: Sequence[str] = (),
+        root: Path = ROOT,
     ) -> None:
         self._app = app
         self._under = under
+        self._root = root
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # Of this machine only what programs are found by, so that nobody's settings get in.
-        known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": str(self.port)}
+        known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), "PORT": str(self.port)}
         self._env = {**known, **env}
         self._folder = folder
         self._log = folder / f"gunicorn-{self.port}.log"
@@ -73,7 +75,7 @@ class Server:
 
     def launch(self) -> None:
         """Start it, and do not wait for it."""
-        config = ["-c", str(ROOT / "gunicorn.conf.py"), "-b", f"127.0.0.1:{self.port}"]
+        config = ["-c", str(self._root / "gunicorn.conf.py"), "-b", f"127.0.0.1:{self.port}"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._under, sys.executable, "-m", "gunicorn", *config, self._app],
