@@ -22,7 +22,7 @@ def demo(serve: bool, port: int | None, database_url: str | None) -> None:
     """A made-up shop's day through the real service, with a local stand-in for Pinterest."""
     # No other command needs a server that plays Pinterest.
     from commands.demo.day import played
-    from commands.demo.running import NoDemo
+    from commands.demo.service import NoDemo
 
     began = time.monotonic()
     click.echo("A made-up shop's day. Nothing here is real, and nothing leaves this machine.")

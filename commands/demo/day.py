@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from commands.demo.running import Running, running
+from commands.demo.service import Running, running
 from commands.demo.shop import (
     LATER_ID,
     SOURCES,
