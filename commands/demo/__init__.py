@@ -1,4 +1,4 @@
-"""`demo`: a made-up shop's day through the real service, with a local stand-in for Pinterest."""
+"""The command `demo`: a made-up shop's day through the real service."""
 
 import threading
 import time
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 @click.option("--database-url", help="An empty database to use instead of a temporary file.")
 def demo(serve: bool, port: int | None, database_url: str | None) -> None:
     """A made-up shop's day through the real service, with a local stand-in for Pinterest."""
-    # No other command needs a server that plays Pinterest.
-    from commands.demo.day import played
-    from commands.demo.service import NoDemo
+    # Imported here because no other command needs the HTTP server of the stand-in.
+    from commands.demo.day import run_day
+    from commands.demo.service import DemoError
 
     began = time.monotonic()
     click.echo("A made-up shop's day. Nothing here is real, and nothing leaves this machine.")
     try:
-        with terminable(), played(port, database_url) as day:
+        with terminable(), run_day(port, database_url) as day:
             for section in day.sections:
                 _print(section)
             click.echo(f"\nAll of it took {time.monotonic() - began:.0f} s.")
             if serve:
-                _stay(day.addresses)
-    except NoDemo as error:
+                _wait_until_interrupted(day.addresses)
+    except DemoError as error:
         raise click.ClickException(str(error)) from error
     click.echo("Everything is stopped" + ("." if database_url else " and removed."))
     if not serve:
@@ -47,8 +47,8 @@ def _print(section: "Section") -> None:
     click.echo("\n" + "\n\n".join(filter(None, parts)))
 
 
-def _stay(addresses: Iterable[str]) -> None:
-    # Once it is said that Ctrl-C ends it, that is no abort any more.
+def _wait_until_interrupted(addresses: Iterable[str]) -> None:
+    # The text announces Ctrl-C as the end, so Ctrl-C is no abort here.
     with suppress(KeyboardInterrupt):
         click.echo("\nStill up until Ctrl-C. The reports want the token:\n")
         for address in addresses:

@@ -1,7 +1,7 @@
 """A made-up shop's day through the real service, with a local stand-in for Pinterest.
 
-Nothing needs to be configured and nothing leaves this machine. The service runs as it does in
-earnest, under gunicorn, and hears of orders by signed webhooks; only Pinterest is played.
+It needs no settings, and nothing leaves this machine. The service runs under gunicorn as in
+production and receives orders by signed webhooks; only Pinterest is replaced.
 """
 
 import time
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from commands.demo.service import Running, running
+from commands.demo.service import DemoService, run_service
 from commands.demo.shop import (
     LATER_ID,
     SOURCES,
@@ -21,15 +21,10 @@ from commands.demo.shop import (
     after_delivery,
     before_delivery,
     orders_of,
+    pixel_calls,
     spend_rows,
-    visits,
 )
 from tracking.domain.conversion import REASONS
-
-# --- The service, run as in earnest
-
-
-# --- What there is to tell
 
 
 class Section(NamedTuple):
@@ -42,66 +37,67 @@ class Section(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
-    """What came of it, and where to look while the service is still up."""
+class DayResult:
+    """The printed sections, and the addresses of the service while it runs."""
 
     sections: tuple[Section, ...]
     addresses: tuple[str, ...]
 
 
 @contextmanager
-def played(port: int | None, database_url: str | None) -> Iterator[Day]:
-    """Play the day; what came of it, with the service still up until the end.
+def run_day(port: int | None, database_url: str | None) -> Iterator[DayResult]:
+    """Runs the day and yields its result; the service runs until the context ends.
 
     Raises:
-        NoDemo: it cannot run, or the service did not do its part.
+        DemoError: the service cannot run or failed.
     """
-    with running(port, database_url) as service:
+    with run_service(port, database_url) as service:
         now = int(time.time())
         orders = orders_of(SOURCES, now)
-        seen = sum(
-            service.sees(call, f"198.51.100.{number}") for number, call in enumerate(visits(now), 1)
+        pixel_events = sum(
+            service.post_pixel_call(call, f"198.51.100.{number}")
+            for number, call in enumerate(pixel_calls(now), 1)
         )
-        service.spends(spend_rows(datetime.now(UTC)))
+        service.post_spend(spend_rows(datetime.now(UTC)))
         answers = [_answers(service, scene) for scene in before_delivery(orders, now)]
         service.wait_for_delivery()
         answers += [_answers(service, scene) for scene in after_delivery(orders, int(time.time()))]
-        answers += [_forged(service, orders[0])]
+        answers += [_forged_answer(service, orders[0])]
         service.wait_for_delivery()
         webhooks = {"what": "<", "webhooks": ">", "answered": "<"}
-        yield Day(
+        yield DayResult(
             sections=(
                 Section("What Shopify told, and what it was answered", webhooks, answers),
-                _events(service, seen),
-                _funnel(service.reads("/conversion-funnel")),
-                _roi(service.reads("/roi-analysis")),
+                _events(service, pixel_events),
+                _funnel(service.get_report("/conversion-funnel")),
+                _roi(service.get_report("/roi-analysis")),
                 _journey(service),
             ),
             addresses=_addresses(service),
         )
 
 
-def _answers(service: Running, scene: Scene) -> tuple[str, int, str]:
-    answers = Counter(service.sends(topic, body) for topic, body in scene.webhooks)
+def _answers(service: DemoService, scene: Scene) -> tuple[str, int, str]:
+    answers = Counter(service.post_webhook(topic, body) for topic, body in scene.webhooks)
     words = ", ".join(f"{count} {answer}" for answer, count in answers.items())
     return scene.title, len(scene.webhooks), words
 
 
-def _forged(service: Running, body: Body) -> tuple[str, int, str]:
-    answer = service.sends("orders/create", body, key="somebody else's")
+def _forged_answer(service: DemoService, body: Body) -> tuple[str, int, str]:
+    answer = service.post_webhook("orders/create", body, key="somebody else's")
     return "an order with a wrong signature", 1, f"1 refused ({answer})"
 
 
-def _events(service: Running, seen: int) -> Section:
-    events = service.reads("/events", limit="1000")["events"]
+def _events(service: DemoService, pixel_events: int) -> Section:
+    events = service.get_report("/events", limit="1000")["events"]
     fates = Counter(_fate(event) for event in events)
-    told = service.pinterest.summary()
+    received = service.pinterest.summary()
     return Section(
-        f"What became of them, and of {seen} storefront events that the pixel told of",
+        f"What became of them, and of {pixel_events} storefront events that the pixel told of",
         {"events": ">", "fate": "<"},
         [(count, fate) for fate, count in fates.most_common()],
-        f"The stand-in for Pinterest took {told['accepted']} events, "
-        f"{told['accepted_twice'] or 'none'} of them twice.",
+        f"The stand-in for Pinterest took {received['accepted']} events, "
+        f"{received['accepted_twice'] or 'none'} of them twice.",
     )
 
 
@@ -143,14 +139,14 @@ def _roi(found: Mapping[str, Any]) -> Section:
     )
 
 
-def _journey(service: Running) -> Section:
-    found = service.reads(f"/orders/{LATER_ID}/journey")
+def _journey(service: DemoService) -> Section:
+    found = service.get_report(f"/orders/{LATER_ID}/journey")
     return Section(
         f"Why, for example order {found['name']}, placed directly?", {}, (), found["why"]
     )
 
 
-def _addresses(service: Running) -> tuple[str, ...]:
+def _addresses(service: DemoService) -> tuple[str, ...]:
     paths = (
         "roi-analysis",
         "conversion-funnel?traffic=all",

@@ -55,10 +55,10 @@ class StandInHandler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: the stand-in keeps the calls itself."""
+        """Logs nothing: the stand-in keeps the calls itself."""
 
     def send(self, reply: StandInReply) -> None:
-        """Send the whole reply, as a well-behaved server does."""
+        """Sends the whole reply, as a well-behaved server does."""
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
@@ -89,23 +89,23 @@ class StandInServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection and remember it."""
+        """Accepts a connection and remembers it."""
         connection, address = super().get_request()
         self._connections.add(connection)
         return connection, address
 
     def shutdown_request(self, request: Any) -> None:
-        """Forget a connection and close it."""
+        """Forgets a connection and closes it."""
         self._connections.discard(request)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report an error of a connection, unless the client closed it."""
+        """Reports an error of a connection, unless the client closed it."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
     def cut_connections(self) -> None:
-        """Close every open connection at once."""
+        """Closes every open connection at once."""
         for connection in list(self._connections):
             try:
                 connection.shutdown(socket.SHUT_RDWR)

@@ -71,7 +71,7 @@ class PinterestStandIn:
         self.stop()
 
     def start(self) -> None:
-        """Listen; after a stop, on the same port as before."""
+        """Listens; after a stop, on the same port as before."""
         self.stopped.clear()
         self._server = self.create_server()
         self.port = self._server.server_address[1]
@@ -80,12 +80,12 @@ class PinterestStandIn:
         ).start()
 
     def stop(self) -> None:
-        """End every reply under way, close every connection and stop listening."""
+        """Ends every reply under way, closes every connection and stops listening."""
         self.stopped.set()
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Close every connection and stop listening."""
+        """Closes every connection and stops listening."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -93,7 +93,7 @@ class PinterestStandIn:
             self._server = None
 
     def create_server(self) -> StandInServer:
-        """Create the server, listening on `port`, or on a free port if that is 0."""
+        """Creates the server, listening on `port`, or on a free port if that is 0."""
         return StandInServer(self.port, self.respond)
 
     @property
@@ -120,13 +120,13 @@ class PinterestStandIn:
             return list(self._calls)
 
     def busiest(self, window: float) -> int:
-        """Return the largest number of calls within any `window` seconds."""
+        """Returns the largest number of calls within any `window` seconds."""
         times = sorted(call.at for call in self.calls)
         ends = (bisect_left(times, at + window) for at in times)
         return max((end - start for start, end in enumerate(ends)), default=0)
 
     def summary(self) -> dict[str, Any]:
-        """Return counts of what was received so far."""
+        """Returns counts of what was received so far."""
         calls, accepted = self.calls, self.accepted
         return {
             "calls": len(calls),
@@ -138,19 +138,19 @@ class PinterestStandIn:
         }
 
     def respond(self, request: ReceivedRequest) -> StandInReply:
-        """Answer a request to the API or to the control path."""
+        """Answers a request to the API or to the control path."""
         is_control = request.path.startswith("/_control")
         return self.control(request) if is_control else self.receive(request)
 
     def control(self, request: ReceivedRequest) -> StandInReply:
-        """Answer a request to the control path."""
+        """Answers a request to the control path."""
         if request.method != "GET":
             return error_reply(405, 0, "There is nothing here.")
         counts = self.accepted if request.path.endswith("/accepted") else self.summary()
         return json_reply(200, counts)
 
     def receive(self, request: ReceivedRequest) -> StandInReply:
-        """Answer a request to the API, and keep its call."""
+        """Answers a request to the API, and keeps its call."""
         found = _EVENTS_PATH.fullmatch(request.path)
         if not found or request.method != "POST":
             return error_reply(404 if not found else 405, 0, "There is nothing here.")
@@ -162,7 +162,7 @@ class PinterestStandIn:
             return reply
 
     def answer(self, request: ReceivedRequest, events: list[Any]) -> StandInReply:
-        """Answer an allowed call of valid events: 200, or 422 if none could be processed."""
+        """Answers an allowed call of valid events: 200, or 422 if none could be processed."""
         tried = events[:TESTED_EVENTS] if request.is_test else events
         statuses = self.process(tried, is_test=request.is_test)
         if all(status["status"] == "failed" for status in statuses):
@@ -170,7 +170,7 @@ class PinterestStandIn:
         return json_reply(200, results(statuses, len(events)))
 
     def process(self, events: Sequence[dict[str, Any]], *, is_test: bool) -> list[dict[str, Any]]:
-        """Accept the events that can be accepted; return each one's status in Pinterest's form."""
+        """Accepts the events that can be accepted; returns each one's status."""
         statuses = [self._status(event) for event in events]
         for event, status in zip(events, statuses, strict=True):
             if status["status"] == "processed" and not is_test:
@@ -179,11 +179,11 @@ class PinterestStandIn:
         return statuses
 
     def failure_of(self, event: dict[str, Any]) -> str:
-        """Return why the event fails although the call is accepted, or an empty text."""
+        """Returns why the event fails although the call is accepted, or an empty text."""
         return failure_of(event, self.clock())
 
     def seconds_to_wait(self, limit: int, window: float, *, is_test: bool) -> int:
-        """Return the seconds until one more call stays within the limit; 0 if it does now."""
+        """Returns the seconds until one more call stays within the limit; 0 if it does now."""
         now = self.clock()
         recent = takewhile(lambda call: now - call.at < window, reversed(self._calls))
         counted = [c.at for c in recent if c.status != 429 and c.is_test == is_test]
@@ -217,7 +217,7 @@ class PinterestStandIn:
 
 
 def _events_of(request: ReceivedRequest) -> tuple[list[Any], str]:
-    """Return the events of a request, and the first fault of the request or of an event."""
+    """Returns the events of a request, and the first fault of the request or of an event."""
     if request.headers.get("Content-Type") != "application/json":
         return [], "the content is not JSON"
     try:
@@ -238,23 +238,23 @@ def _refuse_constant(name: str) -> None:
 
 
 def json_reply(status: int, body: object) -> StandInReply:
-    """Return a reply with a JSON body."""
+    """Returns a reply with a JSON body."""
     return StandInReply(status, json.dumps(body).encode(), JSON)
 
 
 def error_reply(status: int, code: int, message: str, **more: Any) -> StandInReply:
-    """Return an error in Pinterest's form."""
+    """Returns an error in Pinterest's form."""
     return json_reply(status, {"code": code, "message": message, **more})
 
 
 def not_all_processed(statuses: Sequence[dict[str, Any]], received: int) -> StandInReply:
-    """Return 422 with the status of each event below `details`."""
+    """Returns 422 with the status of each event below `details`."""
     message = "Not all events were successfully processed."
     return error_reply(422, 953, message, details=results(statuses, received))
 
 
 def rate_limited(limit: int, window: float, wait: int, retry_after: int = 0) -> StandInReply:
-    """Return 429 with Pinterest's headers; `wait` and `retry_after` are seconds."""
+    """Returns 429 with Pinterest's headers; `wait` and `retry_after` are seconds."""
     reply = error_reply(429, 8, "You have exceeded your rate limit. Try again later.")
     limits = {
         "X-RateLimit-Limit": f'{limit}, {limit};w={window:g};name="ads_conversions_ad_account_id"',
@@ -266,7 +266,7 @@ def rate_limited(limit: int, window: float, wait: int, retry_after: int = 0) -> 
 
 
 def results(statuses: Sequence[dict[str, Any]], received: int) -> dict[str, Any]:
-    """Return the body of an answer to a call, in Pinterest's form."""
+    """Returns the body of an answer to a call, in Pinterest's form."""
     return {
         "num_events_received": received,
         "num_events_processed": sum(s["status"] == "processed" for s in statuses),

@@ -1,7 +1,7 @@
-"""Pinterest's documented rules of an event, written a second time on purpose.
+"""Pinterest's documented rules for an event, independent of the service's own schema.
 
-The stand-in must not be blind to a mistake in the product's own schema, so nothing here comes
-from it. Sources: the field texts of the OpenAPI description and Pinterest's developer pages.
+The stand-in must notice a mistake in that schema, so the rules are written here a second time.
+Sources: the field texts of the OpenAPI description and Pinterest's developer pages.
 """
 
 import re
@@ -43,24 +43,24 @@ REQUIRED = ("event_name", "action_source", "event_time", "event_id", "user_data"
 
 
 def faults_of(event: Any) -> Iterator[str]:
-    """What makes Pinterest refuse the whole request that holds this event."""
+    """Yields the reasons for which Pinterest refuses the whole call that holds this event."""
     if not isinstance(event, dict):
         yield "an event must be an object"
         return
     yield from (f"'{key}' is a required property" for key in REQUIRED if key not in event)
-    yield from _misfits(event, EVENT)
+    yield from _type_faults(event, EVENT)
     if event.get("event_name") not in NAMES:
         yield "unknown event_name"
     if event.get("action_source") not in SOURCES:
         yield "unknown action_source"
     if isinstance(event.get("user_data"), dict):
-        yield from _faults_of_person(event["user_data"])
+        yield from _user_data_faults(event["user_data"])
     if isinstance(event.get("custom_data"), dict):
-        yield from _faults_of_sale(event["custom_data"])
+        yield from _custom_data_faults(event["custom_data"])
 
 
 def failure_of(event: dict[str, Any], now: float) -> str:
-    """Why Pinterest takes the request but not this event of it; nothing if it takes it."""
+    """Returns why Pinterest fails this event of an accepted call, or an empty text."""
     at = event["event_time"]
     if at > now:
         return f"Invalid event_time: {at} is in the future, it is {int(now)}"
@@ -70,21 +70,21 @@ def failure_of(event: dict[str, Any], now: float) -> str:
 
 
 def warning_of(event: dict[str, Any]) -> str:
-    """The remark Pinterest makes on an event it takes all the same."""
+    """Returns the warning that Pinterest adds to an accepted event, or an empty text."""
     missing = [key for key in ("external_id", "click_id") if key not in event["user_data"]]
     return "; ".join(f"{key} is missing" for key in missing)
 
 
-def _misfits(found: dict[str, Any], kinds: dict[str, type]) -> Iterator[str]:
-    for key, value in found.items():
-        if key not in kinds:
+def _type_faults(fields: dict[str, Any], types: dict[str, type]) -> Iterator[str]:
+    for key, value in fields.items():
+        if key not in types:
             yield f"Additional properties are not allowed ('{key}' was unexpected)"
-        elif type(value) is not kinds[key]:
-            yield f"'{key}' must be of type {kinds[key].__name__}"
+        elif type(value) is not types[key]:
+            yield f"'{key}' must be of type {types[key].__name__}"
 
 
-def _faults_of_person(person: dict[str, Any]) -> Iterator[str]:
-    for key, value in person.items():
+def _user_data_faults(user_data: dict[str, Any]) -> Iterator[str]:
+    for key, value in user_data.items():
         if key in HASHED:
             if not isinstance(value, list) or not value or not all(map(_is_digest, value)):
                 yield f"'{key}' must be a list of SHA-256 digests"
@@ -92,22 +92,22 @@ def _faults_of_person(person: dict[str, Any]) -> Iterator[str]:
             yield f"'{key}' is not a field of user_data"
         elif not isinstance(value, str) or not value:
             yield f"'{key}' must be text"
-    has_browser = {"client_ip_address", "client_user_agent"} <= person.keys()
-    if not ("em" in person or "hashed_maids" in person or has_browser):
+    has_browser = {"client_ip_address", "client_user_agent"} <= user_data.keys()
+    if not ("em" in user_data or "hashed_maids" in user_data or has_browser):
         yield "user_data must hold em, hashed_maids or address and user agent"
 
 
-def _faults_of_sale(sale: dict[str, Any]) -> Iterator[str]:
-    yield from _misfits(sale, CUSTOM)
-    if not all(isinstance(i, str) for i in sale.get("content_ids") or []):
+def _custom_data_faults(custom_data: dict[str, Any]) -> Iterator[str]:
+    yield from _type_faults(custom_data, CUSTOM)
+    if not all(isinstance(i, str) for i in custom_data.get("content_ids") or []):
         yield "'content_ids' must hold texts"
-    for content in sale.get("contents") or []:
+    for content in custom_data.get("contents") or []:
         if isinstance(content, dict):
-            yield from _misfits(content, CONTENT)
+            yield from _type_faults(content, CONTENT)
         else:
             yield "'contents' must hold objects"
     for key in ("value", "predicted_ltv"):
-        if key in sale and not _is_number(sale[key]):
+        if key in custom_data and not _is_number(custom_data[key]):
             yield f"'{key}' does not parse as a number"
 
 

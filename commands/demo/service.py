@@ -1,4 +1,4 @@
-"""The service of the demo: a real gunicorn beside a local stand-in for Pinterest."""
+"""The demo's service: a real gunicorn beside a local stand-in for Pinterest."""
 
 import json
 import os
@@ -28,13 +28,13 @@ PATIENCE = 60.0
 _POLL = 0.05
 
 
-class NoDemo(Exception):
-    """The demo cannot run, or the service did not do its part; the message says what happened."""
+class DemoError(Exception):
+    """The demo cannot run, or the service failed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """The service seen from outside, as Shopify and the shop's owner see it."""
+class DemoService:
+    """A client of the running service: Shopify, the pixel and the shop's owner in one."""
 
     address: str
     secret: str
@@ -42,8 +42,8 @@ class Running:
     pinterest: PinterestStandIn
     http: requests.Session
 
-    def sends(self, topic: str, body: Body | bytes, key: str = "") -> str:
-        """Post a signed webhook; the status it was answered with."""
+    def post_webhook(self, topic: str, body: Body | bytes, key: str = "") -> str:
+        """Posts a signed webhook; returns the status in the answer."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         signature = sign(raw, (key or self.secret).encode())
         answer = self.http.post(
@@ -54,35 +54,35 @@ class Running:
         )
         return str(answer.json()["status"])
 
-    def reads(self, path: str, **parameters: str) -> Any:
-        """A report, as the shop's owner gets it."""
+    def get_report(self, path: str, **parameters: str) -> Any:
+        """Returns a report, requested with the API token."""
         answer = self.http.get(
             f"{self.address}{path}", params=parameters, headers=self._bearer, timeout=PATIENCE
         )
         answer.raise_for_status()
         return answer.json()
 
-    def spends(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Hand in ad spend."""
+    def post_spend(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """Posts rows of ad spend."""
         answer = self.http.post(
             f"{self.address}/spend", json={"rows": rows}, headers=self._bearer, timeout=PATIENCE
         )
         answer.raise_for_status()
 
     def wait_for_delivery(self) -> None:
-        """Until no event waits any longer.
+        """Waits until no event is waiting for delivery.
 
         Raises:
-            NoDemo: one still did after a minute.
+            DemoError: an event was still waiting after a minute.
         """
         deadline = time.monotonic() + PATIENCE
-        while self.reads("/events", state="waiting", limit="1")["events"]:
+        while self.get_report("/events", state="waiting", limit="1")["events"]:
             if time.monotonic() > deadline:
-                raise NoDemo(f"events still wait after {PATIENCE:.0f} s")
+                raise DemoError(f"events still wait after {PATIENCE:.0f} s")
             time.sleep(_POLL)
 
-    def sees(self, call: Body, address: str) -> int:
-        """Let the pixel in somebody's browser tell of a visit; how many events were taken."""
+    def post_pixel_call(self, call: Body, address: str) -> int:
+        """Posts a call of the pixel from a browser at this address; returns its accepted events."""
         answer = self.http.post(
             f"{self.address}/collect",
             data=json.dumps(call),
@@ -102,18 +102,18 @@ class Running:
 
 
 @contextmanager
-def running(port: int | None, database_url: str | None) -> Iterator[Running]:
-    """Everything up, with a folder of its own; everything down and removed at the end.
+def run_service(port: int | None, database_url: str | None) -> Iterator[DemoService]:
+    """Runs the service and the stand-in in a temporary folder, and removes both at the end.
 
     Raises:
-        NoDemo: the port is taken, or the database cannot be used or is not empty.
+        DemoError: the port is taken, or the database cannot be used or is not empty.
     """
     with (
         tempfile.TemporaryDirectory(prefix="demo-") as folder,
         PinterestStandIn() as pinterest,
         requests.Session() as http,
     ):
-        # A proxy of the environment has no business on this machine's own addresses.
+        # A proxy of the environment must not see calls to this machine's own addresses.
         http.trust_env = False
         env = {
             "SHOPIFY_WEBHOOK_SECRET": secrets.token_hex(16),
@@ -130,52 +130,55 @@ def running(port: int | None, database_url: str | None) -> Iterator[Running]:
         address = f"http://127.0.0.1:{env['PORT']}"
         _check_database(env)
         with _gunicorn(env, Path(folder), address, http):
-            yield Running(address, env["SHOPIFY_WEBHOOK_SECRET"], env["API_TOKEN"], pinterest, http)
+            yield DemoService(
+                address, env["SHOPIFY_WEBHOOK_SECRET"], env["API_TOKEN"], pinterest, http
+            )
 
 
 def _free_port(wanted: int | None) -> int:
-    # Asked for without SO_REUSEPORT: the service would else share a port that is in use.
+    # Bound without SO_REUSEPORT: the service would otherwise share a port that is in use.
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted or 0))
         except OSError as error:
-            raise NoDemo(f"port {wanted}: {error.strerror}") from error
+            raise DemoError(f"port {wanted}: {error.strerror}") from error
         port: int = probe.getsockname()[1]
         return port
 
 
 def _check_database(env: Mapping[str, str]) -> None:
-    """Bring the database up, and make sure that nobody's events are in it."""
+    """Migrates the database, and raises DemoError if it cannot be used or holds events."""
     try:
         service = open_service(Settings.from_env(env), time.time)
     except ConfigurationError as error:
-        raise NoDemo("; ".join(error.problems)) from error
+        raise DemoError("; ".join(error.problems)) from error
     except Exception as error:
-        # Whatever the driver of the given database raises.
+        # The driver of the configured database may raise any class.
         reason = str(error).partition("\n")[0]
-        raise NoDemo(f"the database cannot be used: {reason}") from error
+        raise DemoError(f"the database cannot be used: {reason}") from error
     with ExitStack() as closed:
         closed.enter_context(closing(service.store))
         for destination in service.destinations.values():
             closed.enter_context(closing(destination))
         with service.store.read() as conn:
             if conversions.last_recorded(conn) is not None:
-                raise NoDemo("the database holds events already; the demo wants an empty one")
+                raise DemoError("the database holds events already; the demo wants an empty one")
 
 
 @contextmanager
 def _gunicorn(
     env: Mapping[str, str], folder: Path, address: str, http: requests.Session
 ) -> Iterator[None]:
-    """The service under gunicorn, on a loopback address only."""
+    """Runs the service under gunicorn, on a loopback address only."""
     log = folder / "gunicorn.log"
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
     with log.open("wb") as out:
-        server = subprocess.Popen(  # noqa: S603 - nothing of it comes from outside
+        server = subprocess.Popen(  # noqa: S603 - no argument comes from outside
             [*command, "--bind", address.removeprefix("http://"), "app:create_app()"],
             env={**_clean_environment(), **env},
-            # Away from any .env file, and from Ctrl-C, which is ours to handle.
+            # In a folder without a .env file, and in a group that Ctrl-C does not reach: this
+            # process handles Ctrl-C.
             cwd=folder,
             process_group=0,
             stdout=out,
@@ -194,7 +197,7 @@ def _gunicorn(
 
 
 def _clean_environment() -> dict[str, str]:
-    """This process's environment, with our modules and without our settings."""
+    """Returns this process's environment with the code's path and without its settings."""
     ours = {name for v in VARIABLES for name in (v.name, f"{v.name}_FILE")} | {"GUNICORN_CMD_ARGS"}
     kept = {name: value for name, value in os.environ.items() if name not in ours}
     path = os.pathsep.join(filter(None, (str(ROOT), kept.get("PYTHONPATH"))))
@@ -211,4 +214,4 @@ def _wait_for(
                 return
         time.sleep(_POLL)
     last = log.read_text("utf-8", "replace").strip().splitlines()[-1:]
-    raise NoDemo(f"the service did not start: {''.join(last)}")
+    raise DemoError(f"the service did not start: {''.join(last)}")

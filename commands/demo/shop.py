@@ -1,4 +1,4 @@
-"""A made-up shop: its visitors, its orders and its spend, as the bodies that are sent of them."""
+"""A made-up shop: the request bodies of its visitors, its orders and its spend."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TrafficSource:
-    """Where visitors come from, and how many of them reach each stage of the funnel."""
+    """A source of visitors, and the number of them that reach each stage of the funnel."""
 
     name: str
     query: str
@@ -37,11 +37,11 @@ class TrafficSource:
     spend_a_day: str = ""
 
     def visitor(self, number: int) -> str:
-        """The id that the storefront knows a visitor by."""
+        """Returns the id of a visitor in the storefront."""
         return f"demo-{self.name}-{number:03d}"
 
     def stages_of(self, number: int) -> list[Stage]:
-        """How far a visitor gets before the purchase: the first ones get furthest."""
+        """Returns the stages that a visitor reaches before the purchase: the first ones most."""
         reached: tuple[tuple[Stage, int], ...] = (
             ("product_view", self.visitors),
             ("add_to_cart", self.carts),
@@ -116,7 +116,7 @@ BROWSER = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/60
 
 
 def order(number: int, source: TrafficSource, visitor: int, at: int, **changes: object) -> Body:
-    """An order as Shopify describes it, placed at this instant; only what matters here."""
+    """Returns an order in Shopify's form, placed at this instant, with the fields used here."""
     placed = instant(at)
     product, quantity = PRODUCTS[number % len(PRODUCTS)], 1 + number % 2
     goods = Decimal(product.price) * quantity
@@ -160,7 +160,7 @@ def order(number: int, source: TrafficSource, visitor: int, at: int, **changes: 
 
 
 def refund(body: Body, share: int, now: int) -> Body:
-    """A refund of one `share`th of an order's goods."""
+    """Returns a refund of one `share`th of an order's goods."""
     amount = str((Decimal(body["subtotal_price"]) / share).quantize(Decimal("0.01")))
     paid = {"kind": "refund", "status": "success", "amount": amount, "currency": "USD"}
     return {
@@ -173,12 +173,12 @@ def refund(body: Body, share: int, now: int) -> Body:
 
 
 def cancelled(body: Body, now: int, **changes: object) -> Body:
-    """The later state of an order that was cancelled."""
+    """Returns the state of an order after its cancellation."""
     return body | {"cancelled_at": instant(now), "updated_at": instant(now), **changes}
 
 
 def instant(seconds: float) -> str:
-    """Seconds UTC as Shopify writes them."""
+    """Returns seconds UTC in Shopify's notation."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
@@ -189,14 +189,14 @@ LATER_ID = FIRST_ID + LATER
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Some webhooks, and what they show."""
+    """A series of webhooks, and a title that says what it shows."""
 
     title: str
     webhooks: tuple[tuple[str, Body | bytes], ...]
 
 
 def orders_of(sources: Sequence[TrafficSource], now: int) -> list[Body]:
-    """What people bought in the last days, each as one of the visitors of a source."""
+    """Returns the orders of the last days, each by one of the visitors of a source."""
     buyers = [(source, visitor) for source in sources for visitor in range(source.orders)]
     return [
         order(number, source, visitor, now - number * 5 % 90 * HOUR - 600)
@@ -205,15 +205,15 @@ def orders_of(sources: Sequence[TrafficSource], now: int) -> list[Body]:
 
 
 def before_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
-    """What Shopify tells until the events are sent."""
+    """Returns the webhooks that Shopify sends before the events are delivered."""
     others = GOOGLE.orders + DIRECT.orders
     click = order(LATER - 1, AUTUMN, 9, now - 3 * DAY - HOUR)
     later = order(LATER, DIRECT, 0, now - 300, note_attributes=[], email=click["email"])
     repeated = order(53, GIFTS, 5, now - HOUR)
-    hasty = order(54, GIFTS, 6, now - HOUR)
-    regretted = order(55, REMINDERS, 3, now - HOUR)
-    refusing = order(57, AUTUMN, 11, now - HOUR)
-    refusing["note_attributes"].append({"name": "__pin_consent", "value": "marketing=no"})
+    updated_first = order(54, GIFTS, 6, now - HOUR)
+    cancelled_first = order(55, REMINDERS, 3, now - HOUR)
+    without_consent = order(57, AUTUMN, 11, now - HOUR)
+    without_consent["note_attributes"].append({"name": "__pin_consent", "value": "marketing=no"})
     return [
         _created("orders of people who clicked a pin", *orders[:-others]),
         _created("orders of people who did not", *orders[-others:]),
@@ -222,33 +222,36 @@ def before_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
         Scene(
             "an order's update, ahead of the order",
             (
-                ("orders/updated", hasty | {"updated_at": instant(now)}),
-                ("orders/create", hasty),
+                ("orders/updated", updated_first | {"updated_at": instant(now)}),
+                ("orders/create", updated_first),
             ),
         ),
         Scene(
             "an order's cancellation, ahead of the order",
-            (("orders/cancelled", cancelled(regretted, now)), ("orders/create", regretted)),
+            (
+                ("orders/cancelled", cancelled(cancelled_first, now)),
+                ("orders/create", cancelled_first),
+            ),
         ),
         _created("a test order", order(56, AUTUMN, 10, now - HOUR, test=True)),
-        _created("an order without marketing consent", refusing),
+        _created("an order without marketing consent", without_consent),
         Scene("a signed body that is no order", (("orders/create", b'{"hello": "there"}'),)),
     ]
 
 
 def after_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
-    """What Shopify tells once Pinterest has the events."""
-    unpaid, returned, halved = orders[1], orders[2], orders[AUTUMN.orders]
-    back = refund(halved, 2, now)
+    """Returns the webhooks that Shopify sends after the events were delivered."""
+    cancelled_order, returned, halved = orders[1], orders[2], orders[AUTUMN.orders]
+    half_refund = refund(halved, 2, now)
     return [
         Scene(
             "an order cancelled once its event was sent",
-            (("orders/cancelled", cancelled(unpaid, now)),),
+            (("orders/cancelled", cancelled(cancelled_order, now)),),
         ),
         Scene("an order sent back", (("refunds/create", refund(returned, 1, now)),)),
         Scene(
             "half of an order refunded, told twice",
-            (("refunds/create", back), ("refunds/create", back)),
+            (("refunds/create", half_refund), ("refunds/create", half_refund)),
         ),
     ]
 
@@ -258,7 +261,7 @@ def _created(title: str, *bodies: Body) -> Scene:
 
 
 def spend_rows(today: datetime) -> list[dict[str, str]]:
-    """What the campaigns cost in the last days."""
+    """Returns the spend of the campaigns in the last days."""
     days = [(today - timedelta(days=n)).date().isoformat() for n in range(SPEND_DAYS)]
     return [
         {
@@ -274,8 +277,8 @@ def spend_rows(today: datetime) -> list[dict[str, str]]:
     ]
 
 
-def visits(now: int) -> Iterator[Body]:
-    """Everybody's way through the storefront, as the pixel tells of it: one call for each visit."""
+def pixel_calls(now: int) -> Iterator[Body]:
+    """Yields the pixel's calls: one for each visitor's way through the storefront."""
     for source in SOURCES:
         for number in range(source.visitors):
             visitor, product = source.visitor(number), PRODUCTS[number % len(PRODUCTS)]
@@ -298,7 +301,7 @@ def visits(now: int) -> Iterator[Body]:
 
 
 def _event_of(product: Content, token: str) -> Body:
-    """What Shopify's events hold, whichever of them it is."""
+    """Returns the data of a Shopify customer event; each event reads its own part."""
     price = {"amount": float(product.price), "currencyCode": "USD"}
     variant = {"product": {"id": product.id, "title": product.name}, "price": price}
     return {

@@ -148,7 +148,7 @@ class FakePinterest(PinterestStandIn):
         return failure
 
     def is_poisoned(self, events: Iterable[dict[str, Any]]) -> bool:
-        """Whether one of the events is."""
+        """Returns True if one of the events is poisoned."""
         return any(event["event_id"] in self.poisoned for event in events)
 
     def _obey(
