@@ -1,4 +1,4 @@
-"""Looks the service over, mends nothing, and says in plain words what needs a hand."""
+"""The command `doctor`: checks the service, repairs nothing and reports what must be fixed."""
 
 import logging
 import time
@@ -38,16 +38,16 @@ from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALL
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
 LONGEST_WITHOUT_SPEND = 86_400
-# 2026-01-01T00:00:00Z, before the first release: a clock that says less was never set.
+# 2026-01-01T00:00:00Z, before the first release: an earlier clock was never set.
 FIRST_POSSIBLE_TIME = 1_767_225_600
 _CLOCK_TOLERANCE = 60
 
 
 class Finding(NamedTuple):
-    """One line: its mark ("ok", "note" or "FAIL"), what it is about, and what was found."""
+    """One line of output: its mark ("ok", "note" or "FAIL"), its subject and its text."""
 
     mark: str
-    about: str
+    subject: str
     text: str
 
     @property
@@ -56,9 +56,9 @@ class Finding(NamedTuple):
 
 
 def findings(service: Service | None = None) -> Iterator[Finding]:
-    """What there is to say about the service, or about the one the environment describes."""
+    """Yields the findings on this service, or else on the one that the environment configures."""
     if service is not None:
-        yield from _findings_of(service)
+        yield from _service_findings(service)
         return
     try:
         settings = Settings.from_env(load_env())
@@ -66,30 +66,30 @@ def findings(service: Service | None = None) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield from (Finding("FAIL", "settings", problem) for problem in error.problems)
         return
-    # Not `open_service`, which would bring the database to the current schema.
+    # Not `open_service`, which would migrate the database.
     store = open_store(settings.database_url)
     try:
-        yield from _findings_of(service_of(settings, store, destinations, time.time))
+        yield from _service_findings(service_of(settings, store, destinations, time.time))
     finally:
         store.close()
 
 
-def _findings_of(service: Service) -> Iterator[Finding]:
-    yield from _of_settings(service.settings)
-    yield from _of_sending(service.settings)
-    yield from _of_shopify(service.settings)
-    yield from _of_disk(service.store, service.settings)
-    database = list(_of_database(service.store))
+def _service_findings(service: Service) -> Iterator[Finding]:
+    yield from _settings_findings(service.settings)
+    yield from _sending_findings(service.settings)
+    yield from _shopify_findings(service.settings)
+    yield from _disk_findings(service.store, service.settings)
+    database = list(_database_findings(service.store))
     yield from database
     if database[-1].mark == "ok":
-        yield from _of_delivery(service)
-        yield from _of_spend(service)
-        yield from _of_quarantine(service.store)
-        yield from _of_privacy(service)
-        yield _of_clock(service)
+        yield from _delivery_findings(service)
+        yield from _spend_findings(service)
+        yield from _quarantine_findings(service.store)
+        yield from _privacy_findings(service)
+        yield _clock_finding(service)
 
 
-def _of_settings(settings: Settings) -> Iterator[Finding]:
+def _settings_findings(settings: Settings) -> Iterator[Finding]:
     yield from (Finding("FAIL", "settings", warning) for warning in settings.warnings)
     if not settings.warnings:
         yield Finding("ok", "settings", "understood, and nothing odd among them")
@@ -100,7 +100,7 @@ def _of_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "proxy", text)
 
 
-def _of_sending(settings: Settings) -> Iterator[Finding]:
+def _sending_findings(settings: Settings) -> Iterator[Finding]:
     if settings.is_report_only:
         text = "report only: orders are recorded and reported, nothing goes to Pinterest"
         yield Finding("note", "sending", text)
@@ -113,7 +113,7 @@ def _of_sending(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "sending", f"{kind} to ad account {account}{mode}")
 
 
-def _of_shopify(settings: Settings) -> Iterator[Finding]:
+def _shopify_findings(settings: Settings) -> Iterator[Finding]:
     if lack := shopify_access.missing_settings(settings):
         text = f"not asked: what webhooks lose, only reconcile finds ({lack})"
         yield Finding("note", "Shopify", text)
@@ -126,7 +126,7 @@ def _of_shopify(settings: Settings) -> Iterator[Finding]:
         yield Finding("note", "webhooks", text)
 
 
-def _of_disk(store: Store, settings: Settings) -> Iterator[Finding]:
+def _disk_findings(store: Store, settings: Settings) -> Iterator[Finding]:
     if not (isinstance(store, SqliteStore) and store.path.parent.is_dir()):
         return
     free = free_bytes(store.path.parent)
@@ -142,8 +142,8 @@ def _of_disk(store: Store, settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "log", protection())
 
 
-def _of_database(store: Store) -> Iterator[Finding]:
-    """The last finding is "ok" if the rest of the database can be asked."""
+def _database_findings(store: Store) -> Iterator[Finding]:
+    """Yields the findings on the database; the last one is "ok" if it can be queried."""
     kind = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[store.dialect]
     if isinstance(store, SqliteStore) and not store.path.is_file():
         yield Finding("note", "database", f"none yet: the first start makes {store.path}")
@@ -162,7 +162,7 @@ def _of_database(store: Store) -> Iterator[Finding]:
         yield Finding("FAIL", "database", f"{text}: a restart brings an older one up")
 
 
-def _of_delivery(service: Service) -> Iterator[Finding]:
+def _delivery_findings(service: Service) -> Iterator[Finding]:
     now = int(service.clock())
     with service.store.read() as conn:
         by_name = {row.destination: row for row in accounts.list_all(conn)}
@@ -170,9 +170,9 @@ def _of_delivery(service: Service) -> Iterator[Finding]:
         oldest = outbox.waiting(conn).oldest
     for name in service.destinations:
         waiting = states.get((name, "waiting"), 0)
-        trouble = _trouble(by_name[name], now) if name in by_name else ""
+        problem = _problem_of(by_name[name], now) if name in by_name else ""
         text = f"{states.get((name, 'sent'), 0)} sent, {waiting} waiting"
-        yield Finding("FAIL" if trouble else "ok", name, f"{text}{trouble}")
+        yield Finding("FAIL" if problem else "ok", name, f"{text}{problem}")
     for name, state in states:
         if state == "waiting" and name not in service.destinations:
             text = f"{states[name, state]} waiting, but its settings are gone"
@@ -183,7 +183,7 @@ def _of_delivery(service: Service) -> Iterator[Finding]:
         yield Finding("FAIL", "delivery", text)
 
 
-def _trouble(account: AccountRow, now: int) -> str:
+def _problem_of(account: AccountRow, now: int) -> str:
     if account.paused_until > now:
         return f"; paused until {instant(account.paused_until)}: {account.pause_reason}"
     if account.failures >= BREAKS_AFTER:
@@ -191,7 +191,7 @@ def _trouble(account: AccountRow, now: int) -> str:
     return ""
 
 
-def _of_spend(service: Service) -> Iterator[Finding]:
+def _spend_findings(service: Service) -> Iterator[Finding]:
     if service.spend_sync is None:
         return
     access, now = service.spend_sync.access, int(service.clock())
@@ -208,7 +208,7 @@ def _of_spend(service: Service) -> Iterator[Finding]:
         yield Finding(mark, "spend", f"{text}, in {known.currency}{ends}")
 
 
-def _of_quarantine(store: Store) -> Iterator[Finding]:
+def _quarantine_findings(store: Store) -> Iterator[Finding]:
     with store.read() as conn:
         dead = sum(row.events for row in outbox.states(conn) if row.state == "dead")
         kept = quarantine.count(conn)
@@ -218,7 +218,7 @@ def _of_quarantine(store: Store) -> Iterator[Finding]:
     yield Finding("FAIL" if kept else "ok", "quarantine", text)
 
 
-def _of_privacy(service: Service) -> Iterator[Finding]:
+def _privacy_findings(service: Service) -> Iterator[Finding]:
     with service.store.read() as conn:
         asked = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
         gone = privacy_requests.of_topic(conn, UNINSTALLED)
@@ -232,7 +232,7 @@ def _of_privacy(service: Service) -> Iterator[Finding]:
         yield Finding("note", "app", text)
 
 
-def _of_clock(service: Service) -> Finding:
+def _clock_finding(service: Service) -> Finding:
     now = service.clock()
     with service.store.read() as conn:
         newest = conversions.last_recorded(conn)
@@ -250,7 +250,7 @@ def _of_clock(service: Service) -> Finding:
 @with_appcontext
 def doctor() -> None:
     """Look the service over; exit code 1 if something needs a hand."""
-    # It would tell of every failed attempt to connect; the finding tells it once.
+    # The pool logs every failed attempt to connect; the finding reports it once.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     found = list(findings(current_app.extensions.get("service")))
     click.echo(table({"": "<", "what": "<", "found": "<"}, found))

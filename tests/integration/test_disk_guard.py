@@ -163,7 +163,7 @@ def test_it_is_not_ready_and_says_why(client: FlaskClient) -> None:
 
 
 def test_the_doctor_says_that_webhooks_are_refused(full: Service) -> None:
-    (disk,) = (found for found in findings(full) if found.about == "disk")
+    (disk,) = (found for found in findings(full) if found.subject == "disk")
 
     assert disk.is_failure
     assert "webhooks are refused until there is more" in disk.text

@@ -158,7 +158,7 @@ def test_it_is_said_which_protection_is_in_force(version: tuple[int, ...], said:
 
 
 def test_the_doctor_says_it_too(build_service: BuildService, sqlite_url: str) -> None:
-    found = {each.about: each.text for each in findings(build_service(sqlite_url))}
+    found = {each.subject: each.text for each in findings(build_service(sqlite_url))}
 
     assert found["log"] == protection()
 
