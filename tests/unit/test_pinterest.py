@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.conversions import EVA, ORDER, decoded, digest
 from commands.demo.pinterest import ACCOUNT_ID, TOKEN
 from commands.demo.pinterest_rules import faults_of
+from tests.conversions import EVA, ORDER, decoded, digest
 from tracking.clients.http import HttpResponse
 from tracking.clients.outcome import Accepted, Answered, BatchRefused, Paused, Refused, TryLater
 from tracking.clients.responses import sanitized
