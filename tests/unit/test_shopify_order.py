@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from tests.actors import HOUR, NOW, instant, order, pinned, refund
 from tracking.domain.money import amount, digits, is_currency, to_major, to_minor
 from tracking.domain.order import Address, Order, Refund
-from tracking.domain.shopify_order import NotAnOrder, order_of, refund_of
+from tracking.domain.shopify_body import NotAnOrder
+from tracking.domain.shopify_order import order_of
+from tracking.domain.shopify_refund import refund_of
 
 STATUSES = (
     "pending",

@@ -11,7 +11,9 @@ import msgspec
 from tracking.domain.attribution import touch_key
 from tracking.domain.consent import Consent
 from tracking.domain.order import Order, Refund
-from tracking.domain.shopify_order import NotAnOrder, order_of, refund_of
+from tracking.domain.shopify_body import NotAnOrder
+from tracking.domain.shopify_order import order_of
+from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import match_by_itself
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.browser_events import record_pixel_events

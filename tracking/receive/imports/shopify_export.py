@@ -15,7 +15,8 @@ import msgspec
 
 from tracking.domain.money import amount
 from tracking.domain.order import EXPORTED_REFUND, Order
-from tracking.domain.shopify_order import NotAnOrder, order_of
+from tracking.domain.shopify_body import NotAnOrder
+from tracking.domain.shopify_order import order_of
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.imports.file_reader import Record
 
