@@ -19,7 +19,8 @@ from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, 
 from tracking.domain.identity import identity_of
 from tracking.domain.money import amount, is_currency, to_major, to_minor
 from tracking.domain.order import Browser, Buyer, Line, Order
-from tracking.domain.session import Session, session_from
+from tracking.domain.session import Session
+from tracking.domain.session_reader import session_from
 from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.pixel import PixelEvent

@@ -14,7 +14,7 @@ from commands.demo.pinterest_rules import failure_of, faults_of
 from tests.actors import DAY, NOW, instant
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES, problems_of
 from tracking.domain.conversion import Policy
-from tracking.domain.identity import FIELDS as PERSON
+from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import InboundEvent, event_from, inbound_event_of
 

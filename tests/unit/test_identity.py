@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tracking.domain.identity import (
-    _PLAIN,
-    FIELDS,
     Digest,
     Identity,
-    _plain_phone,
     digest,
     digest_in,
     hashed,
@@ -24,6 +21,7 @@ from tracking.domain.identity import (
     identity_of,
     spelled,
 )
+from tracking.domain.normalisers import _PLAIN, FIELDS, _plain_phone
 from tracking.domain.order import Address, Buyer
 
 ANN = Address("Ann", "O'Hara", "St. Louis", "MO", "63101-2044", "US", "(314) 555-0142")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tracking.domain.consent import Consent, consent_of
 from tracking.domain.order import Browser, Buyer, Order
-from tracking.domain.session import Session, fill_from_pixel, session_from, visit_of
+from tracking.domain.session import Session, fill_from_pixel
+from tracking.domain.session_reader import session_and_page_of, session_from
 from tracking.domain.shopify_order import order_of
 from tracking.domain.web_text import query_of
 
@@ -22,13 +23,13 @@ Notes = tuple[tuple[str, str], ...]
 
 
 def page_url_of(order: Order) -> str:
-    _, page = visit_of(order)
+    _, page = session_and_page_of(order)
     return page
 
 
 def session_of(order: Order, stored: Session | None = None) -> Session:
     """The session of an order, with what the pixel `stored` of its checkout."""
-    session, _ = visit_of(order)
+    session, _ = session_and_page_of(order)
     return session if stored is None else fill_from_pixel(session, stored)
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tracking.domain.money import amount, digits
-from tracking.domain.session import CUT_FROM
+from tracking.domain.session_reader import CUT_FROM
 
 _T = TypeVar("_T")
 

@@ -34,7 +34,8 @@ from tracking.domain.conversion import (
 )
 from tracking.domain.identity import Identity, identity_of
 from tracking.domain.order import Order
-from tracking.domain.session import Session, fill_from_pixel, merge_states, visit_of
+from tracking.domain.session import Session, fill_from_pixel, merge_states
+from tracking.domain.session_reader import session_and_page_of
 from tracking.domain.touch import newest_click_id, own_touch, touch_of_session
 from tracking.domain.visitor import Match, match_by_itself
 from tracking.receive.pixel import PixelEvent, token_key
@@ -106,7 +107,7 @@ class Planner:
             of_browser: the consent that the buyer's browser gave.
             known: the row of an older state of the order.
         """
-        session, page_url = visit_of(order)
+        session, page_url = session_and_page_of(order)
         stated = consent_of(order)
         if known is not None:
             before = session_from_json(known.session)

@@ -16,7 +16,7 @@ from tracking.destinations import Destination
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import digest_in, identity_of
 from tracking.domain.order import Address, Browser, Buyer, Order, version_prefix
-from tracking.domain.session import hints_of_visit
+from tracking.domain.session_reader import hints_of_visit
 from tracking.domain.shopify_body import NotAnOrder
 from tracking.domain.shopify_order import order_of
 from tracking.domain.validation import FieldError, ValidationError

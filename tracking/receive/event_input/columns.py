@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tracking.domain.identity import FIELDS as PERSON
+from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import fields
 from tracking.receive.event_input.fields import PLAIN_NAME, Dropped, Parser, Rejected

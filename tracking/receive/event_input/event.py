@@ -21,9 +21,10 @@ from tracking.domain.conversion import (
     event_id_of,
     is_limited,
 )
-from tracking.domain.identity import FIELDS as PERSON
 from tracking.domain.identity import Digest, Identity, digest, hashed
-from tracking.domain.session import Session, session_from
+from tracking.domain.normalisers import FIELDS as PERSON
+from tracking.domain.session import Session
+from tracking.domain.session_reader import session_from
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import query_of
 from tracking.receive.event_input import fields

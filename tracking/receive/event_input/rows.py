@@ -14,8 +14,8 @@ from typing import Any
 
 from tracking.destinations.pinterest_schema import is_valid
 from tracking.domain.conversion import MAX_EVENT_AGE, Policy
-from tracking.domain.identity import FIELDS as PERSON
 from tracking.domain.identity import Digest, Identity
+from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import fields
 from tracking.receive.event_input.columns import ITEM, LISTS, column_of, values_in

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
 from tracking.domain.attribution import Kind, Touch
-from tracking.domain.session import Session, session_from
+from tracking.domain.session import Session
+from tracking.domain.session_reader import session_from
 from tracking.domain.web_text import query_of
 from tracking.receive.pixel.schema import (
     Checkout,

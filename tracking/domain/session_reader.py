@@ -1,0 +1,272 @@
+"""Reads the session out of an order, a visit that Shopify recorded, or an event of the pixel.
+
+All of it was written by a browser: it is evidence, checked for its shape, and what does not fit is
+left out. No e-mail address passes: a text that holds one is dropped whole.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from tracking.domain.order import Order
+from tracking.domain.session import (
+    JOURNEY,
+    LANDING,
+    NOTES,
+    PIXEL,
+    REFERRING,
+    Session,
+    SessionFields,
+    session_from_fields,
+)
+from tracking.domain.web_text import (
+    EMAIL,
+    ENCODED_AT,
+    bare_name,
+    has_address,
+    host_of,
+    instant_of_stamp,
+    path_of_url,
+    printable,
+    query_of,
+    quoted,
+)
+
+# Shopify cuts landing_site at 255 characters. Live bodies show it; the margin is for what is
+# trimmed or removed on the way here.
+CUT_FROM = 250
+
+_TEXT_LIMIT = 256
+_ID_LIMIT = 64
+
+# The texts that scripts write in place of a value they do not have.
+_PLACEHOLDERS = frozenset(
+    {"undefined", "null", "none", "(none)", "nan", "(not set)", "[object object]"}
+)
+
+_EPIK = re.compile(r"[A-Za-z0-9_\-=.~+/]{10,512}")
+_EPIK_PREFIX = re.compile(r"[A-Za-z0-9_\-=.~+/]+")
+_VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_UTM_NAME = re.compile(r"utm_[a-z_]{1,32}")
+
+
+def session_and_page_of(order: Order) -> tuple[Session, str]:
+    """Returns the session in the order itself, and the page it began on, as it may be sent.
+
+    Each field is from the first place that has it: the order's note attributes, the query of its
+    landing page, the query of its referrer. `fill_from_pixel` adds what only the pixel stored.
+    """
+    fields: SessionFields = {}
+    _read(fields, NOTES, _NAMES, [(bare_name(name), value) for name, value in order.notes])
+    query = _read_query(fields, LANDING, order.landing_site)
+    _read_query(fields, REFERRING, order.referring_site)
+    _read_referrer(fields, order)
+    if order.session_hints:
+        _read_hints(fields, order.session_hints)
+    session = session_from_fields(fields)
+    return session, _page_url(order, session, query)
+
+
+def hints_of_visit(
+    landing: str, referrer: str, utm: Iterable[tuple[str, str]], at: int | None
+) -> tuple[tuple[str, str | int | bool, str], ...]:
+    """Returns the fields of one visit that Shopify recorded, as `Order.session_hints`.
+
+    Args:
+        landing: the landing page.
+        referrer: the site before it.
+        utm: the `utm_*` names and values that Shopify read.
+        at: when the visit was, in seconds UTC.
+    """
+    fields: SessionFields = {}
+    _read_query(fields, JOURNEY, landing)
+    _read(fields, JOURNEY, _QUERY_NAMES, utm)
+    host = host_of(referrer)
+    if host and host.removeprefix("www.") != host_of(landing).removeprefix("www."):
+        fields["referrer"] = (host, JOURNEY)
+    if fields and at is not None:
+        fields["stamped_at"] = (at, JOURNEY)
+    return tuple((field, value, origin) for field, (value, origin) in fields.items())
+
+
+def session_from(pairs: Iterable[tuple[str, str]], referrer: str = "") -> Session:
+    """Returns the session in names and values from the pixel or from a caller of the library.
+
+    The names are those of note attributes, and none of the values was cut; `referrer` is the URL
+    of another site.
+    """
+    fields: SessionFields = {}
+    _read(fields, PIXEL, _NAMES, ((bare_name(name), value) for name, value in pairs))
+    host = host_of(referrer)
+    if host:
+        fields["referrer"] = (host, PIXEL)
+    return session_from_fields(fields)
+
+
+def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
+    """Returns the URL of the landing page, with no more of its query than utm_* and the click id.
+
+    Everything else in a query may name a person or open a cart. Returns "" if the shop or the page
+    is not known.
+    """
+    if not order.origin or not order.landing_site:
+        return ""
+    pairs = [
+        f"{name}={quoted(text)}"
+        for name, value in query.items()
+        if (name in _UTM_NAMES or _UTM_NAME.fullmatch(name)) and (text := _text(value))
+    ]
+    if session.click_id:
+        pairs.append(f"epik={quoted(session.click_id)}")
+    reported_query = "?" + "&".join(pairs) if pairs else ""
+    return f"{order.origin}{path_of_url(order.landing_site)}{reported_query}"
+
+
+def _read(
+    fields: SessionFields, origin: str, names: Mapping[str, str], pairs: Iterable[tuple[str, str]]
+) -> None:
+    for name, text in pairs:
+        field = names.get(name)
+        if field is None or field in fields:
+            continue
+        value = _CLEANERS[field](text)
+        if value:
+            fields[field] = (value, origin)
+        elif field == "click_id" and _is_cut_click_id(text):
+            fields.setdefault("is_click_cut", (True, origin))
+
+
+def _read_query(fields: SessionFields, origin: str, url: str) -> Mapping[str, str]:
+    if "?" not in url:
+        return {}
+    whole, is_click_cut = _without_cut_parameter(url)
+    query = query_of(whole)
+    _read(fields, origin, _QUERY_NAMES, query.items())
+    if is_click_cut:
+        fields.setdefault("is_click_cut", (True, origin))
+    return query
+
+
+def _read_referrer(fields: SessionFields, order: Order) -> None:
+    host = host_of(order.referring_site)
+    if host and not _is_own_site(host, order):
+        fields["referrer"] = (host, REFERRING)
+
+
+def _without_cut_parameter(url: str) -> tuple[str, bool]:
+    """Returns the URL without a last parameter that the cut may have made wrong, and True if that
+    parameter was a click id.
+
+    Half a campaign name still describes the campaign; half an id or half a time is another one, and
+    half an e-mail address is not recognised as one.
+    """
+    if len(url) < CUT_FROM or "#" in url:
+        return url, False
+    start = max(url.rfind("&"), url.rfind("?"))
+    last = url[start + 1 :].removeprefix("amp;")
+    field = _QUERY_NAMES.get(unquote(last.partition("=")[0]).strip().lower())
+    if start < 0 or not (field in _WRONG_IF_CUT or has_address(last)):
+        return url, False
+    return url[:start], field == "click_id"
+
+
+def _text(value: str) -> str:
+    """Returns at most 256 characters; "" if the text holds an e-mail address."""
+    text = printable(value).strip()
+    if ("@" in text or "%" in text) and EMAIL.search(ENCODED_AT.sub("@", text)):
+        return ""
+    return "" if text.lower() in _PLACEHOLDERS else text[:_TEXT_LIMIT]
+
+
+def _id(value: str) -> str:
+    # A shortened id would be the id of something else.
+    text = _text(value)
+    return text if len(text) <= _ID_LIMIT else ""
+
+
+def _click_id(value: str) -> str:
+    # Some scripts copy the value out of the URL or cookie without decoding it.
+    text = _decoded_epik(value)
+    return text if _EPIK.fullmatch(text) else ""
+
+
+def _is_cut_click_id(value: str) -> bool:
+    text = _decoded_epik(value)
+    return _EPIK_PREFIX.fullmatch(text) is not None and text.lower() not in _PLACEHOLDERS
+
+
+def _decoded_epik(value: str) -> str:
+    return unquote(value.strip()) if "%" in value else value.strip()
+
+
+def _visitor(value: str) -> str:
+    text = value.strip()
+    return text if _VISITOR.fullmatch(text) and text.lower() not in _PLACEHOLDERS else ""
+
+
+def _read_hints(fields: SessionFields, session_hints: Iterable[tuple[str, Any, str]]) -> None:
+    """Fills the fields that are missing; the time of a visit only with another field of it."""
+    filled_from = set()
+    for field, value, origin in session_hints:
+        if field == "stamped_at":
+            continue
+        if field not in fields:
+            fields[field] = (value, origin)
+            filled_from.add(origin)
+    for field, value, origin in session_hints:
+        if field == "stamped_at" and field not in fields and origin in filled_from:
+            fields[field] = (value, origin)
+
+
+def _is_own_site(host: str, order: Order) -> bool:
+    own = order.origin.removeprefix("https://")
+    return host.removeprefix("www.") == own.removeprefix("www.")
+
+
+# The names of each field, in lower case and without leading underscores. Our pixel writes
+# the pin_ ones, as private cart attributes (`__pin_epik`).
+_NAMES: Mapping[str, str] = {
+    "utm_source": "source",
+    "utm_medium": "medium",
+    "utm_campaign": "campaign",
+    "utm_campaign_id": "campaign_id",
+    "utm_pin_id": "pin_id",
+    "utm_ad_id": "ad_id",
+    "utm_term": "term",
+    "utm_content": "content",
+    "epik": "click_id",
+    "track_ai_store_id": "store_id",
+    "track_ai_pixel_id": "pixel_id",
+    "track_ai_timestamp": "stamped_at",
+    "pin_source": "source",
+    "pin_medium": "medium",
+    "pin_campaign": "campaign",
+    "pin_campaign_id": "campaign_id",
+    "pin_pin_id": "pin_id",
+    "pin_ad_id": "ad_id",
+    "pin_term": "term",
+    "pin_content": "content",
+    "pin_epik": "click_id",
+    "pin_touch": "stamped_at",
+    "pin_vid": "visitor",
+}
+
+# Without those of the pixel: a link that is passed on must not make one visitor of many people.
+_QUERY_NAMES: Mapping[str, str] = {
+    name: field for name, field in _NAMES.items() if not name.startswith("pin_")
+}
+
+# The names in nearly every link, which need no search with a pattern.
+_UTM_NAMES = frozenset(name for name in _NAMES if name.startswith("utm_"))
+
+# The cleaner of each field; a field that is empty afterwards counts as missing.
+_CLEANERS: Mapping[str, Callable[[str], str | int | None]] = {
+    **dict.fromkeys(("source", "medium", "campaign", "term", "content"), _text),
+    **dict.fromkeys(("campaign_id", "pin_id", "ad_id", "store_id", "pixel_id"), _id),
+    "click_id": _click_id,
+    "visitor": _visitor,
+    "stamped_at": instant_of_stamp,
+}
+
+_WRONG_IF_CUT = frozenset(field for field, clean in _CLEANERS.items() if clean is not _text)
