@@ -22,7 +22,7 @@ from server.problems import NotConfigured
 from server.request_body import raw_body
 from tracking.domain.validation import ValidationError
 from tracking.operate.rate_limiter import RateLimiter
-from tracking.receive.pixel import Caller, PixelBatch, pixel_batch_of
+from tracking.receive.pixel import ClientInfo, PixelBatch, pixel_batch_of
 from tracking.receive.tracker import Tracker
 
 PATH = "/collect"
@@ -98,24 +98,24 @@ class Collector:
         self._check_origin()
         if request.mimetype not in CONTENT_TYPES:
             raise UnsupportedMediaType("Send JSON text, as text/plain or application/json.")
-        caller = Caller(_client_ip(request.remote_addr), request.headers.get("User-Agent", ""))
-        self._check_rate(caller.ip)
-        batch = self._read_batch(caller)
-        if not batch.seen and not batch.ignored:
-            raise ValidationError(*batch.refused)
-        if batch.seen:
-            self._tracker.record_pixel_events(batch.seen)
+        client = ClientInfo(_client_ip(request.remote_addr), request.headers.get("User-Agent", ""))
+        self._check_rate(client.ip)
+        batch = self._read_batch(client)
+        if not batch.events and not batch.ignored:
+            raise ValidationError(*batch.errors)
+        if batch.events:
+            self._tracker.record_pixel_events(batch.events)
         return _accepted(batch)
 
-    def _read_batch(self, caller: Caller) -> PixelBatch:
+    def _read_batch(self, client: ClientInfo) -> PixelBatch:
         key = request.args.get("key")
         if key is not None:
             self._check_key(key)
         body = raw_body(request.environ, MAX_CALL)
         now = int(self._tracker.clock())
-        batch = pixel_batch_of(body, caller, self._tracker.planner.policy, now)
+        batch = pixel_batch_of(body, client, self._tracker.planner.policy, now)
         if key is None:
-            self._check_key(batch.key)
+            self._check_key(batch.site_key)
         return batch
 
     def _check_configured(self) -> None:
@@ -169,7 +169,7 @@ def _js_string(text: str) -> str:
 
 
 def _client_ip(address: str | None) -> str:
-    """Returns the caller's IP address; "" if a proxy reported anything else."""
+    """Returns the client's IP address; "" if a proxy reported anything else."""
     try:
         ip = ip_address(address or "")
     except ValueError:
@@ -178,6 +178,6 @@ def _client_ip(address: str | None) -> str:
 
 
 def _accepted(batch: PixelBatch) -> Response:
-    refused = [{"field": error.field, "message": error.message} for error in batch.refused]
-    body = {"accepted": len(batch.seen), "ignored": batch.ignored, "refused": refused}
+    refused = [{"field": error.field, "message": error.message} for error in batch.errors]
+    body = {"accepted": len(batch.events), "ignored": batch.ignored, "refused": refused}
     return Response(msgspec.json.encode(body), 202, content_type="application/json")

@@ -31,7 +31,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.stored import everything, folder_in_memory, rows
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.domain.identity import Digest, identity_key
-from tracking.receive.pixel import Caller, pixel_batch_of
+from tracking.receive.pixel import ClientInfo, pixel_batch_of
 from tracking.service import Service
 from tracking.store import outbox
 
@@ -40,8 +40,8 @@ OTHER_EMAIL = "canary.at.work@example.com"
 LAPTOP, KIOSK = "laptop-browser-1", "kiosk-browser-1"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 TOKEN = "checkout-token-0123456789"
-HERE = Caller("203.0.113.187", "CanaryBrowser/9.9")
-ELSEWHERE = Caller("198.51.100.20", "Mozilla/5.0 (Macintosh)")
+HERE = ClientInfo("203.0.113.187", "CanaryBrowser/9.9")
+ELSEWHERE = ClientInfo("198.51.100.20", "Mozilla/5.0 (Macintosh)")
 SITE_KEY = "pk_of-the-tests-only"
 DOMAIN = "mug.myshopify.com"
 ASKED_BY = {"shop_id": 1, "shop_domain": DOMAIN}
@@ -140,12 +140,12 @@ def checkout(visitor: str, ago: float = 60, email: str = EMAIL) -> dict[str, Any
     return pixel("checkout_started", visitor, ago, "/checkout", checkout=told)
 
 
-def tell(service: Service, body: Mapping[str, Any], caller: Caller = HERE) -> None:
+def tell(service: Service, body: Mapping[str, Any], caller: ClientInfo = HERE) -> None:
     """Hand in what the pixel tells, as the collector does."""
     policy = service.tracker.planner.policy
     call = pixel_batch_of(json.dumps(body).encode(), caller, policy, int(service.clock()))
-    assert not call.refused, call.refused
-    service.tracker.record_pixel_events(call.seen)
+    assert not call.errors, call.errors
+    service.tracker.record_pixel_events(call.events)
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ from tests.actors import DAY, HOUR, NOW, Shop, instant, notes, order, pinned, re
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.stored import folder_in_memory, rows, state
-from tracking.receive.pixel import Caller, pixel_batch_of
+from tracking.receive.pixel import ClientInfo, pixel_batch_of
 from tracking.service import Service
 
 LAPTOP, PHONE, TABLET = "laptop-browser-1", "phone-browser-1", "tablet-browser-1"
 TOKEN, OTHER_TOKEN = "checkout-token-0123456789", "checkout-token-9876543210"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
-HERE = Caller("203.0.113.7", "Mozilla/5.0 (Macintosh)")
+HERE = ClientInfo("203.0.113.7", "Mozilla/5.0 (Macintosh)")
 SHOP = "https://shop.example"
 PHONE_NUMBER = "+1 212-555-0199"
 
@@ -47,8 +47,8 @@ class Fact:
             return
         policy = service.tracker.planner.policy
         call = pixel_batch_of(json.dumps(self.body).encode(), HERE, policy, int(service.clock()))
-        assert not call.refused, call.refused
-        service.tracker.record_pixel_events(call.seen)
+        assert not call.errors, call.errors
+        service.tracker.record_pixel_events(call.events)
 
 
 def pixel(

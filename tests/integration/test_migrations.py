@@ -15,7 +15,7 @@ from app import assemble
 from tests.actors import Shop, bearer, order, pinned
 from tests.conftest import BuildService
 from tests.stored import everything, is_complete, rows
-from tracking.domain.identity import spelled
+from tracking.domain.identity import readable_key
 from tracking.store import identity_graph, open_store, outbox
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
@@ -118,7 +118,11 @@ _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 
 def as_of_0002(told: Any) -> Any:
     """A cell as the release before it would have written it."""
-    return _IN_BASE64.sub(lambda found: spelled(found[0]), told) if isinstance(told, str) else told
+    return (
+        _IN_BASE64.sub(lambda found: readable_key(found[0]), told)
+        if isinstance(told, str)
+        else told
+    )
 
 
 def test_people_are_known_again_after_their_links_were_shortened(

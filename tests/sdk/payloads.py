@@ -119,7 +119,7 @@ def sightings() -> Iterator[bytes]:
     )
     for policy, name, changes in product(POLICIES, STAGES, said):
         body = json.dumps({"events": [storefront_event(name, **changes)]}).encode()
-        for seen in pixel_batch_of(body, CALLER, policy, int(NOW)).seen:
+        for seen in pixel_batch_of(body, CALLER, policy, int(NOW)).events:
             if seen.conversion is not None:
                 yield encode(seen.conversion)
 

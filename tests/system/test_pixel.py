@@ -33,7 +33,7 @@ from tests.shopfront import (
 )
 from tests.standins.pinterest import FakePinterest
 from tracking.domain.conversion import Policy
-from tracking.receive.pixel import Caller, PixelBatch, pixel_batch_of
+from tracking.receive.pixel import ClientInfo, PixelBatch, pixel_batch_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -78,7 +78,7 @@ def recorder() -> Iterator[Recorder]:
     with Recorder() as collector:
         yield collector
         for told in collector.calls:
-            assert understood(told).refused == ()
+            assert understood(told).errors == ()
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def consent_note(**said: bool) -> str:
 
 def understood(told: Any) -> PixelBatch:
     """What the service makes of a call."""
-    caller = Caller("203.0.113.7", "Mozilla/5.0 (Macintosh)")
+    caller = ClientInfo("203.0.113.7", "Mozilla/5.0 (Macintosh)")
     return pixel_batch_of(json.dumps(told).encode(), caller, Policy(), int(time.time()))
 
 
@@ -183,7 +183,7 @@ def test_every_event_of_a_journey_belongs_to_the_visit_that_the_pin_began(
     expected = {"landed_at": began, **CAMPAIGN, "epik": EPIK, "referrer": PIN}
     assert [call["session"] for call in recorder.calls] == [expected] * len(recorder.calls)
     touches = {
-        one.touch.key for told in recorder.calls for one in understood(told).seen if one.touch
+        one.touch.key for told in recorder.calls for one in understood(told).events if one.touch
     }
     assert len(touches) == 1
 
@@ -229,7 +229,7 @@ def test_an_ad_view_that_a_page_publishes_is_told(
     )
     seen(visitor, recorder, "ad_viewed")
 
-    touch = understood(recorder.calls[-1]).seen[-1].touch
+    touch = understood(recorder.calls[-1]).events[-1].touch
     assert touch is not None
     assert (touch.kind, touch.campaign_id) == ("view", "626735565838")
 
@@ -259,7 +259,7 @@ def test_tag_and_custom_pixel_tell_of_one_visitor_and_one_visit(
     visitor.visits(f"{shop.url}/cart")
     visitor.wait_until(lambda: recorder.names.count("page_viewed") == 3)
 
-    found = [one for told in recorder.calls for one in understood(told).seen]
+    found = [one for told in recorder.calls for one in understood(told).events]
     assert len({one.visitor for one in found}) == 1
     assert len({one.touch.key for one in found if one.touch}) == 1
 
@@ -610,7 +610,7 @@ def test_a_browser_that_asks_not_to_be_sold_is_believed(
         assert visitor.errors == []
 
     assert recorder.calls[0]["consent"]["gpc"] is True
-    assert understood(recorder.calls[0]).seen[0].consent.sale_of_data is False
+    assert understood(recorder.calls[0]).events[0].consent.sale_of_data is False
     assert theme.updates[0]["__pin_consent"] == consent_note(gpc=True)
 
 
@@ -684,7 +684,7 @@ def test_a_product_that_the_tag_tells_of_is_told_under_the_same_id(
     told = {event["name"]: event["id"] for event in recorder.events}
     assert told["product_viewed"] == tagged["pagevisit"]
     assert told["product_added_to_cart"] == tagged["addtocart"]
-    found = {one.name: one for call in recorder.calls for one in understood(call).seen}
+    found = {one.name: one for call in recorder.calls for one in understood(call).events}
     added = found["product_added_to_cart"].conversion
     assert added is not None
     assert (added.value, added.currency) == ("20.00", "USD")

@@ -15,11 +15,11 @@ from tracking.domain.identity import (
     Digest,
     Identity,
     digest,
-    digest_in,
+    digest_of_key,
     hashed,
     identity_key,
     identity_of,
-    spelled,
+    readable_key,
 )
 from tracking.domain.normalisers import _PLAIN, FIELDS, _plain_phone
 from tracking.domain.order import Address, Buyer
@@ -622,7 +622,7 @@ def test_links_are_the_keys_that_follow_a_person_across_devices() -> None:
         em=(sha("b"), sha("a")), ph=(sha("1"),), external_id=(sha("7"),), fn=(sha("ann"),)
     )
 
-    assert [spelled(link) for link in identity.graph_keys()] == sorted(
+    assert [readable_key(link) for link in identity.graph_keys()] == sorted(
         [f"em:{sha('a')}", f"em:{sha('b')}", f"id:{sha('7')}", f"ph:{sha('1')}"]
     )
 
@@ -631,8 +631,8 @@ def test_links_are_the_keys_that_follow_a_person_across_devices() -> None:
 def test_a_link_holds_all_of_its_digest(raw: bytes, kind: str) -> None:
     link = identity_key(kind, Digest(raw.hex()))
 
-    assert digest_in(link) == raw.hex()
-    assert spelled(link) == f"{kind}:{raw.hex()}"
+    assert digest_of_key(link) == raw.hex()
+    assert readable_key(link) == f"{kind}:{raw.hex()}"
     # Between links stands a space, and in a pattern of SQL these stand for something else.
     assert not {*link} & {*" %_"}
 

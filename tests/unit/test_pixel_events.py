@@ -36,7 +36,7 @@ from tracking.domain.identity import Identity, hashed
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.pixel import (
     MOST_EVENTS,
-    Caller,
+    ClientInfo,
     PixelBatch,
     PixelEvent,
     is_bot,
@@ -54,7 +54,7 @@ def raw(body: Any) -> bytes:
 
 
 def call(
-    *events: Any, policy: Policy | None = None, caller: Caller = CALLER, **about: Any
+    *events: Any, policy: Policy | None = None, caller: ClientInfo = CALLER, **about: Any
 ) -> PixelBatch:
     """What a call with these events tells."""
     return pixel_batch_of(raw({"events": list(events), **about}), caller, policy or Policy(), NOW)
@@ -63,8 +63,8 @@ def call(
 def seen(name: str = "page_viewed", /, policy: Policy | None = None, **changes: Any) -> PixelEvent:
     """What one event tells that must not be refused."""
     found = call(event(name, **changes), policy=policy)
-    assert found.refused == ()
-    return found.seen[0]
+    assert found.errors == ()
+    return found.events[0]
 
 
 def conversion(name: str, /, policy: Policy | None = None, **changes: Any) -> Conversion:
@@ -103,26 +103,26 @@ def visited(**told: Any) -> dict[str, Any]:
     ids=["a list of events", "one event", "a bare list", "a bare event"],
 )
 def test_a_fault_is_pointed_at_whatever_the_form_of_the_call(body: Any, where: str) -> None:
-    refused = pixel_batch_of(raw(body), CALLER, Policy(), NOW).refused
+    refused = pixel_batch_of(raw(body), CALLER, Policy(), NOW).errors
 
     assert [fault.field for fault in refused] == [where]
 
 
 @pytest.mark.parametrize("body", [{"events": [event()]}, {"events": event()}, [event()], event()])
 def test_every_form_of_a_call_tells_the_same(body: Any) -> None:
-    assert pixel_batch_of(raw(body), CALLER, Policy(), NOW).seen == (seen(),)
+    assert pixel_batch_of(raw(body), CALLER, Policy(), NOW).events == (seen(),)
 
 
 def test_the_site_key_is_handed_on() -> None:
-    assert call(event(), key="site-key-1").key == "site-key-1"
-    assert call(event(), key=["x"]).key == ""
-    assert pixel_batch_of(raw([event()]), CALLER, Policy(), NOW).key == ""
+    assert call(event(), key="site-key-1").site_key == "site-key-1"
+    assert call(event(), key=["x"]).site_key == ""
+    assert pixel_batch_of(raw([event()]), CALLER, Policy(), NOW).site_key == ""
 
 
 def test_the_order_of_the_events_is_kept() -> None:
     events = [event(id=f"event-{n:04}") for n in range(MOST_EVENTS)]
 
-    assert [one.event_id for one in call(*events).seen] == [one["id"] for one in events]
+    assert [one.event_id for one in call(*events).events] == [one["id"] for one in events]
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def test_a_call_without_events_or_with_too_many_points_at_them(body: bytes) -> N
 def test_an_event_with_a_fault_is_refused_alone() -> None:
     found = call(event(), event("order_paid"), "x", event("product_viewed", id="event-0002"))
 
-    assert [fault.field for fault in found.refused] == ["/events/1/name", "/events/2/id"]
-    assert [one.name for one in found.seen] == ["page_viewed", "product_viewed"]
+    assert [fault.field for fault in found.errors] == ["/events/1/name", "/events/2/id"]
+    assert [one.name for one in found.events] == ["page_viewed", "product_viewed"]
 
 
 def test_an_unknown_event_is_told_which_there_are() -> None:
-    (fault,) = call(event("ada@example.com")).refused
+    (fault,) = call(event("ada@example.com")).errors
 
     assert "checkout_started" in fault.message
     assert "ada@example.com" not in fault.message
@@ -178,12 +178,12 @@ def test_the_pixels_own_event_id_is_taken(event_id: str) -> None:
     ],
 )
 def test_another_event_id_is_refused(event_id: Any) -> None:
-    assert [fault.field for fault in call(event(id=event_id)).refused] == ["/events/0/id"]
+    assert [fault.field for fault in call(event(id=event_id)).errors] == ["/events/0/id"]
 
 
 @pytest.mark.parametrize("name", [None, "", 7, ["page_viewed"], {}, "Page_Viewed", "purchase"])
 def test_another_name_is_refused(name: Any) -> None:
-    assert [fault.field for fault in call(event() | {"name": name}).refused] == ["/events/0/name"]
+    assert [fault.field for fault in call(event() | {"name": name}).errors] == ["/events/0/name"]
 
 
 @pytest.mark.parametrize(
@@ -205,14 +205,14 @@ def test_an_instant_is_read_in_iso_8601_or_milliseconds(timestamp: Any) -> None:
     ],
 )
 def test_what_is_no_instant_of_today_is_refused(timestamp: Any) -> None:
-    refused = call(event(timestamp=timestamp)).refused
+    refused = call(event(timestamp=timestamp)).errors
 
     assert [fault.field for fault in refused] == ["/events/0/timestamp"]
 
 
 def test_an_event_may_be_a_day_old_and_no_older() -> None:
     assert seen(timestamp=NOW - DAY).at == NOW - DAY
-    (fault,) = call(event(timestamp=NOW - DAY - 1)).refused
+    (fault,) = call(event(timestamp=NOW - DAY - 1)).errors
     assert fault == FieldError("/events/0/timestamp", "older than a day")
 
 
@@ -221,7 +221,7 @@ def test_a_clock_that_is_ahead_is_set_back_to_ours() -> None:
 
 
 def test_a_clock_that_is_far_ahead_is_refused() -> None:
-    (fault,) = call(event(timestamp=NOW + 301)).refused
+    (fault,) = call(event(timestamp=NOW + 301)).errors
 
     assert fault.field == "/events/0/timestamp"
     assert "future" in fault.message
@@ -240,7 +240,7 @@ def test_a_clock_that_is_far_ahead_is_refused() -> None:
 def test_the_visitor_is_the_events_own_or_the_calls_or_the_client(
     own: Any, of_call: Any, visitor: str
 ) -> None:
-    assert call(event(visitor=own), visitor=of_call).seen[0].visitor == visitor
+    assert call(event(visitor=own), visitor=of_call).events[0].visitor == visitor
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_the_visitor_is_the_events_own_or_the_calls_or_the_client(
     ["short", "x" * 65, "ada@example.com", "undefined", "with space", 12345678, ["x"], {}, True],
 )
 def test_a_visitor_id_of_another_form_is_refused(visitor: Any) -> None:
-    own = call(event(visitor=visitor), visitor=VISITOR).refused
-    client = call(event(clientId=visitor)).refused
+    own = call(event(visitor=visitor), visitor=VISITOR).errors
+    client = call(event(clientId=visitor)).errors
 
     assert [fault.field for fault in own] == ["/events/0/visitor"]
     assert [fault.field for fault in client] == ["/events/0/clientId"]
@@ -258,12 +258,12 @@ def test_a_visitor_id_of_another_form_is_refused(visitor: Any) -> None:
 def test_a_wrong_visitor_of_the_call_is_named_once_and_spares_events_with_their_own() -> None:
     found = call(event(), event(), event(visitor=VISITOR), visitor="x")
 
-    assert [fault.field for fault in found.refused] == ["/visitor"]
-    assert [one.visitor for one in found.seen] == [VISITOR]
+    assert [fault.field for fault in found.errors] == ["/visitor"]
+    assert [one.visitor for one in found.events] == [VISITOR]
 
 
 def test_an_event_of_nobody_is_refused() -> None:
-    assert [fault.field for fault in call(event(clientId=None)).refused] == ["/events/0/visitor"]
+    assert [fault.field for fault in call(event(clientId=None)).errors] == ["/events/0/visitor"]
 
 
 # --- consent
@@ -291,7 +291,7 @@ def test_an_event_of_nobody_is_refused() -> None:
     ],
 )
 def test_consent_is_read(said: Any, consent: Consent) -> None:
-    assert call(event(), consent=said).seen[0].consent == consent
+    assert call(event(), consent=said).events[0].consent == consent
 
 
 @pytest.mark.parametrize("unclear", ["maybe", 1, 0, [], [True], {}, {"marketing": True}])
@@ -305,7 +305,7 @@ def test_consent_that_cannot_be_read_was_not_given(unclear: Any) -> None:
 def test_the_consent_of_an_event_wins_over_that_of_the_call() -> None:
     found = call(event(), event(consent={"marketing": False}), consent={"marketing": True})
 
-    assert [one.consent.marketing for one in found.seen] == [True, False]
+    assert [one.consent.marketing for one in found.events] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_of_a_visitor_who_must_not_be_counted_nothing_is_kept(said: Any) -> None
 def test_the_events_that_may_be_counted_go_on() -> None:
     found = call(event(consent={"analytics": False}), event(id="event-0002"), event("x"))
 
-    assert (found.ignored, len(found.seen), len(found.refused)) == (1, 1, 1)
+    assert (found.ignored, len(found.events), len(found.errors)) == (1, 1, 1)
 
 
 # --- the session
@@ -351,7 +351,7 @@ def test_numbers_in_a_session_are_read_as_ids() -> None:
 def test_the_session_of_an_event_wins_over_that_of_the_call() -> None:
     found = call(event(), event(session={"utm_source": "own"}), session={"utm_source": "call"})
 
-    assert [one.session.source for one in found.seen] == ["call", "own"]
+    assert [one.session.source for one in found.events] == ["call", "own"]
 
 
 @pytest.mark.parametrize("name", ["page_viewed", *STAGES])
@@ -434,7 +434,7 @@ def test_one_visit_told_by_several_events_is_one_touch() -> None:
     names = ["page_viewed", *STAGES]
     told = [event(name, id=f"event-{name}", timestamp=NOW - n) for n, name in enumerate(names)]
 
-    assert len({one.touch for one in call(*told, session=visited()).seen}) == 1
+    assert len({one.touch for one in call(*told, session=visited()).events}) == 1
 
 
 @pytest.mark.parametrize(
@@ -543,7 +543,7 @@ def test_a_visit_may_not_have_begun_after_the_event() -> None:
 def test_an_ad_that_was_seen_is_a_view_of_its_campaign(place: str, prefix: str) -> None:
     told = event("ad_viewed", timestamp=NOW - 5, data=None)
     told[place] = {f"{prefix}{name}": value for name, value in DATA["ad_viewed"].items()}
-    found = call(told).seen[0].touch
+    found = call(told).events[0].touch
 
     assert found is not None
     assert (found.kind, found.at, found.visitor) == ("view", NOW - 5, CLIENT)
@@ -615,7 +615,7 @@ def test_the_cart_is_told_by_the_call_or_the_page_or_an_attribute(place: dict[st
     of_call = {"cart_token": place.pop("cart_token")} if "cart_token" in place else {}
     told = event("checkout_started", **({"href": f"{SHOP}/checkouts/x"} | place))
 
-    assert call(told, **of_call).seen[0].tokens[1] == token_key("ca", CART_TOKEN)
+    assert call(told, **of_call).events[0].tokens[1] == token_key("ca", CART_TOKEN)
 
 
 def test_a_checkout_that_can_be_guessed_is_not_linked() -> None:
@@ -626,7 +626,7 @@ def test_a_checkout_that_can_be_guessed_is_not_linked() -> None:
 def test_only_a_checkout_has_tokens_and_a_buyer(name: str) -> None:
     told = event(name, href=CHECKOUT_PAGE)
     told["data"] |= copy.deepcopy(DATA["checkout_started"])
-    found = call(told, cart_token=CART_TOKEN).seen[0]
+    found = call(told, cart_token=CART_TOKEN).events[0]
 
     assert (found.tokens, found.identity) == ((), Identity())
 
@@ -943,7 +943,7 @@ def test_every_stage_fits_pinterests_published_schema(name: str) -> None:
 )
 def test_what_says_it_is_no_person_is_a_bot(user_agent: str) -> None:
     assert is_bot(user_agent)
-    assert call(event(context={}), caller=Caller("203.0.113.7", user_agent)).seen[0].is_bot
+    assert call(event(context={}), caller=ClientInfo("203.0.113.7", user_agent)).events[0].is_bot
 
 
 @pytest.mark.parametrize(
@@ -964,8 +964,8 @@ def test_a_persons_browser_is_no_bot(user_agent: str) -> None:
 def test_the_pixels_word_for_the_browser_counts_only_where_the_request_has_none() -> None:
     told = event(context={"navigator": {"userAgent": CHROME}})
 
-    assert not call(told, caller=Caller("203.0.113.7", "")).seen[0].is_bot
-    assert call(told, caller=Caller("203.0.113.7", "curl/8.5.0")).seen[0].is_bot
+    assert not call(told, caller=ClientInfo("203.0.113.7", "")).events[0].is_bot
+    assert call(told, caller=ClientInfo("203.0.113.7", "curl/8.5.0")).events[0].is_bot
 
 
 # --- whatever comes
@@ -1029,7 +1029,7 @@ def test_what_does_not_fit_its_place_counts_as_missing() -> None:
         odd, missing = changed(WHOLE[name], path, [[]]), changed(WHOLE[name], path, None)
         found = pixel_batch_of(raw(odd), CALLER, Policy(), NOW)
 
-        assert len(found.seen) == 1, path
+        assert len(found.events) == 1, path
         assert found == pixel_batch_of(raw(missing), CALLER, Policy(), NOW), path
 
 
@@ -1048,7 +1048,7 @@ ANYTHING = st.recursive(
 
 def is_sound(found: PixelBatch) -> bool:
     """Whether everything that came out can be kept and told."""
-    for one in found.seen:
+    for one in found.events:
         assert one.at <= NOW
         assert 0 <= one.value < 2**63
         assert (one.conversion is None) == (one.stage is None)
@@ -1096,7 +1096,7 @@ def test_a_nested_value_is_passed_over_or_refused_at_any_depth(depth: int) -> No
         found = pixel_batch_of(body, CALLER, Policy(), NOW)
     except ValidationError:
         return
-    assert found.seen == (seen(),)
+    assert found.events == (seen(),)
 
 
 # --- nobody's name
@@ -1117,8 +1117,8 @@ def sung(tree: Any, path: Place, text: str) -> str:
     """What comes out of a call that has a text in one place."""
     policy = Policy(content_id="sku")
     found = pixel_batch_of(raw(changed(tree, path, text)), CALLER, policy, NOW)
-    assert len(found.seen) == 1
-    return msgspec.json.encode(found.seen).decode().lower()
+    assert len(found.events) == 1
+    return msgspec.json.encode(found.events).decode().lower()
 
 
 @given(st.sampled_from(OPTIONAL), SPELLINGS, ENCODED, st.integers(0, 300), st.booleans())
@@ -1157,7 +1157,7 @@ def test_a_buyer_goes_out_as_digests_alone(name: str) -> None:
         "shippingAddress": PERSON,
         "order": {"id": "5001", "customer": {"id": "987654321012", "email": EMAIL}},
     }
-    out = msgspec.json.encode(call(told).seen).decode().lower()
+    out = msgspec.json.encode(call(told).events).decode().lower()
 
     clear = [*PERSON.values(), EMAIL, "12125550187", "2125550187", "987654321012"]
     assert [word for word in clear if word.lower() in out] == []

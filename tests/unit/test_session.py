@@ -769,10 +769,10 @@ CONSENTS = st.builds(Consent, ANSWERS, ANSWERS)
 def test_joining_consents_keeps_every_refusal_in_any_order(
     one: Consent, other: Consent, third: Consent
 ) -> None:
-    joined = one.joined(other)
-    assert joined == other.joined(one)
-    assert joined.joined(third) == one.joined(other.joined(third))
-    assert one.joined(Consent()) == one
+    joined = one.merged_with(other)
+    assert joined == other.merged_with(one)
+    assert joined.merged_with(third) == one.merged_with(other.merged_with(third))
+    assert one.merged_with(Consent()) == one
     assert (joined.marketing is False) == (False in (one.marketing, other.marketing))
     assert (joined.sale_of_data is False) == (False in (one.sale_of_data, other.sale_of_data))
 

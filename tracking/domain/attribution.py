@@ -1,4 +1,4 @@
-"""Which touches earned an order, by every model at once and exact to the last cent."""
+"""Attribution: the credits of an order by every model at once, exact to the last cent."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Touch(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def order_id(self) -> str:
-        """The order whose own session this is; "" for any other touch."""
+        """The order whose own session this touch is; "" for any other touch."""
         return self.key.removeprefix(_ORDER) if self.key.startswith(_ORDER) else ""
 
 
@@ -75,7 +75,7 @@ class Rules:
 
     @classmethod
     def of(cls, click_days: int, view_hours: int) -> Self:
-        """The windows in the units an operator sets them in."""
+        """Returns the windows from days and hours, the units of the settings."""
         return cls(click_days * _DAY, view_hours * _HOUR)
 
 
@@ -100,7 +100,7 @@ class Allocation(msgspec.Struct, frozen=True, gc=False):
 
 
 def age(touch: Touch, at: int) -> int:
-    """Elapsed seconds from the touch to the instant; negative if the touch came after it."""
+    """Returns the seconds from the touch to the instant; negative if the touch came after it."""
     return at - touch.at
 
 
@@ -115,10 +115,10 @@ def is_in_window(touch: Touch, at: int, rules: Rules) -> bool:
 
 
 def path_of(touches: Iterable[Touch], at: int, rules: Rules, scope: Scope) -> Path:
-    """The touches that count for an order placed at that instant, oldest first.
+    """Returns the touches that count for an order placed at that instant, oldest first.
 
-    They are all clicks or all views: a click beats a view whatever the recency, as Pinterest
-    counts. In the scope "pinterest" only a Pinterest click can beat a Pinterest view.
+    They are all clicks or all views: a click beats a view of any recency, as
+    Pinterest counts. In the scope "pinterest" only a Pinterest click can beat a Pinterest view.
     """
     eligible = [
         touch
@@ -131,7 +131,7 @@ def path_of(touches: Iterable[Touch], at: int, rules: Rules, scope: Scope) -> Pa
 
 
 def touch_key(order_id: str) -> str:
-    """The key of the touch that an order's own session is."""
+    """Returns the key of the touch that is an order's own session."""
     return f"{_ORDER}{order_id}"
 
 
@@ -149,7 +149,7 @@ def deduplicate(touches: Iterable[Touch]) -> Path:
         if known is None:
             visits.append(_Visit(touch, touch.at))
         else:
-            known.touch = _joined(known.touch, touch)
+            known.touch = _completed(known.touch, touch)
             known.until = touch.at
     return tuple(visit.touch for visit in visits)
 
@@ -169,24 +169,24 @@ def _is_of(touch: Touch, visit: _Visit) -> bool:
         return True
     if touch.visitor != known.visitor:
         return False
-    # An order knows how its buyer came, but seldom when: the pixel does.
-    is_told_again = bool(touch.order_id) and not known.order_id
-    return is_told_again or touch.at - visit.until <= _VISIT_GAP
+    # An order has the source of its visit, but seldom its time, which the pixel has.
+    is_own_visit = bool(touch.order_id) and not known.order_id
+    return is_own_visit or touch.at - visit.until <= _VISIT_GAP
 
 
-def _is_alike(one: Touch, other: Touch) -> bool:
-    if one.is_pinterest != other.is_pinterest or one.is_direct != other.is_direct:
+def _is_alike(touch: Touch, other: Touch) -> bool:
+    if touch.is_pinterest != other.is_pinterest or touch.is_direct != other.is_direct:
         return False
-    pairs = ((getattr(one, name), getattr(other, name)) for name in _TOLD)
+    pairs = ((getattr(touch, name), getattr(other, name)) for name in _CAMPAIGN_FIELDS)
     return all(a == b or not (a and b) for a, b in pairs)
 
 
-# What one telling of a visit may know and another not, but never otherwise.
-_TOLD = ("source", "medium", "campaign_id", "campaign", "pin_id", "ad_id", "click_id")
+# The fields that one report of a visit may lack, but never contradict.
+_CAMPAIGN_FIELDS = ("source", "medium", "campaign_id", "campaign", "pin_id", "ad_id", "click_id")
 
 
-def _joined(known: Touch, report: Touch) -> Touch:
-    details = {name: getattr(known, name) or getattr(report, name) for name in _TOLD}
+def _completed(known: Touch, report: Touch) -> Touch:
+    details = {name: getattr(known, name) or getattr(report, name) for name in _CAMPAIGN_FIELDS}
     return msgspec.structs.replace(known, **details)
 
 
@@ -212,7 +212,7 @@ def _last_touch(path: Path, at: int) -> tuple[Fraction, ...]:
 
 
 def _last_non_direct(path: Path, at: int) -> tuple[Fraction, ...]:
-    """The newest touch that came from somewhere; the newest of all where none did."""
+    """Credits the newest touch with a source; the newest of all if none has one."""
     sourced = [i for i, touch in enumerate(path) if not touch.is_direct]
     return _all_to(sourced[-1] if sourced else len(path) - 1, path)
 
@@ -222,7 +222,7 @@ def _linear(path: Path, at: int) -> tuple[Fraction, ...]:
 
 
 def _position_based(path: Path, at: int) -> tuple[Fraction, ...]:
-    """40 % to each end, 20 % to what lies between; ends without a middle share evenly."""
+    """Credits 40 % to each end and 20 % to the middle; without a middle all share evenly."""
     between = len(path) - 2
     if between < 1:
         return _linear(path, at)
@@ -231,14 +231,14 @@ def _position_based(path: Path, at: int) -> tuple[Fraction, ...]:
 
 
 def _time_decay(path: Path, at: int) -> tuple[Fraction, ...]:
-    """Half the weight for every seven days of age, continuously."""
+    """Halves the weight of a touch for every seven days of age, continuously."""
     weights = [_decayed(age(touch, at)) for touch in path]
     total = sum(weights)
     return tuple(weight / total for weight in weights)
 
 
 def _decayed(seconds: int) -> Fraction:
-    """2^(-seconds / half-life): whole half-lives exactly, the rest of one to fifty digits.
+    """Returns 2^(-seconds / half-life): whole half-lives exactly, the rest to fifty digits.
 
     So the weights of touches whole half-lives apart are in exact proportion, and where they tie
     for a spare cent no rounding decides.
@@ -251,7 +251,7 @@ def _decayed(seconds: int) -> Fraction:
 
 
 def _view_through(path: Path, at: int) -> tuple[Fraction, ...]:
-    """The newest view, where no click counts: what an order owes to seeing alone."""
+    """Credits the newest view if no click counts."""
     if path[-1].kind == "click":
         return (_ZERO,) * len(path)
     return _last_touch(path, at)
@@ -277,15 +277,15 @@ _EVERY_BIT = sum(_BITS.values())
 
 
 def bit(scope: Scope, model: Model) -> int:
-    """The one bit that stands for this scope and model in a mask."""
+    """Returns the bit of this scope and model in a mask."""
     return _BITS[scope, model]
 
 
 def split(amount: int, shares: Sequence[Fraction]) -> tuple[int, ...]:
-    """Minor units by share, largest remainder first, ties to the older (earlier) share.
+    """Splits minor units by share, largest remainder first, ties to the older (earlier) share.
 
-    Shares that sum to 1 get exactly the amount between them, those that sum to 0 get nothing.
-    A negative amount is split as the positive one is, with the signs turned.
+    Shares that sum to 1 get exactly the amount together, those that sum to 0 get nothing.
+    A negative amount is split like its positive, with the signs reversed.
     """
     if amount < 0:
         return tuple(-part for part in split(-amount, shares))
@@ -331,12 +331,12 @@ def _scopes_by_path(touches: Path, at: int, rules: Rules) -> dict[Path, list[Sco
 
 # A share as its ratio: to hash a Fraction costs a modular inverse.
 _Earned = tuple[Touch | None, tuple[int, int]]
-_NOBODY: Sequence[_Earned] = ((None, (1, 1)),)
+_NO_TOUCH: Sequence[_Earned] = ((None, (1, 1)),)
 
 
 def _earned(path: Path, shares: Sequence[Fraction]) -> Sequence[_Earned]:
     earned = [(t, share.as_integer_ratio()) for t, share in zip(path, shares, strict=True) if share]
-    return earned or _NOBODY
+    return earned or _NO_TOUCH
 
 
 def _place(credit: Credit) -> tuple[bool, int, str, int]:
@@ -346,21 +346,21 @@ def _place(credit: Credit) -> tuple[bool, int, str, int]:
 
 
 _KINDS: tuple[Kind, ...] = ("click", "view")
-# What a touch earns that stands alone. Nearly every order has one touch, its own session, or none.
-_ALONE: Mapping[tuple[Kind, bool], int] = {
+# The mask of a path with one touch. Nearly every order has one touch, its own session, or none.
+_MASK_OF_LONE_TOUCH: Mapping[tuple[Kind, bool], int] = {
     (kind, is_pinterest): _credits_of_many(
         (Touch("", 0, kind, is_pinterest, is_direct=False),), 0, Rules()
     )[0].mask
     for kind, is_pinterest in product(_KINDS, (True, False))
 }
-_UNEARNED = (Credit(None, _ONE, _EVERY_BIT),)
+_NO_CREDIT = (Credit(None, _ONE, _EVERY_BIT),)
 
 
 def _credits_of_one(touches: Path, at: int, rules: Rules) -> tuple[Credit, ...]:
     if not touches or not is_in_window(touches[0], at, rules):
-        return _UNEARNED
+        return _NO_CREDIT
     touch = touches[0]
-    mask = _ALONE[touch.kind, touch.is_pinterest]
+    mask = _MASK_OF_LONE_TOUCH[touch.kind, touch.is_pinterest]
     credit = Credit(touch, _ONE, mask)
     return (credit, Credit(None, _ONE, _EVERY_BIT ^ mask)) if mask != _EVERY_BIT else (credit,)
 
@@ -390,10 +390,10 @@ def allocations_of(credits: Sequence[Credit], amounts: Sequence[int]) -> tuple[A
 
 
 def _sharers(credits: Sequence[Credit]) -> dict[tuple[int, ...], int]:
-    """The places of credits that share an order, and the bits under which they do."""
+    """Returns the positions of credits that share an order, and the bits under which they do."""
     partial = [(i, credit.mask) for i, credit in enumerate(credits) if credit.share != 1]
     masks: dict[tuple[int, ...], int] = {}
-    for one in _BITS.values() if partial else ():
-        if sharers := tuple(i for i, mask in partial if mask & one):
-            masks[sharers] = masks.get(sharers, 0) | one
+    for model_bit in _BITS.values() if partial else ():
+        if sharers := tuple(i for i, mask in partial if mask & model_bit):
+            masks[sharers] = masks.get(sharers, 0) | model_bit
     return masks

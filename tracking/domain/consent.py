@@ -16,8 +16,8 @@ class Consent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     marketing: bool | None = None
     sale_of_data: bool | None = None
 
-    def joined(self, other: "Consent") -> "Consent":
-        """Both together: a refusal stands, and what one does not know the other may."""
+    def merged_with(self, other: "Consent") -> "Consent":
+        """Returns both consents as one: a refusal holds, an unknown answer takes the other's."""
         return Consent(
             _stricter(self.marketing, other.marketing),
             _stricter(self.sale_of_data, other.sale_of_data),
@@ -34,19 +34,19 @@ def consent_of(order: Order) -> Consent:
     consent = Consent()
     for name, value in order.notes:
         if bare_name(name) == "pin_consent":
-            consent = consent.joined(_consent(value))
+            consent = consent.merged_with(_consent(value))
     return consent
 
 
-def _stricter(one: bool | None, other: bool | None) -> bool | None:
-    if one is None:
+def _stricter(answer: bool | None, other: bool | None) -> bool | None:
+    if answer is None:
         return other
-    return one if other is None else one and other
+    return answer if other is None else answer and other
 
 
 _YES = frozenset({"yes", "y", "true", "1", "on", "granted", "allowed", "accepted"})
 _NO = frozenset({"no", "n", "false", "0", "off", "denied", "refused", "declined"})
-_UNSAID = frozenset({"", "unknown", "unset", "null", "undefined"})
+_UNKNOWN = frozenset({"", "unknown", "unset", "null", "undefined"})
 # Quotes and braces too: some themes write JSON. Key and value may be joined by a colon.
 _CONSENT_FORM = str.maketrans({":": "="} | dict.fromkeys("_- \t'\"{}[]", ""))
 _CONSENT_STATEMENTS = re.compile(r"[,;&|\r\n]+")
@@ -55,26 +55,26 @@ _CONSENT_STATEMENTS = re.compile(r"[,;&|\r\n]+")
 @lru_cache(maxsize=256)
 def _consent(text: str) -> Consent:
     plain = text.lower().translate(_CONSENT_FORM)
-    statements = [said for said in _CONSENT_STATEMENTS.split(plain) if said]
-    understood = [found for said in statements if (found := _statement(said)) is not None]
+    statements = list(filter(None, _CONSENT_STATEMENTS.split(plain)))
+    understood = [known for known in map(_statement, statements) if known is not None]
     if statements and not understood:
         return Consent(marketing=False)
     consent = Consent()
-    for found in understood:
-        consent = consent.joined(found)
+    for known in understood:
+        consent = consent.merged_with(known)
     return consent
 
 
-def _statement(said: str) -> Consent | None:
-    purpose, equals, answer = said.partition("=")
+def _statement(statement: str) -> Consent | None:
+    purpose, equals, answer = statement.partition("=")
     if not equals:
-        purpose, answer = "marketing", said
+        purpose, answer = "marketing", statement
     meaning = _PURPOSES.get(purpose)
     return meaning(answer) if meaning else None
 
 
 def _answer(word: str) -> bool | None:
-    return None if word in _UNSAID else word in _YES
+    return None if word in _UNKNOWN else word in _YES
 
 
 def _about_marketing(answer: str) -> Consent:
@@ -86,8 +86,8 @@ def _about_sale(answer: str) -> Consent:
 
 
 def _about_gpc(answer: str) -> Consent:
-    """The browser's Global Privacy Control: sent, it refuses; not sent, it allows nothing."""
-    return Consent(sale_of_data=None if answer in _UNSAID or answer in _NO else False)
+    """Returns the consent in Global Privacy Control, whose signal can only refuse."""
+    return Consent(sale_of_data=None if answer in _UNKNOWN or answer in _NO else False)
 
 
 def _about_others(_: str) -> Consent:

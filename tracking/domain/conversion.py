@@ -31,7 +31,7 @@ MAX_CONTENTS = 250
 # Pinterest takes no event older than seven days (Amperity's documentation of the endpoint).
 MAX_EVENT_AGE = 7 * 86_400
 
-# Why a conversion is not sent: the word kept with it, and what it says to the shop.
+# The reasons not to send a conversion: the stored word, and its text for the shop.
 REASONS = {
     "": "It is sent.",
     "test": "It is a test order.",
@@ -51,7 +51,7 @@ REASONS = {
     "bot": "A crawler or a link preview, not a person.",
     "erased": "The buyer's data was erased on request.",
 }
-# What a touch, a visitor or a word of consent that becomes known later may still change.
+# The reasons that a touch, a visitor or a consent may still change when it becomes known later.
 MAY_CHANGE = frozenset({"consent_unknown", "renewal", "not_attributed"})
 _SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "report_only"}
 
@@ -78,7 +78,7 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 
 
 class Conversion(msgspec.Struct, frozen=True, gc=False):
-    """One event as a destination needs it. An empty text means: leave it out.
+    """One event as a destination needs it. An empty text is left out.
 
     `event_time` is seconds UTC, `value` decimal text in major units of `currency`. `limited`
     asks for Limited Data Processing.
@@ -105,13 +105,13 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_identified(self) -> bool:
-        """Pinterest's rule: an e-mail, an advertising id, or address and browser together."""
+        """True by Pinterest's rule: an e-mail, an advertising id, or IP address and browser."""
         known = self.identity
         return bool(known.em or known.hashed_maids or (self.ip and self.user_agent))
 
 
 def event_id_of(order_id: str) -> str:
-    """The one event id of an order, equal for every topic, redelivery, import and retry."""
+    """Returns the event id of an order, equal for every topic, redelivery, import and retry."""
     return f"checkout-{order_id}"
 
 
@@ -140,7 +140,7 @@ def conversion_of(
     page_url: str = "",
     click_id: str = "",
 ) -> Conversion:
-    """The purchase event of an order whose visit began on a page, by a click if there was one."""
+    """Returns the purchase event of an order, with the page and the click that began its visit."""
     limited = is_limited(consent, policy)
     return Conversion(
         event_id=event_id_of(order.id),
@@ -172,7 +172,7 @@ def reason_not_to_send(
     is_credited: bool,
     now: int,
 ) -> str:
-    """The first rule that keeps an order's event from Pinterest (a key of REASONS), or ""."""
+    """Returns the first reason not to send an order's event (a key of REASONS), or ""."""
     return _first(
         ("test", order.test),
         ("unpaid", policy.purchase_on == "paid" and not order.is_paid),
@@ -184,8 +184,8 @@ def reason_not_to_send(
     )
 
 
-def reason_again(reason: str, consent: Consent, policy: Policy, *, is_credited: bool) -> str:
-    """The reason an order's event is not sent for, now that more is known of its buyer."""
+def revised_reason(reason: str, consent: Consent, policy: Policy, *, is_credited: bool) -> str:
+    """Returns the reason after more became known of the buyer: a key of REASONS, or ""."""
     if reason not in _SETTLED_BY_FACTS:
         return reason
     unearned = "renewal" if reason == "renewal" else "not_attributed"
@@ -199,7 +199,7 @@ def reason_again(reason: str, consent: Consent, policy: Policy, *, is_credited: 
 def reason_not_to_send_event(
     conversion: Conversion, consent: Consent, policy: Policy, *, is_credited: bool, now: int
 ) -> str:
-    """The first rule that keeps a storefront event from Pinterest (a key of REASONS), or ""."""
+    """Returns the first reason not to send a storefront event (a key of REASONS), or ""."""
     is_identified = conversion.is_identified
     return _first(
         *_rules_for_all(

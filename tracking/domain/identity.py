@@ -80,7 +80,7 @@ def identity_key(kind: str, digest: Digest) -> str:
     return f"{kind}:{b2a_base64(bytes.fromhex(digest), newline=False)[:_KEY_DIGITS].decode()}"
 
 
-def digest_in(key: str) -> Digest:
+def digest_of_key(key: str) -> Digest:
     """Returns the digest of an identity key, in hex (as keys had it before the third schema)."""
     text = key.partition(":")[2]
     if len(text) > _KEY_DIGITS:
@@ -88,10 +88,10 @@ def digest_in(key: str) -> Digest:
     return Digest(a2b_base64(f"{text}=").hex())
 
 
-def spelled(key: str) -> str:
+def readable_key(key: str) -> str:
     """Returns a key of any kind as it is shown to people, a digest in hex."""
     kind = key.partition(":")[0]
-    return f"{kind}:{digest_in(key)}" if kind in _KINDS else key
+    return f"{kind}:{digest_of_key(key)}" if kind in _KINDS else key
 
 
 def digest(clean: str) -> Digest | None:

@@ -4,5 +4,5 @@ from datetime import UTC, datetime
 
 
 def instant(seconds: int) -> str:
-    """Seconds UTC as ISO 8601 text."""
+    """Returns seconds UTC as ISO 8601 text."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

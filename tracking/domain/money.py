@@ -53,7 +53,7 @@ def is_amount(text: str) -> bool:
 
 
 def amount(value: object) -> Decimal | None:
-    """The amount in major units that a JSON text or number stands for; None if it is neither.
+    """Returns a JSON text or number as an amount in major units; None if it is not an amount.
 
     Shopify sends decimal text, but real bodies hold numbers too.
     """
@@ -67,13 +67,13 @@ def amount(value: object) -> Decimal | None:
 
 
 def to_minor(value: Decimal, currency: str) -> int:
-    """Major units to minor units, half away from zero."""
+    """Converts major units to minor units, half away from zero."""
     scaled = value.scaleb(digits(currency))
     return int(scaled.to_integral_value(ROUND_HALF_UP))
 
 
 def to_major(minor: int, currency: str) -> str:
-    """Minor units to decimal text with the currency's digits: (1234, "USD") is "12.34"."""
+    """Converts minor units to text with the currency's decimals: (1234, "USD") is "12.34"."""
     places = digits(currency)
     if places == 0:
         return str(minor)

@@ -1,8 +1,4 @@
-"""A Shopify order as values: the only place that knows the keys of Shopify's order bodies.
-
-Sources for the traps handled here: shopify.dev webhook and Order pages; live bodies, in which
-optional keys are null, absent, numbers instead of text or lists instead of objects.
-"""
+"""An order, its refunds and its buyer as values, and the age of an order's state."""
 
 import msgspec
 
@@ -11,12 +7,12 @@ _RENEWAL_SOURCES = frozenset({"subscription_contract", "subscription_contract_ch
 # An order whose processing lies this much before its creation was imported from another system.
 _IMPORT_LAG = 86_400
 
-# An export tells what was given back as one sum, not refund by refund. Shopify's own ids are
+# The id of the sum of an order's refunds: an export has no single refunds. Shopify's own ids are
 # greater numbers.
-EXPORTED_REFUND = "0"
+EXPORTED_REFUND_ID = "0"
 
-# The order of an order's life. It decides between two bodies of the same second.
-_LIFE = {
+# The stages of an order's life in their order, which decides between two states of one second.
+_STAGES = {
     status: rank
     for rank, status in enumerate(
         [
@@ -103,9 +99,9 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
 class Order(msgspec.Struct, frozen=True, gc=False):
     """One state of an order. Instants are seconds UTC; money is minor units of `currency`.
 
-    `session_hints` are what others know of its session, weaker than the order's own notes: the
-    session's field, its value, and its origin. An order that `is_exported` was read from a file,
-    which knows nothing of the visit or the browser.
+    `session_hints` are fields of its session from other sources, weaker than the order's own: the
+    field, its value, and its origin. An order that `is_exported` was read from a file, which has
+    neither the visit nor the browser.
     """
 
     id: str
@@ -145,12 +141,13 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
         Shopify's `updated_at` has whole seconds, and create and paid often share one. Then the
         later stage of life decides, and at last the body itself, so that the order of arrival never
-        does. The state in a file is older than any state from a webhook, which knows more.
+        does. The state in a file is older than any state from a webhook, which has more fields.
         """
         is_cancelled = self.cancelled_at is not None
         state = version_prefix(self.updated_at, self.financial_status, is_cancelled)
-        told_by = "-" if self.is_exported else ""
-        return f"{told_by}{state}.{len(self.refunds):03d}.{self.digest[:16]}"
+        # "-" sorts before every digit.
+        source = "-" if self.is_exported else ""
+        return f"{source}{state}.{len(self.refunds):03d}.{self.digest[:16]}"
 
     @property
     def is_paid(self) -> bool:
@@ -175,5 +172,5 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
 def version_prefix(updated_at: int, financial_status: str, is_cancelled: bool) -> str:
     """Returns the beginning of `Order.version` for a state of which no more than this is known."""
-    life = _LIFE.get(financial_status, 0) + (10 if is_cancelled else 0)
-    return f"{updated_at:012d}.{life:02d}"
+    stage = _STAGES.get(financial_status, 0) + (10 if is_cancelled else 0)
+    return f"{updated_at:012d}.{stage:02d}"

@@ -35,7 +35,7 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` means that a
     click id was seen which may be shortened: evidence of a click that must not be sent as one.
-    `stamped_at` is when the visit was, in seconds UTC. `origins` are the origins of the fields
+    `stamped_at` is the time of the visit, in seconds UTC. `origins` are the origins of the fields
     (NOTES, LANDING, REFERRING, PIXEL or JOURNEY), sorted by field. `older` are the fields that only
     an older state of the order had, with the version of that state.
     """

@@ -21,12 +21,11 @@ from tracking.domain.session import (
     session_from_fields,
 )
 from tracking.domain.web_text import (
-    EMAIL,
-    ENCODED_AT,
     bare_name,
-    has_address,
+    has_at_sign,
+    has_email,
     host_of,
-    instant_of_stamp,
+    parse_timestamp,
     path_of_url,
     printable,
     query_of,
@@ -166,7 +165,7 @@ def _without_cut_parameter(url: str) -> tuple[str, bool]:
     start = max(url.rfind("&"), url.rfind("?"))
     last = url[start + 1 :].removeprefix("amp;")
     field = _QUERY_NAMES.get(unquote(last.partition("=")[0]).strip().lower())
-    if start < 0 or not (field in _WRONG_IF_CUT or has_address(last)):
+    if start < 0 or not (field in _WRONG_IF_CUT or has_at_sign(last)):
         return url, False
     return url[:start], field == "click_id"
 
@@ -174,7 +173,7 @@ def _without_cut_parameter(url: str) -> tuple[str, bool]:
 def _text(value: str) -> str:
     """Returns at most 256 characters; "" if the text holds an e-mail address."""
     text = printable(value).strip()
-    if ("@" in text or "%" in text) and EMAIL.search(ENCODED_AT.sub("@", text)):
+    if has_email(text):
         return ""
     return "" if text.lower() in _PLACEHOLDERS else text[:_TEXT_LIMIT]
 
@@ -266,7 +265,7 @@ _CLEANERS: Mapping[str, Callable[[str], str | int | None]] = {
     **dict.fromkeys(("campaign_id", "pin_id", "ad_id", "store_id", "pixel_id"), _id),
     "click_id": _click_id,
     "visitor": _visitor,
-    "stamped_at": instant_of_stamp,
+    "stamped_at": parse_timestamp,
 }
 
 _WRONG_IF_CUT = frozenset(field for field, clean in _CLEANERS.items() if clean is not _text)

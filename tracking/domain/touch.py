@@ -1,4 +1,4 @@
-"""Makes the touch of an order or of a session."""
+"""The touch of an order or of a session."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ from tracking.domain.order import Order
 from tracking.domain.session import Session
 
 
-def own_touch(order: Order, session: Session, visitor: str) -> Touch | None:
-    """The visit the order was placed in, or None where there was none."""
+def touch_of_order(order: Order, session: Session, visitor: str) -> Touch | None:
+    """Returns the touch of the visit in which the order was placed; None if there was no visit."""
     no_visit = order.is_renewal or order.is_pos or not order.landing_site
     if no_visit and session.is_direct:
         return None
@@ -16,7 +16,7 @@ def own_touch(order: Order, session: Session, visitor: str) -> Touch | None:
 
 
 def touch_of_session(session: Session, key: str, visitor: str, at: int) -> Touch:
-    """A visit as a touch, at the time it is stamped with if that is not after `at`."""
+    """Returns the touch of a session, at the session's own time if that is not after `at`."""
     stamped = session.stamped_at
     return Touch(
         key=key,
@@ -36,6 +36,6 @@ def touch_of_session(session: Session, key: str, visitor: str, at: int) -> Touch
 
 
 def newest_click_id(path: Sequence[Touch]) -> str:
-    """The newest click id of Pinterest's that a path knows."""
-    found = (t.click_id for t in reversed(path) if t.is_pinterest and t.click_id)
-    return next(found, "")
+    """Returns the newest click id of Pinterest in a path; "" if it has none."""
+    click_ids = (t.click_id for t in reversed(path) if t.is_pinterest and t.click_id)
+    return next(click_ids, "")

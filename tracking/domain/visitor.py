@@ -1,4 +1,4 @@
-"""Visitor ids: which were made by the pixel, which from an identity, and what matched."""
+"""Visitor ids, made by the pixel or from an identity, and the match of an order to one."""
 
 import msgspec
 
@@ -10,16 +10,16 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     method: str
 
 
-def match_by_itself(visitor: str) -> Match:
-    """Returns the match of an order alone: the pixel's id, or an identity of the buyer."""
+def match_without_graph(visitor: str) -> Match:
+    """Returns the match by the order alone: by the pixel's id or by an identity of the buyer."""
     kind, colon, _ = visitor.partition(":")
     return Match(visitor, _METHODS.get(kind, "") if colon else "note_attribute")
 
 
-# Visitor ids that no pixel made begin with how they were: "em:…", "or:…".
+# Visitor ids that no pixel made have a prefix, such as "em:" or "or:".
 _METHODS = {"em": "email", "ph": "phone", "id": "customer"}
-# What matched if only the very browser of the order can have said so.
-OF_THE_BROWSER = frozenset({"note_attribute", "checkout_token", "cart_token"})
+# The methods that match only the browser in which the order was placed.
+BROWSER_METHODS = frozenset({"note_attribute", "checkout_token", "cart_token"})
 
 
 def is_browser(visitor: str) -> bool:

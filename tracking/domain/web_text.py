@@ -1,4 +1,4 @@
-"""Text from URLs and note attributes, decoded, bounded and free of addresses."""
+"""Text from URLs and note attributes: decoded, limited in length, without e-mail addresses."""
 
 import re
 from datetime import UTC, datetime
@@ -10,36 +10,36 @@ _VALUE_LIMIT = 1024
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-ENCODED_AT = re.compile(r"%(?:25)*40")
-EMAIL = re.compile(r"@[^\s@]*\.[^\s@]")
+_ENCODED_AT = re.compile(r"%(?:25)*40")
+_EMAIL = re.compile(r"@[^\s@]*\.[^\s@]")
 _UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
-# Stands in an address as it is. A slash may stand in a query too (RFC 3986, 3.4).
+# Needs no encoding in a URL. A slash needs none in a query either (RFC 3986, 3.4).
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?=//)")
 _HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})+")
 
 
 def query_of(url: str) -> dict[str, str]:
-    """Returns the query of an address, decoded: lower-case names, each with its first value.
+    """Returns the query of a URL, decoded: lower-case names, each with its first value.
 
-    Reads what browsers and templates make of an address: relative or absolute, raw spaces and
+    Reads the URLs that browsers and templates produce: relative or absolute, raw spaces and
     emoji, broken percent-encoding, `&amp;`, a second `?` before utm_ or epik. Values have at most
     1,024 characters, none of them a control character. Never raises.
     """
     if len(url) > _URL_LIMIT:
-        # What is left of the parameter at the limit is not what was meant.
+        # The parameter at the limit is cut, and a part of a value is another value.
         url = url[:_URL_LIMIT].rpartition("&")[0]
     query = printable(url.partition("#")[0].partition("?")[2]).replace("+", " ")
     if "?" in query:
         query = query.replace("?utm_", "&utm_").replace("?epik=", "&epik=")
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, value = pair.removeprefix("amp;").partition("=")
         if "%" in pair:
             name, value = unquote(name), printable(unquote(value))
         if value:
-            found.setdefault(name.strip().lower(), value[:_VALUE_LIMIT])
-    return found
+            parameters.setdefault(name.strip().lower(), value[:_VALUE_LIMIT])
+    return parameters
 
 
 def bare_name(name: str) -> str:
@@ -57,13 +57,18 @@ def quoted(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
-def has_address(text: str) -> bool:
+def has_at_sign(text: str) -> bool:
     """Returns True if the text holds an @, also an encoded one."""
-    return "@" in text or ("%" in text and ENCODED_AT.search(text) is not None)
+    return "@" in text or ("%" in text and _ENCODED_AT.search(text) is not None)
 
 
-def instant_of_stamp(value: str) -> int | None:
-    """Seconds UTC of ISO 8601 (no zone means UTC), Unix seconds or Unix milliseconds."""
+def has_email(text: str) -> bool:
+    """Returns True if the text holds an e-mail address, also with an encoded @."""
+    return has_at_sign(text) and _EMAIL.search(_ENCODED_AT.sub("@", text)) is not None
+
+
+def parse_timestamp(value: str) -> int | None:
+    """Returns seconds UTC from ISO 8601 (no zone means UTC), Unix seconds or milliseconds."""
     text = value.strip()
     if unix := _UNIX.fullmatch(text):
         return int(unix[1]) or None
@@ -76,9 +81,9 @@ def instant_of_stamp(value: str) -> int | None:
         return None
 
 
-def _parts_of(address: str) -> tuple[str, str]:
-    """The authority and the path of an address, be it absolute or relative."""
-    place = address.partition("?")[0].partition("#")[0]
+def _authority_and_path(url: str) -> tuple[str, str]:
+    """Returns the authority and the path of an absolute or relative URL."""
+    place = url.partition("?")[0].partition("#")[0]
     if scheme := _SCHEME.match(place):
         place = place[scheme.end() :]
     if not place.startswith("//"):
@@ -87,20 +92,20 @@ def _parts_of(address: str) -> tuple[str, str]:
     return authority, slash + path
 
 
-def host_of(address: str) -> str:
-    """The lower-case host of an address, also of one without a scheme; "" if it has none."""
-    if not address:
+def host_of(url: str) -> str:
+    """Returns the lower-case host of a URL, also of one without a scheme; "" if it has none."""
+    if not url:
         return ""
-    authority, path = _parts_of(address.strip())
-    named = authority or path.partition("/")[0]
-    host = named.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
+    authority, path = _authority_and_path(url.strip())
+    host_part = authority or path.partition("/")[0]
+    host = host_part.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
     return host if len(host) <= 253 and _HOST.fullmatch(host) else ""
 
 
-def path_of_url(address: str) -> str:
-    """Returns the path of an address as it may be sent: "/" where it may name a person."""
-    path = printable(_parts_of(address)[1])
-    if has_address(path):
+def path_of_url(url: str) -> str:
+    """Returns the path of a URL as it may be sent; "/" if it may name a person."""
+    path = printable(_authority_and_path(url)[1])
+    if has_at_sign(path):
         return "/"
     path = "/" + path.lstrip("/")
     return path if _PLAIN.fullmatch(path) else quote(path, safe="/%!$&'()*+,;=:~")

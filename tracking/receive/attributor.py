@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from tracking.domain.attribution import Touch, touch_key
 from tracking.domain.consent import Consent
-from tracking.domain.conversion import MAY_CHANGE, event_id_of, reason_again
+from tracking.domain.conversion import MAY_CHANGE, event_id_of, revised_reason
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
-from tracking.domain.visitor import OF_THE_BROWSER, Match, is_browser, match_by_itself
+from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
 from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.rows import with_credit
 from tracking.store import conversions, identity_graph, orders, outbox, touches
@@ -49,7 +49,7 @@ class Attributor:
         one that came last is chosen, by the touches from before the order.
         """
         if is_browser(visitor):
-            return match_by_itself(visitor)
+            return match_without_graph(visitor)
         for kind, method in _TOKENS:
             for key in _of_kind(keys, kind):
                 opened = identity_graph.checkout(conn, key)
@@ -62,11 +62,11 @@ class Attributor:
             browsers = sorted(filter(is_browser, sharers))
             if browsers:
                 return Match(_latest(browsers, seen_before), method)
-        return match_by_itself(visitor)
+        return match_without_graph(visitor)
 
     def consent_of(self, conn: Connection, match: Match) -> Consent:
         """Returns the consent that the buyer's browser gave."""
-        if match.method not in OF_THE_BROWSER:
+        if match.method not in BROWSER_METHODS:
             return Consent()
         return identity_graph.consent_of(conn, match.visitor)
 
@@ -210,7 +210,7 @@ class Attributor:
         before = conversions.of_event(conn, event_id_of(order.id))
         if before is None:
             return
-        consent = consent_from_json(order.consent).joined(self.consent_of(conn, match))
+        consent = consent_from_json(order.consent).merged_with(self.consent_of(conn, match))
         deliveries = outbox.of_event(conn, before.event_id)
         after = with_credit(before, best)._replace(visitor=match.visitor)
         if any(_is_known_to_destination(row, now) for row in deliveries):
@@ -220,7 +220,7 @@ class Attributor:
                 outbox.withdraw(conn, before.event_id, "consent_refused", now)
             self.amend(conn, deliveries, "", consent)
         else:
-            reason = reason_again(
+            reason = revised_reason(
                 before.reason, consent, self.planner.policy, is_credited=best is not None
             )
             after = after._replace(reason=self._decided(conn, before, reason, deliveries, now))

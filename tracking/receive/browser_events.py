@@ -95,7 +95,7 @@ def _record(
     planner = attributor.planner
     found = touches.seen_by(conn, (event.visitor,), event.at - planner.reach, event.at)
     best = planner.newest_from_pinterest(found, event.at)
-    consent = event.consent.joined(identity_graph.consent_of(conn, event.visitor))
+    consent = event.consent.merged_with(identity_graph.consent_of(conn, event.visitor))
     row, payloads = planner.browser_event_row(event, best, consent, now)
     if is_erased:
         row, payloads = row._replace(reason="erased", detail=""), {}

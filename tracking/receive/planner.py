@@ -36,8 +36,8 @@ from tracking.domain.identity import Identity, identity_of
 from tracking.domain.order import Order
 from tracking.domain.session import Session, fill_from_pixel, merge_states
 from tracking.domain.session_reader import session_and_page_of
-from tracking.domain.touch import newest_click_id, own_touch, touch_of_session
-from tracking.domain.visitor import Match, match_by_itself
+from tracking.domain.touch import newest_click_id, touch_of_order, touch_of_session
+from tracking.domain.visitor import Match, match_without_graph
 from tracking.receive.pixel import PixelEvent, token_key
 from tracking.receive.rows import conversion_row, credit_rows
 from tracking.store import touches
@@ -112,14 +112,14 @@ class Planner:
         if known is not None:
             before = session_from_json(known.session)
             session = merge_states(session, order.version, before, known.version)
-            stated = stated.joined(consent_from_json(known.consent))
+            stated = stated.merged_with(consent_from_json(known.consent))
         if stored is not None:
             session = fill_from_pixel(session, stored)
-        consent = stated if of_browser is None else stated.joined(of_browser)
+        consent = stated if of_browser is None else stated.merged_with(of_browser)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
         keys = identity.graph_keys()
         visitor = session.visitor or (keys[0] if keys else f"or:{order.id}")
-        touch = own_touch(order, session, visitor)
+        touch = touch_of_order(order, session, visitor)
         # Older than `span_of` looks back, it could be found from one order and not from another.
         if touch is not None and order.placed_at - touch.at > 2 * self.reach:
             touch = None
@@ -156,7 +156,7 @@ class Planner:
             match: the visitor id whose purchase it is; that of the facts if no other is known.
         """
         order = facts.order
-        match = match or match_by_itself(facts.visitor)
+        match = match or match_without_graph(facts.visitor)
         own = () if facts.touch is None else (facts.touch,)
         path = self.path_of((*others, *own), order.id, order.placed_at, match)
         row = self._order_row(facts, path, refunds, match)
@@ -224,7 +224,7 @@ class Planner:
         session = merge_states(
             session_from_json(known.session), known.version, facts.session, facts.order.version
         )
-        consent = consent_from_json(known.consent).joined(facts.stated)
+        consent = consent_from_json(known.consent).merged_with(facts.stated)
         return known._replace(
             visitor=session.visitor or known.visitor,
             session=json_of(session),

@@ -14,7 +14,7 @@ from tracking.clients.shopify_http import ShopifyError
 from tracking.clients.shopify_orders import Visit
 from tracking.destinations import Destination
 from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import digest_in, identity_of
+from tracking.domain.identity import digest_of_key, identity_of
 from tracking.domain.order import Address, Browser, Buyer, Order, version_prefix
 from tracking.domain.session_reader import hints_of_visit
 from tracking.domain.shopify_body import NotAnOrder
@@ -233,7 +233,7 @@ def _with_digests(buyer: Buyer, keys: Sequence[str]) -> Buyer:
     for key in keys:
         kind = key.partition(":")[0]
         if kind in known:
-            known[kind].append(digest_in(key))
+            known[kind].append(digest_of_key(key))
     return msgspec.structs.replace(
         buyer,
         emails=buyer.emails if identity.em else tuple(known["em"]),

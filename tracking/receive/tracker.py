@@ -14,7 +14,7 @@ from tracking.domain.order import Order, Refund
 from tracking.domain.shopify_body import NotAnOrder
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
-from tracking.domain.visitor import match_by_itself
+from tracking.domain.visitor import match_without_graph
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.browser_events import record_pixel_events
 from tracking.receive.pixel import PixelEvent
@@ -179,7 +179,9 @@ class Tracker:
         others = self.attributor.others(conn, person, order.id, *self.planner.span_of(facts))
         before = self.planner.inside(others, order.placed_at)
         match = self.attributor.match(conn, facts.keys, facts.visitor, before)
-        is_alone = not before and refunds == NO_REFUNDS and match == match_by_itself(facts.visitor)
+        is_alone = (
+            not before and refunds == NO_REFUNDS and match == match_without_graph(facts.visitor)
+        )
         if planned is not None and is_alone:
             return planned
         return self.planner.rows_of(facts, now, others, refunds, match)

@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.order import EXPORTED_REFUND
+from tracking.domain.order import EXPORTED_REFUND_ID
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import orders, receipts, refunds
 
@@ -102,7 +102,7 @@ _put_refund = Statement(
 
 
 def _sum_of(column: Column[int], *, is_exported: bool) -> ColumnElement[int]:
-    is_sum = refunds.c.id == literal_column(f"'{EXPORTED_REFUND}'")
+    is_sum = refunds.c.id == literal_column(f"'{EXPORTED_REFUND_ID}'")
     chosen = is_sum if is_exported else not_(is_sum)
     return func.coalesce(func.sum(case((chosen, column), else_=0)), 0)
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from tracking.domain.money import amount
-from tracking.domain.order import EXPORTED_REFUND, Order
+from tracking.domain.order import EXPORTED_REFUND_ID, Order
 from tracking.domain.shopify_body import NotAnOrder
 from tracking.domain.shopify_order import order_of
 from tracking.domain.validation import FieldError, ValidationError
@@ -214,7 +214,7 @@ def _refunds(first: _ExportRow, at: str) -> list[dict[str, Any]]:
         "amount": first("Refunded Amount"),
         "currency": first("Currency"),
     }
-    return [{"id": EXPORTED_REFUND, "processed_at": at, "transactions": [paid]}]
+    return [{"id": EXPORTED_REFUND_ID, "processed_at": at, "transactions": [paid]}]
 
 
 def _address(first: _ExportRow, kind: str) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """The pixel's calls: decoded, checked, and without clear personal data."""
 
-from tracking.receive.pixel.event import Caller, PixelBatch, PixelEvent, is_bot, pixel_batch_of
+from tracking.receive.pixel.event import ClientInfo, PixelBatch, PixelEvent, is_bot, pixel_batch_of
 from tracking.receive.pixel.schema import MOST_EVENTS, STAGE_OF
 from tracking.receive.pixel.visit import token_key
 
 __all__ = [
     "MOST_EVENTS",
     "STAGE_OF",
-    "Caller",
+    "ClientInfo",
     "PixelBatch",
     "PixelEvent",
     "is_bot",

@@ -18,10 +18,10 @@ from tracking.receive.pixel.schema import (
     Variant,
     digits_of,
     text_of,
-    words_of,
+    text_without_email,
 )
 
-# What a cart of Shopify's can have.
+# The limit of Shopify's carts.
 _MOST_LINES = 500
 _QUANTITY = re.compile(r"([0-9]{1,6})(?:\.0+)?")
 
@@ -37,47 +37,47 @@ class Cart(NamedTuple):
 
 def cart_of(stage: Stage, data: Data, policy: Policy) -> Cart:
     """Returns the goods of an event of a stage of the funnel."""
-    return _BASKETS[stage](data, policy)
+    return _CART_READERS[stage](data, policy)
 
 
-def _viewed(data: Data, policy: Policy) -> Cart:
+def _cart_of_view(data: Data, policy: Policy) -> Cart:
     variant = data.product_variant
     if variant is None:
         return Cart()
-    return _cart([PixelLine(variant=variant)], [variant.price], policy)
+    return _cart_of_lines([PixelLine(variant=variant)], [variant.price], policy)
 
 
-def _added(data: Data, policy: Policy) -> Cart:
+def _cart_of_addition(data: Data, policy: Policy) -> Cart:
     line = data.cart_line
     if line is None:
         return Cart()
-    return _cart([line], [(line.cost or Cost()).total_amount, _price_of(line)], policy)
+    return _cart_of_lines([line], [(line.cost or Cost()).total_amount, _line_price(line)], policy)
 
 
-def _checked_out(data: Data, policy: Policy) -> Cart:
+def _cart_of_checkout(data: Data, policy: Policy) -> Cart:
     checkout = data.checkout or Checkout()
     prices = [checkout.subtotal_price, checkout.total_price]
     if policy.value == "total":
         prices.reverse()
     code = checkout.currency_code
     amounts = [Money(price.amount, price.currency_code or code) for price in prices if price]
-    return _cart(checkout.line_items or (), amounts, policy)
+    return _cart_of_lines(checkout.line_items or (), amounts, policy)
 
 
-_BASKETS: Mapping[Stage, Callable[[Data, Policy], Cart]] = {
-    "product_view": _viewed,
-    "add_to_cart": _added,
-    "checkout_initiation": _checked_out,
+_CART_READERS: Mapping[Stage, Callable[[Data, Policy], Cart]] = {
+    "product_view": _cart_of_view,
+    "add_to_cart": _cart_of_addition,
+    "checkout_initiation": _cart_of_checkout,
 }
 
 
-def _cart(
+def _cart_of_lines(
     lines: Iterable[PixelLine | None], prices: Iterable[Money | None], policy: Policy
 ) -> Cart:
-    """The goods of some lines, worth the first of the prices that can be read."""
-    currency, value = next(filter(None, map(_minor, prices)), ("", None))
-    read = islice(lines, _MOST_LINES)
-    goods = [line for line in read if line is not None and _quantity(line.quantity) > 0]
+    """Returns the goods of the lines, with the first price that can be read as their value."""
+    currency, value = next(filter(None, map(_in_minor_units, prices)), ("", None))
+    first_lines = islice(lines, _MOST_LINES)
+    goods = [line for line in first_lines if line is not None and _quantity(line.quantity) > 0]
     return Cart(
         tuple(_content(line, currency, policy.content_id) for line in goods[:MAX_CONTENTS]),
         sum(_quantity(line.quantity) for line in goods),
@@ -86,25 +86,25 @@ def _cart(
     )
 
 
-def _minor(price: Money | None) -> tuple[str, int] | None:
-    """The currency and the minor units of a price, None if either cannot be read."""
+def _in_minor_units(price: Money | None) -> tuple[str, int] | None:
+    """Returns the currency and the minor units of a price; None if either cannot be read."""
     if price is None:
         return None
-    currency, found = text_of(price.currency_code), _amount(price.amount)
-    if found is None or not is_currency(currency):
+    currency, major = text_of(price.currency_code), _amount(price.amount)
+    if major is None or not is_currency(currency):
         return None
-    return currency, to_minor(found, currency)
+    return currency, to_minor(major, currency)
 
 
 def _amount(value: object) -> Decimal | None:
-    found = amount(value)
-    if found is None and isinstance(value, float):
-        # A sum of floats has a tail that nobody meant: 3 * 1.1 is 3.3000000000000003.
-        found = amount(f"{value:.6f}")
-    return found if found is not None and found >= 0 else None
+    major = amount(value)
+    if major is None and isinstance(value, float):
+        # A sum of floats has an unintended tail: 3 * 1.1 is 3.3000000000000003.
+        major = amount(f"{value:.6f}")
+    return major if major is not None and major >= 0 else None
 
 
-def _price_of(line: PixelLine) -> Money | None:
+def _line_price(line: PixelLine) -> Money | None:
     price = line.merchandise.price if line.merchandise else None
     each = _amount(price.amount) if price else None
     if price is None or each is None:
@@ -113,8 +113,8 @@ def _price_of(line: PixelLine) -> Money | None:
 
 
 def _quantity(value: object) -> int:
-    found = _QUANTITY.fullmatch(text_of(value))
-    return int(found[1]) if found else 1
+    quantity = _QUANTITY.fullmatch(text_of(value))
+    return int(quantity[1]) if quantity else 1
 
 
 def _content(line: PixelLine, currency: str, kind: ContentId) -> Content:
@@ -123,13 +123,13 @@ def _content(line: PixelLine, currency: str, kind: ContentId) -> Content:
     ids = {
         "product": digits_of(product.id),
         "variant": digits_of(variant.id),
-        "sku": words_of(variant.sku),
+        "sku": text_without_email(variant.sku),
     }
-    price = _minor(variant.price)
+    price = _in_minor_units(variant.price)
     return Content(
         id=ids[kind],
-        name=words_of(product.title) or words_of(line.title),
-        brand=words_of(product.vendor),
+        name=text_without_email(product.title) or text_without_email(line.title),
+        brand=text_without_email(product.vendor),
         price=to_major(price[1], currency) if price and price[0] == currency else "",
         quantity=_quantity(line.quantity),
     )

@@ -25,30 +25,31 @@ from tracking.receive.pixel.schema import (
     Data,
     Document,
     EventHeader,
-    Home,
     Navigator,
+    RawAddress,
     RawBatch,
     RawEvent,
     RawOrder,
-    decoded,
+    convert_leniently,
+    decode_batch,
     digits_of,
-    fitted,
     header_of,
     text_of,
 )
-from tracking.receive.pixel.visit import page_of, tokens_of, view_of, visit_of
+from tracking.receive.pixel.visit import ad_view_of, page_of, session_and_touch_of, tokens_of
 
 _CHECKOUTS = frozenset({"checkout_started", "checkout_completed"})
 _AGENT_LIMIT = 2048
 
-# The phones of CUBOT say "CUBOT", and HeadlessChrome is also how a shop watches its own pages.
+# The phones of CUBOT have that name in their user agent, and shops watch their own pages with
+# HeadlessChrome.
 _BOT = re.compile(
     r"(?<!cu)bot|crawl|spider|slurp|facebookexternalhit|preview|lighthouse|gtmetrix|pingdom"
     r"|curl/|python-|wget"
 )
 
 
-class Caller(msgspec.Struct, frozen=True, gc=False):
+class ClientInfo(msgspec.Struct, frozen=True, gc=False):
     """The sender of an HTTP request, as far as the proxies in front are trusted."""
 
     ip: str
@@ -79,42 +80,42 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class PixelBatch(msgspec.Struct, frozen=True, gc=False):
-    """The events of one call.
+    """The events of one request.
 
-    `key` is its site key, `ignored` the number of events that the visitor did not allow to be
-    counted, `refused` the errors of the others.
+    `ignored` is the number of events that the visitor did not allow to be counted, `errors` are
+    those of the refused events.
     """
 
-    key: str
-    seen: tuple[PixelEvent, ...]
+    site_key: str
+    events: tuple[PixelEvent, ...]
     ignored: int
-    refused: tuple[FieldError, ...]
+    errors: tuple[FieldError, ...]
 
 
-def pixel_batch_of(body: bytes, caller: Caller, policy: Policy, received_at: int) -> PixelBatch:
+def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at: int) -> PixelBatch:
     """Returns the events in a body of the collector, received at an instant (seconds UTC).
 
     An event with an error is refused alone; the error's field is a JSON pointer into the body.
 
     Raises:
-        ValidationError: the body is not JSON, is no call, or has no event or more than MOST_EVENTS.
+        ValidationError: the body is not JSON, or has no event or more than MOST_EVENTS.
     """
-    call, events = decoded(body)
-    seen: list[PixelEvent] = []
+    batch, raw_events = decode_batch(body)
+    events: list[PixelEvent] = []
     ignored = 0
     errors: dict[FieldError, None] = {}
-    for where, event in events:
-        consent = _consent(call.consent if event.consent is None else event.consent)
+    for pointer, event in raw_events:
+        consent = _consent(batch.consent if event.consent is None else event.consent)
         if consent is None:
             ignored += 1
             continue
         try:
-            head = header_of(where, event, call, received_at)
+            header = header_of(pointer, event, batch, received_at)
         except ValidationError as error:
             errors |= dict.fromkeys(error.errors)
         else:
-            seen.append(_pixel_event(head, event, call, consent, caller, policy))
-    return PixelBatch(text_of(call.key), tuple(seen), ignored, tuple(errors))
+            events.append(_pixel_event(header, event, batch, consent, client, policy))
+    return PixelBatch(text_of(batch.key), tuple(events), ignored, tuple(errors))
 
 
 def is_bot(user_agent: str) -> bool:
@@ -123,41 +124,41 @@ def is_bot(user_agent: str) -> bool:
 
 
 def _pixel_event(
-    head: EventHeader,
+    header: EventHeader,
     event: RawEvent,
-    call: RawBatch,
+    batch: RawBatch,
     consent: Consent,
-    caller: Caller,
+    client: ClientInfo,
     policy: Policy,
 ) -> PixelEvent:
-    context = fitted(event.context, Context)
-    data = fitted(event.data, Data)
+    context = convert_leniently(event.context, Context)
+    data = convert_leniently(event.data, Data)
     page = page_of(context.document or Document())
-    raw_session = next((s for s in (event.session, call.session) if isinstance(s, dict)), {})
-    session, visit = visit_of(head, raw_session, page)
-    checkout = (data.checkout or Checkout()) if head.name in _CHECKOUTS else None
-    agent = text_of(caller.user_agent, _AGENT_LIMIT)
+    raw_session = next((s for s in (event.session, batch.session) if isinstance(s, dict)), {})
+    session, visit = session_and_touch_of(header, raw_session, page)
+    checkout = (data.checkout or Checkout()) if header.name in _CHECKOUTS else None
+    agent = text_of(client.user_agent, _AGENT_LIMIT)
     navigator = context.navigator or Navigator()
-    seen = PixelEvent(
-        event_id=head.event_id,
-        name=head.name,
-        at=head.at,
-        visitor=head.visitor,
-        stage=STAGE_OF[head.name],
+    pixel_event = PixelEvent(
+        event_id=header.event_id,
+        name=header.name,
+        at=header.at,
+        visitor=header.visitor,
+        stage=STAGE_OF[header.name],
         session=session,
-        touch=view_of(head, event) if head.name == "ad_viewed" else visit,
+        touch=ad_view_of(header, event) if header.name == "ad_viewed" else visit,
         consent=consent,
         identity=_identity(checkout, consent, policy) if checkout else Identity(),
-        tokens=tokens_of(checkout, call, page) if checkout else (),
+        tokens=tokens_of(checkout, batch, page) if checkout else (),
         conversion=None,
         value=0,
         is_bot=is_bot(agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
     )
-    if seen.stage is None:
-        return seen
-    basket = cart_of(seen.stage, data, policy)
-    conversion = _conversion(seen, seen.stage, page.url, basket, Caller(caller.ip, agent), policy)
-    return msgspec.structs.replace(seen, conversion=conversion, value=basket.value or 0)
+    if pixel_event.stage is None:
+        return pixel_event
+    cart, client = cart_of(pixel_event.stage, data, policy), ClientInfo(client.ip, agent)
+    conversion = _conversion(pixel_event, pixel_event.stage, page.url, cart, client, policy)
+    return msgspec.structs.replace(pixel_event, conversion=conversion, value=cart.value or 0)
 
 
 def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
@@ -165,78 +166,75 @@ def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
         return Identity()
     customer = (checkout.order or RawOrder()).customer or Customer()
     email, phone = text_of(checkout.email), text_of(checkout.phone)
-    homes = (_address(home) for home in (checkout.billing_address, checkout.shipping_address))
+    addresses = map(_address, (checkout.billing_address, checkout.shipping_address))
     buyer = Buyer(
         emails=(email,) if email else (),
         phones=(phone,) if phone else (),
-        addresses=tuple(filter(None, homes)),
+        addresses=tuple(filter(None, addresses)),
         customer_id=digits_of(customer.id),
     )
     return identity_of(buyer, limited=is_limited(consent, policy))
 
 
-def _address(home: Home | None) -> Address:
-    if home is None:
+def _address(raw_address: RawAddress | None) -> Address:
+    if raw_address is None:
         return Address()
     return Address(
-        first_name=text_of(home.first_name),
-        last_name=text_of(home.last_name),
-        city=text_of(home.city),
-        province_code=text_of(home.province_code),
-        zip=text_of(home.zip),
-        country_code=text_of(home.country_code),
-        phone=text_of(home.phone),
+        first_name=text_of(raw_address.first_name),
+        last_name=text_of(raw_address.last_name),
+        city=text_of(raw_address.city),
+        province_code=text_of(raw_address.province_code),
+        zip=text_of(raw_address.zip),
+        country_code=text_of(raw_address.country_code),
+        phone=text_of(raw_address.phone),
     )
 
 
 def _conversion(
-    seen: PixelEvent, stage: Stage, page_url: str, basket: Cart, caller: Caller, policy: Policy
+    event: PixelEvent, stage: Stage, page_url: str, cart: Cart, client: ClientInfo, policy: Policy
 ) -> Conversion:
-    limited = is_limited(seen.consent, policy)
+    limited = is_limited(event.consent, policy)
     return Conversion(
-        event_id=seen.event_id,
+        event_id=event.event_id,
         event_name=EVENT_NAMES[stage],
         action_source="web",
-        event_time=seen.at,
-        identity=seen.identity,
+        event_time=event.at,
+        identity=event.identity,
         event_source_url=page_url,
         opt_out=limited,
         limited=limited,
-        click_id=seen.session.click_id,
-        ip=caller.ip,
-        user_agent=caller.user_agent,
-        currency=basket.currency,
-        value="" if basket.value is None else to_major(basket.value, basket.currency),
-        contents=basket.contents,
-        num_items=basket.num_items,
+        click_id=event.session.click_id,
+        ip=client.ip,
+        user_agent=client.user_agent,
+        currency=cart.currency,
+        value="" if cart.value is None else to_major(cart.value, cart.currency),
+        contents=cart.contents,
+        num_items=cart.num_items,
     )
 
 
-# --- consent
-
-
 _ANSWERS = {"yes": True, "true": True, "no": False, "false": False}
-_UNSAID = frozenset({"", "null", "unknown"})
+_UNKNOWN = frozenset({"", "null", "unknown"})
 _ANALYTICS = ("analytics", "analyticsProcessingAllowed")
 _MARKETING = ("marketing", "marketingAllowed")
 _SALE = ("sale_of_data", "saleOfDataAllowed")
 
 
-def _consent(said: object) -> Consent | None:
-    """Returns the visitor's consent; None if not even counting is allowed. Unclear is refused."""
-    if said is None:
+def _consent(raw_consent: object) -> Consent | None:
+    """Returns the visitor's consent; None if analytics are refused. Unclear answers refuse."""
+    if raw_consent is None:
         return Consent()
-    if not isinstance(said, dict) or _allowed(said, _ANALYTICS) is False:
+    if not isinstance(raw_consent, dict) or _allowed(raw_consent, _ANALYTICS) is False:
         return None
-    has_signal = _answer(said.get("gpc"), unclear=True)
+    has_signal = _answer(raw_consent.get("gpc"), unclear=True)
     return Consent(
-        marketing=_allowed(said, _MARKETING),
-        sale_of_data=False if has_signal else _allowed(said, _SALE),
+        marketing=_allowed(raw_consent, _MARKETING),
+        sale_of_data=False if has_signal else _allowed(raw_consent, _SALE),
     )
 
 
-def _allowed(said: Mapping[str, object], names: Iterable[str]) -> bool | None:
-    answers = [_answer(said.get(name), unclear=False) for name in names]
+def _allowed(raw_consent: Mapping[str, object], names: Iterable[str]) -> bool | None:
+    answers = [_answer(raw_consent.get(name), unclear=False) for name in names]
     if False in answers:
         return False
     return True if True in answers else None
@@ -246,4 +244,4 @@ def _answer(value: object, *, unclear: bool) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     word = value.strip().lower() if isinstance(value, str) else "?"
-    return None if word in _UNSAID else _ANSWERS.get(word, unclear)
+    return None if word in _UNKNOWN else _ANSWERS.get(word, unclear)

@@ -13,6 +13,7 @@ import msgspec
 
 from tracking.domain.conversion import Stage
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.domain.web_text import has_email
 
 MOST_EVENTS = 20
 
@@ -22,7 +23,7 @@ STAGE_OF: Mapping[str, Stage | None] = {
     "product_viewed": "product_view",
     "product_added_to_cart": "add_to_cart",
     "checkout_started": "checkout_initiation",
-    # It may never fire, and anybody can send it: the purchase is what the signed order says.
+    # It may never fire, and any client can send it: the purchase comes from the signed order.
     "checkout_completed": None,
     "ad_viewed": None,
 }
@@ -34,15 +35,12 @@ _TEXT_LIMIT = 256
 
 # "checkout-" begins the event ids of orders, which no browser may take.
 _EVENT_ID = re.compile(r"(?!checkout-)[A-Za-z0-9_.:-]{8,128}")
-# What a script writes that has no id would make one visitor of all its visitors.
+# The placeholder of a script that has no id would make one visitor of all its visitors.
 _VISITOR = re.compile(r"(?!undefined$)[A-Za-z0-9_-]{8,64}")
 _UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
 _GID = re.compile(r"(?:gid://shopify/[A-Za-z]{1,40}/)?([0-9]{1,20})(?:\?.*)?")
-_ENCODED_AT = re.compile(r"%(?:25)*40")
-_EMAIL = re.compile(r"@[^\s@]*\.[^\s@]")
 
-
-# What a body may hold where a text is expected.
+# The values that a body may hold where text is expected.
 _Text = str | int | float | bool | None
 
 
@@ -101,7 +99,7 @@ class Attribute(msgspec.Struct, gc=False):
     value: _Text = None
 
 
-class Home(msgspec.Struct, gc=False, rename="camel"):
+class RawAddress(msgspec.Struct, gc=False, rename="camel"):
     first_name: _Text = None
     last_name: _Text = None
     city: _Text = None
@@ -128,8 +126,8 @@ class Checkout(msgspec.Struct, gc=False, rename="camel"):
     attributes: list[Attribute | None] | None = None
     email: _Text = None
     phone: _Text = None
-    billing_address: Home | None = None
-    shipping_address: Home | None = None
+    billing_address: RawAddress | None = None
+    shipping_address: RawAddress | None = None
     order: RawOrder | None = None
 
 
@@ -158,7 +156,7 @@ class RawEvent(msgspec.Struct, gc=False, rename=_NAMES):
 
 
 class RawBatch(RawEvent, gc=False, rename=_NAMES):
-    """A call as it came. One event may stand in it or be it."""
+    """A batch as it was received. Its events are a list, one object, or the batch itself."""
 
     key: Any = None
     cart_token: Any = None
@@ -168,8 +166,12 @@ class RawBatch(RawEvent, gc=False, rename=_NAMES):
 _S = TypeVar("_S", bound=msgspec.Struct)
 
 
-def decoded(body: bytes) -> tuple[RawBatch, list[tuple[str, RawEvent]]]:
-    """The call, and each event with the JSON pointer to it."""
+def decode_batch(body: bytes) -> tuple[RawBatch, list[tuple[str, RawEvent]]]:
+    """Returns the batch, and each event with the JSON pointer to it.
+
+    Raises:
+        ValidationError: the body is not JSON, or has no event or more than MOST_EVENTS.
+    """
     try:
         tree = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -178,50 +180,52 @@ def decoded(body: bytes) -> tuple[RawBatch, list[tuple[str, RawEvent]]]:
         return RawBatch(), _events("", tree)
     if not isinstance(tree, dict):
         raise ValidationError(FieldError("", "neither a call nor a list of events"))
-    call = fitted(tree, RawBatch)
-    if call.events is None and call.name is not None:
-        return call, [("", call)]
-    if isinstance(call.events, dict):
-        return call, [("/events", fitted(call.events, RawEvent))]
-    return call, _events("/events", call.events)
+    batch = convert_leniently(tree, RawBatch)
+    if batch.events is None and batch.name is not None:
+        return batch, [("", batch)]
+    if isinstance(batch.events, dict):
+        return batch, [("/events", convert_leniently(batch.events, RawEvent))]
+    return batch, _events("/events", batch.events)
 
 
-def _events(where: str, events: Any) -> list[tuple[str, RawEvent]]:
+def _events(pointer: str, events: Any) -> list[tuple[str, RawEvent]]:
     if not isinstance(events, list) or not 1 <= len(events) <= MOST_EVENTS:
         raise ValidationError(
-            FieldError(where, f"not an event, nor a list of 1 to {MOST_EVENTS} of them")
+            FieldError(pointer, f"not an event, nor a list of 1 to {MOST_EVENTS} of them")
         )
-    return [(f"{where}/{n}", fitted(event, RawEvent)) for n, event in enumerate(events)]
+    return [(f"{pointer}/{i}", convert_leniently(raw, RawEvent)) for i, raw in enumerate(events)]
 
 
-def fitted(tree: object, struct: type[_S]) -> _S:
-    """A tree as a struct. Whatever does not fit its place counts as missing."""
+def convert_leniently(tree: object, struct: type[_S]) -> _S:
+    """Returns the tree as a struct; a value of another type than its field counts as missing."""
     try:
         return msgspec.convert(tree, struct)
     except msgspec.ValidationError:
-        found = _fitting(tree, struct)
-        return found if isinstance(found, struct) else struct()
+        converted = _converted(tree, struct)
+        return converted if isinstance(converted, struct) else struct()
 
 
-def _fitting(tree: Any, kind: Any) -> Any:
-    for one in get_args(kind) or (kind,):
-        if get_origin(one) is list:
+def _converted(tree: Any, kind: Any) -> Any:
+    for option in get_args(kind) or (kind,):
+        if get_origin(option) is list:
             if isinstance(tree, list):
-                return [_fitting(item, *get_args(one)) for item in tree]
-        elif not issubclass(one, msgspec.Struct):
-            if isinstance(tree, one):
+                return [_converted(item, *get_args(option)) for item in tree]
+        elif not issubclass(option, msgspec.Struct):
+            if isinstance(tree, option):
                 return tree
         elif isinstance(tree, dict):
-            fields = msgspec.structs.fields(one)
-            return one(**{f.name: _fitting(tree.get(f.encode_name), f.type) for f in fields})
+            fields = msgspec.structs.fields(option)
+            return option(**{f.name: _converted(tree.get(f.encode_name), f.type) for f in fields})
     return None
 
 
 def text_of(value: object, limit: int = _TEXT_LIMIT) -> str:
-    """Text of a scalar without NUL, which no store can hold. "" if it is longer than it should
-    be: half of an address or an id is another one."""
+    """Returns the text of a scalar without NUL, which no store can hold; "" if it is too long.
+
+    It is not cut, because half of an address or an id is another one.
+    """
     if not isinstance(value, str):
-        # JSON's true and false say nothing where text is expected.
+        # JSON's true and false have no meaning where text is expected.
         if not isinstance(value, int | float) or isinstance(value, bool):
             return ""
         value = str(value)
@@ -229,25 +233,20 @@ def text_of(value: object, limit: int = _TEXT_LIMIT) -> str:
     return text if len(text) <= limit else ""
 
 
-def has_at(text: str) -> bool:
-    """Returns True if there is an @ in the text, even one that is encoded twice."""
-    return "@" in text or _ENCODED_AT.search(text) is not None
-
-
-def words_of(value: object) -> str:
+def text_without_email(value: object) -> str:
     """Returns a text that may be sent to others; "" if there is an e-mail address in it."""
     text = text_of(value)
-    return "" if has_at(text) and _EMAIL.search(_ENCODED_AT.sub("@", text)) else text
+    return "" if has_email(text) else text
 
 
 def digits_of(value: object) -> str:
-    """The number of an id, be it bare or a `gid://`."""
-    found = _GID.fullmatch(text_of(value))
-    return found[1] if found else ""
+    """Returns the digits of an id, bare or in a `gid://`."""
+    gid = _GID.fullmatch(text_of(value))
+    return gid[1] if gid else ""
 
 
 def seconds_of(value: object) -> int | None:
-    """Seconds UTC of ISO 8601 (no zone means UTC), Unix seconds or Unix milliseconds."""
+    """Returns seconds UTC from ISO 8601 (no zone means UTC), Unix seconds or milliseconds."""
     text = text_of(value)
     if unix := _UNIX.fullmatch(text):
         return int(unix[1])
@@ -269,7 +268,7 @@ class EventHeader(NamedTuple):
     visitor: str
 
 
-def header_of(where: str, event: RawEvent, call: RawBatch, received_at: int) -> EventHeader:
+def header_of(pointer: str, event: RawEvent, batch: RawBatch, received_at: int) -> EventHeader:
     """Returns the checked header of an event; `where` is the JSON pointer to the event.
 
     Raises:
@@ -278,33 +277,33 @@ def header_of(where: str, event: RawEvent, call: RawBatch, received_at: int) -> 
     if not isinstance(event.id, str) or not _EVENT_ID.fullmatch(event.id):
         raise ValidationError(
             FieldError(
-                f"{where}/id", "not 8 to 128 of A-Z a-z 0-9 _ . : - that do not begin checkout-"
+                f"{pointer}/id", "not 8 to 128 of A-Z a-z 0-9 _ . : - that do not begin checkout-"
             )
         )
     if not isinstance(event.name, str) or event.name not in STAGE_OF:
-        raise ValidationError(FieldError(f"{where}/name", f"not one of {', '.join(STAGE_OF)}"))
-    at = _at(f"{where}/timestamp", event.timestamp, received_at)
-    return EventHeader(event.id, event.name, at, _visitor(where, event, call))
+        raise ValidationError(FieldError(f"{pointer}/name", f"not one of {', '.join(STAGE_OF)}"))
+    at = _at(f"{pointer}/timestamp", event.timestamp, received_at)
+    return EventHeader(event.id, event.name, at, _visitor(pointer, event, batch))
 
 
-def _at(where: str, value: object, received_at: int) -> int:
+def _at(pointer: str, value: object, received_at: int) -> int:
     at = seconds_of(value)
     if at is None:
-        raise ValidationError(FieldError(where, "not an instant in ISO 8601 or in milliseconds"))
+        raise ValidationError(FieldError(pointer, "not an instant in ISO 8601 or in milliseconds"))
     if at < received_at - _OLDEST_EVENT:
-        raise ValidationError(FieldError(where, "older than a day"))
+        raise ValidationError(FieldError(pointer, "older than a day"))
     if at > received_at + _MOST_AHEAD:
-        raise ValidationError(FieldError(where, f"more than {_MOST_AHEAD} seconds in the future"))
+        raise ValidationError(FieldError(pointer, f"more than {_MOST_AHEAD} seconds in the future"))
     return min(at, received_at)
 
 
-def _visitor(where: str, event: RawEvent, call: RawBatch) -> str:
+def _visitor(pointer: str, event: RawEvent, batch: RawBatch) -> str:
     candidates = (
-        (f"{where}/visitor", event.visitor),
-        ("/visitor", call.visitor),
-        (f"{where}/clientId", event.client_id),
+        (f"{pointer}/visitor", event.visitor),
+        ("/visitor", batch.visitor),
+        (f"{pointer}/clientId", event.client_id),
     )
-    place, visitor = next((one for one in candidates if one[1] not in (None, "")), candidates[0])
+    place, visitor = next((c for c in candidates if c[1] not in (None, "")), candidates[0])
     if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
         raise ValidationError(FieldError(place, "not a visitor id of 8 to 64 of A-Z a-z 0-9 _ -"))
     return visitor

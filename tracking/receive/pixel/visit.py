@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from tracking.domain.attribution import Kind, Touch
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
-from tracking.domain.web_text import query_of
+from tracking.domain.web_text import bare_name, has_at_sign, query_of
 from tracking.receive.pixel.schema import (
     Checkout,
     Document,
@@ -18,15 +18,14 @@ from tracking.receive.pixel.schema import (
     Location,
     RawBatch,
     RawEvent,
-    has_at,
     seconds_of,
     text_of,
 )
 
 _OLDEST_VISIT = 30 * 86_400
-_ADDRESS_LIMIT = 16_384
-_WORD_LIMIT = 1024
-_MOST_WORDS = 50
+_URL_LIMIT = 16_384
+_VALUE_LIMIT = 1024
+_MOST_PARAMETERS = 50
 
 # The storefront's own cart token has a secret key after it, the one in the order has not.
 _TOKEN = re.compile(r"(?:gid://shopify/[A-Za-z]{1,40}/)?([A-Za-z0-9_.:=-]{16,128})(?:\?.*)?")
@@ -39,7 +38,7 @@ _PAGE = re.compile(
 # Behind these parts of a path stand tokens that open a person's cart, account or gift card.
 _PRIVATE = re.compile(r"/(?:account|cart|checkouts|gift_cards|invoices|orders)(?=/)", re.IGNORECASE)
 
-# What a link may tell of the visit it begins.
+# The parameters of a link, and the session's fields that they fill.
 _LINK: Mapping[str, str] = {
     "utm_source": "source",
     "utm_medium": "medium",
@@ -52,7 +51,7 @@ _LINK: Mapping[str, str] = {
     "epik": "click_id",
 }
 # Visitor and time have fields of their own, where they are checked.
-_ELSEWHERE = frozenset({"pin_vid", "pin_touch", "track_ai_timestamp"})
+_CHECKED_SEPARATELY = frozenset({"pin_vid", "pin_touch", "track_ai_timestamp"})
 
 
 def token_key(kind: Literal["ck", "ca"], token: str) -> str:
@@ -60,67 +59,67 @@ def token_key(kind: Literal["ck", "ca"], token: str) -> str:
 
     A token of fewer than 16 characters could be guessed.
     """
-    found = _TOKEN.fullmatch(token)
-    return f"{kind}:{sha256(found[1].encode()).hexdigest()[:32]}" if found else ""
+    whole = _TOKEN.fullmatch(token)
+    return f"{kind}:{sha256(whole[1].encode()).hexdigest()[:32]}" if whole else ""
 
 
 class VisitedPage(NamedTuple):
     """The page of an event.
 
-    `url` is the part of it that may be sent to others, `words` and `link` are the campaign in its
-    address, `referrer` is the host of another site.
+    `url` is the part of it that may be sent to others, `parameters` and `link` are the campaign in
+    its query, `referrer` is the host of another site.
     """
 
     url: str
     cart_token: str
     host: str
-    words: Sequence[tuple[str, str]]
+    parameters: Sequence[tuple[str, str]]
     link: Session
     referrer: str
     has_referrer: bool
 
 
 def page_of(document: Document) -> VisitedPage:
-    """Returns the page of an event from its address and referrer."""
-    href = text_of((document.location or Location()).href, _ADDRESS_LIMIT)
-    referrer = text_of(document.referrer, _ADDRESS_LIMIT)
-    words = [(name, value) for name, value in query_of(href).items() if name in _LINK]
-    link = session_from(words)
-    found = _PAGE.match(href)
-    if found is None:
-        return VisitedPage("", "", "", words, link, _other_site(referrer, ""), bool(referrer))
-    host, path = found["host"].lower(), found["path"]
-    origin = f"{found['scheme'].lower()}{host}{found['port'] or ''}"
+    """Returns the page of an event from its URL and referrer."""
+    href = text_of((document.location or Location()).href, _URL_LIMIT)
+    referrer = text_of(document.referrer, _URL_LIMIT)
+    parameters = [(name, value) for name, value in query_of(href).items() if name in _LINK]
+    link = session_from(parameters)
+    match = _PAGE.match(href)
+    if match is None:
+        return VisitedPage("", "", "", parameters, link, _other_site(referrer, ""), bool(referrer))
+    host, path = match["host"].lower(), match["path"]
+    origin = f"{match['scheme'].lower()}{host}{match['port'] or ''}"
     cart = _CART_IN_PATH.search(path)
     return VisitedPage(
         url=origin + _reported_path(path) + _reported_query(link),
         cart_token=cart[1] if cart else "",
         host=host,
-        words=words,
+        parameters=parameters,
         link=link,
         referrer=_other_site(referrer, host),
         has_referrer=bool(referrer),
     )
 
 
-def tokens_of(checkout: Checkout, call: RawBatch, page: VisitedPage) -> tuple[str, ...]:
-    """The links of the checkout and of the cart it was made of."""
-    notes = islice(checkout.attributes or (), _MOST_WORDS)
-    noted = (note.value for note in notes if note and _is_cart(note.key))
-    carts = (token_key("ca", text_of(cart)) for cart in (call.cart_token, page.cart_token, *noted))
-    links = (token_key("ck", text_of(checkout.token)), next(filter(None, carts), ""))
-    return tuple(filter(None, links))
+def tokens_of(checkout: Checkout, batch: RawBatch, page: VisitedPage) -> tuple[str, ...]:
+    """Returns the identity keys of the checkout and of the cart it was made of."""
+    notes = islice(checkout.attributes or (), _MOST_PARAMETERS)
+    noted = (note.value for note in notes if note and _is_cart_token(note.key))
+    carts = (token_key("ca", text_of(cart)) for cart in (batch.cart_token, page.cart_token, *noted))
+    keys = (token_key("ck", text_of(checkout.token)), next(filter(None, carts), ""))
+    return tuple(filter(None, keys))
 
 
-def _is_cart(name: object) -> bool:
-    return text_of(name).lstrip("_").lower() == "cart_token"
+def _is_cart_token(name: object) -> bool:
+    return bare_name(text_of(name)) == "cart_token"
 
 
 def _reported_path(path: str) -> str:
     private = _PRIVATE.search(path)
     if private:
         path = path[: private.end()]
-    return quote(path, safe="/%!$&'()*+,;=:~") if path and not has_at(path) else "/"
+    return quote(path, safe="/%!$&'()*+,;=:~") if path and not has_at_sign(path) else "/"
 
 
 def _reported_query(link: Session) -> str:
@@ -128,35 +127,35 @@ def _reported_query(link: Session) -> str:
     return "?" + urlencode(pairs, quote_via=quote) if pairs else ""
 
 
-def _other_site(address: str, host: str) -> str:
-    """The host of an address, if it is another one than the page's own."""
-    other = session_from((), address).referrer
+def _other_site(url: str, host: str) -> str:
+    """Returns the host of a URL; "" if it is the page's own."""
+    other = session_from((), url).referrer
     return "" if other.removeprefix("www.") == host.removeprefix("www.") else other
 
 
-def visit_of(
-    head: EventHeader, raw_session: Mapping[str, object], page: VisitedPage
+def session_and_touch_of(
+    header: EventHeader, raw_session: Mapping[str, object], page: VisitedPage
 ) -> tuple[Session, Touch | None]:
     """Returns the session that brought the visitor, and its touch if its time is known."""
-    words = _session_words(raw_session)
-    referrer = _other_site(text_of(raw_session.get("referrer"), _ADDRESS_LIMIT), page.host)
-    began = _landed_at(raw_session.get("landed_at"), head.at)
-    is_page = head.name == "page_viewed"
-    if not raw_session or (is_page and _is_another(page.link, session_from(words))):
-        words, referrer, began = page.words, page.referrer, None
+    parameters = _session_parameters(raw_session)
+    referrer = _other_site(text_of(raw_session.get("referrer"), _URL_LIMIT), page.host)
+    began = _landed_at(raw_session.get("landed_at"), header.at)
+    is_page = header.name == "page_viewed"
+    if not raw_session or (is_page and _is_another(page.link, session_from(parameters))):
+        parameters, referrer, began = page.parameters, page.referrer, None
     if is_page and began is None and _is_arrival(page, has_session=bool(raw_session)):
-        began = head.at
+        began = header.at
     if began is None:
-        return session_from(words, referrer), None
-    session = session_from([*words, ("pin_touch", str(began))], referrer)
-    return session, _click(head.visitor, began, session)
+        return session_from(parameters, referrer), None
+    session = session_from([*parameters, ("pin_touch", str(began))], referrer)
+    return session, _click(header.visitor, began, session)
 
 
-def _session_words(raw_session: Mapping[str, object]) -> Sequence[tuple[str, str]]:
+def _session_parameters(raw_session: Mapping[str, object]) -> Sequence[tuple[str, str]]:
     return [
-        (name, text_of(value, _WORD_LIMIT))
-        for name, value in islice(raw_session.items(), _MOST_WORDS)
-        if name.lstrip("_").lower() not in _ELSEWHERE
+        (name, text_of(value, _VALUE_LIMIT))
+        for name, value in islice(raw_session.items(), _MOST_PARAMETERS)
+        if bare_name(name) not in _CHECKED_SEPARATELY
     ]
 
 
@@ -181,16 +180,16 @@ def _click(visitor: str, at: int, session: Session) -> Touch:
     return _touch("click", key, at, visitor, session)
 
 
-def view_of(head: EventHeader, event: RawEvent) -> Touch:
-    """An ad that was seen, as a touch."""
-    said = [
-        (f"utm_{name.lower().removeprefix('utm_')}", text_of(value, _WORD_LIMIT))
+def ad_view_of(header: EventHeader, event: RawEvent) -> Touch:
+    """Returns the touch of an ad that was viewed."""
+    parameters = [
+        (f"utm_{name.lower().removeprefix('utm_')}", text_of(value, _VALUE_LIMIT))
         for place in (event.custom_data, event.data)
         if isinstance(place, dict)
-        for name, value in islice(place.items(), _MOST_WORDS)
+        for name, value in islice(place.items(), _MOST_PARAMETERS)
     ]
-    key = _key("view", head.visitor, head.event_id)
-    return _touch("view", key, head.at, head.visitor, session_from(said))
+    key = _key("view", header.visitor, header.event_id)
+    return _touch("view", key, header.at, header.visitor, session_from(parameters))
 
 
 _TOUCH_FIELDS = ("source", "medium", "campaign", "campaign_id", "pin_id", "ad_id", "click_id")

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import spelled
+from tracking.domain.identity import readable_key
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.receive.privacy.erasure import browser_events_of, footprint_of
@@ -29,7 +29,7 @@ def data_export_of(
     footprint = footprint_of(conn, links, order_ids, candidates)
     visitors = sorted(footprint.visitors)
     return {
-        "identities": sorted(map(spelled, footprint.known_by)),
+        "identities": sorted(map(readable_key, footprint.known_by)),
         "visitors": [_visitor(conn, visitor) for visitor in visitors],
         "orders": [_order(conn, row) for row in footprint.orders.values()],
         "touches": [
@@ -44,8 +44,8 @@ def data_export_of(
 
 def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
     return {
-        "id": spelled(visitor),
-        "known_with": sorted(map(spelled, erasure.links_of(conn, visitor))),
+        "id": readable_key(visitor),
+        "known_with": sorted(map(readable_key, erasure.links_of(conn, visitor))),
         "consent": msgspec.to_builtins(identity_graph.consent_of(conn, visitor)),
     }
 
@@ -62,7 +62,7 @@ def _order(conn: Connection, row: OrderRow) -> dict[str, Any]:
         "currency": row.currency,
         "value": to_major(row.gross, row.currency),
         "given_back": to_major(int(refunded.paid), row.currency),
-        "identities": [spelled(link) for link in row.keys],
+        "identities": [readable_key(link) for link in row.keys],
         "session": msgspec.json.decode(row.session or b"{}"),
         "consent": msgspec.json.decode(row.consent or b"{}"),
         "unusable_fields": row.unusable.split(),
@@ -92,7 +92,7 @@ def _event(conn: Connection, row: ConversionRow) -> dict[str, Any]:
         "event_id": row.event_id,
         "stage": row.stage,
         "at": instant(row.at),
-        "visitor": spelled(row.visitor),
+        "visitor": readable_key(row.visitor),
         "campaign_id": row.campaign_id,
         "campaign": row.campaign,
         "not_sent_because": row.reason,

@@ -9,7 +9,7 @@ import msgspec
 
 from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import Identity, digest_in, hashed, identity_key
+from tracking.domain.identity import Identity, digest_of_key, hashed, identity_key
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.pixel import PixelEvent
@@ -229,7 +229,7 @@ def footprint_of(
 def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[ConversionRow]:
     """Yields a person's storefront events; of shared visitors only those that name the person."""
     certain = {link for link in footprint.known_by if link.startswith(_CERTAIN)}
-    digests = [digest_in(link).encode() for link in footprint.links | certain]
+    digests = [digest_of_key(link).encode() for link in footprint.links | certain]
     for visitor in sorted(footprint.visitors | footprint.shared):
         for event in erasure.browser_events_of(conn, visitor):
             payloads = [row.payload for row in outbox.of_event(conn, event.event_id)]
