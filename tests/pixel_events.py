@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from tests.actors import COLLECTOR_KEY, NOW, instant
-from tracking.receive.pixel import Caller
+from tracking.receive.pixel import ClientInfo
 
 EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
 
@@ -14,7 +14,7 @@ CHROME = (
 )
 
 
-CALLER = Caller("203.0.113.7", CHROME)
+CALLER = ClientInfo("203.0.113.7", CHROME)
 
 
 VISITOR, CLIENT = "visitor-0000-0001", "1fd529f6-8f05-4118-ba6b-a4e20691aa0c"
