@@ -24,7 +24,7 @@ from api.reports import report_routes
 from commands.registry import register_commands
 from config import Settings, load_env
 from server.problems import CONTENT_TYPE, problem_body
-from server.security_headers import hardened
+from server.security_headers import with_security_headers
 from tracking.domain.validation import ValidationError
 from tracking.operate.monitoring import Monitor
 from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
@@ -105,7 +105,7 @@ def assemble(service: Service) -> Flask:
     _guard(app, gate)
     app.register_error_handler(Exception, described)
     register_commands(app)
-    front = hardened(webhooks.in_front_of(app.wsgi_app, described))
+    front = with_security_headers(webhooks.in_front_of(app.wsgi_app, described))
     app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies

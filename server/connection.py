@@ -1,4 +1,4 @@
-"""A connection that nobody waits for: what came over it, what is to go out, and until when."""
+"""A connection with buffers for both directions, so that no thread waits for the client."""
 
 import socket
 from typing import Any
@@ -11,56 +11,56 @@ PIECE = 64 * 1024
 
 
 class BufferedSocket:
-    """A connection as the thread that serves it sees it. Nothing here waits for the client.
+    """The socket that gunicorn's parser reads from and writes to. It never waits for the client.
 
-    What is read has come already; what the client does not take at once is kept for later.
+    Reads return bytes that have arrived; writes keep the bytes that the client does not take yet.
     """
 
     def __init__(self, raw: socket.socket) -> None:
         self.raw = raw
         self.incoming: bytes | bytearray = b""
         self.unsent = bytearray()
-        # Whether more was asked for than had come: the parser and we disagree on where it ends.
+        # True once the parser wanted more than had arrived: it disagrees on where the request ends.
         self.read_past_end = False
         self._read = 0
 
     def load(self, data: bytes | bytearray) -> None:
-        """Put a request there to be read."""
+        """Makes the bytes of a request readable."""
         self.incoming, self._read = data, 0
 
     def take_unread(self) -> bytes:
-        """What was not read, taken away."""
-        rest = bytes(self.incoming[self._read :])
+        """Removes and returns the bytes that were not read."""
+        unread = bytes(self.incoming[self._read :])
         self.load(b"")
-        return rest
+        return unread
 
-    def recv(self, most: int) -> bytes:
-        """As a socket does it, whose client sends no more than it has sent."""
-        piece = bytes(self.incoming[self._read : self._read + most])
+    def recv(self, size: int) -> bytes:
+        """Returns up to `size` bytes; none after the last, as a socket at the end of its input."""
+        piece = bytes(self.incoming[self._read : self._read + size])
         self._read += len(piece)
         self.read_past_end |= not piece
         return piece
 
     def sendall(self, data: bytes) -> None:
-        """As a socket does it, without waiting. What is little goes with what follows.
+        """Sends what the client takes now, and keeps the rest; small pieces are sent together.
 
         Raises:
-            OSError: the client is gone.
+            OSError: the connection is broken.
         """
         self.unsent += data
         if len(self.unsent) >= PIECE:
             self.flush()
 
     def send(self, data: bytes) -> int:
-        """As a socket does it, without waiting."""
+        """Sends or keeps all of the data, and returns its size."""
         self.sendall(data)
         return len(data)
 
     def flush(self) -> bool:
-        """Send what the client takes of what was kept; whether nothing is left.
+        """Sends what the client takes of the kept bytes. Returns True if none are left.
 
         Raises:
-            OSError: the client is gone.
+            OSError: the connection is broken.
         """
         while self.unsent:
             try:
@@ -71,26 +71,26 @@ class BufferedSocket:
         return True
 
     def fileno(self) -> int:
-        """What the system knows the connection by."""
+        """Returns the file descriptor."""
         return self.raw.fileno()
 
-    # gunicorn switches, ends and closes what it takes for a socket. The worker does it, in time.
+    # gunicorn calls these as on any socket. The main loop of the worker closes the connection.
 
     def setblocking(self, flag: bool) -> None:
-        """Never waits, whatever is asked."""
+        """Has no effect: the socket never blocks."""
 
     def settimeout(self, seconds: float | None) -> None:
-        """Never waits, whatever is asked."""
+        """Has no effect: the socket never blocks."""
 
     def shutdown(self, how: int) -> None:
-        """The end is the worker's to make."""
+        """Has no effect: the worker closes the connection."""
 
     def close(self) -> None:
-        """The end is the worker's to make."""
+        """Has no effect: the worker closes the connection."""
 
 
 class Client(gthread.TConn):  # type: ignore[misc]
-    """A connection, and what is on its way over it."""
+    """A client's connection, with the state of its request and its answer."""
 
     sock: BufferedSocket
 
@@ -101,11 +101,11 @@ class Client(gthread.TConn):  # type: ignore[misc]
         self.deadline = 0.0
         self.drained_bytes = 0
         self.keep_alive = False
-        # What its thread has in hand counts until it is answered.
+        # The size of the request that a thread serves; it counts as buffered until it is answered.
         self.served_bytes = 0
-        # gunicorn's handler would wait for the first byte otherwise.
+        # gunicorn's handler would otherwise wait for the first byte.
         self.data_ready = True
 
     def close(self, graceful: bool = False) -> None:
-        """Cut the line. Whoever is to read to the end first was left to linger before."""
+        """Closes the connection at once; the worker has let the client read its answer before."""
         self.raw.close()

@@ -1,8 +1,8 @@
-"""An answer that is given once it is known, without a thread that waits for it.
+"""The protocol of an answer that the application gives later, without a thread that waits for it.
 
-WSGI has no word for that. Our worker puts a callable into the environ; an application that calls it
-later, with its answer as an application, returns LATER at once. Under another server the callable
-is missing, and the application waits.
+WSGI has no such protocol. Our worker puts a callable into the environ. An application that will
+call it with its answer, which is a WSGI application, returns DEFERRED at once. Under another server
+the callable is missing, and the application waits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    # To be called once, from any thread. The answer must not wait for anything when it is asked.
+    # Called once, from any thread. The answer runs in the main loop, and so must not wait.
     AnswerLater = Callable[[WSGIApplication], None]
 
 ANSWER_DEFERRED = "pinterest_conversions.answer_later"

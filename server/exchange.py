@@ -1,4 +1,4 @@
-"""One request and its answer, be it given at once or later."""
+"""One request and its answer, which is sent at once or later."""
 
 import time
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """What the application is asked, and what it answers."""
+    """The WSGI environ of a request, and the response to it."""
 
     def __init__(self, cfg: Any, log: Any, req: Any, client: Client) -> None:
         self._log = log
@@ -28,12 +28,13 @@ class Exchange:
         self.client = client
 
     def run(self, app: "WSGIApplication", *, is_last: bool) -> bool:
-        """Have an application answer; whether it did, or will later. Nothing more is taken from
-        the client if this `is_last`."""
+        """Runs an application and writes its answer; returns False if it will answer later.
+
+        The connection is closed after the answer if this `is_last`.
+        """
         pieces = app(self.environ, self.response.start_response)
         if pieces is DEFERRED:
             return False
-        # It may have come to that while the application was busy.
         if is_last:
             self.response.force_close()
         self._write(pieces)
@@ -41,12 +42,12 @@ class Exchange:
 
     @property
     def has_sent_headers(self) -> bool:
-        """Whether a part of the answer is on its way."""
+        """True once a part of the answer may be on its way to the client."""
         return bool(self.response.headers_sent)
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the client was told that it may go on."""
+        """True if the answer allows the client to send another request."""
         return not self.response.should_close()
 
     def _write(self, pieces: Iterable[bytes]) -> None:

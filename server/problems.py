@@ -1,4 +1,4 @@
-"""A refusal in the form that RFC 9457 gives problems, whoever refuses."""
+"""Problem details after RFC 9457, the form of every error response of this service."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,16 @@ def problem_body(
     errors: Sequence[Mapping[str, str]] = (),
     request_id: str = "",
 ) -> bytes:
-    """The problem as JSON, with an id to find it by in the log."""
+    """Returns the problem as JSON, with an id that also stands in the log."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
     more = {"errors": list(errors), "request_id": request_id or uuid.uuid4().hex}
     return msgspec.json.encode({**body, **more})
 
 
 class NotConfigured(ServiceUnavailable):
-    """The endpoint is closed until a setting opens it; the description names which."""
+    """The endpoint is closed until a setting opens it; the description names the setting."""
 
     @property
     def name(self) -> str:
-        """The title of the problem."""
+        """Returns the title of the problem."""
         return "Not configured"

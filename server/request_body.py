@@ -1,4 +1,4 @@
-"""The bytes of a request as they were sent, and never more of them than fit."""
+"""The body of a request as it was sent, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 
-def raw_body(environ: WSGIEnvironment, most: int) -> bytes:
-    """The body, whatever the headers promise: whole, plain, and at most `most` bytes.
+def raw_body(environ: WSGIEnvironment, max_size: int) -> bytes:
+    """Returns the whole body, which is not compressed and has at most `max_size` bytes.
 
     Raises:
-        HTTPException: it is larger, compressed, shorter than promised, or its length is no number.
+        HTTPException: it is larger, compressed or shorter than its Content-Length, or the
+            Content-Length is not a number.
     """
     if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        # Inflating what a stranger sent is how 100 kB become 100 MB; nobody we expect compresses.
+        # 100 kB could inflate to 100 MB, and neither Shopify nor the pixel compresses.
         raise UnsupportedMediaType("Content-Encoding is not accepted.")
-    promised = _promised(environ)
-    if promised is not None and promised > most:
-        raise RequestEntityTooLarge(f"The body has at most {most} bytes.")
-    if promised is None and not environ.get("wsgi.input_terminated"):
+    length = _content_length(environ)
+    if length is not None and length > max_size:
+        raise RequestEntityTooLarge(f"The body has at most {max_size} bytes.")
+    if length is None and not environ.get("wsgi.input_terminated"):
         return b""
-    body: bytes = environ["wsgi.input"].read(most + 1 if promised is None else promised)
-    if len(body) > most:
-        raise RequestEntityTooLarge(f"The body has at most {most} bytes.")
-    if promised is not None and len(body) < promised:
+    body: bytes = environ["wsgi.input"].read(max_size + 1 if length is None else length)
+    if len(body) > max_size:
+        raise RequestEntityTooLarge(f"The body has at most {max_size} bytes.")
+    if length is not None and len(body) < length:
         raise BadRequest("The body is shorter than its Content-Length.")
     return body
 
 
-def _promised(environ: WSGIEnvironment) -> int | None:
-    """The Content-Length, None where the body comes in chunks."""
+def _content_length(environ: WSGIEnvironment) -> int | None:
+    """Returns the Content-Length; None if it is missing or the body comes in chunks."""
     if environ.get("HTTP_TRANSFER_ENCODING"):
         return None
     length = environ.get("CONTENT_LENGTH", "")

@@ -1,18 +1,18 @@
-"""How much of a request has come: enough of it to be served, or more than will ever be.
+"""The bytes of a request that have arrived, and whether they are enough, too few or too many.
 
-Where a request ends is judged here only to know how long to wait. What the request is, and whether
-it is one, the server's own parser decides: it gets what has come and can ask for nothing more.
+The end of a request is found here only to know how long to wait. gunicorn's own parser decides
+whether it is a request, and which: it gets these bytes and can ask for no more.
 """
 
 import re
 from enum import Enum, auto
 
 MAX_HEAD = 64 * 1024
-# The most that any of our addresses takes; those that take less refuse the rest themselves.
+# The largest body that any of our endpoints accepts; those with a lower limit check it themselves.
 MAX_BODY = 2 * 1024 * 1024
-# What the sizes of chunks may take up between the chunks: reading them costs the main loop time.
+# All the size lines of chunks together: reading them costs the main loop time.
 _MAX_FRAMING = 256 * 1024
-# The longest line with the size of a chunk that the parser takes.
+# The longest size line of a chunk that the parser accepts.
 _MAX_SIZE_LINE = 8190
 
 _HEAD_END = b"\r\n\r\n"
@@ -23,18 +23,18 @@ _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE
 
 
 class Stage(Enum):
-    """What there is to do about a request that is on its way."""
+    """The state of a request that is arriving."""
 
     HEAD = auto()
     BODY = auto()
-    # Nothing more has to come for the parser to take the request, or to refuse it.
+    # The parser can accept or refuse the request with what has arrived.
     WHOLE = auto()
     HEAD_TOO_LARGE = auto()
     BODY_TOO_LARGE = auto()
 
 
 class RequestBuffer:
-    """What has come of one request, and perhaps of the next ones behind it."""
+    """The bytes of one request, and perhaps of the next ones behind it."""
 
     __slots__ = (
         "_body_end",
@@ -49,19 +49,19 @@ class RequestBuffer:
     def __init__(self) -> None:
         self.data: bytes | bytearray = b""
         self.stage = Stage.HEAD
-        # Whether the client sends the body only once it was told to continue.
+        # The client sends the body only after 100 Continue.
         self.expects_continue = False
-        # How far the head was searched, later where the next chunk begins.
+        # The head is searched up to here; later the next chunk begins here.
         self._position = 0
-        # Where the body ends; None while that is not known: it comes in chunks.
+        # None for a body in chunks, whose end is not known before its last chunk.
         self._body_end: int | None = None
         self._body_size = 0
         self._framing_size = 0
 
     def add(self, more: bytes) -> Stage:
-        """Take in what came next."""
+        """Adds the next bytes and returns the stage that the request has reached."""
         if not self.data:
-            # Nearly always a request comes in one piece, which is then not copied.
+            # Nearly every request arrives in one piece, which is then not copied.
             self.data = more
         elif isinstance(self.data, bytearray):
             self.data += more
@@ -88,10 +88,10 @@ class RequestBuffer:
         if _TRANSFER_ENCODING.search(head):
             return Stage.BODY
         length = _LENGTH.search(head)
-        promised = int(length[1]) if length else 0
-        if promised > MAX_BODY:
+        size = int(length[1]) if length else 0
+        if size > MAX_BODY:
             return Stage.BODY_TOO_LARGE
-        self._body_end = self._position + promised
+        self._body_end = self._position + size
         return Stage.BODY
 
     def _after_body(self) -> Stage:
@@ -111,22 +111,22 @@ class RequestBuffer:
             self._framing_size += line_end - self._position + 4
             if self._body_size > MAX_BODY or self._framing_size > _MAX_FRAMING:
                 return Stage.BODY_TOO_LARGE
-            # A chunk and the line end behind it.
+            # The size line, the chunk and its line end.
             self._position = line_end + 2 + size + 2
         return self._unless_too_large()
 
     def _after_trailers(self, line_end: int) -> Stage:
-        # Its own line end counts: without trailers an empty line follows at once.
+        # The search includes this line end: without trailers an empty line follows at once.
         if self.data.find(_HEAD_END, line_end) >= 0:
             return Stage.WHOLE
         return self._unless_too_large()
 
     def _unless_too_large(self) -> Stage:
-        most = MAX_HEAD + MAX_BODY + _MAX_FRAMING
-        return Stage.BODY_TOO_LARGE if len(self.data) > most else Stage.BODY
+        limit = MAX_HEAD + MAX_BODY + _MAX_FRAMING
+        return Stage.BODY_TOO_LARGE if len(self.data) > limit else Stage.BODY
 
 
 def _size_of(line: bytes) -> int | None:
-    """The size a chunk begins with; None if it is none, which is the parser's to refuse."""
+    """Returns the size in a chunk's size line, or None for a line that the parser refuses."""
     digits = line.partition(b";")[0].rstrip(b" \t")
     return int(digits, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,16}", digits) else None

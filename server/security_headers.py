@@ -1,6 +1,6 @@
-"""The headers that keep browsers from misusing an answer: every answer has them.
+"""The response headers that keep browsers from misusing an answer.
 
-Strict-Transport-Security is not among them: it speaks for a whole host name, and so belongs to the
+Strict-Transport-Security is not among them: it holds for a whole host name, and so belongs to the
 proxy that holds the certificate.
 """
 
@@ -20,18 +20,18 @@ HEADERS = (
 )
 
 
-def hardened(app: WSGIApplication) -> WSGIApplication:
-    """Every answer of the application, whoever made it, with those headers.
+def with_security_headers(app: WSGIApplication) -> WSGIApplication:
+    """Returns the application with these headers on every answer.
 
-    One that the answer has already stays as it is.
+    A header that the answer already has keeps its value.
     """
 
-    def harden(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def with_headers(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
-            given = {name.lower() for name, _ in headers}
-            more = [header for header in HEADERS if header[0].lower() not in given]
+            present = {name.lower() for name, _ in headers}
+            more = [header for header in HEADERS if header[0].lower() not in present]
             return start_response(status, [*headers, *more], *rest)
 
         return app(environ, start)
 
-    return harden
+    return with_headers

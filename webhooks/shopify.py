@@ -14,7 +14,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.request_body import raw_body
-from server.security_headers import hardened
+from server.security_headers import with_security_headers
 from tracking.receive.privacy.requests import PrivacyRequests, shop_named_in
 from tracking.receive.receipt import Receipt
 from tracking.receive.tracker import Tracker
@@ -213,16 +213,16 @@ class _DeferredWebhook:
         try:
             receipt = quarantine.add_deferred(self._body, self._topic, reason)
         except Exception as second_error:
-            self._answer_later(hardened(self._problem_of(second_error)))
+            self._answer_later(with_security_headers(self._problem_of(second_error)))
         else:
             receipt.add_done_callback(self._answer_with)
 
     def _answer_with(self, receipt: Future[Receipt]) -> None:
         error = receipt.exception()
         if isinstance(error, Exception):
-            self._answer_later(hardened(self._problem_of(error)))
+            self._answer_later(with_security_headers(self._problem_of(error)))
         else:
-            self._answer_later(hardened(_answer(receipt.result())))
+            self._answer_later(with_security_headers(_answer(receipt.result())))
 
 
 def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:
