@@ -1,4 +1,4 @@
-"""The whole service put together once, and the one table of what its errors look like."""
+"""The Flask application: the routes around the service, and the response to each error."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 
 _JSON = "application/json"
 
-# Endpoints that ask for no token: Shopify signs its webhooks, the storefront shows a public key,
-# the rest says nothing of the shop.
+# Endpoints without a token: Shopify signs its webhooks, the storefront sends a public key, and the
+# others reveal nothing of the shop.
 PUBLIC = frozenset(
     {
         *("shopify.receive", "health", "ready", "openapi"),
@@ -52,12 +52,14 @@ PUBLIC = frozenset(
 
 
 def create_app(env: Mapping[str, str] | None = None) -> Flask:
-    """Bring in the world: the environment, the database, the destinations, the clock.
+    """Returns the application for an environment; by default for that of this process.
+
+    A process that serves also waits for its database and delivers from background threads.
 
     Raises:
-        ConfigurationError: the environment does not describe a service.
+        ConfigurationError: a variable is missing or cannot be used.
     """
-    if env is None and _seeks_command():
+    if env is None and _only_seeks_command():
         return _commands()
     settings = Settings.from_env(load_env() if env is None else env)
     logging.basicConfig(
@@ -78,34 +80,24 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
 
 
 def assemble(service: Service) -> Flask:
-    """Wire the routes, the guard and the error table around a service."""
-    settings = service.settings
+    """Returns the application around a service: routes, token check and error table."""
     app = Flask(__name__, static_folder=None)
     app.extensions["service"] = service
+    settings = service.settings
     webhooks = ShopifyWebhooks(
         Receivers(service.tracker, service.privacy),
         settings.shopify_webhook_secrets,
         settings.shopify_shops,
     )
+    auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
     app.register_blueprint(webhooks.routes())
-    collector = Collector(service.tracker, _limiter(service), settings)
-    app.register_blueprint(collector.routes())
-    events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
-    app.register_blueprint(events.routes())
-    app.register_blueprint(report_routes(service))
-    app.add_url_rule("/health", "health", _health)
-    description = msgspec.json.encode(DESCRIPTION)
-    app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, content_type=_JSON))
-    gate = BearerAuth(settings.api_tokens, _wrong_tokens(service))
-    monitor = Monitor(service.store, service.destinations, service.clock, service.modes)
-    app.add_url_rule("/ready", "ready", lambda: _ready(service, gate))
-    app.add_url_rule("/metrics", "metrics", lambda: _metrics(monitor))
+    _add_routes(app, service, auth)
     if not settings.trusted_proxies:
-        _notice_proxies(app)
-    _guard(app, gate)
-    app.register_error_handler(Exception, described)
+        _warn_of_proxies(app)
+    _require_token(app, auth)
+    app.register_error_handler(Exception, error_response)
     register_commands(app)
-    front = with_security_headers(webhooks.in_front_of(app.wsgi_app, described))
+    front = with_security_headers(webhooks.in_front_of(app.wsgi_app, error_response))
     app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -113,29 +105,45 @@ def assemble(service: Service) -> Flask:
     return app
 
 
-def _seeks_command() -> bool:
-    """Whether it is only `flask` that looks for a command, and for no more of the app."""
+def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
+    settings = service.settings
+    collector = Collector(service.tracker, _collector_limiter(service), settings)
+    app.register_blueprint(collector.routes())
+    events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
+    app.register_blueprint(events.routes())
+    app.register_blueprint(report_routes(service))
+    app.add_url_rule("/health", "health", _health)
+    description = msgspec.json.encode(DESCRIPTION)
+    app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, content_type=_JSON))
+    monitor = Monitor(service.store, service.destinations, service.clock, service.modes)
+    app.add_url_rule("/ready", "ready", lambda: _ready(service, auth))
+    app.add_url_rule("/metrics", "metrics", lambda: _metrics(monitor))
+
+
+def _only_seeks_command() -> bool:
+    """True if `flask` loads the application only to find a command in it."""
     context = click.get_current_context(silent=True)
     return context is not None and isinstance(context.command, FlaskGroup)
 
 
 def _commands() -> Flask:
-    """The commands alone. Each opens what it needs: the demo works where nothing is set up."""
+    """Returns an application that needs no settings: each command opens what it needs."""
     app = Flask(__name__)
     register_commands(app)
     return app
 
 
 def _serves() -> bool:
-    """Whether this process serves requests: `flask` commands other than `run` do not."""
+    """True if this process serves requests: `flask` commands other than `run` do not."""
     context = click.get_current_context(silent=True)
     return context is None or context.info_name == "run"
 
 
-def _limiter(service: Service) -> RateLimiter:
-    """What the storefront may call: a minute's calls of one address at once, five seconds' of all.
+def _collector_limiter(service: Service) -> RateLimiter:
+    """Returns the rate limiter of the collector, per address and for all addresses together.
 
-    The site key is public, so the addresses are digested under a key made of a secret.
+    A minute's calls of one address may come at once, and five seconds' calls of all addresses. The
+    collector key is public, so a key derived from a secret digests the addresses.
     """
     settings = service.settings
     key = _address_key(service, b"addresses of callers")
@@ -144,7 +152,7 @@ def _limiter(service: Service) -> RateLimiter:
     return RateLimiter(service.store, service.clock, key, each, total)
 
 
-def _wrong_tokens(service: Service) -> RateLimiter:
+def _wrong_token_limiter(service: Service) -> RateLimiter:
     key = _address_key(service, b"addresses of wrong tokens")
     return RateLimiter(service.store, service.clock, key, WRONG_TOKENS, None)
 
@@ -153,25 +161,25 @@ def _address_key(service: Service, purpose: bytes) -> bytes:
     return hmac.digest(service.settings.shopify_webhook_secrets[0], purpose, "sha256")
 
 
-def _notice_proxies(app: Flask) -> None:
-    """Say once that there seems to be a proxy whose word about its callers is not taken."""
-    noticed = threading.Event()
+def _warn_of_proxies(app: Flask) -> None:
+    """Logs one warning if a proxy seems to forward requests, but is not trusted."""
+    warned = threading.Event()
 
     @app.before_request
-    def notice() -> None:
-        if not noticed.is_set() and "X-Forwarded-For" in request.headers:
-            noticed.set()
+    def warn_once() -> None:
+        if not warned.is_set() and "X-Forwarded-For" in request.headers:
+            warned.set()
             logger.warning(
                 "X-Forwarded-For arrives, but TRUSTED_PROXIES is 0: if it is a proxy's, all its "
                 "callers share one address and its limits"
             )
 
 
-def _guard(app: Flask, gate: BearerAuth) -> None:
+def _require_token(app: Flask, auth: BearerAuth) -> None:
     @app.before_request
-    def ask_who_it_is() -> Response | None:
+    def check_token() -> Response | None:
         if request.endpoint not in PUBLIC and request.endpoint is not None:
-            gate.check(request.headers.get("Authorization"), request.remote_addr)
+            auth.check(request.headers.get("Authorization"), request.remote_addr)
         return None
 
 
@@ -182,42 +190,42 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     request_id: str = "",
 ) -> Response:
-    """A problem as RFC 9457 describes it, with an id to find it by in the log."""
+    """Returns a problem after RFC 9457, with an id that also stands in the log."""
     body = problem_body(status, title, detail, errors, request_id)
     return Response(body, status, content_type=CONTENT_TYPE)
 
 
-def described(error: Exception) -> Response:
-    """The one table of errors: what each looks like to whoever sent the request."""
+def error_response(error: Exception) -> Response:
+    """Returns the response to an error. This is the only table of errors."""
     match error:
         case ValidationError():
-            errors = [{"field": one.field, "message": one.message} for one in error.errors]
+            errors = [{"field": each.field, "message": each.message} for each in error.errors]
             return problem(400, "Invalid input", str(error), errors)
         case StoreUnavailable():
-            # On a disk that is nearly full a line for each would take what is left of it.
+            # On a nearly full disk a log line for each request would use up the rest of it.
             level = logging.DEBUG if isinstance(error, DiskFull) else logging.ERROR
             logger.log(level, "store unavailable: %s", error)
             answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
             answer.headers["Retry-After"] = "10"
             return answer
         case HTTPException():
-            return _refused(error)
+            return _http_problem(error)
         case _:
             request_id = uuid.uuid4().hex
-            # The type and the place, never the text: it may quote a person.
-            logger.error("%s %s %s", request_id, type(error).__name__, _place(error))
+            # The type and the position, never the text: it may quote personal data.
+            logger.error("%s %s %s", request_id, type(error).__name__, _position(error))
             detail = "It was logged under this request_id."
             return problem(500, "Internal error", detail, request_id=request_id)
 
 
-def _refused(error: HTTPException) -> Response:
+def _http_problem(error: HTTPException) -> Response:
     answer = problem(error.code or 500, error.name, error.description or "")
     kept = ("Allow", "Retry-After", "WWW-Authenticate")
     answer.headers.extend((name, value) for name, value in error.get_headers() if name in kept)
     return answer
 
 
-def _place(error: BaseException) -> str:
+def _position(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -228,14 +236,14 @@ def _health() -> Response:
     return _json({"status": "ok"})
 
 
-def _ready(service: Service, gate: BearerAuth) -> Response:
-    """Yes or no for everybody; in what state the service is, for whoever bears a token."""
-    given = request.headers.get("Authorization")
-    if given is not None:
-        gate.check(given, request.remote_addr)
+def _ready(service: Service, auth: BearerAuth) -> Response:
+    """Returns the status to every caller, and the details to a caller with a token."""
+    authorization = request.headers.get("Authorization")
+    if authorization is not None:
+        auth.check(authorization, request.remote_addr)
     state = service.readiness()
-    told = {"status": state["status"]} if given is None else state
-    return _json(told, 200 if state["status"] == "ok" else 503)
+    body = {"status": state["status"]} if authorization is None else state
+    return _json(body, 200 if state["status"] == "ok" else 503)
 
 
 def _metrics(monitor: Monitor) -> Response:

@@ -107,5 +107,5 @@ class Client(gthread.TConn):  # type: ignore[misc]
         self.data_ready = True
 
     def close(self, graceful: bool = False) -> None:
-        """Closes the connection at once; the worker has let the client read its answer before."""
+        """Closes the connection at once, without gunicorn's wait for the client."""
         self.raw.close()
