@@ -161,7 +161,7 @@ def test_touches_of_one_second_are_sorted_by_key() -> None:
     assert path(touch("b", 5), touch("a", 5)) == ["a", "b"]
 
 
-def test_a_touch_told_twice_counts_once() -> None:
+def test_a_touch_reported_twice_counts_once() -> None:
     assert path(touch("a", 5), touch("b", 4), touch("a", 5)) == ["a", "b"]
 
 
@@ -374,7 +374,7 @@ def test_time_decay_runs_continuously_within_the_seven_days() -> None:
         assert ratio == Decimal(2).sqrt()
 
 
-def test_time_decay_tells_touches_one_second_apart() -> None:
+def test_time_decay_distinguishes_touches_one_second_apart() -> None:
     older, newer = shares_of("time_decay", touch("a", 1), touch("b", 0))
     assert math.isclose(newer - older, math.log(2) / 604_800 / 2, rel_tol=1e-5)
     assert older + newer == 1
@@ -389,7 +389,7 @@ def test_view_through_credits_the_newest_view() -> None:
     assert shares_of("view_through", *views) == [0, 1]
 
 
-def test_view_through_credits_nobody_where_a_click_counts() -> None:
+def test_view_through_credits_no_touch_where_a_click_counts() -> None:
     assert shares_of("view_through", *journey(2)) == [0, 0]
 
 
@@ -457,7 +457,7 @@ def test_a_negative_amount_mirrors_the_positive_one() -> None:
 
 
 @pytest.mark.parametrize("amount", [100, -100])
-def test_where_nobody_earned_nobody_is_paid(amount: int) -> None:
+def test_shares_of_zero_get_no_money(amount: int) -> None:
     assert split(amount, [Fraction(0)] * 2) == (0, 0)
     assert split(amount, []) == ()
 
@@ -473,11 +473,11 @@ VIEW_THROUGH = mask(*((scope, "view_through") for scope in SCOPES))
 OVER_ALL = mask(*(("all", model) for model in MODELS))
 
 
-def test_an_order_without_a_touch_is_nobodys() -> None:
+def test_an_order_without_a_touch_is_credited_to_none() -> None:
     assert credits_of([], ORDER_AT, RULES) == (Credit(None, Fraction(1), EVERY_BIT),)
 
 
-def test_a_touch_out_of_its_window_leaves_the_order_to_nobody() -> None:
+def test_a_touch_out_of_its_window_earns_nothing() -> None:
     late = touch(seconds=30 * DAY + 1)
     assert credits_of([late], ORDER_AT, RULES) == (Credit(None, Fraction(1), EVERY_BIT),)
 
@@ -504,7 +504,7 @@ def test_a_lone_direct_visit_earns_only_over_all_sources() -> None:
     )
 
 
-def test_equal_shares_of_a_touch_are_told_once() -> None:
+def test_equal_shares_of_a_touch_are_one_credit() -> None:
     pin = touch("pin", 7 * DAY)
     visit = touch("visit", 0, is_pinterest=False, is_direct=True)
 
@@ -656,7 +656,7 @@ def test_the_pinterest_scope_never_credits_another_source(journey: list[Touch]) 
 
 
 @given(journeys)
-def test_no_touch_and_share_is_told_twice(journey: list[Touch]) -> None:
+def test_no_touch_and_share_stands_twice(journey: list[Touch]) -> None:
     credits = credits_of(journey, ORDER_AT, RULES)
     assert len({(c.touch, c.share) for c in credits}) == len(credits)
 
@@ -677,7 +677,7 @@ def test_money_is_split_to_the_cent_under_every_bit(
 
 
 @given(journeys, amounts)
-def test_money_rows_are_the_credits_and_are_told_once(journey: list[Touch], figure: int) -> None:
+def test_money_rows_are_the_credits_and_stand_once(journey: list[Touch], figure: int) -> None:
     credits = credits_of(journey, ORDER_AT, RULES)
     rows = allocations_of(credits, [figure])
 

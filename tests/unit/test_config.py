@@ -1,4 +1,4 @@
-"""What a merchant may write into the environment, and what the service makes of it."""
+"""Settings as a merchant writes them into the environment, and as the service reads them."""
 
 import re
 from dataclasses import fields
@@ -345,7 +345,7 @@ def test_a_wrong_choice_is_answered_with_the_choices(name: str, choices: tuple[s
     assert problem.endswith(f"accepted: {', '.join(choices)}")
 
 
-def test_all_problems_are_told_at_once_each_on_a_line_of_its_own() -> None:
+def test_all_problems_are_named_at_once_each_on_a_line_of_its_own() -> None:
     wrong = {name: bad for name, bad in BAD if name != "API_TOKEN"} | {"API_TOKEN": "spa ces"}
 
     with pytest.raises(ConfigurationError) as caught:
@@ -372,7 +372,7 @@ def test_what_every_visitor_can_read_is_no_secret(other: str) -> None:
     assert problem.startswith("COLLECTOR_KEY: also given as")
 
 
-def test_a_key_with_two_purposes_is_told_beside_other_problems() -> None:
+def test_a_key_with_two_purposes_is_named_beside_other_problems() -> None:
     found = problems({"SHOPIFY_WEBHOOK_SECRET": TOKEN, "API_TOKEN": TOKEN, "PORT": "none"})
 
     assert [line.split(":")[0] for line in found] == ["PORT", "API_TOKEN"]
@@ -386,7 +386,7 @@ def test_quotes_that_came_along_with_a_secret_are_noticed(quote: str) -> None:
 
 
 @pytest.mark.parametrize("unseen", ["\u200b", "\u00a0", "\ufeff", "\x00", "\ud800", "\r"])
-def test_a_character_nobody_sees_is_noticed(unseen: str) -> None:
+def test_an_invisible_character_is_noticed(unseen: str) -> None:
     (problem,) = problems({"SHOPIFY_WEBHOOK_SECRET": f"{SECRET}{unseen}x"})
 
     assert "cannot be seen" in problem

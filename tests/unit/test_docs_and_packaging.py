@@ -1,4 +1,4 @@
-"""README, docs, Makefile, image, pins and checks promise what the code does."""
+"""README, image, pins and checks promise what the code does."""
 
 import os
 import re
@@ -217,7 +217,7 @@ def test_the_image_holds_no_tests() -> None:
     assert "tests" in text_of(".dockerignore").split()
 
 
-def test_the_image_runs_as_nobody_in_particular_and_keeps_its_data_in_a_volume() -> None:
+def test_the_image_runs_as_an_ordinary_user_and_keeps_its_data_in_a_volume() -> None:
     dockerfile = text_of("Dockerfile")
 
     assert re.search(r"^USER [1-9]\d*$", dockerfile, re.MULTILINE)

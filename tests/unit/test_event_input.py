@@ -1,4 +1,4 @@
-"""Events as other systems write them: as Pinterest's form or as a row, and what is made of them."""
+"""Events as other systems send them: in Pinterest's form, or as a row."""
 
 import hashlib
 import json
@@ -297,14 +297,14 @@ def test_a_value_that_cannot_be_hashed_is_left_out_and_named() -> None:
         {"click_id": "dj0yJnU9b2JD"},
     ],
 )
-def test_an_event_of_nobody_pinterest_could_match_is_a_problem(person: dict[str, Any]) -> None:
+def test_an_event_without_a_person_to_match_is_a_problem(person: dict[str, Any]) -> None:
     event = {"event_name": "lead", "action_source": "web"}
     nested = errors({**event, "user_data": person}, "/event_data")
     assert nested.keys() - {"/event_data/user_data/em"} == {"/event_data/user_data"}
     assert errors({**event, **person}).keys() - {"/em"} == {"/user_data"}
 
 
-def test_what_was_told_of_a_person_in_vain_is_named_where_it_would_have_been_needed() -> None:
+def test_an_unusable_field_of_a_person_is_named_where_it_would_have_been_needed() -> None:
     event = {"event_name": "lead", "action_source": "web"}
     assert errors({**event, "em": "ada@example", "hashed_maids": "00000000-0000"}) == {
         "/em": "cannot be used",
@@ -330,7 +330,7 @@ def test_a_person_who_is_lacking_is_named_beside_all_else() -> None:
     assert errors(event).keys() == {"/em", "/value", "/user_data"}
 
 
-def test_a_person_told_wrongly_is_not_called_lacking() -> None:
+def test_a_person_with_wrong_fields_is_not_called_lacking() -> None:
     assert errors({"event_name": "lead", "action_source": "web", "em": 5.5}).keys() == {"/em"}
 
 
@@ -367,7 +367,7 @@ def test_the_derived_id_of_an_event_does_not_depend_on_what_is_done_about_consen
     assert limited.event["event_id"] == made(told).event["event_id"]
 
 
-def test_address_and_browser_together_are_somebody() -> None:
+def test_address_and_browser_together_are_a_person() -> None:
     browser = {"client_ip_address": "203.0.113.7", "client_user_agent": "Mozilla/5.0"}
     event = {"event_name": "lead", "action_source": "web", **browser}
     assert made(event).event["user_data"] == browser
@@ -388,7 +388,7 @@ def test_an_opt_out_limits_the_use_of_data_in_both_cases_of_state_and_country(
     assert found.conversion.limited
 
 
-def test_consent_that_is_not_told_follows_the_shops_rule() -> None:
+def test_unknown_consent_follows_the_shops_rule() -> None:
     assert "opt_out" not in made(LEAST).event
     limited = made(LEAST, LIMIT).event
     assert (limited["opt_out"], limited["custom_data"]) == (True, {"opt_out_type": "LDP"})
@@ -433,7 +433,7 @@ def test_a_time_that_cannot_be_is_a_problem(time: Any) -> None:
 # --- event ids
 
 
-def test_the_same_order_told_again_has_the_same_event_id() -> None:
+def test_the_same_order_sent_again_has_the_same_event_id() -> None:
     row = {**LEAST, "event_name": "checkout", "order_id": "A1", "event_time": NOW - 60}
     first = made(row).event["event_id"]
     assert first == sha(f"A1|checkout|{NOW - 60}")
@@ -490,11 +490,11 @@ def test_no_other_event_has_the_event_id_of_an_order(changes: dict[str, Any]) ->
         ("mugs://product/1?token=x", "mugs://product/1"),
     ],
 )
-def test_of_a_pages_address_only_what_names_nobody_is_told(told: str, page: str) -> None:
+def test_of_a_pages_address_only_what_names_no_person_is_sent(told: str, page: str) -> None:
     assert made({**LEAST, "event_source_url": told}).event["event_source_url"] == page
 
 
-def test_an_address_that_names_somebody_is_left_out() -> None:
+def test_an_address_that_names_a_person_is_left_out() -> None:
     found = made({**LEAST, "event_source_url": "https://shop.example/u/ada%40example.com"})
     assert found.left_out == ("/event_source_url",)
 
@@ -654,7 +654,7 @@ _PLAUSIBLE = st.lists(
 
 @settings(max_examples=300)
 @given(told=_TOLD, user=_TOLD, custom=_TOLD, is_named=st.booleans())
-def test_whatever_is_told_is_a_valid_event_or_named_problems(
+def test_any_input_is_a_valid_event_or_named_problems(
     told: dict[str, Any], user: dict[str, Any], custom: dict[str, Any], is_named: bool
 ) -> None:
     event = {**LEAST, "user_data": user, "custom_data": custom, **(told if is_named else {})}

@@ -168,7 +168,9 @@ def test_a_batch_is_never_larger_than_the_most(book: Book) -> None:
     assert max(book.batches) <= 7
 
 
-def test_whoever_arrives_while_the_leader_waits_for_the_lock_is_carried_along(book: Book) -> None:
+def test_a_writer_that_arrives_while_the_leader_waits_is_committed_with_it(
+    book: Book,
+) -> None:
     writers = busy(book)
     writers.start(20)
     book.is_open.set()
@@ -176,7 +178,7 @@ def test_whoever_arrives_while_the_leader_waits_for_the_lock_is_carried_along(bo
     assert book.batches[0] > 1
 
 
-def test_a_commit_that_fails_fails_all_of_its_batch_and_nobody_hangs(book: Book) -> None:
+def test_a_commit_that_fails_fails_all_of_its_batch_and_no_writer_hangs(book: Book) -> None:
     writers = busy(book)
     writers.start(20)
     book.refuses_to_commit = True
@@ -186,7 +188,7 @@ def test_a_commit_that_fails_fails_all_of_its_batch_and_nobody_hangs(book: Book)
     assert {str(error) for error in writers.errors.values()} == {"cannot commit"}
 
 
-def test_a_lock_that_is_not_had_fails_whoever_waits_for_it(book: Book) -> None:
+def test_a_lock_that_is_not_had_fails_every_writer_that_waits_for_it(book: Book) -> None:
     writers = busy(book)
     writers.start(20)
     book.refuses_to_begin = True
@@ -238,7 +240,7 @@ def commits_mostly(book: Book) -> Callable[[GroupCommit], None]:
 # --- works that nobody waits for
 
 
-def test_whoever_hands_in_for_later_goes_on_at_once_and_is_told(book: Book) -> None:
+def test_a_caller_that_does_not_wait_goes_on_at_once_and_gets_the_result_later(book: Book) -> None:
     book.is_open.clear()
     group_commit = GroupCommit(book.commit)
     squares = [group_commit.submit(alone(n)) for n in range(10)]

@@ -1,4 +1,4 @@
-"""What Pinterest is told of a person: the right digest, or none."""
+"""Identities of buyers as Pinterest matches them: the right digest, or none."""
 
 # ruff: noqa: RUF001 - shoppers type full-width digits and curly apostrophes.
 
@@ -611,7 +611,7 @@ def test_a_limited_event_passes_a_hashed_state_as_it_is() -> None:
     assert identity_of(buyer, limited=True).st == (sha("mo"),)
 
 
-def test_nobody_is_an_empty_identity() -> None:
+def test_a_buyer_without_usable_fields_is_an_empty_identity() -> None:
     assert identity_of(Buyer()).is_empty
     assert identity_of(Buyer(phones=("555",))).is_empty
     assert not identity_of(Buyer(customer_id="1")).is_empty

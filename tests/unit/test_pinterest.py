@@ -96,14 +96,14 @@ def test_what_is_not_known_is_left_out() -> None:
     }
 
 
-def test_an_opt_out_is_told_with_limited_data_processing() -> None:
+def test_an_opt_out_is_sent_with_limited_data_processing() -> None:
     event = decoded(replace(ORDER, opt_out=True, limited=True))
     assert event["opt_out"] is True
     assert event["custom_data"]["opt_out_type"] == "LDP"
 
 
 @pytest.mark.parametrize("ip", ["0.0.0.0", "::", "10.1.2", "unknown", "fe80::1%eth0", "1.2.3.4, 5"])  # noqa: S104
-def test_an_address_that_is_nobodys_is_left_out(ip: str) -> None:
+def test_an_address_without_an_owner_is_left_out(ip: str) -> None:
     assert "client_ip_address" not in decoded(replace(ORDER, ip=ip))["user_data"]
 
 
@@ -112,7 +112,7 @@ def test_an_ipv6_address_is_sent() -> None:
     assert person["client_ip_address"] == "2001:db8::7"
 
 
-def test_nobody_cannot_be_written() -> None:
+def test_an_event_without_a_person_cannot_be_written() -> None:
     with pytest.raises(Unencodable, match="/user_data: needs em"):
         encode(replace(ORDER, identity=Identity(), ip=""))
 
@@ -241,7 +241,7 @@ def test_other_refusals_are_of_the_batch(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_refusal_nobody_can_read_kills_no_single_event(status: int) -> None:
+def test_an_unreadable_refusal_kills_no_single_event(status: int) -> None:
     assert isinstance(outcome_of(answer(status, b"<h1>Blocked</h1>"), 1), TryLater)
     assert isinstance(outcome_of(answer(status, b"<h1>Blocked</h1>"), 2), BatchRefused)
 

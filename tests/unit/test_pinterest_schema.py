@@ -234,7 +234,7 @@ def test_a_digest_that_cannot_even_be_written_as_utf8_is_refused() -> None:
     assert problems_of(event) == [Problem("", "holds something that JSON has no form for")]
 
 
-def test_the_identity_rule_is_told_in_words() -> None:
+def test_the_identity_rule_is_explained_in_words() -> None:
     (problem,) = problems_of(by_person(ph=[digest("1")]))
     assert str(problem) == (
         "/user_data: needs em, hashed_maids, or client_ip_address together with client_user_agent"

@@ -1,4 +1,4 @@
-"""What the pixel tells: read whatever its shape, and nobody's name comes through."""
+"""Events of the pixel: read in any form, and without the name of a person."""
 
 import copy
 import json
@@ -109,7 +109,7 @@ def test_a_fault_is_pointed_at_whatever_the_form_of_the_call(body: Any, where: s
 
 
 @pytest.mark.parametrize("body", [{"events": [event()]}, {"events": event()}, [event()], event()])
-def test_every_form_of_a_call_tells_the_same(body: Any) -> None:
+def test_every_form_of_a_call_is_read_alike(body: Any) -> None:
     assert pixel_batch_of(raw(body), CALLER, Policy(), NOW).events == (seen(),)
 
 
@@ -155,7 +155,7 @@ def test_an_event_with_a_fault_is_refused_alone() -> None:
     assert [one.name for one in found.events] == ["page_viewed", "product_viewed"]
 
 
-def test_an_unknown_event_is_told_which_there_are() -> None:
+def test_a_refusal_of_an_unknown_event_names_the_known_ones() -> None:
     (fault,) = call(event("ada@example.com")).errors
 
     assert "checkout_started" in fault.message
@@ -262,7 +262,7 @@ def test_a_wrong_visitor_of_the_call_is_named_once_and_spares_events_with_their_
     assert [one.visitor for one in found.events] == [VISITOR]
 
 
-def test_an_event_of_nobody_is_refused() -> None:
+def test_an_event_without_a_visitor_is_refused() -> None:
     assert [fault.field for fault in call(event(clientId=None)).errors] == ["/events/0/visitor"]
 
 
@@ -331,7 +331,7 @@ def test_the_events_that_may_be_counted_go_on() -> None:
 # --- the session
 
 
-def test_the_session_told_is_that_of_the_event() -> None:
+def test_the_session_of_the_call_belongs_to_its_event() -> None:
     told = visited(epik=EPIK, utm_campaign="Spring Sale", referrer="https://www.pinterest.com/pin")
     session = seen("product_viewed", session=told).session
 
@@ -355,7 +355,7 @@ def test_the_session_of_an_event_wins_over_that_of_the_call() -> None:
 
 
 @pytest.mark.parametrize("name", ["page_viewed", *STAGES])
-def test_without_a_session_the_address_of_the_page_tells_it(name: str) -> None:
+def test_without_a_session_the_address_of_the_page_stands_for_it(name: str) -> None:
     session = seen(name, href=pinned(epik=EPIK, pin_vid="someone-else")).session
 
     assert (session.source, session.campaign_id) == ("pinterest", "626735565838")
@@ -421,7 +421,7 @@ def test_a_session_of_another_type_counts_as_missing() -> None:
 
 
 @pytest.mark.parametrize("name", ["page_viewed", "checkout_completed", *STAGES])
-def test_every_event_tells_of_the_visit_it_belongs_to(name: str) -> None:
+def test_every_event_reports_the_visit_it_belongs_to(name: str) -> None:
     found = touch(name, session=visited(epik=EPIK, utm_campaign="Spring", utm_pin_id="998"))
 
     assert (found.kind, found.at, found.visitor) == ("click", NOW - HOUR, CLIENT)
@@ -430,7 +430,7 @@ def test_every_event_tells_of_the_visit_it_belongs_to(name: str) -> None:
     assert (found.source, found.medium, found.click_id) == ("pinterest", "cpc", EPIK)
 
 
-def test_one_visit_told_by_several_events_is_one_touch() -> None:
+def test_one_visit_reported_by_several_events_is_one_touch() -> None:
     names = ["page_viewed", *STAGES]
     told = [event(name, id=f"event-{name}", timestamp=NOW - n) for n, name in enumerate(names)]
 
@@ -577,7 +577,7 @@ def test_a_view_is_no_click_whatever_the_session_says() -> None:
 # --- the checkout
 
 
-def test_a_token_is_told_as_a_digest_of_its_kind() -> None:
+def test_a_token_is_kept_as_a_digest_of_its_kind() -> None:
     digest = sha256(CART_TOKEN.encode()).hexdigest()[:32]
 
     assert token_key("ck", CART_TOKEN) == f"ck:{digest}"
@@ -611,7 +611,7 @@ def test_a_checkout_is_known_by_its_token_and_its_carts(name: str) -> None:
         {"checkout": {"attributes": [{"key": "_cart_token", "value": CART_TOKEN}]}},
     ],
 )
-def test_the_cart_is_told_by_the_call_or_the_page_or_an_attribute(place: dict[str, Any]) -> None:
+def test_the_cart_is_named_by_the_call_or_the_page_or_an_attribute(place: dict[str, Any]) -> None:
     of_call = {"cart_token": place.pop("cart_token")} if "cart_token" in place else {}
     told = event("checkout_started", **({"href": f"{SHOP}/checkouts/x"} | place))
 
@@ -663,7 +663,7 @@ def test_a_buyer_who_refuses_marketing_stays_unknown() -> None:
     assert found.conversion.identity == Identity()
 
 
-def test_a_buyer_who_limits_the_use_of_data_is_told_in_both_cases() -> None:
+def test_a_refused_sale_of_data_is_sent_as_opt_out_and_as_limit() -> None:
     found = conversion("checkout_started", consent={"gpc": True})
 
     assert (found.opt_out, found.limited) == (True, True)
@@ -746,7 +746,7 @@ def test_an_event_that_names_no_goods_has_no_items_and_no_worth(name: str) -> No
     assert (found.currency, found.value) == ("", "")
 
 
-def test_a_checkout_tells_its_lines_custom_ones_too() -> None:
+def test_a_checkout_holds_its_lines_custom_ones_too() -> None:
     found = conversion("checkout_started")
 
     assert found.contents == (
@@ -850,7 +850,7 @@ def test_nothing_of_a_product_is_no_content() -> None:
         assert conversion(name, data={"cartLine": None}).contents == ()
 
 
-def test_a_checkout_of_many_lines_tells_as_many_as_pinterest_takes() -> None:
+def test_a_checkout_of_many_lines_holds_as_many_as_pinterest_takes() -> None:
     found = conversion("checkout_started", checkout={"lineItems": [{"quantity": 2}] * 300})
 
     assert (len(found.contents), found.num_items) == (250, 600)
@@ -908,7 +908,7 @@ NO_PAGES: list[Any] = [
         *((odd, "") for odd in NO_PAGES),
     ],
 )
-def test_the_page_is_told_without_whatever_may_name_a_person(href: Any, told: str) -> None:
+def test_the_page_is_sent_without_what_may_name_a_person(href: Any, told: str) -> None:
     assert conversion("product_viewed", href=href).event_source_url == told
 
 

@@ -74,7 +74,7 @@ def test_what_follows_a_request_does_not_delay_it() -> None:
         pytest.param(CHUNKED + b"1" * 9000, id="a size that does not end"),
     ],
 )
-def test_nobody_waits_for_the_rest_of_what_is_no_request(broken: bytes) -> None:
+def test_the_rest_of_what_is_no_request_is_not_awaited(broken: bytes) -> None:
     assert stage_of(broken) is Stage.WHOLE
 
 
@@ -106,7 +106,7 @@ def test_trailers_without_end_are_too_large_as_well() -> None:
 
 
 @pytest.mark.parametrize("value", [b"100-continue", b"100-Continue"])
-def test_it_is_known_who_waits_to_be_told_to_go_on(value: bytes) -> None:
+def test_a_client_that_waits_for_100_continue_is_known(value: bytes) -> None:
     arrival = RequestBuffer()
     arrival.add(POST + b"Expect: %s\r\nContent-Length: 5\r\n\r\n" % value)
 

@@ -1,4 +1,4 @@
-"""What follows from a delivery attempt."""
+"""The verdict on a delivery attempt, the backoff, and the circuit breaker."""
 
 import pytest
 from hypothesis import given

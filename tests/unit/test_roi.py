@@ -1,4 +1,4 @@
-"""A return is told only where earnings and spend are of one currency, and each has its campaign."""
+"""A return on spend where both are of one currency, each with its campaign."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an order tells of its visit: each source in its order, and what must not come through."""
+"""The visit of an order: each source in its order, and what must not come through."""
 
 import json
 import re
@@ -125,7 +125,7 @@ OURS = [
 
 @pytest.mark.parametrize("underscores", ["", "_", "__"])
 @pytest.mark.parametrize(("name", "field", "value"), NAMES + OURS)
-def test_a_note_tells_its_field_in_any_spelling(
+def test_a_note_fills_its_field_in_any_spelling(
     name: str, field: str, value: str, underscores: str
 ) -> None:
     for spelling in (name, name.upper(), name.title()):
@@ -135,14 +135,14 @@ def test_a_note_tells_its_field_in_any_spelling(
 
 
 @pytest.mark.parametrize(("name", "field", "value"), NAMES)
-def test_the_landing_page_tells_its_fields(name: str, field: str, value: str) -> None:
+def test_the_landing_page_fills_its_fields(name: str, field: str, value: str) -> None:
     session = landed(urlencode({name.upper(): value}))
     assert getattr(session, field) == value
     assert session.origins == ((field, "landing_site"),)
 
 
 @pytest.mark.parametrize(("name", "field", "value"), NAMES)
-def test_the_referrer_tells_its_fields(name: str, field: str, value: str) -> None:
+def test_the_referrer_fills_its_fields(name: str, field: str, value: str) -> None:
     session = session_of(an_order(referring="https://news.example/?" + urlencode({name: value})))
     assert getattr(session, field) == value
     assert session.origins == tuple((f, "referring_site") for f in sorted((field, "referrer")))
@@ -231,7 +231,7 @@ def test_a_shared_link_does_not_make_one_visitor_of_many_people() -> None:
     assert session == Session()
 
 
-def test_names_told_by_the_pixel_are_read_like_notes() -> None:
+def test_names_sent_by_the_pixel_are_read_like_notes() -> None:
     told = [("utm_source", "pinterest"), ("epik", EPIK), ("pin_vid", VISITOR), ("other", "x")]
     session = session_from(told, "https://www.Pinterest.com/pin/1/")
     assert session == Session(
@@ -400,7 +400,7 @@ def test_a_referrer_that_only_mentions_pinterest_is_not(referring: str) -> None:
         (Session(referrer="news.example"), False),
     ],
 )
-def test_direct_is_what_nobody_brought(session: Session, is_direct: bool) -> None:
+def test_a_visit_without_a_source_is_direct(session: Session, is_direct: bool) -> None:
     assert session.is_direct is is_direct
 
 
@@ -488,7 +488,7 @@ def test_an_id_that_the_cut_may_have_shortened_is_left_out(name: str) -> None:
     assert not getattr(session_of(an_order(landing=landing_of(255, f"&{name}=62675"))), field)
 
 
-def test_half_the_name_of_a_campaign_still_tells_something() -> None:
+def test_half_the_name_of_a_campaign_is_kept() -> None:
     session = session_of(an_order(landing=landing_of(255, "&utm_campaign=spring_sa")))
     assert session.campaign == "spring_sa"
 
@@ -503,7 +503,7 @@ def test_a_visitor_id_of_another_shape_is_left_out(visitor: str) -> None:
     assert noted(__pin_vid=visitor) == Session()
 
 
-def test_a_visitor_id_nobody_set_is_not_shared_by_everybody() -> None:
+def test_a_visitor_id_that_was_never_set_is_not_shared_by_all() -> None:
     assert noted(__pin_vid="undefined") == Session()
 
 

@@ -1,4 +1,4 @@
-"""What an order's body says, read to the cent and without a person showing."""
+"""Order bodies of Shopify, read to the cent and without showing a person."""
 
 import hashlib
 import json
@@ -70,7 +70,7 @@ def test_the_tax_on_shipping_is_no_part_of_the_goods() -> None:
     assert read(taxes_included=True, total_tax="4.00").net == 3700
 
 
-def test_tax_that_no_line_tells_of_is_taken_from_the_sum() -> None:
+def test_tax_that_no_line_names_is_taken_from_the_sum() -> None:
     bare = line(tax_lines=None)
 
     assert read(taxes_included=True, total_tax="4.00", line_items=[bare]).net == 3600
@@ -190,7 +190,7 @@ def test_an_order_cancelled_at_an_unreadable_time_is_cancelled() -> None:
     assert read(cancelled_at=instant(NOW + 5)).cancelled_at == NOW + 5
 
 
-def test_a_refund_of_lines_is_told_with_and_without_its_tax() -> None:
+def test_a_refund_of_lines_is_known_with_and_without_its_tax() -> None:
     found = refunded(
         refund_line_items=[
             {"subtotal": 10.0, "total_tax": 0.75},
@@ -319,7 +319,7 @@ def test_an_order_is_paid_once_all_of_it_was_received(status: str) -> None:
     assert read(financial_status=status).is_paid is is_paid
 
 
-def test_what_kind_of_sale_it_was_is_told_by_its_source() -> None:
+def test_the_kind_of_a_sale_follows_from_its_source() -> None:
     assert read(source_name="pos").is_pos
     assert read(source_name="subscription_contract").is_renewal
     assert read(source_name="subscription_contract_checkout_one").is_renewal

@@ -1,4 +1,4 @@
-"""What Shopify is asked is what its schema answers, within the cost that it allows."""
+"""Queries to Shopify fit its schema, and stay within the cost that it allows."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Only Shopify's own words are believed, and only a configured token opens the reports."""
+"""Only bodies that Shopify signed are accepted, and only a configured token opens the reports."""
 
 import ast
 import base64
@@ -225,7 +225,7 @@ def test_without_a_token_the_reports_stay_shut(header: str | None, tokens: list[
 
 
 @pytest.mark.parametrize("module", ["webhooks/signature.py", "api/auth.py"])
-def test_no_secret_is_compared_in_a_time_that_tells_it(module: str) -> None:
+def test_no_secret_is_compared_in_a_time_that_reveals_it(module: str) -> None:
     tree = ast.parse((ROOT / module).read_text("utf-8"))
     operators = {
         type(op) for node in ast.walk(tree) if isinstance(node, ast.Compare) for op in node.ops
