@@ -18,7 +18,7 @@ from config import Settings
 from tests.actors import API_TOKEN, NOW, SECRET, Clock, Shop
 from tests.canaries import PINTEREST_TOKEN
 from tests.standins.pinterest import FakePinterest
-from tests.stored import Database
+from tests.store_contents import Database
 from tracking.destinations import connect_all
 from tracking.service import Service, service_of
 from tracking.store import backup, open_store

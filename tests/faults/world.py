@@ -18,7 +18,7 @@ from tests.faults.load import Answer, Webhook, post_all, webhook
 from tests.faults.postgres import Cluster
 from tests.servers import PATIENCE, ROOT, Server
 from tests.standins.pinterest import FakePinterest
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.deliver.deliverer import LEASE_SECONDS
 from tracking.deliver.retry import GIVE_UP_AFTER, LOCKED_OUT
 from tracking.store import Store, open_store, outbox

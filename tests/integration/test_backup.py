@@ -13,7 +13,7 @@ from flask.cli import cli as flask_command
 
 from tests.actors import SECRET
 from tests.servers import PATIENCE
-from tests.stored import Database
+from tests.store_contents import Database
 from tracking.store import backup, migrations, open_store, quarantine
 from tracking.store.backup import NoRestore, restore
 from tracking.store.engine.file_locks import present

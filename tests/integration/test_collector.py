@@ -19,8 +19,8 @@ from tests.actors import API_TOKEN, COLLECTOR_KEY, NOW, SECRET, Clock, Shop, ins
 from tests.conftest import BuildService
 from tests.pixel_events import call, view
 from tests.standins.pinterest import FakePinterest
-from tests.stored import everything, folder_in_memory, rows
-from tests.watched import WatchedStore
+from tests.store_contents import everything, folder_in_memory, rows
+from tests.watched_store import WatchedStore
 from tracking.service import Service, service_of
 from tracking.store import open_store
 from webhooks.collector import MAX_CALL

@@ -15,7 +15,7 @@ from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.security_headers import HEADERS
 from tests.actors import SECRET, order
 from tests.conftest import BuildService
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.service import Service
 from tracking.store import Store, StoreUnavailable
 from webhooks.signature import sign

@@ -13,7 +13,7 @@ from tests.actors import COLLECTOR_KEY, Shop, bearer, deliver, order
 from tests.conftest import BuildService
 from tests.pixel_events import call
 from tests.standins.pinterest import FakePinterest
-from tests.stored import is_empty, rows
+from tests.store_contents import is_empty, rows
 from tracking.service import Service
 from tracking.store import open_store, quarantine
 from tracking.store.engine.disk_guard import DiskFull, DiskGuard, GuardedStore, free_bytes

@@ -28,7 +28,7 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import everything, folder_in_memory, rows
+from tests.store_contents import everything, folder_in_memory, rows
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.domain.identity import Digest, identity_key
 from tracking.receive.pixel import ClientInfo, pixel_batch_of

@@ -19,7 +19,7 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.store.identity_graph import MOST_VISITORS
 
 LAPTOP, PHONE = "laptop-browser-1", "phone-browser-1"

@@ -33,8 +33,8 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.import_files import SOLD, _must_not_be, lines, sale, sales, table
 from tests.standins.pinterest import FakePinterest
-from tests.stored import everything, is_empty, rows, state
-from tests.watched import WatchedStore
+from tests.store_contents import everything, is_empty, rows, state
+from tests.watched_store import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import RowReader, event_from

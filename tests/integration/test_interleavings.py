@@ -16,7 +16,7 @@ from app import assemble
 from tests.actors import DAY, HOUR, NOW, Shop, instant, notes, order, pinned, refund
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import folder_in_memory, rows, state
+from tests.store_contents import folder_in_memory, rows, state
 from tracking.receive.pixel import ClientInfo, pixel_batch_of
 from tracking.service import Service
 

@@ -10,7 +10,7 @@ from app import assemble
 from tests.actors import HOUR, Clock, Shop, bearer, deliver, order
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.watched import WatchedStore
+from tests.watched_store import WatchedStore
 from tracking.operate.monitoring import WEBHOOKS_COUNTED_EVERY, Monitor
 from tracking.service import Service
 

@@ -14,7 +14,7 @@ from sqlalchemy import DefaultClause, NullPool, create_engine, inspect, text
 from app import assemble
 from tests.actors import Shop, bearer, order, pinned
 from tests.conftest import BuildService
-from tests.stored import everything, is_complete, rows
+from tests.store_contents import everything, is_complete, rows
 from tracking.domain.identity import readable_key
 from tracking.store import identity_graph, open_store, outbox
 from tracking.store.migrations import head, migrate

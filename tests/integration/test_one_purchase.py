@@ -32,7 +32,7 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.orders import PIN, of_buyer
 from tests.standins.pinterest import FakePinterest
-from tests.stored import folder_in_memory, rows, state
+from tests.store_contents import folder_in_memory, rows, state
 from tracking.service import Service
 
 Message = tuple[str, dict[str, Any]]

@@ -29,7 +29,7 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.clients.http import DEADLINE_SECONDS
 from tracking.service import Service
 

@@ -27,7 +27,7 @@ from tests.canaries import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import everything, rows
+from tests.store_contents import everything, rows
 from tracking.service import Service
 from tracking.store import backup, quarantine
 

@@ -12,7 +12,7 @@ from app import assemble
 from tests.actors import NOW, Clock, Shop, instant, order
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import everything, rows
+from tests.store_contents import everything, rows
 from tracking import (
     PinterestConversionTracker,
     track_pinterest_add_to_cart,

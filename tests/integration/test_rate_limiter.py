@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.actors import DAY, NOW, Clock
-from tests.stored import folder_in_memory, rows
-from tests.watched import WatchedStore
+from tests.store_contents import folder_in_memory, rows
+from tests.watched_store import WatchedStore
 from tracking.operate.rate_limiter import MOST_REMEMBERED, SHARE_SECONDS, Rate, RateLimiter
 from tracking.store import Store, limits, open_store
 

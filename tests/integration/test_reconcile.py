@@ -43,7 +43,7 @@ from tests.standins.shopify_admin import (
     FakeShopifyAdmin,
 )
 from tests.standins.shopify_nodes import order_node
-from tests.stored import everything, rows, state
+from tests.store_contents import everything, rows, state
 from tracking.clients import shopify_orders
 from tracking.clients.shopify_access import ShopAccess, accesses_of, missing_settings
 from tracking.clients.shopify_admin import FetchedOrder, ShopifyAdmin

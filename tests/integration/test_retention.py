@@ -12,8 +12,8 @@ from sqlalchemy import insert
 from tests.actors import DAY, NOW, Clock
 from tests.conftest import BuildService
 from tests.servers import PATIENCE
-from tests.stored import rows
-from tests.watched import WatchedStore
+from tests.store_contents import rows
+from tests.watched_store import WatchedStore
 from tracking.operate.retention import INTERVAL_SECONDS, QUARANTINE_DAYS, Retention
 from tracking.service import Service
 from tracking.store import Store, open_store, quarantine, retention

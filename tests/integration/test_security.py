@@ -16,7 +16,7 @@ from commands.doctor import findings
 from server.security_headers import HEADERS
 from tests.actors import API_TOKEN, Clock, Shop, bearer, order
 from tests.conftest import BuildService
-from tests.watched import WatchedStore
+from tests.watched_store import WatchedStore
 from tracking.operate.rate_limiter import RateLimiter
 from tracking.service import Service
 from tracking.store import open_store

@@ -23,7 +23,7 @@ from tests.standins.pinterest_ads import (
     TOKEN,
     FakePinterestAds,
 )
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.clients.pinterest_ads import MAX_DAYS, MAX_IDS, MAX_ROWS, PinterestAds
 from tracking.domain.validation import ValidationError
 from tracking.receive.spend.sync import (

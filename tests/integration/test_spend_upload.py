@@ -11,7 +11,7 @@ from api.reports import MAX_SPEND_BODY
 from app import assemble
 from tests.actors import Shop, bearer
 from tests.conftest import BuildService
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.domain.money import digits
 from tracking.domain.validation import ValidationError
 from tracking.receive.spend.upload import MOST_ROWS

@@ -17,7 +17,7 @@ import pytest
 
 from tests.actors import NOW, at_once
 from tests.conftest import POSTGRES
-from tests.stored import names_of, put_event, rows
+from tests.store_contents import names_of, put_event, rows
 from tracking.domain.attribution import Touch
 from tracking.store import (
     Store,

@@ -17,7 +17,7 @@ from tests.actors import DAY, NOW, Clock, Shop, at_once, bearer, deliver, order,
 from tests.conftest import BuildService
 from tests.openapi import assert_as_described, described
 from tests.standins.pinterest import FakePinterest, Mode
-from tests.stored import everything, rows
+from tests.store_contents import everything, rows
 from tracking.domain.identity import digest_of_key
 from tracking.service import Service
 from tracking.store import accounts, erasure

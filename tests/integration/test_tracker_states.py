@@ -33,7 +33,7 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import folder_in_memory, rows, state
+from tests.store_contents import folder_in_memory, rows, state
 from tracking.clients.outcome import BatchRefused, TryLater
 from tracking.store import outbox
 

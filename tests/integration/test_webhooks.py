@@ -25,7 +25,7 @@ from config import Settings
 from tests.actors import HOUR, NOW, SECRET, Clock, Shop, bearer, instant, order, pinned, refund
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.stored import folder_in_memory, is_empty, rows, state
+from tests.store_contents import folder_in_memory, is_empty, rows, state
 from tracking.clients.outcome import Outcome
 from tracking.domain.conversion import Conversion
 from tracking.service import Service, service_of

@@ -10,7 +10,7 @@ from tests.abuse.run import Found, await_delivery, environment, signed, unsigned
 from tests.abuse.strangers import requests
 from tests.servers import Server, serving
 from tests.standins.pinterest import FakePinterest
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.store import open_store
 
 SEED = 20_261_120

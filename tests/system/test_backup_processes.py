@@ -14,8 +14,8 @@ from tests.actors import API_TOKEN, SECRET
 from tests.orders import paid
 from tests.servers import PATIENCE, ROOT, serving
 from tests.standins.pinterest import FakePinterest
-from tests.stored import Database, rows
-from tests.traced import needs_strace
+from tests.store_contents import Database, rows
+from tests.strace import needs_strace
 from tracking.store import backup, open_store
 from tracking.store.backup import restore
 from tracking.store.engine.file_locks import lock, open_lock, presence_path

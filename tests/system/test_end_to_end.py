@@ -22,7 +22,7 @@ from tests.actors import API_TOKEN, SECRET, Clock, instant, order, pinned
 from tests.orders import EPIK, paid
 from tests.servers import PATIENCE, ROOT, Server, serving
 from tests.standins.pinterest import FakePinterest, Mode
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.destinations import connect_all
 from tracking.store import open_store

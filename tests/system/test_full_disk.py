@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.actors import API_TOKEN, SECRET, instant, order
-from tests.disks import grow, needs_mounts, on_a_disk_of, seen_by
 from tests.servers import Server
+from tests.small_disk import grow, needs_mounts, on_a_disk_of, seen_by
 from tests.standins.pinterest import FakePinterest
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.store import open_store
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 

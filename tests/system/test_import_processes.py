@@ -12,7 +12,7 @@ from tests.actors import Clock
 from tests.conftest import BuildService
 from tests.import_files import _must_not_be, sales, table
 from tests.servers import PATIENCE, ROOT, environment, flask_command
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.receive.imports import Importer, ImportSource
 
 

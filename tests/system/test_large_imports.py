@@ -17,8 +17,8 @@ from tests.actors import NOW
 from tests.conftest import BuildService
 from tests.import_files import lines, sale, table
 from tests.servers import PATIENCE, ROOT, environment, flask_command
-from tests.stored import rows
-from tests.watched import WatchedStore
+from tests.store_contents import rows
+from tests.watched_store import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.receive.event_input import InboundEvent
 from tracking.receive.imports import (

@@ -9,7 +9,7 @@ from shutil import ignore_patterns
 import pytest
 
 from tests.servers import ROOT
-from tests.stored import is_complete, tables_of
+from tests.store_contents import is_complete, tables_of
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
 

@@ -14,7 +14,7 @@ from config import Settings
 from tests.actors import API_TOKEN, SECRET, deliver
 from tests.servers import ROOT
 from tests.standins.pinterest import FakePinterest
-from tests.stored import everything
+from tests.store_contents import everything
 from tracking.destinations import connect_all
 from tracking.service import Service, service_of
 from tracking.store import open_store

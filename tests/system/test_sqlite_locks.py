@@ -8,7 +8,7 @@ import requests
 
 from tests.actors import API_TOKEN, SECRET, bearer
 from tests.servers import PATIENCE, ROOT, Server
-from tests.traced import Seen, needs_strace, tracing
+from tests.strace import LockTrace, needs_strace, tracing
 from tracking.store import open_store, quarantine
 from tracking.store.migrations import migrate
 
@@ -46,12 +46,12 @@ store.close()
 """
 
 
-def traced(program: str, folder: Path) -> Seen:
+def traced(program: str, folder: Path) -> LockTrace:
     """What a program did to the database that it is given."""
     record, database = folder / "calls", str(folder / "tracking.db")
     command = [*tracing(record), sys.executable, "-c", program, database]
     subprocess.run(command, cwd=ROOT, check=True, timeout=PATIENCE)
-    return Seen(record)
+    return LockTrace(record)
 
 
 @needs_strace

@@ -11,7 +11,7 @@ from config import Settings
 from tests.actors import NOW, SECRET, Clock
 from tests.orders import of_buyer
 from tests.servers import PATIENCE
-from tests.stored import names_of, put_event, rows
+from tests.store_contents import names_of, put_event, rows
 from tracking.service import service_of
 from tracking.store import open_store
 

@@ -43,7 +43,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The server with narrow limits, and one process, so that they are those of everybody."""
     folder = tmp_path_factory.mktemp("impatient")
-    options = "--worker-class tests.impatient.ImpatientWorker --worker-connections 30 --threads 4"
+    options = (
+        "--worker-class tests.impatient_worker.ImpatientWorker --worker-connections 30 --threads 4"
+    )
     env = env_of(folder, GUNICORN_CMD_ARGS=options, WEB_CONCURRENCY="1")
     with serving(folder, env) as running:
         yield running

@@ -1,4 +1,4 @@
-"""README, image, pins and checks promise what the code does."""
+"""README, docs, Makefile, image, pins and checks promise what the code does."""
 
 import os
 import re

@@ -8,7 +8,7 @@ from tests.faults.finding import Finding
 from tests.faults.load import Webhook, webhook
 from tests.faults.world import World
 from tests.standins.pinterest import Mode
-from tests.stored import everything
+from tests.store_contents import everything
 
 SHOP = "fault-shop.myshopify.com"
 

@@ -14,7 +14,7 @@ from tests.faults.finding import Finding
 from tests.faults.load import acknowledged, meanwhile
 from tests.faults.world import World
 from tests.servers import ROOT, end_with_parent
-from tests.stored import rows
+from tests.store_contents import rows
 from tracking.deliver.retry import LOCKED_OUT
 from tracking.store import migrations, open_store
 from tracking.store.schema import metadata

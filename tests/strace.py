@@ -28,7 +28,7 @@ def tracing(record: Path) -> Sequence[str]:
     return ("strace", *options, "-o", str(record))
 
 
-class Seen:
+class LockTrace:
     """How often the log was written and checkpoints were made, and what of it without the lock."""
 
     def __init__(self, record: Path) -> None:
