@@ -15,7 +15,7 @@ def next_slot(next_call_at: int, now: int, calls_per_minute: int) -> int | None:
     interval = int(60 * MICROS / (calls_per_minute * (1 - _BURST)))
     burst = int(interval * calls_per_minute * _BURST)
     # A clock set back must not stop delivery until the old time is reached again.
-    theirs = next_call_at if next_call_at - now <= max(60 * MICROS, interval) else now
-    if theirs - now > max(0, burst - interval):
+    due = next_call_at if next_call_at - now <= max(60 * MICROS, interval) else now
+    if due - now > max(0, burst - interval):
         return None
-    return max(theirs, now) + interval
+    return max(due, now) + interval

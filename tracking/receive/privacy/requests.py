@@ -169,11 +169,9 @@ def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) ->
     customer, request = tree.get("customer"), tree.get("data_request")
     asked_as = _id(request.get("id")) if isinstance(request, dict) else ""
     if not isinstance(customer, dict):
-        raise NotAPrivacyRequest("customer: missing, so this is about nobody")
+        raise NotAPrivacyRequest("customer: missing, so this is about no person")
     if (request is not None) != is_request or bool(asked_as) != is_request:
-        raise NotAPrivacyRequest(
-            "data_request: a request to tell has one, a request to erase has none"
-        )
+        raise NotAPrivacyRequest("data_request: a data request has one, an erasure has none")
     named = tree.get(orders_key)
     if not isinstance(named, list):
         raise NotAPrivacyRequest(f"{orders_key}: missing")

@@ -276,7 +276,7 @@ class _SpendReader:
 
 def _log_skipped(first: date, last: date) -> None:
     logger.warning(
-        "the spend of %s to %s was not read in time: hand it in with import-spend", first, last
+        "the spend of %s to %s was not read in time: upload it with import-spend", first, last
     )
 
 
