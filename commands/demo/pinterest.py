@@ -34,7 +34,7 @@ JSON = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCall:
-    """A call of the events endpoint, by the stand-in's clock. Status 0: it was not answered."""
+    """A call of the events endpoint: its time by the stand-in's clock, and its reply's status."""
 
     at: float
     events: int
@@ -76,7 +76,7 @@ class PinterestStandIn:
         self._server = self.create_server()
         self.port = self._server.server_address[1]
         threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="fake-pinterest", daemon=True
+            target=self._server.serve_forever, args=(0.02,), name="pinterest-stand-in", daemon=True
         ).start()
 
     def stop(self) -> None:
@@ -253,16 +253,15 @@ def not_all_processed(statuses: Sequence[dict[str, Any]], received: int) -> Stan
     return error_reply(422, 953, message, details=results(statuses, received))
 
 
-def rate_limited(limit: int, window: float, wait: int, retry_after: int = 0) -> StandInReply:
-    """Returns 429 with Pinterest's headers; `wait` and `retry_after` are seconds."""
+def rate_limited(limit: int, window: float, wait: int) -> StandInReply:
+    """Returns 429 with Pinterest's headers; `window` and `wait` are seconds."""
     reply = error_reply(429, 8, "You have exceeded your rate limit. Try again later.")
     limits = {
         "X-RateLimit-Limit": f'{limit}, {limit};w={window:g};name="ads_conversions_ad_account_id"',
         "X-RateLimit-Remaining": "0",
         "X-RateLimit-Reset": str(wait),
     }
-    asked = {"Retry-After": str(retry_after)} if retry_after else {}
-    return replace(reply, headers={**JSON, **limits, **asked})
+    return replace(reply, headers={**JSON, **limits})
 
 
 def results(statuses: Sequence[dict[str, Any]], received: int) -> dict[str, Any]:

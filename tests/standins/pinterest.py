@@ -212,9 +212,11 @@ def _throttle(fake: FakePinterest, request: ReceivedRequest, events: list[Any]) 
     """429 for more than `limit` calls in `window` seconds, with `retry_after` if it is set."""
     mode = fake.mode
     wait = fake.seconds_to_wait(mode.limit, mode.window, is_test=request.is_test)
-    if wait:
-        return rate_limited(mode.limit, mode.window, wait, mode.retry_after)
-    return _ok(fake, request, events)
+    if not wait:
+        return _ok(fake, request, events)
+    reply = rate_limited(mode.limit, mode.window, wait)
+    asked = {"Retry-After": str(mode.retry_after)} if mode.retry_after else {}
+    return replace(reply, headers={**reply.headers, **asked})
 
 
 def _unauthorized(fake: FakePinterest, request: ReceivedRequest, events: list[Any]) -> StandInReply:
@@ -271,7 +273,7 @@ def _short(fake: FakePinterest, request: ReceivedRequest, events: list[Any]) -> 
 
 def _no_content(fake: FakePinterest, request: ReceivedRequest, events: list[Any]) -> StandInReply:
     """204."""
-    return StandInReply(204)
+    return FaultyReply(204, send=_send_status)
 
 
 def _redirect(fake: FakePinterest, request: ReceivedRequest, events: list[Any]) -> StandInReply:
@@ -344,6 +346,12 @@ _CHOOSY = frozenset({"partial", "unprocessable"})
 def _late(fake: FakePinterest, handler: StandInHandler, reply: StandInReply) -> None:
     fake.stopped.wait(fake.mode.seconds)
     StandInHandler.send(handler, reply)
+
+
+def _send_status(handler: StandInHandler, reply: StandInReply) -> None:
+    handler.send_response(reply.status)
+    handler.end_headers()
+    handler.wfile.flush()
 
 
 def _hang(fake: FakePinterest, handler: StandInHandler, reply: StandInReply) -> None:
