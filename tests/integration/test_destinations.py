@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from commands.demo.pinterest import ACCOUNT_ID, TOKEN
+from commands.demo.pinterest import ACCOUNT_ID, TOKEN, PinterestStandIn
 from tests.conversions import EVA, ORDER, decoded, events
 from tests.standins.pinterest import FakePinterest, Mode
 from tracking.clients.http import HttpClient, safe_url
@@ -507,7 +507,7 @@ def test_track_ai_is_not_called_in_clear() -> None:
 # --- the stand-in itself
 
 
-def control(fake: FakePinterest, path: str = "", **wanted: object) -> Any:
+def control(fake: PinterestStandIn, path: str = "", **wanted: object) -> Any:
     url = fake.url.replace("/v5", f"/_control{path}")
     body = json.dumps(wanted).encode() if wanted else None
     with urllib.request.urlopen(url, body) as answer:
@@ -566,6 +566,28 @@ def test_the_stand_in_is_led_and_asked_over_http(fake: FakePinterest, account: P
     }
     assert control(fake, "/accepted") == {"checkout-0": 2}
     assert control(fake, forget=True)["calls"] == 0
+
+
+def test_the_demos_stand_in_counts_calls_and_cannot_be_changed_over_http() -> None:
+    with PinterestStandIn() as stand_in:
+        account = Pinterest(TOKEN, ACCOUNT_ID, stand_in.url)
+        account.send(events(2))
+        account.send([b"[]"])
+        account.close()
+
+        assert control(stand_in) == {
+            "calls": 2,
+            "statuses": {"200": 1, "400": 1},
+            "largest_call": 2,
+            "busiest_minute": 2,
+            "accepted": 2,
+            "accepted_twice": 0,
+        }
+        assert control(stand_in, "/accepted") == {"checkout-0": 1, "checkout-1": 1}
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            control(stand_in, mode="down")
+        with refusal.value as answer:
+            assert answer.code == 405
 
 
 @pytest.mark.parametrize("wanted", [{"mode": "nice"}, {"mode": "refused"}, {"n": 3, "x": 1}])
