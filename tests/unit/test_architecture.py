@@ -127,6 +127,11 @@ def test_the_pure_core_imports_nothing_of_ours() -> None:
     assert MAY_IMPORT["tracking.domain"] == set()
 
 
+@pytest.mark.parametrize("module", TREES)
+def test_no_part_imports_the_tests_or_the_benchmarks(module: str) -> None:
+    assert {name.split(".")[0] for name in _imports(module)}.isdisjoint({"tests", "bench"})
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_receive_deliver_and_report_never_import_one_another(line: str) -> None:
     assert not MAY_IMPORT[line] & set(LINES)
