@@ -49,6 +49,7 @@ def test_the_image_holds_the_code_and_nothing_else(image: Path) -> None:
 def test_the_service_starts_from_the_image(image: Path, tmp_path: Path) -> None:
     env = {
         "SHOPIFY_WEBHOOK_SECRET": SECRET,
+        "COLLECTOR_KEY": "key-of-the-pixel",
         "DATABASE_URL": f"sqlite:///{tmp_path}/tracking.db",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -58,6 +59,8 @@ def test_the_service_starts_from_the_image(image: Path, tmp_path: Path) -> None:
 
         answer = requests.get(f"{server.url}/health", timeout=PATIENCE)
         assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+        # It is read from a file that is no Python module.
+        assert requests.get(f"{server.url}/pixel.js", timeout=PATIENCE).status_code == 200
     finally:
         server.end()
 
