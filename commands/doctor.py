@@ -249,7 +249,7 @@ def _clock_finding(service: Service) -> Finding:
 @click.command()
 @with_appcontext
 def doctor() -> None:
-    """Look the service over; exit code 1 if something needs a hand."""
+    """Check the service; exit code 1 if a finding is marked FAIL."""
     # The pool logs every failed attempt to connect; the finding reports it once.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     found = list(findings(current_app.extensions.get("service")))
