@@ -1,1 +1,1 @@
-"""What comes in unasked: Shopify's topics and the storefront's pixel."""
+"""Receives what comes in unasked: Shopify's topics and the storefront's pixel."""
