@@ -109,6 +109,11 @@ def test_a_window_of_zero_switches_its_kind_off_even_for_the_same_second(seconds
     assert path(view, rules=no_views) == []
 
 
+def test_the_shortest_window_is_a_second() -> None:
+    assert path(touch(seconds=1), rules=Rules(click_window=1)) == ["t"]
+    assert path(touch(seconds=2), rules=Rules(click_window=1)) == []
+
+
 def test_the_age_of_a_touch_is_elapsed_seconds_and_negative_after_the_order() -> None:
     assert age(touch(seconds=61), ORDER_AT) == 61
     assert age(touch(seconds=-61), ORDER_AT) == -61
