@@ -29,7 +29,7 @@ class BearerAuth:
         self._wrong_tokens = wrong_tokens
 
     def check(self, authorization: str | None, address: str | None) -> None:
-        """Check that an Authorization header holds one of the tokens.
+        """Checks that an Authorization header holds one of the tokens.
 
         Raises:
             NotConfigured: no token is configured.

@@ -43,7 +43,7 @@ class EventRoutes:
         return routes
 
     def track(self) -> Response:
-        """Record one event; returns once it is on disk.
+        """Records one event; returns once it is on disk.
 
         Raises:
             HTTPException: the request is refused before its event is read.
@@ -56,7 +56,7 @@ class EventRoutes:
             raise Conflict("The event_id is that of another event on record.") from None
 
     def try_out(self) -> Response:
-        """Send one event to Pinterest in a test call; returns its response. Nothing is stored.
+        """Sends one event to Pinterest in a test call; returns its response. Nothing is stored.
 
         Raises:
             HTTPException: the request is refused, or Pinterest cannot be called.
@@ -72,7 +72,7 @@ class EventRoutes:
             raise BadGateway(f"Pinterest did not answer: {error}") from None
 
     def preflight(self) -> Response:
-        """Answer a CORS preflight request."""
+        """Answers a CORS preflight request."""
         response = Response(status=204)
         if request.headers.get("Origin") in self._origins:
             response.headers["Access-Control-Allow-Methods"] = "POST"
@@ -81,7 +81,7 @@ class EventRoutes:
         return response
 
     def _add_cors_headers(self, response: Response) -> Response:
-        """Allow pages of the configured origins to read the response, never with credentials."""
+        """Allows pages of the configured origins to read the response, never with credentials."""
         if request.path in PATHS and self._origins:
             response.vary.add("Origin")
             origin = request.headers.get("Origin", "")

@@ -8,7 +8,7 @@ from webhooks.signature import is_signed
 
 
 def create_app() -> Flask:
-    """Build the handler with the secret of the environment."""
+    """Builds the handler with the secret of the environment."""
     app = Flask(__name__)
     secrets = (os.environ["SHOPIFY_WEBHOOK_SECRET"].encode(),)
 

@@ -65,7 +65,7 @@ def _call(visitor: str, number: int, step: int, now: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run the rounds and print their ratios."""
+    """Runs the rounds and prints their ratios."""
     args = arguments(argparse.ArgumentParser(description=__doc__))
     with tempfile.TemporaryDirectory() as folder, ExitStack() as servers:
         env = {

@@ -66,7 +66,7 @@ def rows(first: int, count: int) -> Iterator[dict[str, Any]]:
 
 
 def write_file(path: Path, first: int, count: int) -> None:
-    """Write a CSV file of sales that were not imported before."""
+    """Writes a CSV file of sales that were not imported before."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(next(rows(0, 1))))
         writer.writeheader()
@@ -74,7 +74,7 @@ def write_file(path: Path, first: int, count: int) -> None:
 
 
 def plain(path: Path, database: Path) -> None:
-    """Import the file as the plain script does."""
+    """Imports the file as the plain script does."""
     with closing(sqlite3.connect(database)) as raw, path.open(newline="", encoding="utf-8") as file:
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             raw.execute(f"PRAGMA {pragma}")
@@ -128,7 +128,7 @@ class TimedStore:
         self._store = store
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Commit a write transaction and measure it."""
+        """Commits a write transaction and measures it."""
         began = time.perf_counter()
         try:
             return self._store.commit(work)
@@ -137,7 +137,7 @@ class TimedStore:
             self.longest, self.total = max(self.longest, took), self.total + took
 
     def read(self) -> AbstractContextManager[Connection]:
-        """Open a read transaction."""
+        """Opens a read transaction."""
         return self._store.read()
 
 
@@ -159,7 +159,7 @@ class Duration(NamedTuple):
 
 
 def measured(work: Callable[[], object]) -> Duration:
-    """Run the work; returns its duration."""
+    """Runs the work; returns its duration."""
     clock, processor = time.perf_counter(), _processor_time()
     work()
     return Duration(time.perf_counter() - clock, _processor_time() - processor)
@@ -170,13 +170,13 @@ def _processor_time() -> float:
 
 
 def with_source(path: Path, work: Callable[[ImportSource], object]) -> None:
-    """Open a file and call the work with it."""
+    """Opens a file and calls the work with it."""
     with path.open("rb") as file:
         work(ImportSource(file, path))
 
 
 def main() -> None:
-    """Run the rounds; print their ratios and the parts of an import's time."""
+    """Runs the rounds; prints their ratios and the parts of an import's time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
@@ -196,7 +196,7 @@ def main() -> None:
 
 
 def run(service: Service, folder: Path, count: int, rounds: int) -> None:
-    """Let script and import read new files in alternating order."""
+    """Lets script and import read new files in alternating order."""
     file, first = folder / "sales.csv", time.time_ns() // 1000
     store = TimedStore(service.store)
     all_rounds: list[dict[str, Duration]] = []

@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 
 @contextmanager
 def gunicorn(app: str, port: int, env: dict[str, str]) -> Iterator[str]:
-    """Serve `app` with the service's own gunicorn settings."""
+    """Serves `app` with the service's own gunicorn settings."""
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "--log-level", "error"]
     server = subprocess.Popen(
         [*command, app],
@@ -72,7 +72,7 @@ class Pair:
 
 
 def burst(target: tuple[str, str], pool: Path, seconds: int, connections: int) -> dict[str, Any]:
-    """Run one burst of wrk; returns its figures."""
+    """Runs one burst of wrk; returns its figures."""
     url, path = target
     output = subprocess.run(
         [
@@ -90,7 +90,7 @@ def burst(target: tuple[str, str], pool: Path, seconds: int, connections: int) -
 
 
 def write_pool(path: Path, bodies: Iterable[tuple[str, bytes]]) -> None:
-    """Write a file of signed bodies, one per line."""
+    """Writes a file of signed bodies, one per line."""
     with path.open("wb") as out:
         for signature, body in bodies:
             out.write(signature.encode() + b" " + body + b"\n")
@@ -102,7 +102,7 @@ def orders(first: int, count: int) -> Iterable[tuple[str, bytes]]:
 
 
 def main() -> None:
-    """Run the rounds and print their ratios."""
+    """Runs the rounds and prints their ratios."""
     args = arguments(argparse.ArgumentParser(description=__doc__))
     with tempfile.TemporaryDirectory() as folder:
         env = {
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def run(args: argparse.Namespace, pool: Path, pair: Pair) -> None:
-    """Send bursts to both in alternating order, and print their ratios."""
+    """Sends bursts to both in alternating order, and prints their ratios."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
     rates, p99s, errors = [], [], 0
@@ -154,7 +154,7 @@ def _spread(values: list[float]) -> str:
 
 
 def arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the options that all benchmarks share."""
+    """Parses the options that all benchmarks share."""
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)

@@ -13,7 +13,7 @@ from bench.webhooks import SECRET, Pair, arguments, gunicorn, orders, run
 
 
 def main() -> None:
-    """Run the rounds and print their ratios."""
+    """Runs the rounds and prints their ratios."""
     args = arguments(argparse.ArgumentParser(description=__doc__))
     app, path = "bench.bare:create_app()", "/webhooks/orders/create"
     with tempfile.TemporaryDirectory() as folder:

@@ -34,7 +34,7 @@ OnError = Literal["check", "skip", "stop"]
 def import_file(
     service: Service, file: Path, on_error: OnError, batch_size: int | None, *, dry_run: bool
 ) -> None:
-    """Import a file of events or orders; with `dry_run` only check it.
+    """Imports a file of events or orders; with `dry_run` only checks it.
 
     Raises:
         click.ClickException: not every record was stored; the message is one line.
@@ -59,7 +59,7 @@ def import_file(
 
 
 def try_file(service: Service, file: Path) -> None:
-    """Send a file's events to Pinterest in test calls, and print the results.
+    """Sends a file's events to Pinterest in test calls, and prints the results.
 
     Raises:
         click.ClickException: Pinterest would not count every event, or cannot be called.
@@ -91,7 +91,7 @@ class _Run:
         self.counts: ImportCounts = self._importer.counts
 
     def check(self) -> None:
-        """Read the whole file, and list the records that cannot be used."""
+        """Reads the whole file, and lists the records that cannot be used."""
         with self._open_source("checking") as source:
             self._importer.check(source)
         if self.counts.rejected:
@@ -101,7 +101,7 @@ class _Run:
             )
 
     def skip(self, batch_size: int | None) -> None:
-        """Store the valid records, and write the others to a rejects file."""
+        """Stores the valid records, and writes the others to a rejects file."""
         source_path = Path("import") if self._file == STDIN else self._file
         rejects = RejectsFile(source_path)
         try:
@@ -117,14 +117,14 @@ class _Run:
                 )
 
     def stop(self, batch_size: int | None) -> None:
-        """Store the records before the first invalid one."""
+        """Stores the records before the first invalid one."""
         self._importer.on_reject = self._stop_at
         with self._open_source("taking in") as source:
             self._importer.run(source, batch_size)
         click.echo(_summary(self.counts))
 
     def try_out(self) -> tuple[int, int]:
-        """Test the events; returns how many Pinterest would count and how many were tested.
+        """Tests the events; returns how many Pinterest would count and how many were tested.
 
         Prints every message of Pinterest's once, with its first line.
         """
@@ -204,7 +204,7 @@ def _open_bytes(file: Path) -> AbstractContextManager[BinaryIO]:
 
 @contextmanager
 def _progress(size: int, verb: str) -> Iterator[Callable[[ImportCounts], None]]:
-    """Show a progress bar with rate and remaining time, on a terminal only."""
+    """Shows a progress bar with rate and remaining time, on a terminal only."""
     if not size or not sys.stderr.isatty():
         yield lambda counts: None
         return

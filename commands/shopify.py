@@ -24,7 +24,7 @@ from webhooks.shopify import TOPICS
 
 @contextmanager
 def _shops(service: Service) -> Iterator[list[ShopifyAdmin]]:
-    """Open the Admin API of every shop.
+    """Opens the Admin API of every shop.
 
     Raises:
         click.UsageError: a setting is missing; the message says what to set.
@@ -63,7 +63,7 @@ def reconcile(service: Service, since: str, dry_run: bool) -> None:
 
 
 def _reconcile(service: Service, shop: ShopifyAdmin, since: int, dry_run: bool) -> int:
-    """Reconcile a shop and print every difference; returns how many differences remain."""
+    """Reconciles a shop and prints every difference; returns how many differences remain."""
     reconciler = Reconciler(service.tracker, shop)
     differences: list[OrderDifference] = []
     try:
@@ -129,7 +129,7 @@ def subscribe_(service: Service, dry_run: bool) -> None:
 
 
 def _subscribe(service: Service, shop: ShopifyAdmin, dry_run: bool) -> int:
-    """Check or repair a shop's subscriptions and print them; returns how many are still wrong."""
+    """Checks or repairs a shop's subscriptions and prints them; returns how many are still wrong."""
     try:
         checked = subscribe(shop, TOPICS, service.settings.public_url, repairs=not dry_run)
     except ShopifyError as error:

@@ -59,7 +59,7 @@ class PinterestConversionTracker:
         customer_phone: str = "",
         currency: str = "USD",
     ) -> bool:
-        """Record a purchase; repeating an order changes nothing.
+        """Records a purchase; repeating an order changes nothing.
 
         Raises:
             ValidationError: the order id, the value, the currency or an item cannot be used.
@@ -88,7 +88,7 @@ class PinterestConversionTracker:
         url: str = "",
         currency: str = "USD",
     ) -> bool:
-        """Record a product view, an addition to the cart or the start of a checkout, now.
+        """Records a product view, an addition to the cart or the start of a checkout, now.
 
         Raises:
             ValidationError: the value or the currency cannot be used.
@@ -143,7 +143,7 @@ def track_pinterest_purchase(
     customer_phone: str = "",
     currency: str = "USD",
 ) -> bool:
-    """Record a purchase; returns True once it is on disk. Repeating an order changes nothing."""
+    """Records a purchase; returns True once it is on disk. Repeating an order changes nothing."""
     return PinterestConversionTracker().track_purchase(
         order_id, order_value, order_items, session_data, customer_email, customer_phone, currency
     )
@@ -157,7 +157,7 @@ def track_pinterest_product_view(
     session_data: SessionData | None = None,
     currency: str = "USD",
 ) -> bool:
-    """Record a product view; returns True once it is on disk."""
+    """Records a product view; returns True once it is on disk."""
     price = _amount("product_price", product_price)
     content = Content(str(product_id), str(product_name), price=format(price, "f"))
     return PinterestConversionTracker().track_stage(
@@ -173,7 +173,7 @@ def track_pinterest_add_to_cart(
     session_data: SessionData | None = None,
     currency: str = "USD",
 ) -> bool:
-    """Record an addition to the cart; returns True once it is on disk."""
+    """Records an addition to the cart; returns True once it is on disk."""
     price, pieces = _amount("product_price", product_price), _quantity("quantity", quantity)
     content = Content(str(product_id), str(product_name), price=format(price, "f"), quantity=pieces)
     return PinterestConversionTracker().track_stage(
@@ -187,7 +187,7 @@ def track_pinterest_checkout(
     session_data: SessionData | None = None,
     currency: str = "USD",
 ) -> bool:
-    """Record the start of a checkout; returns True once it is on disk."""
+    """Records the start of a checkout; returns True once it is on disk."""
     value = _amount("cart_value", cart_value)
     contents = [_content(f"cart_items/{n}/", item) for n, item in enumerate(cart_items)]
     return PinterestConversionTracker().track_stage(

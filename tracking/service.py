@@ -118,7 +118,7 @@ def service_of(
     destinations: Mapping[str, Destination],
     clock: Callable[[], float],
 ) -> Service:
-    """Build a service with the caller's store, destinations and clock."""
+    """Builds a service with the caller's store, destinations and clock."""
     rules = Rules.of(settings.click_window_days, settings.view_window_hours)
     model = settings.attribution_model
     policy = Policy(

@@ -138,7 +138,7 @@ class ShopifyWebhooks:
     def _receive(
         self, environ: WSGIEnvironment, topic: str, problem_of: Callable[[Exception], Response]
     ) -> WSGIApplication:
-        """Record a webhook; return its answer, or DEFERRED where the answer follows.
+        """Records a webhook; returns its answer, or DEFERRED where the answer follows.
 
         Raises:
             HTTPException: it is refused, and nothing was stored.
@@ -186,7 +186,7 @@ class _DeferredWebhook:
         self._problem_of = problem_of
 
     def record(self) -> None:
-        """Begin to record it.
+        """Begins to record it.
 
         Raises:
             StoreUnavailable: nothing was stored, and no answer will follow.
@@ -235,7 +235,7 @@ def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:
 
 
 def _quarantine_reason(error: Exception, topic: str) -> str:
-    """Log a fault of ours, and return it as the reason of the quarantine.
+    """Logs a fault of ours, and returns it as the reason of the quarantine.
 
     Whatever the fault, the order must not be lost, nor cost the subscription by failing for ever:
     it is stored, and replayed once the fault is mended.

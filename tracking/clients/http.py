@@ -93,7 +93,7 @@ class HttpClient:
         return response
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         self._adapter.close()
 
     def _send(
@@ -143,7 +143,7 @@ class _Deadline:
 
     @classmethod
     def watch(cls, connection: socket.socket | None) -> None:
-        """Register the connection that this thread's call uses."""
+        """Registers the connection that this thread's call uses."""
         deadline: _Deadline | None = getattr(cls._running, "deadline", None)
         if deadline is not None and connection is not None:
             deadline._socket = connection

@@ -143,7 +143,7 @@ class PinterestAds:
     """Reads campaigns and spend of one ad account."""
 
     def __init__(self, access: PinterestAdsAccess, deadline: float = DEADLINE_SECONDS) -> None:
-        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
+        """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the base URL may not be called.
@@ -158,7 +158,7 @@ class PinterestAds:
         return f"<PinterestAds {self._access.account_id}>"
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         self._http.close()
 
     def currency(self) -> str:
@@ -209,7 +209,7 @@ class PinterestAds:
         return {row.date: _micros(row) for row in rows}
 
     def renew_tokens(self, refresh_token: str) -> RenewedTokens:
-        """Request a new access token with a refresh token.
+        """Requests a new access token with a refresh token.
 
         Raises:
             TokenRefused: the refresh token, or the app, is not accepted.

@@ -109,7 +109,7 @@ class ShopifyAdmin:
         pause: Callable[[float], object] = time.sleep,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
+        """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the shop's address may not be called.
@@ -126,11 +126,11 @@ class ShopifyAdmin:
         return self._graphql.hidden
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         self._graphql.close()
 
     def orders(self, since: int) -> Iterator[OrderSummary]:
-        """Iterate over the orders changed at or after an instant (seconds UTC), oldest change
+        """Iterates over the orders changed at or after an instant (seconds UTC), oldest change
         first.
 
         An order that changes during the iteration may come twice.
@@ -175,7 +175,7 @@ class ShopifyAdmin:
         return [subscription for page in pages for subscription in page.nodes]
 
     def create_subscription(self, topic: str, fields: Mapping[str, Any]) -> None:
-        """Subscribe to a topic of Shopify's enumeration.
+        """Subscribes to a topic of Shopify's enumeration.
 
         Raises:
             ShopifyError: the subscription was not made.
@@ -183,7 +183,7 @@ class ShopifyAdmin:
         self._mutate("subscribe", {"topic": topic, "subscription": fields})
 
     def update_subscription(self, id: str, fields: Mapping[str, Any]) -> None:
-        """Change fields of a subscription.
+        """Changes fields of a subscription.
 
         Raises:
             ShopifyError: the subscription was not changed.

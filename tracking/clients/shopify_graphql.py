@@ -80,7 +80,7 @@ class QueryBudget:
         self._status_at = 0.0
 
     def record(self, name: str, cost: _QueryCost) -> None:
-        """Store the cost of a query and the points left after it, as its response states them."""
+        """Stores the cost of a query and the points left after it, as its response states them."""
         if cost.requested_query_cost is not None:
             self._costs[name] = cost.requested_query_cost
         self._status, self._status_at = cost.throttle_status, self._clock()
@@ -118,7 +118,7 @@ class ShopifyGraphQL:
         pause: Callable[[float], object] = time.sleep,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
+        """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the shop's address may not be called.
@@ -132,7 +132,7 @@ class ShopifyGraphQL:
         self._has_logged_version = False
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         self._http.close()
 
     def execute(self, name: str, variables: Mapping[str, Any], kind: type[_T]) -> _T:
@@ -188,7 +188,7 @@ class ShopifyGraphQL:
             ) from None
 
     def _raise_errors(self, name: str, result: _GraphQLResult) -> None:
-        """Raise the first error, except for fields of an order that the app may not see."""
+        """Raises the first error, except for fields of an order that the app may not see."""
         if isinstance(result.errors, str):
             raise ShopifyError(self._http.redacted(result.errors))
         for error in result.errors or ():

@@ -69,7 +69,7 @@ class ShopifyHttp:
     """Sends POST requests to one shop and keeps its access token."""
 
     def __init__(self, access: ShopAccess, clock: Callable[[], float], deadline: float) -> None:
-        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
+        """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the shop's address may not be called.
@@ -86,7 +86,7 @@ class ShopifyHttp:
         return not self._access.token
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         self._client.close()
 
     def post(self, path: str, body: bytes) -> HttpResponse:
@@ -107,7 +107,7 @@ class ShopifyHttp:
         return response
 
     def discard_token(self) -> None:
-        """Forget the access token, so that the next call requests a new one."""
+        """Forgets the access token, so that the next call requests a new one."""
         self._token = ""
 
     def redacted(self, text: str) -> str:

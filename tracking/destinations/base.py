@@ -28,7 +28,7 @@ class Destination(Protocol):
         ...
 
     def encode(self, conversion: Conversion) -> bytes:
-        """Encode a conversion as an event of the destination.
+        """Encodes a conversion as an event of the destination.
 
         Raises:
             Unencodable: the event would break the destination's published schema.
@@ -36,15 +36,15 @@ class Destination(Protocol):
         ...
 
     def send(self, events: Sequence[bytes]) -> Outcome:
-        """Send 1 to `max_batch` events in one call. A network error is an outcome."""
+        """Sends 1 to `max_batch` events in one call. A network error is an outcome."""
         ...
 
     def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """Add a click id to an event that has none, and limited use of data if `limited`."""
+        """Adds a click id to an event that has none, and limited use of data if `limited`."""
         ...
 
     def strip(self, event: bytes) -> bytes:
-        """Remove IP address and user agent from an encoded event."""
+        """Removes IP address and user agent from an encoded event."""
         ...
 
     def browser_of(self, event: bytes) -> tuple[str, str]:
@@ -52,7 +52,7 @@ class Destination(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         ...
 
 

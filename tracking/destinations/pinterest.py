@@ -68,7 +68,7 @@ class Pinterest:
         test_mode: bool = False,
         deadline: float = DEADLINE_SECONDS,
     ) -> None:
-        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
+        """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: a setting is invalid. The message names it, but does not quote the token.
@@ -92,7 +92,7 @@ class Pinterest:
         return self._repr
 
     def encode(self, conversion: Conversion) -> bytes:
-        """Encode a conversion as an event of Pinterest's published form.
+        """Encodes a conversion as an event of Pinterest's published form.
 
         Raises:
             Unencodable: the event would break that form.
@@ -100,12 +100,12 @@ class Pinterest:
         return encode(conversion)
 
     def send(self, events: Sequence[bytes]) -> Outcome:
-        """Send events in one call. Every failure is an outcome."""
+        """Sends events in one call. Every failure is an outcome."""
         response = self.post(events)
         return response if isinstance(response, TryLater) else outcome_of(response, len(events))
 
     def post(self, events: Sequence[bytes]) -> HttpResponse | TryLater:
-        """Send events in one call; returns the response without the token, TryLater for none."""
+        """Sends events in one call; returns the response without the token, TryLater for none."""
         response = self._http.call(
             "POST",
             self._url,
@@ -118,11 +118,11 @@ class Pinterest:
         return response if isinstance(response, TryLater) else self._without_token(response)
 
     def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """Add a click id to an event that has none, and limited use of data if `limited`."""
+        """Adds a click id to an event that has none, and limited use of data if `limited`."""
         return amend(event, click_id, limited)
 
     def strip(self, event: bytes) -> bytes:
-        """Remove IP address and user agent from an event."""
+        """Removes IP address and user agent from an event."""
         return strip(event)
 
     def browser_of(self, event: bytes) -> tuple[str, str]:
@@ -130,11 +130,11 @@ class Pinterest:
         return browser_of(event)
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         self._http.close()
 
     def _without_token(self, response: HttpResponse) -> HttpResponse:
-        """Redact the token, since a proxy may quote the request and the body may be stored."""
+        """Redacts the token, since a proxy may quote the request and the body may be stored."""
         if len(self._token) < _SECRET_LENGTH:
             return response
         return replace(response, body=response.body.replace(self._token, b"(token)"))
@@ -153,7 +153,7 @@ def from_settings(settings: DestinationSettings) -> Pinterest | None:
 
 
 def encode(conversion: Conversion) -> bytes:
-    """Encode a conversion as an event of Pinterest's published form.
+    """Encodes a conversion as an event of Pinterest's published form.
 
     Raises:
         Unencodable: the event would break that form; the message names each field at fault.
@@ -169,7 +169,7 @@ def encode(conversion: Conversion) -> bytes:
 
 
 def strip(event: bytes) -> bytes:
-    """Remove IP address and user agent from an event of Pinterest's form."""
+    """Removes IP address and user agent from an event of Pinterest's form."""
     tree = msgspec.json.decode(event)
     tree["user_data"].pop("client_ip_address", None)
     tree["user_data"].pop("client_user_agent", None)
@@ -184,7 +184,7 @@ def browser_of(event: bytes) -> tuple[str, str]:
 
 
 def amend(event: bytes, click_id: str, limited: bool) -> bytes:
-    """Add facts that became known after an event was encoded.
+    """Adds facts that became known after an event was encoded.
 
     These are a click id, if the event has none, and with `limited` the limited use of data.
     """

@@ -15,7 +15,7 @@ _DEADLINE = 10.0
 
 
 def send_test_event(settings: DestinationSettings, event: bytes) -> HttpResponse | TryLater:
-    """Send one event; returns Pinterest's response without the token, TryLater if none came.
+    """Sends one event; returns Pinterest's response without the token, TryLater if none came.
 
     Raises:
         ValueError: the settings name no account, or an invalid one.
@@ -25,7 +25,7 @@ def send_test_event(settings: DestinationSettings, event: bytes) -> HttpResponse
 
 
 def send_test_events(settings: DestinationSettings, events: Sequence[bytes]) -> Outcome:
-    """Send up to MAX_TESTED events in one call; returns one result for each.
+    """Sends up to MAX_TESTED events in one call; returns one result for each.
 
     Raises:
         ValueError: the settings name no account, or an invalid one.

@@ -24,7 +24,7 @@ class TrackAI:
     def __init__(
         self, endpoint: str, store_id: str, pixel_id: str, deadline: float = DEADLINE_SECONDS
     ) -> None:
-        """Set up calls that take at most `deadline` seconds each; nothing is called yet.
+        """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
 
         Raises:
             ValueError: the endpoint may not be called.
@@ -39,7 +39,7 @@ class TrackAI:
         return f"<TrackAI {self._endpoint}>"
 
     def encode(self, conversion: Conversion) -> bytes:
-        """Encode a conversion as Pinterest's event.
+        """Encodes a conversion as Pinterest's event.
 
         Raises:
             Unencodable: the event would break the published form of Pinterest's events.
@@ -47,7 +47,7 @@ class TrackAI:
         return pinterest.encode(conversion)
 
     def send(self, events: Sequence[bytes]) -> Outcome:
-        """Send events in one call. Every failure is an outcome."""
+        """Sends events in one call. Every failure is an outcome."""
         headers = {"Content-Type": "application/json"}
         body = self._body_start + b",".join(events) + b"]}"
         response = self._http.call("POST", self._endpoint, headers, body)
@@ -61,11 +61,11 @@ class TrackAI:
         return pause_or_retry(response, message)
 
     def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """Add a click id to an event that has none, and limited use of data if `limited`."""
+        """Adds a click id to an event that has none, and limited use of data if `limited`."""
         return pinterest.amend(event, click_id, limited)
 
     def strip(self, event: bytes) -> bytes:
-        """Remove IP address and user agent from an event."""
+        """Removes IP address and user agent from an event."""
         return pinterest.strip(event)
 
     def browser_of(self, event: bytes) -> tuple[str, str]:
@@ -73,7 +73,7 @@ class TrackAI:
         return pinterest.browser_of(event)
 
     def close(self) -> None:
-        """Close the connections kept open for later calls."""
+        """Closes the connections kept open for later calls."""
         self._http.close()
 
 

@@ -94,7 +94,7 @@ class Attributor:
         now: int,
         excluded: str = "",
     ) -> None:
-        """Credit the orders of these visitor ids again that were placed in a span (seconds UTC).
+        """Credits the orders of these visitor ids again that were placed in a span (seconds UTC).
 
         The order `excluded` is left as it is.
         """
@@ -110,11 +110,11 @@ class Attributor:
                 self._credit_again(conn, known, now, gathered)
 
     def settle_money(self, conn: Connection, known: OrderRow) -> None:
-        """Split the net amount of an order again after a refund; its credits stay."""
+        """Splits the net amount of an order again after a refund; its credits stay."""
         self._write_credits(conn, known, known, path_from(known.path))
 
     def complete(self, conn: Connection, known: OrderRow, facts: OrderFacts) -> OrderRow | None:
-        """Store what an older state of an order adds to a known one, without crediting it again.
+        """Stores what an older state of an order adds to a known one, without crediting it again.
 
         Returns the order as it is known then, None if nothing was added.
         """
@@ -141,7 +141,7 @@ class Attributor:
         click_id: str,
         consent: Consent,
     ) -> None:
-        """Add to events that were not sent yet what became known since they were finished."""
+        """Adds to events that were not sent yet what became known since they were finished."""
         limited = consent.sale_of_data is False
         for row in deliveries:
             destination = self.planner.destinations.get(row.destination)
@@ -154,7 +154,7 @@ class Attributor:
     def _credit_again(
         self, conn: Connection, known: OrderRow, now: int, gathered: _Gathered
     ) -> None:
-        """Credit an order by all that is known by now."""
+        """Credits an order by all that is known by now."""
         row, keys = known, known.keys
         stored = self.stored(conn, keys)
         if stored is not None and (newer := self._with_session(conn, known, stored)) is not None:
@@ -175,7 +175,7 @@ class Attributor:
         self._update_conversion(conn, row, match, best, newest_click_id(path), now)
 
     def _with_session(self, conn: Connection, known: OrderRow, stored: Session) -> OrderRow | None:
-        """Complete an order's session by the pixel's, and its own touch with it; return the new
+        """Completes an order's session by the pixel's, and its own touch with it; returns the new
         row, None if nothing changed."""
         session = self.planner.session_again(known, stored)
         if session == session_from_json(known.session):
@@ -206,7 +206,7 @@ class Attributor:
         click_id: str,
         now: int,
     ) -> None:
-        """Update the order's conversion, and its event for as long as it was not sent."""
+        """Updates the order's conversion, and its event for as long as it was not sent."""
         before = conversions.of_event(conn, event_id_of(order.id))
         if before is None:
             return
@@ -236,7 +236,7 @@ class Attributor:
         deliveries: Iterable[OutboxRow],
         now: int,
     ) -> str:
-        """Carry out what a reason means for an event; return the reason that stays."""
+        """Carries out what a reason means for an event; returns the reason that stays."""
         until = event.recorded_at + self.planner.settling
         if reason in MAY_CHANGE and not event.reason and until > now:
             # Another fact may remove the reason that this one gave.

@@ -30,7 +30,7 @@ class _NewFacts:
 def record_pixel_events(
     conn: Connection, attributor: Attributor, events: Sequence[PixelEvent], now: int
 ) -> None:
-    """Record events, in any order, and credit again the orders that they concern.
+    """Records events, in any order, and credits again the orders that they concern.
 
     The same event again changes nothing.
     """
@@ -61,7 +61,7 @@ def _lock_names(conn: Connection, events: Iterable[PixelEvent]) -> set[str]:
 
 
 def _gather(conn: Connection, event: PixelEvent, facts: _NewFacts) -> None:
-    """Store the touch, the consent and the keys of an event, and add what is new to the facts."""
+    """Stores the touch, the consent and the keys of an event, and adds what is new to the facts."""
     touch = event.touch or _touch_of(event)
     if touch is not None and touches.add(conn, touches.touch_row(touch)):
         facts.touches.setdefault(event.visitor, []).append(touch)
@@ -107,7 +107,7 @@ def _record(
 def _credit_browser_events(
     conn: Connection, attributor: Attributor, visitor: str, new: Sequence[Touch]
 ) -> None:
-    """Credit what the visitor did after a Pinterest touch that arrived only now."""
+    """Credits what the visitor did after a Pinterest touch that arrived only now."""
     reach = attributor.planner.reach
     instants = [touch.at for touch in new if touch.is_pinterest]
     if not instants:

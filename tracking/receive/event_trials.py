@@ -69,7 +69,7 @@ class EventTrials:
         self._trials = BoundedSemaphore(_TRIALS_AT_ONCE)
 
     def try_out(self, body: bytes) -> Trial:
-        """Show one event to Pinterest, which checks it. Nothing is stored.
+        """Shows one event to Pinterest, which checks it. Nothing is stored.
 
         Raises:
             ValidationError: the event has faults, and Pinterest was not asked.
@@ -86,7 +86,7 @@ class EventTrials:
         return Trial(answer.status, _json_or_words(answer.body), event.event)
 
     def try_out_together(self, events: Sequence[bytes]) -> Outcome:
-        """Show up to MAX_TESTED finished events to Pinterest in one call. Nothing is stored.
+        """Shows up to MAX_TESTED finished events to Pinterest in one call. Nothing is stored.
 
         Raises:
             ReportOnly: there are no credentials to ask with.

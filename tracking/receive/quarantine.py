@@ -19,7 +19,7 @@ class Quarantine:
         self.clock = clock
 
     def add(self, body: bytes, topic: str, reason: str) -> Receipt:
-        """Store a signed body; return when it is on disk.
+        """Stores a signed body; returns when it is on disk.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.

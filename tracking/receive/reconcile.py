@@ -87,7 +87,7 @@ class Reconciler:
         self._states: dict[str, str] = {}
 
     def differences(self, since: int, *, repairs: bool) -> Iterator[OrderDifference]:
-        """Iterate over the orders changed at or after an instant (seconds UTC) that differ here.
+        """Iterates over the orders changed at or after an instant (seconds UTC) that differ here.
 
         With `repairs` each order is recorded before it is yielded, without it nothing is changed.
 
@@ -141,7 +141,7 @@ class Reconciler:
         return order if known is None else self._fill_from_records(order, known)
 
     def _fill_from_records(self, order: Order, known: OrderRow) -> Order:
-        """Fill a newer state of a stored order with fields of its webhooks that the API lacks."""
+        """Fills a newer state of a stored order with fields of its webhooks that the API lacks."""
         buyer, browser = _with_digests(order.buyer, known.keys), order.browser
         # Address and browser are stored only in an event that was not sent yet.
         waiting = self._waiting_event(order.id)

@@ -84,7 +84,7 @@ class ServerEvents:
         self.attributor = Attributor(planner)
 
     def record(self, body: bytes) -> EventReceipt:
-        """Record one event; the same event again is a duplicate. It is on disk afterwards.
+        """Records one event; the same event again is a duplicate. It is on disk afterwards.
 
         Raises:
             ValidationError: the event has faults, and nothing was stored.
@@ -99,7 +99,7 @@ class ServerEvents:
         return EventReceipt(row.event_id, "accepted", event.left_out, row.row.reason)
 
     def record_all(self, rows: Sequence[EventRow]) -> Iterator[list[EventStatus]]:
-        """Record many events, each as `record` does, in few transactions.
+        """Records many events, each as `record` does, in few transactions.
 
         Yields the results of each transaction, once it is on disk.
 
@@ -132,7 +132,7 @@ class ServerEvents:
         )
 
     def _record(self, conn: Connection, event: EventRow, now: int) -> bool:
-        """Record an event; return False if it is known already."""
+        """Records an event; returns False if it is known already."""
         person = identity_graph.person_of(conn, event.keys, event.visitor)
         advisory_locks.hold(conn, {event.event_id, *event.lock_names, *person})
         known = conversions.of_event(conn, event.event_id)
@@ -168,7 +168,7 @@ class ServerEvents:
     def _record_all(
         self, events: Sequence[EventRow], now: int, conn: Connection
     ) -> list[EventStatus | None]:
-        """Record the events of new persons, all at once. None stands for an event that has to be
+        """Records the events of new persons, all at once. None stands for an event that has to be
         recorded by itself."""
         advisory_locks.hold(conn, {name for event in events for name in event.lock_names})
         ids = {event.event_id for event in events} | {_orders_own(event) for event in events}
@@ -204,7 +204,7 @@ class ServerEvents:
     def _each_alone(
         self, events: Sequence[EventRow], statuses: Sequence[EventStatus | None], now: int
     ) -> list[EventStatus]:
-        """Record the events that are left over one by one; return the status of all."""
+        """Records the events that are left over one by one; returns the status of all."""
         if None not in statuses:
             return [status for status in statuses if status]
 
@@ -238,7 +238,7 @@ class ServerEvents:
         return self.planner.newest_from_pinterest(visits, event.at)
 
     def _join(self, conn: Connection, keys: Iterable[str], visitor: str, now: int) -> None:
-        """Store the keys of the event's person, and credit again what that concerns."""
+        """Stores the keys of the event's person, and credits again what that concerns."""
         concerned = identity_graph.joined_by(
             conn, identity_graph.link(conn, keys, visitor), visitor
         )

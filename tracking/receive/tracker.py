@@ -55,7 +55,7 @@ class Tracker:
         self.eraser = PersonEraser(self.attributor)
 
     def receive_order(self, body: bytes, topic: str) -> Receipt:
-        """Record a body of the orders topics. The body alone decides what it changes.
+        """Records a body of the orders topics. The body alone decides what it changes.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -71,7 +71,7 @@ class Tracker:
         return self.store.commit_later(self._order_work(body, topic))
 
     def receive_refund(self, body: bytes, topic: str) -> Receipt:
-        """Record a body of refunds/create, which may arrive before its order.
+        """Records a body of refunds/create, which may arrive before its order.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -86,7 +86,7 @@ class Tracker:
         )
 
     def record(self, order: Order, topic: str) -> Receipt:
-        """Record one state of an order that was not read from a webhook.
+        """Records one state of an order that was not read from a webhook.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -94,7 +94,7 @@ class Tracker:
         return self.store.commit(self._recording_work(order, topic))
 
     def record_pixel_events(self, events: Sequence[PixelEvent]) -> None:
-        """Record events of the storefront; the same events again change nothing.
+        """Records events of the storefront; the same events again change nothing.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -111,7 +111,7 @@ class Tracker:
         now: int,
         planned: OrderRows | None = None,
     ) -> Receipt:
-        """Record a state of an order; the order or its buyer may be known.
+        """Records a state of an order; the order or its buyer may be known.
 
         `planned` are the rows of the order for the case that neither is known.
         """
@@ -195,7 +195,7 @@ class Tracker:
         concerned: Collection[str],
         now: int,
     ) -> None:
-        """Credit other orders of the buyer again that this order's visit or keys concern."""
+        """Credits other orders of the buyer again that this order's visit or keys concern."""
         order_id = facts.order.id
         if concerned:
             self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order_id)
@@ -204,7 +204,7 @@ class Tracker:
             self.attributor.credit_orders(conn, person, span, now, order_id)
 
     def _record_erased(self, conn: Connection, order: Order, topic: str, now: int) -> Receipt:
-        """Record the money and the state of an order whose buyer was erased."""
+        """Records the money and the state of an order whose buyer was erased."""
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
         for refund in order.refunds:
@@ -248,7 +248,7 @@ class Tracker:
         concerned: frozenset[str],
         now: int,
     ) -> Receipt:
-        """Record what an older state of an order may still add: a refund, an identity of the
+        """Records what an older state of an order may still add: a refund, an identity of the
         buyer, and the visit and the consent that a newer state has lost."""
         if facts.order.refunds:
             self.attributor.settle_money(conn, known)
@@ -327,14 +327,14 @@ class _NewOrderWrite(BatchableWrite):
         return self.tracker.update_order(conn, self.facts, self.topic, self.now, self.rows)
 
     def attempt(self, conn: Connection) -> Receipt | None:
-        """Write the order if it is new."""
+        """Writes the order if it is new."""
         advisory_locks.hold(conn, _lock_names(self.facts))
         is_new = new_orders.write(conn, self.parameters)
         return Receipt("accepted", self.facts.order.id) if is_new else None
 
     @classmethod
     def put(cls, conn: Connection, works: Sequence["_NewOrderWrite"]) -> None:
-        """Write the new orders in one statement."""
+        """Writes the new orders in one statement."""
         new_orders.put(conn, [work.parameters for work in works])
 
     @classmethod
@@ -355,7 +355,7 @@ def _lock_names(facts: OrderFacts) -> tuple[str, ...]:
 
 
 def _link(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:
-    """Store that a visitor id was seen with these keys; return the visitor ids it concerns."""
+    """Stores that a visitor id was seen with these keys; returns the visitor ids it concerns."""
     return identity_graph.joined_by(conn, identity_graph.link(conn, keys, visitor), visitor)
 
 

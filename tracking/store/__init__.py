@@ -22,7 +22,7 @@ def open_store(database_url: str) -> Store:
 
 
 def wait_until_reachable(database_url: str) -> None:
-    """Wait until the database server can be reached; return at once if the database is a file."""
+    """Waits until the database server can be reached; returns at once if the database is a file."""
     if make_url(database_url).get_backend_name() != "sqlite":
         wait_for_server(_conninfo(database_url))
 

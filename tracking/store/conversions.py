@@ -132,12 +132,12 @@ _log = Query(
 
 
 def put(conn: Connection, row: ConversionRow) -> None:
-    """Insert an event of the funnel, or replace its row; when it was first recorded stays."""
+    """Inserts an event of the funnel, or replaces its row; when it was first recorded stays."""
     _put.run(conn, **row._asdict())
 
 
 def set_credit(conn: Connection, row: ConversionRow) -> None:
-    """Update the visitor, credit and reason of a recorded event."""
+    """Updates the visitor, credit and reason of a recorded event."""
     _set_credit.run(
         conn,
         b_event_id=row.event_id,

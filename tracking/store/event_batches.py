@@ -120,7 +120,7 @@ class KnownBatch:
         return any(seen is not None and seen != {visitor} for seen in sharers)
 
     def meet(self, keys: Iterable[str], visitor: str) -> None:
-        """Add that a visitor id was seen with these keys."""
+        """Adds that a visitor id was seen with these keys."""
         for key in keys:
             self.sharers.setdefault(key, set()).add(visitor)
             self.keys.setdefault(visitor, set()).add(key)
@@ -162,7 +162,7 @@ def put(
     seen: Iterable[SeenWith],
     now: int,
 ) -> None:
-    """Insert conversions, queue the events that are sent, and store the identity keys.
+    """Inserts conversions, queues the events that are sent, and stores the identity keys.
 
     Rows that are there already stay as they are.
     """

@@ -80,7 +80,7 @@ _put_consent = Statement(
 
 
 def link(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str, ...]:
-    """Store that a visitor id was seen with these keys; return the keys that are new for it."""
+    """Stores that a visitor id was seen with these keys; returns the keys that are new for it."""
     return tuple(key for key in keys if _add.first(conn, link=key, visitor=visitor) is not None)
 
 
@@ -138,7 +138,7 @@ def _own_keys(conn: Connection, visitor: str) -> list[str]:
 def claim_checkout(
     conn: Connection, key: str, visitor: str, session: str, at: int
 ) -> tuple[bool, bool]:
-    """Store which visitor id opened a checkout or cart, and with what session.
+    """Stores which visitor id opened a checkout or cart, and with what session.
 
     Returns two flags: the checkout belongs to this visitor id, since no other was first; and this
     or the session is new. Of one visitor's sessions that of the earliest event counts.
@@ -164,7 +164,7 @@ def consent_of(conn: Connection, visitor: str) -> Consent:
 
 
 def put_consent(conn: Connection, visitor: str, consent: Consent, at: int) -> bool:
-    """Store the answers of a visitor id at an instant; return whether any of them is new.
+    """Stores the answers of a visitor id at an instant; returns whether any of them is new.
 
     Of each answer the newest counts, of two of the same second the refusal.
     """

@@ -60,7 +60,7 @@ class OrderRows(NamedTuple):
 
 
 def put(conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
-    """Write each of these `parameters_of` on SQLite, unless the order or its buyer is known.
+    """Writes each of these `parameters_of` on SQLite, unless the order or its buyer is known.
 
     An order or buyer in an earlier row counts as known. Outside a transaction the statement is a
     transaction by itself.
@@ -74,7 +74,7 @@ def written(conn: Connection) -> set[int]:
 
 
 def write(conn: Connection, parameters: Sequence[Any]) -> bool:
-    """Write the rows on PostgreSQL, unless the order or its buyer is known; return whether they
+    """Writes the rows on PostgreSQL, unless the order or its buyer is known; returns whether they
     were written."""
     conn.cursor.execute(_POSTGRESQL, parameters)
     return bool(conn.cursor.fetchone()[0])

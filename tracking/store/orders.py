@@ -128,7 +128,7 @@ _refunds_of = Query(
 
 
 def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: int) -> bool:
-    """Store the receipt of a body; return False if the same body was received before."""
+    """Stores the receipt of a body; returns False if the same body was received before."""
     row = _add_receipt.first(conn, digest=digest, topic=topic, order_id=order_id, received_at=now)
     return row is not None
 
@@ -139,14 +139,14 @@ def of_id(conn: Connection, order_id: str) -> OrderRow | None:
 
 
 def put(conn: Connection, row: OrderRow) -> None:
-    """Insert the order, or replace its row."""
+    """Inserts the order, or replaces its row."""
     _put.run(conn, **row._asdict())
 
 
 def put_refund(
     conn: Connection, id: str, order_id: str, at: int, goods: int, paid: int, currency: str
 ) -> None:
-    """Add a refund. Received again it can only grow: a pending payment succeeds once."""
+    """Adds a refund. Received again it can only grow: a pending payment succeeds once."""
     _put_refund.run(
         conn, id=id, order_id=order_id, at=at, goods=goods, paid=paid, currency=currency
     )

@@ -98,17 +98,17 @@ _credits_of = Query(
 
 
 def put(conn: Connection, row: TouchRow) -> None:
-    """Insert the touch, or replace the visitor's touch of the same time and key."""
+    """Inserts the touch, or replaces the visitor's touch of the same time and key."""
     _put.run(conn, **row._asdict())
 
 
 def add(conn: Connection, row: TouchRow) -> bool:
-    """Insert the touch; return False if it is stored already."""
+    """Inserts the touch; returns False if it is stored already."""
     return _add.first(conn, **row._asdict()) is not None
 
 
 def drop(conn: Connection, visitor: str, key: str) -> None:
-    """Delete a touch of a visitor id."""
+    """Deletes a touch of a visitor id."""
     _drop.run(conn, visitor=visitor, key=key)
 
 
@@ -170,7 +170,7 @@ def touch_of(row: TouchRow) -> Touch:
 def put_credits(
     conn: Connection, order_id: str, rows: Iterable[CreditRow], *, is_new: bool
 ) -> None:
-    """Replace the credits of an order."""
+    """Replaces the credits of an order."""
     if not is_new:
         _drop_credits.run(conn, order_id=order_id)
     _add_credit.run_many(conn, (row._asdict() for row in rows))

@@ -90,7 +90,7 @@ class FieldReader:
     left_out: list[str] = field(default_factory=list)
 
     def raise_errors(self) -> None:
-        """Raise the errors collected so far.
+        """Raises the errors collected so far.
 
         Raises:
             ValidationError: there are errors.
@@ -99,7 +99,7 @@ class FieldReader:
             raise ValidationError(*dict.fromkeys(self.errors))
 
     def add_error(self, pointer: str, message: str) -> None:
-        """Collect an error.
+        """Collects an error.
 
         Raises:
             ValidationError: there are too many errors to go on.
@@ -109,7 +109,7 @@ class FieldReader:
             self.raise_errors()
 
     def value(self, located: Located, parse: Parser) -> Any:
-        """Parse a value of a field; None if it is rejected or dropped."""
+        """Parses a value of a field; None if it is rejected or dropped."""
         try:
             return parse(located.value)
         except Rejected as error:
@@ -119,7 +119,7 @@ class FieldReader:
         return None
 
     def fields(self, values: Values, parsers: Mapping[str, Parser]) -> dict[str, Any]:
-        """Parse the fields that hold one value each; fields without a usable value are absent."""
+        """Parses the fields that hold one value each; fields without a usable value are absent."""
         parsed = {}
         for name, parse in parsers.items():
             located = values.get(name, ())
@@ -141,7 +141,7 @@ class Columns:
 
     @classmethod
     def of(cls, tree: Mapping[str, Any], reader: FieldReader) -> "Columns":
-        """Group the values of an object or a row by field."""
+        """Groups the values of an object or a row by field."""
         numbered: dict[str, list[tuple[int, Located]]] = {}
         items: dict[int, dict[str, list[Located]]] = {}
         for name, number, located in _walk(tree, reader.pointer, _TOP, reader):
@@ -175,7 +175,7 @@ def pointer_to(pointer: str, key: object) -> str:
 def _walk(
     tree: Mapping[str, Any], pointer: str, names: Mapping[str, str], reader: FieldReader
 ) -> Iterator[tuple[str, int, Located]]:
-    """Iterate over field, number and value of an object's keys, nested objects included."""
+    """Iterates over field, number and value of an object's keys, nested objects included."""
     for key, value in tree.items():
         name, number = _field(key, names)
         located = Located(f"{pointer}/{key}", value)
@@ -206,7 +206,7 @@ def _is_empty(value: object) -> bool:
 
 
 def _each_value(name: str, located: Located) -> Iterator[Located]:
-    """Iterate over the values of a field that may hold a list, or the text that exports write
+    """Iterates over the values of a field that may hold a list, or the text that exports write
     for a list."""
     value = located.value
     if isinstance(value, str) and name in LISTS:

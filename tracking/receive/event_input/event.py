@@ -135,7 +135,7 @@ def complete(
     event_time: int | None,
     received_at: int,
 ) -> None:
-    """Add the time, the parts of an event and, if it has none, an event id."""
+    """Adds the time, the parts of an event and, if it has none, an event id."""
     event["event_time"] = received_at if event_time is None else min(event_time, received_at)
     event["user_data"] = {**identity.user_data(), **user}
     if custom:
@@ -153,7 +153,7 @@ def build_event(
     limited: bool,
     left_out: tuple[str, ...],
 ) -> InboundEvent:
-    """Build the inbound event from a complete event of the published form."""
+    """Builds the inbound event from a complete event of the published form."""
     conversion = _conversion(event, identity, limited=limited)
     return InboundEvent(
         event=event,
@@ -197,7 +197,7 @@ def _pointer_of(columns: Columns, name: str) -> str:
 
 
 def order_event_id_error(event: Mapping[str, Any], custom: dict[str, Any], order_id: str) -> str:
-    """Check an event id that names an order, and set the event's order id.
+    """Checks an event id that names an order, and sets the event's order id.
 
     Returns the error, "" for none: only the order's checkout event may have such an id.
     """
@@ -237,7 +237,7 @@ def consent_of(
 
 
 def _parse_objects(event: dict[str, Any], columns: Columns, reader: FieldReader) -> None:
-    """Check the texts in app_info and device_info like those of other fields."""
+    """Checks the texts in app_info and device_info like those of other fields."""
     for name in fields.OBJECTS:
         if name in event:
             parsed = {
@@ -259,7 +259,7 @@ def _parse_object_value(located: Located, reader: FieldReader) -> Any:
 
 
 def _add_identity_errors(message: str, columns: Columns, reader: FieldReader) -> None:
-    """Add the error of an event without identity, and one for each unusable identity value."""
+    """Adds the error of an event without identity, and one for each unusable identity value."""
     pointers = [
         located.pointer for name in _IDENTITY_FIELDS for located in columns.values.get(name, ())
     ]
@@ -272,7 +272,7 @@ def _add_identity_errors(message: str, columns: Columns, reader: FieldReader) ->
 
 
 def _add_products(custom: dict[str, Any], columns: Columns, reader: FieldReader) -> None:
-    """Add the products to the custom data, and write every amount as text."""
+    """Adds the products to the custom data, and writes every amount as text."""
     located_ids = columns.values.get("content_ids", ())
     if max(len(located_ids), len(columns.products)) > MAX_PRODUCTS:
         is_list = len(located_ids) > MAX_PRODUCTS
@@ -337,7 +337,7 @@ def digests_of(name: str, text: str, country: str, *, limited: bool) -> list[Dig
 
 
 def _derived_id(event: Mapping[str, Any], event_time: int | None) -> str:
-    """Derive an event id that a repeat of the event gets again.
+    """Derives an event id that a repeat of the event gets again.
 
     A repeat without a time is received at another time, so the id of an order's event does not
     depend on the time of receipt.

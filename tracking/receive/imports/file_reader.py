@@ -67,7 +67,7 @@ class ImportSource:
     """
 
     def __init__(self, raw: BinaryIO, path: Path | None = None, share: Share = _WHOLE) -> None:
-        """Read the header. Other processes open the file at `path` to read other shares."""
+        """Reads the header. Other processes open the file at `path` to read other shares."""
         self.path = path
         self._raw = raw
         self._share = share

@@ -65,7 +65,7 @@ class Importer:
     counts: ImportCounts = field(default_factory=ImportCounts)
 
     def check(self, source: ImportSource) -> None:
-        """Read all of a file and store nothing.
+        """Reads all of a file and store nothing.
 
         Raises:
             UnreadableFile: the file, or the rest of it, cannot be read.
@@ -77,7 +77,7 @@ class Importer:
         self.on_progress(self.counts)
 
     def run(self, source: ImportSource, batch_size: int | None = None) -> None:
-        """Import a file. Records that are stored already stay unchanged, so an interrupted import
+        """Imports a file. Records that are stored already stay unchanged, so an interrupted import
         can be repeated from the beginning of the file.
 
         Args:
@@ -118,7 +118,7 @@ class Importer:
             raise end
 
     def usable_records(self, source: ImportSource) -> Iterator[UsableRecord]:
-        """Iterate over the parsed records of a file; rejected ones go to `on_reject`.
+        """Iterates over the parsed records of a file; rejected ones go to `on_reject`.
 
         Raises:
             UnreadableFile: the file, or the rest of it, cannot be read.
@@ -168,7 +168,7 @@ class Importer:
                 yield self.events.row_of(parsed.value, self.now)
 
     def _store(self, batch: Sequence[EventRow | Order], order_threads: ThreadPoolExecutor) -> float:
-        """Store a batch; returns the rate in records a second."""
+        """Stores a batch; returns the rate in records a second."""
         began = self.timer()
         events = [value for value in batch if isinstance(value, EventRow)]
         orders = [value for value in batch if isinstance(value, Order)]

@@ -48,7 +48,7 @@ _decode = msgspec.msgpack.Decoder(
 def blocks_of(
     source: ImportSource, entries_of: Callable[[ImportSource], Iterator[Entry]], readers: int
 ) -> Generator[Block, None, None]:
-    """Iterate over the entries of a file in blocks, in the order of the file.
+    """Iterates over the entries of a file in blocks, in the order of the file.
 
     Args:
         readers: number of processes that may read the file if it is large. They only read.
@@ -104,7 +104,7 @@ def _read_in_processes(
 
 
 def _merge(pipes: Sequence[Connection]) -> Iterator[Block]:
-    """Iterate over the blocks in the order of the file.
+    """Iterates over the blocks in the order of the file.
 
     The readers' blocks alternate, so the first reader that ends marks the end of the file.
     """

@@ -52,7 +52,7 @@ ParsedRecord = UsableRecord | RejectedRecord
 
 
 def parse_records(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
-    """Parse all records of a file, received at an instant (seconds UTC).
+    """Parses all records of a file, received at an instant (seconds UTC).
 
     Raises:
         UnreadableFile: the columns are not those of a file of events or orders, or the rest of the
@@ -158,7 +158,7 @@ def _recent_order(export: OrderExport, exported: ExportedOrder, now: int) -> Ord
 
 
 def _check_columns(header: Iterable[str]) -> None:
-    """Raise the errors of the header once for the file, not once for each row."""
+    """Raises the errors of the header once for the file, not once for each row."""
     fields = {column_of(name)[0] for name in header}
     errors = [_unknown_column(name) for name in header if not column_of(name)[0]]
     errors += [f"the column {name} is missing" for name in _REQUIRED if name not in fields]

@@ -57,7 +57,7 @@ class RejectsFile:
             raise OSError(write_error.errno, write_error.strerror, str(self._part)) from None
 
     def add(self, source: ImportSource, rejected: RejectedRecord) -> None:
-        """Write rejected records with their reason.
+        """Writes rejected records with their reason.
 
         Raises:
             OSError: the file cannot be written.

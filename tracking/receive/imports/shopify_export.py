@@ -75,7 +75,7 @@ class OrderExport:
         return [name for name in REQUIRED_COLUMNS if name.lower() not in self._places]
 
     def orders(self, records: Iterable[Record]) -> Iterator[ExportedOrder]:
-        """Group the records by order: further rows of an order have only a name and an item."""
+        """Groups the records by order: further rows of an order have only a name and an item."""
         held: list[Record] = []
         for record in records:
             if held and self._is_same_order(held[0], record) and len(held) < MAX_ROWS:
@@ -135,7 +135,7 @@ class _ExportRow:
 
 
 def _check_values(first: _ExportRow, items: Sequence[_ExportRow]) -> None:
-    """Raise errors for unreadable values, so that unreadable money does not count as zero."""
+    """Raises errors for unreadable values, so that unreadable money does not count as zero."""
     rows = [(first, _AMOUNTS), *((item, ("Lineitem price",)) for item in items)]
     wrong = [
         name for row, names in rows for name in names if row(name) and not _is_price(row(name))
@@ -242,7 +242,7 @@ def _unquoted(text: str) -> str:
 
 
 def _notes(text: str) -> list[dict[str, str]]:
-    """Note attributes from text: one per line, with a colon between name and value."""
+    """Notes attributes from text: one per line, with a colon between name and value."""
     pairs = (line.partition(":") for line in text.splitlines())
     return [{"name": n.strip(), "value": v.strip()} for n, colon, v in pairs if colon]
 

@@ -39,7 +39,7 @@ class FileTrial:
         self._planner = importer.events.planner
 
     def run(self, source: ImportSource) -> Iterator[TrialResult]:
-        """Send the events in test calls of twenty events, and iterate over their results.
+        """Sends the events in test calls of twenty events, and iterates over their results.
 
         Raises:
             ReportOnly: no Pinterest account is configured.

@@ -13,7 +13,7 @@ FROM (SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY key) AS keys
 
 
 def hold(conn: Connection, names: Iterable[str]) -> None:
-    """Lock these names until the transaction ends. SQLite has one writer at a time anyway."""
+    """Locks these names until the transaction ends. SQLite has one writer at a time anyway."""
     if conn.dialect == "postgresql":
         conn.cursor.execute(_HOLD, ([_key(name) for name in names],))
 

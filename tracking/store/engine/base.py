@@ -16,7 +16,7 @@ class Store(Protocol):
     dialect: str
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Run the work in a transaction; return its result once it is on disk."""
+        """Runs the work in a transaction; returns its result once it is on disk."""
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
         """As `commit`, without waiting. A callback of the future must never block."""
@@ -25,7 +25,7 @@ class Store(Protocol):
         """Returns a snapshot of what is committed."""
 
     def wipe_log(self) -> None:
-        """Remove erased data from the write-ahead log too, which holds it until it begins anew."""
+        """Removes erased data from the write-ahead log too, which holds it until it begins anew."""
 
     def close(self) -> None:
-        """Close every connection of this process."""
+        """Closes every connection of this process."""

@@ -35,12 +35,12 @@ def open_lock(path: Path) -> int:
 
 
 def lock(descriptor: int, *, shared: bool = False) -> None:
-    """Wait for the lock and acquire it."""
+    """Waits for the lock and acquire it."""
     fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
 
 
 def unlock(descriptor: int) -> None:
-    """Release the lock."""
+    """Releases the lock."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 

@@ -18,16 +18,16 @@ class BatchableWrite(ABC):
 
     @abstractmethod
     def __call__(self, conn: Any) -> Any:
-        """Write it alone, also where something of it is known already."""
+        """Writes it alone, also where something of it is known already."""
 
     @abstractmethod
     def attempt(self, conn: Any) -> Any:
-        """Write it in one statement and return its result; None if it is not the usual case."""
+        """Writes it in one statement and returns its result; None if it is not the usual case."""
 
     @classmethod
     @abstractmethod
     def put(cls, conn: Any, works: Sequence[Any]) -> None:
-        """Write many of this class in one statement, which is a transaction by itself."""
+        """Writes many of this class in one statement, which is a transaction by itself."""
 
     @classmethod
     @abstractmethod
@@ -51,7 +51,7 @@ class PendingWrite:
         self.future: Future[Any] = Future()
 
     def settle(self, translate: Callable[[BaseException], BaseException]) -> None:
-        """Set the result of the future, or the translated error."""
+        """Sets the result of the future, or the translated error."""
         if self.error is not None:
             self.future.set_exception(translate(self.error))
         else:
@@ -102,7 +102,7 @@ class GroupCommit:
         self._has_thread = False
 
     def run(self, work: Callable[[Any], Any]) -> Any:
-        """Commit a write and return its result. Where no thread is writing, the caller writes.
+        """Commits a write and returns its result. Where no thread is writing, the caller writes.
 
         Raises:
             BaseException: the translated error of the write, or of the commit of its batch.
@@ -121,7 +121,7 @@ class GroupCommit:
         return write.future.result()
 
     def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
-        """Queue a write and return the future of its result.
+        """Queues a write and returns the future of its result.
 
         The writer thread runs the callbacks of the future, so a callback must never block.
         """
@@ -157,7 +157,7 @@ class GroupCommit:
             self._write_batch()
 
     def _wait_for_writes(self) -> bool:
-        """Wait until there is a write; return False after `idle_seconds` without one."""
+        """Waits until there is a write; returns False after `idle_seconds` without one."""
         with self._mutex:
             if not self._is_awake:
                 if self._queue:

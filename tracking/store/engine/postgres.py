@@ -53,7 +53,7 @@ class PostgresStore:
         self._is_away = False
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Run the work in a transaction and return its result once it is on disk.
+        """Runs the work in a transaction and returns its result once it is on disk.
 
         Raises:
             StoreUnavailable: it could not be written, or may not have been.
@@ -110,7 +110,7 @@ class PostgresStore:
         """Do nothing: the server recycles its WAL by itself."""
 
     def close(self) -> None:
-        """Close every connection of this process."""
+        """Closes every connection of this process."""
         if self._pool is not None and self._pid == os.getpid():
             self._pool.close()
         self._pool = None
@@ -146,7 +146,7 @@ class PostgresStore:
 
 
 def wait_for_server(conninfo: str, pause: float = _RETRIES_EVERY_SECONDS) -> None:
-    """Wait until a connection can be made.
+    """Waits until a connection can be made.
 
     A worker that exited instead while the server starts would stop all other workers.
     """

@@ -74,7 +74,7 @@ class SqliteStore:
         self._opening = threading.Lock()
 
     def commit(self, work: Callable[[Connection], T]) -> T:
-        """Run the work in a transaction and return its result once it is on disk.
+        """Runs the work in a transaction and returns its result once it is on disk.
 
         Works that wait at the same time share one transaction; one that fails, fails alone. A
         work may run twice, the first time being rolled back, so it must change only the store.
@@ -138,7 +138,7 @@ class SqliteStore:
         self.commit(lambda _: None)
 
     def close(self) -> None:
-        """Close every connection of this process."""
+        """Closes every connection of this process."""
         while not self._readers.empty():
             self._readers.get_nowait().close()
         self._drop_writer()
@@ -182,7 +182,7 @@ class SqliteStore:
     def _put_batch(
         self, conn: Connection, kind: type[BatchableWrite], pending: list[PendingWrite]
     ) -> bool:
-        """Write a batch of one class and commit it, in a single call of SQLite; return False if
+        """Writes a batch of one class and commits it, in a single call of SQLite; returns False if
         nothing was written.
 
         Between two calls the thread may wait for the interpreter while it holds the lock.
@@ -195,7 +195,7 @@ class SqliteStore:
         return True
 
     def _commit_rest(self, pending: list[PendingWrite]) -> None:
-        """Run the works that no statement wrote together, in one transaction."""
+        """Runs the works that no statement wrote together, in one transaction."""
         try:
             with self._transaction(pending[0].queued_at + BUSY_SECONDS) as conn:
                 try:
@@ -212,7 +212,7 @@ class SqliteStore:
                 write.error = error
 
     def _run_with_savepoints(self, conn: Connection, pending: list[PendingWrite]) -> None:
-        """Begin again with a savepoint around each work, so that the one at fault fails alone."""
+        """Begins again with a savepoint around each work, so that the one at fault fails alone."""
         if not conn.raw.in_transaction:
             # A full disk or a broken file has rolled back the whole transaction.
             raise
@@ -248,7 +248,7 @@ class SqliteStore:
             time.sleep(0.02)
 
     def _try_begin(self, raw: sqlite3.Connection, deadline: float) -> bool:
-        """Begin a transaction; return False if a foreign program holds SQLite's write lock.
+        """Begins a transaction; returns False if a foreign program holds SQLite's write lock.
 
         The caller waits for that program without our own lock, so that no process waits twice.
         """
@@ -329,7 +329,7 @@ class SqliteStore:
         return raw
 
     def _announce_use(self) -> None:
-        """Lock the presence file, so that no process replaces the database meanwhile."""
+        """Locks the presence file, so that no process replaces the database meanwhile."""
         with self._opening:
             if self._presence is None:
                 presence = open_lock(presence_path(self.path))

@@ -19,7 +19,7 @@ _DIALECT = sqlite.dialect(paramstyle="qmark")
 def write(
     path: Path, name: str, columns: Mapping[str, Kind], rows: Iterable[Sequence[object]]
 ) -> int:
-    """Add a table to the file; return its number of rows.
+    """Adds a table to the file; returns its number of rows.
 
     Raises:
         OSError: the file cannot be written.

@@ -45,11 +45,11 @@ class Statement:
         self._compiled: dict[str, tuple[str, Sequence[str], dict[str, Any]]] = {}
 
     def run(self, conn: Connection, **values: Any) -> None:
-        """Execute the statement."""
+        """Executes the statement."""
         self._executed(conn, values)
 
     def run_many(self, conn: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Execute the statement once for each row of values."""
+        """Executes the statement once for each row of values."""
         text, names, fixed = self._text(conn.dialect)
         bound = [tuple([row[n] if n in row else fixed[n] for n in names]) for row in rows]
         if len(bound) == 1:

@@ -17,7 +17,7 @@ _WAIT_SECONDS = 60
 
 
 def migrate(database_url: str) -> None:
-    """Run every migration that is missing, in one transaction: all of them or none.
+    """Runs every migration that is missing, in one transaction: all of them or none.
 
     Processes that start together take turns; those that come later find nothing left to do.
     """
