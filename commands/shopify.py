@@ -129,7 +129,7 @@ def subscribe_(service: Service, dry_run: bool) -> None:
 
 
 def _subscribe(service: Service, shop: ShopifyAdmin, dry_run: bool) -> int:
-    """Checks or repairs a shop's subscriptions and prints them; returns how many are still wrong."""
+    """Checks or repairs a shop's subscriptions; returns how many are still wrong."""
     try:
         checked = subscribe(shop, TOPICS, service.settings.public_url, repairs=not dry_run)
     except ShopifyError as error:

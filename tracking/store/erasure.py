@@ -215,19 +215,19 @@ _erase_requests = Statement(update(privacy_requests).values(links="", orders="")
 # --- tombstones
 
 
-def tombstone_of(link: str) -> str:
-    """Returns the tombstone of a link or of "or:<order id>"."""
-    return link if link.startswith("or:") else link[:TOMBSTONE_LENGTH]
+def tombstone_of(key: str) -> str:
+    """Returns the tombstone of a key or of "or:<order id>"."""
+    return key if key.startswith("or:") else key[:TOMBSTONE_LENGTH]
 
 
 def put_tombstones(conn: Connection, names: Iterable[str], now: int) -> None:
-    """Stores for good that these links and orders ("or:…") were erased."""
+    """Stores for good that these keys and orders ("or:…") were erased."""
     marks = sorted({tombstone_of(name) for name in names})
     _put_tombstone.run_many(conn, ({"mark": mark, "erased_at": now} for mark in marks))
 
 
 def tombstoned(conn: Connection, names: Iterable[str]) -> frozenset[str]:
-    """Returns those of the links and orders ("or:…") that were erased."""
+    """Returns those of the keys and orders ("or:…") that were erased."""
     if _any_tombstone.first(conn) is None:
         return frozenset()
     return frozenset(n for n in names if _tombstone.first(conn, mark=tombstone_of(n)) is not None)
@@ -236,13 +236,13 @@ def tombstoned(conn: Connection, names: Iterable[str]) -> frozenset[str]:
 # --- what is stored about a person
 
 
-def visitors_of(conn: Connection, link: str) -> list[str]:
-    """Returns every visitor id that was seen with a link, however common the link is."""
-    return [row.visitor for row in _visitors_of.all(conn, link=link)]
+def visitors_of(conn: Connection, key: str) -> list[str]:
+    """Returns every visitor id that was seen with a key, however common the key is."""
+    return [row.visitor for row in _visitors_of.all(conn, link=key)]
 
 
-def links_of(conn: Connection, visitor: str) -> list[str]:
-    """Returns every link that a visitor id was seen with."""
+def keys_of(conn: Connection, visitor: str) -> list[str]:
+    """Returns every key that a visitor id was seen with."""
     return [row.link for row in _links_of.all(conn, visitor=visitor)]
 
 
@@ -256,13 +256,13 @@ def browser_events_of(conn: Connection, visitor: str) -> list[ConversionRow]:
     return _browser_events_of.all(conn, visitor=visitor)
 
 
-def orders_with(conn: Connection, links: Iterable[str]) -> list[str]:
-    """Returns the ids of the orders that contain one of the links. Reads every order there is."""
-    links = sorted(links)
+def orders_with(conn: Connection, keys: Iterable[str]) -> list[str]:
+    """Returns the ids of the orders that contain one of the keys. Reads every order there is."""
+    keys = sorted(keys)
     found: set[str] = set()
-    for first in range(0, len(links), MOST_ASKED):
-        bound = [*links[first : first + MOST_ASKED], *[""] * MOST_ASKED][:MOST_ASKED]
-        rows = _orders_with.all(conn, **{f"link{n}": link for n, link in enumerate(bound)})
+    for first in range(0, len(keys), MOST_ASKED):
+        bound = [*keys[first : first + MOST_ASKED], *[""] * MOST_ASKED][:MOST_ASKED]
+        rows = _orders_with.all(conn, **{f"link{n}": key for n, key in enumerate(bound)})
         found.update(row.id for row in rows)
     return sorted(found)
 
@@ -281,24 +281,24 @@ def bodies(conn: Connection, after: int = 0) -> list[ErasableBody]:
 
 
 def forget_visitor(conn: Connection, visitor: str, new: str) -> None:
-    """Deletes a visitor id with its links and touches; its events now count for the id `new`."""
-    for link in links_of(conn, visitor):
-        if link.startswith(("ck:", "ca:")):
-            _delete_checkout.run(conn, link=link)
+    """Deletes a visitor id with its keys and touches; its events now count for the id `new`."""
+    for key in keys_of(conn, visitor):
+        if key.startswith(("ck:", "ca:")):
+            _delete_checkout.run(conn, link=key)
     for statement in _delete_visitor.values():
         statement.run(conn, visitor=visitor)
     _rename_browser_events.run(conn, b_visitor=visitor, b_new=new)
 
 
-def forget_link(conn: Connection, link: str) -> None:
-    """Deletes a link with every visitor id, and the checkout or cart under it."""
-    _delete_link.run(conn, link=link)
-    _delete_checkout.run(conn, link=link)
+def forget_key(conn: Connection, key: str) -> None:
+    """Deletes a key with every visitor id, and the checkout or cart under it."""
+    _delete_link.run(conn, link=key)
+    _delete_checkout.run(conn, link=key)
 
 
-def unlink(conn: Connection, link: str, visitor: str) -> None:
-    """Deletes a link between a visitor id and an identity."""
-    _unlink.run(conn, link=link, visitor=visitor)
+def unlink(conn: Connection, key: str, visitor: str) -> None:
+    """Deletes the link between an identity key and a visitor id."""
+    _unlink.run(conn, link=key, visitor=visitor)
 
 
 def forget_touch(conn: Connection, visitor: str, key: str) -> None:

@@ -98,8 +98,8 @@ touches = Table(
     sqlite_with_rowid=False,
 )
 
-# The identity digests, checkouts and carts that each visitor id was seen with: the identity graph,
-# for cross-device matching.
+# The identity graph, for cross-device matching: the identity keys (of e-mails, customers, phones,
+# checkouts and carts) that each visitor id was seen with. A key is called `link` here.
 links = Table(
     "links",
     metadata,

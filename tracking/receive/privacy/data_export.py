@@ -21,12 +21,12 @@ _WHOLE_ORDER = 1_000_000
 
 
 def data_export_of(
-    conn: Connection, links: Iterable[str], order_ids: Iterable[str]
+    conn: Connection, keys: Iterable[str], order_ids: Iterable[str]
 ) -> Mapping[str, Any]:
-    """Returns the stored data of the person who has these links or placed these orders."""
-    links, order_ids = frozenset(links), frozenset(order_ids)
-    candidates = erasure.orders_with(conn, links)
-    footprint = footprint_of(conn, links, order_ids, candidates)
+    """Returns the stored data of the person who has these keys or placed these orders."""
+    keys, order_ids = frozenset(keys), frozenset(order_ids)
+    candidates = erasure.orders_with(conn, keys)
+    footprint = footprint_of(conn, keys, order_ids, candidates)
     visitors = sorted(footprint.visitors)
     return {
         "identities": sorted(map(readable_key, footprint.known_by)),
@@ -45,7 +45,7 @@ def data_export_of(
 def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
     return {
         "id": readable_key(visitor),
-        "known_with": sorted(map(readable_key, erasure.links_of(conn, visitor))),
+        "known_with": sorted(map(readable_key, erasure.keys_of(conn, visitor))),
         "consent": msgspec.to_builtins(identity_graph.consent_of(conn, visitor)),
     }
 
@@ -62,7 +62,7 @@ def _order(conn: Connection, row: OrderRow) -> dict[str, Any]:
         "currency": row.currency,
         "value": to_major(row.gross, row.currency),
         "given_back": to_major(int(refunded.paid), row.currency),
-        "identities": [readable_key(link) for link in row.keys],
+        "identities": [readable_key(key) for key in row.keys],
         "session": msgspec.json.decode(row.session or b"{}"),
         "consent": msgspec.json.decode(row.consent or b"{}"),
         "unusable_fields": row.unusable.split(),

@@ -29,7 +29,7 @@ from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 from tracking.store.values import json_of, path_from
 
-# The links that belong to one person only. A household may share a phone.
+# The keys that belong to one person only. A household may share a phone.
 _CERTAIN = ("em:", "id:")
 _IDENTITIES = (*_CERTAIN, "ph:")
 
@@ -45,12 +45,12 @@ _COUNTRY = re.compile(r'"country_code"\s*:\s*"([A-Z]{2})"')
 class PersonFootprint:
     """The stored data of one person.
 
-    `known_by` are the links of the request and those of the `orders`. The `visitors` are ids of
+    `known_by` are the keys of the request and those of the `orders`. The `visitors` are ids of
     this person alone; others used the `shared` ids as well. The `joined` ids counted as the same
     person by the identity graph.
     """
 
-    links: frozenset[str]
+    keys: frozenset[str]
     known_by: frozenset[str]
     orders: Mapping[str, OrderRow]
     visitors: frozenset[str]
@@ -67,22 +67,22 @@ class PersonEraser:
     def erase(
         self,
         conn: Connection,
-        links: Iterable[str],
+        keys: Iterable[str],
         order_ids: Iterable[str],
         now: int,
         candidates: Iterable[str] = (),
     ) -> None:
-        """Erases the person who has these links or placed these orders.
+        """Erases the person who has these keys or placed these orders.
 
         `candidates` are orders that may be the person's, too.
         """
-        links, order_ids = frozenset(links), frozenset(order_ids)
+        keys, order_ids = frozenset(keys), frozenset(order_ids)
         candidates = tuple(candidates)
-        unlocked = footprint_of(conn, links, order_ids, candidates)
+        unlocked = footprint_of(conn, keys, order_ids, candidates)
         advisory_locks.hold(conn, _names(unlocked, order_ids))
-        footprint = footprint_of(conn, links, order_ids, candidates)
+        footprint = footprint_of(conn, keys, order_ids, candidates)
         marks = {f"or:{order_id}" for order_id in order_ids | footprint.orders.keys()}
-        erasure.put_tombstones(conn, links | marks, now)
+        erasure.put_tombstones(conn, keys | marks, now)
 
         new_ids = {visitor: _new_id() for visitor in footprint.visitors}
         for row in footprint.orders.values():
@@ -93,8 +93,8 @@ class PersonEraser:
         for event in browser_events_of(conn, footprint):
             erasure.erase_event(conn, event.event_id, now)
         _forget_person(conn, footprint, new_ids)
-        _erase_bodies(conn, links, order_ids | footprint.orders.keys(), now)
-        _erase_requests(conn, links, order_ids)
+        _erase_bodies(conn, keys, order_ids | footprint.orders.keys(), now)
+        _erase_requests(conn, keys, order_ids)
 
         self.attributor.credit_orders(conn, footprint.joined | footprint.shared, ALWAYS, now)
         for order_id in sorted(set(candidates) - footprint.orders.keys()):
@@ -133,11 +133,11 @@ class PersonEraser:
             last = rows[-1].id
 
 
-def erased_of(conn: Connection, order_id: str, links: Iterable[str]) -> tuple[bool, frozenset[str]]:
-    """Returns whether an order is an erased person's, and which of its links were erased."""
-    links = tuple(links)
-    erased = erasure.tombstoned(conn, (f"or:{order_id}", *links))
-    is_erased = f"or:{order_id}" in erased or _is_same_person(links, erased)
+def erased_of(conn: Connection, order_id: str, keys: Iterable[str]) -> tuple[bool, frozenset[str]]:
+    """Returns whether an order is an erased person's, and which of its keys were erased."""
+    keys = tuple(keys)
+    erased = erasure.tombstoned(conn, (f"or:{order_id}", *keys))
+    is_erased = f"or:{order_id}" in erased or _is_same_person(keys, erased)
     return is_erased, erased
 
 
@@ -149,9 +149,9 @@ def without_erased(
     cleaned: list[PixelEvent] = []
     erased_ids: set[str] = set()
     for event in events:
-        links = event.identity.graph_keys()
-        erased = erasure.tombstoned(conn, links) if links else frozenset()
-        if _is_same_person(links, erased):
+        keys = event.identity.graph_keys()
+        erased = erasure.tombstoned(conn, keys) if keys else frozenset()
+        if _is_same_person(keys, erased):
             erased_ids.add(event.event_id)
             event = msgspec.structs.replace(event, identity=Identity(), tokens=())
         elif erased:
@@ -186,15 +186,15 @@ def without_buyer(order: Order) -> Order:
 
 def footprint_of(
     conn: Connection,
-    links: Collection[str],
+    keys: Collection[str],
     order_ids: Collection[str],
     candidates: Iterable[str] = (),
 ) -> PersonFootprint:
-    """Finds the data of the person who has these links or placed these orders.
+    """Finds the data of the person who has these keys or placed these orders.
 
     `candidates` are orders that may be the person's, too.
     """
-    visitors = {*links, *(visitor for link in links for visitor in erasure.visitors_of(conn, link))}
+    visitors = {*keys, *(visitor for key in keys for visitor in erasure.visitors_of(conn, key))}
     at_visitors = (order_id for visitor in visitors for order_id in _orders_at(conn, visitor))
     rows = {
         order_id: orders.of_id(conn, order_id)
@@ -203,11 +203,11 @@ def footprint_of(
     own = {
         order_id: row
         for order_id, row in rows.items()
-        if row is not None and (order_id in order_ids or _is_same_person(row.keys, links))
+        if row is not None and (order_id in order_ids or _is_same_person(row.keys, keys))
     }
-    order_links = {link for row in own.values() for link in row.keys}
-    known_by = frozenset({*links, *filter(_is_identity, order_links)})
-    visitors |= {visitor for link in order_links for visitor in erasure.visitors_of(conn, link)}
+    order_keys = {key for row in own.values() for key in row.keys}
+    known_by = frozenset({*keys, *filter(_is_identity, order_keys)})
+    visitors |= {visitor for key in order_keys for visitor in erasure.visitors_of(conn, key)}
     visitors |= {row.visitor for row in own.values()}
     for order_id in {*own, *order_ids}:
         event = conversions.of_event(conn, event_id_of(order_id))
@@ -215,21 +215,21 @@ def footprint_of(
             visitors.add(event.visitor)
     # The ids of persons who were erased before only count their events, and go on doing so.
     visitors = {v for v in visitors if v and not v.startswith(_ERASED)}
-    alone = frozenset(v for v in visitors if _is_exclusive(conn, v, links, known_by, own.keys()))
+    alone = frozenset(v for v in visitors if _is_exclusive(conn, v, keys, known_by, own.keys()))
     return PersonFootprint(
-        links=frozenset(links),
+        keys=frozenset(keys),
         known_by=known_by,
         orders=own,
         visitors=alone,
         shared=frozenset(visitors - alone),
-        joined=frozenset(_joined(conn, alone, order_links | set(links)) - alone),
+        joined=frozenset(_joined(conn, alone, order_keys | set(keys)) - alone),
     )
 
 
 def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[ConversionRow]:
     """Yields a person's storefront events; of shared visitors only those that name the person."""
-    certain = {link for link in footprint.known_by if link.startswith(_CERTAIN)}
-    digests = [digest_of_key(link).encode() for link in footprint.links | certain]
+    certain = {key for key in footprint.known_by if key.startswith(_CERTAIN)}
+    digests = [digest_of_key(key).encode() for key in footprint.keys | certain]
     for visitor in sorted(footprint.visitors | footprint.shared):
         for event in erasure.browser_events_of(conn, visitor):
             payloads = [row.payload for row in outbox.of_event(conn, event.event_id)]
@@ -237,7 +237,7 @@ def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[
                 yield event
 
 
-def mentions(body: bytes, links: Collection[str], order_ids: Collection[str]) -> bool:
+def mentions(body: bytes, keys: Collection[str], order_ids: Collection[str]) -> bool:
     """Returns True if a body that could not be understood names a person or one of the orders."""
     text = body.decode("utf-8", "replace").replace("\\u0040", "@").replace("\\/", "/")
     if any(number in order_ids for number in _NUMBER.findall(text)):
@@ -250,7 +250,7 @@ def mentions(body: bytes, links: Collection[str], order_ids: Collection[str]) ->
     )
     digests = ((kind, hashed(field, value, country)) for kind, field, value, country in candidates)
     return any(
-        digest is not None and identity_key(kind, digest) in links for kind, digest in digests
+        digest is not None and identity_key(kind, digest) in keys for kind, digest in digests
     )
 
 
@@ -258,29 +258,29 @@ def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
     return any(digest in payload for payload in payloads for digest in digests)
 
 
-def _is_identity(link: str) -> bool:
-    return link.startswith(_IDENTITIES)
+def _is_identity(key: str) -> bool:
+    return key.startswith(_IDENTITIES)
 
 
-def _is_same_person(links: Iterable[str], others: Collection[str]) -> bool:
-    """Returns True if the links are those of the person known by others: if an e-mail address or
+def _is_same_person(keys: Iterable[str], others: Collection[str]) -> bool:
+    """Returns True if the keys are those of the person known by others: if an e-mail address or
     a customer id is the same, or every identity is."""
-    own = [link for link in links if _is_identity(link)]
-    is_certain = any(link in others for link in own if link.startswith(_CERTAIN))
-    return is_certain or (bool(own) and all(link in others for link in own))
+    own = [key for key in keys if _is_identity(key)]
+    is_certain = any(key in others for key in own if key.startswith(_CERTAIN))
+    return is_certain or (bool(own) and all(key in others for key in own))
 
 
 def _is_exclusive(
     conn: Connection,
     visitor: str,
-    links: Collection[str],
+    keys: Collection[str],
     known_by: Collection[str],
     order_ids: Collection[str],
 ) -> bool:
     """Returns True if no other person used a visitor id."""
-    if visitor in links:
+    if visitor in keys:
         return True
-    own = {link for link in erasure.links_of(conn, visitor) if _is_identity(link)}
+    own = {key for key in erasure.keys_of(conn, visitor) if _is_identity(key)}
     return own <= set(known_by) and set(_orders_at(conn, visitor)) <= set(order_ids)
 
 
@@ -290,12 +290,12 @@ def _orders_at(conn: Connection, visitor: str) -> list[str]:
     return [key.removeprefix(own) for key in keys if key.startswith(own)]
 
 
-def _joined(conn: Connection, visitors: Iterable[str], links: Collection[str]) -> set[str]:
+def _joined(conn: Connection, visitors: Iterable[str], keys: Collection[str]) -> set[str]:
     """Returns the visitor ids whose person the identity graph may see differently without these
-    visitors: those joined with them, and those whose links are too common because of them."""
+    visitors: those joined with them, and those whose keys are too common because of them."""
     joined: set[str] = set()
     for visitor in visitors:
-        own = {*links, *erasure.links_of(conn, visitor)}
+        own = {*keys, *erasure.keys_of(conn, visitor)}
         joined |= {
             *identity_graph.person_of(conn, own, visitor),
             *identity_graph.joined_by(conn, own, visitor),
@@ -347,55 +347,55 @@ def _forget_person(
 ) -> None:
     for visitor, new in sorted(new_ids.items()):
         erasure.forget_visitor(conn, visitor, new)
-    order_links = {link for row in footprint.orders.values() for link in row.keys}
-    tokens = {link for link in order_links if not _is_identity(link)}
-    for link in sorted(footprint.links | tokens):
-        erasure.forget_link(conn, link)
+    order_keys = {key for row in footprint.orders.values() for key in row.keys}
+    tokens = {key for key in order_keys if not _is_identity(key)}
+    for key in sorted(footprint.keys | tokens):
+        erasure.forget_key(conn, key)
     for visitor in sorted(footprint.shared):
         _detach_visitor(conn, visitor, footprint)
 
 
 def _detach_visitor(conn: Connection, visitor: str, footprint: PersonFootprint) -> None:
-    """Deletes the person's orders and links from a shared visitor id, which others keep."""
+    """Deletes the person's orders and keys from a shared visitor id, which others keep."""
     others = {
         order_id for order_id in _orders_at(conn, visitor) if order_id not in footprint.orders
     }
     rows = (orders.of_id(conn, order_id) for order_id in sorted(others))
-    kept = {link for row in rows if row is not None for link in row.keys}
-    for link in erasure.links_of(conn, visitor):
-        if link in footprint.known_by and link not in kept:
-            erasure.unlink(conn, link, visitor)
+    kept = {key for row in rows if row is not None for key in row.keys}
+    for key in erasure.keys_of(conn, visitor):
+        if key in footprint.known_by and key not in kept:
+            erasure.unlink(conn, key, visitor)
     for order_id in footprint.orders:
         erasure.forget_touch(conn, visitor, touch_key(order_id))
 
 
 def _remove_from_order(conn: Connection, order_id: str, footprint: PersonFootprint) -> None:
-    """Deletes the person's links and visitor ids from an order of another person."""
+    """Deletes the person's keys and visitor ids from an order of another person."""
     row = orders.of_id(conn, order_id)
     if row is None:
         return
-    links = [link for link in row.keys if link not in footprint.links]
+    keys = [key for key in row.keys if key not in footprint.keys]
     path = [
         msgspec.structs.replace(touch, visitor="") if touch.visitor in footprint.visitors else touch
         for touch in path_from(row.path)
     ]
-    orders.put(conn, row._replace(links=" ".join(links), path=json_of(path)))
+    orders.put(conn, row._replace(links=" ".join(keys), path=json_of(path)))
 
 
 def _erase_bodies(
-    conn: Connection, links: Collection[str], order_ids: Collection[str], now: int
+    conn: Connection, keys: Collection[str], order_ids: Collection[str], now: int
 ) -> None:
     last = 0
     while rows := erasure.bodies(conn, last):
         for row in rows:
-            if mentions(row.body, links, order_ids):
+            if mentions(row.body, keys, order_ids):
                 erasure.erase_body(conn, row.id, now)
         last = rows[-1].id
 
 
-def _erase_requests(conn: Connection, links: Collection[str], order_ids: Collection[str]) -> None:
+def _erase_requests(conn: Connection, keys: Collection[str], order_ids: Collection[str]) -> None:
     for row in privacy_requests.about_a_person(conn):
-        if {*row.links.split()} & {*links} or {*row.orders.split()} & {*order_ids}:
+        if {*row.links.split()} & {*keys} or {*row.orders.split()} & {*order_ids}:
             privacy_requests.erase(conn, row.id)
 
 

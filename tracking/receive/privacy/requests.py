@@ -29,10 +29,10 @@ class NotAPrivacyRequest(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PrivacySubject:
-    """The person that a body is about, by links and order ids. `asked_as` is Shopify's id of the
+    """The person that a body is about, by keys and order ids. `asked_as` is Shopify's id of the
     request, or the shop."""
 
-    links: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()
     asked_as: str = ""
 
@@ -78,11 +78,11 @@ class PrivacyRequests:
             return self.quarantine.add(body, topic, str(error))
         # This reads every order there is, so it must not hold up other writers.
         with self.store.read() as conn:
-            candidates = erasure.orders_with(conn, subject.links)
+            candidates = erasure.orders_with(conn, subject.keys)
 
         def write(conn: Connection) -> bool:
             now = int(self.clock())
-            self.eraser.erase(conn, subject.links, subject.orders, now, candidates)
+            self.eraser.erase(conn, subject.keys, subject.orders, now, candidates)
             return self._add_request(conn, body, topic, PrivacySubject())
 
         is_new = self.store.commit(write)
@@ -134,7 +134,7 @@ class PrivacyRequests:
     ) -> bool:
         digest, now = hashlib.sha256(body).hexdigest(), int(self.clock())
         is_new = privacy_requests.add(
-            conn, digest, topic, subject.asked_as, subject.links, subject.orders, now
+            conn, digest, topic, subject.asked_as, subject.keys, subject.orders, now
         )
         if not is_new:
             privacy_requests.renew(conn, digest, now)
@@ -182,12 +182,12 @@ def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) ->
         phones=(phone,) if phone else (),
         customer_id=_id(customer.get("id")),
     )
-    links = identity_of(buyer).graph_keys()
-    if not links and not orders:
+    keys = identity_of(buyer).graph_keys()
+    if not keys and not orders:
         raise NotAPrivacyRequest(
             "customer: neither an id nor an address that can be read, and no orders"
         )
-    return PrivacySubject(links, tuple(orders), asked_as)
+    return PrivacySubject(keys, tuple(orders), asked_as)
 
 
 def _shop_of(tree: Mapping[str, Any]) -> PrivacySubject:
