@@ -1,0 +1,69 @@
+"""What software writes where it has no value is no value, in whatever field it stands."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking.domain.placeholders import is_macro, is_placeholder, names_nothing
+
+PLACEHOLDERS = (
+    *(
+        "\\N",
+        "\\n",
+        "\\\\N",
+        "(not set)",
+        "not set",
+        "Not Set",
+        "not_set",
+        "(none)",
+        "<NA>",
+        "#N/A",
+    ),
+    *("#REF!", "#NAME?", "[object Object]", "null", "NULL", "<null>", "undefined", "nan", "NaN"),
+    *("None", "nil", "n/a", "N.A.", "anonymous", "guest", "true", "False", "(unknown)", '"null"'),
+    *("{epik}", "{{campaign.name}}", "${id}", "%%CLICK_ID%%", "%epik%", "__CLICKID__", "[ID]"),
+    *("%7Bcampaignid%7D", "%257Bepik%257D", "<%= id %>"),
+)
+VALUES = (
+    *("California", "Guest House", "O'Null", "Nullarbor", "summer_sale", "{brace} in it", "50%"),
+    *("100% cotton", "[sale]", "a/b", "Nan Goldin", "#1 mug", "none of them", "x", "0815"),
+)
+
+
+@pytest.mark.parametrize("text", PLACEHOLDERS)
+def test_a_placeholder_is_no_value(text: str) -> None:
+    assert is_placeholder(text)
+    assert is_placeholder(f"  {text}\t")
+    assert names_nothing(text)
+
+
+@pytest.mark.parametrize("text", VALUES)
+def test_a_value_is_one(text: str) -> None:
+    assert not is_placeholder(text)
+    assert not names_nothing(text)
+
+
+@pytest.mark.parametrize("text", ["na", "NA", "unknown", "0", "000", "-", "--", "???", "default"])
+def test_what_may_be_a_value_elsewhere_is_no_id(text: str) -> None:
+    assert names_nothing(text)
+    assert not is_placeholder(text)
+
+
+@pytest.mark.parametrize("text", ["{epik}", "{{ad.id}}", "%7Bcampaign_name%7D", "%257Bad_id%257D"])
+def test_a_variable_that_nobody_filled_in_is_a_macro(text: str) -> None:
+    assert is_macro(text)
+
+
+@pytest.mark.parametrize("text", ["null", "autumn", "{a} and {b} x", "%", "50%"])
+def test_other_text_is_no_macro(text: str) -> None:
+    assert not is_macro(text)
+
+
+@given(st.integers(1, 10**18))
+def test_a_number_is_an_id(number: int) -> None:
+    assert not names_nothing(str(number))
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_too_odd_to_be_judged(text: str) -> None:
+    assert names_nothing(text) or not is_placeholder(text)

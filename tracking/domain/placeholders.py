@@ -1,0 +1,72 @@
+"""What software writes where it has no value: one list for every field and every way in.
+
+A digest or a key made of a placeholder would be shared by everybody whose form, export or
+template left the field empty.
+"""
+
+import re
+
+# Marks that no person, product or campaign has for a name, whatever stands around them.
+_MARKS = frozenset(
+    {
+        "null",
+        "nil",
+        "nan",
+        "none",
+        "undefined",
+        "n/a",
+        "n.a.",
+        "not set",
+        "not provided",
+        "not available",
+        "not applicable",
+        "object object",
+        "unset",
+        "unavailable",
+        "anonymous",
+        "guest",
+        "true",
+        "false",
+    }
+)
+# Words that are a value in some fields: NA is Namibia and Naples, 0 an amount, Unknown a song.
+_MARKS_OF_IDS = frozenset({"na", "no", "yes", "unknown", "empty", "blank", "missing", "default"})
+_WRAPPED = re.compile(r"[(<\[{\"'`]+(.*?)[)>\]}\"'`]+")
+# Errors of spreadsheets (#N/A, #REF!, #NAME?), and how PostgreSQL and MySQL export NULL.
+_CELL_ERROR = re.compile(r"#(?:n/a|ref!|value!|div/0!|name\?|null!|num!|spill!|calc!)|\\+n")
+_SEPARATORS = re.compile(r"[\s_-]+")
+_NOTHING_BUT_SIGNS = re.compile(r"[\W_]+|0+")
+# A template that was not filled in: {epik}, {{campaign.id}}, ${id}, %%ID%%, __CLICKID__, [ID].
+_MACRO = re.compile(
+    r"\$?\{+[^{}]*\}+|%[A-Za-z_.]+%|%%[^%]*%%|__[A-Z][A-Z0-9_]*__|\[[A-Z][A-Z0-9_ ]*\]|<%.*%>"
+)
+_ENCODED_BRACES = {"%7b": "{", "%7d": "}"}
+
+
+def is_macro(text: str) -> bool:
+    """Whether a text is a template's variable that nobody filled in, such as `{campaignid}`."""
+    if "%" in text:
+        text = re.sub(
+            r"%(?:25)*(7[bBdD])", lambda found: _ENCODED_BRACES[f"%{found[1].lower()}"], text
+        )
+    return _MACRO.fullmatch(text.strip()) is not None
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text stands for no value in any field: `\\N`, `(not set)`, `#N/A`, `{epik}`."""
+    low = text.strip().lower()
+    if _CELL_ERROR.fullmatch(low) or is_macro(text):
+        return True
+    wrapped = _WRAPPED.fullmatch(low)
+    bare = _SEPARATORS.sub(" ", (wrapped[1] if wrapped else low)).strip()
+    return bare in _MARKS or (wrapped is not None and bare in _MARKS_OF_IDS)
+
+
+def names_nothing(text: str) -> bool:
+    """Whether a text is no id: a placeholder, a word for nothing, or signs and zeros alone."""
+    low = text.strip().lower()
+    return (
+        is_placeholder(text)
+        or _SEPARATORS.sub(" ", low) in _MARKS_OF_IDS
+        or _NOTHING_BUT_SIGNS.fullmatch(low) is not None
+    )
