@@ -10,8 +10,9 @@ from typing import NewType
 
 import msgspec
 
-from tracking.domain.normalisers import FIELDS, PLACEHOLDERS
+from tracking.domain.normalisers import FIELDS
 from tracking.domain.order import Address, Buyer
+from tracking.domain.placeholders import PLACEHOLDERS
 
 MOST_KEYS = 8
 # The kinds of identity keys: e-mail, customer id, phone.
@@ -140,7 +141,9 @@ def identity_of(buyer: Buyer, *, limited: bool = False) -> Identity:
         if digest := hashed(field, text, country):
             known = digests.get(field, ())
             if digest not in known:
-                upper = _upper_case_digests(field, text) if limited and field in _CODES else ()
+                upper = (
+                    _upper_case_digests(field, text, country) if limited and field in _CODES else ()
+                )
                 digests[field] = (*known, digest, *upper)
         elif text.strip():
             unusable[field] = None
@@ -161,7 +164,7 @@ def _clear_fields(buyer: Buyer) -> list[tuple[str, str, str]]:
         ("fn", home.first_name or buyer.first_name, ""),
         ("ln", home.last_name or buyer.last_name, ""),
         ("ct", home.city, ""),
-        ("st", home.province_code, ""),
+        ("st", home.province_code, country),
         ("zp", home.zip, country),
         ("country", home.country_code, ""),
         ("external_id", buyer.customer_id, ""),
@@ -172,8 +175,8 @@ def _country_of(address: Address) -> str:
     return (FIELDS["country"](address.country_code.strip(), "") or "").upper()
 
 
-def _upper_case_digests(field: str, text: str) -> list[Digest]:
-    upper = _code_digest((FIELDS[field](text.strip(), "") or "").upper())
+def _upper_case_digests(field: str, text: str, country: str) -> list[Digest]:
+    upper = _code_digest((FIELDS[field](text.strip(), country) or "").upper())
     return [upper] if upper else []
 
 

@@ -25,16 +25,13 @@ from phonenumbers import (
     parse,
 )
 
+from tracking.domain.placeholders import is_placeholder, names_nothing
+from tracking.domain.places import country_code, state_code
+
 Normaliser = Callable[[str, str], str | None]
 
 # MD5, SHA-1, SHA-384, SHA-512: Pinterest accepts none of them, and a digest of one has no match.
 _OTHER_DIGEST = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{96}|[0-9a-f]{128}")
-
-# The texts that software writes for a missing value. Null is also a surname and None a town, but
-# their few bearers lose one of many fields, while every broken form would share the digest.
-PLACEHOLDERS = frozenset({"null", "(null)", "<null>", "none", "undefined", "n/a", "n.a."})
-# In an id also texts that could be a name or a code in another field.
-_PLACEHOLDER_IDS = PLACEHOLDERS | {"nan", "nil", "na", "0", "-", "unknown"}
 
 _NOT_IN_EMAILS = r'@<>()\[\]\\,;:"'
 _EMAIL = re.compile(rf"[^{_NOT_IN_EMAILS}]+@[^.{_NOT_IN_EMAILS}]+(?:\.[^.{_NOT_IN_EMAILS}]+)+")
@@ -85,9 +82,14 @@ _EXTENSION = re.compile(
 _ABROAD = re.compile(r"^\D*00(?!11)")
 # Italy, the Vatican and San Marino, where the zero is part of the number.
 _ZERO_COUNTRIES = frozenset({39, 378})
+_MEXICO = 52
+# Until 2019 a Mexican mobile was dialled behind one of these from a landline.
+_MEXICAN_PREFIX = re.compile(r"^\D*04[45](?=\D*[1-9])")
 
 _STATE = re.compile(r"(?:[A-Za-z]{2}-)?([A-Za-z]{2})")
 _SPACES_AND_DASHES = re.compile(r"[\s\-\u2010-\u2015\u2212ー]+")
+# Japanese addresses have it before the code.
+_POSTAL_MARK = "〒"
 _ZIP_PLUS_4 = re.compile(r"[0-9]{5}-[0-9]{4}")
 _ZIP = re.compile(r"(?!0+$)[0-9]{3,10}")
 _ZIP_COUNTRIES = frozenset({"US", "PR", "VI", "GU", "AS", "MP", "UM", "FM", "MH", "PW"})
@@ -98,7 +100,9 @@ _COUNTRIES = frozenset(
 )
 
 # 1900 to 2099 also excludes DDMMYYYY: no day 19 or 20 is followed by a month 19 or 20.
-_BIRTHDAY = re.compile(r"((?:19|20)[0-9]{2})([-/]?)([0-9]{2})\2([0-9]{2})")
+_BIRTHDAY = re.compile(
+    r"((?:19|20)[0-9]{2})(?:([0-9]{2})([0-9]{2})|([-/.])([0-9]{1,2})\4([0-9]{1,2})(?:[T ].*)?)"
+)
 _SEPARATORS = re.compile(r"[\s_-]+")
 _GENDERS = {
     **dict.fromkeys(("m", "male", "man"), "m"),
@@ -117,7 +121,7 @@ def _lower(text: str) -> str:
 def _is_placeholder(text: str) -> bool:
     """Returns True if the text is a placeholder, or was hashed in another way."""
     low = text.lower()
-    return low in PLACEHOLDERS or (len(low) >= 32 and _OTHER_DIGEST.fullmatch(low) is not None)
+    return is_placeholder(text) or (len(low) >= 32 and _OTHER_DIGEST.fullmatch(low) is not None)
 
 
 def _email(text: str, _: str) -> str | None:
@@ -141,6 +145,8 @@ def _phone(text: str, country: str) -> str | None:
         return None
     if _LETTER.search(text):
         text = _LETTER.sub("", _EXTENSION.sub("", text))
+    if country == "MX":
+        text = _MEXICAN_PREFIX.sub("", text)
     # In a web form 00 means "abroad" wherever the buyer lives, though not every country dials it.
     spellings = dict.fromkeys((_ABROAD.sub("+", text), text))
     return next(filter(None, (_e164(spelling, country) for spelling in spellings)), None)
@@ -160,7 +166,7 @@ def _e164(text: str, country: str) -> str | None:
         number = parse(text, country or None)
     except NumberParseException:
         return None
-    number = _without_trunk_zero(number)
+    number = _without_mobile_prefix(_without_trunk_zero(number))
     # Merely possible within an area is not enough: the area code is missing. Zero is a filler.
     if is_possible_number_with_reason(number) != ValidationResult.IS_POSSIBLE:
         return None
@@ -174,6 +180,14 @@ def _without_trunk_zero(number: PhoneNumber) -> PhoneNumber:
     bare = PhoneNumber(country_code=number.country_code, national_number=number.national_number)
     possible = is_possible_number_with_reason(bare) == ValidationResult.IS_POSSIBLE
     return bare if possible and not is_valid_number(number) else number
+
+
+def _without_mobile_prefix(number: PhoneNumber) -> PhoneNumber:
+    """Returns a Mexican number without the 1 of "+52 1 55…", which is not dialled since 2019."""
+    national = str(number.national_number)
+    if number.country_code != _MEXICO or len(national) != 11 or national[0] != "1":
+        return number
+    return PhoneNumber(country_code=_MEXICO, national_number=int(national[1:]))
 
 
 def _name(text: str, _: str) -> str | None:
@@ -203,15 +217,19 @@ def _is_between_words(char: str) -> bool:
     return kind[0] == "P" or kind == "Sk" or char.isspace()
 
 
-def _state(text: str, _: str) -> str | None:
-    """Returns two letters in lower case, also from ISO 3166-2: "CA", "US-CA"."""
-    state = _STATE.fullmatch(text)
-    return state[1].lower() if state else None
+def _state(text: str, country: str) -> str | None:
+    """Returns the letters of a state's code in lower case, from a code or a name.
+
+    Any two letters pass, as Shopify's province codes do: "CA", "US-CA".
+    """
+    if state := _STATE.fullmatch(text):
+        return state[1].lower()
+    return state_code(text, country).lower() or None
 
 
 def _zip(text: str, country: str) -> str | None:
     """Returns the digits, of a US zip the first five; None for a code with letters in it."""
-    text = normalize("NFKC", text)
+    text = normalize("NFKC", text).replace(_POSTAL_MARK, "")
     clean = text if text.isdigit() else _SPACES_AND_DASHES.sub("", text)
     if not _ZIP.fullmatch(clean):
         return None
@@ -221,9 +239,11 @@ def _zip(text: str, country: str) -> str | None:
 
 
 def _country(text: str, _: str) -> str | None:
-    """Returns the ISO 3166 alpha-2 code in lower case."""
+    """Returns the ISO 3166 alpha-2 code in lower case, from a code or a name."""
     clean = text.lower()
-    return clean if clean in _COUNTRIES else None
+    if clean in _COUNTRIES:
+        return clean
+    return country_code(text).lower() or None
 
 
 def _birthday(text: str, _: str) -> str | None:
@@ -231,12 +251,11 @@ def _birthday(text: str, _: str) -> str | None:
     birthday = _BIRTHDAY.fullmatch(text)
     if not birthday:
         return None
-    year, _separator, month, day = birthday.groups()
+    year, month, day = birthday[1], birthday[2] or birthday[5], birthday[3] or birthday[6]
     try:
-        date(int(year), int(month), int(day))
+        return date(int(year), int(month), int(day)).strftime("%Y%m%d")
     except ValueError:
         return None
-    return f"{year}{month}{day}"
 
 
 def _gender(text: str, _: str) -> str | None:
@@ -245,14 +264,14 @@ def _gender(text: str, _: str) -> str | None:
 
 def _external_id(text: str, _: str) -> str | None:
     """Returns the id unchanged: its case may matter to the system that made it."""
-    return None if text.lower() in _PLACEHOLDER_IDS else text
+    return None if names_nothing(text) else text
 
 
 def _maid(text: str, _: str) -> str | None:
     """Returns the id in lower case; None for all zeros, which mean that the owner declined."""
     clean = text.lower()
     is_id = clean.strip("0-") and "@" not in clean and not _is_placeholder(clean)
-    return clean if is_id and clean not in _PLACEHOLDER_IDS else None
+    return clean if is_id and not names_nothing(clean) else None
 
 
 FIELDS: Mapping[str, Normaliser] = {

@@ -7,7 +7,7 @@ template left the field empty.
 import re
 
 # Marks that no person, product or campaign has for a name, whatever stands around them.
-_MARKS = frozenset(
+PLACEHOLDERS = frozenset(
     {
         "null",
         "nil",
@@ -55,11 +55,13 @@ def is_macro(text: str) -> bool:
 def is_placeholder(text: str) -> bool:
     """Whether a text stands for no value in any field: `\\N`, `(not set)`, `#N/A`, `{epik}`."""
     low = text.strip().lower()
+    if low.isalnum():
+        return low in PLACEHOLDERS
     if _CELL_ERROR.fullmatch(low) or is_macro(text):
         return True
     wrapped = _WRAPPED.fullmatch(low)
     bare = _SEPARATORS.sub(" ", (wrapped[1] if wrapped else low)).strip()
-    return bare in _MARKS or (wrapped is not None and bare in _MARKS_OF_IDS)
+    return bare in PLACEHOLDERS or (wrapped is not None and bare in _MARKS_OF_IDS)
 
 
 def names_nothing(text: str) -> bool:

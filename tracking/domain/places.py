@@ -90,7 +90,7 @@ def _names_of_countries() -> Iterator[tuple[str, str]]:
 @cache
 def _states(country: str) -> Mapping[str, str]:
     """The code of each state of a country by its folded names and its code."""
-    found = pycountry.subdivisions.get(country_code=country) or ()
+    found = pycountry.subdivisions.get(country_code=country) or ()  # type: ignore[no-untyped-call]
     pairs = [pair for state in found for pair in _names_of_state(state.code, state.name)]
     return _unambiguous(pairs)
 

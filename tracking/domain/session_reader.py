@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tracking.domain.order import Order
+from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.session import (
     JOURNEY,
     LANDING,
@@ -38,11 +39,6 @@ CUT_FROM = 250
 
 _TEXT_LIMIT = 256
 _ID_LIMIT = 64
-
-# The texts that scripts write in place of a value they do not have.
-_PLACEHOLDERS = frozenset(
-    {"undefined", "null", "none", "(none)", "nan", "(not set)", "[object object]"}
-)
 
 _EPIK = re.compile(r"[A-Za-z0-9_\-=.~+/]{10,512}")
 _EPIK_PREFIX = re.compile(r"[A-Za-z0-9_\-=.~+/]+")
@@ -175,7 +171,7 @@ def _text(value: str) -> str:
     text = printable(value).strip()
     if has_email(text):
         return ""
-    return "" if text.lower() in _PLACEHOLDERS else text[:_TEXT_LIMIT]
+    return "" if is_placeholder(text) else text[:_TEXT_LIMIT]
 
 
 def _id(value: str) -> str:
@@ -187,12 +183,12 @@ def _id(value: str) -> str:
 def _click_id(value: str) -> str:
     # Some scripts copy the value out of the URL or cookie without decoding it.
     text = _decoded_epik(value)
-    return text if _EPIK.fullmatch(text) else ""
+    return text if _EPIK.fullmatch(text) and not names_nothing(text) else ""
 
 
 def _is_cut_click_id(value: str) -> bool:
     text = _decoded_epik(value)
-    return _EPIK_PREFIX.fullmatch(text) is not None and text.lower() not in _PLACEHOLDERS
+    return _EPIK_PREFIX.fullmatch(text) is not None and not names_nothing(text)
 
 
 def _decoded_epik(value: str) -> str:
@@ -201,7 +197,7 @@ def _decoded_epik(value: str) -> str:
 
 def _visitor(value: str) -> str:
     text = value.strip()
-    return text if _VISITOR.fullmatch(text) and text.lower() not in _PLACEHOLDERS else ""
+    return text if _VISITOR.fullmatch(text) and not names_nothing(text) else ""
 
 
 def _read_hints(fields: SessionFields, session_hints: Iterable[tuple[str, Any, str]]) -> None:

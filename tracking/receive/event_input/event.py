@@ -332,7 +332,7 @@ def digests_of(name: str, text: str, country: str, *, limited: bool) -> list[Dig
     if not (limited and name in _BOTH_CASES):
         return [lower]
     # Pinterest's page on limited use has these in upper case, its field descriptions in lower case.
-    upper = digest((PERSON[name](text, "") or "").upper())
+    upper = digest((PERSON[name](text.strip(), country) or "").upper())
     return [lower, upper] if upper else [lower]
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.money import amount, is_currency, to_major, to_minor
+from tracking.domain.placeholders import names_nothing
 from tracking.domain.web_text import query_of
 
 MAX_COUNT = 1_000_000_000
@@ -42,6 +43,9 @@ class Rejected(ValueError):
 
 class Dropped(ValueError):
     """The value is left out; the event is accepted without it."""
+
+
+_ROUNDED_ID = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,2}")
 
 
 def text_of(value: object) -> str:
@@ -140,22 +144,37 @@ def _one_of(choices: Iterable[str]) -> Parser:
     return parse
 
 
-def _event_id(value: object) -> str:
+def _id_text(value: object) -> str:
+    """The text of an id.
+
+    Raises:
+        Rejected: a spreadsheet has rounded it, and with it the ids of other rows.
+        Dropped: it is a placeholder.
+    """
     text = text_of(value)
+    if _ROUNDED_ID.fullmatch(text):
+        raise Rejected("a spreadsheet has shortened this id: let it show the column as text")
+    if names_nothing(text):
+        raise Dropped
+    return text
+
+
+def _event_id(value: object) -> str:
+    text = _id_text(value)
     if not _ID.fullmatch(text) or _has_email(text):
         raise Rejected("not 1 to 128 printable ASCII characters without spaces, nor an e-mail")
     return text
 
 
 def _order_id(value: object) -> str:
-    text = text_of(value)
+    text = _id_text(value)
     if len(text) > ORDER_ID_LIMIT or not text.isprintable() or _has_email(text):
         raise Rejected(f"not an id of 1 to {ORDER_ID_LIMIT} printable characters, nor an e-mail")
     return text
 
 
 def _click_id(value: object) -> str:
-    text = text_of(value)
+    text = _id_text(value)
     if len(text) > _TEXT_LIMIT or not text.isascii() or " " in text:
         raise Rejected("not the value of an _epik cookie or of epik= in an address")
     return text
@@ -245,6 +264,18 @@ def _object(value: object) -> dict[str, Any]:
     return {name: field for name, field in value.items() if field is not None}
 
 
+def content_id(value: object) -> str:
+    """The id of a product, as the catalogue has it.
+
+    Raises:
+        Rejected: it is no text, is too long, or was rounded by a spreadsheet.
+        Dropped: it is a placeholder, or holds an e-mail address.
+    """
+    text: str = _PUBLIC_ID(value)
+    return _id_text(text)
+
+
+_PUBLIC_ID: Parser = _public_text(_TEXT_LIMIT)
 # Texts in these objects may hold a user agent.
 object_text: Parser = _public_text(16_384)
 OBJECTS = ("app_info", "device_info")
@@ -286,12 +317,12 @@ CUSTOM: Mapping[str, Parser] = {
     "external_measurement_vendor_id": _count,
 }
 CONTENT: Mapping[str, Parser] = {
-    **_parsers(_public_text(_TEXT_LIMIT), "id item_name item_category item_brand"),
+    "id": content_id,
+    **_parsers(_public_text(_TEXT_LIMIT), "item_name item_category item_brand"),
     "item_price": _amount,
     "quantity": _count,
 }
 AMOUNTS = frozenset({"value", "predicted_ltv", "item_price"})
-content_id: Parser = CONTENT["id"]
 
 
 def minor_units(value: Decimal | None, currency: str) -> int:
