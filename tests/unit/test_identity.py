@@ -158,7 +158,6 @@ def test_a_phone_is_hashed_as_the_digits_of_e164(
         ("Jose\u0301", "josé"),
         ("Großmann", "großmann"),
         ("東京", "東京"),
-        ("Nan", "nan"),
         ("Na", "na"),
         ("-", None),
         (".", None),
@@ -199,14 +198,17 @@ def test_a_city_is_hashed_without_spaces_and_punctuation(written: str, clean: st
         (" ca ", "ca"),
         ("US-CA", "ca"),
         ("NA", "na"),
-        ("California", None),
-        ("NSW", None),
+        ("California", "ca"),
+        ("Québec", "qc"),
+        ("NSW", "nsw"),
+        ("C.A.", "ca"),
         ("JP-13", None),
         ("C", None),
-        ("C.A.", None),
+        ("Atlantis", None),
+        ("N/A", None),
     ],
 )
-def test_a_state_is_a_code_of_two_letters_or_left_out(written: str, clean: str | None) -> None:
+def test_a_state_is_the_letters_of_its_code_or_left_out(written: str, clean: str | None) -> None:
     assert hashed("st", written) == expected(clean)
 
 
@@ -222,6 +224,7 @@ def test_a_state_is_a_code_of_two_letters_or_left_out(written: str, clean: str |
         ("63101", "", "63101"),
         ("01067", "DE", "01067"),
         ("100-0001", "JP", "1000001"),
+        ("〒100-0001", "JP", "1000001"),
         ("１００－０００１", "JP", "1000001"),
         ("110 00", "CZ", "11000"),
         ("1010-090", "PT", "1010090"),
@@ -250,8 +253,12 @@ def test_a_zip_is_hashed_as_its_digits_and_never_by_half(
         ("XK", "xk"),
         ("AQ", "aq"),
         ("NA", "na"),
-        ("USA", None),
-        ("Germany", None),
+        ("USA", "us"),
+        ("Germany", "de"),
+        ("Deutschland", "de"),
+        ("United Kingdom", "gb"),
+        ("N/A", None),
+        ("Atlantis", None),
         ("ZZ", None),
         ("ıt", None),
         ("1", None),
@@ -268,6 +275,11 @@ def test_a_country_is_its_iso_code_or_left_out(written: str, clean: str | None) 
         ("1990/05/17", "19900517"),
         ("19900517", "19900517"),
         ("2000-02-29", "20000229"),
+        ("1996-2-1", "19960201"),
+        ("1996.02.01", "19960201"),
+        ("1996-02-01T00:00:00Z", "19960201"),
+        ("1996-02-01 00:00:00", "19960201"),
+        ("199621", None),
         ("1900-01-01", "19000101"),
         ("1990-02-29", None),
         ("1990-13-01", None),
@@ -336,7 +348,12 @@ def test_a_device_id_is_hashed_unless_its_owner_declined(written: str, clean: st
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(
-    "nothing", ["", "  ", "\u00a0", "null", "NULL", "None", "none", "undefined", "N/A", "(null)"]
+    "nothing",
+    [
+        *("", "  ", "\u00a0", "null", "NULL", "None", "none", "undefined", "N/A", "(null)"),
+        *("\\N", "(not set)", "<NA>", "#N/A", "[object Object]", "nan", "anonymous", "guest"),
+        *("true", "{email}", "{{customer.email}}", "%7Bemail%7D"),
+    ],
 )
 def test_the_word_for_nothing_is_never_hashed(field: str, nothing: str) -> None:
     assert hashed(field, nothing, "US") is None
@@ -582,7 +599,7 @@ def test_a_country_code_in_lower_case_reads_phones_and_zips_too() -> None:
 
 
 def test_what_could_not_be_used_is_named_once_a_field() -> None:
-    home = replace(ANN, province_code="Missouri", zip="6310", phone="555-555-SHIP")
+    home = replace(ANN, province_code="Atlantis", zip="6310", phone="555-555-SHIP")
     buyer = Buyer(emails=("ann@", "@ann", "ann@example.com"), phones=("555",), addresses=(home,))
 
     identity = identity_of(buyer)
@@ -651,3 +668,24 @@ def test_a_field_is_used_or_named_unusable_whatever_was_typed(buyer: Buyer) -> N
     for field, values in said.items():
         if any(value.strip() for value in values):
             assert field in identity.user_data() or field in identity.unusable
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("+52 1 55 1234 5678", "+5215512345678", "5215512345678", "044 55 1234 5678"),
+        *("045 55 1234 5678", "55 1234 5678", "+52 55 1234 5678"),
+    ],
+)
+def test_a_mexican_mobile_has_one_digest_whatever_prefix_it_was_dialled_with(written: str) -> None:
+    assert hashed("ph", written, "MX") == sha("525512345678")
+
+
+@pytest.mark.parametrize(
+    ("written", "country", "code"),
+    [("Georgia", "US", "ga"), ("New South Wales", "AU", "nsw"), ("Victoria", "AU", "vic")],
+)
+def test_the_name_of_a_state_is_read_in_its_country(written: str, country: str, code: str) -> None:
+    home = replace(ANN, province_code=written, country_code=country)
+
+    assert identity_of(Buyer(addresses=(home,))).st == (sha(code),)

@@ -294,6 +294,9 @@ def test_the_shop_itself_is_no_referrer(own: str) -> None:
         "pin.it",
         "pinterest_ads",
         "Pinterest Ads",
+        "Pinterest_Paid",
+        "pinterest-organic",
+        "pinterest paid social",
     ],
 )
 def test_a_source_that_means_pinterest_is_pinterest(source: str) -> None:
@@ -323,14 +326,14 @@ def test_another_source_is_not_pinterest(source: str) -> None:
     "medium",
     [
         *("cpc", "PPC", "paid", "paid_social", "paidsocial", "Paid-Social", "paid social", "cpm"),
-        *("social", " Social ", ""),
+        *("social", " Social ", "", "organic_social", "social-paid", "paid_ads"),
     ],
 )
 def test_a_paid_or_social_medium_or_none_counts(medium: str) -> None:
     assert Session(source="pinterest", medium=medium).is_pinterest
 
 
-@pytest.mark.parametrize("medium", ["email", "organic", "referral", "affiliate", "organic_social"])
+@pytest.mark.parametrize("medium", ["email", "organic", "referral", "affiliate", "newsletter"])
 def test_another_medium_does_not_count_without_a_click(medium: str) -> None:
     assert not Session(source="pinterest", medium=medium).is_pinterest
     assert Session(source="pinterest", medium=medium, click_id=EPIK).is_pinterest
@@ -839,3 +842,49 @@ def test_no_landing_page_puts_a_person_or_a_fragment_into_the_page(landing: str)
     assert page == "" or page.startswith("https://mugs.example/")
     assert not re.search(r"\s", page)
     assert all(name.startswith("utm_") for name, _ in parse_qsl(urlsplit(page).query))
+
+
+# --- Links as software writes them
+
+
+@pytest.mark.parametrize("medium", ["paid%20social", "paid%2520social", "paid%252520social"])
+def test_a_value_is_decoded_as_often_as_it_was_encoded(medium: str) -> None:
+    session = landed(f"utm_source=pinterest&utm_medium={medium}")
+
+    assert (session.medium, session.is_pinterest) == ("paid social", True)
+
+
+def test_a_percent_sign_that_encodes_nothing_stays() -> None:
+    assert landed("utm_campaign=50%25+off").campaign == "50% off"
+
+
+def test_a_query_that_is_encoded_as_a_whole_is_read() -> None:
+    session = landed("utm_source%3Dpinterest%26utm_medium%3Dcpc%26utm_campaign%3Dautumn")
+
+    assert (session.source, session.medium, session.campaign) == ("pinterest", "cpc", "autumn")
+
+
+@pytest.mark.parametrize("query", ["utm_id=12&utm_source=a", "utm_source=a&utm_id=12"])
+def test_utm_id_is_the_campaigns_id(query: str) -> None:
+    assert landed(query).campaign_id == "12"
+
+
+@pytest.mark.parametrize("query", ["utm_id=12&utm_campaign_id=7", "utm_campaign_id=7&utm_id=12"])
+def test_the_campaigns_own_id_comes_before_utm_id(query: str) -> None:
+    assert landed(query).campaign_id == "7"
+
+
+@pytest.mark.parametrize(
+    "text", ["{campaign_name}", "%7Bcampaign_name%7D", "{{campaign}}", "(not set)", "\\N", "guest"]
+)
+def test_a_placeholder_is_no_campaign(text: str) -> None:
+    session = landed(
+        f"utm_source=pinterest&utm_medium=cpc&utm_campaign={text}&utm_campaign_id={text}"
+    )
+
+    assert (session.campaign, session.campaign_id, session.is_pinterest) == ("", "", True)
+
+
+@pytest.mark.parametrize("text", ["{epik}", "undefined", "[object Object]"])
+def test_a_placeholder_is_no_click_id(text: str) -> None:
+    assert noted(epik=text).click_id == ""

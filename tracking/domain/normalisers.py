@@ -224,7 +224,7 @@ def _state(text: str, country: str) -> str | None:
     """
     if state := _STATE.fullmatch(text):
         return state[1].lower()
-    return state_code(text, country).lower() or None
+    return None if is_placeholder(text) else state_code(text, country).lower() or None
 
 
 def _zip(text: str, country: str) -> str | None:
@@ -243,7 +243,7 @@ def _country(text: str, _: str) -> str | None:
     clean = text.lower()
     if clean in _COUNTRIES:
         return clean
-    return country_code(text).lower() or None
+    return None if is_placeholder(text) else country_code(text).lower() or None
 
 
 def _birthday(text: str, _: str) -> str | None:

@@ -38,7 +38,7 @@ _CODE_LENGTHS = (2, 3)
 def country_code(text: str) -> str:
     """Returns the ISO 3166 alpha-2 code, upper case, of a country's code or name; "" if unknown."""
     folded = _folded(text)
-    if len(folded) == 2 and folded.upper() in _countries().values():
+    if len(folded) == 2 and folded.isascii() and folded.upper() in _countries().values():
         return _ALSO_CALLED.get(folded, folded.upper())
     return _countries().get(folded, "")
 

@@ -1,11 +1,14 @@
 """The session behind an order or an event, and the merging of several reports of one session."""
 
-import re
 from typing import Any
 
 import msgspec
 
-from tracking.domain.web_text import host_of
+from tracking.domain.pinterest_traffic import (
+    is_pinterest_host,
+    is_pinterest_medium,
+    is_pinterest_source,
+)
 
 NOTES = "note_attributes"
 LANDING = "landing_site"
@@ -14,16 +17,6 @@ PIXEL = "pixel"
 JOURNEY = "customer_journey"
 _WEAKEST_FIRST = (JOURNEY, PIXEL, REFERRING, LANDING, NOTES)
 
-_SEPARATORS = str.maketrans("", "", " -_")
-_PINTEREST_SOURCES = frozenset({"pinterest", "pinterestads", "pin"})
-_PINTEREST_MEDIA = frozenset({"", "cpc", "ppc", "cpm", "paid", "paidsocial", "social"})
-# Country sites are subdomains (in.pinterest.com) or domains (pinterest.de, .co.uk, .com.au).
-# The last one is the Android app, whose referrer is android-app://com.pinterest/.
-_PINTEREST_HOST = re.compile(
-    r"(?:[a-z0-9-]+\.)*pinterest\.(?:com|[a-z]{2}|com?\.[a-z]{2})"
-    r"|(?:www\.)?pin\.it"
-    r"|com\.pinterest(?:\.twa)?"
-)
 _DIRECT_SOURCES = frozenset({"", "direct", "(direct)"})
 
 # The value of each field, and its origin.
@@ -64,8 +57,8 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return (
             bool(self.click_id)
             or self.is_click_cut
-            or (_is_pinterest_source(self.source) and _is_pinterest_medium(self.medium))
-            or _PINTEREST_HOST.fullmatch(self.referrer) is not None
+            or (is_pinterest_source(self.source) and is_pinterest_medium(self.medium))
+            or is_pinterest_host(self.referrer)
         )
 
     @property
@@ -153,18 +146,6 @@ def session_from_fields(fields: SessionFields) -> Session:
         values[field], origin = fields[field]
         origins.append((field, origin))
     return Session(**values, origins=tuple(origins))
-
-
-def _is_pinterest_source(source: str) -> bool:
-    text = source.strip().lower()
-    return (
-        text.translate(_SEPARATORS) in _PINTEREST_SOURCES
-        or _PINTEREST_HOST.fullmatch(host_of(text)) is not None
-    )
-
-
-def _is_pinterest_medium(medium: str) -> bool:
-    return medium.strip().lower().translate(_SEPARATORS) in _PINTEREST_MEDIA
 
 
 # The fields of the visit itself; the others describe these fields.

@@ -121,7 +121,8 @@ def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
 def _read(
     fields: SessionFields, origin: str, names: Mapping[str, str], pairs: Iterable[tuple[str, str]]
 ) -> None:
-    for name, text in pairs:
+    # utm_id is a campaign's id for want of utm_campaign_id only.
+    for name, text in sorted(pairs, key=lambda pair: pair[0] == "utm_id"):
         field = names.get(name)
         if field is None or field in fields:
             continue
@@ -226,6 +227,7 @@ _NAMES: Mapping[str, str] = {
     "utm_medium": "medium",
     "utm_campaign": "campaign",
     "utm_campaign_id": "campaign_id",
+    "utm_id": "campaign_id",
     "utm_pin_id": "pin_id",
     "utm_ad_id": "ad_id",
     "utm_term": "term",

@@ -6,6 +6,8 @@ from urllib.parse import quote, unquote
 
 _URL_LIMIT = 4096
 _VALUE_LIMIT = 1024
+_MOST_ENCODINGS = 3
+_ENCODED_EQUALS = re.compile(r"%(?:25)*3[dD]")
 # Control characters, lone surrogates, and the invisible marks that reorder or break a line.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
@@ -30,16 +32,28 @@ def query_of(url: str) -> dict[str, str]:
         # The parameter at the limit is cut, and a part of a value is another value.
         url = url[:_URL_LIMIT].rpartition("&")[0]
     query = printable(url.partition("#")[0].partition("?")[2]).replace("+", " ")
+    if "=" not in query and _ENCODED_EQUALS.search(query):
+        # Some redirects encode the query as a whole.
+        query = printable(unquote(query))
     if "?" in query:
         query = query.replace("?utm_", "&utm_").replace("?epik=", "&epik=")
     parameters: dict[str, str] = {}
     for pair in query.split("&"):
         name, _, value = pair.removeprefix("amp;").partition("=")
         if "%" in pair:
-            name, value = unquote(name), printable(unquote(value))
+            name, value = unquote(name), printable(_decoded(value))
         if value:
             parameters.setdefault(name.strip().lower(), value[:_VALUE_LIMIT])
     return parameters
+
+
+def _decoded(value: str) -> str:
+    """Returns a value decoded as often as it was encoded, at most three times."""
+    for _ in range(_MOST_ENCODINGS):
+        if "%" not in value:
+            break
+        value = unquote(value)
+    return value
 
 
 def bare_name(name: str) -> str:

@@ -1,0 +1,46 @@
+"""The sources and media of a link that make a visit Pinterest's traffic."""
+
+import re
+
+from tracking.domain.web_text import host_of
+
+# Separators and case do not count: "Paid Social", "paid-social" and "paid_social" are one medium.
+_SEPARATORS = re.compile(r"[\s_.+|/-]+")
+# What people add to the source's name.
+_SOURCE = re.compile(
+    r"pin|pinterest(?:ads?|paid|organic|social|paidsocial|cpc|ppc|promoted|pins?|app)*"
+)
+# Paid and social media, and none at all; not e-mail, affiliates or any other way.
+MEDIA = frozenset(
+    {
+        *("", "cpc", "ppc", "cpm", "cpv", "cpa", "cpe"),
+        *("paid", "paidad", "paidads", "paidmedia", "ad", "ads", "promoted", "sponsored"),
+        *("social", "socialmedia", "socialpaid", "paidsocial", "socialad", "socialads"),
+        *("organicsocial", "socialorganic", "promotedpin", "promotedpins"),
+    }
+)
+# Country sites are subdomains (in.pinterest.com) or domains (pinterest.de, .co.uk, .com.au).
+# The last one is the Android app, whose referrer is android-app://com.pinterest/.
+_HOST = re.compile(
+    r"(?:[a-z0-9-]+\.)*pinterest\.(?:com|[a-z]{2}|com?\.[a-z]{2})"
+    r"|(?:www\.)?pin\.it"
+    r"|com\.pinterest(?:\.twa)?"
+)
+
+
+def is_pinterest_host(host: str) -> bool:
+    """Returns True if a lower-case host, or the package of an Android app, is Pinterest's."""
+    return _HOST.fullmatch(host) is not None
+
+
+def is_pinterest_source(source: str) -> bool:
+    """Returns True if a utm_source names Pinterest: `pinterest`, `Pinterest_Paid`, a host."""
+    text = source.strip().lower()
+    return _SOURCE.fullmatch(_SEPARATORS.sub("", text)) is not None or is_pinterest_host(
+        host_of(text)
+    )
+
+
+def is_pinterest_medium(medium: str) -> bool:
+    """Returns True if a utm_medium is paid or social, or empty."""
+    return _SEPARATORS.sub("", medium.strip().lower()) in MEDIA
