@@ -698,3 +698,44 @@ def test_both_forms_come_to_the_same_event_and_a_finished_one_to_itself(
     found = made(event, policy)
     assert made(row, policy).event == found.event
     assert made(found.event, policy).event == found.event
+
+
+# --- Placeholders and ids
+
+
+PLACEHOLDER_IDS = ("\\N", "null", "undefined", "nan", "None", "(not set)", "0", "{epik}", "#N/A")
+
+
+@pytest.mark.parametrize("text", PLACEHOLDER_IDS)
+@pytest.mark.parametrize("name", ["order_id", "click_id"])
+def test_a_placeholder_is_no_id_and_is_named(name: str, text: str) -> None:
+    event = made({**LEAST, name: text})
+
+    assert event.left_out == (f"/{name}",)
+    sections = (event.event.get(section, {}) for section in ("user_data", "custom_data"))
+    assert not any(name in section for section in sections)
+
+
+@pytest.mark.parametrize("text", PLACEHOLDER_IDS)
+def test_a_placeholder_identifies_no_person(text: str) -> None:
+    event = made({**LEAST, "external_id": text})
+
+    assert event.left_out == ("/external_id",)
+    assert not event.conversion.identity.external_id
+
+
+@pytest.mark.parametrize("text", ["5.90123E+12", "5,90123E+12", "6E+12", "6.1e12"])
+@pytest.mark.parametrize("name", ["order_id", "event_id", "item_id"])
+def test_an_id_that_a_spreadsheet_has_shortened_is_an_error(name: str, text: str) -> None:
+    found = errors({**LEAST, name: text})
+
+    assert [*found] == [f"/{name}"]
+    assert "a spreadsheet has shortened this id" in found[f"/{name}"]
+
+
+@pytest.mark.parametrize("text", ["undefined", "\\N", "{product_id}"])
+def test_a_placeholder_is_no_product(text: str) -> None:
+    event = made({**LEAST, "item_id": text, "item_name": "Mug"})
+
+    assert event.left_out == ("/item_id",)
+    assert event.event["custom_data"]["contents"] == [{"item_name": "Mug"}]
