@@ -17,6 +17,7 @@ from commands.registry import COMMANDS
 from config import VARIABLES
 from tracking.clients.outcome import Accepted, Answered
 from tracking.destinations import Destination
+from tracking.domain.pinterest_traffic import MEDIA
 
 ROOT = Path(__file__).parents[2]
 
@@ -303,3 +304,10 @@ def all_requirements() -> list[str]:
 
 def _plain(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
+
+
+def test_the_media_that_count_as_pinterests_are_those_of_the_docs() -> None:
+    section = text_of("docs/reports.md").partition("## Which links count as Pinterest's")[2]
+    listed = section.split("\n\n")[2]
+
+    assert set(re.findall(r"`(\w+)`", listed)) == MEDIA - {""}
