@@ -1,4 +1,4 @@
-"""What software writes where it has no value: one list for every field and every way in.
+"""Placeholders: one list of what software writes where it has no value, for every way in.
 
 A digest or a key made of a placeholder would be shared by everybody whose form, export or
 template left the field empty.
