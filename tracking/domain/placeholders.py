@@ -44,7 +44,8 @@ _ENCODED_BRACES = {"%7b": "{", "%7d": "}"}
 
 
 def is_macro(text: str) -> bool:
-    """Whether a text is a template's variable that nobody filled in, such as `{campaignid}`."""
+    """Returns True if a text is a template's variable that nobody filled in, such as
+    `{campaignid}`."""
     if "%" in text:
         text = re.sub(
             r"%(?:25)*(7[bBdD])", lambda found: _ENCODED_BRACES[f"%{found[1].lower()}"], text
@@ -53,7 +54,8 @@ def is_macro(text: str) -> bool:
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a text stands for no value in any field: `\\N`, `(not set)`, `#N/A`, `{epik}`."""
+    """Returns True if a text stands for no value in any field: `\\N`, `(not set)`, `#N/A`,
+    `{epik}`."""
     low = text.strip().lower()
     if low.isalnum():
         return low in PLACEHOLDERS
@@ -65,7 +67,7 @@ def is_placeholder(text: str) -> bool:
 
 
 def names_nothing(text: str) -> bool:
-    """Whether a text is no id: a placeholder, a word for nothing, or signs and zeros alone."""
+    """Returns True if a text is no id: a placeholder, a word for nothing, or signs and zeros alone."""
     low = text.strip().lower()
     return (
         is_placeholder(text)
