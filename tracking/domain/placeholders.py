@@ -67,7 +67,7 @@ def is_placeholder(text: str) -> bool:
 
 
 def names_nothing(text: str) -> bool:
-    """Returns True if a text is no id: a placeholder, a word for nothing, or signs and zeros alone."""
+    """Returns True if a text is no id: a placeholder, a word for nothing, or signs and zeros."""
     low = text.strip().lower()
     return (
         is_placeholder(text)
