@@ -334,11 +334,6 @@ class Settings:
         return not self.is_report_only and self.pinterest_send != "off"
 
     @property
-    def sends_to_track_ai(self) -> bool:
-        """True if Track AI is a destination."""
-        return bool(self.track_ai_endpoint)
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """A line for each allowed, but rarely intended value. No line repeats a secret."""
         token, account = self.pinterest_access_token, self.pinterest_ad_account_id

@@ -521,11 +521,6 @@ def test_with_token_and_account_purchases_are_sent_unless_that_is_off(
     assert found.sends_to_pinterest is sends
 
 
-@pytest.mark.parametrize(("endpoint", "sends"), [("", False), ("https://track.example/e", True)])
-def test_track_ai_is_a_destination_once_it_has_an_address(endpoint: str, sends: bool) -> None:
-    assert settings(TRACK_AI_ENDPOINT=endpoint).sends_to_track_ai is sends
-
-
 @pytest.mark.parametrize(
     ("env", "missing"),
     [

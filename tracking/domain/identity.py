@@ -52,11 +52,6 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     hashed_maids: tuple[Digest, ...] = ()
     unusable: tuple[str, ...] = ()
 
-    @property
-    def is_empty(self) -> bool:
-        """Returns True if there is no digest in any field."""
-        return not self.user_data()
-
     def graph_keys(self) -> tuple[str, ...]:
         """Returns the identity keys that a person has on every device: "em:…", "id:…", "ph:…".
 
