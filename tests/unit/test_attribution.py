@@ -28,6 +28,7 @@ from tracking.domain.attribution import (
     deduplicate,
     is_in_window,
     path_of,
+    share_text,
     shares,
     split,
     touch_key,
@@ -693,6 +694,14 @@ def test_money_rows_are_the_credits_and_stand_once(journey: list[Touch], figure:
             m for (who, share, _), m in told.items() if (who, share) == (credit.touch, credit.share)
         ]
         assert sum(masks) == credit.mask
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0.000000"), (1, "0.000001"), (333_333, "0.333333"), (1_000_000, "1.000000")],
+)
+def test_a_share_is_written_with_six_decimals(share: int, text: str) -> None:
+    assert share_text(share) == text
 
 
 @given(amounts, st.lists(st.integers(0, 10**6), min_size=1, max_size=8).filter(any))

@@ -28,6 +28,8 @@ _HOUR = 3_600
 _HALF_LIFE = 7 * _DAY
 _FIFTY_DIGITS = Context(prec=50)
 _DECAY = _FIFTY_DIGITS.divide(_FIFTY_DIGITS.ln(Decimal(2)), Decimal(_HALF_LIFE))
+# An order as the store counts shares of it. Split like money, the parts sum to whole orders.
+WHOLE_ORDER = 1_000_000
 # A visit ends with half an hour of nothing, as analytics count it.
 _VISIT_GAP = 1_800
 _ORDER = "order:"
@@ -279,6 +281,11 @@ _EVERY_BIT = sum(_BITS.values())
 def bit(scope: Scope, model: Model) -> int:
     """Returns the bit of this scope and model in a mask."""
     return _BITS[scope, model]
+
+
+def share_text(share: int) -> str:
+    """Returns a share of an order, in parts of WHOLE_ORDER, as a decimal: "0.250000"."""
+    return f"{share // WHOLE_ORDER}.{share % WHOLE_ORDER:06d}"
 
 
 def split(amount: int, shares: Sequence[Fraction]) -> tuple[int, ...]:

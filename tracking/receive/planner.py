@@ -6,6 +6,7 @@ import msgspec
 
 from tracking.destinations import Destination, Unencodable
 from tracking.domain.attribution import (
+    WHOLE_ORDER,
     Allocation,
     Model,
     Path,
@@ -46,9 +47,6 @@ from tracking.store.new_orders import OrderRows
 from tracking.store.orders import NO_REFUNDS, OrderRow, RefundSums
 from tracking.store.touches import CreditRow, TouchRow
 from tracking.store.values import consent_from_json, json_of, session_from_json
-
-# An order as the store counts shares of it. Split like money, the parts sum to whole orders.
-_WHOLE = 1_000_000
 
 
 class OrderFacts(msgspec.Struct, frozen=True, gc=False):
@@ -363,7 +361,7 @@ class Planner:
             return ()
         net = row.gross - row.refunds - row.cancellations
         credits = credits_of(path, row.placed_at, self.rules)
-        return allocations_of(credits, (row.gross, net, row.cancellations, _WHOLE))
+        return allocations_of(credits, (row.gross, net, row.cancellations, WHOLE_ORDER))
 
     def _best(self, allocations: Sequence[Allocation]) -> Touch | None:
         """Returns the Pinterest touch that earned most of the order by the shop's model."""

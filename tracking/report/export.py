@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracking.domain.attribution import MODELS, SCOPES, bit
+from tracking.domain.attribution import MODELS, SCOPES, bit, share_text
 from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
@@ -157,7 +157,7 @@ def _credits(store: Store, days: Days) -> Iterator[Cells]:
             *(row.order_id, instant(row.placed_at), instant(row.credited_at)),
             *(_models(row.mask), row.currency),
             *(row.is_pinterest, row.campaign_id, row.campaign),
-            f"{row.share // 1_000_000}.{row.share % 1_000_000:06}",
+            share_text(row.share),
             *(_money(amount, row.currency) for amount in amounts),
         )
 

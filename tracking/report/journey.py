@@ -6,7 +6,17 @@ from typing import Any
 
 import msgspec
 
-from tracking.domain.attribution import MODELS, Model, Rules, Scope, Touch, age, bit, is_in_window
+from tracking.domain.attribution import (
+    MODELS,
+    Model,
+    Rules,
+    Scope,
+    Touch,
+    age,
+    bit,
+    is_in_window,
+    share_text,
+)
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
@@ -17,7 +27,6 @@ from tracking.store.orders import OrderRow
 from tracking.store.outbox import OutboxRow
 from tracking.store.touches import CreditRow
 
-_WHOLE_ORDER = 1_000_000
 _DAY, _HOUR = 86_400, 3_600
 
 
@@ -214,7 +223,7 @@ def _credits(facts: JourneyFacts, scope: Scope, model: Model) -> list[dict[str, 
             "touch": row.touch_key,
             "campaign_id": row.campaign_id,
             "campaign": row.campaign,
-            "share": f"{row.share // _WHOLE_ORDER}.{row.share % _WHOLE_ORDER:06d}",
+            "share": share_text(row.share),
             "revenue": to_major(row.net, currency),
         }
         for row in facts.credits

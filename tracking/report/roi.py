@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from tracking.domain.attribution import WHOLE_ORDER
 from tracking.domain.money import digits, to_major
 from tracking.report.campaigns import NOT_ATTRIBUTED, campaign_name
 
-_WHOLE_ORDER = 1_000_000
 _MICROS = 1_000_000
 _CENT = Decimal("0.01")
 
@@ -217,7 +217,7 @@ def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
     """Returns ROAS, ROI and CPA, each None where there is no divisor or no spend to compare."""
     spend = Decimal(0 if sums.earns_elsewhere else sums.micros) / _MICROS
     revenue = Decimal(sums.credited_net).scaleb(-digits(currency))
-    orders = Decimal(sums.credited_share) / _WHOLE_ORDER
+    orders = Decimal(sums.credited_share) / WHOLE_ORDER
     return {
         "roas": _round(revenue / spend) if spend else None,
         "roi": _round((revenue - spend) / spend) if spend else None,
@@ -253,8 +253,8 @@ def _multi_currency(currencies: Sequence[_CurrencyTotals]) -> dict[str, Any]:
 
 def _orders(share: int) -> int | float:
     """Returns orders as a whole number; as a fraction only where campaigns share an order."""
-    whole, part = divmod(share, _WHOLE_ORDER)
-    return share / _WHOLE_ORDER if part else whole
+    whole, part = divmod(share, WHOLE_ORDER)
+    return share / WHOLE_ORDER if part else whole
 
 
 def spend_text(micros: int, currency: str) -> str:

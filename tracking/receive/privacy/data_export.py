@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from tracking.domain.attribution import share_text
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import readable_key
 from tracking.domain.instants import instant
@@ -16,8 +17,6 @@ from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 from tracking.store.outbox import OutboxRow
 from tracking.store.touches import CreditRow, TouchRow
-
-_WHOLE_ORDER = 1_000_000
 
 
 def data_export_of(
@@ -78,7 +77,7 @@ def _credit(row: CreditRow) -> dict[str, Any]:
         "touched_at": instant(row.credited_at),
         "campaign_id": row.campaign_id,
         "campaign": row.campaign,
-        "share": f"{row.share // _WHOLE_ORDER}.{row.share % _WHOLE_ORDER:06d}",
+        "share": share_text(row.share),
         "value": to_major(row.net, row.currency),
     }
 
