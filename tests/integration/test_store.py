@@ -30,6 +30,7 @@ from tracking.store import (
     touches,
 )
 from tracking.store import spend as spends
+from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
 from tracking.store.outbox import ClaimedEvent, OutboxRow, Settlement
@@ -331,6 +332,47 @@ def test_the_address_of_a_database_is_understood_as_it_is_written() -> None:
     found = store.commit(lambda c: c.cursor.execute("SHOW application_name").fetchone())
     store.close()
     assert found == ("my shop+1",)
+
+
+@contextmanager
+def an_order_locked_in(url: str) -> Iterator[None]:
+    holder = open_store(url)
+    locked, done = threading.Event(), threading.Event()
+
+    def wait_locked(conn: Connection) -> None:
+        advisory_locks.hold(conn, ("5001",))
+        locked.set()
+        assert done.wait(PATIENCE)
+
+    with ThreadPoolExecutor(1) as threads:
+        held = threads.submit(holder.commit, wait_locked)
+        assert locked.wait(PATIENCE)
+        try:
+            yield
+        finally:
+            done.set()
+        held.result()
+    holder.close()
+
+
+def lock_the_order(url: str) -> None:
+    store = open_store(url)
+    try:
+        store.commit(lambda conn: advisory_locks.hold(conn, ("5001",)))
+    finally:
+        store.close()
+
+
+def test_an_order_locked_by_another_process_is_waited_for(postgres_url: str) -> None:
+    with an_order_locked_in(postgres_url), pytest.raises(StoreUnavailable, match="lock timeout"):
+        lock_the_order(postgres_url)
+
+
+def test_shops_in_two_schemas_of_one_postgresql_do_not_wait_for_each_other(
+    postgres_url: str,
+) -> None:
+    with an_order_locked_in(postgres_url):
+        lock_the_order(POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1))
 
 
 # --- Once

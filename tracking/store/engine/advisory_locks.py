@@ -5,9 +5,12 @@ from collections.abc import Iterable
 
 from tracking.store.engine.statement import Connection
 
-# Always in the same order, so that two transactions never wait for one another.
+# Always in the same order, so that two transactions never wait for one another. PostgreSQL's locks
+# are the whole database's; with the schema in the key, shops of different schemas do not meet. In
+# the default schema the keys stay those of earlier releases, which may still run beside this one.
 _HOLD = """
-SELECT pg_advisory_xact_lock(key)
+SELECT pg_advisory_xact_lock(CASE current_schema() WHEN 'public' THEN key
+                             ELSE key # hashtextextended(current_schema(), 0) END)
 FROM (SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY key) AS keys
 """
 
