@@ -17,7 +17,7 @@ from config import Settings, load_env
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
 from tracking.domain.identity import identity_of
-from tracking.domain.money import amount, is_currency, to_major, to_minor
+from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.order import Browser, Buyer, Line, Order
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
@@ -317,8 +317,7 @@ def _minor_units(name: str, value: Money, currency: str) -> int:
 def _amount(name: str, value: Money) -> Decimal:
     decimal = amount(format(value, "f") if isinstance(value, Decimal) else str(value))
     if decimal is None and isinstance(value, float):
-        # A sum of floats carries a rounding error: 1.1 * 3 is 3.3000000000000003.
-        decimal = amount(f"{value:.6f}")
+        decimal = rounded_amount(value)
     if decimal is None or decimal < 0:
         raise ValidationError(FieldError(name, "not an amount of zero or more, such as 12.50"))
     return decimal

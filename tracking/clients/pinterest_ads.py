@@ -12,7 +12,7 @@ import msgspec
 
 from tracking.clients.http import DEADLINE_SECONDS, HttpClient, HttpResponse, safe_url
 from tracking.clients.outcome import TryLater
-from tracking.clients.responses import decoded, retry_after, sanitized
+from tracking.clients.responses import decoded, redacted, retry_after, sanitized
 from tracking.domain.money import is_currency
 
 # Pinterest's limits of one call.
@@ -32,8 +32,6 @@ _UNKNOWN_CURRENCY = "UNK"
 # 10^9 of the currency in a day: beyond any real spend, and sums of it fit into 64 bits.
 _MAX_MICROS = 10**15
 _NAME_LENGTH = 256
-# A shorter secret is a placeholder, and may be a part of the response's own words.
-_SECRET_LENGTH = 12
 
 _T = TypeVar("_T")
 
@@ -310,10 +308,7 @@ def _error_of(response: HttpResponse, secrets: Sequence[str]) -> PinterestAdsErr
 
 
 def _reason(response: HttpResponse, secrets: Sequence[str]) -> str:
-    body = response.body
-    for secret in secrets:
-        if len(secret) >= _SECRET_LENGTH:
-            body = body.replace(secret.encode(), b"(token)")
+    body = redacted(response.body, [secret.encode() for secret in secrets], b"(token)")
     error = decoded(body, _AdsErrorBody)
     return sanitized(f"HTTP {response.status}: {error.message if error else 'no readable reason'}")
 

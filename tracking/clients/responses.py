@@ -1,7 +1,8 @@
 """Meaning of an HTTP response, where it is the same for every destination."""
 
 import re
-from typing import TypeVar
+from collections.abc import Iterable
+from typing import AnyStr, TypeVar
 
 import msgspec
 
@@ -20,6 +21,8 @@ _THROTTLED = 429
 # Refusals that a later attempt may not meet.
 _TRANSIENT = frozenset({408, 425})
 _SECONDS = re.compile(r"\s*([0-9]{1,9})")
+# A shorter secret is a placeholder, and may be a part of the response's own words.
+_SECRET_LENGTH = 12
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
@@ -34,6 +37,17 @@ def decoded(body: bytes, kind: type[_T]) -> _T | None:
 def sanitized(text: str) -> str:
     """A text of another service, made safe to store and log: one printable line, bounded."""
     return _UNPRINTABLE.sub(" ", text).strip()[:MAX_REASON]
+
+
+def redacted(text: AnyStr, secrets: Iterable[AnyStr], mark: AnyStr) -> AnyStr:
+    """A text or body of another service, in which `mark` stands for each of our secrets.
+
+    A proxy may quote the request, and what it answers may be stored.
+    """
+    for secret in secrets:
+        if len(secret) >= _SECRET_LENGTH:
+            text = text.replace(secret, mark)
+    return text
 
 
 def pause_or_retry(response: HttpResponse, message: str = "") -> Paused | TryLater:

@@ -9,7 +9,7 @@ import msgspec
 
 from tracking.clients.http import HttpClient, HttpResponse, safe_url
 from tracking.clients.outcome import TryLater
-from tracking.clients.responses import decoded, retry_after, sanitized
+from tracking.clients.responses import decoded, redacted, retry_after, sanitized
 from tracking.clients.shopify_access import ShopAccess
 
 # Longest wait between two attempts (seconds).
@@ -17,8 +17,6 @@ MAX_PAUSE = 60.0
 # A token is renewed this long before it expires (seconds).
 _RENEWAL_MARGIN = 60
 _DEFAULT_LIFETIME = 86_400
-# A shorter secret is a placeholder, and may be a part of the response's own words.
-_SECRET_LENGTH = 12
 _OAUTH_ERROR = re.compile(rb"[Oo]auth error (\w{1,64})")
 _OAUTH_HINTS = {
     "app_not_installed": "install the app on this shop",
@@ -112,10 +110,8 @@ class ShopifyHttp:
 
     def redacted(self, text: str) -> str:
         """A text of Shopify's, sanitized and without our secrets."""
-        for secret in (self._token, self._access.token, self._access.client_secret):
-            if len(secret) >= _SECRET_LENGTH:
-                text = text.replace(secret, "(secret)")
-        return sanitized(text)
+        secrets = (self._token, self._access.token, self._access.client_secret)
+        return sanitized(redacted(text, secrets, "(secret)"))
 
     def _current_token(self) -> str:
         if not self._token or self._clock() >= self._expires_at:

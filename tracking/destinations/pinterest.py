@@ -18,7 +18,14 @@ from tracking.clients.outcome import (
     Refused,
     TryLater,
 )
-from tracking.clients.responses import decoded, is_refusal, pause_or_retry, refusal_of, sanitized
+from tracking.clients.responses import (
+    decoded,
+    is_refusal,
+    pause_or_retry,
+    redacted,
+    refusal_of,
+    sanitized,
+)
 from tracking.destinations import pinterest_schema
 from tracking.destinations.base import DestinationSettings, Unencodable
 from tracking.domain.conversion import Content, Conversion
@@ -28,8 +35,6 @@ BASE = "https://api.pinterest.com/v5"
 _TOKEN = re.compile(r"[!-~]+")
 _ACCOUNT_ID = re.compile(r"[0-9]{1,18}")
 _HOST = "pinterest.com"
-# A shorter token is a placeholder, and may be a part of the response's own words.
-_SECRET_LENGTH = 12
 
 
 class _Status(msgspec.Struct):
@@ -134,10 +139,8 @@ class Pinterest:
         self._http.close()
 
     def _without_token(self, response: HttpResponse) -> HttpResponse:
-        """Redacts the token, since a proxy may quote the request and the body may be stored."""
-        if len(self._token) < _SECRET_LENGTH:
-            return response
-        return replace(response, body=response.body.replace(self._token, b"(token)"))
+        body = redacted(response.body, (self._token,), b"(token)")
+        return replace(response, body=body)
 
 
 def from_settings(settings: DestinationSettings) -> Pinterest | None:

@@ -3,6 +3,9 @@
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
+# Ad spend is counted in millionths of the major unit, whatever the currency.
+MICROS = 1_000_000
+
 # Minor-unit digits of ISO 4217 where they are not two. A test holds this table to py-moneyed's.
 _DIGITS = {
     **dict.fromkeys(
@@ -64,6 +67,14 @@ def amount(value: object) -> Decimal | None:
     if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
         return None
     return Decimal(value)
+
+
+def rounded_amount(value: float | Decimal) -> Decimal | None:
+    """Returns a number as an amount of at most six decimals; None if it is not an amount.
+
+    A sum of floats carries a rounding error: 1.1 * 3 is 3.3000000000000003.
+    """
+    return amount(f"{value:.6f}")
 
 
 def to_minor(value: Decimal, currency: str) -> int:

@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from tracking.domain.money import amount
+from tracking.domain.order import Address
 
 ZERO = Decimal(0)
 _ID = re.compile(r"[0-9]{1,20}")
@@ -54,6 +55,18 @@ class LineBody(msgspec.Struct, gc=False):
     quantity: Scalar = None
     tax_lines: list[_TaxLine] | None = None
     discount_allocations: list[_DiscountAllocation] | None = None
+
+
+class AddressFields(Protocol):
+    """The fields of an address, in an order's body or in a pixel event."""
+
+    first_name: Scalar
+    last_name: Scalar
+    city: Scalar
+    province_code: Scalar
+    zip: Scalar
+    country_code: Scalar
+    phone: Scalar
 
 
 class AddressBody(msgspec.Struct, gc=False):
@@ -206,6 +219,21 @@ def _decoded(
             if name in needs:
                 raise NotAnOrder(f"{name}: {error}") from None
     return struct(**values)
+
+
+def address_of(raw: AddressFields | None, text_of: Callable[[Scalar], str]) -> Address:
+    """Returns the address in a body; `text_of` reads each of its fields."""
+    if raw is None:
+        return Address()
+    return Address(
+        first_name=text_of(raw.first_name),
+        last_name=text_of(raw.last_name),
+        city=text_of(raw.city),
+        province_code=text_of(raw.province_code),
+        zip=text_of(raw.zip),
+        country_code=text_of(raw.country_code),
+        phone=text_of(raw.phone),
+    )
 
 
 def text_of(value: Scalar, limit: int = 512) -> str:

@@ -6,17 +6,17 @@ from decimal import Decimal
 from typing import Any
 
 from tracking.domain.money import amount, is_amount, is_currency, to_minor
-from tracking.domain.order import POS_SOURCE, Address, Browser, Buyer, Line, Order
+from tracking.domain.order import POS_SOURCE, Browser, Buyer, Line, Order
 from tracking.domain.shopify_body import (
     SCALARS,
     ZERO,
-    AddressBody,
     ClientDetails,
     CustomerBody,
     LineBody,
     NotAnOrder,
     OrderBody,
     Scalar,
+    address_of,
     decode_order,
     id_of,
     id_or_empty,
@@ -175,26 +175,13 @@ def _notes(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str
     return tuple(notes[:100])
 
 
-def _address(raw: AddressBody | None) -> Address:
-    if raw is None:
-        return Address()
-    return Address(
-        first_name=text_of(raw.first_name),
-        last_name=text_of(raw.last_name),
-        city=text_of(raw.city),
-        province_code=text_of(raw.province_code),
-        zip=text_of(raw.zip),
-        country_code=text_of(raw.country_code),
-        phone=text_of(raw.phone),
-    )
-
-
 def _buyer(raw: OrderBody) -> Buyer:
     customer = raw.customer or CustomerBody()
-    billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
+    billing = address_of(raw.billing_address, text_of)
+    shipping = address_of(raw.shipping_address, text_of)
     addresses = [a for a in (billing, shipping) if a]
     if not addresses:
-        addresses = [a for a in (_address(customer.default_address),) if a]
+        addresses = [a for a in (address_of(customer.default_address, text_of),) if a]
     return Buyer(
         emails=_distinct(text_of(raw.email), text_of(raw.contact_email), text_of(customer.email)),
         phones=_distinct(text_of(raw.phone), text_of(customer.phone)),

@@ -7,7 +7,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import MAY_CHANGE, event_id_of, revised_reason
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
-from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
+from tracking.domain.visitor import Match, is_browser, match_without_graph
 from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.rows import with_credit
 from tracking.store import conversions, identity_graph, orders, outbox, touches
@@ -17,7 +17,7 @@ from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 from tracking.store.outbox import OutboxRow
 from tracking.store.touches import TouchRow
-from tracking.store.values import consent_from_json, json_of, path_from, session_from_json
+from tracking.store.values import json_of, path_from, session_from_json
 
 ALWAYS = (0, 2**62)
 # The keys that match an order with a visitor id, the surest first.
@@ -63,12 +63,6 @@ class Attributor:
             if browsers:
                 return Match(_latest(browsers, seen_before), method)
         return match_without_graph(visitor)
-
-    def consent_of(self, conn: Connection, match: Match) -> Consent:
-        """Returns the consent that the buyer's browser gave."""
-        if match.method not in BROWSER_METHODS:
-            return Consent()
-        return identity_graph.consent_of(conn, match.visitor)
 
     def stored(self, conn: Connection, keys: Iterable[str]) -> Session | None:
         """Returns the session that the pixel stored under an order's checkout or cart token."""
@@ -210,7 +204,7 @@ class Attributor:
         before = conversions.of_event(conn, event_id_of(order.id))
         if before is None:
             return
-        consent = consent_from_json(order.consent).merged_with(self.consent_of(conn, match))
+        consent = identity_graph.consent_of_order(conn, order, match.visitor)
         deliveries = outbox.of_event(conn, before.event_id)
         after = with_credit(before, best)._replace(visitor=match.visitor)
         if any(_is_known_to_destination(row, now) for row in deliveries):

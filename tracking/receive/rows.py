@@ -41,6 +41,7 @@ def conversion_row(
         detail: the error message of the refusal.
         credited_then: JSON of what it was credited to when it was sent, if that has changed.
     """
+    is_pinterest, campaign_id, campaign = _credit_of(credited_to)
     return ConversionRow(
         event_id=event_id,
         stage=stage,
@@ -48,9 +49,9 @@ def conversion_row(
         visitor=visitor,
         at=at,
         is_counted=int(is_counted),
-        is_pinterest=int(credited_to is not None),
-        campaign_id=credited_to.campaign_id if credited_to else "",
-        campaign=credited_to.campaign if credited_to else "",
+        is_pinterest=is_pinterest,
+        campaign_id=campaign_id,
+        campaign=campaign,
         currency=currency,
         value=value,
         reason=reason,
@@ -62,11 +63,12 @@ def conversion_row(
 
 def with_credit(row: ConversionRow, touch: Touch | None) -> ConversionRow:
     """Returns the row credited to a Pinterest touch, or to none."""
-    return row._replace(
-        is_pinterest=int(touch is not None),
-        campaign_id=touch.campaign_id if touch else "",
-        campaign=touch.campaign if touch else "",
-    )
+    is_pinterest, campaign_id, campaign = _credit_of(touch)
+    return row._replace(is_pinterest=is_pinterest, campaign_id=campaign_id, campaign=campaign)
+
+
+def _credit_of(touch: Touch | None) -> tuple[int, str, str]:
+    return (0, "", "") if touch is None else (1, touch.campaign_id, touch.campaign)
 
 
 def credit_rows(order: OrderRow, allocations: Sequence[Allocation]) -> Sequence[CreditRow]:

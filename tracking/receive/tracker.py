@@ -235,7 +235,7 @@ class Tracker:
             facts = self.planner.facts_of(facts.order, known=before)
         stored = self.attributor.stored(conn, keys)
         match = self.attributor.match(conn, keys, facts.visitor)
-        of_browser = self.attributor.consent_of(conn, match)
+        of_browser = identity_graph.consent_of_browser(conn, match)
         if stored is None and of_browser == Consent():
             return facts
         return self.planner.facts_of(facts.order, stored, of_browser, before)

@@ -14,7 +14,6 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import event_id_of
 from tracking.domain.instants import instant
 from tracking.domain.validation import FieldError
-from tracking.domain.visitor import BROWSER_METHODS
 from tracking.report.campaigns import CampaignKey, campaign_name
 from tracking.report.funnel import funnel_report
 from tracking.report.journey import JourneyFacts, journey_of
@@ -254,11 +253,9 @@ class Reports:
 
 
 def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None) -> Consent:
-    """Returns the consent of the order, joined with that of its browser."""
-    own = consent_from_json(order.consent)
-    if conversion is None or order.match_method not in BROWSER_METHODS:
-        return own
-    return own.merged_with(identity_graph.consent_of(conn, conversion.visitor))
+    if conversion is None:
+        return consent_from_json(order.consent)
+    return identity_graph.consent_of_order(conn, order, conversion.visitor)
 
 
 def _earned_credit(row: CreditSum) -> EarnedCredit:

@@ -9,10 +9,9 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from tracking.domain.attribution import WHOLE_ORDER
-from tracking.domain.money import digits, to_major
+from tracking.domain.money import MICROS, digits, to_major
 from tracking.report.campaigns import NOT_ATTRIBUTED, campaign_name
 
-_MICROS = 1_000_000
 _CENT = Decimal("0.01")
 
 
@@ -215,7 +214,7 @@ def _figures(sums: _Sums, currency: str) -> dict[str, Any]:
 
 def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
     """Returns ROAS, ROI and CPA, each None where there is no divisor or no spend to compare."""
-    spend = Decimal(0 if sums.earns_elsewhere else sums.micros) / _MICROS
+    spend = Decimal(0 if sums.earns_elsewhere else sums.micros) / MICROS
     revenue = Decimal(sums.credited_net).scaleb(-digits(currency))
     orders = Decimal(sums.credited_share) / WHOLE_ORDER
     return {
@@ -259,7 +258,7 @@ def _orders(share: int) -> int | float:
 
 def spend_text(micros: int, currency: str) -> str:
     """Returns millionths of the major unit as decimal text with the currency's digits."""
-    return _round(Decimal(micros) / _MICROS, currency)
+    return _round(Decimal(micros) / MICROS, currency)
 
 
 def _round(value: Decimal, currency: str = "") -> str:

@@ -7,8 +7,11 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.consent import Consent
+from tracking.domain.visitor import BROWSER_METHODS, Match
 from tracking.store.engine.statement import Connection, Query, Statement
+from tracking.store.orders import OrderRow
 from tracking.store.schema import checkouts, links, visitors
+from tracking.store.values import consent_from_json
 
 
 class CheckoutRow(NamedTuple):
@@ -161,6 +164,20 @@ def consent_of(conn: Connection, visitor: str) -> Consent:
     """Returns the newest answers of a visitor id about consent."""
     row = _consent.first(conn, visitor=visitor)
     return Consent() if row is None else Consent(_flag(row.marketing), _flag(row.sale_of_data))
+
+
+def consent_of_browser(conn: Connection, match: Match) -> Consent:
+    """Returns the consent that the browser gave which an order was matched with."""
+    return consent_of(conn, match.visitor) if match.method in BROWSER_METHODS else Consent()
+
+
+def consent_of_order(conn: Connection, order: OrderRow, visitor: str) -> Consent:
+    """Returns the consent that an order states, joined with that of its browser.
+
+    `visitor` is the visitor id whose purchase the order is.
+    """
+    of_browser = consent_of_browser(conn, Match(visitor, order.match_method))
+    return consent_from_json(order.consent).merged_with(of_browser)
 
 
 def put_consent(conn: Connection, visitor: str, consent: Consent, at: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
-from tracking.domain.money import amount, is_currency, to_major, to_minor
+from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.placeholders import names_nothing
 from tracking.domain.web_text import query_of
 
@@ -199,8 +199,7 @@ def _amount(value: object) -> Decimal:
         value = value.strip()
     parsed = amount(value)
     if parsed is None and (isinstance(value, float) or _FLOAT.fullmatch(str(value))):
-        # A sum of floats carries a rounding error: 1.1 * 3 is 3.3000000000000003.
-        parsed = amount(f"{Decimal(str(value)):.6f}")
+        parsed = rounded_amount(Decimal(str(value)))
     if parsed is None or parsed < 0:
         raise Rejected("not an amount of zero or more, such as 12.50")
     return parsed

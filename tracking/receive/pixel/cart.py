@@ -7,7 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from tracking.domain.conversion import MAX_CONTENTS, Content, ContentId, Policy, Stage
-from tracking.domain.money import amount, is_currency, to_major, to_minor
+from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.receive.pixel.schema import (
     Checkout,
     Cost,
@@ -99,8 +99,7 @@ def _in_minor_units(price: Money | None) -> tuple[str, int] | None:
 def _amount(value: object) -> Decimal | None:
     major = amount(value)
     if major is None and isinstance(value, float):
-        # A sum of floats has an unintended tail: 3 * 1.1 is 3.3000000000000003.
-        major = amount(f"{value:.6f}")
+        major = rounded_amount(value)
     return major if major is not None and major >= 0 else None
 
 

@@ -13,8 +13,9 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import EVENT_NAMES, Conversion, Policy, Stage, is_limited
 from tracking.domain.identity import Identity, identity_of
 from tracking.domain.money import to_major
-from tracking.domain.order import Address, Buyer
+from tracking.domain.order import Buyer
 from tracking.domain.session import Session
+from tracking.domain.shopify_body import address_of
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.pixel.cart import Cart, cart_of
 from tracking.receive.pixel.schema import (
@@ -26,7 +27,6 @@ from tracking.receive.pixel.schema import (
     Document,
     EventHeader,
     Navigator,
-    RawAddress,
     RawBatch,
     RawEvent,
     RawOrder,
@@ -166,7 +166,8 @@ def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
         return Identity()
     customer = (checkout.order or RawOrder()).customer or Customer()
     email, phone = text_of(checkout.email), text_of(checkout.phone)
-    addresses = map(_address, (checkout.billing_address, checkout.shipping_address))
+    raw_addresses = (checkout.billing_address, checkout.shipping_address)
+    addresses = (address_of(raw, text_of) for raw in raw_addresses)
     buyer = Buyer(
         emails=(email,) if email else (),
         phones=(phone,) if phone else (),
@@ -174,20 +175,6 @@ def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
         customer_id=digits_of(customer.id),
     )
     return identity_of(buyer, limited=is_limited(consent, policy))
-
-
-def _address(raw_address: RawAddress | None) -> Address:
-    if raw_address is None:
-        return Address()
-    return Address(
-        first_name=text_of(raw_address.first_name),
-        last_name=text_of(raw_address.last_name),
-        city=text_of(raw_address.city),
-        province_code=text_of(raw_address.province_code),
-        zip=text_of(raw_address.zip),
-        country_code=text_of(raw_address.country_code),
-        phone=text_of(raw_address.phone),
-    )
 
 
 def _conversion(

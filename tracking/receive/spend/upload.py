@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tracking.domain.money import amount, is_currency
+from tracking.domain.money import MICROS, amount, is_currency
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.store import Store, spend
 from tracking.store.spend import SpendRow
@@ -20,7 +20,6 @@ from tracking.store.spend import SpendRow
 # The rows of a JSON body, which is stored in one transaction.
 MOST_ROWS = 10_000
 _MOST_FAULTS = 100
-_MICROS = 1_000_000
 # No campaign costs more in a day, and sums of so much fit the databases' integers.
 _MOST_SPEND = 10**9
 _CAMPAIGN_ID = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
@@ -239,4 +238,4 @@ def _micros(where: str, value: Any, errors: list[FieldError]) -> int:
     if found > _MOST_SPEND:
         errors.append(FieldError(f"{where}spend", f"more than {_MOST_SPEND}"))
         return 0
-    return int(found * Decimal(_MICROS))
+    return int(found * Decimal(MICROS))
