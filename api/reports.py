@@ -16,7 +16,7 @@ MAX_SPEND_BODY = 2 * 1024 * 1024
 # Characters that begin a formula in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-Row = Mapping[str, Any]
+ReportLine = Mapping[str, Any]
 
 
 def report_routes(service: Service) -> Blueprint:
@@ -90,7 +90,7 @@ def _body(limit: int) -> bytes:
     return body
 
 
-def _report(report: Mapping[str, Any], rows: Iterable[Row]) -> Response:
+def _report(report: Mapping[str, Any], rows: Iterable[ReportLine]) -> Response:
     chosen = request.args.get("format")
     wants_csv = request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
     if chosen == "csv" or (chosen is None and wants_csv):
@@ -102,7 +102,7 @@ def _json(body: object) -> Response:
     return Response(msgspec.json.encode(body), content_type="application/json")
 
 
-def _csv(rows: Iterable[Row]) -> str:
+def _csv(rows: Iterable[ReportLine]) -> str:
     records = list(rows)
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -122,7 +122,7 @@ def _is_number(text: str) -> bool:
     return text.lstrip("-").replace(".", "", 1).isdecimal()
 
 
-def _funnel_rows(report: Mapping[str, Any]) -> list[Row]:
+def _funnel_rows(report: Mapping[str, Any]) -> list[ReportLine]:
     groups = [{"campaign_id": "", "campaign": "(all)", **report}, *report["by_campaign"]]
     return [
         {"campaign_id": group["campaign_id"], "campaign": group["campaign"], **stage}
@@ -131,15 +131,15 @@ def _funnel_rows(report: Mapping[str, Any]) -> list[Row]:
     ]
 
 
-def _roi_rows(report: Mapping[str, Any]) -> list[Row]:
+def _roi_rows(report: Mapping[str, Any]) -> list[ReportLine]:
     return [
-        {"currency": book["currency"], **line}
-        for book in report["currencies"]
-        for line in book["campaigns"]
+        {"currency": currency["currency"], **line}
+        for currency in report["currencies"]
+        for line in currency["campaigns"]
     ]
 
 
-def _event_rows(events: Iterable[Row]) -> list[Row]:
+def _event_rows(events: Iterable[ReportLine]) -> list[ReportLine]:
     no_delivery = {"destination": "", "attempts": 0, "settled_at": None}
     return [
         {

@@ -32,7 +32,7 @@ class Trial:
     """Pinterest's answer to an event, as JSON or else as text, and the event it was shown."""
 
     http_status: int
-    answer: Any
+    answer: object
     event: Mapping[str, Any]
 
 
@@ -127,7 +127,7 @@ class EventTrials:
         return 0
 
 
-def _json_or_words(body: bytes) -> Any:
+def _json_or_words(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -34,7 +33,7 @@ from tracking.store import (
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import Connection
+from tracking.store.engine.statement import Connection, Parameters
 from tracking.store.new_orders import OrderRows
 from tracking.store.orders import NO_REFUNDS, OrderRow
 from tracking.store.values import json_of
@@ -319,7 +318,7 @@ class _NewOrderWrite(BatchableWrite):
     tracker: Tracker
     facts: OrderFacts
     rows: OrderRows
-    parameters: Sequence[Any]
+    parameters: Parameters
     topic: str
     now: int
 

@@ -1,8 +1,11 @@
 """Reads the query parameters of a report."""
 
 from datetime import date
+from typing import TypeVar
 
 from tracking.domain.validation import FieldError, ValidationError
+
+_C = TypeVar("_C", bound=str)
 
 
 def raise_if_any(errors: list[FieldError]) -> None:
@@ -31,15 +34,20 @@ def date_of(name: str, value: str | None, errors: list[FieldError]) -> date | No
 
 
 def choice_of(
-    name: str, value: str | None, choices: tuple[str, ...], errors: list[FieldError]
-) -> str:
-    """Returns the value if it is one of the choices, and the first choice if it is empty."""
+    name: str, value: str | None, choices: tuple[_C, ...], errors: list[FieldError]
+) -> _C:
+    """Returns the choice that the value names, and the first one for an empty value.
+
+    For a value that names none it returns the first one too, with an error added.
+    """
     if not value:
         return choices[0]
-    if value not in choices:
-        accepted = ", ".join(dict.fromkeys(filter(None, choices)))
-        errors.append(FieldError(name, f"not one of: {accepted}"))
-    return value
+    for choice in choices:
+        if choice == value:
+            return choice
+    accepted = ", ".join(dict.fromkeys(filter(None, choices)))
+    errors.append(FieldError(name, f"not one of: {accepted}"))
+    return choices[0]
 
 
 def whole_number_of(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -41,6 +41,7 @@ DEFAULT_DAYS = 30
 MOST_EVENTS = 1000
 # The rows of an event, one for each destination: more than there will ever be.
 _ROWS_AN_EVENT = 4
+ReportDay = Literal["order_date", "click_date"]
 _STATES = ("", "waiting", "sent", "dead", "withdrawn", "held", "not_sent")
 
 
@@ -122,9 +123,9 @@ class Reports:
         """
         errors: list[FieldError] = []
         days = self._days(start_date, end_date, errors)
-        chosen: Any = choice_of("model", model, (self.model, *MODELS), errors)
-        over: Any = choice_of("scope", scope, ("pinterest", "all"), errors)
-        by: Any = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
+        chosen: Model = choice_of("model", model, (self.model, *MODELS), errors)
+        over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)
+        by: ReportDay = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
         raise_if_any(errors)
 
         with self.store.read() as conn:
@@ -144,7 +145,7 @@ class Reports:
             ValidationError: the scope is not accepted.
         """
         errors: list[FieldError] = []
-        over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)  # type: ignore[assignment]
+        over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)
         raise_if_any(errors)
         with self.store.read() as conn:
             order = orders.of_id(conn, order_id)
@@ -218,7 +219,7 @@ class Reports:
         return days
 
     def _credits(
-        self, conn: Connection, days: Days, model_bit: int, report_by: str
+        self, conn: Connection, days: Days, model_bit: int, report_by: ReportDay
     ) -> list[CreditSum]:
         if report_by == "order_date":
             return reports.credits_by_order_date(conn, days.since, days.before, model_bit)

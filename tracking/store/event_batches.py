@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from tracking.store.conversions import ConversionRow
-from tracking.store.engine.statement import Connection, Query
+from tracking.store.engine.statement import Connection, Parameters, Query
 from tracking.store.erasure import tombstone_of
 from tracking.store.schema import conversions, links, outbox, tombstones, touches
 
@@ -178,7 +178,7 @@ def put(
 
 
 def _insert(
-    conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Sequence[Any]]
+    conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Parameters]
 ) -> None:
     first = 0
     while first < len(rows):

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, LargeBinary, Table
 
 from tracking.store.conversions import ConversionRow
-from tracking.store.engine.statement import Connection
+from tracking.store.engine.statement import Connection, Parameters
 from tracking.store.orders import OrderRow
 from tracking.store.schema import (
     TOMBSTONE_LENGTH,
@@ -59,7 +59,7 @@ class OrderRows(NamedTuple):
         )
 
 
-def put(conn: Connection, rows: Sequence[Sequence[Any]]) -> None:
+def put(conn: Connection, rows: Sequence[Parameters]) -> None:
     """Writes each of these `parameters_of` on SQLite, unless the order or its buyer is known.
 
     An order or buyer in an earlier row counts as known. Outside a transaction the statement is a
@@ -73,16 +73,14 @@ def written(conn: Connection) -> set[int]:
     return {n for (n,) in conn.cursor.execute("DELETE FROM written RETURNING n").fetchall()}
 
 
-def write(conn: Connection, parameters: Sequence[Any]) -> bool:
+def write(conn: Connection, parameters: Parameters) -> bool:
     """Writes the rows on PostgreSQL, unless the order or its buyer is known; returns whether they
     were written."""
     conn.cursor.execute(_POSTGRESQL, parameters)
     return bool(conn.cursor.fetchone()[0])
 
 
-def parameters_of(
-    rows: OrderRows, digest: str, topic: str, since: int, until: int
-) -> Sequence[Any]:
+def parameters_of(rows: OrderRows, digest: str, topic: str, since: int, until: int) -> Parameters:
     """Returns the parameters of the statement for the rows of an order.
 
     A touch of the buyer in [since, until] makes the buyer a known one. The parameters need no

@@ -1,8 +1,8 @@
 """Deletes rows that are too old, a page at a time, so that no webhook waits for it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, delete, select, tuple_
 
@@ -49,18 +49,19 @@ class CheckoutKey(NamedTuple):
 
 
 Key = RowId | ReceiptKey | TouchKey | CheckoutKey
+_K = TypeVar("_K", bound=Key)
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
+class _Kind(Generic[_K]):
     """The statements for one kind of rows. `first` is smaller than the key of every row."""
 
-    first: Key
-    page: Query[Any]
+    first: _K
+    page: Query[_K]
     delete: Statement
 
 
-def _kind(table: Table, first: Key, *is_old: ColumnElement[bool]) -> _Kind:
+def _kind(table: Table, first: _K, *is_old: ColumnElement[bool]) -> _Kind[_K]:
     keys = list(table.primary_key.columns)
     last = tuple_(*(bindparam(f"last_{key.name}") for key in keys))
     return _Kind(
@@ -77,7 +78,8 @@ def _kind(table: Table, first: Key, *is_old: ColumnElement[bool]) -> _Kind:
 
 
 _before: BindParameter[int] = bindparam("before")
-_KINDS: Mapping[str, _Kind] = {
+_AnyKind = _Kind[RowId] | _Kind[ReceiptKey] | _Kind[TouchKey] | _Kind[CheckoutKey]
+_KINDS: Mapping[str, _AnyKind] = {
     "settled events": _kind(
         outbox, RowId(0), outbox.c.state != "waiting", outbox.c.settled_at < _before
     ),
@@ -91,13 +93,12 @@ _KINDS: Mapping[str, _Kind] = {
 KINDS = tuple(_KINDS)
 
 
-def page(conn: Connection, kind: str, before: int, last: Key | None = None) -> list[Key]:
+def page(conn: Connection, kind: str, before: int, last: Key | None = None) -> Sequence[Key]:
     """Returns the keys of the next rows of a kind, after `last`, that are older than `before`."""
     found = _KINDS[kind]
     begin = found.first if last is None else last
     values = {f"last_{name}": value for name, value in begin._asdict().items()}
-    rows: list[Key] = found.page.all(conn, before=before, **values)
-    return rows
+    return found.page.all(conn, before=before, **values)
 
 
 def forget(conn: Connection, kind: str, before: int, rows: Iterable[Key]) -> None:

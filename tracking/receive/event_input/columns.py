@@ -72,7 +72,7 @@ class Located(NamedTuple):
     """A value and the JSON pointer to it."""
 
     pointer: str
-    value: Any
+    value: object
 
 
 Values = Mapping[str, Sequence[Located]]

@@ -18,6 +18,9 @@ _DIALECTS: dict[str, Dialect] = {
     "postgresql": postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
 }
 
+# The values of a statement's placeholders, in their order.
+Parameters = Sequence[object]
+
 # A NamedTuple whose fields are the columns of a query.
 R = TypeVar("R", bound=tuple[Any, ...])
 
