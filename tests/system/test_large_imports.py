@@ -80,7 +80,7 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
                 yield reading
             else:
                 assert isinstance(reading.value, InboundEvent)
-                yield service.events.row_of(reading.value, NOW)
+                yield service.events.prepare(reading.value, NOW)
 
     with path.open("rb") as raw:
         blocks = list(blocks_of(ImportSource(raw, path), entries_of, readers))

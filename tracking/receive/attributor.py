@@ -1,6 +1,7 @@
 """Gathers what orders are credited by, and credits them again when a later fact concerns them."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from tracking.domain.attribution import Touch, touch_key
 from tracking.domain.consent import Consent
@@ -24,9 +25,17 @@ ALWAYS = (0, 2**62)
 _TOKENS = (("ck:", "checkout_token"), ("ca:", "cart_token"))
 _IDENTITIES = (("id:", "customer"), ("em:", "email"), ("ph:", "phone"))
 
-# Touches and match of a person by the time of an order, kept for the orders that are credited
-# after it in the same transaction: for a buyer who places fifty at once they are read once.
-_Gathered = dict[tuple[str, str, int], tuple[list[Touch], Match]]
+
+class _Gathered(NamedTuple):
+    """A person's touches by the time of an order, and the order's match."""
+
+    touches: list[Touch]
+    match: Match
+
+
+# By keys, visitor id and time of an order, kept for the orders that are credited after it in the
+# same transaction: for a buyer who places fifty at once the rows are read once.
+_GatheredByBuyer = dict[tuple[str, str, int], _Gathered]
 
 
 class Attributor:
@@ -40,7 +49,7 @@ class Attributor:
         conn: Connection,
         keys: Iterable[str],
         visitor: str,
-        seen_before: Iterable[Touch] = (),
+        touches_before: Iterable[Touch] = (),
     ) -> Match:
         """Returns the visitor id whose purchase an order is, and what matched it.
 
@@ -61,10 +70,10 @@ class Attributor:
             }
             browsers = sorted(filter(is_browser, sharers))
             if browsers:
-                return Match(_latest(browsers, seen_before), method)
+                return Match(_latest(browsers, touches_before), method)
         return match_without_graph(visitor)
 
-    def stored(self, conn: Connection, keys: Iterable[str]) -> Session | None:
+    def stored_session(self, conn: Connection, keys: Iterable[str]) -> Session | None:
         """Returns the session that the pixel stored under an order's checkout or cart token."""
         for kind, _ in _TOKENS:
             for key in _of_kind(keys, kind):
@@ -73,7 +82,7 @@ class Attributor:
                     return session_from_json(opened.session)
         return None
 
-    def others(
+    def other_touches(
         self, conn: Connection, person: Iterable[str], order_id: str, since: int, until: int
     ) -> list[Touch]:
         """Returns the touches of a person in [since, until] without the order's own."""
@@ -97,11 +106,11 @@ class Attributor:
         rows = touches.of_visitors(conn, visitors, since - 2 * self.planner.reach, until)
         order_ids = {touches.touch_of(row).order_id for row in rows} - {"", excluded}
         advisory_locks.hold(conn, order_ids)
-        gathered: _Gathered = {}
+        gathered: _GatheredByBuyer = {}
         for order_id in sorted(order_ids):
             known = orders.of_id(conn, order_id)
             if known is not None and since <= known.placed_at <= until:
-                self._credit_again(conn, known, now, gathered)
+                self._recredit(conn, known, now, gathered)
 
     def settle_money(self, conn: Connection, known: OrderRow) -> None:
         """Splits the net amount of an order again after a refund; its credits stay."""
@@ -117,7 +126,7 @@ class Attributor:
             return None
         key, since = touch_key(known.id), known.placed_at - 2 * self.planner.reach
         visits = touches.seen_by(conn, (known.visitor,), since, known.placed_at)
-        touch = self.planner.own_touch_again(
+        touch = self.planner.own_touch_of(
             row,
             session_from_json(row.session),
             is_visit=any(visit.key == key for visit in visits),
@@ -145,12 +154,12 @@ class Attributor:
             if payload != row.payload:
                 outbox.amend(conn, row.id, payload)
 
-    def _credit_again(
-        self, conn: Connection, known: OrderRow, now: int, gathered: _Gathered
+    def _recredit(
+        self, conn: Connection, known: OrderRow, now: int, gathered: _GatheredByBuyer
     ) -> None:
         """Credits an order by all that is known by now."""
         row, keys = known, known.keys
-        stored = self.stored(conn, keys)
+        stored = self.stored_session(conn, keys)
         if stored is not None and (newer := self._with_session(conn, known, stored)) is not None:
             # With its session its own touch has changed, which others may have been credited by.
             row = newer
@@ -159,11 +168,12 @@ class Attributor:
         buyer = (known.links, known.visitor, at)
         if buyer not in gathered:
             person = identity_graph.person_of(conn, keys, known.visitor)
-            seen = touches.seen_by(conn, person, at - self.planner.reach, at)
-            match = self.match(conn, keys, known.visitor, self.planner.inside(seen, at))
-            gathered[buyer] = (seen, match)
-        seen, match = gathered[buyer]
-        path = self.planner.path_of(seen, known.id, at, match)
+            found = touches.seen_by(conn, person, at - self.planner.reach, at)
+            in_window = self.planner.touches_in_window(found, at)
+            match = self.match(conn, keys, known.visitor, in_window)
+            gathered[buyer] = _Gathered(found, match)
+        found, match = gathered[buyer]
+        path = self.planner.path_of(found, known.id, at, match)
         row = row._replace(match_method=match.method)
         best = self._write_credits(conn, known, row, path)
         self._update_conversion(conn, row, match, best, newest_click_id(path), now)
@@ -171,10 +181,10 @@ class Attributor:
     def _with_session(self, conn: Connection, known: OrderRow, stored: Session) -> OrderRow | None:
         """Completes an order's session by the pixel's, and its own touch with it; returns the new
         row, None if nothing changed."""
-        session = self.planner.session_again(known, stored)
+        session = self.planner.completed_session(known, stored)
         if session == session_from_json(known.session):
             return None
-        touch = self.planner.own_touch_again(known, session)
+        touch = self.planner.own_touch_of(known, session)
         if touch is not None:
             touches.drop(conn, known.visitor, touch.key)
             touches.put(conn, touches.touch_row(touch))
@@ -184,7 +194,7 @@ class Attributor:
         self, conn: Connection, known: OrderRow, newer: OrderRow, path: Iterable[Touch]
     ) -> Touch | None:
         refunds = orders.refunded(conn, known.id, known.currency)
-        row, credits, best = self.planner.credits_again(newer, tuple(path), refunds)
+        row, credits, best = self.planner.recredit(newer, tuple(path), refunds)
         # Nearly always a later fact changes nothing: the same money, shared along the same path.
         if row != known:
             orders.put(conn, row)
@@ -217,12 +227,14 @@ class Attributor:
             reason = revised_reason(
                 before.reason, consent, self.planner.policy, is_credited=best is not None
             )
-            after = after._replace(reason=self._decided(conn, before, reason, deliveries, now))
+            after = after._replace(
+                reason=self._apply_decision(conn, before, reason, deliveries, now)
+            )
             self.amend(conn, deliveries, click_id, consent)
         if after != before:
             conversions.set_credit(conn, after)
 
-    def _decided(
+    def _apply_decision(
         self,
         conn: Connection,
         event: ConversionRow,

@@ -27,7 +27,7 @@ class _NewFacts:
     joined: set[str] = field(default_factory=set)
 
 
-def record_pixel_events(
+def record_events(
     conn: Connection, attributor: Attributor, events: Sequence[PixelEvent], now: int
 ) -> None:
     """Records events, in any order, and credits again the orders that they concern.

@@ -180,37 +180,37 @@ class Planner:
             held_until=now + self.settling if reason else None,
         )
 
-    def inside(self, touches: Iterable[Touch], at: int) -> list[Touch]:
+    def touches_in_window(self, touches: Iterable[Touch], at: int) -> list[Touch]:
         """Returns the touches that are young enough for an order placed at an instant."""
         return [touch for touch in touches if is_in_window(touch, at, self.rules)]
 
     def path_of(self, touches: Iterable[Touch], order_id: str, at: int, match: Match) -> Path:
         """Returns the visits and views that can have a share in an order, oldest first."""
         own = touch_key(order_id)
-        inside = [
+        recent = [
             touch if touch.key != own else msgspec.structs.replace(touch, visitor=match.visitor)
-            for touch in self.inside(touches, at)
+            for touch in self.touches_in_window(touches, at)
         ]
-        return deduplicate(inside) if len(inside) > 1 else tuple(inside)
+        return deduplicate(recent) if len(recent) > 1 else tuple(recent)
 
     def newest_from_pinterest(self, touches: Iterable[Touch], at: int) -> Touch | None:
         """Returns the newest Pinterest touch that is young enough for an event at an instant."""
         path = path_of(touches, at, self.rules, "pinterest")
         return path[-1] if path else None
 
-    def credits_again(
+    def recredit(
         self, known: OrderRow, path: Sequence[Touch], refunds: RefundSums
     ) -> tuple[OrderRow, Sequence[CreditRow], Touch | None]:
         """Returns the order's row, its credits and the Pinterest touch that earned most of it,
         after a refund or a later fact changed what they rest on."""
-        refunded, cancelled = self._taken_back(
+        refunded, cancelled = self._refunded_and_cancelled(
             known.gross, refunds, is_cancelled=known.cancelled_at is not None
         )
         row = known._replace(refunds=refunded, cancellations=cancelled, path=json_of(path))
         allocations = self._allocations_of(row, path)
         return row, credit_rows(row, allocations), self._best(allocations)
 
-    def session_again(self, known: OrderRow, stored: Session) -> Session:
+    def completed_session(self, known: OrderRow, stored: Session) -> Session:
         """Returns a known order's session, with what the pixel stored of its checkout."""
         return fill_from_pixel(session_from_json(known.session), stored)
 
@@ -229,7 +229,7 @@ class Planner:
             consent=json_of(consent),
         )
 
-    def own_touch_again(
+    def own_touch_of(
         self, known: OrderRow, session: Session, *, is_visit: bool = False
     ) -> Touch | None:
         """Returns the visit a known order was placed in, by its newer session.
@@ -303,7 +303,7 @@ class Planner:
     ) -> OrderRow:
         order = facts.order
         gross = value_of(order, self.policy)
-        refunded, cancelled = self._taken_back(
+        refunded, cancelled = self._refunded_and_cancelled(
             gross, refunds, is_cancelled=order.cancelled_at is not None
         )
         return OrderRow(
@@ -349,7 +349,7 @@ class Planner:
             recorded_at=now,
         )
 
-    def _taken_back(
+    def _refunded_and_cancelled(
         self, gross: int, refunds: RefundSums, *, is_cancelled: bool
     ) -> tuple[int, int]:
         """Returns refunds and cancellations in minor units, never more than the order was worth."""

@@ -24,7 +24,7 @@ class Quarantine:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        return self.store.commit(self.adding(body, topic, reason))
+        return self.store.commit(self.add_work(body, topic, reason))
 
     def add_deferred(self, body: bytes, topic: str, reason: str) -> Future[Receipt]:
         """As `add`, without waiting for the disk.
@@ -32,9 +32,9 @@ class Quarantine:
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
         """
-        return self.store.commit_later(self.adding(body, topic, reason))
+        return self.store.commit_later(self.add_work(body, topic, reason))
 
-    def adding(self, body: bytes, topic: str, reason: str) -> Work:
+    def add_work(self, body: bytes, topic: str, reason: str) -> Work:
         """Returns the work that stores a body, for the caller's own transaction."""
         digest = hashlib.sha256(body).hexdigest()
         now = int(self.clock())

@@ -50,12 +50,12 @@ class EventIdConflict(Exception):
     """An event of another stage of the funnel has this event id already."""
 
 
-class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
+class PreparedEvent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
     """An event with all that is stored of it if its person is new, made before the transaction,
     so that it is short.
 
-    `keys` are the identity keys of the person, `visit` is the one the event itself names, `row`
-    its conversion, and `payload` what is sent, empty if nothing is.
+    `keys` are the identity keys of the person, `visit` is the one the event itself names,
+    `conversion` is the event's row, and `payload` what is sent, empty if nothing is.
     """
 
     event_id: str
@@ -64,7 +64,7 @@ class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="even
     visitor: str
     keys: tuple[str, ...]
     visit: Touch | None
-    row: ConversionRow
+    conversion: ConversionRow
     payload: bytes
 
     @property
@@ -93,12 +93,14 @@ class ServerEvents:
         """
         now = int(self.clock())
         event = inbound_event_of(body, self.planner.policy, now)
-        row = self.row_of(event, now)
-        if not self.store.commit(lambda conn: self._record(conn, row, now)):
-            return EventReceipt(row.event_id, "duplicate", event.left_out)
-        return EventReceipt(row.event_id, "accepted", event.left_out, row.row.reason)
+        prepared = self.prepare(event, now)
+        if not self.store.commit(lambda conn: self._record(conn, prepared, now)):
+            return EventReceipt(prepared.event_id, "duplicate", event.left_out)
+        return EventReceipt(
+            prepared.event_id, "accepted", event.left_out, prepared.conversion.reason
+        )
 
-    def record_all(self, rows: Sequence[EventRow]) -> Iterator[list[EventStatus]]:
+    def record_all(self, events: Sequence[PreparedEvent]) -> Iterator[list[EventStatus]]:
         """Records many events, each as `record` does, in few transactions.
 
         Yields the results of each transaction, once it is on disk.
@@ -108,65 +110,65 @@ class ServerEvents:
                 again, those that were are duplicates.
         """
         now = int(self.clock())
-        for chunk in self._chunks(rows):
+        for chunk in self._chunks(events):
             statuses = self.store.commit(partial(self._record_all, chunk, now))
             yield self._each_alone(chunk, statuses, now)
 
-    def row_of(self, event: InboundEvent, now: int) -> EventRow:
-        """Returns the row of an event, received at an instant (seconds UTC), for `record_all`."""
+    def prepare(self, event: InboundEvent, now: int) -> PreparedEvent:
+        """Prepares an event, received at an instant (seconds UTC), for `record_all`."""
         conversion = event.conversion
         at, keys = conversion.event_time, conversion.identity.graph_keys()
         visitor = keys[0] if keys else conversion.event_id
         reason = self._reason(event, now)
         visit = _visit(event, visitor)
         best = self.planner.newest_from_pinterest([visit], at) if visit else None
-        return EventRow(
+        return PreparedEvent(
             event_id=conversion.event_id,
             order_id=conversion.order_id,
             at=at,
             visitor=visitor,
             keys=keys,
             visit=visit,
-            row=_conversion_row(event, visitor, best, reason, now),
+            conversion=_conversion_row(event, visitor, best, reason, now),
             payload=b"" if reason else msgspec.json.encode(event.event),
         )
 
-    def _record(self, conn: Connection, event: EventRow, now: int) -> bool:
+    def _record(self, conn: Connection, event: PreparedEvent, now: int) -> bool:
         """Records an event; returns False if it is known already."""
         person = identity_graph.person_of(conn, event.keys, event.visitor)
         advisory_locks.hold(conn, {event.event_id, *event.lock_names, *person})
         known = conversions.of_event(conn, event.event_id)
-        if known is not None and known.stage != event.row.stage:
+        if known is not None and known.stage != event.conversion.stage:
             raise EventIdConflict
         if known is not None or _is_sent_by_the_order(conn, event):
             return False
         if any(erased_of(conn, event.order_id, event.keys)):
             # It counts, and names no person.
-            anonymous = with_credit(event.row, None)
+            anonymous = with_credit(event.conversion, None)
             conversions.put(conn, anonymous._replace(visitor=event.event_id, reason="erased"))
             return True
         best = self._earned_by(conn, event, person)
-        conversions.put(conn, with_credit(event.row, best))
+        conversions.put(conn, with_credit(event.conversion, best))
         if event.payload:
             outbox.queue(conn, event.event_id, PINTEREST, event.payload, event.at, now)
         self._join(conn, event.keys, event.visitor, now)
         return True
 
-    def _chunks(self, rows: Sequence[EventRow]) -> Iterator[Sequence[EventRow]]:
+    def _chunks(self, events: Sequence[PreparedEvent]) -> Iterator[Sequence[PreparedEvent]]:
         """Yields as many events at a time as one transaction may hold the names of."""
         if self.store.dialect != "postgresql":
-            yield rows
+            yield events
             return
         begin = names = 0
-        for n, row in enumerate(rows):
-            names += len(row.lock_names)
+        for n, event in enumerate(events):
+            names += len(event.lock_names)
             if names > _MOST_NAMES:
-                yield rows[begin:n]
+                yield events[begin:n]
                 begin, names = n, 0
-        yield rows[begin:]
+        yield events[begin:]
 
     def _record_all(
-        self, events: Sequence[EventRow], now: int, conn: Connection
+        self, events: Sequence[PreparedEvent], now: int, conn: Connection
     ) -> list[EventStatus | None]:
         """Records the events of new persons, all at once. None stands for an event that has to be
         recorded by itself."""
@@ -178,23 +180,23 @@ class ServerEvents:
         known = event_batches.known_of(conn, ids, keys, visitors, order_ids)
         seen = set(known.events)
         statuses: list[EventStatus | None] = []
-        new: list[EventRow] = []
+        new: list[PreparedEvent] = []
         for event in events:
             if event.event_id in seen:
                 statuses.append("duplicate")
                 continue
             seen.add(event.event_id)
-            is_met = known.is_met(event.keys, event.visitor)
-            known.meet(event.keys, event.visitor)
-            is_met = is_met or _orders_own(event) in known.events
-            if is_met or known.any_erased(event.keys, event.order_id):
+            is_known = known.is_known(event.keys, event.visitor)
+            known.add(event.keys, event.visitor)
+            is_known = is_known or _orders_own(event) in known.events
+            if is_known or known.any_erased(event.keys, event.order_id):
                 statuses.append(None)
             else:
                 statuses.append("accepted")
                 new.append(event)
         event_batches.put(
             conn,
-            [event.row for event in new],
+            [event.conversion for event in new],
             [QueuedEvent(e.event_id, PINTEREST, e.payload, e.at) for e in new if e.payload],
             [SeenWith(key, event.visitor) for event in new for key in event.keys],
             now,
@@ -202,13 +204,13 @@ class ServerEvents:
         return statuses
 
     def _each_alone(
-        self, events: Sequence[EventRow], statuses: Sequence[EventStatus | None], now: int
+        self, events: Sequence[PreparedEvent], statuses: Sequence[EventStatus | None], now: int
     ) -> list[EventStatus]:
         """Records the events that are left over one by one; returns the status of all."""
         if None not in statuses:
             return [status for status in statuses if status]
 
-        def record(event: EventRow, status: EventStatus | None) -> EventStatus:
+        def record(event: PreparedEvent, status: EventStatus | None) -> EventStatus:
             if status is not None:
                 return status
             try:
@@ -230,7 +232,9 @@ class ServerEvents:
         )
         return reason or ("" if PINTEREST in self.planner.destinations else "report_only")
 
-    def _earned_by(self, conn: Connection, event: EventRow, person: Iterable[str]) -> Touch | None:
+    def _earned_by(
+        self, conn: Connection, event: PreparedEvent, person: Iterable[str]
+    ) -> Touch | None:
         """Returns the Pinterest touch that led to the event: one on record of the same person, or
         the visit that the event itself names."""
         found = touches.seen_by(conn, person, event.at - self.planner.reach, event.at)
@@ -276,13 +280,13 @@ def _visit(event: InboundEvent, visitor: str) -> Touch | None:
     return touch_of_session(event.session, key, visitor, conversion.event_time)
 
 
-def _orders_own(event: EventRow) -> str:
+def _orders_own(event: PreparedEvent) -> str:
     """Returns the event id of the order that a checkout is of; for any other event its own."""
-    is_checkout = event.row.stage == "purchase" and event.order_id
+    is_checkout = event.conversion.stage == "purchase" and event.order_id
     return event_id_of(event.order_id) if is_checkout else event.event_id
 
 
-def _is_sent_by_the_order(conn: Connection, event: EventRow) -> bool:
+def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:
     """Returns True for the checkout of an order whose own event Pinterest gets or got."""
     own = _orders_own(event)
     if own == event.event_id:

@@ -15,7 +15,7 @@ from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import match_without_graph
 from tracking.receive.attributor import ALWAYS, Attributor
-from tracking.receive.browser_events import record_pixel_events
+from tracking.receive.browser_events import record_events
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.privacy.erasure import PersonEraser, erased_of, without_phone
@@ -59,7 +59,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        return self.store.commit(self._order_work(body, topic))
+        return self.store.commit(self._body_work(body, topic))
 
     def receive_order_deferred(self, body: bytes, topic: str) -> Future[Receipt]:
         """As `receive_order`, without waiting for the disk.
@@ -67,7 +67,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
         """
-        return self.store.commit_later(self._order_work(body, topic))
+        return self.store.commit_later(self._body_work(body, topic))
 
     def receive_refund(self, body: bytes, topic: str) -> Receipt:
         """Records a body of refunds/create, which may arrive before its order.
@@ -90,7 +90,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        return self.store.commit(self._recording_work(order, topic))
+        return self.store.commit(self._order_work(order, topic))
 
     def record_pixel_events(self, events: Sequence[PixelEvent]) -> None:
         """Records events of the storefront; the same events again change nothing.
@@ -100,9 +100,9 @@ class Tracker:
         """
         if events:
             now = self._now()
-            self.store.commit(lambda conn: record_pixel_events(conn, self.attributor, events, now))
+            self.store.commit(lambda conn: record_events(conn, self.attributor, events, now))
 
-    def update_order(
+    def record_state(
         self,
         conn: Connection,
         facts: OrderFacts,
@@ -120,43 +120,45 @@ class Tracker:
         is_erased, erased = erased_of(conn, order.id, facts.keys)
         if is_erased:
             return self._record_erased(conn, order, topic, now)
-        by_itself = facts
-        facts = _without_keys(facts, erased)
+        stated = _without_keys(facts, erased)
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
         for refund in order.refunds:
             _put_refund(conn, refund, order.currency)
-        concerned = _link(conn, facts.keys, facts.visitor)
+        concerned = _link(conn, stated.keys, stated.visitor)
         known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
-            return self._record_stale(conn, known, facts, concerned, now)
+            return self._record_stale(conn, known, stated, concerned, now)
 
-        own, facts = facts, _without_keys(self._completed(conn, facts, known), erased)
-        if facts.visitor != own.visitor:
+        facts, is_changed = self._completed(conn, stated, known)
+        facts = _without_keys(facts, erased)
+        if facts.visitor != stated.visitor:
             concerned |= _link(conn, facts.keys, facts.visitor)
         person = identity_graph.person_of(conn, facts.keys, facts.visitor)
-        rows = self._rows_of(conn, facts, person, now, planned if facts is by_itself else None)
+        if is_changed or erased:
+            planned = None
+        rows = self._rows_of(conn, facts, person, now, planned)
         self._write(conn, facts, rows, known)
-        self._credit_others(conn, own, facts, person, concerned, now)
+        self._credit_others(conn, stated, facts, person, concerned, now)
         return Receipt("accepted", order.id)
 
-    def _order_work(self, body: bytes, topic: str) -> Work:
+    def _body_work(self, body: bytes, topic: str) -> Work:
         try:
             order = order_of(body)
         except NotAnOrder as error:
-            return self.quarantine.adding(body, topic, str(error))
-        return self._recording_work(order, topic)
+            return self.quarantine.add_work(body, topic, str(error))
+        return self._order_work(order, topic)
 
-    def _recording_work(self, order: Order, topic: str) -> Work:
+    def _order_work(self, order: Order, topic: str) -> Work:
         facts = self.planner.facts_of(order)
         now = self._now()
         if order.refunds:
-            return lambda conn: self.update_order(conn, facts, topic, now)
+            return lambda conn: self.record_state(conn, facts, topic, now)
         # Of nearly every order nothing else is known. That case is decided before the write lock
         # is held, so that the lock is short.
         rows = self.planner.rows_of(facts, now)
         if not rows.fits:
-            return lambda conn: self.update_order(conn, facts, topic, now, rows)
+            return lambda conn: self.record_state(conn, facts, topic, now, rows)
         span = self.planner.span_of(facts)
         parameters = new_orders.parameters_of(rows, order.digest, topic, *span)
         return _NewOrderWrite(self, facts, rows, parameters, topic, now)
@@ -175,8 +177,8 @@ class Tracker:
         """Returns the rows of an order by all that is known; `planned` ones if that is nothing."""
         order = facts.order
         refunds = orders.refunded(conn, order.id, order.currency)
-        others = self.attributor.others(conn, person, order.id, *self.planner.span_of(facts))
-        before = self.planner.inside(others, order.placed_at)
+        others = self.attributor.other_touches(conn, person, order.id, *self.planner.span_of(facts))
+        before = self.planner.touches_in_window(others, order.placed_at)
         match = self.attributor.match(conn, facts.keys, facts.visitor, before)
         is_alone = (
             not before and refunds == NO_REFUNDS and match == match_without_graph(facts.visitor)
@@ -188,7 +190,7 @@ class Tracker:
     def _credit_others(
         self,
         conn: Connection,
-        own: OrderFacts,
+        stated: OrderFacts,
         facts: OrderFacts,
         person: Iterable[str],
         concerned: Collection[str],
@@ -198,7 +200,7 @@ class Tracker:
         order_id = facts.order.id
         if concerned:
             self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order_id)
-        elif visits := [touch.at for touch in (own.touch, facts.touch) if touch is not None]:
+        elif visits := [touch.at for touch in (stated.touch, facts.touch) if touch is not None]:
             span = (min(visits), max(visits) + self.planner.reach)
             self.attributor.credit_orders(conn, person, span, now, order_id)
 
@@ -220,8 +222,11 @@ class Tracker:
         self.eraser.put_order(conn, order, known, now)
         return Receipt("accepted", order.id)
 
-    def _completed(self, conn: Connection, facts: OrderFacts, known: OrderRow | None) -> OrderFacts:
-        """Returns the facts, completed by older states of the order and by the pixel's data.
+    def _completed(
+        self, conn: Connection, facts: OrderFacts, known: OrderRow | None
+    ) -> tuple[OrderFacts, bool]:
+        """Returns the facts, completed by older states of the order and by the pixel's data, and
+        True if either changed them.
 
         A newer state may have lost its session or consent. The pixel may have stored a session of
         this checkout and the consent of this browser.
@@ -232,12 +237,12 @@ class Tracker:
         if known is not None and (known.session, known.consent) != stated:
             before = known
             facts = self.planner.facts_of(facts.order, known=before)
-        stored = self.attributor.stored(conn, keys)
+        stored = self.attributor.stored_session(conn, keys)
         match = self.attributor.match(conn, keys, facts.visitor)
         of_browser = identity_graph.consent_of_browser(conn, match)
         if stored is None and of_browser == Consent():
-            return facts
-        return self.planner.facts_of(facts.order, stored, of_browser, before)
+            return facts, before is not None
+        return self.planner.facts_of(facts.order, stored, of_browser, before), True
 
     def _record_stale(
         self,
@@ -273,7 +278,7 @@ class Tracker:
         # The event may be older than the order: another system may have sent it to us first.
         first = conversions.of_event(conn, conversion.event_id)
         if first is not None:
-            conversion = self._reconsidered(conn, conversion)
+            conversion = self._apply_reason(conn, conversion)
         conversions.put(conn, conversion)
         now, event_id = conversion.recorded_at, conversion.event_id
         until = None
@@ -285,8 +290,8 @@ class Tracker:
             # An event that is being sent keeps its payload, and is tried again if it fails.
             self.attributor.amend(conn, outbox.of_event(conn, event_id), "", facts.consent)
 
-    def _reconsidered(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
-        """Withdraw or restore the event of a newer state of an order; return its conversion."""
+    def _apply_reason(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
+        """Withdraws or restores the event of a newer state of an order; returns its conversion."""
         event_id, reason = conversion.event_id, conversion.reason
         outbox.forget_held(conn, event_id)
         if reason:
@@ -323,7 +328,7 @@ class _NewOrderWrite(BatchableWrite):
     now: int
 
     def __call__(self, conn: Connection) -> Receipt:
-        return self.tracker.update_order(conn, self.facts, self.topic, self.now, self.rows)
+        return self.tracker.record_state(conn, self.facts, self.topic, self.now, self.rows)
 
     def attempt(self, conn: Connection) -> Receipt | None:
         """Writes the order if it is new."""

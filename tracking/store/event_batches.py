@@ -112,14 +112,14 @@ class KnownBatch:
         names = (*keys, f"or:{order_id}")
         return bool(self.erased) and any(tombstone_of(name) in self.erased for name in names)
 
-    def is_met(self, keys: Collection[str], visitor: str) -> bool:
+    def is_known(self, keys: Collection[str], visitor: str) -> bool:
         """Returns True if another visitor id shares a key with this one, or it has a touch."""
         if visitor in self.touched:
             return True
         sharers = (self.sharers.get(key) for key in {*keys, *self.keys.get(visitor, ())})
         return any(seen is not None and seen != {visitor} for seen in sharers)
 
-    def meet(self, keys: Iterable[str], visitor: str) -> None:
+    def add(self, keys: Iterable[str], visitor: str) -> None:
         """Adds that a visitor id was seen with these keys."""
         for key in keys:
             self.sharers.setdefault(key, set()).add(visitor)

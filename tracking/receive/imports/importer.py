@@ -16,7 +16,7 @@ from tracking.receive.imports.records import (
     UsableRecord,
     parse_records,
 )
-from tracking.receive.server_events import AT_ONCE, EventRow, ServerEvents
+from tracking.receive.server_events import AT_ONCE, PreparedEvent, ServerEvents
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"
@@ -99,7 +99,7 @@ class Importer:
         ):
             usable = self._usable_entries(blocks)
             while end is None:
-                batch: list[EventRow | Order] = []
+                batch: list[PreparedEvent | Order] = []
                 try:
                     for value in islice(usable, size):
                         batch.append(value)
@@ -131,7 +131,7 @@ class Importer:
                 yield parsed
         self.on_progress(self.counts)
 
-    def _usable_entries(self, blocks: Iterable[Block]) -> Iterator[EventRow | Order]:
+    def _usable_entries(self, blocks: Iterable[Block]) -> Iterator[PreparedEvent | Order]:
         for block in blocks:
             self._count(block.read, block.position)
             for entry in block.entries:
@@ -158,19 +158,23 @@ class Importer:
         for parsed in self._parsed(source):
             yield parsed if isinstance(parsed, RejectedRecord) else None
 
-    def _import_entries(self, source: ImportSource) -> Iterator[EventRow | Order | RejectedRecord]:
+    def _import_entries(
+        self, source: ImportSource
+    ) -> Iterator[PreparedEvent | Order | RejectedRecord]:
         for parsed in self._parsed(source):
             if isinstance(parsed, RejectedRecord):
                 yield parsed
             elif isinstance(parsed.value, Order):
                 yield parsed.value
             else:
-                yield self.events.row_of(parsed.value, self.now)
+                yield self.events.prepare(parsed.value, self.now)
 
-    def _store(self, batch: Sequence[EventRow | Order], order_threads: ThreadPoolExecutor) -> float:
+    def _store(
+        self, batch: Sequence[PreparedEvent | Order], order_threads: ThreadPoolExecutor
+    ) -> float:
         """Stores a batch; returns the rate in records a second."""
         began = self.timer()
-        events = [value for value in batch if isinstance(value, EventRow)]
+        events = [value for value in batch if isinstance(value, PreparedEvent)]
         orders = [value for value in batch if isinstance(value, Order)]
         for statuses in self.events.record_all(events):
             self._count_results(statuses)

@@ -15,10 +15,10 @@ import msgspec
 from tracking.domain.order import Order
 from tracking.receive.imports.file_reader import BLOCK_SIZE, ImportSource, Share, UnreadableFile
 from tracking.receive.imports.records import RejectedRecord, is_one_per_record
-from tracking.receive.server_events import EventRow
+from tracking.receive.server_events import PreparedEvent
 
 # Result of one parsed record. None stands for a record of which only the count matters.
-Entry = EventRow | Order | RejectedRecord | None
+Entry = PreparedEvent | Order | RejectedRecord | None
 
 # Below this size (bytes) the processes cost more time than they save.
 _LARGE_FILE = 1024 * 1024
@@ -41,7 +41,7 @@ class Block(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 # An order never leaves the process that read it.
 _decode = msgspec.msgpack.Decoder(
-    tuple[int, int, list[EventRow | RejectedRecord], str | None]
+    tuple[int, int, list[PreparedEvent | RejectedRecord], str | None]
 ).decode
 
 

@@ -109,7 +109,7 @@ class PersonEraser:
         refunds = orders.refunded(conn, order.id, order.currency)
         rows = planner.rows_of(planner.facts_of(without_buyer(order)), now, refunds=refunds)
         path = path_from(known.path) if known is not None else ()
-        row, credits, best = planner.credits_again(_without_buyer(rows.order), path, refunds)
+        row, credits, best = planner.recredit(_without_buyer(rows.order), path, refunds)
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)
         event = conversions.of_event(conn, event_id_of(order.id))
