@@ -31,6 +31,7 @@ from tracking.store import (
 )
 from tracking.store import spend as spends
 from tracking.store.engine import advisory_locks
+from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
 from tracking.store.outbox import ClaimedEvent, OutboxRow, Settlement
@@ -366,6 +367,56 @@ def lock_the_order(url: str) -> None:
 def test_an_order_locked_by_another_process_is_waited_for(postgres_url: str) -> None:
     with an_order_locked_in(postgres_url), pytest.raises(StoreUnavailable, match="lock timeout"):
         lock_the_order(postgres_url)
+
+
+def test_transactions_that_lock_in_opposite_orders_take_all_locks_in_one_step_instead_of_waiting(
+    postgres_url: str,
+) -> None:
+    stores = [open_store(postgres_url) for _ in range(2)]
+    both_begun = threading.Barrier(2)
+    steps: dict[str, list[str]] = {"5001": [], "5002": []}
+
+    def lock_both(conn: Connection, first: str, second: str) -> None:
+        begins_anew = bool(steps[first])
+        steps[first].append("begin")
+        advisory_locks.hold(conn, (first,))
+        if not begins_anew:
+            both_begun.wait(PATIENCE)
+        try:
+            advisory_locks.hold(conn, (second,))
+        except LockHeldElsewhere:
+            steps[first].append("held elsewhere")
+            raise
+        steps[first].append("done")
+
+    with ThreadPoolExecutor(2) as threads:
+        works = [partial(lock_both, first="5001", second="5002")]
+        works.append(partial(lock_both, first="5002", second="5001"))
+        found = [threads.submit(s.commit, w) for s, w in zip(stores, works, strict=True)]
+        for future in found:
+            future.result(PATIENCE)
+    for each in stores:
+        each.close()
+    anew = ["begin", "held elsewhere", "begin", "done"]
+    assert anew in steps.values()
+    assert all(told in (anew, ["begin", "done"]) for told in steps.values())
+
+
+def test_a_lock_that_never_comes_free_is_a_clear_refusal_also_in_a_second_step(
+    postgres_url: str,
+) -> None:
+    store = open_store(postgres_url)
+
+    def lock_both(conn: Connection) -> None:
+        advisory_locks.hold(conn, ("5002",))
+        advisory_locks.hold(conn, ("5001",))
+
+    with (
+        an_order_locked_in(postgres_url),
+        pytest.raises(StoreUnavailable, match="lock timeout"),
+    ):
+        store.commit(lock_both)
+    store.close()
 
 
 def test_shops_in_two_schemas_of_one_postgresql_do_not_wait_for_each_other(

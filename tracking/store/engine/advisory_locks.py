@@ -5,20 +5,44 @@ from collections.abc import Iterable
 
 from tracking.store.engine.statement import Connection
 
-# Always in the same order, so that two transactions never wait for one another. PostgreSQL's locks
-# are the whole database's; with the schema in the key, shops of different schemas do not meet. In
-# the default schema the keys stay those of earlier releases, which may still run beside this one.
-_HOLD = """
-SELECT pg_advisory_xact_lock(CASE current_schema() WHEN 'public' THEN key
-                             ELSE key # hashtextextended(current_schema(), 0) END)
-FROM (SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY key) AS keys
-"""
+# PostgreSQL's locks are the whole database's; with the schema in the key, shops of different
+# schemas do not meet. In the default schema the keys stay those of earlier releases, which may
+# still run beside this one.
+_IN_SCHEMA = """CASE current_schema() WHEN 'public' THEN key
+                ELSE key # hashtextextended(current_schema(), 0) END"""
+_KEYS = "(SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY key) AS keys"
+# Always in the same order, so that two transactions never wait for one another.
+_WAIT = f"SELECT pg_advisory_xact_lock({_IN_SCHEMA}) FROM {_KEYS}"  # noqa: S608
+_TRY = f"SELECT bool_and(pg_try_advisory_xact_lock({_IN_SCHEMA})) FROM {_KEYS}"  # noqa: S608
+
+
+class LockHeldElsewhere(Exception):
+    """Another transaction has a lock that this one needs besides those that it holds already.
+
+    Waiting for it could be mutual. The store begins the transaction anew and takes all `keys` in
+    its first step.
+    """
+
+    def __init__(self, keys: frozenset[int]) -> None:
+        super().__init__("another transaction has a lock that is needed")
+        self.keys = keys
 
 
 def hold(conn: Connection, names: Iterable[str]) -> None:
-    """Locks these names until the transaction ends. SQLite has one writer at a time anyway."""
-    if conn.dialect == "postgresql":
-        conn.cursor.execute(_HOLD, ([_key(name) for name in names],))
+    """Locks these names until the transaction ends. SQLite has one writer at a time anyway.
+
+    Raises:
+        LockHeldElsewhere: it is not the transaction's first step, and a lock is not free.
+    """
+    if conn.dialect != "postgresql":
+        return
+    keys = {_key(name) for name in names} - conn.locks
+    if not conn.locks:
+        keys |= conn.needed_locks
+        conn.cursor.execute(_WAIT, ([*keys],))
+    elif keys and not conn.cursor.execute(_TRY, ([*keys],)).fetchone()[0]:
+        raise LockHeldElsewhere(frozenset(conn.locks | keys))
+    conn.locks |= keys
 
 
 def _key(name: str) -> int:

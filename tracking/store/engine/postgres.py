@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection, StoreUnavailable
 
@@ -79,18 +80,24 @@ class PostgresStore:
         return settled
 
     def _commit(self, work: Callable[[Connection], T]) -> T:
-        for attempt in range(1, _ATTEMPTS + 1):
+        needed_locks: frozenset[int] = frozenset()
+        failures, last_begin = 0, time.monotonic() + BUSY_SECONDS
+        while True:
             try:
                 with self._connection() as raw, raw.transaction():
-                    return work(Connection(raw, self.dialect))
+                    return work(Connection(raw, self.dialect, needed_locks))
+            except LockHeldElsewhere as error:
+                if time.monotonic() > last_begin:
+                    raise StoreUnavailable(f"the database cannot be written: {error}") from error
+                needed_locks |= error.keys
             except psycopg.Error as error:
+                failures += 1
                 if isinstance(error, _FAULTS_OF_THE_ROW):
                     raise
-                if attempt == _ATTEMPTS or not _is_transient(error):
+                if failures == _ATTEMPTS or not _is_transient(error):
                     raise StoreUnavailable(f"the database cannot be written: {error}") from error
                 # Two transactions that collided must not collide again at once.
                 time.sleep(random.uniform(0, 0.05))  # noqa: S311
-        raise AssertionError("unreachable")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

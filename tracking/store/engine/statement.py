@@ -4,7 +4,7 @@ Building or even only running a Core statement on every call costs more than the
 webhook; the driver's cursor with finished text costs a few microseconds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -30,14 +30,20 @@ class StoreUnavailable(Exception):
 
 
 class Connection:
-    """A driver's connection inside a transaction that the store begins and ends."""
+    """A driver's connection inside a transaction that the store begins and ends.
 
-    __slots__ = ("cursor", "dialect", "raw")
+    `locks` are the keys of the advisory locks that the transaction holds, `needed_locks` those
+    that an attempt before it turned out to need.
+    """
 
-    def __init__(self, raw: Any, dialect: str) -> None:
+    __slots__ = ("cursor", "dialect", "locks", "needed_locks", "raw")
+
+    def __init__(self, raw: Any, dialect: str, needed_locks: Set[int] = frozenset()) -> None:
         self.raw = raw
         self.dialect = dialect
         self.cursor = raw.cursor()
+        self.locks: set[int] = set()
+        self.needed_locks = needed_locks
 
 
 class Statement:
