@@ -4,7 +4,6 @@ import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,62 +14,15 @@ from hypothesis import strategies as st
 from app import assemble
 from tests.actors import DAY, HOUR, NOW, Shop, instant, notes, order, pinned, refund
 from tests.conftest import BuildService
+from tests.messages import Fact, checkout, pixel
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, rows, state
-from tracking.receive.pixel import ClientInfo, pixel_batch_of
 from tracking.service import Service
 
 LAPTOP, PHONE, TABLET = "laptop-browser-1", "phone-browser-1", "tablet-browser-1"
 TOKEN, OTHER_TOKEN = "checkout-token-0123456789", "checkout-token-9876543210"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
-HERE = ClientInfo("203.0.113.7", "Mozilla/5.0 (Macintosh)")
-SHOP = "https://shop.example"
 PHONE_NUMBER = "+1 212-555-0199"
-
-
-@dataclass(frozen=True, eq=False)
-class Fact:
-    """One thing the service is told, by a webhook's topic or by the pixel."""
-
-    name: str
-    body: dict[str, Any]
-    topic: str = ""
-
-    def __repr__(self) -> str:
-        return self.name
-
-    def tell(self, service: Service, shop: Shop) -> None:
-        if self.topic:
-            answer = shop.sends(self.topic, self.body)
-            assert answer.status_code == 200
-            assert answer.get_json()["status"] != "quarantined"
-            return
-        policy = service.tracker.planner.policy
-        call = pixel_batch_of(json.dumps(self.body).encode(), HERE, policy, int(service.clock()))
-        assert not call.errors, call.errors
-        service.tracker.record_pixel_events(call.events)
-
-
-def pixel(
-    name: str, visitor: str, ago: float, page: str = "/", data: Any = None, **more: Any
-) -> Fact:
-    """What the pixel tells of one event, `ago` seconds before the orders."""
-    event = {
-        "id": f"shu-{name}-{visitor}-{int(ago)}",
-        "name": name,
-        "timestamp": instant(NOW - ago),
-        "context": {"document": {"location": {"href": SHOP + page}, "referrer": ""}},
-        "data": data or {},
-    }
-    return Fact(
-        f"{name} {visitor} -{int(ago)}",
-        {"key": "k", "visitor": visitor, "events": [event], **more},
-    )
-
-
-def checkout(name: str, visitor: str, ago: float, token: str, **who: Any) -> Fact:
-    return pixel(name, visitor, ago, "/checkout", {"checkout": {"token": token, **who}})
-
 
 VARIANT = {
     "productVariant": {
