@@ -288,13 +288,23 @@ def test_a_click_id_does_not_join_what_else_differs() -> None:
     assert keys(deduplicate(reports)) == ["a", "b"]
 
 
-def test_an_order_reports_the_visit_that_the_pixel_reported_days_before() -> None:
+def test_an_order_within_half_an_hour_of_the_landing_reports_the_same_visit() -> None:
     landing = report("landing")
-    assert deduplicate([landing, own("1", 9 * DAY)]) == (landing,)
+    assert deduplicate([landing, own("1", 1_800)]) == (landing,)
+
+
+@pytest.mark.parametrize("gap", [1_801, DAY, 20 * DAY])
+def test_an_order_more_than_half_an_hour_after_a_visit_reports_another_one(gap: int) -> None:
+    assert keys(deduplicate([report("landing"), own("1", gap)])) == ["landing", "order:1"]
+
+
+def test_an_order_reports_the_visit_of_its_click_id_at_any_distance() -> None:
+    landing = report("landing", click_id="epik")
+    assert deduplicate([landing, own("1", 9 * DAY, click_id="epik")]) == (landing,)
 
 
 def test_an_order_does_not_report_the_visit_of_another_visitor() -> None:
-    found = deduplicate([report("landing"), own("1", 9 * DAY, visitor="phone")])
+    found = deduplicate([report("landing"), own("1", 60, visitor="phone")])
     assert keys(found) == ["landing", "order:1"]
 
 
@@ -307,17 +317,17 @@ def test_a_landing_days_after_an_order_is_another_visit() -> None:
 
 
 def test_a_report_belongs_to_the_newest_visit_that_it_fits() -> None:
-    first, second = report("first", campaign_id="1"), report("second", 2 * DAY, campaign_id="2")
+    first, second = report("first", campaign_id="1"), report("second", 600, campaign_id="2")
 
-    found = deduplicate([first, second, own("1", 5 * DAY, pin_id="9")])
+    found = deduplicate([first, second, own("1", 1_200, pin_id="9")])
 
-    assert found == (first, report("second", 2 * DAY, campaign_id="2", pin_id="9"))
+    assert found == (first, report("second", 600, campaign_id="2", pin_id="9"))
 
 
 def test_a_report_passes_over_a_newer_visit_that_it_contradicts() -> None:
-    first, second = report("first", campaign_id="1"), report("second", 2 * DAY, campaign_id="2")
+    first, second = report("first", campaign_id="1"), report("second", 600, campaign_id="2")
 
-    found = deduplicate([first, second, own("1", 5 * DAY, campaign_id="1", pin_id="9")])
+    found = deduplicate([first, second, own("1", 1_200, campaign_id="1", pin_id="9")])
 
     assert found == (report("first", campaign_id="1", pin_id="9"), second)
 

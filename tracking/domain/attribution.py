@@ -169,11 +169,7 @@ def _is_of(touch: Touch, visit: _Visit) -> bool:
         return False
     if touch.click_id and touch.click_id == known.click_id:
         return True
-    if touch.visitor != known.visitor:
-        return False
-    # An order has the source of its visit, but seldom its time, which the pixel has.
-    is_own_visit = bool(touch.order_id) and not known.order_id
-    return is_own_visit or touch.at - visit.until <= _VISIT_GAP
+    return touch.visitor == known.visitor and touch.at - visit.until <= _VISIT_GAP
 
 
 def _is_alike(touch: Touch, other: Touch) -> bool:
