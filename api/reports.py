@@ -9,6 +9,7 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
+from tracking.domain.order import order_id_in
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.service import Service
 
@@ -34,9 +35,9 @@ def report_routes(service: Service) -> Blueprint:
         report = reports.roi(**_parameters("start_date", "end_date", "model", "scope", "report_by"))
         return _report(report, _roi_rows(report))
 
-    @routes.get("/orders/<order_id>/journey")
+    @routes.get("/orders/<path:order_id>/journey")
     def journey(order_id: str) -> Response:
-        report = reports.journey(order_id, **_parameters("scope"))
+        report = reports.journey(order_id_in(order_id), **_parameters("scope"))
         if report is None:
             raise NotFound("No order of this id was received.")
         return _report(report, report["touches"])

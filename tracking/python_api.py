@@ -18,7 +18,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
 from tracking.domain.identity import identity_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
-from tracking.domain.order import Browser, Buyer, Line, Order
+from tracking.domain.order import Browser, Buyer, Line, Order, order_id_in
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
 from tracking.domain.touch import touch_of_session
@@ -277,7 +277,7 @@ def _order(
 
 
 def _order_id(value: object) -> str:
-    text = str(value).strip()
+    text = order_id_in(str(value).strip())
     if not text or len(text) > 64 or not text.isprintable():
         raise ValidationError(FieldError("order_id", "not an id of 1 to 64 printable characters"))
     return text

@@ -179,6 +179,15 @@ def reports(shop: Shop) -> list[Any]:
     return [shop.reads(path, **asked) for path, asked in REPORTS]
 
 
+def test_an_order_may_be_named_by_its_global_id(service: Service, shop: Shop) -> None:
+    sends(shop, "orders/create", order(id=5, **BOB))
+    body = redact(orders_to_redact=["gid://shopify/Order/5"])
+
+    sends(shop, "customers/redact", body)
+
+    assert [row["links"] for row in rows(service.store, "orders")] == [""]
+
+
 def in_links(digest: str) -> str:
     """A digest as links hold it."""
     return identity_key("em", Digest(digest)).removeprefix("em:")

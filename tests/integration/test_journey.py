@@ -135,6 +135,14 @@ def test_an_order_that_does_not_count_says_so(
     assert told.why().startswith(f"Not counted: {because}; not sent: ")
 
 
+def test_an_order_is_found_by_its_global_id_too(story: BuildStory) -> None:
+    told = story()
+    told.takes()
+    plain = told.reads()
+    for kind in ("Order", "OrderIdentity"):
+        assert told.shop.reads(f"/orders/gid://shopify/{kind}/5001/journey") == plain
+
+
 # --- Why it was sent, or not
 
 IMPORTED = instant(NOW - 3 * DAY)

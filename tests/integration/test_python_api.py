@@ -60,6 +60,13 @@ def test_whatever_shopify_says_of_the_same_order_is_newer(
     assert tracker.get_roi_analysis()["total_revenue"] == "40.00"
 
 
+def test_a_global_order_id_is_the_order_of_its_number(
+    service: Service, tracker: PinterestConversionTracker
+) -> None:
+    tracker.track_purchase("gid://shopify/Order/5001", "1.00", customer_email="test@example.com")
+    assert [row["event_id"] for row in rows(service.store, "conversions")] == ["checkout-5001"]
+
+
 @pytest.mark.parametrize(
     ("value", "revenue"),
     [

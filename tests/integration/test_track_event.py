@@ -304,6 +304,16 @@ def test_a_checkout_of_an_order_that_pinterest_is_told_of_is_not_told_again(
     assert pinterest.accepted == {"checkout-5001": 1}
 
 
+@pytest.mark.parametrize("kind", ["Order", "OrderIdentity"])
+def test_a_checkout_with_the_orders_global_id_is_the_orders(
+    service: Service, caller: Caller, pinterest: FakePinterest, kind: str
+) -> None:
+    Shop(caller.client).sends("orders/create", order())
+    assert caller.told(sale(ORDER_ID=f"gid://shopify/{kind}/5001"))["status"] == "duplicate"
+    deliver(service)
+    assert pinterest.accepted == {"checkout-5001": 1}
+
+
 def test_an_event_of_a_known_order_is_the_orders(service: Service, caller: Caller) -> None:
     Shop(caller.client).sends("orders/create", order())
     assert caller.told(sale(EVENT_ID="checkout-5001"))["status"] == "duplicate"

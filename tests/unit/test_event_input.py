@@ -462,6 +462,22 @@ def test_the_event_id_of_an_order_names_the_order() -> None:
     assert found.conversion.order_id == found.event["custom_data"]["order_id"] == "5001"
 
 
+@pytest.mark.parametrize("kind", ["Order", "OrderIdentity"])
+def test_a_global_id_is_the_order_of_its_number(kind: str) -> None:
+    given, sale = f"gid://shopify/{kind}/5001", {**LEAST, "event_name": "checkout"}
+    plain = made({**sale, "order_id": "5001", "event_time": NOW})
+
+    for spelling in (given, f"{given}?key=0a1b", given.replace("shopify", "Shopify")):
+        assert made({**sale, "order_id": spelling, "event_time": NOW}).event == plain.event
+        named = made({**sale, "event_id": f"checkout-{spelling}"})
+        assert (named.conversion.event_id, named.conversion.order_id) == ("checkout-5001", "5001")
+
+
+def test_a_global_id_of_something_else_is_no_order_of_that_number() -> None:
+    sale = {**LEAST, "event_name": "checkout", "order_id": "gid://shopify/Product/5001"}
+    assert made(sale).conversion.order_id == "gid://shopify/Product/5001"
+
+
 @pytest.mark.parametrize(
     "changes",
     [

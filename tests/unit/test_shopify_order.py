@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors import HOUR, NOW, instant, order, pinned, refund
+from tracking.domain.consent import consent_of
 from tracking.domain.money import amount, digits, is_currency, to_major, to_minor
 from tracking.domain.order import Address, Order, Refund
 from tracking.domain.shopify_body import NotAnOrder
@@ -133,7 +134,7 @@ def test_the_figures_are_the_shops_and_not_the_buyers_currency() -> None:
     ("field", "value"),
     [
         ("id", None),
-        ("id", "gid://shopify/Order/5001"),
+        ("id", "gid://shopify/DraftOrder/5001"),
         ("id", "1_000"),
         ("id", 10**20),
         ("created_at", None),
@@ -410,14 +411,37 @@ def test_notes_may_be_a_list_or_an_object_with_gaps_and_numbers() -> None:
     assert read(note_attributes={"a": "1", "b": None, "c": 7}).notes == (("a", "1"), ("c", "7"))
 
 
+@pytest.mark.parametrize("ahead", [0, 99, 100, 101, 5000])
+@pytest.mark.parametrize("refusal", ["marketing=no", "no", False])
+def test_a_refusal_counts_however_many_attributes_stand_before_it(
+    ahead: int, refusal: str | bool
+) -> None:
+    told = {f"option {n}": "x" for n in range(ahead)} | {"__pin_consent": refusal}
+    listed = [{"name": name, "value": value} for name, value in told.items()]
+
+    for notes in (told, listed, [*listed, *listed[:ahead]]):
+        assert consent_of(read(note_attributes=notes)).marketing is False
+
+
+@pytest.mark.parametrize("kind", ["Order", "OrderIdentity"])
+@pytest.mark.parametrize("spelling", ["gid://shopify/{}/5001", "gid://shopify/{}/5001?key=0a1b"])
+def test_a_global_order_id_is_the_order_of_its_number(kind: str, spelling: str) -> None:
+    given = spelling.format(kind)
+
+    assert read(id=given).id == "5001"
+    refund, _ = refund_of(
+        raw({"id": 7001, "order_id": given, "transactions": [{"kind": "void", "currency": "USD"}]})
+    )
+    assert refund.order_id == "5001"
+
+
 def test_what_buyers_write_is_bounded() -> None:
     found = read(
-        note_attributes=[{"name": "n" * 999, "value": "v" * 9999}] * 999,
+        note_attributes=[{"name": "n" * 999, "value": "v" * 9999}],
         landing_site="/" + "x" * 9999,
         line_items=[line(title="t" * 999, sku="s" * 999)],
     )
 
-    assert len(found.notes) == 100
     assert (len(found.notes[0][0]), len(found.notes[0][1])) == (128, 2000)
     assert (len(found.landing_site), len(found.lines[0].title), len(found.lines[0].sku)) == (
         *(4096, 256, 128),

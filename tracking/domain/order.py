@@ -1,5 +1,7 @@
 """An order, its refunds and its buyer as values, and the age of an order's state."""
 
+import re
+
 import msgspec
 
 POS_SOURCE = "pos"
@@ -28,6 +30,16 @@ _STAGES = {
     )
 }
 _PAID = frozenset({"paid", "partially_refunded", "refunded"})
+# Shopify's pixel and its Admin API write an order's id in this way.
+_GLOBAL_ID = re.compile(
+    r"gid://shopify/(?:Order|OrderIdentity)/([0-9]{1,20})(?:\?.*)?", re.IGNORECASE
+)
+
+
+def order_id_in(text: str) -> str:
+    """Returns the order id in a text: the number in a global id, any other text unchanged."""
+    found = _GLOBAL_ID.fullmatch(text)
+    return found[1] if found else text
 
 
 class PersonalData(msgspec.Struct, frozen=True, gc=False):

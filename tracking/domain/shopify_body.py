@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from tracking.domain.money import amount
-from tracking.domain.order import Address
+from tracking.domain.order import Address, order_id_in
 
 ZERO = Decimal(0)
 _ID = re.compile(r"[0-9]{1,20}")
@@ -267,6 +267,15 @@ def id_of(name: str, value: Scalar) -> str:
     if not is_id(text):
         raise NotAnOrder(f"{name}: not a Shopify id")
     return text
+
+
+def order_id_of(name: str, value: Scalar) -> str:
+    """Returns the order id in a field of this name, which may hold a global id.
+
+    Raises:
+        NotAnOrder: the value is not an id.
+    """
+    return id_of(name, order_id_in(text_of(value)))
 
 
 def id_or_empty(value: Scalar) -> str:

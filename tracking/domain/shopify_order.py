@@ -18,11 +18,11 @@ from tracking.domain.shopify_body import (
     Scalar,
     address_of,
     decode_order,
-    id_of,
     id_or_empty,
     instant_of,
     instant_or,
     is_id,
+    order_id_of,
     sum_of,
     text_of,
 )
@@ -45,7 +45,7 @@ def order_of(body: bytes) -> Order:
         NotAnOrder: the body is not JSON, not an order, or lacks what an order cannot be without.
     """
     raw = decode_order(body)
-    order_id = id_of("id", raw.id)
+    order_id = order_id_of("id", raw.id)
     if raw.line_items is None:
         raise NotAnOrder("line_items: missing, so this is not an order")
     if raw.abandoned_checkout_url is not None or raw.invoice_url is not None:
@@ -163,16 +163,26 @@ def _price(value: Scalar) -> str:
 
 
 def _notes(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
-    """Returns names and values of the note attributes, at most 100 of at most 2,000 characters."""
+    """Returns names and values of the note attributes, each of at most 2,000 characters.
+
+    All of them count: a refusal of consent is one however many stand before it.
+    """
     if not raw:
         return ()
     pairs = raw.items() if isinstance(raw, dict) else [(n.get("name"), n.get("value")) for n in raw]
-    notes = [
-        (text_of(name, 128), text_of(value, 2000))
-        for name, value in pairs
-        if isinstance(name, str) and isinstance(value, SCALARS) and name
-    ]
-    return tuple(notes[:100])
+    return tuple(
+        [
+            (text_of(name, 128), _note_text(value))
+            for name, value in pairs
+            if isinstance(name, str) and isinstance(value, SCALARS) and name
+        ]
+    )
+
+
+def _note_text(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return text_of(value, 2000)
 
 
 def _buyer(raw: OrderBody) -> Buyer:

@@ -15,6 +15,7 @@ from tracking.domain.shopify_body import (
     decode_refund,
     id_of,
     instant_or,
+    order_id_of,
     sum_of,
     text_of,
 )
@@ -34,7 +35,7 @@ def refund_of(body: bytes) -> tuple[Refund, str]:
     """
     raw = decode_refund(body)
     id_of("id", raw.id)
-    order_id = id_of("order_id", raw.order_id)
+    order_id = order_id_of("order_id", raw.order_id)
     if raw.refund_line_items is None and raw.transactions is None:
         raise NotAnOrder("refund_line_items: missing, so this is not a refund")
     currency = _refund_currency(body, raw)

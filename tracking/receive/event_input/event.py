@@ -18,7 +18,6 @@ from tracking.domain.conversion import (
     Conversion,
     Policy,
     Stage,
-    event_id_of,
     is_limited,
 )
 from tracking.domain.identity import Digest, Identity, digest, hashed
@@ -29,13 +28,13 @@ from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import query_of
 from tracking.receive.event_input import fields
 from tracking.receive.event_input.columns import Columns, FieldReader, Located, Values, pointer_to
+from tracking.receive.event_input.fields import ORDER_EVENT_PREFIX
 
 MAX_AHEAD = 300
 MAX_PRODUCTS = 1000
 MAX_DIGESTS = 50
 
 _STAGES: Mapping[str, Stage] = {name: stage for stage, name in EVENT_NAMES.items()}
-ORDER_EVENT_PREFIX = event_id_of("")
 _LIMITED_USE = "LDP"
 _BOTH_CASES = frozenset({"st", "country"})
 _IDENTITY_FIELDS = ("em", "hashed_maids", "client_ip_address", "client_user_agent")

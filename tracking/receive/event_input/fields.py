@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
+from tracking.domain.conversion import event_id_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
+from tracking.domain.order import order_id_in
 from tracking.domain.placeholders import names_nothing
 from tracking.domain.web_text import query_of
 
@@ -17,6 +19,7 @@ MAX_COUNT = 1_000_000_000
 _EXACT = 2**53
 _NAME_LIMIT, _TEXT_LIMIT, _LONG_LIMIT = 256, 1024, 8192
 ORDER_ID_LIMIT = 64
+ORDER_EVENT_PREFIX = event_id_of("")
 # Longer than any name, address or number of a person.
 _PERSON_LIMIT = 512
 
@@ -161,13 +164,15 @@ def _id_text(value: object) -> str:
 
 def _event_id(value: object) -> str:
     text = _id_text(value)
+    if text.startswith(ORDER_EVENT_PREFIX):
+        text = event_id_of(order_id_in(text.removeprefix(ORDER_EVENT_PREFIX)))
     if not _ID.fullmatch(text) or _has_email(text):
         raise Rejected("not 1 to 128 printable ASCII characters without spaces, nor an e-mail")
     return text
 
 
 def _order_id(value: object) -> str:
-    text = _id_text(value)
+    text = _id_text(order_id_in(text_of(value)))
     if len(text) > ORDER_ID_LIMIT or not text.isprintable() or _has_email(text):
         raise Rejected(f"not an id of 1 to {ORDER_ID_LIMIT} printable characters, nor an e-mail")
     return text

@@ -23,7 +23,6 @@ from tracking.receive.event_input.event import (
     MAX_AHEAD,
     MAX_DIGESTS,
     MAX_PRODUCTS,
-    ORDER_EVENT_PREFIX,
     InboundEvent,
     build_event,
     complete,
@@ -33,7 +32,7 @@ from tracking.receive.event_input.event import (
     event_from,
     order_event_id_error,
 )
-from tracking.receive.event_input.fields import Dropped, Parser, Rejected
+from tracking.receive.event_input.fields import ORDER_EVENT_PREFIX, Dropped, Parser, Rejected
 
 # Characters that no field may hold; spaces around a text are regular.
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")

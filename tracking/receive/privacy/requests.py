@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tracking.domain.identity import identity_of
-from tracking.domain.order import Buyer
+from tracking.domain.order import Buyer, order_id_in
 from tracking.receive.privacy.erasure import PersonEraser
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt
@@ -175,7 +175,7 @@ def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) ->
     named = tree.get(orders_key)
     if not isinstance(named, list):
         raise NotAPrivacyRequest(f"{orders_key}: missing")
-    orders = dict.fromkeys(filter(None, map(_id, named[:_MOST_ORDERS])))
+    orders = dict.fromkeys(filter(None, map(_order_id, named[:_MOST_ORDERS])))
     email, phone = _text(customer.get("email")), _text(customer.get("phone"))
     buyer = Buyer(
         emails=(email,) if email else (),
@@ -207,6 +207,10 @@ def _id(value: object) -> str:
     """Returns the digits of an id; "" if it is none."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(value)
     return text if text.isascii() and text.isdigit() and len(text) <= _ID_LIMIT else ""
+
+
+def _order_id(value: object) -> str:
+    return _id(order_id_in(value) if isinstance(value, str) else value)
 
 
 def _text(value: object) -> str:
