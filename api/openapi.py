@@ -58,8 +58,9 @@ _GUARDED = {
 }
 
 
-def _query(name: str, schema: Schema, description: str) -> Schema:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
+def _query(name: str, schema: Schema, description: str, *, required: bool = False) -> Schema:
+    query = {"name": name, "in": "query", "schema": schema, "description": description}
+    return {**query, "required": True} if required else query
 
 
 _DAYS = (
@@ -250,6 +251,20 @@ _SPEND_PATH: Schema = {
                 413: "The body is larger than 2 MiB.",
                 415: "Neither JSON nor CSV.",
             },
+        ),
+    },
+    "delete": {
+        "summary": "Take back one row of spend. What Pinterest reported returns with its sync.",
+        "parameters": [
+            _query("date", DATE, "The day.", required=True),
+            _query("campaign_id", TEXT, "The id, as GET /spend shows it.", required=True),
+            _query("currency", TEXT, "ISO 4217.", required=True),
+        ],
+        "security": [{"bearer": []}],
+        "responses": _responses(
+            object_of(deleted=COUNT),
+            csv=False,
+            problems={**_GUARDED, 404: "No spend of this day, campaign and currency is on record."},
         ),
     },
 }

@@ -64,6 +64,13 @@ def report_routes(service: Service) -> Blueprint:
                 raise UnsupportedMediaType("Send application/json or text/csv.")
         return _json({"stored": count})
 
+    @routes.delete("/spend")
+    def delete_spend() -> Response:
+        key = _arguments("date", "campaign_id", "currency")
+        if not service.spend_upload.delete(**key):
+            raise NotFound("No spend of this day, campaign and currency is on record.")
+        return _json({"deleted": 1})
+
     return routes
 
 
@@ -73,12 +80,22 @@ def _parameters(*names: str) -> dict[str, str | None]:
     Raises:
         ValidationError: another parameter is present, or the format is unknown.
     """
-    unknown = sorted(set(request.args) - {*names, "format"})
-    if unknown:
-        accepted = f"unknown; accepted: {', '.join(names)}, format"
-        raise ValidationError(*(FieldError(name, accepted) for name in unknown))
-    if request.args.get("format") not in (None, "json", "csv"):
+    arguments = _arguments(*names, "format")
+    if arguments.pop("format") not in (None, "json", "csv"):
         raise ValidationError(FieldError("format", "not one of: json, csv"))
+    return arguments
+
+
+def _arguments(*names: str) -> dict[str, str | None]:
+    """The query parameters of these names, and no others.
+
+    Raises:
+        ValidationError: another parameter is present.
+    """
+    unknown = sorted(set(request.args) - set(names))
+    if unknown:
+        accepted = f"unknown; accepted: {', '.join(names)}"
+        raise ValidationError(*(FieldError(name, accepted) for name in unknown))
     return {name: request.args.get(name) for name in names}
 
 

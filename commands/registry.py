@@ -11,7 +11,7 @@ from commands.files import export, import_events, import_spend
 from commands.privacy import data_requests, purge
 from commands.quarantine import quarantine_
 from commands.shopify import reconcile, subscribe_
-from commands.spend import sync_spend
+from commands.spend import spend_, sync_spend
 
 
 def register_commands(app: Flask) -> None:
@@ -33,6 +33,7 @@ COMMANDS: tuple[click.Command, ...] = (
     import_events,
     export,
     sync_spend,
+    spend_,
     backup_,
     restore,
     reconcile,

@@ -1,10 +1,10 @@
-"""`sync-spend`: command that reads ad spend from Pinterest."""
+"""`sync-spend` and `spend`: commands that read ad spend from Pinterest, list it, take it back."""
 
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from commands.shell import plural, with_service
+from commands.shell import plural, table, with_service
 from tracking.clients.pinterest_ads import MAX_DAYS, missing_settings
 from tracking.receive.spend.sync import SyncBusy, SyncIncomplete, SyncResult
 from tracking.report.roi import spend_text
@@ -41,3 +41,34 @@ def _print_result(synced: SyncResult) -> None:
     if synced.unexplained:
         rest = spend_text(synced.unexplained, synced.currency)
         click.echo(f"the account's own total differs by {rest} {synced.currency}", err=True)
+
+
+@click.group("spend")
+def spend_() -> None:
+    """List the stored ad spend, or take back a row of it."""
+
+
+@spend_.command("list")
+@click.option("--start-date", help="First day, YYYY-MM-DD.")
+@click.option("--end-date", help="Last day; without both the last 30 days.")
+@with_service
+def list_spend(service: Service, start_date: str | None, end_date: str | None) -> None:
+    """List the stored spend by day and campaign."""
+    rows = service.reports.spend(start_date, end_date)["rows"]
+    if not rows:
+        click.echo("no spend on record in these days")
+        return
+    columns = {"date": "<", "campaign_id": "<", "spend": ">", "currency": "<", "campaign": "<"}
+    click.echo(table(columns, [[row[name] for name in columns] for row in rows]))
+
+
+@spend_.command("delete")
+@click.argument("date")
+@click.argument("campaign_id")
+@click.argument("currency")
+@with_service
+def delete_spend(service: Service, date: str, campaign_id: str, currency: str) -> None:
+    """Take back the spend of a day, campaign and currency, as `spend list` shows them."""
+    if not service.spend_upload.delete(date, campaign_id, currency):
+        raise click.ClickException("no spend of this day, campaign and currency is on record")
+    click.echo("1 row of spend deleted")

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import delete as delete_from
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
@@ -44,6 +45,10 @@ class CampaignSum(NamedTuple):
     micros: int | Decimal
 
 
+class _SpendDate(NamedTuple):
+    date: str
+
+
 _put = Statement(
     insert(spend)
     .values({c.name: bindparam(c.name) for c in spend.c})
@@ -55,6 +60,16 @@ _put = Statement(
             "recorded_at": literal_column("excluded.recorded_at"),
         },
     )
+)
+_delete = Query(
+    _SpendDate,
+    delete_from(spend)
+    .where(
+        spend.c.date == bindparam("date"),
+        spend.c.campaign_id == bindparam("campaign_id"),
+        spend.c.currency == bindparam("currency"),
+    )
+    .returning(spend.c.date),
 )
 _days = (spend.c.date >= bindparam("start"), spend.c.date <= bindparam("end"))
 _rows = Query(
@@ -86,6 +101,12 @@ _by_campaign = Query(
 def put(conn: Connection, rows: Iterable[SpendRow]) -> None:
     """Stores spend; the last figure for a day, campaign and currency replaces those before."""
     _put.run_many(conn, (row._asdict() for row in rows))
+
+
+def delete(conn: Connection, date: str, campaign_id: str, currency: str) -> bool:
+    """Deletes the spend of a day, campaign and currency; returns False if there is none."""
+    found = _delete.first(conn, date=date, campaign_id=campaign_id, currency=currency)
+    return found is not None
 
 
 def rows(conn: Connection, start: str, end: str) -> list[DailySpend]:

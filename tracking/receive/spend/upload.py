@@ -6,24 +6,25 @@ import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from tracking.domain.money import MICROS, amount, is_currency
+from tracking.domain.money import MICROS, is_currency
+from tracking.domain.placeholders import is_placeholder, names_nothing
+from tracking.domain.spreadsheet import is_shortened, plain_id, plain_text, separator_named_by
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.spend.amounts import WrongAmount, amount_of
 from tracking.store import Store, spend
 from tracking.store.spend import SpendRow
 
 # The rows of a JSON body, which is stored in one transaction.
 MOST_ROWS = 10_000
 _MOST_FAULTS = 100
-# No campaign costs more in a day, and sums of so much fit the databases' integers.
-_MOST_SPEND = 10**9
 _CAMPAIGN_ID = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
-_SHORTENED = re.compile(r"\d([.,]\d+)?e\+\d+", re.IGNORECASE)
+# Thousands of an id: a spreadsheet's format, or the text of another number.
+_WITH_THOUSANDS = re.compile(r"[0-9]{1,3}(?:[,.\u00a0\u202f ][0-9]{3})+")
 
 # The names of the columns, ours and those in exports of Pinterest's Ads Manager.
 _NAMES = {
@@ -43,8 +44,14 @@ _NEEDED = {
     "currency": "the column is missing: add a column `currency` with the ad account's, such as USD",
 }
 _SEPARATORS = ",;\t"
-# An amount written for people: with a sign of its currency, and commas between the thousands.
-_WRITTEN_AMOUNT = re.compile(r"[$€£¥₹]? ?(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?) ?[$€£¥₹]?")
+# The words before a sum of the lines above it.
+_TOTALS = frozenset(
+    {
+        *("total", "totals", "grand total", "subtotal", "sub total", "overall total", "sum"),
+        *("gesamt", "gesamtsumme", "summe", "insgesamt", "total général", "total general"),
+        *("totale", "totaal", "totalt", "suma", "razem", "合計"),
+    }
+)
 
 
 class SpendUpload:
@@ -70,7 +77,11 @@ class SpendUpload:
             raise ValidationError(FieldError("/rows", "not a list of rows"))
         if len(rows) > MOST_ROWS:
             raise ValidationError(FieldError("/rows", f"more than {MOST_ROWS} rows"))
-        checked = self._checked((f"/rows/{i}/", row) for i, row in enumerate(rows))
+        checked = self._checked(
+            (f"/rows/{i}/", row)
+            for i, row in enumerate(rows)
+            if not (isinstance(row, Mapping) and _is_total(row, row.values()))
+        )
         self._store(checked)
         return len(checked)
 
@@ -85,7 +96,8 @@ class SpendUpload:
             StoreUnavailable: not all may have been stored; the same body again does no harm.
         """
         try:
-            rows = self._checked(_lines(body))
+            sheet = _Sheet(body)
+            rows = self._checked(sheet, sheet.separator)
         except (UnicodeDecodeError, csv.Error) as error:
             raise ValidationError(
                 FieldError("", f"the body is not CSV in UTF-8 or UTF-16: {error}")
@@ -94,7 +106,27 @@ class SpendUpload:
             self._store(rows[first : first + spend.ROWS_A_COMMIT])
         return len(rows)
 
-    def _checked(self, rows: Iterable[tuple[str, Any]]) -> list[SpendRow]:
+    def delete(self, date: str | None, campaign_id: str | None, currency: str | None) -> bool:
+        """Deletes the spend of a day, campaign and currency; returns False if there is none.
+
+        Pinterest's own figures come back with the next sync, as far back as it reads.
+
+        Raises:
+            ValidationError: one of the three is missing or wrong.
+            StoreUnavailable: it may still be there.
+        """
+        errors: list[FieldError] = []
+        day, code = _day("", date, errors), _currency("", currency, errors)
+        # As it is: what has to go may be an id that would not be taken today.
+        if not campaign_id or not _CAMPAIGN_ID.fullmatch(campaign_id):
+            errors.append(FieldError("campaign_id", "not an id of 1 to 64 characters"))
+        if errors or not campaign_id:
+            raise ValidationError(*errors)
+        return self.store.commit(
+            lambda conn: spend.delete(conn, day, campaign_id=campaign_id, currency=code)
+        )
+
+    def _checked(self, rows: Iterable[tuple[str, Any]], separator: str = "") -> list[SpendRow]:
         """Returns the rows, each checked; `rows` has the place of each for the errors.
 
         Raises:
@@ -105,7 +137,7 @@ class SpendUpload:
         checked: list[SpendRow] = []
         places: dict[tuple[str, ...], str] = {}
         for where, values in rows:
-            row = _row(where, values, now, errors)
+            row = _row(where, values, separator, now, errors)
             if row is not None:
                 _refuse_second(where, row, places, errors)
                 checked.append(row)
@@ -117,22 +149,41 @@ class SpendUpload:
         self.store.commit(partial(spend.put, rows=rows))
 
 
-def _lines(body: bytes) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields the lines of a CSV body with our column names and their place, without the totals."""
-    is_utf_16 = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
-    text = body.decode("utf-16" if is_utf_16 else "utf-8-sig")
-    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    head = next(reader, [])
-    columns = _columns(head)
-    for cells in reader:
-        if any(cells[len(head) :]):
-            words = f"{len(cells)} cells, and the head has {len(head)}: a comma within needs quotes"
-            raise ValidationError(FieldError(f"line {reader.line_num}", words))
-        row = {name: cells[place] for name, place in columns.items() if place < len(cells)}
-        if _is_spend(row):
-            row["spend"] = _without_separators(row.get("spend", ""), separator)
-            yield f"line {reader.line_num}: ", row
+class _Sheet:
+    """The lines of a CSV body with our column names and their place, without the totals.
+
+    Raises:
+        ValidationError: a column is missing.
+        UnicodeDecodeError: the body is no text.
+        csv.Error: the body is not CSV.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        is_utf_16 = body.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+        text = body.decode("utf-16" if is_utf_16 else "utf-8-sig")
+        first, _, rest = text.partition("\n")
+        self._skipped = 0
+        self.separator = separator_named_by(first)
+        if self.separator:
+            self._skipped, text = 1, rest
+        else:
+            self.separator = max(_SEPARATORS, key=first.count)
+        self._reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=self.separator, strict=True
+        )
+        self._head = next(self._reader, [])
+        self._places = _columns(self._head)
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, str]]]:
+        for cells in self._reader:
+            line = f"line {self._reader.line_num + self._skipped}"
+            row = {name: cells[place] for name, place in self._places.items() if place < len(cells)}
+            if _is_blank(row) or _is_total(row, cells):
+                continue
+            if any(cells[len(self._head) :]):
+                count = f"{len(cells)} cells, and the head has {len(self._head)}"
+                raise ValidationError(FieldError(line, f"{count}: a comma within needs quotes"))
+            yield f"{line}: ", row
 
 
 def _columns(head: Sequence[str]) -> dict[str, int]:
@@ -140,7 +191,7 @@ def _columns(head: Sequence[str]) -> dict[str, int]:
     errors: list[FieldError] = []
     positions: dict[str, int] = {}
     for place, title in enumerate(head):
-        name = _NAMES.get(title.strip().casefold().replace(" ", "_"))
+        name = _NAMES.get(plain_text(title).casefold().replace(" ", "_"))
         if name in positions:
             errors.append(FieldError(name, "there are several columns of it"))
         elif name:
@@ -153,19 +204,22 @@ def _columns(head: Sequence[str]) -> dict[str, int]:
     return positions
 
 
-def _is_spend(row: Mapping[str, str]) -> bool:
-    """Returns False for a line with a total, and for an empty one."""
-    day, campaign_id = (row.get(name, "").strip() for name in ("date", "campaign_id"))
-    return bool(campaign_id) or day.casefold() not in ("", "total", "totals")
+def _is_total(row: Mapping[str, Any], cells: Iterable[Any]) -> bool:
+    """Returns True for a line with a total. A campaign may be called Total, but have no such id."""
+    day, campaign_id = (_text_of(row.get(name)) for name in ("date", "campaign_id"))
+    if day.casefold() in _TOTALS or campaign_id.casefold() in _TOTALS:
+        return True
+    has_id = row.get("campaign_id") and not (campaign_id and names_nothing(campaign_id))
+    return not has_id and any(_text_of(cell).casefold() in _TOTALS for cell in cells)
 
 
-def _without_separators(amount: str, separator: str) -> str:
-    """Returns the amount without thousands separators and currency sign, if it is unambiguous."""
-    found = _WRITTEN_AMOUNT.fullmatch(amount.strip())
-    # Where semicolons stand between the cells, the comma in 1,012 may be a decimal one.
-    if not found or (separator == ";" and "." not in found[1] and "," in found[1]):
-        return amount
-    return found[1].replace(",", "")
+def _is_blank(row: Mapping[str, str]) -> bool:
+    """Returns True for an empty line, and for a sum without a word before it."""
+    return not any(_text_of(row.get(name)) for name in ("date", "campaign_id"))
+
+
+def _text_of(value: Any) -> str:
+    return plain_text(value).rstrip(" :") if isinstance(value, str) else ""
 
 
 def _refuse_second(
@@ -179,27 +233,28 @@ def _refuse_second(
         errors.append(FieldError(place, reason))
 
 
-def _row(where: str, values: Any, now: int, errors: list[FieldError]) -> SpendRow | None:
+def _row(
+    where: str, values: Any, separator: str, now: int, errors: list[FieldError]
+) -> SpendRow | None:
     """Returns the row that the values make, or None after adding their faults to the errors."""
     if not isinstance(values, Mapping):
         errors.append(FieldError(where.rstrip("/"), "not an object"))
         return None
     known = len(errors)
-    row = SpendRow(
-        date=_day(where, values.get("date"), errors),
-        campaign_id=_campaign_id(where, values.get("campaign_id"), errors),
-        campaign=_name(values.get("campaign")),
-        currency=_currency(where, values.get("currency"), errors),
-        micros=_micros(where, values.get("spend"), errors),
-        recorded_at=now,
-    )
+    date = _day(where, values.get("date"), errors)
+    campaign_id = _campaign_id(where, values.get("campaign_id"), errors)
+    currency = _currency(where, values.get("currency"), errors)
+    micros = _micros(where, values.get("spend"), currency, separator, errors)
+    campaign = _name(values.get("campaign"))
+    row = SpendRow(date, campaign_id, currency, campaign, micros, now)
     return row if len(errors) == known else None
 
 
 def _day(where: str, value: Any, errors: list[FieldError]) -> str:
+    text = plain_text(value) if isinstance(value, str) else ""
     try:
-        if isinstance(value, str) and len(value) == 10:
-            return date.fromisoformat(value).isoformat()
+        if len(text) == 10:
+            return date.fromisoformat(text).isoformat()
     except ValueError:
         pass
     errors.append(FieldError(f"{where}date", "not a date of the form YYYY-MM-DD"))
@@ -207,35 +262,39 @@ def _day(where: str, value: Any, errors: list[FieldError]) -> str:
 
 
 def _campaign_id(where: str, value: Any, errors: list[FieldError]) -> str:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if isinstance(text, str) and _SHORTENED.fullmatch(text.strip()):
-        reason = "a spreadsheet has shortened this id: let it show the column as text"
-        errors.append(FieldError(f"{where}campaign_id", reason))
-        return ""
-    if isinstance(text, str) and _CAMPAIGN_ID.fullmatch(text.strip()):
-        return text.strip()
-    errors.append(FieldError(f"{where}campaign_id", "not an id of 1 to 64 characters"))
-    return ""
+    # A number with decimals is a rounded id, or none at all.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = plain_id(str(value) if is_number or isinstance(value, str) else "")
+    message = ""
+    if is_shortened(text):
+        message = "a spreadsheet has shortened this id: let it show the column as text"
+    elif _WITH_THOUSANDS.fullmatch(text):
+        message = "a spreadsheet has put separators into this id: let it show the column as text"
+    elif not _CAMPAIGN_ID.fullmatch(text) or (isinstance(value, float) and not text.isdigit()):
+        message = "not an id of 1 to 64 characters"
+    elif names_nothing(text):
+        message = "names no campaign"
+    if message:
+        errors.append(FieldError(f"{where}campaign_id", message))
+    return text
 
 
 def _name(value: Any) -> str:
-    return " ".join(value.replace("\x00", "").split())[:256] if isinstance(value, str) else ""
+    text = " ".join(value.replace("\x00", "").split())[:256] if isinstance(value, str) else ""
+    return "" if is_placeholder(text) else text
 
 
 def _currency(where: str, value: Any, errors: list[FieldError]) -> str:
-    code = value.strip().upper() if isinstance(value, str) else value
+    code = plain_text(value).upper() if isinstance(value, str) else value
     if is_currency(code):
         return str(code)
     errors.append(FieldError(f"{where}currency", "not an ISO 4217 code such as USD"))
     return ""
 
 
-def _micros(where: str, value: Any, errors: list[FieldError]) -> int:
-    found = amount(value.strip() if isinstance(value, str) else value)
-    if found is None or found < 0:
-        errors.append(FieldError(f"{where}spend", "not an amount of zero or more, such as 12.50"))
+def _micros(where: str, value: Any, currency: str, separator: str, errors: list[FieldError]) -> int:
+    try:
+        return int(amount_of(value, currency, separator) * MICROS)
+    except WrongAmount as error:
+        errors.append(FieldError(f"{where}spend", str(error)))
         return 0
-    if found > _MOST_SPEND:
-        errors.append(FieldError(f"{where}spend", f"more than {_MOST_SPEND}"))
-        return 0
-    return int(found * Decimal(MICROS))

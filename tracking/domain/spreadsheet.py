@@ -1,0 +1,41 @@
+"""Marks that spreadsheets leave in a file: how ids, texts and separators look afterwards."""
+
+import re
+
+# Excel's first line of a CSV file that names the separator of the others.
+_SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
+_FORMULA = re.compile(r'="?([^"=]*)"?')
+# An apostrophe marks a text that looks like a number or a formula. Names may begin with one, too.
+_TEXT_MARK = re.compile(r"'+(?=[0-9+=@-])")
+_FLOAT_ID = re.compile(r"([0-9]+)\.0*")
+_SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]{1,2}")
+# What a program makes of 5.90123E+12: at most six digits of ten or more are left.
+_SHORTENED_FLOAT = re.compile(r"(?=[0-9]{10,}\.)[1-9][0-9]{0,5}0+\.0*")
+
+
+def separator_named_by(line: str) -> str:
+    """Returns the separator that a line such as `sep=;` names, or "" for any other line."""
+    found = _SEPARATOR_LINE.fullmatch(line.removeprefix("\ufeff").rstrip("\r\n"))
+    return found[1] if found else ""
+
+
+def plain_text(text: str) -> str:
+    """Returns the text of a cell without the formula or the apostrophe that made it a text:
+    `="0626"` and `'0626` are 0626."""
+    text = text.strip()
+    if text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
+        text = formula[1].strip()
+    return _TEXT_MARK.sub("", text, count=1) if text.startswith("'") else text
+
+
+def plain_id(text: str) -> str:
+    """Returns the id that a cell holds: 626.0, `="626"` and '626 are 626."""
+    text = plain_text(text)
+    found = _FLOAT_ID.fullmatch(text) if "." in text else None
+    return found[1] if found and not _SHORTENED_FLOAT.fullmatch(text) else text
+
+
+def is_shortened(text: str) -> bool:
+    """Returns True if a spreadsheet has shortened an id, so that others look the same:
+    5.90123E+12, or 5901230000000.0 after a program read that."""
+    return _SHORTENED.fullmatch(text) is not None or _SHORTENED_FLOAT.fullmatch(text) is not None
