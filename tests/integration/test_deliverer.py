@@ -23,6 +23,7 @@ from tracking.destinations import Destination
 from tracking.destinations.pinterest import Pinterest
 from tracking.domain.conversion import Content, Conversion
 from tracking.domain.identity import Digest, Identity
+from tracking.domain.instants import instant as instant_of
 from tracking.operate.background import BackgroundWorkers
 from tracking.service import Service, service_of
 from tracking.store import open_store, outbox
@@ -575,6 +576,48 @@ def test_expired_events_do_not_hold_up_the_fresh_ones_behind_them(
     )
     deliver(single)
     assert pinterest.accepted == {"checkout-fresh": 1}
+
+
+# --- A clock that is behind
+
+
+@pytest.mark.parametrize("ahead", [1, 240, 301, HOUR, 8 * DAY])
+def test_an_event_ahead_of_our_clock_waits_until_it_is_due(
+    shop: Shop, service: Service, pinterest: FakePinterest, clock: Clock, ahead: int
+) -> None:
+    at = dict.fromkeys(("created_at", "processed_at", "updated_at"), instant(NOW + ahead))
+    shop.sends("orders/create", order(**at))
+
+    for seconds in (0, ahead - 1):
+        assert deliver(service) == 0
+        assert states(service) == {"waiting": 1}
+        why = shop.reads("/orders/5001/journey")["why"]
+        assert why.endswith(
+            f"waiting to be sent to Pinterest (not before its own time, {instant_of(NOW + ahead)})."
+        )
+        clock.tick(seconds=seconds)
+    clock.tick(seconds=1)
+    deliver(service)
+
+    assert pinterest.accepted == {"checkout-5001": 1}
+    assert pinterest.events["checkout-5001"]["event_time"] == NOW + ahead
+
+
+def test_nothing_brings_an_event_forward_before_its_time(
+    shop: Shop, service: Service, pinterest: FakePinterest, clock: Clock
+) -> None:
+    ahead = dict.fromkeys(("created_at", "processed_at", "updated_at"), instant(NOW + HOUR))
+    shop.sends("orders/create", order(**ahead))
+    shop.sends("orders/create", order(id=5002))
+    pinterest.mode = "down"
+    deliver(service)
+    pinterest.mode = "ok"
+    clock.tick(seconds=60)
+    deliver(service)
+
+    assert pinterest.accepted == {"checkout-5002": 1}
+    assert states(service) == {"waiting": 1, "sent": 1}
+    assert service.readiness()["oldest_waiting_seconds"] == 0
 
 
 # --- Changes of mind

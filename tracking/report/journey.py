@@ -171,7 +171,9 @@ def _delivery_text(row: OutboxRow) -> str:
             words = REASONS.get(row.reason, row.reason).rstrip(".")
             return f"held back from {name}: {_lower(words)}"
         case _:
-            trouble = f" ({row.reason})" if row.reason else ""
+            is_ahead = row.event_time > row.queued_at
+            ahead = f"not before its own time, {instant(row.event_time)}" if is_ahead else ""
+            trouble = f" ({row.reason or ahead})" if row.reason or ahead else ""
             return f"waiting to be sent to {name}{trouble}"
 
 

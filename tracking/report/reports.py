@@ -296,7 +296,7 @@ def _delivery(row: LoggedDelivery) -> dict[str, Any]:
         "state": row.state,
         "attempts": row.attempts,
         "reason": row.reason,
-        "due_at": instant(row.due_at)
+        "due_at": instant(max(row.due_at, row.at))
         if row.due_at is not None and row.state == "waiting"
         else None,
         "settled_at": instant(row.settled_at) if row.settled_at else None,

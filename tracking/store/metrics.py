@@ -5,6 +5,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, func, literal_column, select, text
 
 from tracking.store.engine.statement import Connection, Query
+from tracking.store.outbox import SENDABLE_SINCE
 from tracking.store.schema import attempts, conversions, outbox, quarantine, receipts
 
 # The states by which the outbox is indexed. Settled events are counted as attempts, below.
@@ -12,7 +13,8 @@ OPEN_STATES = ("waiting", "held", "dead")
 
 
 class OpenEvents(NamedTuple):
-    """The number of a destination's `events`, and when the `oldest` was queued (seconds UTC)."""
+    """The number of a destination's `events`, and since when the `oldest` could be sent
+    (seconds UTC)."""
 
     destination: str
     events: int
@@ -56,7 +58,7 @@ _open = {
         select(
             outbox.c.destination,
             func.count().label("events"),
-            func.min(outbox.c.queued_at).label("oldest"),
+            func.min(SENDABLE_SINCE).label("oldest"),
         )
         .where(outbox.c.state == literal_column(f"'{state}'"))
         .group_by(outbox.c.destination)

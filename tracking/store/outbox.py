@@ -82,7 +82,7 @@ class DeadLetter(NamedTuple):
 
 
 class WaitingEvents(NamedTuple):
-    """The number of waiting `events`, and when the `oldest` was queued (seconds UTC)."""
+    """The number of waiting `events`, and since when the `oldest` could be sent (seconds UTC)."""
 
     events: int
     oldest: int | None
@@ -100,6 +100,10 @@ class _OutboxId(NamedTuple):
     id: int
 
 
+# When an event was queued, or its own time if that lies later.
+SENDABLE_SINCE = case(
+    (outbox.c.event_time > outbox.c.queued_at, outbox.c.event_time), else_=outbox.c.queued_at
+)
 _NO_PAYLOAD = literal(b"", LargeBinary)
 # The payload one claim holds in memory: six times that of a thousand usual events.
 _MOST_BYTES = 8 * 1024 * 1024
@@ -120,6 +124,7 @@ _queue = Statement(
         index_elements=[outbox.c.event_id, outbox.c.destination],
         set_={
             "payload": literal_column("excluded.payload"),
+            "event_time": literal_column("excluded.event_time"),
             "state": literal_column("excluded.state"),
             # An event that waits for its next attempt keeps its backoff.
             "due_at": case(
@@ -201,6 +206,8 @@ _undo_withdrawal = Statement(
     )
     .values(is_withdrawn=0, reason="", settled_at=0)
 )
+# By the clock of whoever told of it an event may lie ahead of ours. No destination takes it before
+# its time.
 _has_due = Query(
     _OutboxId,
     select(outbox.c.id)
@@ -208,6 +215,7 @@ _has_due = Query(
         outbox.c.destination == bindparam("destination"),
         outbox.c.state == literal_column("'waiting'"),
         outbox.c.due_at <= bindparam("now"),
+        outbox.c.event_time <= bindparam("now"),
         outbox.c.leased_until <= bindparam("now"),
     )
     .limit(1),
@@ -218,6 +226,7 @@ _due = (
         outbox.c.destination == bindparam("b_destination"),
         outbox.c.state == literal_column("'waiting'"),
         outbox.c.due_at <= bindparam("b_now"),
+        outbox.c.event_time <= bindparam("b_now"),
         outbox.c.leased_until <= bindparam("b_now"),
     )
     .order_by(outbox.c.due_at, outbox.c.id)
@@ -295,6 +304,7 @@ _next = (
     .where(
         outbox.c.destination == bindparam("b_destination"),
         outbox.c.state == literal_column("'waiting'"),
+        outbox.c.event_time <= bindparam("b_now"),
         outbox.c.leased_until <= bindparam("b_now"),
     )
     .order_by(outbox.c.due_at, outbox.c.id)
@@ -313,7 +323,7 @@ _waiting = Query(
     WaitingEvents,
     select(
         func.count().label("events"),
-        func.min(outbox.c.queued_at).label("oldest"),
+        func.min(SENDABLE_SINCE).label("oldest"),
     ).where(outbox.c.state == literal_column("'waiting'")),
 )
 _states = Query(
