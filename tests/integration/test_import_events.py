@@ -98,6 +98,15 @@ FORMS: dict[str, bytes] = {
     "no line feed at the end": table(sales(2)).rstrip(),
     "a byte order mark": b"\xef\xbb\xbf" + table(sales(2)),
     "blank lines": b"\n" + table(sales(2)).replace(b"\r\n", b"\n\n"),
+    "UTF-16": table(sales(2)).decode().encode("utf-16"),
+    "UTF-16 with the large byte first": b"\xfe\xff" + table(sales(2)).decode().encode("utf-16-be"),
+    "Excel's Unicode text": table(sales(2), "\t").decode().encode("utf-16"),
+    "UTF-16 in gzip": gzip.compress(table(sales(2)).decode().encode("utf-16")),
+    "JSON lines in UTF-16": lines(*sales(2)).decode().encode("utf-16"),
+    "Excel's line with the separator": b"sep=;\r\n" + table(sales(2), ";"),
+    "that line in quotes": b'\xef\xbb\xbf"sep=|"\r\n' + table(sales(2), "|"),
+    "that line in UTF-16": ("sep=\t\r\n" + table(sales(2), "\t").decode()).encode("utf-16"),
+    "padded cells": table([{k: f" {v} " for k, v in row.items()} for row in sales(2)]),
     "gzip": gzip.compress(table(sales(2))),
     "names in capitals": table([{k.upper(): v for k, v in row.items()} for row in sales(2)]),
     "a line break in a cell": table([row | {"value": "12.50\n"} for row in sales(2)]),
@@ -355,7 +364,11 @@ BROKEN: list[tuple[bytes, str]] = [
         b"PK\x03\x04",
         "FILE: this is a ZIP archive or an Excel workbook: unpack it, or save it as CSV",
     ),
-    ("em".encode("utf-16"), "FILE: this is UTF-16: save it as UTF-8"),
+    (
+        "em".encode("utf-16")[:-1],
+        "FILE: after line 0: not UTF-16: 'utf-16-le' codec can't decode byte 0x6d in position 0:"
+        " truncated data",
+    ),
     (b"[{}]", "FILE: line 1: a JSON list: write one object a line, without commas"),
     (
         table([sale() | {"emial": "x"}]),
@@ -476,6 +489,17 @@ def test_lines_are_counted_as_an_editor_counts_them(clerk: Clerk) -> None:
     told = table([sale(1, value="12.50\n"), sale(2)]) + b"\r\n" + table([sale(3, value="x")])[64:]
 
     assert clerk.is_refused(told)[0].startswith("line 6: ")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_the_line_with_the_separator_is_counted(clerk: Clerk, encoding: str) -> None:
+    content = "sep=;\n" + table(sales(2, currency="€"), ";").decode()
+    assert clerk.is_refused(content.encode(encoding))[0].startswith("line 3: currency: ")
+
+
+def test_a_large_file_in_utf_16_is_read_to_its_end(clerk: Clerk) -> None:
+    content = table([row | {"fn": "Zoë 🙂"} for row in sales(1500)])
+    assert clerk.imports(content.decode().encode("utf-16")) == "1,500 taken in, 0 known already\n"
 
 
 def test_of_many_faults_the_first_are_listed(clerk: Clerk) -> None:

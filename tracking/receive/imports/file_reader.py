@@ -4,6 +4,7 @@ It reads record by record without interpreting them. Only one line is held in me
 of the file does not matter.
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -12,15 +13,16 @@ import zlib
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
+
+from tracking.domain.spreadsheet import separator_named_by
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # Magic bytes of formats that people mistake for CSV.
 _NOT_TEXT = {
     b"PK": "a ZIP archive or an Excel workbook: unpack it, or save it as CSV",
-    b"\xff\xfe": "UTF-16: save it as UTF-8",
-    b"\xfe\xff": "UTF-16: save it as UTF-8",
     b"SQLite": "a SQLite database",
 }
 _SEPARATORS = (",", ";", "\t", "|")
@@ -72,7 +74,10 @@ class ImportSource:
         self._raw = raw
         self._share = share
         self._lines = _BoundedLines(_decompressed(raw))
-        first = next((line for line in self._lines if line.strip()), "")
+        first = self._next_line()
+        self._separator = separator_named_by(first)
+        if self._separator:
+            first = self._next_line()
         if not first:
             raise UnreadableFile("the file is empty")
         if first.lstrip().startswith("["):
@@ -114,8 +119,13 @@ class ImportSource:
         except OSError:
             return 0
 
+    def _next_line(self) -> str:
+        return next((line for line in self._lines if line.strip()), "")
+
     def _csv_reader(self) -> Iterator[list[str]]:
-        separator = max(_SEPARATORS, key=lambda separator: len(_split(self._first, separator)))
+        separator = self._separator or max(
+            _SEPARATORS, key=lambda separator: len(_split(self._first, separator))
+        )
         return csv.reader(chain([self._first], self._lines), delimiter=separator, strict=True)
 
     def _header(self) -> tuple[str, ...]:
@@ -213,6 +223,8 @@ class _BoundedLines:
     def _read(self) -> bytes:
         try:
             return self._raw.readline(MAX_LINE + 1)
+        except UnicodeError as error:
+            raise UnreadableFile(f"after line {self.number}: not UTF-16: {error}") from None
         except (OSError, EOFError, zlib.error) as error:
             raise UnreadableFile(
                 f"after line {self.number}: {str(error) or type(error).__name__}; the rest is lost"
@@ -232,8 +244,43 @@ def _decompressed(raw: BinaryIO) -> BinaryIO:
         if start.startswith(magic):
             raise UnreadableFile(f"this is {what}")
     if start.startswith(_GZIP):
-        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
-    return buffered
+        return _in_utf_8(io.BufferedReader(gzip.GzipFile(fileobj=buffered)))
+    return _in_utf_8(buffered)
+
+
+def _in_utf_8(buffered: io.BufferedReader) -> BinaryIO:
+    try:
+        start = buffered.peek(2)[:2]
+    except (OSError, EOFError, zlib.error):
+        # The first line is read next, with the error's message.
+        return buffered
+    return io.BufferedReader(_Utf16File(buffered)) if start in _UTF_16 else buffered
+
+
+class _Utf16File(io.RawIOBase):
+    """A file in UTF-16 with a byte order mark, read as UTF-8. Excel saves "Unicode text" so."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._decoder = codecs.getincrementaldecoder("utf-16")()
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills the buffer; returns how many bytes it holds, 0 at the end of the file."""
+        is_end = False
+        while not self._rest and not is_end:
+            chunk = self._raw.read(io.DEFAULT_BUFFER_SIZE)
+            is_end = not chunk
+            # Half of a surrogate pair is told by the line's own check.
+            text = self._decoder.decode(chunk, final=is_end)
+            self._rest = text.encode("utf-8", "surrogatepass")
+        size = min(len(self._rest), len(buffer))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
 
 
 def _buffered(raw: BinaryIO) -> io.BufferedReader:
