@@ -240,7 +240,11 @@ class Storefront:
     def posts(self, call: Any, **headers: str) -> TestResponse:
         agent = {"User-Agent": "Mozilla/5.0 (Macintosh)", **headers}
         return self.client.post(
-            "/collect", data=json.dumps(call), content_type="text/plain", headers=agent
+            "/collect",
+            data=json.dumps(call),
+            content_type="text/plain",
+            headers=agent,
+            environ_overrides={"REMOTE_ADDR": "203.0.113.7"},
         )
 
     def sees(

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from config import Settings, load_env
+from tracking.domain.client_ip import client_ip_of
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
 from tracking.domain.identity import identity_of
@@ -111,7 +112,7 @@ class PinterestConversionTracker:
             opt_out=limited,
             limited=limited,
             click_id=session.click_id,
-            ip=str(session_fields.get("client_ip_address") or ""),
+            ip=_client_ip(session_fields),
             user_agent=str(session_fields.get("client_user_agent") or ""),
             currency=currency,
             value=to_major(minor, currency),
@@ -269,11 +270,15 @@ def _order(
         refunds=(),
         buyer=buyer,
         browser=Browser(
-            ip=str(session_fields.get("client_ip_address") or ""),
+            ip=_client_ip(session_fields),
             user_agent=str(session_fields.get("client_user_agent") or ""),
         ),
         digest=hashlib.sha256(content.encode()).hexdigest(),
     )
+
+
+def _client_ip(session_fields: SessionData) -> str:
+    return client_ip_of(str(session_fields.get("client_ip_address") or "").strip())
 
 
 def _order_id(value: object) -> str:

@@ -20,6 +20,7 @@ from werkzeug.exceptions import (
 from config import Settings
 from server.problems import NotConfigured
 from server.request_body import raw_body
+from tracking.domain.client_ip import client_ip_of
 from tracking.domain.validation import ValidationError
 from tracking.operate.rate_limiter import RateLimiter
 from tracking.receive.pixel import ClientInfo, PixelBatch, pixel_batch_of
@@ -33,6 +34,9 @@ PREFLIGHT_MAX_AGE = 86_400
 CONTENT_TYPES = frozenset(
     {"", "text/plain", "application/json", "application/x-www-form-urlencoded"}
 )
+
+# No browser sends any of these by itself.
+_PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 
 
 class Collector:
@@ -48,6 +52,7 @@ class Collector:
         self._key = settings.collector_key
         self._origins = settings.collector_origins
         self._public_url = settings.public_url
+        self._trusted_proxies = settings.trusted_proxies
 
     def routes(self) -> Blueprint:
         """Returns the routes of the pixel and the collector, with the collector's preflight."""
@@ -98,8 +103,8 @@ class Collector:
         self._check_origin()
         if request.mimetype not in CONTENT_TYPES:
             raise UnsupportedMediaType("Send JSON text, as text/plain or application/json.")
-        client = ClientInfo(_client_ip(request.remote_addr), request.headers.get("User-Agent", ""))
-        self._check_rate(client.ip)
+        self._check_rate(_address(request.remote_addr))
+        client = ClientInfo(self._client_ip(), request.headers.get("User-Agent", ""))
         batch = self._read_batch(client)
         if not batch.events and not batch.ignored:
             raise ValidationError(*batch.errors)
@@ -152,6 +157,15 @@ class Collector:
                 response.headers["Access-Control-Allow-Origin"] = allowed
         return response
 
+    def _client_ip(self) -> str:
+        """Returns the visitor's public IP address; "" if the address may be a proxy's."""
+        trusted = self._trusted_proxies
+        chain = request.headers.get("X-Forwarded-For", "")
+        has_unknown_proxy = not trusted and any(map(request.headers.__contains__, _PROXY_HEADERS))
+        if has_unknown_proxy or len(list(filter(None, chain.split(",")))) < trusted:
+            return ""
+        return client_ip_of(request.remote_addr or "")
+
     def _base_url(self) -> str:
         if not self._public_url and not request.host:
             raise BadRequest("The Host header is missing or malformed.")
@@ -168,8 +182,8 @@ def _js_string(text: str) -> str:
     return json.dumps(text).replace("<", "\\u003c")
 
 
-def _client_ip(address: str | None) -> str:
-    """Returns the client's IP address; "" if a proxy reported anything else."""
+def _address(address: str | None) -> str:
+    """Returns the caller's IP address; "" if a proxy reported anything else."""
     try:
         ip = ip_address(address or "")
     except ValueError:

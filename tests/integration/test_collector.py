@@ -335,30 +335,74 @@ FORGED = [
 ]
 
 
-@pytest.mark.parametrize("forged", FORGED)
-@pytest.mark.parametrize("proxies", [0, 1])
-def test_a_forged_address_is_not_believed(
-    build_service: BuildService,
-    sqlite_url: str,
-    pinterest: FakePinterest,
-    forged: str,
-    proxies: int,
-) -> None:
-    service = build_service(
+@pytest.fixture
+def sending(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest
+) -> Callable[[int], Service]:
+    """Makes a service that sends every storefront event, behind so many trusted proxies."""
+    return lambda proxies: build_service(
         sqlite_url,
         pinterest=pinterest,
         PINTEREST_SEND="all",
         COLLECTOR_KEY=COLLECTOR_KEY,
         TRUSTED_PROXIES=str(proxies),
     )
-    # A proxy that is believed adds whom it was called by; without one the caller tells it all.
-    chain = f"{forged}, 203.0.113.7" if proxies else forged
-    peer = "10.0.0.1" if proxies else "203.0.113.7"
-    found = page_of(service).tells(call(), peer=peer, headers={"X-Forwarded-For": chain})
 
-    told = json.loads(bytes(rows(service.store, "outbox")[0]["payload"]))["user_data"]
+
+def sent_addresses(service: Service) -> list[str]:
+    payloads = [json.loads(bytes(row["payload"])) for row in rows(service.store, "outbox")]
+    return [payload["user_data"]["client_ip_address"] for payload in payloads]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_forged_address_is_not_believed(sending: Callable[[int], Service], forged: str) -> None:
+    service = sending(1)
+    # A proxy that is believed adds whom it was called by.
+    chain = f"{forged}, 203.0.113.7"
+    found = page_of(service).tells(call(), peer="10.0.0.1", headers={"X-Forwarded-For": chain})
+
     assert found.status_code == 202
-    assert told["client_ip_address"] == "203.0.113.7"
+    assert sent_addresses(service) == ["203.0.113.7"]
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "10.0.0.1", "198.51.100.250", "::ffff:172.16.0.9"])
+@pytest.mark.parametrize(
+    ("proxies", "headers"),
+    [
+        (0, {"X-Forwarded-For": "203.0.113.7"}),
+        (0, {"X-Forwarded-For": "unknown"}),
+        (0, {"Forwarded": "for=203.0.113.7"}),
+        (0, {"X-Real-IP": "203.0.113.7"}),
+        (0, {"Via": "1.1 proxy"}),
+        (1, {}),
+        (1, {"X-Forwarded-For": ""}),
+        (2, {"X-Forwarded-For": "203.0.113.7"}),
+    ],
+)
+def test_the_address_of_a_proxy_is_no_visitors(
+    sending: Callable[[int], Service], proxies: int, headers: dict[str, str], peer: str
+) -> None:
+    service = sending(proxies)
+    found = page_of(service).tells(call(), peer=peer, headers=headers)
+
+    assert found.status_code == 202
+    assert rows(service.store, "conversions")[0]["reason"] == "no_identity"
+    assert sent_addresses(service) == []
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::1", "192.168.1.20", "100.64.3.4", "fd00::7"])
+def test_an_address_that_is_not_public_is_no_visitors(
+    sending: Callable[[int], Service], peer: str
+) -> None:
+    service = sending(0)
+    assert page_of(service).tells(call(), peer=peer).status_code == 202
+    assert sent_addresses(service) == []
+
+
+def test_an_address_of_ipv4_in_ipv6_is_sent_as_ipv4(sending: Callable[[int], Service]) -> None:
+    service = sending(0)
+    page_of(service).tells(call(), peer="::ffff:203.0.113.7")
+    assert sent_addresses(service) == ["203.0.113.7"]
 
 
 def test_what_a_proxy_tells_that_is_no_address_is_left_out(

@@ -98,6 +98,27 @@ def test_a_session_that_is_another_visitors_name_joins_the_stages(
 
 
 @pytest.mark.parametrize(
+    ("address", "sent"),
+    [("::ffff:203.0.113.9", "203.0.113.9"), (" 203.0.113.9 ", "203.0.113.9"), ("10.0.0.1", None)],
+)
+def test_only_a_public_address_is_sent(
+    build_service: BuildService,
+    sqlite_url: str,
+    pinterest: FakePinterest,
+    address: str,
+    sent: str | None,
+) -> None:
+    service = build_service(sqlite_url, pinterest=pinterest, PINTEREST_SEND="all")
+    tracker = PinterestConversionTracker(service)
+    session = {"client_ip_address": address, "client_user_agent": "Mozilla/5.0"}
+    tracker.track_stage("product_view", (Content("1"),), 5, {**session, "email": "a@example.com"})
+    tracker.track_purchase("A-1", 5, session_data=session, customer_email="a@example.com")
+
+    people = [json.loads(row["payload"])["user_data"] for row in rows(service.store, "outbox")]
+    assert [person.get("client_ip_address") for person in people] == [sent, sent]
+
+
+@pytest.mark.parametrize(
     ("unknown", "opt_out"), [("send", None), ("limit", True)], ids=["send", "limit"]
 )
 def test_visits_of_unknown_consent_are_told_as_the_shop_decided(

@@ -894,7 +894,8 @@ def test_a_journey_from_a_pin_to_the_order_is_counted_credited_and_told_to_pinte
     sent = pinterest.events[f"checkout-{number}"]
     assert sent["user_data"]["click_id"] == EPIK
     names = {event["event_name"] for event in pinterest.events.values()}
-    assert names == {"page_visit", "add_to_cart", "initiate_checkout", "checkout"}
+    # A browser on this machine has no address that may be sent: the others name nobody.
+    assert names == {"initiate_checkout", "checkout"}
 
 
 def test_the_cart_alone_tells_the_order_where_it_came_from(

@@ -142,7 +142,17 @@ def test_an_order_over_the_counter_has_no_page() -> None:
 
 @pytest.mark.parametrize(
     ("locale", "language"),
-    [("en-US", "en"), ("DE", "de"), ("", ""), ("e", ""), ("1x", ""), ("ñe", "")],
+    [
+        *[
+            ("en-US", "en"),
+            ("DE", "de"),
+            ("pt_BR", "pt"),
+            ("zh-Hant-TW", "zh"),
+            ("fr_CA.utf8", "fr"),
+        ],
+        *[("", ""), ("e", ""), ("1x", ""), ("ñe", ""), ("fil-PH", ""), ("fil", ""), ("haw-US", "")],
+        *[("und", ""), ("english", ""), ("C", ""), ("*", "")],
+    ],
 )
 def test_the_language_is_two_letters_or_none(locale: str, language: str) -> None:
     assert purchase(locale=locale).language == language

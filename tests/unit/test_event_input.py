@@ -60,6 +60,8 @@ FIELDS: list[tuple[str, str, Any, Any]] = [
     ("", "os_version", "12.1.4", "12.1.4"),
     ("", "language", "en", "en"),
     ("", "language", "pt-BR", "pt"),
+    ("user_data", "client_ip_address", "::ffff:198.51.100.4", "198.51.100.4"),
+    ("user_data", "client_ip_address", "2606:4700::1%eth0", "2606:4700::1"),
     ("", "app_info", {"app_id": "1", "app_name": None}, {"app_id": "1"}),
     ("", "device_info", {"brand": "Apple", "cpu_cores": 6}, {"brand": "Apple", "cpu_cores": 6}),
     ("user_data", "em", "ada@example.com", [HASHED]),
@@ -312,6 +314,28 @@ def test_an_unusable_field_of_a_person_is_named_where_it_would_have_been_needed(
         "/user_data": "needs em, hashed_maids, or client_ip_address together with"
         " client_user_agent",
     }
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "fe80::1", "::ffff:10.0.0.1"])
+def test_an_address_that_is_not_public_is_left_out_and_named(address: str) -> None:
+    found = made({**LEAST, "client_ip_address": address})
+    assert "client_ip_address" not in found.event["user_data"]
+    assert found.left_out == ("/client_ip_address",)
+
+
+def test_an_address_that_is_not_public_matches_nobody() -> None:
+    event = {"event_name": "lead", "action_source": "web", "client_user_agent": "Mozilla/5.0"}
+    assert errors({**event, "client_ip_address": "192.168.0.7"}).keys() == {
+        "/client_ip_address",
+        "/user_data",
+    }
+
+
+@pytest.mark.parametrize("language", ["fil", "fil-PH", "FIL_ph", "haw"])
+def test_a_language_without_a_code_of_two_letters_is_left_out_and_named(language: str) -> None:
+    found = made({**LEAST, "language": language})
+    assert "language" not in found.event
+    assert found.left_out == ("/language",)
 
 
 def test_all_that_is_wrong_is_named_at_once() -> None:

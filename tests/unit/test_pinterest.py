@@ -102,11 +102,6 @@ def test_an_opt_out_is_sent_with_limited_data_processing() -> None:
     assert event["custom_data"]["opt_out_type"] == "LDP"
 
 
-@pytest.mark.parametrize("ip", ["0.0.0.0", "::", "10.1.2", "unknown", "fe80::1%eth0", "1.2.3.4, 5"])  # noqa: S104
-def test_an_address_without_an_owner_is_left_out(ip: str) -> None:
-    assert "client_ip_address" not in decoded(replace(ORDER, ip=ip))["user_data"]
-
-
 def test_an_ipv6_address_is_sent() -> None:
     person = decoded(replace(ORDER, ip="2001:db8::7"))["user_data"]
     assert person["client_ip_address"] == "2001:db8::7"

@@ -360,6 +360,21 @@ def test_the_browser_is_read_where_shopify_writes_it() -> None:
     assert (old.browser.ip, old.browser.user_agent) == ("203.0.113.9", "")
 
 
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [("127.0.0.1", ""), ("10.8.0.3", ""), ("::ffff:203.0.113.9", "203.0.113.9"), ("unknown", "")],
+)
+def test_only_a_public_address_is_the_buyers(written: str, address: str) -> None:
+    agent = "Mozilla/5.0 (Macintosh)"
+    browser = read(client_details={"browser_ip": written, "user_agent": agent}).browser
+    assert (browser.ip, browser.user_agent) == (address, agent)
+
+
+def test_the_other_address_stands_in_for_one_that_is_not_public() -> None:
+    found = read(client_details={"browser_ip": "127.0.0.1"}, browser_ip="203.0.113.9")
+    assert found.browser.ip == "203.0.113.9"
+
+
 def test_emails_and_phones_are_read_from_every_place_once() -> None:
     found = read(
         email="a@example.com",

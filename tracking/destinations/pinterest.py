@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, Literal
 
 import msgspec
@@ -286,20 +285,11 @@ def _user_data(conversion: Conversion) -> dict[str, Any]:
     user_data: dict[str, Any] = conversion.identity.user_data()
     if conversion.click_id:
         user_data["click_id"] = conversion.click_id
-    if address := _usable_ip(conversion.ip):
-        user_data["client_ip_address"] = address
+    if conversion.ip:
+        user_data["client_ip_address"] = conversion.ip
     if conversion.user_agent:
         user_data["client_user_agent"] = conversion.user_agent
     return user_data
-
-
-def _usable_ip(ip: str) -> str:
-    """The IP address unchanged; "" if it is invalid or unspecified (0.0.0.0, ::)."""
-    try:
-        packed = inet_pton(AF_INET6 if ":" in ip else AF_INET, ip)
-    except (OSError, ValueError):
-        return ""
-    return ip if any(packed) else ""
 
 
 def _custom_data(conversion: Conversion) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from tracking.domain.consent import Consent
 from tracking.domain.identity import Identity
+from tracking.domain.language import language_of
 from tracking.domain.money import to_major
 from tracking.domain.order import Line, Order
 
@@ -80,8 +81,8 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 class Conversion(msgspec.Struct, frozen=True, gc=False):
     """One event as a destination needs it. An empty text is left out.
 
-    `event_time` is seconds UTC, `value` decimal text in major units of `currency`. `limited`
-    asks for Limited Data Processing.
+    `event_time` is seconds UTC, `value` decimal text in major units of `currency`, `ip` a public
+    address (`client_ip_of`). `limited` asks for Limited Data Processing.
     """
 
     event_id: str
@@ -149,7 +150,7 @@ def conversion_of(
         event_time=order.placed_at,
         identity=identity,
         event_source_url="" if order.is_pos else page_url,
-        language=_language(order.locale),
+        language=language_of(order.locale),
         opt_out=limited,
         limited=limited,
         click_id=click_id,
@@ -254,8 +255,3 @@ _CONTENT_IDS: dict[ContentId, Callable[[Line], str]] = {
     "variant": attrgetter("variant_id"),
     "sku": attrgetter("sku"),
 }
-
-
-def _language(locale: str) -> str:
-    code = locale[:2].lower()
-    return code if code.isascii() and code.isalpha() and len(code) == 2 else ""

@@ -5,6 +5,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
+from tracking.domain.client_ip import client_ip_of
 from tracking.domain.money import amount, is_amount, is_currency, to_minor
 from tracking.domain.order import POS_SOURCE, Browser, Buyer, Line, Order
 from tracking.domain.shopify_body import (
@@ -214,7 +215,7 @@ def _browser(raw: OrderBody, source_name: str) -> Browser:
         return Browser()
     client = raw.client_details or ClientDetails()
     return Browser(
-        ip=text_of(client.browser_ip) or text_of(raw.browser_ip),
+        ip=client_ip_of(text_of(client.browser_ip)) or client_ip_of(text_of(raw.browser_ip)),
         user_agent=text_of(client.user_agent, 2048),
     )
 

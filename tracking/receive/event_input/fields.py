@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
+from tracking.domain.client_ip import client_ip_of
 from tracking.domain.conversion import event_id_of
+from tracking.domain.language import language_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.order import order_id_in
 from tracking.domain.placeholders import names_nothing
@@ -31,7 +33,8 @@ _ID = re.compile(r"[!-~]{1,128}")
 _INTEGER = re.compile(r"([0-9]{1,10})(?:\.0+)?")
 _FLOAT = re.compile(r"(?=\.?[0-9])[0-9]{0,12}(\.[0-9]{0,40})?")
 _UNIX = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?")
-_LANGUAGE = re.compile(r"([A-Za-z]{2})(?:[-_][A-Za-z0-9_-]*)?")
+# A language that has no code of two letters, such as Filipino: fil-PH.
+_LONGER_LANGUAGE = re.compile(r"[A-Za-z]{3}(?:[-_][A-Za-z0-9_-]*)?")
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "1"), True),
     **dict.fromkeys(("false", "no", "0"), False),
@@ -218,13 +221,22 @@ def _currency(value: object) -> str:
 
 
 def _language(value: object) -> str:
-    match = _LANGUAGE.fullmatch(text_of(value))
-    if not match:
+    text = text_of(value)
+    if _LONGER_LANGUAGE.fullmatch(text):
+        raise Dropped
+    language = language_of(text)
+    if not language:
         raise Rejected("not an ISO 639-1 code such as en")
-    return match[1].lower()
+    return language
 
 
 def _ip(value: object) -> str:
+    """The public address of a browser.
+
+    Raises:
+        Rejected: it is no IP address, or the unspecified one.
+        Dropped: it is one of a private network, or of this machine.
+    """
     text = text_of(value)
     try:
         address = ip_address(text)
@@ -232,8 +244,10 @@ def _ip(value: object) -> str:
         raise Rejected("not an IP address") from None
     if address.is_unspecified:
         raise Rejected("the address of nobody")
-    # A zone ("%eth0") means something on one machine only.
-    return text.partition("%")[0]
+    ip = client_ip_of(text)
+    if not ip:
+        raise Dropped
+    return ip
 
 
 def _page_url(value: object) -> str:
