@@ -101,6 +101,7 @@ JOURNEY = object_of(
     revenue=_MONEY,
     visitor=TEXT,
     match_method=TEXT,
+    evidence=one_of("signed", "token", ""),
     session={"type": "object"},
     consent={"type": "object"},
     unusable_fields=list_of(TEXT),

@@ -23,6 +23,7 @@ from tests.store_contents import rows
 from tracking.store.identity_graph import MOST_VISITORS
 
 LAPTOP, PHONE = "laptop-browser-1", "phone-browser-1"
+TOKEN = "an-earlier-checkout-1"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 LANDING = pinned("11", utm_campaign="summer", epik=EPIK)
 MUG = {
@@ -64,7 +65,8 @@ def quick(
 
 def test_an_order_on_the_phone_finds_the_click_on_the_laptop(front: Storefront) -> None:
     front.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
-    front.checks_out(LAPTOP, 4 * HOUR, "an-abandoned-checkout-1", email="ada@example.com")
+    front.checks_out(LAPTOP, 4 * HOUR, TOKEN)
+    front.sells(id=1, **{**NOBODY, "email": "ada@example.com"}, checkout_token=TOKEN)
     front.sees("page_viewed", PHONE, HOUR)
     front.sells(note_attributes=notes(__pin_vid=PHONE))
 
@@ -78,43 +80,48 @@ def test_who_was_seen_with_one_identity_is_one_person_though_the_order_names_ano
     front: Storefront,
 ) -> None:
     front.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
-    front.checks_out(LAPTOP, 4 * HOUR, "an-abandoned-checkout-1", email="ada@example.com")
-    front.checks_out(PHONE, 3 * HOUR, "an-abandoned-checkout-2", email="ada@example.com")
+    for n, browser in enumerate((LAPTOP, PHONE)):
+        note = notes(__pin_vid=browser)
+        front.sells(id=n, **{**NOBODY, "email": "ada@example.com"}, note_attributes=note)
     front.sells(**{**NOBODY, "email": "work@example.com"}, note_attributes=notes(__pin_vid=PHONE))
     assert front.journey()["why"].startswith("Credited")
 
 
 @pytest.mark.parametrize(
-    ("changes", "method"),
+    ("changes", "method", "evidence"),
     [
         (
             {"note_attributes": notes(__pin_vid=LAPTOP), "checkout_token": "x" * 20},
             "note_attribute",
+            "signed",
         ),
-        ({"checkout_token": CHECKOUT_TOKEN, "cart_token": "c" * 20}, "checkout_token"),
-        ({"cart_token": "cart-token-0123456789"}, "cart_token"),
-        ({"customer": {"id": 9001}, "email": "ada@example.com"}, "customer"),
-        ({"email": "ada@example.com", "phone": "+12125550199"}, "email"),
-        ({"phone": "+12125550199"}, "phone"),
+        ({"checkout_token": CHECKOUT_TOKEN, "cart_token": "c" * 20}, "checkout_token", "token"),
+        ({"cart_token": "cart-token-0123456789"}, "cart_token", "token"),
+        ({"customer": {"id": 9001}, "email": "ada@example.com"}, "customer", "signed"),
+        ({"email": "ada@example.com", "phone": "+12125550199"}, "email", "signed"),
+        ({"phone": "+12125550199"}, "phone", "signed"),
     ],
 )
 def test_an_order_finds_its_visitor_and_says_how(
-    quick: Storefront, changes: dict[str, Any], method: str
+    quick: Storefront, changes: dict[str, Any], method: str, evidence: str
 ) -> None:
     quick.sees("page_viewed", LAPTOP, HOUR, LANDING)
-    who = {
-        "email": "ada@example.com",
-        "phone": "+12125550199",
-        "order": {"customer": {"id": "9001"}},
-    }
-    data = {"checkout": {"token": CHECKOUT_TOKEN, **who}}
+    data = {"checkout": {"token": CHECKOUT_TOKEN}}
     quick.sees("checkout_completed", LAPTOP, 60, data=data, cart_token="cart-token-0123456789")
+    who = {"email": "ada@example.com", "phone": "+12125550199", "customer": {"id": 9001}}
+    quick.sells(id=1, **{**NOBODY, **who}, checkout_token=CHECKOUT_TOKEN)
     quick.sells(**{**NOBODY, **changes})
 
     journey = quick.journey()
     assert (journey["visitor"], journey["match_method"]) == (LAPTOP, method)
+    assert journey["evidence"] == evidence
     assert journey["why"].startswith("Credited")
-    assert quick.stages()["purchase"] == (1, 1)
+    assert quick.stages()["purchase"] == (2, 1)
+
+
+def test_an_order_that_nothing_matched_shows_no_evidence(quick: Storefront) -> None:
+    quick.sells(**NOBODY)
+    assert quick.journey()["evidence"] == ""
 
 
 def test_a_checkout_belongs_to_whoever_opened_it_first(front: Storefront) -> None:
@@ -135,10 +142,11 @@ def test_an_event_whose_credit_falls_away_is_kept_for_as_long_as_it_may_come_bac
     for n in range(MOST_VISITORS + 1):
         visitor = LAPTOP if n == 0 else f"staff-browser-{n:03}"
         token = f"token-of-the-staff-{n:03}"
-        quick.checks_out(visitor, 3 * HOUR, token, email="shop@example.com")
-        if n == 1:
+        quick.checks_out(visitor, 3 * HOUR, token)
+        quick.sells(id=100 + n, **{**NOBODY, "email": "shop@example.com"}, checkout_token=token)
+        if n == 0:
             quick.sells(id=1, **{**NOBODY, "email": "shop@example.com"})
-            assert {row["state"] for row in rows(quick.service.store, "outbox")} == {"waiting"}
+            assert quick.journey(1)["reason"] == ""
 
     (event,) = [
         row for row in rows(quick.service.store, "outbox") if row["event_id"] == "checkout-1"
@@ -152,11 +160,97 @@ def test_an_address_that_a_crowd_shares_joins_nobody(quick: Storefront) -> None:
     quick.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
     for n in range(MOST_VISITORS + 1):
         visitor = LAPTOP if n == 0 else f"staff-browser-{n:03}"
-        quick.checks_out(visitor, 3 * HOUR, f"token-of-the-staff-{n:03}", email="shop@example.com")
+        token = f"token-of-the-staff-{n:03}"
+        quick.checks_out(visitor, 3 * HOUR, token)
         quick.sells(id=n + 1, **{**NOBODY, "email": "shop@example.com"})
+        quick.sells(id=100 + n, **{**NOBODY, "email": "shop@example.com"}, checkout_token=token)
         quick.clock.tick(seconds=1)
     for n in (1, MOST_VISITORS, MOST_VISITORS + 1):
         assert quick.journey(n)["why"].startswith("Not credited"), n
+
+
+# --- Evidence
+
+
+def test_who_knows_an_address_cannot_take_its_owners_credit(front: Storefront) -> None:
+    front.sees("page_viewed", "forgers-browser-1", HOUR, LANDING)
+    who = {"email": "ada@example.com", "phone": "+12125550142"}
+    front.checks_out("forgers-browser-1", HOUR / 2, "a-token-of-the-forger", **who)
+    front.sells()
+    front.checks_out("forgers-browser-1", 0, "another-token-of-the-forger", **who)
+
+    journey = front.journey()
+    assert journey["why"].startswith("Not credited")
+    assert [touch["key"] for touch in journey["touches"]] == ["order:5001"]
+    assert front.sent() == {}
+
+
+def test_made_up_visitors_told_with_an_address_do_not_undo_a_true_match(
+    front: Storefront,
+) -> None:
+    front.sees("page_viewed", LAPTOP, 5 * HOUR, LANDING)
+    front.sells(id=1, note_attributes=notes(__pin_vid=LAPTOP))
+    for n in range(24):
+        token = f"token-of-the-forger-{n:03}"
+        front.checks_out(f"made-up-visitor-{n:03}", 0, token, email="ada@example.com")
+    front.sells(id=2)
+
+    for order_id in (1, 2):
+        journey = front.journey(order_id)
+        assert journey["why"].startswith("Credited to Pinterest: a click of campaign summer")
+        assert journey["visitor"] == LAPTOP
+    assert {*front.sent()} == {"checkout-1", "checkout-2"}
+
+
+def test_a_signed_order_with_a_told_token_has_earlier_orders_credited(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    front.checks_out(LAPTOP, HOUR / 2, email="ada@example.com")
+    front.sells(id=1)
+    assert front.journey(1)["why"].startswith("Not credited")
+
+    front.clock.tick(seconds=60)
+    front.sells(id=2, checkout_token=CHECKOUT_TOKEN)
+
+    assert {*front.sent()} == {"checkout-1", "checkout-2"}
+    journey = front.journey(1)
+    assert journey["why"].startswith("Credited")
+    assert (journey["match_method"], journey["evidence"]) == ("customer", "signed")
+
+
+def test_a_token_told_after_its_signed_order_has_earlier_orders_credited(
+    front: Storefront,
+) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    front.sells(id=1)
+    front.sells(id=2, checkout_token=CHECKOUT_TOKEN)
+    assert front.journey(1)["why"].startswith("Not credited")
+
+    front.checks_out(LAPTOP, 0)
+
+    assert {*front.sent()} == {"checkout-1", "checkout-2"}
+    assert front.journey(1)["visitor"] == LAPTOP
+
+
+def test_a_late_confirmation_changes_the_reports_alone(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    front.sells(id=1)
+    front.clock.tick(hours=2)
+    front.sells(id=2, note_attributes=notes(__pin_vid=LAPTOP))
+
+    assert {*front.sent()} == {"checkout-2"}
+    journey = front.journey(1)
+    assert journey["why"].startswith("Credited")
+    assert journey["reason"] == "credited_late"
+
+
+def test_a_buyer_of_many_orders_is_no_shared_device(quick: Storefront) -> None:
+    quick.sees("page_viewed", LAPTOP, HOUR, LANDING)
+    for n in range(MOST_VISITORS + 2):
+        token = f"one-of-many-checkouts-{n:03}"
+        quick.checks_out(PHONE if n else LAPTOP, HOUR / 2, token)
+        quick.sells(id=n + 1, checkout_token=token, cart_token=f"one-of-many-carts-{n:03}")
+    quick.sells()
+    assert quick.journey()["why"].startswith("Credited")
 
 
 def test_what_the_pixel_stored_completes_the_session_of_the_order(front: Storefront) -> None:

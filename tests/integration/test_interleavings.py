@@ -63,6 +63,16 @@ FACTS = (
         "orders/create",
     ),
     Fact(
+        "order of the first day, by token",
+        order(
+            id=5,
+            created_at=instant(NOW - 0.4 * DAY),
+            checkout_token=OTHER_TOKEN,
+            phone=PHONE_NUMBER,
+        ),
+        "orders/create",
+    ),
+    Fact(
         "order by e-mail, days before",
         order(
             id=4, created_at=instant(NOW - DAY), processed_at=instant(NOW - DAY), landing_site=""
@@ -116,6 +126,7 @@ def known(service: Service) -> dict[str, Any]:
     }
     found["checkouts"] = rows(service.store, "checkouts")
     found["visitors"] = rows(service.store, "visitors")
+    found["told_links"] = rows(service.store, "told_links")
     return found
 
 

@@ -17,6 +17,7 @@ from tracking.domain.placeholders import PLACEHOLDERS
 MOST_KEYS = 8
 # The kinds of identity keys: e-mail, customer id, phone.
 _KINDS = ("em", "id", "ph")
+_IDENTITIES = tuple(f"{kind}:" for kind in _KINDS)
 # Base64 has 44 digits for 32 bytes, and the last is padding.
 _KEY_DIGITS = 43
 
@@ -74,6 +75,11 @@ def identity_key(kind: str, digest: Digest) -> str:
     stored without a time limit.
     """
     return f"{kind}:{b2a_base64(bytes.fromhex(digest), newline=False)[:_KEY_DIGITS].decode()}"
+
+
+def is_identity(key: str) -> bool:
+    """Returns True if a key is of a person's e-mail, customer id or phone."""
+    return key.startswith(_IDENTITIES)
 
 
 def digest_of_key(key: str) -> Digest:

@@ -18,8 +18,18 @@ def match_without_graph(visitor: str) -> Match:
 
 # Visitor ids that no pixel made have a prefix, such as "em:" or "or:".
 _METHODS = {"em": "email", "ph": "phone", "id": "customer"}
+# The evidence behind each method: a body that Shopify signed, or a token that the pixel told.
+_EVIDENCE = {
+    **dict.fromkeys(("note_attribute", *_METHODS.values()), "signed"),
+    **dict.fromkeys(("checkout_token", "cart_token"), "token"),
+}
 # The methods that match only the browser in which the order was placed.
 BROWSER_METHODS = frozenset({"note_attribute", "checkout_token", "cart_token"})
+
+
+def evidence_of(method: str) -> str:
+    """Returns what vouches for a match by a method; "" if nothing was matched."""
+    return _EVIDENCE.get(method, "")
 
 
 def is_browser(visitor: str) -> bool:

@@ -65,12 +65,13 @@ class Attributor:
                 if opened is not None:
                     return Match(opened.visitor, method)
         for kind, method in _IDENTITIES:
-            sharers = {
-                v for key in _of_kind(keys, kind) for v in identity_graph.sharers_of(conn, key)
+            browsers = {
+                browser
+                for key in _of_kind(keys, kind)
+                for browser in identity_graph.browsers_of(conn, key)
             }
-            browsers = sorted(filter(is_browser, sharers))
             if browsers:
-                return Match(_latest(browsers, touches_before), method)
+                return Match(_latest(sorted(browsers), touches_before), method)
         return match_without_graph(visitor)
 
     def stored_session(self, conn: Connection, keys: Iterable[str]) -> Session | None:

@@ -76,8 +76,8 @@ def _gather(conn: Connection, event: PixelEvent, facts: _NewFacts) -> None:
             opened.append(key)
         if is_new:
             facts.joined.add(event.visitor)
-    keys = identity_graph.link(conn, (*opened, *event.identity.graph_keys()), event.visitor)
-    concerned = identity_graph.joined_by(conn, keys, event.visitor)
+    identity_graph.tell(conn, event.identity.graph_keys(), event.visitor)
+    concerned = identity_graph.link_tokens(conn, opened, event.visitor)
     if concerned:
         facts.joined |= {event.visitor, *concerned}
 

@@ -125,7 +125,7 @@ class Tracker:
             return Receipt("duplicate", order.id)
         for refund in order.refunds:
             _put_refund(conn, refund, order.currency)
-        concerned = _link(conn, stated.keys, stated.visitor)
+        concerned = identity_graph.link_signed(conn, stated.keys, stated.visitor)
         known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
             return self._record_stale(conn, known, stated, concerned, now)
@@ -133,7 +133,7 @@ class Tracker:
         facts, is_changed = self._completed(conn, stated, known)
         facts = _without_keys(facts, erased)
         if facts.visitor != stated.visitor:
-            concerned |= _link(conn, facts.keys, facts.visitor)
+            concerned |= identity_graph.link_signed(conn, facts.keys, facts.visitor)
         person = identity_graph.person_of(conn, facts.keys, facts.visitor)
         if is_changed or erased:
             planned = None
@@ -260,7 +260,7 @@ class Tracker:
         newer = self.attributor.complete(conn, known, facts)
         if newer is not None:
             known = newer
-            concerned |= _link(conn, (*known.keys, *facts.keys), known.visitor)
+            concerned |= identity_graph.link_signed(conn, (*known.keys, *facts.keys), known.visitor)
         if concerned or newer is not None:
             person = identity_graph.person_of(conn, known.keys, known.visitor)
             self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
@@ -356,11 +356,6 @@ class _NewOrderWrite(BatchableWrite):
 def _lock_names(facts: OrderFacts) -> tuple[str, ...]:
     """Returns what two transactions about one order or one buyer have in common."""
     return (facts.order.id, facts.visitor, *facts.keys)
-
-
-def _link(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:
-    """Stores that a visitor id was seen with these keys; returns the visitor ids it concerns."""
-    return identity_graph.joined_by(conn, identity_graph.link(conn, keys, visitor), visitor)
 
 
 def _without_keys(facts: OrderFacts, erased: Collection[str]) -> OrderFacts:

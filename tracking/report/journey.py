@@ -21,6 +21,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
+from tracking.domain.visitor import evidence_of
 from tracking.store.attempts import DeliveryAttempt
 from tracking.store.conversions import ConversionRow
 from tracking.store.orders import OrderRow
@@ -77,6 +78,7 @@ def journey_of(
         **{name: to_major(minor, order.currency) for name, minor in money.items()},
         "visitor": facts.conversion.visitor if facts.conversion else order.visitor,
         "match_method": order.match_method,
+        "evidence": evidence_of(order.match_method),
         "session": msgspec.json.decode(order.session or b"{}"),
         "consent": msgspec.to_builtins(facts.consent),
         "unusable_fields": order.unusable.split(),

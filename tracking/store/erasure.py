@@ -16,6 +16,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
@@ -33,6 +34,7 @@ from tracking.store.schema import (
     outbox,
     privacy_requests,
     quarantine,
+    told_links,
     tombstones,
     touches,
     visitors,
@@ -89,8 +91,24 @@ _put_all_orders = Statement(
     )
     .on_conflict_do_nothing()
 )
-_visitors_of = Query(_Visitor, select(links.c.visitor).where(links.c.link == bindparam("link")))
-_links_of = Query(_Link, select(links.c.link).where(links.c.visitor == bindparam("visitor")))
+_visitors_of = Query(
+    _Visitor,
+    union(
+        *(
+            select(table.c.visitor).where(table.c.link == bindparam("link"))
+            for table in (links, told_links)
+        )
+    ),
+)
+_links_of = Query(
+    _Link,
+    union(
+        *(
+            select(table.c.link).where(table.c.visitor == bindparam("visitor"))
+            for table in (links, told_links)
+        )
+    ),
+)
 _touches_of = Query(
     TouchRow,
     select(touches).where(touches.c.visitor == bindparam("visitor")).order_by(touches.c.at),
@@ -117,20 +135,27 @@ _orders_with = Query(
     select(orders.c.id).where(_mentions(orders.c.links, orders.c.visitor, orders.c.path)),
 )
 _delete_visitor: Mapping[str, Statement] = {
-    "links": Statement(delete(links).where(links.c.visitor == bindparam("visitor"))),
-    "touches": Statement(delete(touches).where(touches.c.visitor == bindparam("visitor"))),
-    "visitors": Statement(delete(visitors).where(visitors.c.visitor == bindparam("visitor"))),
+    table.name: Statement(delete(table).where(table.c.visitor == bindparam("visitor")))
+    for table in (links, told_links, touches, visitors)
 }
 _delete_touch = Statement(
     delete(touches).where(
         touches.c.visitor == bindparam("visitor"), touches.c.key == bindparam("key")
     )
 )
-_delete_link = Statement(delete(links).where(links.c.link == bindparam("link")))
-_unlink = Statement(
-    delete(links).where(links.c.link == bindparam("link"), links.c.visitor == bindparam("visitor"))
+_delete_key = tuple(
+    Statement(delete(table).where(table.c.link == bindparam("link")))
+    for table in (links, told_links, checkouts)
 )
-_delete_checkout = Statement(delete(checkouts).where(checkouts.c.link == bindparam("link")))
+_delete_checkout = _delete_key[-1]
+_unlink = tuple(
+    Statement(
+        delete(table).where(
+            table.c.link == bindparam("link"), table.c.visitor == bindparam("visitor")
+        )
+    )
+    for table in (links, told_links)
+)
 _rename_browser_events = Statement(
     update(conversions)
     .where(
@@ -192,7 +217,9 @@ _erase_events = (
     Statement(_emptied),
     Statement(_without_answer.where(attempts.c.detail != "")),
 )
-_delete_all = tuple(Statement(delete(table)) for table in (links, touches, visitors, checkouts))
+_delete_all = tuple(
+    Statement(delete(table)) for table in (links, told_links, touches, visitors, checkouts)
+)
 _orders = Query(
     OrderRow,
     select(orders).where(orders.c.id > bindparam("after")).order_by(orders.c.id).limit(500),
@@ -292,13 +319,14 @@ def forget_visitor(conn: Connection, visitor: str, new: str) -> None:
 
 def forget_key(conn: Connection, key: str) -> None:
     """Deletes a key with every visitor id, and the checkout or cart under it."""
-    _delete_link.run(conn, link=key)
-    _delete_checkout.run(conn, link=key)
+    for statement in _delete_key:
+        statement.run(conn, link=key)
 
 
 def unlink(conn: Connection, key: str, visitor: str) -> None:
     """Deletes the link between an identity key and a visitor id."""
-    _unlink.run(conn, link=key, visitor=visitor)
+    for statement in _unlink:
+        statement.run(conn, link=key, visitor=visitor)
 
 
 def forget_touch(conn: Connection, visitor: str, key: str) -> None:

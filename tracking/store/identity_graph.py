@@ -1,16 +1,21 @@
-"""The identity graph: which visitor ids share an identity key, and so belong to one person."""
+"""The identity graph: which visitor ids share an identity key, and so belong to one person.
+
+Nobody can guess the token of a checkout or a cart, so the pixel's word joins by them. Many know an
+e-mail address: it joins only once a signed body holds it together with a token or a visitor id.
+"""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.consent import Consent
-from tracking.domain.visitor import BROWSER_METHODS, Match
+from tracking.domain.identity import is_identity
+from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.orders import OrderRow
-from tracking.store.schema import checkouts, links, visitors
+from tracking.store.schema import checkouts, links, told_links, visitors
 from tracking.store.values import consent_from_json
 
 
@@ -56,9 +61,22 @@ _visitors_of = Query(
     _VisitorOfKey,
     select(links.c.visitor).where(links.c.link == bindparam("link")).limit(bindparam("most")),
 )
-_keys_of = Query(
-    _KeyOfVisitor,
-    select(links.c.link).where(links.c.visitor == bindparam("visitor")).limit(bindparam("most")),
+# Keys of tokens ("ca:", "ck:") sort before those of identities.
+_FIRST_IDENTITY: ColumnElement[str] = literal_column("'d'")
+_identities_of, _tokens_of = (
+    Query(
+        _KeyOfVisitor,
+        select(links.c.link)
+        .where(links.c.visitor == bindparam("visitor"), is_of_kind)
+        .order_by(links.c.link)
+        .limit(bindparam("most")),
+    )
+    for is_of_kind in (links.c.link > _FIRST_IDENTITY, links.c.link < _FIRST_IDENTITY)
+)
+_tell = Statement(
+    insert(told_links)
+    .values(link=bindparam("link"), visitor=bindparam("visitor"))
+    .on_conflict_do_nothing()
 )
 _checkout_row: dict[str, Any] = {c.name: bindparam(c.name) for c in checkouts.c}
 _put_checkout = Statement(
@@ -87,6 +105,38 @@ def link(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str, ...]
     return tuple(key for key in keys if _add.first(conn, link=key, visitor=visitor) is not None)
 
 
+def link_signed(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:
+    """Stores the keys that a signed body held together; returns the visitor ids it concerns.
+
+    The visitor id is that of the buyer's browser if the body held it. If not, it is an identity of
+    the buyer, and that identity belongs to the browsers that opened the body's checkout and cart.
+    """
+    keys = tuple(keys)
+    concerned = joined_by(conn, link(conn, keys, visitor), visitor)
+    if not is_identity(visitor):
+        return concerned
+    opened = (checkout(conn, key) for key in keys if not is_identity(key))
+    for browser in {row.visitor for row in opened if row is not None}:
+        if link(conn, (visitor,), browser):
+            concerned |= {browser, *joined_by(conn, (visitor,), browser)}
+    return concerned
+
+
+def link_tokens(conn: Connection, tokens: Iterable[str], visitor: str) -> frozenset[str]:
+    """Stores that a browser opened these checkouts and carts; returns the visitor ids it concerns.
+
+    The buyers for whom a signed body has named them were in this browser.
+    """
+    new = link(conn, tokens, visitor)
+    buyers = {other for token in new for other in _sharers(conn, token) if is_identity(other)}
+    return joined_by(conn, (*new, *link(conn, sorted(buyers), visitor)), visitor)
+
+
+def tell(conn: Connection, keys: Iterable[str], visitor: str) -> None:
+    """Stores the identity keys that the pixel told of a visitor id. They join nobody."""
+    _tell.run_many(conn, ({"link": key, "visitor": visitor} for key in keys))
+
+
 def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:
     """Returns every other visitor id that is concerned when this one gets new keys.
 
@@ -105,8 +155,8 @@ def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str,
 
     Visitor ids that share a key are one person, and so are those that share a key with any of
     them. But a key of more than MOST_VISITORS belongs to no person (it is a shop's own address,
-    or a number that a form fills in by itself), nor does a visitor id with as many keys (a shared
-    device). The search ends where it would find more than MOST_VISITORS.
+    or a number that a form fills in by itself), nor does a visitor id with as many identities (a
+    shared device). The search ends where it would find more than MOST_VISITORS.
     """
     person = {visitor}
     seen: set[str] = set()
@@ -123,9 +173,16 @@ def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str,
     return tuple(sorted(person))
 
 
-def sharers_of(conn: Connection, key: str) -> tuple[str, ...]:
-    """Returns the visitor ids seen with this key, none if it is too common to join a person."""
-    return tuple(sorted(_sharers(conn, key)))
+def browsers_of(conn: Connection, identity: str) -> frozenset[str]:
+    """Returns the browsers of a buyer's e-mail, phone or customer id.
+
+    None if it is too common to join a person. A body without a visitor id has linked it to another
+    identity of the buyer, and that to the browser.
+    """
+    sharers = {*_sharers(conn, identity)}
+    for other in [*filter(is_identity, sharers - {identity})]:
+        sharers |= {*_sharers(conn, other)}
+    return frozenset(filter(is_browser, sharers))
 
 
 def _sharers(conn: Connection, key: str) -> list[str]:
@@ -134,8 +191,13 @@ def _sharers(conn: Connection, key: str) -> list[str]:
 
 
 def _own_keys(conn: Connection, visitor: str) -> list[str]:
-    seen = _keys_of.all(conn, visitor=visitor, most=MOST_VISITORS + 1)
-    return [row.link for row in seen] if len(seen) <= MOST_VISITORS else []
+    if is_identity(visitor) and not _sharers(conn, visitor):
+        return []
+    identities = _identities_of.all(conn, visitor=visitor, most=MOST_VISITORS + 1)
+    if len(identities) > MOST_VISITORS:
+        return []
+    tokens = _tokens_of.all(conn, visitor=visitor, most=MOST_VISITORS)
+    return [row.link for row in (*identities, *tokens)]
 
 
 def claim_checkout(

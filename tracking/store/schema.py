@@ -98,14 +98,26 @@ touches = Table(
     sqlite_with_rowid=False,
 )
 
-# The identity graph, for cross-device matching: the identity keys (of e-mails, customers, phones,
-# checkouts and carts) that each visitor id was seen with. A key is called `link` here.
+# The identity graph, for cross-device matching: the keys of checkouts and carts that each visitor
+# id was seen with, and the identity keys (of e-mails, customers, phones) that a signed body held
+# together with it or with a token of its browser. A key is called `link` here.
 links = Table(
     "links",
     metadata,
     Column("link", Text, primary_key=True),
     Column("visitor", Text, primary_key=True),
     Index("links_of_visitor", "visitor", "link"),
+    sqlite_with_rowid=False,
+)
+
+# The identity keys that the pixel told of a visitor id. Whoever knows an e-mail address can tell
+# it, so they join nobody. They are kept so that an erasure finds them.
+told_links = Table(
+    "told_links",
+    metadata,
+    Column("link", Text, primary_key=True),
+    Column("visitor", Text, primary_key=True),
+    Index("told_links_of_visitor", "visitor", "link"),
     sqlite_with_rowid=False,
 )
 

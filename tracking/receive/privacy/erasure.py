@@ -9,7 +9,7 @@ import msgspec
 
 from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import Identity, digest_of_key, hashed, identity_key
+from tracking.domain.identity import Identity, digest_of_key, hashed, identity_key, is_identity
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.pixel import PixelEvent
@@ -31,7 +31,6 @@ from tracking.store.values import json_of, path_from
 
 # The keys that belong to one person only. A household may share a phone.
 _CERTAIN = ("em:", "id:")
-_IDENTITIES = (*_CERTAIN, "ph:")
 
 _ERASED = "er:"
 
@@ -206,7 +205,7 @@ def footprint_of(
         if row is not None and (order_id in order_ids or _is_same_person(row.keys, keys))
     }
     order_keys = {key for row in own.values() for key in row.keys}
-    known_by = frozenset({*keys, *filter(_is_identity, order_keys)})
+    known_by = frozenset({*keys, *filter(is_identity, order_keys)})
     visitors |= {visitor for key in order_keys for visitor in erasure.visitors_of(conn, key)}
     visitors |= {row.visitor for row in own.values()}
     for order_id in {*own, *order_ids}:
@@ -258,14 +257,10 @@ def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
     return any(digest in payload for payload in payloads for digest in digests)
 
 
-def _is_identity(key: str) -> bool:
-    return key.startswith(_IDENTITIES)
-
-
 def _is_same_person(keys: Iterable[str], others: Collection[str]) -> bool:
     """Returns True if the keys are those of the person known by others: if an e-mail address or
     a customer id is the same, or every identity is."""
-    own = [key for key in keys if _is_identity(key)]
+    own = [key for key in keys if is_identity(key)]
     is_certain = any(key in others for key in own if key.startswith(_CERTAIN))
     return is_certain or (bool(own) and all(key in others for key in own))
 
@@ -280,7 +275,7 @@ def _is_exclusive(
     """Returns True if no other person used a visitor id."""
     if visitor in keys:
         return True
-    own = {key for key in erasure.keys_of(conn, visitor) if _is_identity(key)}
+    own = {key for key in erasure.keys_of(conn, visitor) if is_identity(key)}
     return own <= set(known_by) and set(_orders_at(conn, visitor)) <= set(order_ids)
 
 
@@ -348,7 +343,7 @@ def _forget_person(
     for visitor, new in sorted(new_ids.items()):
         erasure.forget_visitor(conn, visitor, new)
     order_keys = {key for row in footprint.orders.values() for key in row.keys}
-    tokens = {key for key in order_keys if not _is_identity(key)}
+    tokens = {key for key in order_keys if not is_identity(key)}
     for key in sorted(footprint.keys | tokens):
         erasure.forget_key(conn, key)
     for visitor in sorted(footprint.shared):
