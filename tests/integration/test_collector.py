@@ -286,7 +286,7 @@ def test_an_event_that_cannot_be_used_does_not_cost_the_others(page: Page, lite:
 
 
 def test_if_no_event_can_be_used_the_problem_names_each_fault(page: Page, lite: Service) -> None:
-    found = page.tells(call(view(name="purchase"), view(id="short")))
+    found = page.tells(call(view(name="purchase"), view(id="null")))
 
     assert_problem(found, 400)
     assert [error["field"] for error in found.get_json()["errors"]] == [

@@ -212,12 +212,16 @@ def stages(service: Service, traffic: str = "all") -> dict[str, tuple[int, int]]
 
 def test_events_of_the_funnel_count_by_person_and_others_do_not(service: Service) -> None:
     caller = caller_of(service)
-    product = {"custom_data": {"content_ids": ["111"]}}
+    product: dict[str, Any] = {"custom_data": {"content_ids": ["111"]}}
+    nameless: dict[str, Any] = {"custom_data": {"contents": [{"quantity": 1}]}}
+    unknown: dict[str, Any] = {"custom_data": {"contents": [{"id": "null", "item_price": "5"}]}}
     for n, (name, more) in enumerate(
         [
             ("page_visit", product),
             ("page_visit", product),
             ("page_visit", {}),
+            ("page_visit", nameless),
+            ("page_visit", unknown),
             ("add_to_cart", {}),
             ("initiate_checkout", {}),
             ("search", {}),

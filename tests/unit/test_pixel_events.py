@@ -165,19 +165,26 @@ def test_a_refusal_of_an_unknown_event_names_the_known_ones() -> None:
 # --- what every event must have
 
 
-@pytest.mark.parametrize("event_id", ["a" * 8, "a" * 128, "sh-0_9.A:z", "pre-checkout-1"])
-def test_the_pixels_own_event_id_is_taken(event_id: str) -> None:
+@pytest.mark.parametrize(
+    "event_id",
+    [
+        *("a", "a" * 128, "sh-0_9.A:z", "pre-checkout-1", "42", "0", "atc/111#1", "~", "é" * 128),
+        *("add to cart 7", '"a":1', "a@b", "50%", "<b>", "\\", "'", "100@2"),
+    ],
+)
+def test_any_printable_event_id_is_taken(event_id: str) -> None:
     assert seen(id=event_id).event_id == event_id
 
 
 @pytest.mark.parametrize(
     "event_id",
     [
-        *(None, "", 12345678, ["a" * 8], {}, True, "a" * 7, "a" * 129, "ada@example.com"),
-        *("eight 8 ", "eight888\n", "\x00aaaaaaaa", "éééééééé", "checkout-5001"),
+        *(None, "", " ", 12345678, ["a" * 8], {}, True, "a" * 129, "ada@example.com"),
+        *("eight888\n", "\x00aaaaaaaa", "a\tb", "a\u200bb", "checkout-5001", "checkout-"),
+        *("undefined", "null", "NaN", "[object Object]", "{event_id}", "{{event.id}}", "a%40b.de"),
     ],
 )
-def test_another_event_id_is_refused(event_id: Any) -> None:
+def test_an_id_that_cannot_be_told_or_names_nothing_is_refused(event_id: Any) -> None:
     assert [fault.field for fault in call(event(id=event_id)).errors] == ["/events/0/id"]
 
 
@@ -245,7 +252,10 @@ def test_the_visitor_is_the_events_own_or_the_calls_or_the_client(
 
 @pytest.mark.parametrize(
     "visitor",
-    ["short", "x" * 65, "ada@example.com", "undefined", "with space", 12345678, ["x"], {}, True],
+    [
+        *("short", "x" * 65, "ada@example.com", "with space", 12345678, ["x"], {}, True),
+        *("undefined", "anonymous", "not_available", "00000000", "--------", "__VISITOR__"),
+    ],
 )
 def test_a_visitor_id_of_another_form_is_refused(visitor: Any) -> None:
     own = call(event(visitor=visitor), visitor=VISITOR).errors
@@ -725,6 +735,99 @@ def test_a_product_that_is_looked_at_is_one_content() -> None:
     assert found.conversion.num_items == 1
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        *({}, {"productVariant": None}, {"productVariant": {}}, {"cartLine": {}}),
+        {"productVariant": {"product": {}, "price": {}}},
+        {"productVariant": {"price": {"amount": 20, "currencyCode": "USD"}}},
+        {"productVariant": {"id": "", "sku": " ", "product": {"id": None, "title": ""}}},
+        {"productVariant": {"id": "undefined", "sku": "null", "product": {"id": "{id}"}}},
+        {"productVariant": {"product": {"id": "0", "title": "undefined", "vendor": "Kiln"}}},
+        {"tagCall": {}},
+        {"tagCall": {"value": 20, "currency": "USD", "line_items": [{}, None, 7]}},
+        {"tagCall": {"line_items": [{"product_id": "null", "product_name": "undefined"}]}},
+    ],
+)
+def test_a_visit_of_a_page_that_names_no_product_is_no_product_view(data: dict[str, Any]) -> None:
+    found = seen("product_viewed", data=data, session=visited(epik=EPIK))
+
+    assert (found.stage, found.conversion, found.value) == (None, None, 0)
+    assert found.touch is not None
+    assert found.touch.click_id == EPIK
+
+
+@pytest.mark.parametrize("content_id", ["product", "variant", "sku"])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"product": {"id": "111"}},
+        {"id": "gid://shopify/ProductVariant/222"},
+        {"sku": "MUG-1"},
+        {"product": {"title": "Mug"}},
+    ],
+)
+def test_a_product_that_is_named_in_any_way_is_viewed(
+    variant: dict[str, Any], content_id: Any
+) -> None:
+    found = seen("product_viewed", Policy(content_id=content_id), data={"productVariant": variant})
+
+    assert found.stage == "product_view"
+
+
+def tagged(**told: Any) -> dict[str, Any]:
+    """What the pixel tells of a call of the page's own tag."""
+    return {"tagCall": {"currency": "USD", **told}}
+
+
+@pytest.mark.parametrize("content_id", ["product", "variant", "sku"])
+def test_the_items_that_a_page_told_its_tag_are_the_goods(content_id: Any) -> None:
+    item = {"product_id": "shopify_US_111", "product_price": 20, "product_quantity": 3}
+    item |= {"product_name": "Mug", "product_brand": "Kiln", "product_category": "Cups"}
+    data = tagged(value=65.5, order_quantity=4, line_items=[item, {"product_id": "b-2"}])
+    found = conversion("product_added_to_cart", Policy(content_id=content_id), data=data)
+
+    assert found.contents == (
+        Content("shopify_US_111", "Mug", "Kiln", "20.00", 3),
+        Content("b-2", "", "", "", 1),
+    )
+    assert (found.num_items, found.value, found.currency) == (4, "65.50", "USD")
+
+
+@pytest.mark.parametrize(
+    ("told", "price", "pieces", "value"),
+    [
+        ({"value": 60, "order_quantity": 3, "product_price": 20}, "20.00", 3, "60.00"),
+        ({"value": 60, "product_quantity": 3, "product_price": 20}, "20.00", 3, "60.00"),
+        ({"value": 60, "order_quantity": 3}, "", 3, "60.00"),
+        ({"value": "20.00"}, "20.00", 1, "20.00"),
+        ({"value": 20, "order_quantity": 0}, "20.00", 1, "20.00"),
+        ({"value": 20, "order_quantity": "x"}, "20.00", 1, "20.00"),
+        ({"product_price": "20", "product_quantity": "3"}, "20.00", 3, "60.00"),
+        ({"product_price": 0.1, "product_quantity": 3}, "0.10", 3, "0.30"),
+        ({}, "", 1, ""),
+    ],
+)
+def test_the_one_item_of_a_tags_call_has_the_quantity_and_price_that_are_told(
+    told: dict[str, Any], price: str, pieces: int, value: str
+) -> None:
+    item = {name: told.pop(name) for name in list(told) if name.startswith("product_")}
+    data = tagged(**told, line_items=[{"product_id": "111", **item}])
+    found = conversion("product_viewed", data=data)
+
+    assert found.contents == (Content("111", "", "", price, pieces),)
+    assert (found.num_items, found.value) == (pieces, value)
+
+
+def test_items_are_summed_only_if_each_has_a_price() -> None:
+    priced = {"product_id": "1", "product_price": 5, "product_quantity": 2}
+    both = tagged(line_items=[priced, {"product_id": "2", "product_price": "7.50"}])
+    one = tagged(line_items=[priced, {"product_id": "2"}])
+
+    assert conversion("product_added_to_cart", data=both).value == "17.50"
+    assert conversion("product_added_to_cart", data=one).value == ""
+
+
 def test_a_line_of_the_cart_is_worth_what_it_costs() -> None:
     found = conversion("product_added_to_cart")
 
@@ -738,9 +841,8 @@ def test_a_line_of_the_cart_without_its_cost_is_worth_its_pieces() -> None:
     assert conversion("product_added_to_cart", data={"cartLine": line}).value == "2189.85"
 
 
-@pytest.mark.parametrize("name", ["product_viewed", "product_added_to_cart"])
-def test_an_event_that_names_no_goods_has_no_items_and_no_worth(name: str) -> None:
-    found = conversion(name, data={})
+def test_an_event_that_names_no_goods_has_no_items_and_no_worth() -> None:
+    found = conversion("product_added_to_cart", data={})
 
     assert (found.contents, found.num_items) == ((), 0)
     assert (found.currency, found.value) == ("", "")
@@ -782,6 +884,39 @@ def test_the_content_is_named_as_the_catalogue_does(
 
 
 @pytest.mark.parametrize(
+    ("product_id", "content_id"),
+    [
+        *(("mug-blue", "mug-blue"), ("shopify_US_1_2", "shopify_US_1_2"), (111, "111")),
+        *(("1" * 21, "1" * 21), ("gid://shopify/Product/111", "111"), (" A/1 ", "A/1")),
+        *(("undefined", ""), ("ada@example.com", ""), ("{{product.id}}", ""), ("x" * 257, "")),
+    ],
+)
+def test_any_product_id_is_taken(product_id: Any, content_id: str) -> None:
+    variant = VARIANT | {"product": {"id": product_id, "title": "Mug"}}
+    found = conversion("product_viewed", data={"productVariant": variant})
+
+    assert found.contents[0].id == content_id
+
+
+@pytest.mark.parametrize("code", ["USD", "usd", "Usd", " usd "])
+def test_a_currency_counts_in_any_case(code: str) -> None:
+    price = {"amount": "12.50", "currencyCode": code}
+    line = {
+        "quantity": 1,
+        "merchandise": VARIANT | {"price": price},
+        "cost": {"totalAmount": price},
+    }
+    added = conversion("product_added_to_cart", data={"cartLine": line})
+    viewed = conversion("product_viewed", data={"productVariant": VARIANT | {"price": price}})
+    begun = {"currencyCode": code, "subtotalPrice": {"amount": "12.50"}, "lineItems": [line]}
+    started = conversion("checkout_started", checkout=begun)
+
+    for found in (added, viewed, started):
+        assert (found.value, found.currency) == ("12.50", "USD")
+        assert found.contents[0].price == "12.50"
+
+
+@pytest.mark.parametrize(
     ("amount", "currency", "value"),
     [
         (729.95, "INR", "729.95"),
@@ -801,7 +936,7 @@ def test_money_is_exact_in_the_currencys_digits(amount: Any, currency: str, valu
     assert (found.value, found.currency, found.contents[0].price) == (value, currency, value)
 
 
-NO_CURRENCIES: list[Any] = ["usd", "", "US", "USDX", 840, None, ["USD"]]
+NO_CURRENCIES: list[Any] = ["", "US", "USDX", 840, None, ["USD"]]
 NO_AMOUNTS: list[Any] = [-1, "-0.01", 1e12, 1e300, 10**400, "1e5", "1,50", " ", True, None, []]
 
 
@@ -846,8 +981,7 @@ def test_nothing_of_a_product_is_no_content() -> None:
     found = conversion("checkout_started", checkout={"lineItems": lines})
 
     assert (found.contents, found.num_items) == ((), 0)
-    for name in ("product_viewed", "product_added_to_cart"):
-        assert conversion(name, data={"cartLine": None}).contents == ()
+    assert conversion("product_added_to_cart", data={"cartLine": None}).contents == ()
 
 
 def test_a_checkout_of_many_lines_holds_as_many_as_pinterest_takes() -> None:
@@ -870,8 +1004,9 @@ def test_what_no_database_can_hold_is_left_out_of_a_text() -> None:
 
 
 def test_texts_that_are_too_long_are_left_out() -> None:
-    product = {"id": "1" * 21, "title": "x" * 257, "vendor": "y" * 256}
-    found = conversion("product_viewed", data={"productVariant": {"product": product}})
+    product = {"id": "1" * 257, "title": "x" * 257, "vendor": "y" * 256}
+    variant = {"sku": "MUG-1", "product": product}
+    found = conversion("product_viewed", data={"productVariant": variant})
 
     assert found.contents == (Content("", "", "y" * 256),)
 

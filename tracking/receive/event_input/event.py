@@ -395,5 +395,9 @@ def _session(conversion: Conversion) -> Session:
 def _stage(event: Mapping[str, Any]) -> Stage | None:
     """The funnel stage of an event. A page visit without a product is no product view."""
     stage = _STAGES.get(event["event_name"])
-    names_products = {"content_ids", "contents"} & event.get("custom_data", {}).keys()
+    custom = event.get("custom_data", {})
+    contents = custom.get("contents", ())
+    names_products = "content_ids" in custom or any(
+        "id" in content or "item_name" in content for content in contents
+    )
     return None if stage == "product_view" and not names_products else stage

@@ -1,13 +1,14 @@
 """The goods that a pixel event is about, and their value."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import islice
 from typing import NamedTuple
 
 from tracking.domain.conversion import MAX_CONTENTS, Content, ContentId, Policy, Stage
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
+from tracking.domain.placeholders import is_placeholder
 from tracking.receive.pixel.schema import (
     Checkout,
     Cost,
@@ -15,8 +16,9 @@ from tracking.receive.pixel.schema import (
     Money,
     PixelLine,
     Product,
+    TagCall,
     Variant,
-    digits_of,
+    product_id_of,
     text_of,
     text_without_email,
 )
@@ -27,16 +29,24 @@ _QUANTITY = re.compile(r"([0-9]{1,6})(?:\.0+)?")
 
 
 class Cart(NamedTuple):
-    """The goods of an event. `value` is minor units, None where it is not known."""
+    """The goods of an event. `value` is minor units, None where it is not known.
+
+    `names_product` tells whether any of the goods has an id or a name, whichever of its ids the
+    policy reports.
+    """
 
     contents: tuple[Content, ...] = ()
     num_items: int = 0
     currency: str = ""
     value: int | None = None
 
+    names_product: bool = False
+
 
 def cart_of(stage: Stage, data: Data, policy: Policy) -> Cart:
     """Returns the goods of an event of a stage of the funnel."""
+    if data.tag_call is not None:
+        return _cart_of_tag_call(data.tag_call)
     return _CART_READERS[stage](data, policy)
 
 
@@ -44,14 +54,16 @@ def _cart_of_view(data: Data, policy: Policy) -> Cart:
     variant = data.product_variant
     if variant is None:
         return Cart()
-    return _cart_of_lines([PixelLine(variant=variant)], [variant.price], policy)
+    return _cart_of_lines([PixelLine(variant=variant)], [variant.price], policy.content_id)
 
 
 def _cart_of_addition(data: Data, policy: Policy) -> Cart:
     line = data.cart_line
     if line is None:
         return Cart()
-    return _cart_of_lines([line], [(line.cost or Cost()).total_amount, _line_price(line)], policy)
+    return _cart_of_lines(
+        [line], [(line.cost or Cost()).total_amount, _line_price(line)], policy.content_id
+    )
 
 
 def _cart_of_checkout(data: Data, policy: Policy) -> Cart:
@@ -61,7 +73,41 @@ def _cart_of_checkout(data: Data, policy: Policy) -> Cart:
         prices.reverse()
     code = checkout.currency_code
     amounts = [Money(price.amount, price.currency_code or code) for price in prices if price]
-    return _cart_of_lines(checkout.line_items or (), amounts, policy)
+    return _cart_of_lines(checkout.line_items or (), amounts, policy.content_id)
+
+
+def _cart_of_tag_call(call: TagCall) -> Cart:
+    items = [item for item in islice(call.line_items or (), _MOST_LINES) if item is not None]
+    told = _QUANTITY.fullmatch(text_of(call.order_quantity))
+    pieces_of_all = int(told[1]) if told else 0
+    pieces = [item.product_quantity for item in items]
+    prices = [item.product_price for item in items]
+    if len(items) == 1:
+        pieces = [pieces_of_all or 1] if pieces == [None] else pieces
+        # A page that names one piece of one product often tells its price as the value alone.
+        prices = [call.value] if prices == [None] and _quantity(pieces[0]) == 1 else prices
+    lines = [
+        PixelLine(
+            quantity=quantity,
+            variant=Variant(
+                price=Money(price, call.currency),
+                product=Product(item.product_id, item.product_name, item.product_brand),
+            ),
+        )
+        for item, quantity, price in zip(items, pieces, prices, strict=True)
+    ]
+    # The page's word for a product is the catalogue's id, whichever of Shopify's ids that is.
+    cart = _cart_of_lines(lines, [Money(call.value, call.currency), _sum_of(lines)], "product")
+    return cart._replace(num_items=pieces_of_all) if pieces_of_all else cart
+
+
+def _sum_of(lines: Sequence[PixelLine]) -> Money | None:
+    """Returns the sum of the lines; None if one of them has no price."""
+    prices = [price for line in lines if (price := _line_price(line))]
+    if not prices or len(prices) < len(lines):
+        return None
+    total = sum(Decimal(str(price.amount)) for price in prices)
+    return Money(format(total, "f"), prices[0].currency_code)
 
 
 _CART_READERS: Mapping[Stage, Callable[[Data, Policy], Cart]] = {
@@ -72,25 +118,38 @@ _CART_READERS: Mapping[Stage, Callable[[Data, Policy], Cart]] = {
 
 
 def _cart_of_lines(
-    lines: Iterable[PixelLine | None], prices: Iterable[Money | None], policy: Policy
+    lines: Iterable[PixelLine | None], prices: Iterable[Money | None], kind: ContentId
 ) -> Cart:
     """Returns the goods of the lines, with the first price that can be read as their value."""
     currency, value = next(filter(None, map(_in_minor_units, prices)), ("", None))
     first_lines = islice(lines, _MOST_LINES)
     goods = [line for line in first_lines if line is not None and _quantity(line.quantity) > 0]
     return Cart(
-        tuple(_content(line, currency, policy.content_id) for line in goods[:MAX_CONTENTS]),
+        tuple(_content(line, currency, kind) for line in goods[:MAX_CONTENTS]),
         sum(_quantity(line.quantity) for line in goods),
         currency,
         value,
+        any(map(_is_named, goods)),
     )
+
+
+def _is_named(line: PixelLine) -> bool:
+    variant = line.variant or line.merchandise or Variant()
+    product = variant.product or Product()
+    ids = (product.id, variant.id, variant.sku)
+    return any(map(product_id_of, ids)) or bool(_name(product.title) or _name(line.title))
+
+
+def _name(value: object) -> str:
+    text = text_without_email(value)
+    return "" if is_placeholder(text) else text
 
 
 def _in_minor_units(price: Money | None) -> tuple[str, int] | None:
     """Returns the currency and the minor units of a price; None if either cannot be read."""
     if price is None:
         return None
-    currency, major = text_of(price.currency_code), _amount(price.amount)
+    currency, major = text_of(price.currency_code).upper(), _amount(price.amount)
     if major is None or not is_currency(currency):
         return None
     return currency, to_minor(major, currency)
@@ -104,7 +163,8 @@ def _amount(value: object) -> Decimal | None:
 
 
 def _line_price(line: PixelLine) -> Money | None:
-    price = line.merchandise.price if line.merchandise else None
+    variant = line.merchandise or line.variant
+    price = variant.price if variant else None
     each = _amount(price.amount) if price else None
     if price is None or each is None:
         return None
@@ -120,15 +180,15 @@ def _content(line: PixelLine, currency: str, kind: ContentId) -> Content:
     variant = line.variant or line.merchandise or Variant()
     product = variant.product or Product()
     ids = {
-        "product": digits_of(product.id),
-        "variant": digits_of(variant.id),
-        "sku": text_without_email(variant.sku),
+        "product": product_id_of(product.id),
+        "variant": product_id_of(variant.id),
+        "sku": _name(variant.sku),
     }
     price = _in_minor_units(variant.price)
     return Content(
         id=ids[kind],
-        name=text_without_email(product.title) or text_without_email(line.title),
-        brand=text_without_email(product.vendor),
+        name=_name(product.title) or _name(line.title),
+        brand=_name(product.vendor),
         price=to_major(price[1], currency) if price and price[0] == currency else "",
         quantity=_quantity(line.quantity),
     )

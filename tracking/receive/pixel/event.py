@@ -154,10 +154,15 @@ def _pixel_event(
         value=0,
         is_bot=is_bot(agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
     )
-    if pixel_event.stage is None:
+    stage = pixel_event.stage
+    if stage is None:
         return pixel_event
-    cart, client = cart_of(pixel_event.stage, data, policy), ClientInfo(client.ip, agent)
-    conversion = _conversion(pixel_event, pixel_event.stage, page.url, cart, client, policy)
+    cart = cart_of(stage, data, policy)
+    # Themes tell of every page that is visited; it is a view of a product only if they name one.
+    if stage == "product_view" and not cart.names_product:
+        return msgspec.structs.replace(pixel_event, stage=None)
+    client = ClientInfo(client.ip, agent)
+    conversion = _conversion(pixel_event, stage, page.url, cart, client, policy)
     return msgspec.structs.replace(pixel_event, conversion=conversion, value=cart.value or 0)
 
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
-from tracking.domain.conversion import Stage
+from tracking.domain.conversion import Stage, event_id_of
+from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import has_email
 
@@ -33,10 +34,10 @@ _OLDEST_EVENT = 86_400
 _MOST_AHEAD = 300
 _TEXT_LIMIT = 256
 
-# "checkout-" begins the event ids of orders, which no browser may take.
-_EVENT_ID = re.compile(r"(?!checkout-)[A-Za-z0-9_.:-]{8,128}")
-# The placeholder of a script that has no id would make one visitor of all its visitors.
-_VISITOR = re.compile(r"(?!undefined$)[A-Za-z0-9_-]{8,64}")
+_EVENT_ID_LIMIT = 128
+# Begins the event ids of orders, which no browser may take.
+_ORDER_EVENT_PREFIX = event_id_of("")
+_VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
 _GID = re.compile(r"(?:gid://shopify/[A-Za-z]{1,40}/)?([0-9]{1,20})(?:\?.*)?")
 
@@ -131,10 +132,30 @@ class Checkout(msgspec.Struct, gc=False, rename="camel"):
     order: RawOrder | None = None
 
 
+class TagItem(msgspec.Struct, gc=False):
+    """One of the `line_items` in a call of Pinterest's tag."""
+
+    product_id: _Text = None
+    product_name: _Text = None
+    product_brand: _Text = None
+    product_price: _Text = None
+    product_quantity: _Text = None
+
+
+class TagCall(msgspec.Struct, gc=False):
+    """The data of a call of Pinterest's tag, under the names of Pinterest's documentation."""
+
+    value: _Text = None
+    currency: _Text = None
+    order_quantity: _Text = None
+    line_items: list[TagItem | None] | None = None
+
+
 class Data(msgspec.Struct, gc=False, rename="camel"):
     product_variant: Variant | None = None
     cart_line: PixelLine | None = None
     checkout: Checkout | None = None
+    tag_call: TagCall | None = None
 
 
 _NAMES = {"client_id": "clientId", "custom_data": "customData"}
@@ -245,6 +266,13 @@ def digits_of(value: object) -> str:
     return gid[1] if gid else ""
 
 
+def product_id_of(value: object) -> str:
+    """Returns the id of a product or a variant as catalogues have it: Shopify's as its digits."""
+    text = text_without_email(value)
+    product_id = digits_of(text) or text
+    return "" if names_nothing(product_id) else product_id
+
+
 def seconds_of(value: object) -> int | None:
     """Returns seconds UTC from ISO 8601 (no zone means UTC), Unix seconds or milliseconds."""
     text = text_of(value)
@@ -274,16 +302,24 @@ def header_of(pointer: str, event: RawEvent, batch: RawBatch, received_at: int) 
     Raises:
         ValidationError: a field is missing or wrong.
     """
-    if not isinstance(event.id, str) or not _EVENT_ID.fullmatch(event.id):
+    if not isinstance(event.id, str) or not _is_event_id(event.id):
         raise ValidationError(
             FieldError(
-                f"{pointer}/id", "not 8 to 128 of A-Z a-z 0-9 _ . : - that do not begin checkout-"
+                f"{pointer}/id",
+                f"not an id of 1 to {_EVENT_ID_LIMIT} printable characters, or it begins"
+                f" {_ORDER_EVENT_PREFIX} or holds an e-mail",
             )
         )
     if not isinstance(event.name, str) or event.name not in STAGE_OF:
         raise ValidationError(FieldError(f"{pointer}/name", f"not one of {', '.join(STAGE_OF)}"))
     at = _at(f"{pointer}/timestamp", event.timestamp, received_at)
     return EventHeader(event.id, event.name, at, _visitor(pointer, event, batch))
+
+
+def _is_event_id(text: str) -> bool:
+    is_printable = 1 <= len(text) <= _EVENT_ID_LIMIT and text.isprintable() and not text.isspace()
+    is_taken = text.startswith(_ORDER_EVENT_PREFIX) or is_placeholder(text)
+    return is_printable and not is_taken and not has_email(text)
 
 
 def _at(pointer: str, value: object, received_at: int) -> int:
@@ -304,6 +340,8 @@ def _visitor(pointer: str, event: RawEvent, batch: RawBatch) -> str:
         (f"{pointer}/clientId", event.client_id),
     )
     place, visitor = next((c for c in candidates if c[1] not in (None, "")), candidates[0])
-    if not isinstance(visitor, str) or not _VISITOR.fullmatch(visitor):
+    # A script's word for no id would make one visitor of all its visitors.
+    is_id = isinstance(visitor, str) and _VISITOR.fullmatch(visitor) and not names_nothing(visitor)
+    if not is_id:
         raise ValidationError(FieldError(place, "not a visitor id of 8 to 64 of A-Z a-z 0-9 _ -"))
-    return visitor
+    return str(visitor)
