@@ -24,6 +24,7 @@ from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
 from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.event_input.fields import Dropped, Rejected, page_url
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.tracker import Tracker
 from tracking.report.reports import Reports
@@ -108,7 +109,7 @@ class PinterestConversionTracker:
             action_source="web",
             event_time=int(self._service.clock()),
             identity=identity_of(_buyer(email, ""), limited=limited),
-            event_source_url=url,
+            event_source_url=_page_url(url),
             opt_out=limited,
             limited=limited,
             click_id=session.click_id,
@@ -275,6 +276,14 @@ def _order(
         ),
         digest=hashlib.sha256(content.encode()).hexdigest(),
     )
+
+
+def _page_url(url: str) -> str:
+    """Returns a page's URL as it may be sent; "" for any other text."""
+    try:
+        return page_url(url)
+    except (Rejected, Dropped):
+        return ""
 
 
 def _client_ip(session_fields: SessionData) -> str:

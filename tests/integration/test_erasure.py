@@ -188,6 +188,61 @@ def test_an_order_may_be_named_by_its_global_id(service: Service, shop: Shop) ->
     assert [row["links"] for row in rows(service.store, "orders")] == [""]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"orders_to_redact": None},
+        {"orders_to_redact": ...},
+        {"customer": None},
+        {"customer": ...},
+        {"customer": None, "orders_to_redact": [1, None, "gid://shopify/Order/1"]},
+        {"customer": {"id": None, "email": EMAIL, "phone": None}, "orders_to_redact": None},
+    ],
+    ids=str,
+)
+def test_a_request_that_names_the_person_or_the_orders_alone_is_carried_out(
+    service: Service, shop: Shop, changes: dict[str, Any]
+) -> None:
+    sends(shop, "orders/create", canary())
+    body = {name: value for name, value in {**redact(1), **changes}.items() if value is not ...}
+
+    assert sends(shop, "customers/redact", body)["status"] == "accepted"
+    assert found(service) == []
+    sends(shop, "orders/updated", canary(updated_at=instant(NOW + 60)))
+    assert found(service) == []
+
+
+@pytest.mark.parametrize("changes", [{"customer": None}, {"orders_requested": None}], ids=str)
+def test_a_data_request_may_name_the_person_or_the_orders_alone(
+    service: Service, shop: Shop, changes: dict[str, Any]
+) -> None:
+    sends(shop, "orders/create", canary())
+    assert sends(shop, "customers/data_request", data_request(1, **changes))["status"] == "accepted"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"customer": None, "orders_to_redact": None},
+        {"customer": {}, "orders_to_redact": []},
+        {"customer": "canary"},
+        {"orders_to_redact": 1},
+    ],
+    ids=str,
+)
+def test_a_request_that_names_nobody_is_kept(
+    service: Service, shop: Shop, changes: dict[str, Any]
+) -> None:
+    assert sends(shop, "customers/redact", redact(**changes))["status"] == "quarantined"
+
+
+def test_a_data_request_that_lost_its_id_erases_nobody(service: Service, shop: Shop) -> None:
+    sends(shop, "orders/create", canary())
+    body = data_request(1, data_request=None)
+    assert sends(shop, "customers/redact", body)["status"] == "quarantined"
+    assert found(service) != []
+
+
 def in_links(digest: str) -> str:
     """A digest as links hold it."""
     return identity_key("em", Digest(digest)).removeprefix("em:")

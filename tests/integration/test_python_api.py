@@ -119,6 +119,33 @@ def test_only_a_public_address_is_sent(
 
 
 @pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        (
+            "https://shop.example/products/mug?id=7&utm_id=9#x",
+            "https://shop.example/products/mug?utm_id=9",
+        ),
+        ("https://shop.example/account/reset/1/secret", "https://shop.example/account"),
+        ("https://shop.example/u/ada@example.com", None),
+        ("the mug", None),
+    ],
+)
+def test_a_page_is_sent_without_what_may_name_a_person(
+    build_service: BuildService,
+    sqlite_url: str,
+    pinterest: FakePinterest,
+    url: str,
+    sent: str | None,
+) -> None:
+    service = build_service(sqlite_url, pinterest=pinterest, PINTEREST_SEND="all")
+    tracker = PinterestConversionTracker(service)
+    tracker.track_stage("product_view", (Content("1"),), 5, {"email": "a@example.com"}, url)
+
+    (row,) = rows(service.store, "outbox")
+    assert json.loads(row["payload"]).get("event_source_url") == sent
+
+
+@pytest.mark.parametrize(
     ("unknown", "opt_out"), [("send", None), ("limit", True)], ids=["send", "limit"]
 )
 def test_visits_of_unknown_consent_are_told_as_the_shop_decided(

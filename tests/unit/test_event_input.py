@@ -534,6 +534,25 @@ def test_of_a_pages_address_only_what_names_no_person_is_sent(told: str, page: s
     assert made({**LEAST, "event_source_url": told}).event["event_source_url"] == page
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        (
+            "https://shop.example/1/orders/secret/authenticate?key=k",
+            "https://shop.example/1/orders",
+        ),
+        (
+            "https://shop.example/account/activate/1/secret?utm_id=9",
+            "https://shop.example/account?utm_id=9",
+        ),
+        ("https://shop.example/gift_cards/1/secret", "https://shop.example/gift_cards"),
+        ("https://shop.example/cart/c/secret?key=k", "https://shop.example/cart"),
+    ],
+)
+def test_no_private_token_is_in_the_address(url: str, told: str) -> None:
+    assert made({**LEAST, "event_source_url": url}).event["event_source_url"] == told
+
+
 def test_an_address_that_names_a_person_is_left_out() -> None:
     found = made({**LEAST, "event_source_url": "https://shop.example/u/ada%40example.com"})
     assert found.left_out == ("/event_source_url",)

@@ -1040,6 +1040,8 @@ NO_PAGES: list[Any] = [
         (f"{SHOP}/en-us/account/reset/1/secret", f"{SHOP}/en-us/account"),
         (f"{SHOP}/gift_cards/1/secret", f"{SHOP}/gift_cards"),
         (f"{SHOP}/1/orders/secret/authenticate", f"{SHOP}/1/orders"),
+        (f"{SHOP}/apps/club/0f1e2d3c4b5a69788796a5b4c3d2e1f0", f"{SHOP}/apps/club"),
+        (f"{SHOP}//products/mug", f"{SHOP}/products/mug"),
         *((odd, "") for odd in NO_PAGES),
     ],
 )

@@ -13,6 +13,7 @@ import msgspec
 
 from tracking.domain.money import amount, digits
 from tracking.domain.session_reader import CUT_FROM
+from tracking.domain.web_text import host_of
 
 _T = TypeVar("_T")
 
@@ -252,7 +253,7 @@ def body_of(
         "app_id": _number_in(order.app.id) if order.app else None,
         "customer_locale": order.customer_locale,
         "order_status_url": order.status_page_url,
-        "landing_site": _landing_site(order.landing_page_url),
+        "landing_site": _landing_site(order.landing_page_url, order.status_page_url),
         "referring_site": order.referrer_url,
         "cart_token": order.cart_token,
         "checkout_token": order.checkout_token,
@@ -278,13 +279,14 @@ def _number_in(gid: str) -> str:
     return gid.rpartition("/")[2].partition("?")[0]
 
 
-def _landing_site(url: str | None) -> str | None:
-    """The landing page's URL as webhooks have it, beginning with its path.
+def _landing_site(url: str | None, status_page: str | None) -> str | None:
+    """The landing page's URL as webhooks have it, beginning with its path; whole if its host is
+    not that of the order's status page, which is the shop's host otherwise.
 
     Webhooks truncate it at a fixed length, which later marks it as truncated. The API may have
     truncated the full URL: a URL of that length stays whole, so that it still counts as truncated.
     """
-    if not url:
+    if not url or host_of(url) != host_of(status_page or ""):
         return url
     try:
         parts = urlsplit(url)

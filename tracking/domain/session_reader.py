@@ -31,6 +31,7 @@ from tracking.domain.web_text import (
     printable,
     query_of,
     quoted,
+    shop_origin_of,
 )
 
 # Shopify cuts landing_site at 255 characters. Live bodies show it; the margin is for what is
@@ -105,7 +106,9 @@ def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     Everything else in a query may name a person or open a cart. Returns "" if the shop or the page
     is not known.
     """
-    if not order.origin or not order.landing_site:
+    landing = order.landing_site
+    origin = shop_origin_of(landing, of_relative=order.origin) if landing else ""
+    if not origin:
         return ""
     pairs = [
         f"{name}={quoted(text)}"
@@ -115,7 +118,7 @@ def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     if session.click_id:
         pairs.append(f"epik={quoted(session.click_id)}")
     reported_query = "?" + "&".join(pairs) if pairs else ""
-    return f"{order.origin}{path_of_url(order.landing_site)}{reported_query}"
+    return f"{origin}{path_of_url(landing)}{reported_query}"
 
 
 def _read(

@@ -1,7 +1,6 @@
 """Reads Shopify's body of an order into an `Order`."""
 
 import hashlib
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +27,7 @@ from tracking.domain.shopify_body import (
     text_of,
 )
 from tracking.domain.shopify_refund import refund_from
+from tracking.domain.web_text import shop_origin_of
 
 # Applications by which staff place orders: the browser is the staff member's, not the buyer's
 # (draft orders), or there is none (point of sale).
@@ -36,7 +36,6 @@ _DRAFT_SOURCE = "shopify_draft_order"
 # hashlib lets other threads run while it hashes more than this at once. For a body of usual size
 # the hand-over costs more than the hashing.
 _HASHED_AT_ONCE = 2047
-_ORIGIN = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?=[/?#:]|$)")
 
 
 def order_of(body: bytes) -> Order:
@@ -71,7 +70,7 @@ def order_of(body: bytes) -> Order:
         financial_status=text_of(raw.financial_status, 32),
         source_name=source,
         locale=text_of(raw.customer_locale, 16),
-        origin=_origin(text_of(raw.order_status_url)),
+        origin=shop_origin_of(text_of(raw.order_status_url)),
         landing_site=text_of(raw.landing_site, 4096),
         referring_site=text_of(raw.referring_site, 4096),
         checkout_token=text_of(raw.checkout_token, 128),
@@ -218,9 +217,3 @@ def _browser(raw: OrderBody, source_name: str) -> Browser:
         ip=client_ip_of(text_of(client.browser_ip)) or client_ip_of(text_of(raw.browser_ip)),
         user_agent=text_of(client.user_agent, 2048),
     )
-
-
-def _origin(url: str) -> str:
-    """Returns scheme and host of the shop's own pages, from its order status URL."""
-    origin = _ORIGIN.match(url)
-    return origin[0].lower() if origin else ""

@@ -19,6 +19,16 @@ _UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?=//)")
 _HOST = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})+")
+# Hosts of pages that all shops share: statuses of orders, customer accounts, Shop.
+_SHARED_HOST = re.compile(r"(?:.+\.)?(?:shopify\.com|shop\.app)")
+# Behind these parts of a path stand tokens that open a person's order, cart, account or gift card,
+# and a part of so many hex digits is one itself.
+_PRIVATE = re.compile(
+    r"/(?:account|cart|checkouts?|customer_(?:authentication|identity)|gift_cards?|invoices"
+    r"|order_payment|orders)(?=/)"
+    r"|(?=/[0-9a-f]{24})|(?=/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)",
+    re.IGNORECASE,
+)
 
 
 def query_of(url: str) -> dict[str, str]:
@@ -98,12 +108,20 @@ def parse_timestamp(value: str) -> int | None:
 def _authority_and_path(url: str) -> tuple[str, str]:
     """Returns the authority and the path of an absolute or relative URL."""
     place = url.partition("?")[0].partition("#")[0]
-    if scheme := _SCHEME.match(place):
+    scheme = _SCHEME.match(place)
+    if scheme:
         place = place[scheme.end() :]
     if not place.startswith("//"):
         return "", place
     authority, slash, path = place[2:].partition("/")
+    if not scheme and not _HOST.fullmatch(_host_in(authority)):
+        # The path of an address with one slash too many.
+        return "", place
     return authority, slash + path
+
+
+def _host_in(authority: str) -> str:
+    return authority.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
 
 
 def host_of(url: str) -> str:
@@ -112,14 +130,42 @@ def host_of(url: str) -> str:
         return ""
     authority, path = _authority_and_path(url.strip())
     host_part = authority or path.partition("/")[0]
-    host = host_part.rpartition("@")[2].partition(":")[0].rstrip(".").lower()
+    host = _host_in(host_part)
     return host if len(host) <= 253 and _HOST.fullmatch(host) else ""
 
 
+def shop_origin_of(url: str, of_relative: str = "") -> str:
+    """Returns scheme and host of a page of a shop, `of_relative` for a URL without a host; "" for
+    a host that all shops share."""
+    if not _authority_and_path(url)[0]:
+        return of_relative
+    scheme = "https" if url.startswith("//") else url.partition(":")[0].lower()
+    host = host_of(url)
+    if not host.isascii() or not host or _SHARED_HOST.fullmatch(host):
+        return ""
+    if scheme not in ("http", "https"):
+        return ""
+    return f"{scheme}://{host}"
+
+
 def path_of_url(url: str) -> str:
-    """Returns the path of a URL as it may be sent; "/" if it may name a person."""
-    path = printable(_authority_and_path(url)[1])
+    """Returns the path of a URL as `reported_path` does."""
+    return reported_path(_authority_and_path(url)[1])
+
+
+def reported_path(path: str) -> str:
+    """Returns the path of a page as it may be sent: without private tokens, "/" if it may name a
+    person."""
+    path = without_private_tokens(printable(path))
     if has_at_sign(path):
         return "/"
     path = "/" + path.lstrip("/")
     return path if _PLAIN.fullmatch(path) else quote(path, safe="/%!$&'()*+,;=:~")
+
+
+def without_private_tokens(path: str) -> str:
+    """Returns the path up to a token that opens a person's order, cart, account or gift card."""
+    if "%" in path and _PRIVATE.search(plain := _decoded(path)):
+        path = plain
+    private = _PRIVATE.search(path)
+    return path[: private.end()] if private else path

@@ -15,7 +15,7 @@ from tracking.domain.language import language_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.order import order_id_in
 from tracking.domain.placeholders import names_nothing
-from tracking.domain.web_text import query_of
+from tracking.domain.web_text import query_of, without_private_tokens
 
 MAX_COUNT = 1_000_000_000
 _EXACT = 2**53
@@ -250,8 +250,14 @@ def _ip(value: object) -> str:
     return ip
 
 
-def _page_url(value: object) -> str:
-    """A URL whose query keeps only the parameters of the campaign and the click."""
+def page_url(value: object) -> str:
+    """A URL that ends before a private token, and whose query keeps only the parameters of the
+    campaign and the click.
+
+    Raises:
+        Rejected: it is no absolute URL.
+        Dropped: its path names a person.
+    """
     text = text_of(value)
     try:
         parts = urlsplit(text)
@@ -263,7 +269,7 @@ def _page_url(value: object) -> str:
     if _has_email(parts.path):
         raise Dropped
     host = parts.netloc.rpartition("@")[2]
-    path = quote(parts.path, safe="/%!$&'()*+,;=:@~")
+    path = quote(without_private_tokens(parts.path), safe="/%!$&'()*+,;=:@~")
     kept = [
         (name, value)
         for name, value in query_of(text).items()
@@ -309,7 +315,7 @@ EVENT: Mapping[str, Parser] = {
     "action_source": _one_of(ACTION_SOURCES),
     "event_time": seconds_of,
     "event_id": _event_id,
-    "event_source_url": _page_url,
+    "event_source_url": page_url,
     **_parsers(_boolean, "opt_out wifi"),
     "language": _language,
     **_parsers(_public_text(_NAME_LIMIT), "partner_name app_id app_name app_version os_version"),

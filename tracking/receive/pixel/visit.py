@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from tracking.domain.attribution import Kind, Touch
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
-from tracking.domain.web_text import bare_name, has_at_sign, query_of
+from tracking.domain.web_text import bare_name, query_of, reported_path
 from tracking.receive.pixel.schema import (
     Checkout,
     Document,
@@ -35,8 +35,6 @@ _PAGE = re.compile(
     r"(?P<path>(?:/[^?#]*)?)(?:[?#]|\Z)",
     re.IGNORECASE,
 )
-# Behind these parts of a path stand tokens that open a person's cart, account or gift card.
-_PRIVATE = re.compile(r"/(?:account|cart|checkouts|gift_cards|invoices|orders)(?=/)", re.IGNORECASE)
 
 # The parameters of a link, and the session's fields that they fill.
 _LINK: Mapping[str, str] = {
@@ -92,7 +90,7 @@ def page_of(document: Document) -> VisitedPage:
     origin = f"{match['scheme'].lower()}{host}{match['port'] or ''}"
     cart = _CART_IN_PATH.search(path)
     return VisitedPage(
-        url=origin + _reported_path(path) + _reported_query(link),
+        url=origin + reported_path(path) + _reported_query(link),
         cart_token=cart[1] if cart else "",
         host=host,
         parameters=parameters,
@@ -113,13 +111,6 @@ def tokens_of(checkout: Checkout, batch: RawBatch, page: VisitedPage) -> tuple[s
 
 def _is_cart_token(name: object) -> bool:
     return bare_name(text_of(name)) == "cart_token"
-
-
-def _reported_path(path: str) -> str:
-    private = _PRIVATE.search(path)
-    if private:
-        path = path[: private.end()]
-    return quote(path, safe="/%!$&'()*+,;=:~") if path and not has_at_sign(path) else "/"
 
 
 def _reported_query(link: Session) -> str:

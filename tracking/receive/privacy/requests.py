@@ -18,6 +18,7 @@ from tracking.store.engine.statement import Connection
 
 logger = logging.getLogger(__name__)
 
+_REQUESTED, _TO_REDACT = "orders_requested", "orders_to_redact"
 _MOST_ORDERS = 10_000
 _ID_LIMIT = 20
 _TEXT_LIMIT = 512
@@ -59,7 +60,7 @@ class PrivacyRequests:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
         try:
-            subject = _person_of(_tree(body), "orders_requested", is_request=True)
+            subject = _person_of(_tree(body), _REQUESTED, is_request=True)
         except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
         is_new = self.store.commit(lambda conn: self._add_request(conn, body, topic, subject))
@@ -73,7 +74,7 @@ class PrivacyRequests:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
         try:
-            subject = _person_of(_tree(body), "orders_to_redact", is_request=False)
+            subject = _person_of(_tree(body), _TO_REDACT, is_request=False)
         except NotAPrivacyRequest as error:
             return self.quarantine.add(body, topic, str(error))
         # This reads every order there is, so it must not hold up other writers.
@@ -168,30 +169,37 @@ def _person_of(tree: Mapping[str, Any], orders_key: str, *, is_request: bool) ->
     _shop(tree)
     customer, request = tree.get("customer"), tree.get("data_request")
     asked_as = _id(request.get("id")) if isinstance(request, dict) else ""
-    if not isinstance(customer, dict):
-        raise NotAPrivacyRequest("customer: missing, so this is about no person")
+    if not isinstance(customer, dict | None):
+        raise NotAPrivacyRequest("customer: not an object")
     if (request is not None) != is_request or bool(asked_as) != is_request:
         raise NotAPrivacyRequest("data_request: a data request has one, an erasure has none")
+    if orders_key not in tree and not {_REQUESTED, _TO_REDACT}.isdisjoint(tree):
+        raise NotAPrivacyRequest(f"{orders_key}: missing, and the other topic's list is there")
     named = tree.get(orders_key)
-    if not isinstance(named, list):
-        raise NotAPrivacyRequest(f"{orders_key}: missing")
-    orders = dict.fromkeys(filter(None, map(_order_id, named[:_MOST_ORDERS])))
+    if not isinstance(named, list | None):
+        raise NotAPrivacyRequest(f"{orders_key}: not a list")
+    # Either names the person: a guest has no customer, and a customer may never have ordered.
+    orders = dict.fromkeys(filter(None, map(_order_id, (named or ())[:_MOST_ORDERS])))
+    keys = _keys_of(customer or {})
+    if not keys and not orders:
+        raise NotAPrivacyRequest(
+            f"customer, {orders_key}: neither an id nor an address that can be read, and no orders"
+        )
+    return PrivacySubject(keys, tuple(orders), asked_as)
+
+
+def _keys_of(customer: Mapping[str, Any]) -> tuple[str, ...]:
     email, phone = _text(customer.get("email")), _text(customer.get("phone"))
     buyer = Buyer(
         emails=(email,) if email else (),
         phones=(phone,) if phone else (),
         customer_id=_id(customer.get("id")),
     )
-    keys = identity_of(buyer).graph_keys()
-    if not keys and not orders:
-        raise NotAPrivacyRequest(
-            "customer: neither an id nor an address that can be read, and no orders"
-        )
-    return PrivacySubject(keys, tuple(orders), asked_as)
+    return identity_of(buyer).graph_keys()
 
 
 def _shop_of(tree: Mapping[str, Any]) -> PrivacySubject:
-    if any(name in tree for name in ("customer", "orders_to_redact", "data_request")):
+    if any(name in tree for name in ("customer", _TO_REDACT, "data_request")):
         raise NotAPrivacyRequest("customer: a request about one person, not about the shop")
     return PrivacySubject(asked_as=_shop(tree))
 
