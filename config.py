@@ -239,7 +239,8 @@ class Settings:
         "PURCHASE_ON",
         "create",
         one_of("create", "paid"),
-        "An order is a purchase once it is placed (create) or once it is paid (paid).",
+        "An order is a purchase once it is placed (create), or once it was paid, which it then "
+        "stays (paid).",
     )
     conversion_value: Literal["net", "total"] = _variable(
         "CONVERSION_VALUE",

@@ -19,7 +19,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
 from tracking.domain.identity import identity_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
-from tracking.domain.order import Browser, Buyer, Line, Order, order_id_in
+from tracking.domain.order import LIBRARY_SOURCE, Browser, Buyer, Line, Order, order_id_in
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
 from tracking.domain.touch import touch_of_session
@@ -259,7 +259,7 @@ def _order(
         total=value,
         test=False,
         financial_status="paid",
-        source_name="library",
+        source_name=LIBRARY_SOURCE,
         locale="",
         origin="",
         landing_site="",

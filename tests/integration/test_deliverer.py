@@ -21,7 +21,7 @@ from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.deliver.retry import GIVE_UP_AFTER
 from tracking.destinations import Destination
 from tracking.destinations.pinterest import Pinterest
-from tracking.domain.conversion import Content, Conversion
+from tracking.domain.conversion import Content, Conversion, Evidence
 from tracking.domain.identity import Digest, Identity
 from tracking.domain.instants import instant as instant_of
 from tracking.operate.background import BackgroundWorkers
@@ -80,14 +80,14 @@ class Told:
         self.calls.append([json.loads(event)["event_id"] for event in events])
         return self.does(events)
 
-    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
+    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
         return event
 
     def strip(self, event: bytes) -> bytes:
         return event.replace(IP.encode(), b"")
 
-    def browser_of(self, event: bytes) -> tuple[str, str]:
-        return IP if IP.encode() in event else "", ""
+    def evidence_of(self, event: bytes) -> Evidence:
+        return Evidence(ip=IP if IP.encode() in event else "")
 
     def close(self) -> None:
         """Nothing is open."""

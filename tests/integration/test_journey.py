@@ -155,6 +155,7 @@ NOT_SENT: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "test": ({}, {"test": True}),
     "unpaid": ({"PURCHASE_ON": "paid"}, {"financial_status": "pending"}),
     "cancelled": ({}, {"cancelled_at": instant(NOW)}),
+    "never_paid": ({}, {"financial_status": "voided"}),
     "imported": ({}, {"processed_at": IMPORTED}),
     "expired": ({}, {"created_at": OLD, "processed_at": OLD}),
     "off": ({"PINTEREST_SEND": "off"}, {}),

@@ -20,11 +20,13 @@ from tests.actors import (
     DAY,
     HOUR,
     NOW,
+    TODAY,
     BuildWorld,
     Clock,
     Storefront,
     World,
     at_once,
+    bearer,
     deliver,
     instant,
     notes,
@@ -34,6 +36,7 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, rows, state
+from tracking import PinterestConversionTracker
 from tracking.clients.outcome import BatchRefused, TryLater
 from tracking.store import outbox
 
@@ -291,6 +294,191 @@ def test_a_visit_that_only_an_older_state_told_earns_the_buyers_other_orders(
 
     why = found.shop.reads("/orders/2/journey")["why"]
     assert why.startswith("Credited to Pinterest: a click")
+
+
+# --- The buyer
+
+WHO: State = {"email": None, "contact_email": None, "customer": None}
+POORER: dict[str, State] = {
+    "e-mail and customer": WHO,
+    "address": {"billing_address": None},
+    "status page": {"order_status_url": None},
+    "browser": {"client_details": None},
+    "language": {"customer_locale": None},
+}
+ALL_LOST: State = {name: value for lost in POORER.values() for name, value in lost.items()}
+
+
+def about_buyer(event: dict[str, Any]) -> dict[str, Any]:
+    """What an event tells of the buyer and the visit."""
+    return {name: event.get(name) for name in ("user_data", "event_source_url", "language")}
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("lost", [*POORER, "all of it"])
+def test_an_event_keeps_what_a_newer_state_leaves_out(
+    everywhere: BuildWorld, is_reversed: bool, lost: str
+) -> None:
+    found = everywhere()
+    rich: State = {"landing_site": pinned()}
+    poor = {**rich, **POORER.get(lost, ALL_LOST), "subtotal_price": "30.00"}
+    tell(found, states(rich, poor), is_reversed=is_reversed)
+    tell(found, states({**rich, "id": 5002}))
+
+    told = found.told()
+    assert about_buyer(told["5001"]) == about_buyer(told["5002"])
+    assert (told["5001"]["custom_data"]["value"], found.reason()) == ("30.00", "")
+
+
+@BOTH_WAYS
+def test_a_buyer_whom_only_an_older_state_names_earns_by_an_earlier_click(
+    everywhere: BuildWorld, is_reversed: bool
+) -> None:
+    found = everywhere()
+    clicked = dict.fromkeys(("created_at", "processed_at", "updated_at"), instant(NOW - DAY))
+    found.sells(id=2, landing_site=pinned(), **clicked)
+    bodies = states({"landing_site": "/"}, {"landing_site": "/", **ALL_LOST})
+    tell(found, bodies, is_reversed=is_reversed)
+
+    why = found.shop.reads("/orders/5001/journey")["why"]
+    assert why.startswith("Credited to Pinterest: a click")
+    assert set(found.told()) == {"2", "5001"}
+
+
+def test_what_a_checkout_handed_in_tells_stays_when_its_order_tells_less(
+    everywhere: BuildWorld,
+) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    told = {"em": "ada@example.com", "client_user_agent": "Mozilla/5.0", "click_id": EPIK}
+    event = {
+        "event_name": "checkout",
+        "action_source": "web",
+        "event_id": "checkout-5001",
+        "event_source_url": "https://shop.example/thanks",
+        "user_data": told,
+    }
+    answer = found.shop.client.post("/track-event", json=event, headers=bearer())
+    assert answer.status_code == 202
+    tell(found, states({**ALL_LOST, "landing_site": None}))
+
+    sent = found.event()
+    assert sent["user_data"].keys() == told.keys()
+    assert sent["event_source_url"] == "https://shop.example/thanks"
+    assert sent["custom_data"]["value"] == "40.00"
+
+
+def test_what_was_erased_does_not_come_back_with_a_poorer_state(everywhere: BuildWorld) -> None:
+    found = everywhere()
+    rich, poor = states({"landing_site": pinned()}, {"landing_site": pinned(), **ALL_LOST})
+    tell(found, [rich])
+    asked = {"shop_id": 1, "shop_domain": "mug.myshopify.com", "orders_to_redact": []}
+    found.shop.sends("customers/redact", {**asked, "customer": {"email": "ada@example.com"}})
+    tell(found, [poor])
+
+    assert found.told() == {}
+    (row,) = rows(found.service.store, "outbox")
+    assert (row["state"], bytes(row["payload"])) == ("withdrawn", b"")
+    (known,) = rows(found.service.store, "orders")
+    assert (known["links"], known["visitor"]) == ("", "")
+
+
+def test_a_phone_that_was_erased_with_another_person_is_not_filled_in_again(
+    everywhere: BuildWorld,
+) -> None:
+    found = everywhere()
+    rich, poor = states({"landing_site": pinned()}, {"landing_site": pinned(), **ALL_LOST})
+    tell(found, [rich])
+    asked = {"shop_id": 1, "shop_domain": "mug.myshopify.com", "orders_to_redact": []}
+    other = {"email": "bob@example.com", "phone": "+12125550142"}
+    found.shop.sends("customers/redact", {**asked, "customer": other})
+    tell(found, [poor])
+
+    user_data = found.event()["user_data"]
+    assert "em" in user_data
+    assert "ph" not in user_data
+
+
+# --- The payment
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("status", ["partially_paid", "pending", "voided"])
+def test_an_order_that_was_paid_once_is_a_purchase(
+    everywhere: BuildWorld, is_reversed: bool, status: str
+) -> None:
+    found = everywhere(PURCHASE_ON="paid")
+    edited = {"financial_status": status, "subtotal_price": "60.00", "total_price": "70.00"}
+    bodies = states({"landing_site": pinned("11")}, {"landing_site": pinned("11"), **edited})
+    tell(found, bodies, is_reversed=is_reversed)
+
+    assert (found.reason(), found.credits("last_touch")) == ("", {"11": "60.00"})
+    assert found.shop.reads("/roi-analysis", **TODAY)["orders"] == 1
+    assert found.shop.reads("/conversion-funnel", **TODAY)["stages"][-1]["events"] == 1
+    assert found.event()["custom_data"]["value"] == "60.00"
+
+
+@BOTH_WAYS
+def test_a_payment_that_only_the_library_tells_of_is_none(
+    world: BuildWorld, is_reversed: bool
+) -> None:
+    found = world(PURCHASE_ON="paid")
+    library = PinterestConversionTracker(found.service)
+    calls: list[Callable[[], object]] = [
+        lambda: library.track_purchase("5001", "40.00", customer_email="ada@example.com"),
+        lambda: tell(found, states({"financial_status": "pending"})),
+    ]
+    for call in reversed(calls) if is_reversed else calls:
+        call()
+
+    assert (found.reason(), found.told()) == ("unpaid", {})
+    assert found.shop.reads("/roi-analysis", **TODAY)["orders"] == 0
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("status", ["voided", "expired"])
+def test_an_order_that_is_never_paid_leaves_the_revenue(
+    everywhere: BuildWorld, is_reversed: bool, status: str
+) -> None:
+    found = everywhere()
+    first: State = {"landing_site": pinned(), "financial_status": "authorized"}
+    tell(found, states(first, {**first, "financial_status": status}), is_reversed=is_reversed)
+
+    assert (found.reason(), found.told()) == ("never_paid", {})
+    money = found.shop.reads("/roi-analysis", **TODAY)
+    figures = (money["gross_revenue"], money["cancellations"], money["total_revenue"])
+    assert figures == ("40.00", "40.00", "0.00")
+    why = found.shop.reads("/orders/5001/journey")["why"]
+    assert why.endswith(": the order was never paid: its payment was voided or expired.")
+
+
+def test_a_payment_that_fails_after_the_event_was_sent_is_told_in_the_story(
+    world: BuildWorld,
+) -> None:
+    found = world()
+    first: State = {"landing_site": pinned(), "financial_status": "authorized"}
+    sent, voided = states(first, {**first, "financial_status": "voided"})
+    tell(found, [sent])
+    assert set(found.told()) == {"5001"}
+    tell(found, [voided])
+
+    journey = found.shop.reads("/orders/5001/journey")
+    assert (journey["cancellations"], journey["revenue"]) == ("40.00", "0.00")
+    assert journey["why"].endswith("after 1 attempt, before its payment was voided or expired.")
+
+
+@BOTH_WAYS
+def test_an_erased_order_that_was_paid_once_stays_a_purchase(
+    world: BuildWorld, is_reversed: bool
+) -> None:
+    found = world(PURCHASE_ON="paid")
+    asked = {"shop_id": 1, "shop_domain": "mug.myshopify.com", "orders_to_redact": [5001]}
+    found.shop.sends("customers/redact", {**asked, "customer": {"email": "ada@example.com"}})
+    bodies = states({}, {"financial_status": "partially_paid"})
+    tell(found, bodies, is_reversed=is_reversed)
+
+    assert found.shop.reads("/roi-analysis", **TODAY)["orders"] == 1
+    stages = found.shop.reads("/conversion-funnel", traffic="all", **TODAY)["stages"]
+    assert stages[-1]["events"] == 1
 
 
 # --- The order of arrival

@@ -27,7 +27,7 @@ from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, is_empty, rows, state
 from tracking.clients.outcome import Outcome
-from tracking.domain.conversion import Conversion
+from tracking.domain.conversion import Conversion, Evidence
 from tracking.service import Service, service_of
 from webhooks.shopify import MAX_BODY
 from webhooks.signature import sign
@@ -558,14 +558,14 @@ class Choking:
     def send(self, events: Sequence[bytes]) -> Outcome:
         raise AssertionError("nothing was encoded")
 
-    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
+    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
         return event
 
     def strip(self, event: bytes) -> bytes:
         return event
 
-    def browser_of(self, event: bytes) -> tuple[str, str]:
-        return "", ""
+    def evidence_of(self, event: bytes) -> Evidence:
+        return Evidence()
 
     def close(self) -> None:
         """Nothing was opened."""

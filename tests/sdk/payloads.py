@@ -18,7 +18,13 @@ from tests.pixel_events import event as storefront_event
 from tracking.destinations.pinterest import Pinterest, amend, encode, strip
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import Rules
-from tracking.domain.conversion import ConsentUnknown, ContentId, ConversionValue, Policy
+from tracking.domain.conversion import (
+    ConsentUnknown,
+    ContentId,
+    ConversionValue,
+    Evidence,
+    Policy,
+)
 from tracking.domain.shopify_order import order_of
 from tracking.receive.event_input import inbound_event_of
 from tracking.receive.pixel import pixel_batch_of
@@ -152,7 +158,7 @@ def changed(events: Iterator[bytes]) -> Iterator[bytes]:
     """The same, and each as it is after a late click, and without the browser if that may be."""
     for event in events:
         yield event
-        yield amend(event, EPIK, True)
+        yield amend(event, Evidence(click_id=EPIK), True)
         if b'"em"' in event:
             yield strip(event)
 

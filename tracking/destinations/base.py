@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tracking.clients.outcome import Outcome
-from tracking.domain.conversion import Conversion
+from tracking.domain.conversion import Conversion, Evidence
 
 
 class Unencodable(ValueError):
@@ -39,16 +39,16 @@ class Destination(Protocol):
         """Sends 1 to `max_batch` events in one call. A network error is an outcome."""
         ...
 
-    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """Adds a click id to an event that has none, and limited use of data if `limited`."""
+    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
+        """Adds the evidence that an event has not, and limited use of data if `limited`."""
         ...
 
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an encoded event."""
         ...
 
-    def browser_of(self, event: bytes) -> tuple[str, str]:
-        """The IP address and user agent of an encoded event, "" if absent."""
+    def evidence_of(self, event: bytes) -> Evidence:
+        """The evidence of buyer and visit in an encoded event."""
         ...
 
     def close(self) -> None:

@@ -27,7 +27,9 @@ from tracking.clients.responses import (
 )
 from tracking.destinations import pinterest_schema
 from tracking.destinations.base import DestinationSettings, Unencodable
-from tracking.domain.conversion import Content, Conversion
+from tracking.domain.conversion import Content, Conversion, Evidence
+from tracking.domain.identity import Identity
+from tracking.domain.normalisers import FIELDS as PERSON
 
 BASE = "https://api.pinterest.com/v5"
 
@@ -121,17 +123,17 @@ class Pinterest:
         )
         return response if isinstance(response, TryLater) else self._without_token(response)
 
-    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """Adds a click id to an event that has none, and limited use of data if `limited`."""
-        return amend(event, click_id, limited)
+    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
+        """Adds the evidence that an event has not, and limited use of data if `limited`."""
+        return amend(event, evidence, limited)
 
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an event."""
         return strip(event)
 
-    def browser_of(self, event: bytes) -> tuple[str, str]:
-        """The IP address and user agent of an event, "" if absent."""
-        return browser_of(event)
+    def evidence_of(self, event: bytes) -> Evidence:
+        """The evidence of buyer and visit in an event."""
+        return evidence_of(event)
 
     def close(self) -> None:
         """Closes the connections kept open for later calls."""
@@ -179,20 +181,36 @@ def strip(event: bytes) -> bytes:
     return msgspec.json.encode(tree)
 
 
-def browser_of(event: bytes) -> tuple[str, str]:
-    """The IP address and user agent of an event of Pinterest's form, "" if absent."""
-    user_data = msgspec.json.decode(event)["user_data"]
-    return user_data.get("client_ip_address", ""), user_data.get("client_user_agent", "")
+def evidence_of(event: bytes) -> Evidence:
+    """The evidence of buyer and visit in an event of Pinterest's form."""
+    tree = msgspec.json.decode(event)
+    user_data = tree["user_data"]
+    digests = {name: tuple(user_data[name]) for name in PERSON if name in user_data}
+    return Evidence(
+        identity=Identity(**digests),
+        click_id=user_data.get("click_id", ""),
+        ip=user_data.get("client_ip_address", ""),
+        user_agent=user_data.get("client_user_agent", ""),
+        event_source_url=tree.get("event_source_url", ""),
+        language=tree.get("language", ""),
+    )
 
 
-def amend(event: bytes, click_id: str, limited: bool) -> bytes:
-    """Adds facts that became known after an event was encoded.
+def amend(event: bytes, evidence: Evidence, limited: bool) -> bytes:
+    """Adds what became known after an event was encoded.
 
-    These are a click id, if the event has none, and with `limited` the limited use of data.
+    This is the evidence of buyer and visit that the event has not, and with `limited` the limited
+    use of data.
     """
     tree = msgspec.json.decode(event)
-    if click_id:
-        tree["user_data"].setdefault("click_id", click_id)
+    page_url = "" if tree["action_source"] == "offline" else evidence.event_source_url
+    about_visit = {"event_source_url": page_url, "language": evidence.language}
+    for fields, known in (
+        (tree["user_data"], _user_data(evidence)),
+        (tree, _without_empty(about_visit)),
+    ):
+        for name, value in known.items():
+            fields.setdefault(name, value)
     if limited:
         tree["opt_out"] = True
         tree.setdefault("custom_data", {})["opt_out_type"] = "LDP"
@@ -281,7 +299,7 @@ def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _user_data(conversion: Conversion) -> dict[str, Any]:
+def _user_data(conversion: Conversion | Evidence) -> dict[str, Any]:
     user_data: dict[str, Any] = conversion.identity.user_data()
     if conversion.click_id:
         user_data["click_id"] = conversion.click_id

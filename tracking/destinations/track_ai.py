@@ -9,7 +9,7 @@ from tracking.clients.outcome import Accepted, Answered, Outcome, TryLater
 from tracking.clients.responses import is_refusal, pause_or_retry, refusal_of, sanitized
 from tracking.destinations import pinterest
 from tracking.destinations.base import DestinationSettings
-from tracking.domain.conversion import Conversion
+from tracking.domain.conversion import Conversion, Evidence
 
 MAX_MESSAGE = 4096
 
@@ -60,17 +60,17 @@ class TrackAI:
             return refusal_of(response, message, len(events))
         return pause_or_retry(response, message)
 
-    def amend(self, event: bytes, click_id: str, limited: bool) -> bytes:
-        """Adds a click id to an event that has none, and limited use of data if `limited`."""
-        return pinterest.amend(event, click_id, limited)
+    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
+        """Adds the evidence that an event has not, and limited use of data if `limited`."""
+        return pinterest.amend(event, evidence, limited)
 
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an event."""
         return pinterest.strip(event)
 
-    def browser_of(self, event: bytes) -> tuple[str, str]:
-        """The IP address and user agent of an event, "" if absent."""
-        return pinterest.browser_of(event)
+    def evidence_of(self, event: bytes) -> Evidence:
+        """The evidence of buyer and visit in an event."""
+        return pinterest.evidence_of(event)
 
     def close(self) -> None:
         """Closes the connections kept open for later calls."""

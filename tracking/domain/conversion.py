@@ -38,6 +38,7 @@ REASONS = {
     "test": "It is a test order.",
     "unpaid": "The order is not paid yet, and PURCHASE_ON is paid.",
     "cancelled": "The order was cancelled before its event was sent.",
+    "never_paid": "The order was never paid: its payment was voided or expired.",
     "imported": "The order was imported: it was sold earlier, elsewhere.",
     "expired": "It is older than the seven days Pinterest accepts.",
     "off": "Sending is switched off (PINTEREST_SEND is off).",
@@ -76,6 +77,27 @@ class Content(msgspec.Struct, frozen=True, gc=False):
     brand: str = ""
     price: str = ""
     quantity: int = 1
+
+
+class Evidence(msgspec.Struct, frozen=True, gc=False):
+    """Evidence of an event's buyer and visit; a text is empty where it is not known."""
+
+    identity: Identity = Identity()
+    click_id: str = ""
+    ip: str = ""
+    user_agent: str = ""
+    event_source_url: str = ""
+    language: str = ""
+
+    def lacks_any_of(self, other: "Evidence") -> bool:
+        """Returns True if the other has a field that this one has not."""
+        return self.identity.completed_by(other.identity) is not self.identity or any(
+            theirs and not own
+            for own, theirs in zip(_texts_of(self), _texts_of(other), strict=True)
+        )
+
+
+NO_EVIDENCE = Evidence()
 
 
 class Conversion(msgspec.Struct, frozen=True, gc=False):
@@ -176,6 +198,7 @@ def reason_not_to_send(
     """Returns the first reason not to send an order's event (a key of REASONS), or ""."""
     return _first(
         ("test", order.test),
+        ("never_paid", order.is_never_paid and order.cancelled_at is None),
         ("unpaid", policy.purchase_on == "paid" and not order.is_paid),
         ("cancelled", order.cancelled_at is not None),
         ("imported", order.is_imported),
@@ -249,6 +272,9 @@ def _contents(lines: Iterable[Line], kind: ContentId) -> tuple[Content, ...]:
     )
 
 
+_texts_of: Callable[[Evidence], tuple[str, ...]] = attrgetter(
+    "click_id", "ip", "user_agent", "event_source_url", "language"
+)
 # The catalogue's id of a line. Custom items have none: it stays empty, never "None".
 _CONTENT_IDS: dict[ContentId, Callable[[Line], str]] = {
     "product": attrgetter("product_id"),

@@ -2,7 +2,7 @@
 
 import re
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
@@ -18,6 +18,7 @@ MOST_KEYS = 8
 # The kinds of identity keys: e-mail, customer id, phone.
 _KINDS = ("em", "id", "ph")
 _IDENTITIES = tuple(f"{kind}:" for kind in _KINDS)
+_FIELD_OF_KIND = {"em": "em", "id": "external_id", "ph": "ph"}
 # Base64 has 44 digits for 32 bytes, and the last is padding.
 _KEY_DIGITS = 43
 
@@ -62,6 +63,22 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         keys = sorted({(kind, digest) for kind, digests in kinds for digest in digests})
         return tuple([identity_key(kind, digest) for kind, digest in keys[:MOST_KEYS]])
 
+    def completed_by(self, other: "Identity") -> "Identity":
+        """Returns the identity with the fields of another in place of its empty ones."""
+        missing = {
+            name: digests
+            for name, own, digests in zip(
+                FIELDS, _digests_of(self), _digests_of(other), strict=True
+            )
+            if digests and not own
+        }
+        return msgspec.structs.replace(self, **missing) if missing else self
+
+    def without_phones(self, erased: Container[str]) -> "Identity":
+        """Returns the identity without the phones whose identity keys were erased."""
+        phones = tuple(phone for phone in self.ph if identity_key("ph", phone) not in erased)
+        return msgspec.structs.replace(self, ph=phones)
+
     def user_data(self) -> dict[str, list[str]]:
         """Returns the fields that are not empty, as Pinterest's user_data."""
         fields = zip(FIELDS, _digests_of(self), strict=True)
@@ -88,6 +105,16 @@ def digest_of_key(key: str) -> Digest:
     if len(text) > _KEY_DIGITS:
         return Digest(text)
     return Digest(a2b_base64(f"{text}=").hex())
+
+
+def identity_of_keys(keys: Iterable[str]) -> Identity:
+    """Returns the identity in the identity keys of a person."""
+    digests: dict[str, tuple[Digest, ...]] = {}
+    for key in keys:
+        field = _FIELD_OF_KIND.get(key.partition(":")[0])
+        if field is not None:
+            digests[field] = (*digests.get(field, ()), digest_of_key(key))
+    return Identity(**digests)
 
 
 def readable_key(key: str) -> str:

@@ -5,6 +5,8 @@ import re
 import msgspec
 
 POS_SOURCE = "pos"
+# A caller of the Python library knows of the sale, and not how it was paid.
+LIBRARY_SOURCE = "library"
 _RENEWAL_SOURCES = frozenset({"subscription_contract", "subscription_contract_checkout_one"})
 # An order whose processing lies this much before its creation was imported from another system.
 _IMPORT_LAG = 86_400
@@ -30,6 +32,8 @@ _STAGES = {
     )
 }
 _PAID = frozenset({"paid", "partially_refunded", "refunded"})
+# The payment failed for good.
+_UNPAYABLE = frozenset({"voided", "expired"})
 # Shopify's pixel and its Admin API write an order's id in this way.
 _GLOBAL_ID = re.compile(
     r"gid://shopify/(?:Order|OrderIdentity)/([0-9]{1,20})(?:\?.*)?", re.IGNORECASE
@@ -113,7 +117,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
     `session_hints` are fields of its session from other sources, weaker than the order's own: the
     field, its value, and its origin. An order that `is_exported` was read from a file, which has
-    neither the visit nor the browser.
+    neither the visit nor the browser. `was_paid` says that another state of it was paid.
     """
 
     id: str
@@ -142,6 +146,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     digest: str
     session_hints: tuple[tuple[str, str | int | bool, str], ...] = ()
     is_exported: bool = False
+    was_paid: bool = False
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.
@@ -163,8 +168,19 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_paid(self) -> bool:
-        """True if the whole amount was paid, even if it was refunded since."""
-        return self.financial_status in _PAID
+        """True if the whole amount was paid once, even if it was refunded since, or if an item was
+        added that is not paid yet."""
+        return self.was_paid or self.financial_status in _PAID
+
+    @property
+    def is_never_paid(self) -> bool:
+        """True if its payment failed for good, before it was ever paid."""
+        return is_unpayable(self.financial_status) and not self.is_paid
+
+    @property
+    def proves_payment(self) -> bool:
+        """True if this state shows, in Shopify's words, that the order was paid."""
+        return self.is_paid and self.source_name != LIBRARY_SOURCE
 
     @property
     def is_pos(self) -> bool:
@@ -180,6 +196,11 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     def is_imported(self) -> bool:
         """True if it was sold earlier, elsewhere, and entered into the shop later."""
         return self.placed_at - self.processed_at > _IMPORT_LAG
+
+
+def is_unpayable(financial_status: str) -> bool:
+    """Returns True if a payment of this status failed for good."""
+    return financial_status in _UNPAYABLE
 
 
 def version_prefix(updated_at: int, financial_status: str, is_cancelled: bool) -> str:

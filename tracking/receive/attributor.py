@@ -3,15 +3,23 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import msgspec
+
 from tracking.domain.attribution import Touch, touch_key
 from tracking.domain.consent import Consent
-from tracking.domain.conversion import MAY_CHANGE, event_id_of, revised_reason
+from tracking.domain.conversion import (
+    MAY_CHANGE,
+    NO_EVIDENCE,
+    Evidence,
+    event_id_of,
+    revised_reason,
+)
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import Match, is_browser, match_without_graph
 from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.rows import with_credit
-from tracking.store import conversions, identity_graph, orders, outbox, touches
+from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
@@ -115,7 +123,7 @@ class Attributor:
 
     def settle_money(self, conn: Connection, known: OrderRow) -> None:
         """Splits the net amount of an order again after a refund; its credits stay."""
-        self._write_credits(conn, known, known, path_from(known.path))
+        self.write_credits(conn, known, known, path_from(known.path))
 
     def complete(self, conn: Connection, known: OrderRow, facts: OrderFacts) -> OrderRow | None:
         """Stores what an older state of an order adds to a known one, without crediting it again.
@@ -135,14 +143,22 @@ class Attributor:
         touches.drop(conn, known.visitor, key)
         without_visit = TouchRow(visitor=row.visitor, at=known.placed_at, key=key)
         touches.put(conn, without_visit if touch is None else touches.touch_row(touch))
-        orders.put(conn, row)
+        self.write_credits(conn, known, row, path_from(row.path))
         return orders.of_id(conn, known.id)
+
+    def evidence_waiting(self, conn: Connection, deliveries: Iterable[OutboxRow]) -> Evidence:
+        """Returns the evidence of buyer and visit in an event that was not sent yet."""
+        for row in deliveries:
+            destination = self.planner.destinations.get(row.destination)
+            if destination is not None and row.state in ("waiting", "held") and row.payload:
+                return _without_erased(conn, destination.evidence_of(row.payload))
+        return NO_EVIDENCE
 
     def amend(
         self,
         conn: Connection,
         deliveries: Iterable[OutboxRow],
-        click_id: str,
+        evidence: Evidence,
         consent: Consent,
     ) -> None:
         """Adds to events that were not sent yet what became known since they were finished."""
@@ -151,7 +167,7 @@ class Attributor:
             destination = self.planner.destinations.get(row.destination)
             if destination is None or row.state not in ("waiting", "held"):
                 continue
-            payload = destination.amend(row.payload, click_id, limited)
+            payload = destination.amend(row.payload, evidence, limited)
             if payload != row.payload:
                 outbox.amend(conn, row.id, payload)
 
@@ -176,7 +192,7 @@ class Attributor:
         found, match = gathered[buyer]
         path = self.planner.path_of(found, known.id, at, match)
         row = row._replace(match_method=match.method)
-        best = self._write_credits(conn, known, row, path)
+        best = self.write_credits(conn, known, row, path)
         self._update_conversion(conn, row, match, best, newest_click_id(path), now)
 
     def _with_session(self, conn: Connection, known: OrderRow, stored: Session) -> OrderRow | None:
@@ -191,9 +207,11 @@ class Attributor:
             touches.put(conn, touches.touch_row(touch))
         return known._replace(session=json_of(session))
 
-    def _write_credits(
+    def write_credits(
         self, conn: Connection, known: OrderRow, newer: OrderRow, path: Iterable[Touch]
     ) -> Touch | None:
+        """Stores a newer row of a known order, and its credits along a path; returns the Pinterest
+        touch that earned most of it."""
         refunds = orders.refunded(conn, known.id, known.currency)
         row, credits, best = self.planner.recredit(newer, tuple(path), refunds)
         # Nearly always a later fact changes nothing: the same money, shared along the same path.
@@ -223,7 +241,7 @@ class Attributor:
             if consent.marketing is False:
                 # An event that is being sent may arrive; if it does not, it is not tried again.
                 outbox.withdraw(conn, before.event_id, "consent_refused", now)
-            self.amend(conn, deliveries, "", consent)
+            self.amend(conn, deliveries, NO_EVIDENCE, consent)
         else:
             reason = revised_reason(
                 before.reason, consent, self.planner.policy, is_credited=best is not None
@@ -231,7 +249,7 @@ class Attributor:
             after = after._replace(
                 reason=self._apply_decision(conn, before, reason, deliveries, now)
             )
-            self.amend(conn, deliveries, click_id, consent)
+            self.amend(conn, deliveries, Evidence(click_id=click_id), consent)
         if after != before:
             conversions.set_credit(conn, after)
 
@@ -258,6 +276,16 @@ class Attributor:
                 return "credited_late" if self.planner.destinations else "report_only"
             outbox.release_held(conn, event.event_id, now)
         return reason
+
+
+def _without_erased(conn: Connection, evidence: Evidence) -> Evidence:
+    """Returns the evidence without the phones of erased persons, who may have shared one."""
+    keys = evidence.identity.graph_keys()
+    erased = erasure.tombstoned(conn, keys)
+    if not erased:
+        return evidence
+    identity = evidence.identity.without_phones(erased)
+    return msgspec.structs.replace(evidence, identity=identity)
 
 
 def _of_kind(keys: Iterable[str], kind: str) -> list[str]:

@@ -23,7 +23,9 @@ from tracking.domain.attribution import (
 from tracking.domain.consent import Consent, consent_of
 from tracking.domain.conversion import (
     MAY_CHANGE,
+    NO_EVIDENCE,
     Conversion,
+    Evidence,
     Policy,
     conversion_of,
     event_id_of,
@@ -33,8 +35,9 @@ from tracking.domain.conversion import (
     reason_not_to_send_event,
     value_of,
 )
-from tracking.domain.identity import Identity, identity_of
-from tracking.domain.order import Order
+from tracking.domain.identity import Identity, identity_of, identity_of_keys
+from tracking.domain.language import language_of
+from tracking.domain.order import LIBRARY_SOURCE, Browser, Order
 from tracking.domain.session import Session, fill_from_pixel, merge_states
 from tracking.domain.session_reader import session_and_page_of
 from tracking.domain.touch import newest_click_id, touch_of_order, touch_of_session
@@ -54,7 +57,8 @@ class OrderFacts(msgspec.Struct, frozen=True, gc=False):
 
     `stated` is the consent of all states of the order so far, `consent` that and the browser's.
     `keys` are the identity keys of the buyer. `visitor` is the id that the order's own touch is
-    stored under: the pixel's, or one made of an identity of the buyer.
+    stored under: the pixel's, or one made of an identity of the buyer. `click_id` is one that only
+    an earlier event of the order told.
     """
 
     order: Order
@@ -66,6 +70,20 @@ class OrderFacts(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[str, ...]
     visitor: str
     touch: Touch | None
+    click_id: str = ""
+
+    @property
+    def evidence(self) -> Evidence:
+        """Returns what the facts say of the buyer and the visit."""
+        order = self.order
+        return Evidence(
+            identity=self.identity,
+            click_id=self.session.click_id or self.click_id,
+            ip=order.browser.ip,
+            user_agent=order.browser.user_agent,
+            event_source_url=self.page_url,
+            language=language_of(order.locale),
+        )
 
 
 class Planner:
@@ -96,18 +114,24 @@ class Planner:
         stored: Session | None = None,
         of_browser: Consent | None = None,
         known: OrderRow | None = None,
+        waiting: Evidence = NO_EVIDENCE,
     ) -> OrderFacts:
         """Returns the facts of an order, completed by what is stored already.
+
+        A newer state takes nothing back by being silent: an app that may not see personal data, or
+        a later edit, leaves out what an earlier state told.
 
         Args:
             order: a state of the order.
             stored: the session that the pixel stored under the order's checkout or cart token.
             of_browser: the consent that the buyer's browser gave.
             known: the row of an older state of the order.
+            waiting: the evidence in the order's event that was not sent yet.
         """
         session, page_url = session_and_page_of(order)
         stated = consent_of(order)
         if known is not None:
+            order = with_history(order, known)
             before = session_from_json(known.session)
             session = merge_states(session, order.version, before, known.version)
             stated = stated.merged_with(consent_from_json(known.consent))
@@ -116,14 +140,29 @@ class Planner:
         consent = stated if of_browser is None else stated.merged_with(of_browser)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
         keys = identity.graph_keys()
-        visitor = session.visitor or (keys[0] if keys else f"or:{order.id}")
+        visitor = session.visitor or _visitor_of(order, keys, known)
         touch = touch_of_order(order, session, visitor)
         # Older than `span_of` looks back, it could be found from one order and not from another.
         if touch is not None and order.placed_at - touch.at > 2 * self.reach:
             touch = None
         if self.has_pixel:
             keys = (*_token_keys(order), *keys)
-        return OrderFacts(order, session, page_url, stated, consent, identity, keys, visitor, touch)
+        identity = identity.completed_by(waiting.identity)
+        if known is not None:
+            keys = with_earlier_keys(keys, known.keys)
+            identity = identity.completed_by(identity_of_keys(known.keys))
+        return OrderFacts(
+            order=_with_visit(order, waiting),
+            session=session,
+            page_url=page_url or waiting.event_source_url,
+            stated=stated,
+            consent=consent,
+            identity=identity,
+            keys=keys,
+            visitor=visitor,
+            touch=touch,
+            click_id=waiting.click_id,
+        )
 
     def span_of(self, facts: OrderFacts) -> tuple[int, int]:
         """Returns the span (seconds UTC) in which the buyer's touches and orders concern an order.
@@ -204,7 +243,7 @@ class Planner:
         """Returns the order's row, its credits and the Pinterest touch that earned most of it,
         after a refund or a later fact changed what they rest on."""
         refunded, cancelled = self._refunded_and_cancelled(
-            known.gross, refunds, is_cancelled=known.cancelled_at is not None
+            known.gross, refunds, is_cancelled=known.is_cancelled
         )
         row = known._replace(refunds=refunded, cancellations=cancelled, path=json_of(path))
         allocations = self._allocations_of(row, path)
@@ -215,19 +254,27 @@ class Planner:
         return fill_from_pixel(session_from_json(known.session), stored)
 
     def with_older(self, known: OrderRow, facts: OrderFacts) -> OrderRow:
-        """Returns a known order's row, with the session and the consent of an older state.
+        """Returns a known order's row, with what an older state told and the newer one has lost.
 
-        A newer state may have lost its note attributes, and a refusal stands.
+        A refusal stands, and an order that was paid once is a purchase.
         """
         session = merge_states(
             session_from_json(known.session), known.version, facts.session, facts.order.version
         )
         consent = consent_from_json(known.consent).merged_with(facts.stated)
-        return known._replace(
-            visitor=session.visitor or known.visitor,
+        is_nobodys = known.visitor == _own_visitor(known.id)
+        return self.with_payment(known, facts.order)._replace(
+            visitor=session.visitor or (facts.visitor if is_nobodys else known.visitor),
+            links=" ".join(with_earlier_keys(known.keys, facts.keys)),
             session=json_of(session),
             consent=json_of(consent),
         )
+
+    def with_payment(self, known: OrderRow, order: Order) -> OrderRow:
+        """Returns a known order's row, with the payment that an older state shows."""
+        if known.is_paid or not order.proves_payment:
+            return known
+        return known._replace(is_paid=1, is_counted=int(not known.is_test))
 
     def own_touch_of(
         self, known: OrderRow, session: Session, *, is_visit: bool = False
@@ -281,7 +328,7 @@ class Planner:
             facts.consent,
             self.policy,
             page_url=facts.page_url,
-            click_id=facts.session.click_id or newest_click_id(path),
+            click_id=facts.session.click_id or newest_click_id(path) or facts.click_id,
         )
 
     def _encoded(self, conversion: Conversion, reason: str) -> tuple[str, str, Mapping[str, bytes]]:
@@ -304,7 +351,7 @@ class Planner:
         order = facts.order
         gross = value_of(order, self.policy)
         refunded, cancelled = self._refunded_and_cancelled(
-            gross, refunds, is_cancelled=order.cancelled_at is not None
+            gross, refunds, is_cancelled=order.cancelled_at is not None or order.is_never_paid
         )
         return OrderRow(
             id=order.id,
@@ -380,6 +427,42 @@ def _own_touch_row(facts: OrderFacts) -> TouchRow:
         return touches.touch_row(facts.touch)
     order = facts.order
     return TouchRow(visitor=facts.visitor, at=order.placed_at, key=touch_key(order.id))
+
+
+def with_earlier_keys(keys: Sequence[str], earlier: Iterable[str]) -> tuple[str, ...]:
+    """Returns identity keys with those of another state of the order, in an order that does not
+    depend on which came first."""
+    missing = set(earlier) - set(keys)
+    return tuple(sorted({*keys, *missing})) if missing else tuple(keys)
+
+
+def with_history(order: Order, known: OrderRow) -> Order:
+    """Returns an order with what an older state of it was once, and stays."""
+    was_paid = bool(known.is_paid) and known.source_name != LIBRARY_SOURCE
+    return msgspec.structs.replace(order, was_paid=True) if was_paid else order
+
+
+def _with_visit(order: Order, waiting: Evidence) -> Order:
+    """Returns an order with the browser and the language that only its event tells."""
+    if not (waiting.ip or waiting.user_agent or waiting.language):
+        return order
+    browser = order.browser
+    return msgspec.structs.replace(
+        order,
+        locale=order.locale or waiting.language,
+        browser=Browser(browser.ip or waiting.ip, browser.user_agent or waiting.user_agent),
+    )
+
+
+def _visitor_of(order: Order, keys: Sequence[str], known: OrderRow | None) -> str:
+    """Returns the visitor id of an order whose browser is not known."""
+    if keys:
+        return keys[0]
+    return known.visitor if known is not None and known.visitor else _own_visitor(order.id)
+
+
+def _own_visitor(order_id: str) -> str:
+    return f"or:{order_id}"
 
 
 def _token_keys(order: Order) -> Iterable[str]:

@@ -12,16 +12,13 @@ import msgspec
 from tracking.clients.shopify_admin import FetchedOrder, OrderSummary, ShopifyAdmin
 from tracking.clients.shopify_http import ShopifyError
 from tracking.clients.shopify_orders import Visit
-from tracking.destinations import Destination
-from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import digest_of_key, identity_of
-from tracking.domain.order import Address, Browser, Buyer, Order, version_prefix
+from tracking.domain.order import Order, version_prefix
 from tracking.domain.session_reader import hints_of_visit
 from tracking.domain.shopify_body import NotAnOrder
 from tracking.domain.shopify_order import order_of
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.tracker import Tracker
-from tracking.store import orders, outbox
+from tracking.store import orders
 from tracking.store.orders import OrderRow
 
 TOPIC = "reconcile"
@@ -60,21 +57,6 @@ class ReconcileCounts:
     found: int = 0
     known: int = 0
     fresh: int = 0
-
-
-class _EventDigests(msgspec.Struct, frozen=True):
-    """Digests of an encoded event that are stored nowhere else."""
-
-    fn: list[str] = []
-    ln: list[str] = []
-    ct: list[str] = []
-    st: list[str] = []
-    zp: list[str] = []
-    country: list[str] = []
-
-
-class _Event(msgspec.Struct, frozen=True):
-    user_data: _EventDigests = _EventDigests()
 
 
 class Reconciler:
@@ -137,29 +119,7 @@ class Reconciler:
         order = order_from(fetched)
         if order.id != summary.id:
             raise ShopifyError("Shopify told of another order than was asked for")
-        known = self._known(order.id)
-        return order if known is None else self._fill_from_records(order, known)
-
-    def _fill_from_records(self, order: Order, known: OrderRow) -> Order:
-        """Fills a newer state of a stored order with fields of its webhooks that the API lacks."""
-        buyer, browser = _with_digests(order.buyer, known.keys), order.browser
-        # Address and browser are stored only in an event that was not sent yet.
-        waiting = self._waiting_event(order.id)
-        if waiting is not None:
-            destination, event = waiting
-            ip, user_agent = destination.browser_of(event)
-            browser = Browser(browser.ip or ip, browser.user_agent or user_agent)
-            buyer = _with_address(buyer, msgspec.json.decode(event, type=_Event).user_data)
-        return msgspec.structs.replace(order, buyer=buyer, browser=browser)
-
-    def _waiting_event(self, order_id: str) -> tuple[Destination, bytes] | None:
-        with self._tracker.store.read() as conn:
-            rows = outbox.of_event(conn, event_id_of(order_id))
-        for row in rows:
-            destination = self._tracker.planner.destinations.get(row.destination)
-            if destination is not None and row.state in ("waiting", "held") and row.payload:
-                return destination, row.payload
-        return None
+        return order
 
 
 def order_from(fetched: FetchedOrder) -> Order:
@@ -224,44 +184,3 @@ def _seconds(text: str) -> int | None:
         return int(datetime.fromisoformat(text).timestamp())
     except (ValueError, OverflowError):
         return None
-
-
-def _with_digests(buyer: Buyer, keys: Sequence[str]) -> Buyer:
-    """The buyer, with stored digests in place of fields that the app may not see."""
-    identity = identity_of(buyer)
-    known: dict[str, list[str]] = {"em": [], "ph": [], "id": []}
-    for key in keys:
-        kind = key.partition(":")[0]
-        if kind in known:
-            known[kind].append(digest_of_key(key))
-    return msgspec.structs.replace(
-        buyer,
-        emails=buyer.emails if identity.em else tuple(known["em"]),
-        phones=buyer.phones if identity.ph else (*buyer.phones, *known["ph"]),
-        customer_id=buyer.customer_id or next(iter(known["id"]), ""),
-    )
-
-
-def _with_address(buyer: Buyer, known: _EventDigests) -> Buyer:
-    """The buyer, with the digests of an event in place of name and address fields that the app may
-    not see. A digest is accepted like the text it was made from."""
-    identity = identity_of(buyer)
-    missing = {
-        name: digests[0]
-        for field, name in _ADDRESS_FIELDS.items()
-        if (digests := getattr(known, field)) and not getattr(identity, field)
-    }
-    home, *others = buyer.addresses or (Address(),)
-    home = msgspec.structs.replace(home, **missing)
-    return msgspec.structs.replace(buyer, addresses=(home, *others)) if missing else buyer
-
-
-# The field of an address by the field of its digest.
-_ADDRESS_FIELDS = {
-    "fn": "first_name",
-    "ln": "last_name",
-    "ct": "city",
-    "st": "province_code",
-    "zp": "zip",
-    "country": "country_code",
-}

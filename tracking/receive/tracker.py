@@ -9,6 +9,7 @@ import msgspec
 
 from tracking.domain.attribution import touch_key
 from tracking.domain.consent import Consent
+from tracking.domain.conversion import NO_EVIDENCE, Evidence, event_id_of
 from tracking.domain.order import Order, Refund
 from tracking.domain.shopify_body import NotAnOrder
 from tracking.domain.shopify_order import order_of
@@ -18,7 +19,7 @@ from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.browser_events import record_events
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.planner import OrderFacts, Planner
-from tracking.receive.privacy.erasure import PersonEraser, erased_of, without_phone
+from tracking.receive.privacy.erasure import PersonEraser, erased_of
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt, Work
 from tracking.store import (
@@ -36,7 +37,10 @@ from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection, Parameters
 from tracking.store.new_orders import OrderRows
 from tracking.store.orders import NO_REFUNDS, OrderRow
-from tracking.store.values import json_of
+from tracking.store.values import json_of, path_from
+
+# The reasons that an older state of the order may remove, by what the newest has lost.
+_MENDED_BY_OLDER = frozenset({"unpaid", "never_paid", "no_identity"})
 
 
 class Tracker:
@@ -127,10 +131,12 @@ class Tracker:
             _put_refund(conn, refund, order.currency)
         concerned = identity_graph.link_signed(conn, stated.keys, stated.visitor)
         known = orders.of_id(conn, order.id)
+        # The event may be older than the order: another system may have sent it to us first.
+        event = conversions.of_event(conn, event_id_of(order.id))
         if known is not None and known.version >= order.version:
-            return self._record_stale(conn, known, stated, concerned, now)
+            return self._record_stale(conn, known, event, stated, concerned, now)
 
-        facts, is_changed = self._completed(conn, stated, known)
+        facts, is_changed = self._completed(conn, stated, known, self._waiting(conn, event))
         facts = _without_keys(facts, erased)
         if facts.visitor != stated.visitor:
             concerned |= identity_graph.link_signed(conn, facts.keys, facts.visitor)
@@ -139,6 +145,7 @@ class Tracker:
             planned = None
         rows = self._rows_of(conn, facts, person, now, planned)
         self._write(conn, facts, rows, known)
+        self._write_event(conn, facts, rows, event)
         self._credit_others(conn, stated, facts, person, concerned, now)
         return Receipt("accepted", order.id)
 
@@ -216,44 +223,51 @@ class Tracker:
             self.eraser.erase(conn, (), (order.id,), now)
             known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
-            if order.refunds:
-                self.attributor.settle_money(conn, known)
+            row = self.planner.with_payment(known, order)
+            if order.refunds or row != known:
+                self.attributor.write_credits(conn, known, row, path_from(row.path))
+            conversions.count(conn, event_id_of(order.id), is_counted=bool(row.is_counted))
             return Receipt("stale", order.id)
         self.eraser.put_order(conn, order, known, now)
         return Receipt("accepted", order.id)
 
     def _completed(
-        self, conn: Connection, facts: OrderFacts, known: OrderRow | None
+        self, conn: Connection, facts: OrderFacts, known: OrderRow | None, waiting: Evidence
     ) -> tuple[OrderFacts, bool]:
-        """Returns the facts, completed by older states of the order and by the pixel's data, and
-        True if either changed them.
+        """Returns the facts, completed by older states of the order, by its event that waits and
+        by the pixel's data, and True if any of them changed the facts.
 
-        A newer state may have lost its session or consent. The pixel may have stored a session of
+        A newer state may have lost what an older one told. The pixel may have stored a session of
         this checkout and the consent of this browser.
         """
-        keys, before = facts.keys, None
-        stated = (json_of(facts.session), json_of(facts.stated))
-        # Nearly always a newer state has the session and the consent of the older one.
-        if known is not None and (known.session, known.consent) != stated:
-            before = known
-            facts = self.planner.facts_of(facts.order, known=before)
-        stored = self.attributor.stored_session(conn, keys)
-        match = self.attributor.match(conn, keys, facts.visitor)
+        # Nearly always a newer state tells all that the older one told.
+        before = known if known is not None and _has_lost_any_of(facts, known) else None
+        is_changed = before is not None or facts.evidence.lacks_any_of(waiting)
+        if is_changed:
+            facts = self.planner.facts_of(facts.order, known=before, waiting=waiting)
+        stored = self.attributor.stored_session(conn, facts.keys)
+        match = self.attributor.match(conn, facts.keys, facts.visitor)
         of_browser = identity_graph.consent_of_browser(conn, match)
         if stored is None and of_browser == Consent():
-            return facts, before is not None
-        return self.planner.facts_of(facts.order, stored, of_browser, before), True
+            return facts, is_changed
+        return self.planner.facts_of(facts.order, stored, of_browser, before, waiting), True
+
+    def _waiting(self, conn: Connection, event: ConversionRow | None) -> Evidence:
+        if event is None:
+            return NO_EVIDENCE
+        return self.attributor.evidence_waiting(conn, outbox.of_event(conn, event.event_id))
 
     def _record_stale(
         self,
         conn: Connection,
         known: OrderRow,
+        event: ConversionRow | None,
         facts: OrderFacts,
         concerned: frozenset[str],
         now: int,
     ) -> Receipt:
-        """Records what an older state of an order may still add: a refund, an identity of the
-        buyer, and the visit and the consent that a newer state has lost."""
+        """Records what an older state of an order may still add: a refund, a payment, and what a
+        newer state has lost of the buyer, the visit and the consent."""
         if facts.order.refunds:
             self.attributor.settle_money(conn, known)
             known = orders.of_id(conn, known.id) or known
@@ -261,22 +275,50 @@ class Tracker:
         if newer is not None:
             known = newer
             concerned |= identity_graph.link_signed(conn, (*known.keys, *facts.keys), known.visitor)
+        if event is not None:
+            self._complete_event(conn, known, event, facts, now)
         if concerned or newer is not None:
             person = identity_graph.person_of(conn, known.keys, known.visitor)
             self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
         return Receipt("stale", known.id)
 
+    def _complete_event(
+        self,
+        conn: Connection,
+        known: OrderRow,
+        event: ConversionRow,
+        facts: OrderFacts,
+        now: int,
+    ) -> None:
+        """Completes the event of a known order by an older state, or makes it, if only what the
+        older state tells lets it be sent."""
+        if event.reason not in _MENDED_BY_OLDER:
+            deliveries = outbox.of_event(conn, event.event_id)
+            self.attributor.amend(conn, deliveries, facts.evidence, facts.consent)
+            return
+        planned = self.planner.facts_of(_in_state_of(known, facts.order), known=known)
+        newest, _ = self._completed(conn, planned, known, NO_EVIDENCE)
+        person = identity_graph.person_of(conn, newest.keys, newest.visitor)
+        rows = self._rows_of(conn, newest, person, now, None)
+        if rows.conversion.reason != event.reason:
+            self._write_event(conn, newest, rows, event)
+
     def _write(
         self, conn: Connection, facts: OrderFacts, rows: OrderRows, known: OrderRow | None
     ) -> None:
-        order, conversion = facts.order, rows.conversion
+        order_id = facts.order.id
         if known is not None:
-            touches.drop(conn, known.visitor, touch_key(order.id))
+            touches.drop(conn, known.visitor, touch_key(order_id))
         touches.put(conn, rows.touch)
         orders.put(conn, rows.order)
-        touches.put_credits(conn, order.id, rows.credits, is_new=known is None)
-        # The event may be older than the order: another system may have sent it to us first.
-        first = conversions.of_event(conn, conversion.event_id)
+        touches.put_credits(conn, order_id, rows.credits, is_new=known is None)
+
+    def _write_event(
+        self, conn: Connection, facts: OrderFacts, rows: OrderRows, first: ConversionRow | None
+    ) -> None:
+        """Stores the conversion of an order, and queues its event; `first` is the conversion that
+        was stored before."""
+        conversion = rows.conversion
         if first is not None:
             conversion = self._apply_reason(conn, conversion)
         conversions.put(conn, conversion)
@@ -285,10 +327,11 @@ class Tracker:
         if conversion.reason:
             until = (first.recorded_at if first is not None else now) + self.planner.settling
         for name, payload in rows.payloads.items():
-            outbox.queue(conn, event_id, name, payload, order.placed_at, now, until)
+            outbox.queue(conn, event_id, name, payload, facts.order.placed_at, now, until)
         if first is not None and facts.consent.sale_of_data is False:
             # An event that is being sent keeps its payload, and is tried again if it fails.
-            self.attributor.amend(conn, outbox.of_event(conn, event_id), "", facts.consent)
+            deliveries = outbox.of_event(conn, event_id)
+            self.attributor.amend(conn, deliveries, NO_EVIDENCE, facts.consent)
 
     def _apply_reason(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
         """Withdraws or restores the event of a newer state of an order; returns its conversion."""
@@ -353,6 +396,32 @@ class _NewOrderWrite(BatchableWrite):
         ]
 
 
+def _has_lost_any_of(facts: OrderFacts, known: OrderRow) -> bool:
+    """Returns True if an older state of the order told what these facts do not."""
+    stated = (json_of(facts.session), json_of(facts.stated))
+    return (
+        (known.session, known.consent) != stated
+        or not set(known.keys) <= set(facts.keys)
+        or bool(known.is_paid and not facts.order.is_paid)
+    )
+
+
+def _in_state_of(known: OrderRow, order: Order) -> Order:
+    """Returns an order by an older state, as far as its newest state is not known any more."""
+    return msgspec.structs.replace(
+        order,
+        name=known.name,
+        cancelled_at=known.cancelled_at,
+        currency=known.currency,
+        net=known.gross,
+        total=known.gross,
+        test=bool(known.is_test),
+        financial_status=known.financial_status,
+        source_name=known.source_name,
+        was_paid=bool(known.is_paid),
+    )
+
+
 def _lock_names(facts: OrderFacts) -> tuple[str, ...]:
     """Returns what two transactions about one order or one buyer have in common."""
     return (facts.order.id, facts.visitor, *facts.keys)
@@ -364,7 +433,7 @@ def _without_keys(facts: OrderFacts, erased: Collection[str]) -> OrderFacts:
         return facts
     return msgspec.structs.replace(
         facts,
-        identity=without_phone(facts.identity, erased),
+        identity=facts.identity.without_phones(erased),
         keys=tuple(key for key in facts.keys if key not in erased),
     )
 

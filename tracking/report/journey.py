@@ -105,7 +105,7 @@ def why(facts: JourneyFacts, rules: Rules, model: Model) -> str:
 def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:
     order = facts.order
     if not order.is_counted:
-        return "Not counted: " + ("it is a test order" if order.is_test else "it is not paid yet")
+        return f"Not counted: {_why_not_counted(order)}"
     credits = [
         row
         for row in facts.credits
@@ -130,15 +130,27 @@ def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:
     return f"Not credited to Pinterest: the newest {newest.kind}, {span}, is outside its window"
 
 
+def _why_not_counted(order: OrderRow) -> str:
+    if order.is_test:
+        return "it is a test order"
+    return "it was never paid" if order.is_never_paid else "it is not paid yet"
+
+
 def _why_sent(facts: JourneyFacts) -> str:
-    credit = facts.credited_then
+    order, is_sent = facts.order, any(row.state == "sent" for row in facts.deliveries)
+    is_unpaid = is_sent and order.is_never_paid and order.cancelled_at is None
+    payment = ", before its payment was voided or expired" if is_unpaid else ""
+    return f"{_why_delivered(facts)}{_credit_when_sent(facts.credited_then)}{payment}"
+
+
+def _credit_when_sent(credit: dict[str, Any] | None) -> str:
     if credit is None:
-        return _why_delivered(facts)
+        return ""
     if not credit["is_pinterest"]:
-        return f"{_why_delivered(facts)}, before Pinterest was credited"
+        return ", before Pinterest was credited"
     campaign = credit["campaign"] or credit["campaign_id"]
     named = f" by campaign {campaign}" if campaign else ""
-    return f"{_why_delivered(facts)}, while it counted as earned{named}"
+    return f", while it counted as earned{named}"
 
 
 def _credited_when_sent(credit: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -88,6 +88,14 @@ _set_credit = Statement(
         credited_then=bindparam("b_credited_then"),
     )
 )
+_count = Statement(
+    update(conversions)
+    .where(
+        conversions.c.event_id == bindparam("b_event_id"),
+        conversions.c.is_counted != bindparam("b_is_counted"),
+    )
+    .values(is_counted=bindparam("b_is_counted"))
+)
 _browser_events = Query(
     ConversionRow,
     select(*COLUMNS)
@@ -148,6 +156,11 @@ def set_credit(conn: Connection, row: ConversionRow) -> None:
         b_reason=row.reason,
         b_credited_then=row.credited_then,
     )
+
+
+def count(conn: Connection, event_id: str, *, is_counted: bool) -> None:
+    """Stores whether a recorded event counts in the reports."""
+    _count.run(conn, b_event_id=event_id, b_is_counted=int(is_counted))
 
 
 def browser_events_of(

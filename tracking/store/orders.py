@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.order import EXPORTED_REFUND_ID
+from tracking.domain.order import EXPORTED_REFUND_ID, is_unpayable
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import orders, receipts, refunds
 
@@ -52,6 +52,16 @@ class OrderRow(NamedTuple):
     def keys(self) -> list[str]:
         """Returns the identity keys of the buyer."""
         return self.links.split()
+
+    @property
+    def is_never_paid(self) -> bool:
+        """Returns True if its payment failed for good, before it was ever paid."""
+        return is_unpayable(self.financial_status) and not self.is_paid
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Returns True if its revenue was cancelled: by the shop, or as it was never paid."""
+        return self.cancelled_at is not None or self.is_never_paid
 
 
 class RefundSums(NamedTuple):

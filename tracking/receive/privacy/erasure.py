@@ -13,6 +13,7 @@ from tracking.domain.identity import Identity, digest_of_key, hashed, identity_k
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import ALWAYS, Attributor
 from tracking.receive.pixel import PixelEvent
+from tracking.receive.planner import with_history
 from tracking.receive.rows import with_credit
 from tracking.store import (
     conversions,
@@ -106,7 +107,8 @@ class PersonEraser:
             erasure.put_tombstones(conn, [f"or:{order.id}"], now)
         planner = self.attributor.planner
         refunds = orders.refunded(conn, order.id, order.currency)
-        rows = planner.rows_of(planner.facts_of(without_buyer(order)), now, refunds=refunds)
+        state = without_buyer(order) if known is None else with_history(without_buyer(order), known)
+        rows = planner.rows_of(planner.facts_of(state), now, refunds=refunds)
         path = path_from(known.path) if known is not None else ()
         row, credits, best = planner.recredit(_without_buyer(rows.order), path, refunds)
         orders.put(conn, row)
@@ -157,12 +159,6 @@ def without_erased(
             event = _event_without_phone(event, erased)
         cleaned.append(event)
     return cleaned, frozenset(erased_ids)
-
-
-def without_phone(identity: Identity, erased: Collection[str]) -> Identity:
-    """Returns the identity without the phones that were erased with another person."""
-    phones = tuple(phone for phone in identity.ph if identity_key("ph", phone) not in erased)
-    return msgspec.structs.replace(identity, ph=phones)
 
 
 def without_buyer(order: Order) -> Order:
@@ -397,7 +393,7 @@ def _erase_requests(conn: Connection, keys: Collection[str], order_ids: Collecti
 def _event_without_phone(event: PixelEvent, erased: Collection[str]) -> PixelEvent:
     conversion = event.conversion
     if conversion is not None:
-        identity = without_phone(conversion.identity, erased)
+        identity = conversion.identity.without_phones(erased)
         conversion = msgspec.structs.replace(conversion, identity=identity)
-    identity = without_phone(event.identity, erased)
+    identity = event.identity.without_phones(erased)
     return msgspec.structs.replace(event, identity=identity, conversion=conversion)
