@@ -14,10 +14,10 @@ import click
 import msgspec
 from flask import Flask, Response, request
 from flask.cli import FlaskGroup
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from api.auth import WRONG_TOKENS, BearerAuth
+from api.auth import ALL_WRONG_TOKENS, WRONG_TOKENS, BearerAuth
 from api.events import EventRoutes
 from api.openapi import DESCRIPTION
 from api.reports import report_routes
@@ -94,6 +94,7 @@ def assemble(service: Service) -> Flask:
     _add_routes(app, service, auth)
     if not settings.trusted_proxies:
         _warn_of_proxies(app)
+    _refuse_double_slashes(app)
     _require_token(app, auth)
     app.register_error_handler(Exception, error_response)
     register_commands(app)
@@ -154,7 +155,7 @@ def _collector_limiter(service: Service) -> RateLimiter:
 
 def _wrong_token_limiter(service: Service) -> RateLimiter:
     key = _address_key(service, b"addresses of wrong tokens")
-    return RateLimiter(service.store, service.clock, key, WRONG_TOKENS, None)
+    return RateLimiter(service.store, service.clock, key, WRONG_TOKENS, ALL_WRONG_TOKENS)
 
 
 def _address_key(service: Service, purpose: bytes) -> bytes:
@@ -173,6 +174,16 @@ def _warn_of_proxies(app: Flask) -> None:
                 "X-Forwarded-For arrives, but TRUSTED_PROXIES is 0: if it is a proxy's, all its "
                 "callers share one address and its limits"
             )
+
+
+def _refuse_double_slashes(app: Flask) -> None:
+    """Has a path with two slashes in a row be none: a redirect would repeat the Host header."""
+
+    @app.before_request
+    def check_path() -> None:
+        # Only the id of an order may have them: gid://shopify/Order/1.
+        if "//" in request.environ["PATH_INFO"].replace("gid://", ""):
+            raise NotFound
 
 
 def _require_token(app: Flask, auth: BearerAuth) -> None:

@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 # Shopify's own secrets have 32 characters or more; shorter keys work, with a warning.
 GOOD_KEY = 16
+# 128 bits in base64; a shorter token works, with a warning.
+GOOD_TOKEN = 22
 
 
 def _variable(
@@ -344,7 +346,7 @@ class Settings:
                 len(secret) < GOOD_KEY for secret in self.shopify_webhook_secrets
             ),
             "API_TOKEN: short enough to be guessed": any(
-                len(token) < GOOD_KEY for token in self.api_tokens
+                len(token) < GOOD_TOKEN for token in self.api_tokens
             ),
             "COLLECTOR_KEY: short enough to be guessed": 0 < len(self.collector_key) < GOOD_KEY,
             "PINTEREST_ACCESS_TOKEN: missing, so nothing is sent (report only)": (

@@ -24,6 +24,9 @@ _PLACEHOLDERS = frozenset(
         *("yoursecret", "yourwebhooksecret", "yourshopifywebhooksecret", "shopifywebhooksecret"),
     }
 )
+_YOURS = ("your_", "your-", "your ", "<your")
+# A token that is compared at any time, however many wrong ones came before.
+_SHORTEST_TOKEN = 16
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com")
 # No user, no query, no fragment: nothing that could carry a key or lead to another host.
 _URL = re.compile(
@@ -182,10 +185,14 @@ def webhook_secrets(value: str) -> tuple[bytes, ...]:
     parts = _comma_separated(value)
     if not parts:
         raise _BadValue("missing", f"{accepted}; several separated by commas")
-    for part in parts:
-        if re.sub(r"[^a-z0-9]", "", part.lower()) in _PLACEHOLDERS:
-            raise _BadValue("still a placeholder", accepted)
+    if any(map(_is_placeholder, parts)):
+        raise _BadValue("still a placeholder", accepted)
     return tuple(part.encode() for part in parts)
+
+
+def _is_placeholder(text: str) -> bool:
+    letters = re.sub(r"[^a-z0-9]", "", text.lower())
+    return letters in _PLACEHOLDERS or text.lower().startswith(_YOURS)
 
 
 def bearer_tokens(value: str) -> tuple[bytes, ...]:
@@ -197,6 +204,11 @@ def bearer_tokens(value: str) -> tuple[bytes, ...]:
             raise _BadValue(
                 "a token has spaces or letters beyond ASCII",
                 "random ASCII characters without spaces; several separated by commas",
+            )
+        if _is_placeholder(part) or len(part) < _SHORTEST_TOKEN:
+            raise _BadValue(
+                f"still a placeholder, or shorter than {_SHORTEST_TOKEN} characters",
+                "a random token, such as openssl rand -hex 32 makes",
             )
     return tuple(part.encode() for part in parts)
 

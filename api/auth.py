@@ -12,16 +12,18 @@ from werkzeug.exceptions import TooManyRequests, Unauthorized
 from server.problems import NotConfigured
 from tracking.operate.rate_limiter import Rate, RateLimiter
 
-# Wrong tokens of one address: ten at once, and one more every six seconds.
+# Wrong tokens: of one address ten at once, and one more every six seconds; of all ten times that.
 WRONG_TOKENS = Rate(10 / 60, burst=10)
+ALL_WRONG_TOKENS = Rate(100 / 60, burst=100)
 # RFC 9110 section 11.1: the scheme in any case. One space, one credential, nothing else.
 _BEARER = re.compile(r"(?i:bearer) ([!-~]+)")
 
 
 class BearerAuth:
-    """Checks the bearer token of requests, and blocks addresses that send too many wrong ones.
+    """Checks the bearer token of requests, and slows down addresses that send wrong ones.
 
-    A blocked address is refused even with the right token; otherwise it could go on guessing.
+    The right token opens always: many callers may share a proxy's address with one who guesses.
+    That a guess may be right at any time is why a token has to be a long one.
     """
 
     def __init__(self, tokens: Sequence[bytes], wrong_tokens: RateLimiter) -> None:
@@ -34,18 +36,14 @@ class BearerAuth:
         Raises:
             NotConfigured: no token is configured.
             Unauthorized: the header holds no token, or a wrong one.
-            TooManyRequests: this address sent too many wrong tokens.
+            TooManyRequests: the token is wrong, and this address, or all, sent too many of them.
         """
         if not self._tokens:
             raise NotConfigured("Set API_TOKEN to open this endpoint.")
-        caller = address or ""
-        seconds = self._wrong_tokens.closed(caller)
-        if not seconds and bears_token(authorization, self._tokens):
+        if bears_token(authorization, self._tokens):
             return
         # A request without a header is not an attempt to guess.
-        if authorization and not seconds:
-            seconds = self._wrong_tokens.refusal(caller)
-        if seconds:
+        if authorization and (seconds := self._wrong_tokens.refusal(address or "")):
             raise TooManyRequests("Too many wrong tokens.", retry_after=ceil(seconds))
         raise Unauthorized(
             "A bearer token is required: Authorization: Bearer <API_TOKEN>.",

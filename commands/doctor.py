@@ -95,6 +95,9 @@ def _settings_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "settings", "understood, and nothing odd among them")
     if not settings.api_tokens:
         yield Finding("note", "reports", "closed until API_TOKEN is set")
+    if settings.collector_key and not settings.public_url:
+        text = "PUBLIC_URL is not set: /pixel.js takes the collector's address from each request"
+        yield Finding("note", "pixel", text)
     if settings.public_url.startswith("https:") and not settings.trusted_proxies:
         text = "PUBLIC_URL tells of one, but TRUSTED_PROXIES is 0: all callers share its address"
         yield Finding("note", "proxy", text)

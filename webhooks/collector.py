@@ -75,7 +75,12 @@ class Collector:
         response = Response(script, content_type="text/javascript; charset=utf-8")
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        response.cache_control.public = True
+        if self._public_url:
+            response.cache_control.public = True
+        else:
+            # The collector's address in it is then the caller's own word, which no shared cache
+            # may hand to others.
+            response.cache_control.private = True
         response.cache_control.max_age = PIXEL_MAX_AGE
         response.add_etag()
         response.make_conditional(request)

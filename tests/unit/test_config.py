@@ -240,6 +240,8 @@ BAD: list[tuple[str, str]] = [
     ),
     *(("API_TOKEN", bad) for bad in (f"{TOKEN},spa ces", "spaces in the token", "t\u00f6ken")),
     *(("API_TOKEN", bad) for bad in ("umlaut-ä-in-the-token", "'" + TOKEN + "'")),
+    *(("API_TOKEN", bad) for bad in ("15-letters-long", "your_api_token_goes_here", "change-me")),
+    *(("SHOPIFY_WEBHOOK_SECRET", bad) for bad in ("your_secret_from_shopify", "<your secret>")),
     *(
         ("COLLECTOR_KEY", bad)
         for bad in ("seven77", "k" * 129, "two words", "umlaut-ä-key", "a.b.c.d.e.f", "key,another")
@@ -626,9 +628,16 @@ def test_a_file_that_is_not_text_stops_the_start(tmp_path: Path) -> None:
         load_env(tmp_path / ".env", {})
 
 
-@pytest.mark.parametrize("name", ["SHOPIFY_WEBHOOK_SECRET", "API_TOKEN", "COLLECTOR_KEY"])
-def test_a_key_short_enough_to_be_guessed_is_warned_about(name: str) -> None:
-    settings = Settings.from_env(NEEDED | {name: "fifteen-letters"})
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("SHOPIFY_WEBHOOK_SECRET", "fifteen-letters"),
+        ("COLLECTOR_KEY", "fifteen-letters"),
+        ("API_TOKEN", "one-and-twenty-letter"),
+    ],
+)
+def test_a_key_short_enough_to_be_guessed_is_warned_about(name: str, key: str) -> None:
+    settings = Settings.from_env(NEEDED | {name: key})
 
     assert any(name in warning for warning in settings.warnings)
-    assert not any("fifteen-letters" in warning for warning in settings.warnings)
+    assert not any(key in warning for warning in settings.warnings)

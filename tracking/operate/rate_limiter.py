@@ -65,11 +65,6 @@ class RateLimiter:
         total = self._total
         return share.refusal() or (total.spend() if total else 0.0) or share.spend()
 
-    def closed(self, address: str) -> float:
-        """Returns the seconds until an address may call again, as far as this process remembers,
-        or 0. Counts no call."""
-        return self._share_of(self._name_of(address)).refusal()
-
     def _share_of(self, name: str) -> "_Share":
         with self._mutex:
             share = self._shares.pop(name, None) or _Share(self._quota, name, self._each)
