@@ -84,6 +84,7 @@ class _Run:
     def __init__(self, service: Service, file: Path, now: int | None = None) -> None:
         self.now = int(service.clock()) if now is None else now
         self._file = file
+        self._listed = 0
         self._trials = service.event_trials
         self._importer = Importer(
             service.events, service.tracker, self.now, self._print_reject, cores=os.cpu_count() or 1
@@ -147,9 +148,10 @@ class _Run:
         return accepted, tested
 
     def _print_reject(self, rejected: RejectedRecord) -> None:
-        if self.counts.rejected <= MAX_LISTED:
+        self._listed += 1
+        if self._listed <= MAX_LISTED:
             click.echo(f"line {rejected.line}: {rejected.reason}", err=True)
-        elif self.counts.rejected == MAX_LISTED + 1:
+        elif self._listed == MAX_LISTED + 1:
             click.echo("… and more", err=True)
 
     def _stop_at(self, rejected: RejectedRecord) -> None:

@@ -38,7 +38,7 @@ from tests.watched_store import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import RowReader, event_from
-from tracking.receive.imports import Importer, ImportSource, UnreadableFile
+from tracking.receive.imports import Importer, ImportSource, RejectedRecord, UnreadableFile
 from tracking.receive.imports.file_reader import MAX_CELL, MAX_LINE
 from tracking.receive.imports.records import UsableRecord, parse_records
 from tracking.receive.server_events import ServerEvents
@@ -177,12 +177,180 @@ def test_an_event_without_an_id_has_the_same_one_again(clerk: Clerk, service: Se
     assert clerk.imports(told) == "0 taken in, 2 known already\n"
 
 
-def test_the_second_row_of_one_event_id_is_known_already(clerk: Clerk, service: Service) -> None:
-    twice = table([sale(1), sale(1, value="99.00")])
+def test_the_same_row_again_is_known_already(clerk: Clerk, service: Service) -> None:
+    assert clerk.imports(table([sale(1), sale(2), sale(1)])) == "2 taken in, 1 known already\n"
+    assert len(rows(service.store, "conversions")) == 2
 
-    assert clerk.imports(twice) == "1 taken in, 1 known already\n"
-    (kept,) = rows(service.store, "conversions")
-    assert kept["value"] == 1250
+
+# --- The rows of an order
+
+
+def item(number: int, **changes: str) -> dict[str, str]:
+    """A row of order 5001, with one of its items."""
+    row = {name: value for name, value in sale(1).items() if name != "event_id"}
+    added = {"order_id": "5001", "item_id": str(number), "item_price": "5.00"}
+    return row | added | {"item_quantity": str(number)} | changes
+
+
+def items(count: int, **changes: str) -> list[dict[str, str]]:
+    return [item(number, **changes) for number in range(1, count + 1)]
+
+
+def sent(service: Service) -> list[dict[str, Any]]:
+    payloads = [json.loads(row["payload"]) for row in rows(service.store, "outbox")]
+    return sorted(payloads, key=lambda event: str(event["custom_data"].get("order_id")))
+
+
+def without_value(told: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    return [{name: cell for name, cell in row.items() if name != "value"} for row in told]
+
+
+@pytest.mark.parametrize("write", [table, lambda told: lines(*told)], ids=["CSV", "JSON lines"])
+@pytest.mark.parametrize("option", [(), ("--skip-invalid",), ("--batch-size", "1")])
+def test_the_rows_of_an_order_are_one_event_with_its_items(
+    write: Callable[[Sequence[Mapping[str, str]]], bytes],
+    option: tuple[str, ...],
+    clerk: Clerk,
+    service: Service,
+) -> None:
+    content = write([*items(3), item(1, order_id="5002")])
+    assert clerk.imports(content, *option) == "2 taken in, 0 known already\n"
+    assert clerk.imports(content, *option) == "0 taken in, 2 known already\n"
+
+    whole, single = sent(service)
+    assert whole["custom_data"]["value"] == "12.50"
+    assert whole["custom_data"]["contents"] == [
+        {"id": str(n), "item_price": "5.00", "quantity": n} for n in (1, 2, 3)
+    ]
+    assert single["custom_data"]["contents"] == [{"id": "1", "item_price": "5.00", "quantity": 1}]
+    assert sorted(row["value"] for row in rows(service.store, "conversions")) == [1250, 1250]
+
+
+def test_the_event_of_an_orders_rows_has_the_id_of_a_row_alone(
+    clerk: Clerk, service: Service
+) -> None:
+    clerk.imports(table(items(3)))
+    alone = event_from(item(1), Policy(), NOW)
+    assert event_ids(service) == [alone.conversion.event_id]
+
+
+@pytest.mark.parametrize("id", ["till-1", "checkout-5001"])
+def test_the_rows_of_an_order_may_have_its_event_id(
+    id: str, clerk: Clerk, service: Service
+) -> None:
+    assert clerk.imports(table(items(2, event_id=id))) == "1 taken in, 0 known already\n"
+    assert event_ids(service) == [id]
+    assert len(sent(service)[0]["custom_data"]["contents"]) == 2
+
+
+def test_the_rows_of_an_order_need_not_stand_side_by_side(clerk: Clerk, service: Service) -> None:
+    told = [item(n, order_id=str(order)) for n in (1, 2, 3) for order in range(5001, 5301)]
+    assert clerk.imports(table(told)) == "300 taken in, 0 known already\n"
+    assert clerk.imports(table(told)) == "0 taken in, 300 known already\n"
+    assert {len(event["custom_data"]["contents"]) for event in sent(service)} == {3}
+
+
+def test_rows_that_stand_too_far_apart_are_refused_if_their_money_differs(
+    service: Service,
+) -> None:
+    refused: list[RejectedRecord] = []
+    told = without_value([item(1), *(item(1, order_id=str(n)) for n in range(1, 21)), item(2)])
+    importer = Importer(service.events, service.tracker, NOW, refused.append, reach=10)
+    importer.run(ImportSource(io.BytesIO(table(told))))
+    assert importer.counts.stored == 21
+    assert [record.line for record in refused] == [23]
+
+
+def test_an_order_without_a_value_is_worth_its_items(clerk: Clerk, service: Service) -> None:
+    clerk.imports(table(without_value([*items(3), item(2, order_id="5002")])))
+    assert [event["custom_data"]["value"] for event in sent(service)] == ["30.00", "10.00"]
+    assert sorted(row["value"] for row in rows(service.store, "conversions")) == [1000, 3000]
+
+
+def test_an_order_with_an_item_without_a_price_has_no_value_to_sum(
+    clerk: Clerk, service: Service
+) -> None:
+    clerk.imports(table(without_value([item(1), item(2, item_price="")])))
+    (event,) = sent(service)
+    assert "value" not in event["custom_data"]
+    assert len(event["custom_data"]["contents"]) == 2
+
+
+def test_equal_rows_of_an_order_are_one_row_of_it(clerk: Clerk, service: Service) -> None:
+    clerk.imports(table(without_value([item(1), item(2), item(1), item(2)])))
+    assert sent(service)[0]["custom_data"]["value"] == "15.00"
+
+
+@pytest.mark.parametrize(
+    ("other", "field"),
+    [
+        ({"value": "13.00"}, "value"),
+        ({"value": ""}, "value"),
+        ({"em": "grace@example.com"}, "em"),
+        ({"currency": "USD"}, "currency"),
+        ({"action_source": "web"}, "action_source"),
+        ({"em": "grace@example.com", "value": "13.00"}, "em, value"),
+    ],
+)
+@pytest.mark.parametrize("id", [{}, {"event_id": "till-1"}])
+def test_other_content_under_one_id_is_refused_with_all_its_lines(
+    id: dict[str, str], other: dict[str, str], field: str, clerk: Clerk, service: Service
+) -> None:
+    told = [sale(7, order_id="", item_id="", item_price="", item_quantity=""), *items(2)]
+    content = table(with_columns([told[0], *(row | id for row in (*told[1:], item(3) | other))]))
+
+    said, summary = clerk.is_refused(content)
+    assert said.startswith("line 3: lines 3, 4 and 5 are one event by their event_id, or by ")
+    assert said.endswith(f"but they differ in {field}")
+    assert summary.startswith("Error: 3 of 4 records cannot be used; nothing was stored")
+    assert event_ids(service) == []
+
+    assert "1 taken in, 0 known already" in clerk.imports(content, "--skip-invalid")
+    kept = (clerk.folder / "events.csv.refused.csv").read_text()
+    assert [row["refused_line"] for row in csv.DictReader(io.StringIO(kept))] == ["3", "4", "5"]
+
+
+def test_sales_of_one_order_id_and_time_do_not_vanish(clerk: Clerk, service: Service) -> None:
+    told = [item(1, em=f"c{n}@example.com", value=f"1{n}.00") for n in range(3)]
+    (said, _) = clerk.is_refused(table(told), "--dry-run")
+    assert "lines 2, 3 and 4" in said
+    assert clerk.is_refused(table(told), "--stop-on-invalid")[0].endswith("nothing was stored")
+    assert event_ids(service) == []
+
+
+def test_rows_without_an_order_are_one_event_only_if_they_are_equal(clerk: Clerk) -> None:
+    said, _ = clerk.is_refused(table([sale(1), sale(2), sale(1, value="99.00")]))
+    assert said.endswith("but they are not equal, and have no order_id")
+    assert "lines 2 and 4 are one event" in said
+
+
+@pytest.mark.parametrize("option", ["--skip-invalid", "--stop-on-invalid"])
+def test_a_sale_under_an_id_on_record_is_refused_if_it_is_another(
+    option: str, clerk: Clerk, service: Service
+) -> None:
+    clerk.imports(table([sale(1)]))
+    told = table([sale(1), sale(2), sale(1, value="99.00")][1:])
+    if option == "--skip-invalid":
+        assert "1 taken in, 0 known already" in clerk.imports(told, option)
+        assert "another event on record" in (clerk.folder / "events.csv.refused.csv").read_text()
+    else:
+        (said,) = clerk.is_refused(told, option)
+        assert said.startswith("Error: line 3: another event on record has this event_id")
+    assert [row["value"] for row in rows(service.store, "conversions")] == [1250, 1250]
+
+
+def test_an_id_of_another_kind_of_event_on_record_is_refused(clerk: Clerk) -> None:
+    clerk.imports(table([sale(1)]))
+    told = table([sale(1, event_name="add_to_cart")])
+    assert clerk.is_refused(told, "--stop-on-invalid")[0].startswith("Error: line 2: another event")
+
+
+def test_a_test_shows_the_rows_of_an_order_as_one_event(
+    clerk: Clerk, pinterest: FakePinterest
+) -> None:
+    file = str(clerk.file(table(items(3))))
+    assert "1 record shown to Pinterest" in clerk.reads("import-events", file, "--test")
+    assert [call.events for call in pinterest.calls] == [1]
 
 
 # --- One by one, or many at once
@@ -1011,7 +1179,7 @@ def test_no_clear_data_of_a_file_gets_into_the_database(
 def test_memory_does_not_grow_with_the_file(service: Service) -> None:
     def most_held(first: int, last: int) -> int:
         told = io.BytesIO(table([sale(n) for n in range(first, last)]))
-        importer = Importer(service.events, service.tracker, NOW, _must_not_be)
+        importer = Importer(service.events, service.tracker, NOW, _must_not_be, reach=100)
         tracemalloc.start()
         importer.run(ImportSource(told), 100)
         _, peak = tracemalloc.get_traced_memory()

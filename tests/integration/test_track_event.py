@@ -13,9 +13,21 @@ from werkzeug.test import TestResponse
 
 from api.events import MAX_EVENT, PATHS
 from app import assemble
-from tests.actors import DAY, NOW, Clock, Shop, at_once, bearer, deliver, order, pinned
+from tests.actors import (
+    COLLECTOR_KEY,
+    DAY,
+    NOW,
+    Clock,
+    Shop,
+    at_once,
+    bearer,
+    deliver,
+    order,
+    pinned,
+)
 from tests.conftest import BuildService
 from tests.openapi import assert_as_described, described
+from tests.pixel_events import call, view
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.store_contents import everything, rows
 from tracking.domain.identity import digest_of_key
@@ -276,6 +288,65 @@ def test_an_id_of_another_event_is_a_conflict_and_not_a_duplicate(
 
     assert found.status_code == 409
     assert stages(service) == {"add_to_cart": (1, 1)}
+
+
+_OTHERS: list[dict[str, Any]] = [
+    {"value": "60.00"},
+    {"currency": "EUR"},
+    {"em": "grace@example.com"},
+    {"event_time": NOW - DAY},
+]
+
+
+@pytest.mark.parametrize(
+    ("id", "other"),
+    [
+        # Without an id given, the time is in the one that is made.
+        *(({}, other) for other in _OTHERS if "event_time" not in other),
+        *(({"event_id": id}, other) for id in ("till-1", "checkout-5001") for other in _OTHERS),
+    ],
+)
+def test_another_sale_under_an_id_on_record_is_a_conflict(
+    service: Service, caller: Caller, id: dict[str, str], other: dict[str, Any]
+) -> None:
+    first = {name.lower(): value for name, value in (sale() | id).items()}
+    caller.told(first)
+    assert caller.tells(first | other).status_code == 409
+    assert len(rows(service.store, "conversions")) == 1
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        {},
+        {"event_time": ...},
+        {"event_time": NOW - 90},
+        {"value": ..., "currency": ...},
+        {"value": "59.980"},
+        {"em": ["ada@example.com", "ada@work.example"]},
+        {"em": ..., "hashed_maids": "11111111-2222-4333-8444-555555555555"},
+        {"fn": "Ada", "client_ip_address": "203.0.113.7"},
+        {"item_id": "1", "item_price": "59.98"},
+    ],
+)
+def test_what_another_sender_says_of_the_same_sale_is_a_duplicate(
+    caller: Caller, again: dict[str, Any]
+) -> None:
+    first = {name.lower(): value for name, value in sale(EVENT_ID="till-1").items()}
+    caller.told(first)
+    told = {name: value for name, value in (first | again).items() if value is not ...}
+    assert caller.told(told)["status"] == "duplicate"
+
+
+def test_an_event_of_the_browser_that_a_server_hands_in_as_well_is_a_duplicate(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY)
+    caller, told = caller_of(service), view()
+    assert caller.client.post("/collect", json=call(told)).status_code == 202
+    product = {"content_ids": ["1"], "value": "1", "currency": "USD"}
+    again = lead(event_name="page_visit", event_id=told["id"], custom_data=product)
+    assert caller.told(again)["status"] == "duplicate"
 
 
 def test_the_answer_says_why_an_event_is_not_sent(

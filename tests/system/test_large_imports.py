@@ -32,6 +32,7 @@ from tracking.receive.imports import (
 from tracking.receive.imports.file_reader import BLOCK_SIZE
 from tracking.receive.imports.parallel_reader import Block, Entry, blocks_of
 from tracking.receive.imports.records import parse_records
+from tracking.receive.imports.row_groups import EventRow
 from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
 
@@ -80,7 +81,8 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
                 yield reading
             else:
                 assert isinstance(reading.value, InboundEvent)
-                yield service.events.prepare(reading.value, NOW)
+                prepared = service.events.prepare(reading.value, NOW)
+                yield EventRow(reading.records, prepared.event_id, prepared)
 
     with path.open("rb") as raw:
         blocks = list(blocks_of(ImportSource(raw, path), entries_of, readers))
@@ -91,7 +93,9 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
 
 
 def _comparable(entry: Any) -> Any:
-    return (entry.line, entry.reason) if isinstance(entry, RejectedRecord) else entry
+    if isinstance(entry, RejectedRecord):
+        return entry.line, entry.reason
+    return [tuple(record) for record in entry.records], entry.event_id, entry.prepared
 
 
 def must_not_be(refused: RejectedRecord) -> None:
@@ -123,7 +127,7 @@ def importing(
     **more: Any,
 ) -> Importer:
     """An import by several, which has begun and ended."""
-    importer = Importer(service.events, service.tracker, NOW, refuse, cores=3, **more)
+    importer = Importer(service.events, service.tracker, NOW, refuse, cores=3, reach=100, **more)
     with path.open("rb") as raw:
         importer.run(ImportSource(raw, path))
     return importer

@@ -16,8 +16,8 @@ from tracking.domain.placeholders import PLACEHOLDERS
 
 MOST_KEYS = 8
 # The kinds of identity keys: e-mail, customer id, phone.
-_KINDS = ("em", "id", "ph")
-_IDENTITIES = tuple(f"{kind}:" for kind in _KINDS)
+KEY_KINDS = ("em", "id", "ph")
+_IDENTITIES = tuple(f"{kind}:" for kind in KEY_KINDS)
 _FIELD_OF_KIND = {"em": "em", "id": "external_id", "ph": "ph"}
 # Base64 has 44 digits for 32 bytes, and the last is padding.
 _KEY_DIGITS = 43
@@ -59,7 +59,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
         At most MOST_KEYS, so that no form full of addresses can join half the shop.
         """
-        kinds = zip(_KINDS, (self.em, self.external_id, self.ph), strict=True)
+        kinds = zip(KEY_KINDS, (self.em, self.external_id, self.ph), strict=True)
         keys = sorted({(kind, digest) for kind, digests in kinds for digest in digests})
         return tuple([identity_key(kind, digest) for kind, digest in keys[:MOST_KEYS]])
 
@@ -120,7 +120,7 @@ def identity_of_keys(keys: Iterable[str]) -> Identity:
 def readable_key(key: str) -> str:
     """Returns a key of any kind as it is shown to people, a digest in hex."""
     kind = key.partition(":")[0]
-    return f"{kind}:{digest_of_key(key)}" if kind in _KINDS else key
+    return f"{kind}:{digest_of_key(key)}" if kind in KEY_KINDS else key
 
 
 def digest(clean: str) -> Digest | None:

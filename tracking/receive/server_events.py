@@ -11,9 +11,10 @@ import msgspec
 from tracking.destinations.base import PINTEREST
 from tracking.domain.attribution import Touch
 from tracking.domain.conversion import event_id_of, reason_not_to_send_event
+from tracking.domain.identity import KEY_KINDS
 from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import ALWAYS, Attributor
-from tracking.receive.event_input import InboundEvent, inbound_event_of
+from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_event_of
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.erasure import erased_of
 from tracking.receive.rows import conversion_row, with_credit
@@ -21,7 +22,7 @@ from tracking.store import Store, conversions, event_batches, identity_graph, ou
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
-from tracking.store.event_batches import QueuedEvent, SeenWith
+from tracking.store.event_batches import QueuedEvent, RecordedEvent, SeenWith
 
 # Events that are recorded one by one share their commit with what waits beside them. On PostgreSQL
 # each takes a connection, of which there are few, and webhooks want one as well.
@@ -30,6 +31,8 @@ AT_ONCE = {"sqlite": 32, "postgresql": 2}
 _MOST_NAMES = 1000
 
 EventStatus = Literal["accepted", "duplicate"]
+# A conflict: an event of this id is on record, and is another one.
+BatchStatus = Literal["accepted", "duplicate", "conflict"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class EventReceipt:
 
 
 class EventIdConflict(Exception):
-    """An event of another stage of the funnel has this event id already."""
+    """Another event has this event id already."""
 
 
 class PreparedEvent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
@@ -100,7 +103,7 @@ class ServerEvents:
             prepared.event_id, "accepted", event.left_out, prepared.conversion.reason
         )
 
-    def record_all(self, events: Sequence[PreparedEvent]) -> Iterator[list[EventStatus]]:
+    def record_all(self, events: Sequence[PreparedEvent]) -> Iterator[list[BatchStatus]]:
         """Records many events, each as `record` does, in few transactions.
 
         Yields the results of each transaction, once it is on disk.
@@ -138,7 +141,7 @@ class ServerEvents:
         person = identity_graph.person_of(conn, event.keys, event.visitor)
         advisory_locks.hold(conn, {event.event_id, *event.lock_names, *person})
         known = conversions.of_event(conn, event.event_id)
-        if known is not None and known.stage != event.conversion.stage:
+        if known is not None and _is_another(known, event):
             raise EventIdConflict
         if known is not None or _is_sent_by_the_order(conn, event):
             return False
@@ -169,7 +172,7 @@ class ServerEvents:
 
     def _record_all(
         self, events: Sequence[PreparedEvent], now: int, conn: Connection
-    ) -> list[EventStatus | None]:
+    ) -> list[BatchStatus | None]:
         """Records the events of new persons, all at once. None stands for an event that has to be
         recorded by itself."""
         advisory_locks.hold(conn, {name for event in events for name in event.lock_names})
@@ -178,14 +181,14 @@ class ServerEvents:
         visitors = {event.visitor for event in events}
         order_ids = {event.order_id for event in events}
         known = event_batches.known_of(conn, ids, keys, visitors, order_ids)
-        seen = set(known.events)
-        statuses: list[EventStatus | None] = []
+        seen: dict[str, ConversionRow | RecordedEvent] = dict(known.events)
+        statuses: list[BatchStatus | None] = []
         new: list[PreparedEvent] = []
         for event in events:
-            if event.event_id in seen:
-                statuses.append("duplicate")
+            first = seen.setdefault(event.event_id, event.conversion)
+            if first is not event.conversion:
+                statuses.append("conflict" if _is_another(first, event) else "duplicate")
                 continue
-            seen.add(event.event_id)
             is_known = known.is_known(event.keys, event.visitor)
             known.add(event.keys, event.visitor)
             is_known = is_known or _orders_own(event) in known.events
@@ -204,19 +207,19 @@ class ServerEvents:
         return statuses
 
     def _each_alone(
-        self, events: Sequence[PreparedEvent], statuses: Sequence[EventStatus | None], now: int
-    ) -> list[EventStatus]:
+        self, events: Sequence[PreparedEvent], statuses: Sequence[BatchStatus | None], now: int
+    ) -> list[BatchStatus]:
         """Records the events that are left over one by one; returns the status of all."""
         if None not in statuses:
             return [status for status in statuses if status]
 
-        def record(event: PreparedEvent, status: EventStatus | None) -> EventStatus:
+        def record(event: PreparedEvent, status: BatchStatus | None) -> BatchStatus:
             if status is not None:
                 return status
             try:
                 is_new = self.store.commit(lambda conn: self._record(conn, event, now))
             except EventIdConflict:
-                is_new = False
+                return "conflict"
             return "accepted" if is_new else "duplicate"
 
         with ThreadPoolExecutor(AT_ONCE[self.store.dialect]) as threads:
@@ -278,6 +281,30 @@ def _visit(event: InboundEvent, visitor: str) -> Touch | None:
         return None
     key = f"event:{conversion.event_id}"
     return touch_of_session(event.session, key, visitor, conversion.event_time)
+
+
+def _is_another(known: ConversionRow | RecordedEvent, event: PreparedEvent) -> bool:
+    """Returns True if an event on record is not the one that now comes with its event id.
+
+    Two senders of one event need not know the same of it: what only one of them says is no
+    difference. An order knows its purchase better, and a browser has a clock of its own.
+    """
+    told = event.conversion
+    if known.stage != told.stage:
+        return True
+    kind = known.visitor.partition(":")[0]
+    is_told_by_a_server = kind in KEY_KINDS or known.visitor == told.event_id
+    if known.order_id or not is_told_by_a_server:
+        return False
+    # An event that is told without a time has that of its receipt.
+    has_time = told.at != told.recorded_at
+    if has_time and abs(known.at - told.at) > MAX_AHEAD:
+        return True
+    has_money = told.value and known.currency and told.currency
+    if has_money and (known.currency, known.value) != (told.currency, told.value):
+        return True
+    names_person = any(key.startswith(f"{kind}:") for key in event.keys)
+    return kind in KEY_KINDS and names_person and known.visitor not in event.keys
 
 
 def _orders_own(event: PreparedEvent) -> str:

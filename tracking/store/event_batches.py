@@ -46,8 +46,16 @@ class QueuedEvent(NamedTuple):
     event_time: int
 
 
-class _EventId(NamedTuple):
+class RecordedEvent(NamedTuple):
+    """An event on record, to compare with one that comes with its event id."""
+
     event_id: str
+    stage: str
+    order_id: str
+    visitor: str
+    at: int
+    currency: str
+    value: int
 
 
 class _TouchedVisitor(NamedTuple):
@@ -78,7 +86,11 @@ def _selected(row: type[R], of: Column[str], *columns: Column[Any]) -> Query[R]:
     )
 
 
-_recorded = _selected(_EventId, conversions.c.event_id)
+_recorded = _selected(
+    RecordedEvent,
+    conversions.c.event_id,
+    *(conversions.c[name] for name in RecordedEvent._fields),
+)
 _sharers = _selected(SeenWith, links.c.link, links.c.link, links.c.visitor)
 _own_keys = _selected(SeenWith, links.c.visitor, links.c.link, links.c.visitor)
 _touched = _selected(_TouchedVisitor, touches.c.visitor)
@@ -96,12 +108,12 @@ _QUEUED = ("event_id", "destination", "state", "payload", "event_time", "due_at"
 class KnownBatch:
     """Known data about a batch of events.
 
-    `events` are the event ids on record, `sharers` the visitor ids seen with an identity key,
+    `events` are the events on record by their ids, `sharers` the visitor ids seen with a key,
     `keys` the identity keys of a visitor id, `touched` the visitor ids that have touches, and
     `erased` the tombstones.
     """
 
-    events: frozenset[str]
+    events: dict[str, RecordedEvent]
     sharers: dict[str, set[str]]
     keys: dict[str, set[str]]
     touched: frozenset[str]
@@ -147,7 +159,7 @@ def known_of(
     if _any_erased.first(conn) is None:
         tombstones = set()
     return KnownBatch(
-        events=frozenset(row.event_id for row in _among(conn, _recorded, events)),
+        events={row.event_id: row for row in _among(conn, _recorded, events)},
         sharers=sharers,
         keys=of_visitor,
         touched=frozenset(row.visitor for row in _among(conn, _touched, visitors)),

@@ -1,6 +1,11 @@
 """Inbound events of callers and files, parsed into Pinterest's form."""
 
-from tracking.receive.event_input.event import InboundEvent, event_from, inbound_event_of
+from tracking.receive.event_input.event import (
+    MAX_AHEAD,
+    InboundEvent,
+    event_from,
+    inbound_event_of,
+)
 from tracking.receive.event_input.rows import RowReader
 
-__all__ = ["InboundEvent", "RowReader", "event_from", "inbound_event_of"]
+__all__ = ["MAX_AHEAD", "InboundEvent", "RowReader", "event_from", "inbound_event_of"]

@@ -47,7 +47,7 @@ class InboundEvent(msgspec.Struct, frozen=True, gc=False):
     store, `value` is in minor units of the conversion's currency.
 
     `left_out` are the JSON pointers to values that could not be used. Only an event with a
-    `stage` may count in the funnel.
+    `stage` may count in the funnel. `is_value_summed` says that the value is the sum of the items.
     """
 
     event: Mapping[str, Any]
@@ -57,6 +57,7 @@ class InboundEvent(msgspec.Struct, frozen=True, gc=False):
     stage: Stage | None
     value: int
     left_out: tuple[str, ...]
+    is_value_summed: bool = False
 
     @property
     def is_order_event(self) -> bool:
@@ -110,6 +111,9 @@ def event_from(
     consent, limited = consent_of(event, custom, policy)
     value = custom.get("value")
     _add_products(custom, columns, reader)
+    is_value_summed = add_summed_value(custom)
+    if is_value_summed:
+        value = Decimal(custom["value"])
     identity = _identity_of(columns.values, reader, limited=limited)
     if reader.errors:
         # The event is rejected, but the remaining checks should list their errors, too.
@@ -122,8 +126,25 @@ def event_from(
             _add_identity_errors(problem.message, columns, reader)
     reader.raise_errors()
     return build_event(
-        event, identity, consent, value, limited=limited, left_out=tuple(reader.left_out)
+        event,
+        identity,
+        consent,
+        value,
+        limited=limited,
+        left_out=tuple(reader.left_out),
+        is_value_summed=is_value_summed,
     )
+
+
+def add_summed_value(custom: dict[str, Any]) -> bool:
+    """Adds the sum of its items to an order without a value; returns False if it adds none."""
+    if "value" in custom or "order_id" not in custom or "contents" not in custom:
+        return False
+    summed = fields.sum_of_items(custom["contents"], custom.get("currency", ""))
+    if summed is None:
+        return False
+    custom["value"] = summed
+    return True
 
 
 def complete(
@@ -151,6 +172,7 @@ def build_event(
     *,
     limited: bool,
     left_out: tuple[str, ...],
+    is_value_summed: bool = False,
 ) -> InboundEvent:
     """Builds the inbound event from a complete event of the published form."""
     conversion = _conversion(event, identity, limited=limited)
@@ -162,6 +184,7 @@ def build_event(
         stage=_stage(event),
         value=fields.minor_units(value, conversion.currency),
         left_out=left_out,
+        is_value_summed=is_value_summed,
     )
 
 

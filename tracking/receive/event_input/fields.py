@@ -352,3 +352,13 @@ AMOUNTS = frozenset({"value", "predicted_ltv", "item_price"})
 def minor_units(value: Decimal | None, currency: str) -> int:
     """The amount in minor units; 0 if the currency is not known."""
     return to_minor(value, currency) if value is not None and currency else 0
+
+
+def sum_of_items(contents: Iterable[Mapping[str, Any]], currency: str) -> str | None:
+    """Returns the sum of price and quantity of finished products; None if a price is missing."""
+    total = Decimal(0)
+    for content in contents:
+        if "item_price" not in content:
+            return None
+        total += Decimal(content["item_price"]) * content.get("quantity", 1)
+    return decimal_text(total, currency)

@@ -24,6 +24,7 @@ from tracking.receive.event_input.event import (
     MAX_DIGESTS,
     MAX_PRODUCTS,
     InboundEvent,
+    add_summed_value,
     build_event,
     complete,
     consent_of,
@@ -132,11 +133,22 @@ class RowReader:
         consent, limited = consent_of(event, custom, self._policy)
         value = custom.get("value")
         _add_products(custom, plan, cells)
+        is_value_summed = add_summed_value(custom)
+        if is_value_summed:
+            value = Decimal(custom["value"])
         identity, left_out = self._identity_of(plan, cells, limited=limited)
         complete(event, user, custom, identity, event_time, received_at)
         if not is_valid(event):
             raise _NeedsFullParse
-        return build_event(event, identity, consent, value, limited=limited, left_out=left_out)
+        return build_event(
+            event,
+            identity,
+            consent,
+            value,
+            limited=limited,
+            left_out=left_out,
+            is_value_summed=is_value_summed,
+        )
 
     def _identity_of(
         self, plan: _ColumnPlan, cells: Sequence[str], *, limited: bool

@@ -6,17 +6,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple, TypeVar
 
 from tracking.domain.order import Order
+from tracking.domain.validation import FieldError
+from tracking.receive.event_input import InboundEvent
 from tracking.receive.imports.file_reader import ImportSource, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
 from tracking.receive.imports.records import (
     ParsedRecord,
+    RecordParser,
     RejectedRecord,
     UsableRecord,
+    is_of_orders,
     parse_records,
 )
-from tracking.receive.server_events import AT_ONCE, PreparedEvent, ServerEvents
+from tracking.receive.imports.row_groups import REACH, EventRow, event_of, groups_of
+from tracking.receive.server_events import AT_ONCE, ServerEvents
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"
@@ -40,10 +46,25 @@ class ImportCounts:
     rejected: int = 0
 
 
+class _StoredBatch(NamedTuple):
+    """The rate at which a batch was stored, in records a second, and its records that were not."""
+
+    rate: float
+    rejected: Sequence[RejectedRecord]
+
+
+_CONFLICT = FieldError(
+    "",
+    "another event on record has this event_id, or this order_id with the event name and time: its"
+    " kind, time, value or person differs",
+)
+
+
 class StopImport(Exception):
     """Raised by a reject handler to end the import at the rejected record."""
 
 
+_T = TypeVar("_T")
 RejectHandler = Callable[[RejectedRecord], None]
 
 
@@ -52,7 +73,8 @@ class Importer:
     """Imports one file at an instant (seconds UTC).
 
     `on_reject` is called with records that cannot be used, `on_progress` after each block. A large
-    file is read by several processes if there are several `cores`.
+    file is read by several processes if there are several `cores`. Rows of one event are joined if
+    they are at most `reach` records apart.
     """
 
     events: ServerEvents
@@ -61,6 +83,7 @@ class Importer:
     on_reject: RejectHandler
     on_progress: Callable[[ImportCounts], None] = lambda counts: None
     cores: int = 1
+    reach: int = REACH
     timer: Callable[[], float] = time.perf_counter
     counts: ImportCounts = field(default_factory=ImportCounts)
 
@@ -72,7 +95,7 @@ class Importer:
         """
         readers = self.cores if self.cores > 1 else 0
         with closing(blocks_of(source, self._check_entries, readers)) as blocks:
-            for _ in self._usable_entries(blocks):
+            for _ in self._usable_entries(source, blocks):
                 pass
         self.on_progress(self.counts)
 
@@ -90,29 +113,31 @@ class Importer:
         """
         size = batch_size or _FIRST_BATCH
         end: Exception | None = None
-        rate: Future[float] | None = None
+        stored: Future[_StoredBatch] | None = None
         # While a batch is stored the next one is read. Closing the blocks ends their processes.
         with (
             closing(blocks_of(source, self._import_entries, self.cores - 1)) as blocks,
             ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as order_threads,
             ThreadPoolExecutor(1) as writer,
         ):
-            usable = self._usable_entries(blocks)
+            usable = self._usable_entries(source, blocks)
             while end is None:
-                batch: list[PreparedEvent | Order] = []
+                batch: list[EventRow | Order] = []
                 try:
                     for value in islice(usable, size):
                         batch.append(value)
                 except (StopImport, UnreadableFile) as error:
                     end = error
-                if rate is not None:
-                    fitting = int(rate.result() * _BATCH_SECONDS)
+                if stored is not None:
+                    fitting = int(stored.result().rate * _BATCH_SECONDS)
                     size = batch_size or max(_FIRST_BATCH, min(fitting, 2 * size, _LARGEST_BATCH))
+                    end = self._reject_all(stored.result().rejected) or end
+                    stored = None
                 if not batch:
                     break
-                rate = writer.submit(self._store, batch, order_threads)
-            if rate is not None:
-                rate.result()
+                stored = writer.submit(self._store, batch, order_threads)
+            if stored is not None:
+                end = self._reject_all(stored.result().rejected) or end
         self.on_progress(self.counts)
         if end is not None:
             raise end
@@ -123,22 +148,65 @@ class Importer:
         Raises:
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
-        for parsed in self._parsed(source):
-            self._count(1, source.position)
-            if isinstance(parsed, RejectedRecord):
-                self._reject(parsed)
-            else:
-                yield parsed
+        if is_of_orders(source):
+            yield from self._usable(self._counted(source))
+        else:
+            parser = self._parser(source)
+            rows = (_row_of(parsed) for parsed in self._counted(source))
+            for group in self._usable(groups_of(rows, self.reach)):
+                event = event_of(group, parser)
+                if isinstance(event, RejectedRecord):
+                    self._reject(event, len(event.records))
+                else:
+                    yield UsableRecord(group[0].records, event)
         self.on_progress(self.counts)
 
-    def _usable_entries(self, blocks: Iterable[Block]) -> Iterator[PreparedEvent | Order]:
+    def _counted(self, source: ImportSource) -> Iterator[ParsedRecord]:
+        for parsed in self._parsed(source):
+            self._count(1, source.position)
+            yield parsed
+
+    def _usable_entries(
+        self, source: ImportSource, blocks: Iterable[Block]
+    ) -> Iterator[EventRow | Order]:
+        """Iterates over the orders and events of a file, each event with all its rows."""
+        entries = self._entries_of(blocks)
+        if is_of_orders(source):
+            orders: Iterator[EventRow | Order] = self._usable(entries)
+            yield from orders
+            return
+        parser = self._parser(source)
+        rows = (entry for entry in entries if not isinstance(entry, Order))
+        for group in self._usable(groups_of(rows, self.reach)):
+            if len(group) == 1:
+                yield group[0]
+            else:
+                yield from self._joined(group, parser)
+
+    def _usable(self, entries: Iterable[_T | RejectedRecord]) -> Iterator[_T]:
+        for entry in entries:
+            if isinstance(entry, RejectedRecord):
+                self._reject(entry)
+            else:
+                yield entry
+
+    def _joined(self, group: Sequence[EventRow], parser: RecordParser) -> Iterator[EventRow]:
+        event = event_of(group, parser)
+        if isinstance(event, RejectedRecord):
+            self._reject(event, len(event.records))
+            return
+        records = [record for row in group for record in row.records]
+        prepared = self.events.prepare(event, self.now)
+        if all(row.prepared == prepared for row in group):
+            # The same row again is counted as known already.
+            yield from group
+        else:
+            yield EventRow(records, prepared.event_id, prepared)
+
+    def _entries_of(self, blocks: Iterable[Block]) -> Iterator[EventRow | Order | RejectedRecord]:
         for block in blocks:
             self._count(block.read, block.position)
-            for entry in block.entries:
-                if isinstance(entry, RejectedRecord):
-                    self._reject(entry)
-                elif entry is not None:
-                    yield entry
+            yield from (entry for entry in block.entries if entry is not None)
             if block.end:
                 raise UnreadableFile(block.end)
 
@@ -147,42 +215,70 @@ class Importer:
         self.counts.position = position
         self.on_progress(self.counts)
 
-    def _reject(self, rejected: RejectedRecord) -> None:
-        self.counts.rejected += 1
+    def _reject(self, rejected: RejectedRecord, count: int = 1) -> None:
+        self.counts.rejected += count
         self.on_reject(rejected)
+
+    def _reject_all(self, records: Iterable[RejectedRecord]) -> StopImport | None:
+        """Rejects records; returns why the import ends, if a reject handler ends it."""
+        try:
+            for rejected in records:
+                self._reject(rejected, len(rejected.records))
+        except StopImport as stop:
+            return stop
+        return None
+
+    def _parser(self, source: ImportSource) -> RecordParser:
+        return RecordParser(source, self.events.planner.policy, self.now)
 
     def _parsed(self, source: ImportSource) -> Iterator[ParsedRecord]:
         return parse_records(source, self.events.planner.policy, self.now)
 
-    def _check_entries(self, source: ImportSource) -> Iterator[RejectedRecord | None]:
+    def _check_entries(self, source: ImportSource) -> Iterator[EventRow | RejectedRecord | None]:
+        is_order = is_of_orders(source)
         for parsed in self._parsed(source):
-            yield parsed if isinstance(parsed, RejectedRecord) else None
+            is_usable_order = is_order and isinstance(parsed, UsableRecord)
+            yield None if is_usable_order else _row_of(parsed)
 
-    def _import_entries(
-        self, source: ImportSource
-    ) -> Iterator[PreparedEvent | Order | RejectedRecord]:
+    def _import_entries(self, source: ImportSource) -> Iterator[EventRow | Order | RejectedRecord]:
         for parsed in self._parsed(source):
             if isinstance(parsed, RejectedRecord):
                 yield parsed
             elif isinstance(parsed.value, Order):
                 yield parsed.value
             else:
-                yield self.events.prepare(parsed.value, self.now)
+                prepared = self.events.prepare(parsed.value, self.now)
+                yield EventRow(parsed.records, prepared.event_id, prepared)
 
     def _store(
-        self, batch: Sequence[PreparedEvent | Order], order_threads: ThreadPoolExecutor
-    ) -> float:
-        """Stores a batch; returns the rate in records a second."""
+        self, batch: Sequence[EventRow | Order], order_threads: ThreadPoolExecutor
+    ) -> _StoredBatch:
+        """Stores a batch; returns the rate in records a second and what was not stored."""
         began = self.timer()
-        events = [value for value in batch if isinstance(value, PreparedEvent)]
+        rows = [value for value in batch if isinstance(value, EventRow)]
         orders = [value for value in batch if isinstance(value, Order)]
-        for statuses in self.events.record_all(events):
+        rejected: list[RejectedRecord] = []
+        following = iter(rows)
+        for statuses in self.events.record_all([row.prepared for row in rows if row.prepared]):
             self._count_results(statuses)
+            for status, row in zip(statuses, following, strict=False):
+                if status == "conflict":
+                    rejected.append(RejectedRecord(row.records, [_CONFLICT]))
         for receipt in order_threads.map(lambda order: self.tracker.record(order, TOPIC), orders):
             self._count_results([receipt.status])
-        return len(batch) / max(self.timer() - began, 0.001)
+        rate = len(batch) / max(self.timer() - began, 0.001)
+        return _StoredBatch(rate, rejected)
 
     def _count_results(self, statuses: Sequence[str]) -> None:
         stored = statuses.count("accepted")
         self.counts.stored += stored
-        self.counts.duplicates += len(statuses) - stored
+        self.counts.duplicates += len(statuses) - stored - statuses.count("conflict")
+
+
+def _row_of(parsed: ParsedRecord) -> EventRow | RejectedRecord:
+    """Returns the row of an event, of which nothing is prepared."""
+    if isinstance(parsed, RejectedRecord):
+        return parsed
+    event = parsed.value
+    event_id = event.conversion.event_id if isinstance(event, InboundEvent) else event.id
+    return EventRow(parsed.records, event_id, None)

@@ -14,11 +14,11 @@ import msgspec
 
 from tracking.domain.order import Order
 from tracking.receive.imports.file_reader import BLOCK_SIZE, ImportSource, Share, UnreadableFile
-from tracking.receive.imports.records import RejectedRecord, is_one_per_record
-from tracking.receive.server_events import PreparedEvent
+from tracking.receive.imports.records import RejectedRecord, is_of_orders
+from tracking.receive.imports.row_groups import EventRow
 
 # Result of one parsed record. None stands for a record of which only the count matters.
-Entry = PreparedEvent | Order | RejectedRecord | None
+Entry = EventRow | Order | RejectedRecord | None
 
 # Below this size (bytes) the processes cost more time than they save.
 _LARGE_FILE = 1024 * 1024
@@ -41,7 +41,7 @@ class Block(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 # An order never leaves the process that read it.
 _decode = msgspec.msgpack.Decoder(
-    tuple[int, int, list[PreparedEvent | RejectedRecord], str | None]
+    tuple[int, int, list[EventRow | RejectedRecord], str | None]
 ).decode
 
 
@@ -53,7 +53,7 @@ def blocks_of(
     Args:
         readers: number of processes that may read the file if it is large. They only read.
     """
-    if readers and source.path and source.size >= _LARGE_FILE and is_one_per_record(source):
+    if readers and source.path and source.size >= _LARGE_FILE and not is_of_orders(source):
         return _read_in_processes(source.path, entries_of, min(readers, _MAX_READERS))
     return _read_blocks(source, entries_of)
 

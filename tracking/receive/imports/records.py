@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,10 +25,15 @@ _EXACT = 2**53
 
 
 class UsableRecord(NamedTuple):
-    """The event or order of one or several records, the first of which begins on `line`."""
+    """The event or order of one or several records."""
 
-    line: int
+    records: Sequence[Record]
     value: InboundEvent | Order
+
+    @property
+    def line(self) -> int:
+        """The line on which the first record begins."""
+        return self.records[0].line
 
 
 class RejectedRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
@@ -51,6 +56,56 @@ class RejectedRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
 ParsedRecord = UsableRecord | RejectedRecord
 
 
+class RecordParser:
+    """Parses the records of a file of events, received at an instant (seconds UTC).
+
+    Raises:
+        UnreadableFile: the columns are not those of events.
+    """
+
+    def __init__(self, source: ImportSource, policy: Policy, now: int) -> None:
+        self._policy = policy
+        self._now = now
+        self._rows: RowReader | None = None
+        # Lines of JSON in one file mostly have the same names.
+        self._rows_of = lru_cache(maxsize=16)(partial(RowReader, policy=policy))
+        if source.kind == "CSV":
+            header = source.header
+            self._places = [n for n, h in enumerate(header) if h.lower() not in _ADDED_COLUMNS]
+            names = [header[n] for n in self._places]
+            _check_columns(names)
+            self._rows = RowReader(names, policy)
+            self._is_whole = len(names) == len(header)
+
+    def event(self, record: Record) -> InboundEvent:
+        """The event of a record.
+
+        Raises:
+            ValidationError: the record has errors; all of them are listed.
+        """
+        if record.error:
+            raise ValidationError(FieldError("", record.error))
+        if self._rows is None:
+            return self._of_line(record.cells[0])
+        cells = record.cells if self._is_whole else [record.cells[n] for n in self._places]
+        return self._rows.read(cells, self._now)
+
+    def _of_line(self, text: str) -> InboundEvent:
+        try:
+            tree = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ValidationError(FieldError("", f"not JSON: {error}")) from None
+        if not isinstance(tree, dict):
+            raise ValidationError(FieldError("", "not a JSON object"))
+        for name in _ADDED_COLUMNS & tree.keys():
+            del tree[name]
+        cells = [_cell(name, value) for name, value in tree.items()]
+        if None not in cells:
+            return self._rows_of(tuple(tree)).read(cells, self._now)
+        body = msgspec.json.encode(tree)
+        return inbound_event_of(body, self._policy, self._now, needs_time=True)
+
+
 def parse_records(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
     """Parses all records of a file, received at an instant (seconds UTC).
 
@@ -58,60 +113,23 @@ def parse_records(source: ImportSource, policy: Policy, now: int) -> Iterator[Pa
         UnreadableFile: the columns are not those of a file of events or orders, or the rest of the
             file cannot be split into records.
     """
-    if source.kind == "JSON lines":
-        return _parse_lines(source, policy, now)
-    if OrderExport.matches(source.header):
+    if is_of_orders(source):
         return _parse_orders(source, now)
-    return _parse_rows(source, policy, now)
+    return _parse_events(source, RecordParser(source, policy, now))
 
 
-def is_one_per_record(source: ImportSource) -> bool:
-    """Returns whether every record is parsed alone. An order may have several records."""
-    return source.kind == "JSON lines" or not OrderExport.matches(source.header)
+def is_of_orders(source: ImportSource) -> bool:
+    """Returns whether a file is Shopify's export of orders, each of which may have several
+    records."""
+    return source.kind == "CSV" and OrderExport.matches(source.header)
 
 
-def _parse_rows(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
-    places = [n for n, name in enumerate(source.header) if name.lower() not in _ADDED_COLUMNS]
-    header = [source.header[n] for n in places]
-    _check_columns(header)
-    rows = RowReader(header, policy)
-    is_whole = len(places) == len(source.header)
-    for record in source:
-        if record.error:
-            yield RejectedRecord([record], [FieldError("", record.error)])
-            continue
-        cells = record.cells if is_whole else [record.cells[n] for n in places]
-        try:
-            yield UsableRecord(record.line, rows.read(cells, now))
-        except ValidationError as error:
-            yield RejectedRecord([record], error.errors)
-
-
-def _parse_lines(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
-    rows_of = lru_cache(maxsize=16)(partial(RowReader, policy=policy))
+def _parse_events(source: ImportSource, parser: RecordParser) -> Iterator[ParsedRecord]:
     for record in source:
         try:
-            if record.error:
-                raise ValidationError(FieldError("", record.error))
-            yield UsableRecord(record.line, _parse_json(record.cells[0], rows_of, policy, now))
+            yield UsableRecord([record], parser.event(record))
         except ValidationError as error:
             yield RejectedRecord([record], error.errors)
-
-
-def _parse_json(text: str, rows_of: Any, policy: Policy, now: int) -> InboundEvent:
-    try:
-        tree = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValidationError(FieldError("", f"not JSON: {error}")) from None
-    if not isinstance(tree, dict):
-        raise ValidationError(FieldError("", "not a JSON object"))
-    for name in _ADDED_COLUMNS & tree.keys():
-        del tree[name]
-    cells = [_cell(name, value) for name, value in tree.items()]
-    if None not in cells:
-        event: InboundEvent = rows_of(tuple(tree)).read(cells, now)
-        return event
-    return inbound_event_of(msgspec.json.encode(tree), policy, now, needs_time=True)
 
 
 def _cell(name: str, value: object) -> str | None:
@@ -139,7 +157,7 @@ def _parse_orders(source: ImportSource, now: int) -> Iterator[ParsedRecord]:
         )
     for exported in export.orders(source):
         try:
-            yield UsableRecord(exported.records[0].line, _recent_order(export, exported, now))
+            yield UsableRecord(exported.records, _recent_order(export, exported, now))
         except ValidationError as error:
             yield RejectedRecord(exported.records, error.errors)
 

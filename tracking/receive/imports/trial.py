@@ -50,8 +50,8 @@ class FileTrial:
         records = self._importer.usable_records(source)
         while batch := list(islice(records, MAX_TESTED)):
             encoded: list[tuple[int, bytes]] = []
-            for line, value in batch:
-                event = self._encoded_event(value)
+            for record in batch:
+                line, event = record.line, self._encoded_event(record.value)
                 if isinstance(event, bytes):
                     encoded.append((line, event))
                 else:

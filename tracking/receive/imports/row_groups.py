@@ -1,0 +1,80 @@
+"""Groups the rows of a file by event: an order may have a row for each of its items.
+
+The rows are held for a while, so that those of an order need not stand side by side.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.event_input import InboundEvent
+from tracking.receive.event_input.joining import joined
+from tracking.receive.imports.file_reader import Record, UnreadableFile
+from tracking.receive.imports.records import RecordParser, RejectedRecord
+from tracking.receive.server_events import PreparedEvent
+
+# Rows of one event are joined if they are not farther apart than this many records.
+REACH = 5000
+_MAX_LINES = 10
+
+
+class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="row"):
+    """The event of a record, or of several that were joined. While a file is only checked, nothing
+    is prepared of it."""
+
+    records: Sequence[Record]
+    event_id: str
+    prepared: PreparedEvent | None
+
+
+Group = list[EventRow] | RejectedRecord
+
+
+def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) -> Iterator[Group]:
+    """Groups rows by event id, in the order of their first record; other entries stay alone.
+
+    Raises:
+        UnreadableFile: the entries raised it; all before it are grouped.
+    """
+    held: deque[tuple[int, Group]] = deque()
+    rows: dict[str, list[EventRow]] = {}
+    end: UnreadableFile | None = None
+    try:
+        for number, entry in enumerate(entries):
+            if not isinstance(entry, EventRow):
+                held.append((number, entry))
+            elif (group := rows.get(entry.event_id)) is not None:
+                group.append(entry)
+            else:
+                rows[entry.event_id] = [entry]
+                held.append((number, rows[entry.event_id]))
+            while held and held[0][0] <= number - reach:
+                _, first = held.popleft()
+                if isinstance(first, list):
+                    del rows[first[0].event_id]
+                yield first
+    except UnreadableFile as error:
+        end = error
+    yield from (group for _, group in held)
+    if end is not None:
+        raise end
+
+
+def event_of(group: Sequence[EventRow], parser: RecordParser) -> InboundEvent | RejectedRecord:
+    """Returns the one event of a group of rows, or all its records as rejected."""
+    records = [record for row in group for record in row.records]
+    try:
+        return joined([parser.event(record) for record in records])
+    except ValidationError as error:
+        return RejectedRecord(records, [_reason(records, fault) for fault in error.errors])
+
+
+def _reason(records: Sequence[Record], fault: FieldError) -> FieldError:
+    numbers = [str(record.line) for record in records]
+    if len(numbers) > _MAX_LINES:
+        numbers[_MAX_LINES:] = [f"{len(numbers) - _MAX_LINES} more"]
+    where = f"lines {', '.join(numbers[:-1])} and {numbers[-1]}"
+    one = "one event by their event_id, or by order_id, event name and time"
+    return FieldError("", f"{where} are {one}, but {fault.message}")
