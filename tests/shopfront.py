@@ -10,11 +10,11 @@ import uuid
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-PIXEL = Path(__file__).parent.parent / "webhooks/pixel.min.js"
+from webhooks.collector import pixel_script
+
 KEY = "site-key-of-the-tests"
 
 # What Shopify's customerPrivacy says of a visitor.
@@ -316,8 +316,7 @@ class Recorder:
     @property
     def pixel(self) -> str:
         """The pixel's code, knowing this collector."""
-        text = PIXEL.read_text("utf-8").replace("__COLLECTOR_KEY__", json.dumps(KEY))
-        return text.replace("__COLLECTOR_URL__", json.dumps(f"{self.url}/collect"))
+        return pixel_script(KEY, f"{self.url}/collect")
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from config import Settings
 from server.problems import NotConfigured
 from server.request_body import raw_body
 from tracking.domain.client_ip import client_ip_of
+from tracking.domain.placeholders import browser_patterns
 from tracking.domain.validation import ValidationError
 from tracking.operate.rate_limiter import RateLimiter
 from tracking.receive.pixel import ClientInfo, PixelBatch, pixel_batch_of
@@ -70,8 +71,7 @@ class Collector:
     def pixel(self) -> Response:
         """Returns the pixel with the key and the collector's URL in it. Any site may load it."""
         self._check_configured()
-        script = _pixel_template().replace("__COLLECTOR_KEY__", _js_string(self._key))
-        script = script.replace("__COLLECTOR_URL__", _js_string(f"{self._base_url()}{PATH}"))
+        script = pixel_script(self._key, f"{self._base_url()}{PATH}")
         response = Response(script, content_type="text/javascript; charset=utf-8")
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
@@ -177,14 +177,22 @@ class Collector:
         return self._public_url or f"{request.scheme}://{request.host}"
 
 
+def pixel_script(key: str, url: str) -> str:
+    """Returns the pixel that calls the collector at a URL with a key."""
+    script = _pixel_template()
+    for name, value in (("KEY", key), ("URL", url), ("NOTHING", browser_patterns())):
+        script = script.replace(f"__COLLECTOR_{name}__", _js_literal(value))
+    return script
+
+
 @cache
 def _pixel_template() -> str:
     return Path(__file__).with_name("pixel.min.js").read_text("utf-8")
 
 
-def _js_string(text: str) -> str:
-    """Returns a JavaScript string literal that is safe in an inline script as well."""
-    return json.dumps(text).replace("<", "\\u003c")
+def _js_literal(value: object) -> str:
+    """Returns a JavaScript literal that is safe in an inline script as well."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _address(address: str | None) -> str:

@@ -4,14 +4,17 @@
 // `browser` and `analytics`, and as a script tag of the theme. Only the sandbox sees the checkout;
 // only the theme can write to the cart.
 //
-// The service serves pixel.min.js, which `make pixel` makes from this file, with its own address
-// and key in place of the two names that begin with __COLLECTOR.
+// The service serves pixel.min.js, which `make pixel` makes from this file, with its own address,
+// its key and its list of what names nothing in place of the three names that begin with
+// __COLLECTOR.
 (() => {
   // A page that has the tag twice must not be counted twice.
   if (self.__pinPixel) return;
   self.__pinPixel = 1;
 
   const COLLECTOR = { url: __COLLECTOR_URL__, key: __COLLECTOR_KEY__ };
+  // Templates that nobody filled in, and words for no value.
+  const [MACRO, NO_VALUE] = __COLLECTOR_NOTHING__;
   const MAX_EVENTS_PER_CALL = 20;
 
   const VISITOR_COOKIE = '_pin_vid';
@@ -33,6 +36,23 @@
   ];
   // The collector knows these calls of Pinterest's tag by Shopify's event names.
   const EVENT_OF_TAG_CALL = { pagevisit: 'product_viewed', addtocart: 'product_added_to_cart' };
+  // The rest of such a call may name a person.
+  const FIELDS_OF_TAG_CALL = [
+    'value',
+    'currency',
+    'order_quantity',
+    'line_items',
+    'product_id',
+    'product_name',
+    'product_brand',
+    'product_price',
+    'product_quantity',
+  ];
+  // "checkout-" begins the event ids of orders.
+  const EVENT_ID = /^(?!checkout-)(?! *$)(?:[^\p{C}\p{Z}]| ){1,128}$/u;
+  const CLICK_ID = /^(?![\W_]*$|0*$)[\w\-=.~+/]{10,512}$/;
+  const EMAIL = /(?:@|%(?:25)*40)[^\s@]*\.[^\s@]/;
+  const UNPRINTABLE = /[\0-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff]/g;
   const BUYER_FIELDS = /^(email|phone|customer|context|.*Address)$/;
 
   const isSandbox = typeof init === 'object' && typeof browser === 'object';
@@ -65,6 +85,12 @@
   let previousAction = Promise.resolve();
   const oneAtATime = action => argument => {
     previousAction = previousAction.then(() => swallowErrors(action)(argument));
+  };
+
+  // A page that is prerendered may never be seen.
+  const whenSeen = action => {
+    if (!self.document || !document.prerendering) action();
+    else document.addEventListener('prerenderingchange', action, { once: true });
   };
 
   // randomUUID would be missing on pages without https.
@@ -116,19 +142,38 @@
 
   // --- The visit
 
+  const isNothing = text => RegExp(MACRO).test(text) || RegExp(NO_VALUE, 'i').test(text);
+
+  // Broken encoding stays as it is, where decodeURIComponent would throw.
+  const decode = text => new URLSearchParams(`=${text.replace(/[&+]/g, encodeURIComponent)}`).get('');
+
+  function isUsable(name, value) {
+    if (isNothing(value)) return false;
+    if (name === 'epik') return isAllowed('marketing') && CLICK_ID.test(value);
+    const limit = /_id$/.test(name) ? 64 : Infinity;
+    return /^utm_/.test(name) && value && value.length <= limit && !EMAIL.test(value);
+  }
+
+  // Reads a link as the service does, or one landing would be two visits there: of each name the
+  // first value that says something, decoded as often as redirects have encoded it.
   function campaignOf(href) {
     const campaign = {};
-    new URL(href).searchParams.forEach((value, key) => {
-      const name = key.toLowerCase();
-      if (name === 'epik' ? isAllowed('marketing') : /^utm_/.test(name)) campaign[name] = value;
-    });
+    let query = href.split('#')[0].replace(/^[^?]*/, '').slice(1).replace(/\+/g, ' ');
+    if (!/=/.test(query) && /%(25)*3d/i.test(query)) query = decode(query);
+    for (const pair of query.replace(/\?(?=utm_|epik=)/g, '&').split('&')) {
+      const [key, ...values] = pair.replace(/^amp;/, '').split('=');
+      const name = decode(key).trim().toLowerCase();
+      const text = decode(decode(decode(values.join('=')))).replace(UNPRINTABLE, '');
+      const value = text.slice(0, 1024).trim();
+      if (!campaign[name] && isUsable(name, value)) campaign[name] = value;
+    }
     return campaign;
   }
 
   // Shopify's client id comes after our own cookie, so that tag and custom pixel agree.
   async function visitorId(clientId) {
     const candidates = [await readCookie(VISITOR_COOKIE), visitor, clientId, randomId()];
-    return candidates.find(id => id && /^[\w-]{8,64}$/.test(id));
+    return candidates.find(id => id && /^[\w-]{8,64}$/.test(id) && !isNothing(id));
   }
 
   // Another campaign or click begins another visit; a page without either continues the last one.
@@ -161,7 +206,9 @@
   const withoutBuyer = (key, value) => (BUYER_FIELDS.test(key) ? undefined : value);
 
   function bodyOf(events) {
-    const call = { key: COLLECTOR.key, visitor, consent, session: visit, events };
+    // Compared with its arrival, the time of sending tells how wrong the browser's clock is.
+    const sent_at = new Date();
+    const call = { key: COLLECTOR.key, sent_at, visitor, consent, session: visit, events };
     return JSON.stringify(call, isAllowed('marketing') ? undefined : withoutBuyer);
   }
 
@@ -235,17 +282,51 @@
 
   // --- Beside the page's own Pinterest tag
 
+  let followedTag;
+
   // Pinterest counts an event once if the tag and the service report it under one id.
-  function recordTagCall(pintrk, page, call) {
+  function recordTagCall(call) {
     const name = EVENT_OF_TAG_CALL[`${call[1]}`.toLowerCase()];
-    if (name) {
-      const { product_id: id, value: amount, currency: currencyCode } = call[2] || {};
-      const variant = { product: { id }, price: { amount, currencyCode } };
-      const data = { productVariant: variant, cartLine: { merchandise: variant } };
-      call[2] = { event_id: randomId(), ...call[2] };
-      recordOnPage(name, data, call[2].event_id);
+    if (!name) return;
+    const told = JSON.parse(JSON.stringify(call[2] || {}, FIELDS_OF_TAG_CALL));
+    const { value, currency, order_quantity, line_items, ...product } = told;
+    const items = [].concat(line_items || product);
+    // Themes tell of every page that is visited.
+    const isNamed = items.some(item => item && (item.product_id || item.product_name));
+    if (name === 'product_viewed' && !isNamed) return;
+
+    const { event_id } = call[2] || {};
+    const text = `${event_id}`;
+    const id = EVENT_ID.test(text) && !EMAIL.test(text) && !isNothing(text) ? text : randomId();
+    call[2] = { ...call[2], event_id: id };
+    const tagCall = { value, currency, order_quantity, line_items: items };
+    whenSeen(() => recordOnPage(name, { tagCall }, id));
+  }
+
+  function follow(tag) {
+    if (tag === followedTag) return;
+    followedTag = tag && tag.apply ? new Proxy(tag, {
+      apply(pintrk, page, call) {
+        try {
+          recordTagCall(call);
+        } catch {
+          // The tag's call is the page's own, whatever stands in it.
+        }
+        return pintrk.apply(page, call);
+      },
+    }) : tag;
+  }
+
+  // The page may define its tag, or replace it, after this script.
+  function followTag() {
+    follow(self.pintrk);
+    const property = { configurable: true, enumerable: true, get: () => followedTag, set: follow };
+    try {
+      Object.defineProperty(self, 'pintrk', property);
+    } catch {
+      // A declared name cannot be redefined, but it can be assigned to.
+      self.pintrk = followedTag;
     }
-    return pintrk.apply(page, call);
   }
 
   // --- Start
@@ -265,9 +346,6 @@
     document.addEventListener(CONSENT_CHANGED, readConsent);
     if (shop.customerPrivacy || !self.Shopify) readConsent();
     else loadConsent(shop, readConsent);
-    if ('events' in script.dataset && self.pintrk) {
-      self.pintrk = new Proxy(pintrk, { apply: recordTagCall });
-    }
   }
 
   function loadConsent(shop, readConsent) {
@@ -283,7 +361,10 @@
 
   swallowErrors(async () => {
     addEventListener('pagehide', swallowErrors(flush));
-    if (isSandbox) await startInSandbox();
-    else startOnPage();
+    whenSeen(swallowErrors(isSandbox ? startInSandbox : startOnPage));
+    if (script && 'events' in script.dataset) {
+      followTag();
+      addEventListener('load', followTag);
+    }
   })();
 })();

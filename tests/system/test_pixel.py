@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import requests
+from msgspec import structs
 
 from tests.actors import API_TOKEN, SECRET, instant, order
 from tests.browser import (
@@ -32,7 +34,8 @@ from tests.shopfront import (
     phone_of,
 )
 from tests.standins.pinterest import FakePinterest
-from tracking.domain.conversion import Policy
+from tracking.domain.conversion import Content, Policy
+from tracking.domain.placeholders import PLACEHOLDERS
 from tracking.receive.pixel import ClientInfo, PixelBatch, pixel_batch_of
 
 if TYPE_CHECKING:
@@ -361,6 +364,135 @@ def test_a_visit_that_cannot_be_read_is_begun_anew(
 
     assert visitor.visit["epik"] == EPIK
     assert visitor.cookies["_pin_vid"] == recorder.calls[0]["visitor"] != "<script>"
+
+
+# What redirects, templates and plugins make of a link. The service reads each in its own language.
+LINKS = [
+    "utm_source=pinterest&utm_medium=cpc&utm_source=google&utm_medium=organic",
+    "utm_source=&utm_source=pinterest&UTM_SOURCE=google",
+    "utm_campaign={{campaign.name}}&utm_campaign=autumn&utm_campaign=winter",
+    "utm_campaign=%7Bcampaign%7D&utm_campaign=(not+set)&utm_campaign=__ID__&utm_campaign=__id__",
+    "utm_campaign=%23N%2FA&utm_campaign=%5CN&utm_campaign=[object%20Object]&utm_campaign=a",
+    "utm_source=undefined&utm_campaign=null&utm_term=NaN",
+    "utm_campaign=[brand]&utm_campaign=autumn",
+    "utm_campaign=[Unknown]&utm_campaign=unknown",
+    "utm_campaign=50%&utm_term=100%25%2520off&utm_content=%E0%A4%A",
+    "utm_campaign=a%252Bb+c&utm_term=a%2526b&utm_content=a=b=c",
+    "utm_source=pinterest&amp;utm_medium=cpc&amp;utm_campaign=autumn",
+    "ref=x?utm_source=pinterest&utm_medium=cpc",
+    "utm_source%3Dpinterest%26utm_medium%3Dcpc%26utm_campaign%3Dautumn%2520sale",
+    "utm_term=ada%40example.com&utm_term=mug&utm_content=bob@example.com",
+    "utm_campaign=%00%E2%80%8B&utm_campaign=autumn",
+    f"utm_pin_id={'7' * 65}&utm_pin_id=88&utm_campaign_id=626735565838",
+    f"epik=null&epik={{epik}}&epik=short&epik={EPIK}&epik={OTHER_EPIK}",
+    f"epik={'0' * 20}&epik={'-' * 20}&epik=not_provided&EPIK={EPIK}",
+    f"epik={EPIK.replace('=', '%253D')}%253D",
+]
+
+
+def test_pixel_and_service_read_every_link_alike(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
+) -> None:
+    told: list[Any] = []
+    for n, link in enumerate(LINKS):
+        visitor.context.clear_cookies()
+        visitor.visits(f"{theme.url}/?{link}")
+        visitor.wait_until(lambda: len(recorder.calls) > len(told))
+        told.append(recorder.calls[-1])
+        assert len(told) == n + 1
+    alone = [understood({**call, "session": None}).events[0].session for call in told]
+    with_session = [understood(call).events[0].session for call in told]
+
+    for link, one, other in zip(LINKS, alone, with_session, strict=True):
+        assert structs.replace(one, stamped_at=0) == structs.replace(other, stamped_at=0), link
+
+
+@pytest.mark.parametrize("word", sorted(PLACEHOLDERS))
+def test_no_word_for_nothing_is_a_campaign(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder, word: str
+) -> None:
+    text = quote(word.upper())
+    lands(visitor, theme, recorder, f"/?utm_source={text}&utm_term=({text})&utm_campaign=autumn")
+
+    assert visitor.visit.keys() == {"landed_at", "utm_campaign", "referrer"}
+
+
+@pytest.mark.parametrize(
+    "junk", ["null", "undefined", "{epik}", "%7B%7Bepik%7D%7D", "x", "nan", ""]
+)
+def test_a_junk_click_id_never_replaces_a_good_one(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder, junk: str
+) -> None:
+    lands(visitor, theme, recorder)
+    visitor.visits(f"{theme.url}/?epik={junk}&utm_source={{site}}")
+    visitor.wait_until(lambda: len(recorder.calls) == 2)
+
+    assert recorder.calls[1]["session"] == recorder.calls[0]["session"]
+    assert visitor.cookies["_epik"] == EPIK
+    touches = {e.touch.key for call in recorder.calls for e in understood(call).events if e.touch}
+    assert len(touches) == 1
+
+
+# --- The browser's clock, and pages that nobody sees yet
+
+
+@pytest.mark.parametrize("minutes", [0, 10, 1000, -10, -3000])
+def test_a_browser_whose_clock_is_wrong_tells_the_right_time(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder, minutes: int
+) -> None:
+    visitor.context.add_init_script(
+        "const Clock = Date; const now = Date.now;"
+        f"Date.now = () => now() + {minutes * 60_000};"
+        "self.Date = class extends Clock {"
+        " constructor(...given) { super(...(given.length ? given : [Date.now()])); } };"
+    )
+    lands(visitor, theme, recorder)
+    visitor.clicks("a")
+    visitor.wait_until(lambda: len(recorder.calls) == 2)
+
+    found = [one for call in recorder.calls for one in understood(call).events]
+    assert all(abs(one.at - time.time()) < 30 for one in found)
+    assert all(one.touch and abs(one.touch.at - time.time()) < 30 for one in found)
+    assert len({one.touch.key for one in found if one.touch}) == 1
+
+
+PRERENDERED = """
+let seen = false;
+Object.defineProperty(Document.prototype, 'prerendering', { get: () => !seen });
+self.activate = () => { seen = true; document.dispatchEvent(new Event('prerenderingchange')); };
+"""
+
+
+@pytest.mark.parametrize("way", ["sandbox", "theme"])
+def test_a_page_that_is_prerendered_tells_and_keeps_nothing_until_it_is_seen(
+    visitor: Visitor, recorder: Recorder, way: str, request: pytest.FixtureRequest
+) -> None:
+    shop: Shopfront = request.getfixturevalue(way)
+    if way == "theme":
+        with_tag(shop, recorder)
+    visitor.context.add_init_script(PRERENDERED)
+    visitor.visits(shop.url + LANDING)
+    visitor.page.evaluate(f"if (self.pintrk) {{ {ADDED} }}")
+    visitor.page.wait_for_timeout(300)
+
+    assert recorder.calls == []
+    assert ours(visitor) == set()
+
+    for frame in visitor.page.frames:
+        frame.evaluate("self.activate()")
+    seen(visitor, recorder, "page_viewed", *(["product_added_to_cart"] if way == "theme" else []))
+    assert recorder.names.count("page_viewed") == 1
+    assert visitor.visit["epik"] == EPIK
+
+
+def test_a_page_that_is_prerendered_and_never_seen_is_not_told(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
+) -> None:
+    visitor.context.add_init_script(PRERENDERED)
+    visitor.visits(theme.url + LANDING)
+    leaves(visitor, recorder)
+
+    assert recorder.calls == []
 
 
 # --- The hand-over to the order
@@ -708,6 +840,9 @@ def test_an_id_that_the_page_gave_is_used_as_it_is(
     [
         "pintrk('track', 'checkout', {order_id: '5001'})",
         "pintrk('set', {np: 'shop'})",
+        "pintrk('track', 'pagevisit')",
+        "pintrk('track', 'pagevisit', {value: 20, currency: 'USD', line_items: [{}]})",
+        "pintrk('track', 'pagevisit', null)",
         "pintrk('track')",
         "pintrk()",
     ],
@@ -719,8 +854,93 @@ def test_other_calls_of_the_tag_are_left_as_they_are(
     lands(visitor, theme, recorder)
     before = visitor.page.evaluate(f"[{call.partition('(')[2].rstrip(')')}]")
     visitor.page.evaluate(call)
+    passed_on = visitor.page.evaluate(QUEUE)[-1]
+    leaves(visitor, recorder)
 
-    assert visitor.page.evaluate(QUEUE)[-1] == before
+    assert passed_on == before
+    assert recorder.names == ["page_viewed"]
+
+
+def test_the_items_that_a_page_tells_its_tag_are_told_and_nothing_else_is(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
+) -> None:
+    with_tag(theme, recorder)
+    lands(visitor, theme, recorder)
+    item = "{product_id: '111', product_price: 20, product_quantity: 3, note: 'canary'}"
+    told = f"{{value: 60, order_quantity: 3, currency: 'usd', line_items: [{item}], em: 'canary'}}"
+    visitor.page.evaluate(f"pintrk('track', 'addtocart', {told})")
+    seen(visitor, recorder, "product_added_to_cart")
+
+    (added,) = [event for event in recorder.events if event["name"] == "product_added_to_cart"]
+    assert "canary" not in json.dumps(added)
+    found = [e.conversion for call in recorder.calls for e in understood(call).events]
+    (conversion,) = [one for one in found if one]
+    assert conversion.contents == (Content("111", "", "", "20.00", 3),)
+    assert (conversion.num_items, conversion.value, conversion.currency) == (3, "60.00", "USD")
+
+
+@pytest.mark.parametrize("event_id", ["atc/111#1", "42", "x" * 128, "né 1"])
+def test_any_printable_id_of_the_page_is_used_as_it_is(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder, event_id: str
+) -> None:
+    with_tag(theme, recorder)
+    lands(visitor, theme, recorder)
+    visitor.page.evaluate(ADDED.replace("{", f"{{event_id: {json.dumps(event_id)}, "))
+    seen(visitor, recorder, "product_added_to_cart")
+
+    assert recorder.events[-1]["id"] == event_id
+    assert visitor.page.evaluate(QUEUE)[-1][2]["event_id"] == event_id
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    ["undefined", "null", "''", "' '", "'{event_id}'", "'ada@example.com'", "'x'.repeat(129)"],
+)
+def test_an_id_of_the_page_that_names_nothing_is_replaced_in_both_places(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder, event_id: str
+) -> None:
+    with_tag(theme, recorder)
+    lands(visitor, theme, recorder)
+    visitor.page.evaluate(ADDED.replace("{", f"{{event_id: {event_id}, "))
+    seen(visitor, recorder, "product_added_to_cart")
+
+    told = recorder.events[-1]["id"]
+    assert visitor.page.evaluate(QUEUE)[-1][2]["event_id"] == told
+    assert len(told) > 20
+
+
+LATE = {
+    "assigned": "window.pintrk = function () { pintrk.queue.push([...arguments]); };",
+    "declared": "var pintrk = function () { pintrk.queue.push([...arguments]); };",
+    "wrapped": "window.pintrk = function () { pintrk.queue.push([...arguments]); };"
+    "const inner = window.pintrk; window.pintrk = (...call) => inner(...call);",
+}
+
+
+@pytest.mark.parametrize("way", LATE)
+def test_a_tag_that_is_defined_after_the_pixel_is_found(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder, way: str
+) -> None:
+    theme.uses_tag(recorder.pixel_url, "data-events")
+    lands(visitor, theme, recorder)
+    visitor.page.add_script_tag(content=f"{LATE[way]} pintrk.queue = [];")
+    visitor.page.evaluate(ADDED)
+    seen(visitor, recorder, "product_added_to_cart")
+
+    told = {event["id"] for event in recorder.events if event["name"] != "page_viewed"}
+    assert {call[2]["event_id"] for call in visitor.page.evaluate(QUEUE)} == told
+
+
+def test_a_tag_that_cannot_be_told_of_works_on(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
+) -> None:
+    with_tag(theme, recorder)
+    lands(visitor, theme, recorder)
+    visitor.page.evaluate(
+        "const odd = {product_id: '1'}; odd.line_items = odd; pintrk('track', 'addtocart', odd)"
+    )
+
+    assert visitor.page.evaluate("pintrk.queue.length") == 3
 
 
 def test_without_data_events_the_tag_is_not_touched(

@@ -66,6 +66,21 @@ def is_placeholder(text: str) -> bool:
     return bare in PLACEHOLDERS or (wrapped is not None and bare in _MARKS_OF_IDS)
 
 
+def browser_patterns() -> tuple[str, str]:
+    """Returns what `is_placeholder` looks for, as two regular expressions of JavaScript.
+
+    The first matches templates that nobody filled in. The second matches words for no value; it
+    ignores case.
+    """
+    words, marks = (
+        "|".join(re.escape(word).replace("\\ ", r"[\s_-]+") for word in sorted(group))
+        for group in (PLACEHOLDERS, PLACEHOLDERS | _MARKS_OF_IDS)
+    )
+    wrapped = rf"[(<\[{{\"'`]+[\s_-]*(?:{marks})[\s_-]*[)>\]}}\"'`]+"
+    no_value = rf"{_CELL_ERROR.pattern}|[\s_-]*(?:{words})[\s_-]*|{wrapped}"
+    return f"^(?:{_MACRO.pattern})$", f"^(?:{no_value})$"
+
+
 def names_nothing(text: str) -> bool:
     """Returns True if a text is no id: a placeholder, a word for nothing, or signs and zeros."""
     low = text.strip().lower()

@@ -5,7 +5,7 @@ left out. No e-mail address passes: a text that holds one is dropped whole.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -29,7 +29,7 @@ from tracking.domain.web_text import (
     parse_timestamp,
     path_of_url,
     printable,
-    query_of,
+    query_pairs,
     quoted,
     shop_origin_of,
 )
@@ -100,7 +100,20 @@ def session_from(pairs: Iterable[tuple[str, str]], referrer: str = "") -> Sessio
     return session_from_fields(fields)
 
 
-def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
+def campaign_of(query: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Returns the `utm_*` parameters of a query: of each name the first value that says something.
+
+    A click id is not among them.
+    """
+    campaign: dict[str, str] = {}
+    for name, value in query:
+        is_known = name in _UTM_NAMES or _UTM_NAME.fullmatch(name)
+        if is_known and name not in campaign and (text := _text(value)):
+            campaign[name] = text
+    return campaign
+
+
+def _page_url(order: Order, session: Session, query: Iterable[tuple[str, str]]) -> str:
     """Returns the URL of the landing page, with no more of its query than utm_* and the click id.
 
     Everything else in a query may name a person or open a cart. Returns "" if the shop or the page
@@ -110,11 +123,7 @@ def _page_url(order: Order, session: Session, query: Mapping[str, str]) -> str:
     origin = shop_origin_of(landing, of_relative=order.origin) if landing else ""
     if not origin:
         return ""
-    pairs = [
-        f"{name}={quoted(text)}"
-        for name, value in query.items()
-        if (name in _UTM_NAMES or _UTM_NAME.fullmatch(name)) and (text := _text(value))
-    ]
+    pairs = [f"{name}={quoted(text)}" for name, text in campaign_of(query).items()]
     if session.click_id:
         pairs.append(f"epik={quoted(session.click_id)}")
     reported_query = "?" + "&".join(pairs) if pairs else ""
@@ -136,12 +145,12 @@ def _read(
             fields.setdefault("is_click_cut", (True, origin))
 
 
-def _read_query(fields: SessionFields, origin: str, url: str) -> Mapping[str, str]:
+def _read_query(fields: SessionFields, origin: str, url: str) -> Sequence[tuple[str, str]]:
     if "?" not in url:
-        return {}
+        return ()
     whole, is_click_cut = _without_cut_parameter(url)
-    query = query_of(whole)
-    _read(fields, origin, _QUERY_NAMES, query.items())
+    query = query_pairs(whole)
+    _read(fields, origin, _QUERY_NAMES, query)
     if is_click_cut:
         fields.setdefault("is_click_cut", (True, origin))
     return query
@@ -182,6 +191,11 @@ def _id(value: str) -> str:
     # A shortened id would be the id of something else.
     text = _text(value)
     return text if len(text) <= _ID_LIMIT else ""
+
+
+def is_click_id(value: str) -> bool:
+    """Returns True if a text is a whole click id, in the encoding of a URL or without it."""
+    return bool(_click_id(value))
 
 
 def _click_id(value: str) -> str:

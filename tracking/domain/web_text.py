@@ -32,8 +32,17 @@ _PRIVATE = re.compile(
 
 
 def query_of(url: str) -> dict[str, str]:
-    """Returns the query of a URL, decoded: lower-case names, each with its first value.
+    """Returns the query of a URL as `query_pairs` reads it, each name with its first value."""
+    parameters: dict[str, str] = {}
+    for name, value in query_pairs(url):
+        parameters.setdefault(name, value)
+    return parameters
 
+
+def query_pairs(url: str) -> list[tuple[str, str]]:
+    """Returns the names and values in the query of a URL, in its order, decoded.
+
+    Names are in lower case; a name may be there several times, but never without a value.
     Reads the URLs that browsers and templates produce: relative or absolute, raw spaces and
     emoji, broken percent-encoding, `&amp;`, a second `?` before utm_ or epik. Values have at most
     1,024 characters, none of them a control character. Never raises.
@@ -47,14 +56,14 @@ def query_of(url: str) -> dict[str, str]:
         query = printable(unquote(query))
     if "?" in query:
         query = query.replace("?utm_", "&utm_").replace("?epik=", "&epik=")
-    parameters: dict[str, str] = {}
+    pairs: list[tuple[str, str]] = []
     for pair in query.split("&"):
         name, _, value = pair.removeprefix("amp;").partition("=")
         if "%" in pair:
             name, value = unquote(name), printable(_decoded(value))
         if value:
-            parameters.setdefault(name.strip().lower(), value[:_VALUE_LIMIT])
-    return parameters
+            pairs.append((name.strip().lower(), value[:_VALUE_LIMIT]))
+    return pairs
 
 
 def _decoded(value: str) -> str:

@@ -25,7 +25,7 @@ from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
 from tracking.domain.validation import FieldError, ValidationError
-from tracking.domain.web_text import query_of
+from tracking.domain.web_text import query_pairs
 from tracking.receive.event_input import fields
 from tracking.receive.event_input.columns import Columns, FieldReader, Located, Values, pointer_to
 from tracking.receive.event_input.fields import ORDER_EVENT_PREFIX
@@ -409,10 +409,8 @@ def _session(conversion: Conversion) -> Session:
     """The session of the event, from its page URL and click id."""
     if not (conversion.event_source_url or conversion.click_id):
         return Session()
-    parameters = query_of(conversion.event_source_url)
-    if conversion.click_id:
-        parameters["epik"] = conversion.click_id
-    return session_from(parameters.items())
+    click_id = [("epik", conversion.click_id)] if conversion.click_id else []
+    return session_from(click_id + query_pairs(conversion.event_source_url))
 
 
 def _stage(event: Mapping[str, Any]) -> Stage | None:

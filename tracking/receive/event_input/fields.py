@@ -14,8 +14,9 @@ from tracking.domain.conversion import event_id_of
 from tracking.domain.language import language_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.order import order_id_in
-from tracking.domain.placeholders import names_nothing
-from tracking.domain.web_text import query_of, without_private_tokens
+from tracking.domain.placeholders import is_placeholder, names_nothing
+from tracking.domain.session_reader import is_click_id
+from tracking.domain.web_text import query_pairs, without_private_tokens
 
 MAX_COUNT = 1_000_000_000
 _EXACT = 2**53
@@ -270,11 +271,12 @@ def page_url(value: object) -> str:
         raise Dropped
     host = parts.netloc.rpartition("@")[2]
     path = quote(without_private_tokens(parts.path), safe="/%!$&'()*+,;=:@~")
-    kept = [
-        (name, value)
-        for name, value in query_of(text).items()
-        if (name.startswith("utm_") or name == "epik") and not _has_email(value)
-    ]
+    kept: dict[str, str] = {}
+    for name, parameter in query_pairs(text):
+        is_campaign = name.startswith("utm_") and not is_placeholder(parameter)
+        is_kept = is_campaign or (name == "epik" and is_click_id(parameter))
+        if is_kept and not _has_email(parameter):
+            kept.setdefault(name, parameter)
     query = urlencode(kept, quote_via=quote)
     return f"{parts.scheme}://{host}{path}" + (f"?{query}" if query else "")
 

@@ -4,7 +4,8 @@ It is evidence of a visit and never a purchase.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +22,7 @@ from tracking.receive.pixel.cart import Cart, cart_of
 from tracking.receive.pixel.schema import (
     STAGE_OF,
     Checkout,
+    Clock,
     Context,
     Customer,
     Data,
@@ -30,13 +32,21 @@ from tracking.receive.pixel.schema import (
     RawBatch,
     RawEvent,
     RawOrder,
+    clock_of,
     convert_leniently,
     decode_batch,
     digits_of,
     header_of,
     text_of,
 )
-from tracking.receive.pixel.visit import ad_view_of, page_of, session_and_touch_of, tokens_of
+from tracking.receive.pixel.visit import (
+    VisitedPage,
+    ad_view_of,
+    is_ambiguous,
+    page_of,
+    session_and_touch_of,
+    tokens_of,
+)
 
 _CHECKOUTS = frozenset({"checkout_started", "checkout_completed"})
 _AGENT_LIMIT = 2048
@@ -92,6 +102,16 @@ class PixelBatch(msgspec.Struct, frozen=True, gc=False):
     errors: tuple[FieldError, ...]
 
 
+class _Call(NamedTuple):
+    """A call of the pixel. `landings` are its pages whose link names a parameter twice."""
+
+    batch: RawBatch
+    clock: Clock
+    landings: Sequence[VisitedPage]
+    client: ClientInfo
+    policy: Policy
+
+
 def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at: int) -> PixelBatch:
     """Returns the events in a body of the collector, received at an instant (seconds UTC).
 
@@ -101,20 +121,29 @@ def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at:
         ValidationError: the body is not JSON, or has no event or more than MOST_EVENTS.
     """
     batch, raw_events = decode_batch(body)
+    contexts = [convert_leniently(event.context, Context) for _, event in raw_events]
+    pages = [page_of(context.document or Document()) for context in contexts]
+    call = _Call(
+        batch=batch,
+        clock=clock_of(batch, (event for _, event in raw_events), received_at),
+        landings=tuple(filter(is_ambiguous, pages)),
+        client=client,
+        policy=policy,
+    )
     events: list[PixelEvent] = []
     ignored = 0
     errors: dict[FieldError, None] = {}
-    for pointer, event in raw_events:
+    for (pointer, event), context, page in zip(raw_events, contexts, pages, strict=True):
         consent = _consent(batch.consent if event.consent is None else event.consent)
         if consent is None:
             ignored += 1
             continue
         try:
-            header = header_of(pointer, event, batch, received_at)
+            header = header_of(pointer, event, batch, call.clock)
         except ValidationError as error:
             errors |= dict.fromkeys(error.errors)
         else:
-            events.append(_pixel_event(header, event, batch, consent, client, policy))
+            events.append(_pixel_event(header, event, context, page, consent, call))
     return PixelBatch(text_of(batch.key), tuple(events), ignored, tuple(errors))
 
 
@@ -126,16 +155,15 @@ def is_bot(user_agent: str) -> bool:
 def _pixel_event(
     header: EventHeader,
     event: RawEvent,
-    batch: RawBatch,
+    context: Context,
+    page: VisitedPage,
     consent: Consent,
-    client: ClientInfo,
-    policy: Policy,
+    call: _Call,
 ) -> PixelEvent:
-    context = convert_leniently(event.context, Context)
+    policy, client = call.policy, call.client
     data = convert_leniently(event.data, Data)
-    page = page_of(context.document or Document())
-    raw_session = next((s for s in (event.session, batch.session) if isinstance(s, dict)), {})
-    session, visit = session_and_touch_of(header, raw_session, page)
+    raw_session = next((s for s in (event.session, call.batch.session) if isinstance(s, dict)), {})
+    session, visit = session_and_touch_of(header, raw_session, page, call.clock, call.landings)
     checkout = (data.checkout or Checkout()) if header.name in _CHECKOUTS else None
     agent = text_of(client.user_agent, _AGENT_LIMIT)
     navigator = context.navigator or Navigator()
@@ -149,7 +177,7 @@ def _pixel_event(
         touch=ad_view_of(header, event) if header.name == "ad_viewed" else visit,
         consent=consent,
         identity=_identity(checkout, consent, policy) if checkout else Identity(),
-        tokens=tokens_of(checkout, batch, page) if checkout else (),
+        tokens=tokens_of(checkout, call.batch, page) if checkout else (),
         conversion=None,
         value=0,
         is_bot=is_bot(agent or text_of(navigator.user_agent, _AGENT_LIMIT)),

@@ -5,7 +5,7 @@ of Shopify's web pixel events.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -30,8 +30,8 @@ STAGE_OF: Mapping[str, Stage | None] = {
 }
 
 _OLDEST_EVENT = 86_400
-# How far a visitor's clock may be ahead of ours.
-_MOST_AHEAD = 300
+# A call may be under way for some seconds; what differs by more is a wrong clock.
+_MOST_UNDER_WAY = 30
 _TEXT_LIMIT = 256
 
 _EVENT_ID_LIMIT = 128
@@ -180,6 +180,7 @@ class RawBatch(RawEvent, gc=False, rename=_NAMES):
     """A batch as it was received. Its events are a list, one object, or the batch itself."""
 
     key: Any = None
+    sent_at: Any = None
     cart_token: Any = None
     events: Any = None
 
@@ -287,17 +288,50 @@ def seconds_of(value: object) -> int | None:
         return None
 
 
+class Clock(NamedTuple):
+    """A browser's clock, by the arrival of its call. Both are seconds UTC.
+
+    `ahead` is by how much the clock is ahead, negative for one that is behind.
+    """
+
+    received_at: int
+    ahead: int
+
+    def corrected(self, told: int) -> int:
+        """Returns the time of an instant that the browser told, at the latest its arrival."""
+        return min(told - self.ahead, self.received_at)
+
+
+def clock_of(batch: RawBatch, events: Iterable[RawEvent], received_at: int) -> Clock:
+    """Returns the clock of the browser that sent a call.
+
+    A call that does not tell when it was sent was sent by the time of its newest event: its clock
+    is ahead at least by that, and nothing can be said of a clock that is behind.
+    """
+    sent_at = seconds_of(batch.sent_at)
+    if sent_at is None:
+        told = ((seconds_of(event.timestamp) or 0) - received_at for event in events)
+        return Clock(received_at, max((n for n in told if 0 < n <= _OLDEST_EVENT), default=0))
+    ahead = sent_at - received_at
+    return Clock(received_at, ahead if abs(ahead) > _MOST_UNDER_WAY else 0)
+
+
 class EventHeader(NamedTuple):
-    """The fields that every event has. `at` is seconds UTC."""
+    """The fields that every event has.
+
+    `at` is seconds UTC; `told_at` is the same instant by the browser's clock, which does not change
+    when the event is sent again.
+    """
 
     event_id: str
     name: str
     at: int
+    told_at: int
     visitor: str
 
 
-def header_of(pointer: str, event: RawEvent, batch: RawBatch, received_at: int) -> EventHeader:
-    """Returns the checked header of an event; `where` is the JSON pointer to the event.
+def header_of(pointer: str, event: RawEvent, batch: RawBatch, clock: Clock) -> EventHeader:
+    """Returns the checked header of an event; `pointer` is the JSON pointer to the event.
 
     Raises:
         ValidationError: a field is missing or wrong.
@@ -312,8 +346,8 @@ def header_of(pointer: str, event: RawEvent, batch: RawBatch, received_at: int) 
         )
     if not isinstance(event.name, str) or event.name not in STAGE_OF:
         raise ValidationError(FieldError(f"{pointer}/name", f"not one of {', '.join(STAGE_OF)}"))
-    at = _at(f"{pointer}/timestamp", event.timestamp, received_at)
-    return EventHeader(event.id, event.name, at, _visitor(pointer, event, batch))
+    at, told_at = _times(f"{pointer}/timestamp", event.timestamp, clock)
+    return EventHeader(event.id, event.name, at, told_at, _visitor(pointer, event, batch))
 
 
 def _is_event_id(text: str) -> bool:
@@ -322,15 +356,15 @@ def _is_event_id(text: str) -> bool:
     return is_printable and not is_taken and not has_email(text)
 
 
-def _at(pointer: str, value: object, received_at: int) -> int:
-    at = seconds_of(value)
-    if at is None:
+def _times(pointer: str, value: object, clock: Clock) -> tuple[int, int]:
+    """Returns the time of an event and the time that the browser told."""
+    told_at = seconds_of(value)
+    if told_at is None:
         raise ValidationError(FieldError(pointer, "not an instant in ISO 8601 or in milliseconds"))
-    if at < received_at - _OLDEST_EVENT:
+    at = clock.corrected(told_at)
+    if at < clock.received_at - _OLDEST_EVENT:
         raise ValidationError(FieldError(pointer, "older than a day"))
-    if at > received_at + _MOST_AHEAD:
-        raise ValidationError(FieldError(pointer, f"more than {_MOST_AHEAD} seconds in the future"))
-    return min(at, received_at)
+    return at, told_at
 
 
 def _visitor(pointer: str, event: RawEvent, batch: RawBatch) -> str:

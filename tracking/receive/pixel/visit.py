@@ -1,18 +1,19 @@
 """The visit that an event of the pixel belongs to, and the touch that it is."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
 from tracking.domain.attribution import Kind, Touch
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
-from tracking.domain.web_text import bare_name, query_of, reported_path
+from tracking.domain.web_text import bare_name, query_pairs, reported_path
 from tracking.receive.pixel.schema import (
     Checkout,
+    Clock,
     Document,
     EventHeader,
     Location,
@@ -48,6 +49,7 @@ _LINK: Mapping[str, str] = {
     "utm_content": "content",
     "epik": "click_id",
 }
+_LINK_NAMES = _LINK.keys() | {"utm_id"}
 # Visitor and time have fields of their own, where they are checked.
 _CHECKED_SEPARATELY = frozenset({"pin_vid", "pin_touch", "track_ai_timestamp"})
 
@@ -81,7 +83,7 @@ def page_of(document: Document) -> VisitedPage:
     """Returns the page of an event from its URL and referrer."""
     href = text_of((document.location or Location()).href, _URL_LIMIT)
     referrer = text_of(document.referrer, _URL_LIMIT)
-    parameters = [(name, value) for name, value in query_of(href).items() if name in _LINK]
+    parameters = [(name, value) for name, value in query_pairs(href) if name in _LINK_NAMES]
     link = session_from(parameters)
     match = _PAGE.match(href)
     if match is None:
@@ -98,6 +100,11 @@ def page_of(document: Document) -> VisitedPage:
         referrer=_other_site(referrer, host),
         has_referrer=bool(referrer),
     )
+
+
+def is_ambiguous(page: VisitedPage) -> bool:
+    """Returns True if the link to a page names a parameter twice."""
+    return len({name for name, _ in page.parameters}) < len(page.parameters)
 
 
 def tokens_of(checkout: Checkout, batch: RawBatch, page: VisitedPage) -> tuple[str, ...]:
@@ -125,21 +132,31 @@ def _other_site(url: str, host: str) -> str:
 
 
 def session_and_touch_of(
-    header: EventHeader, raw_session: Mapping[str, object], page: VisitedPage
+    header: EventHeader,
+    raw_session: Mapping[str, object],
+    page: VisitedPage,
+    clock: Clock,
+    landings: Iterable[VisitedPage],
 ) -> tuple[Session, Touch | None]:
-    """Returns the session that brought the visitor, and its touch if its time is known."""
-    parameters = _session_parameters(raw_session)
+    """Returns the session that brought the visitor, and its touch if its time is known.
+
+    `landings` are the pages of the call whose link names a parameter twice.
+    `began` is by the browser's clock, as the touch's key must be: another call about the same visit
+    may correct that clock by another second.
+    """
+    parameters = _read_alike(_session_parameters(raw_session), landings)
     referrer = _other_site(text_of(raw_session.get("referrer"), _URL_LIMIT), page.host)
-    began = _landed_at(raw_session.get("landed_at"), header.at)
+    began = _landed_at(raw_session.get("landed_at"), header.told_at)
     is_page = header.name == "page_viewed"
     if not raw_session or (is_page and _is_another(page.link, session_from(parameters))):
         parameters, referrer, began = page.parameters, page.referrer, None
     if is_page and began is None and _is_arrival(page, has_session=bool(raw_session)):
-        began = header.at
+        began = header.told_at
     if began is None:
         return session_from(parameters, referrer), None
-    session = session_from([*parameters, ("pin_touch", str(began))], referrer)
-    return session, _click(header.visitor, began, session)
+    at = min(clock.corrected(began), header.at)
+    session = session_from([*parameters, ("pin_touch", str(at))], referrer)
+    return session, _click(header.visitor, began, at, session)
 
 
 def _session_parameters(raw_session: Mapping[str, object]) -> Sequence[tuple[str, str]]:
@@ -150,6 +167,29 @@ def _session_parameters(raw_session: Mapping[str, object]) -> Sequence[tuple[str
     ]
 
 
+def _read_alike(
+    parameters: Sequence[tuple[str, str]], landings: Iterable[VisitedPage]
+) -> Sequence[tuple[str, str]]:
+    """Returns the parameters of a session as its landing page is read here.
+
+    A link may name a parameter twice, and a pixel from before it did as we do took the last value.
+    """
+    told = session_from(parameters)
+    for page in landings:
+        values: dict[str, set[Any]] = {}
+        for pair in page.parameters:
+            for field, value in _fields_of(session_from([pair])):
+                values.setdefault(field, set()).add(value)
+        link = _fields_of(page.link)
+        if link and all(getattr(told, field) in values[field] for field, _ in link):
+            return [*page.parameters, *parameters]
+    return parameters
+
+
+def _fields_of(session: Session) -> list[tuple[str, Any]]:
+    return [(field, getattr(session, field)) for field, _ in session.origins]
+
+
 def _landed_at(value: object, at: int) -> int | None:
     landed = seconds_of(value)
     return landed if landed is not None and at - _OLDEST_VISIT <= landed <= at else None
@@ -157,7 +197,9 @@ def _landed_at(value: object, at: int) -> int | None:
 
 def _is_another(link: Session, session: Session) -> bool:
     """Returns True if a link names another visit than the session: a new one begins here."""
-    return any(getattr(link, field) != getattr(session, field) for field, _ in link.origins)
+    # An address here is whole: what could be the rest of a click id elsewhere is none.
+    names = (field for field, _ in link.origins if field != "is_click_cut")
+    return any(getattr(link, field) != getattr(session, field) for field in names)
 
 
 def _is_arrival(page: VisitedPage, *, has_session: bool) -> bool:
@@ -165,9 +207,9 @@ def _is_arrival(page: VisitedPage, *, has_session: bool) -> bool:
     return bool(page.link.origins or page.referrer) or not (page.has_referrer or has_session)
 
 
-def _click(visitor: str, at: int, session: Session) -> Touch:
+def _click(visitor: str, began: int, at: int, session: Session) -> Touch:
     values = (getattr(session, field) for field in _TOUCH_FIELDS)
-    key = _key("visit", visitor, str(at), *values, session.referrer)
+    key = _key("visit", visitor, str(began), *values, session.referrer)
     return _touch("click", key, at, visitor, session)
 
 
