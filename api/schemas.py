@@ -94,6 +94,7 @@ JOURNEY = object_of(
     financial_status=TEXT,
     is_test={"type": "boolean"},
     is_cancelled={"type": "boolean"},
+    is_deleted={"type": "boolean"},
     currency=TEXT,
     gross_revenue=_MONEY,
     refunds=_MONEY,

@@ -55,6 +55,10 @@ def _refund(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     return receivers.tracker.receive_refund(body, topic)
 
 
+def _deletion(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.tracker.receive_deletion(body, topic)
+
+
 def _data_request(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     return receivers.privacy.data_request(body, topic)
 
@@ -78,6 +82,7 @@ TOPICS: Mapping[str, Handler] = {
     "orders/paid": _order,
     "orders/updated": _order,
     "orders/cancelled": _order,
+    "orders/delete": _deletion,
     "refunds/create": _refund,
     "customers/data_request": _data_request,
     "customers/redact": _redact,

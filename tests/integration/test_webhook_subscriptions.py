@@ -74,7 +74,7 @@ def test_every_topic_that_is_taken_is_subscribed_to_at_its_own_address(
     assert {one["uri"] for one in shopify.subscriptions} == {f"{URL}/webhooks/{t}" for t in WANTED}
     assert {one["topic"] for one in shopify.subscriptions} == {
         *("ORDERS_CREATE", "ORDERS_PAID", "ORDERS_UPDATED", "ORDERS_CANCELLED"),
-        *("REFUNDS_CREATE", "APP_UNINSTALLED"),
+        *("ORDERS_DELETE", "REFUNDS_CREATE", "APP_UNINSTALLED"),
     }
     assert {one["format"] for one in shopify.subscriptions} == {"JSON"}
 

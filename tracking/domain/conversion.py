@@ -36,6 +36,7 @@ MAX_EVENT_AGE = 7 * 86_400
 REASONS = {
     "": "It is sent.",
     "test": "It is a test order.",
+    "deleted": "The order was deleted in Shopify.",
     "unpaid": "The order is not paid yet, and PURCHASE_ON is paid.",
     "cancelled": "The order was cancelled before its event was sent.",
     "never_paid": "The order was never paid: its payment was voided or expired.",
@@ -152,7 +153,8 @@ def value_of(order: Order, policy: Policy) -> int:
 
 def is_purchase(order: Order, policy: Policy) -> bool:
     """Returns True if this state of the order counts as a purchase."""
-    return not order.test and (policy.purchase_on == "create" or order.is_paid)
+    is_real = not order.test and order.deleted_at is None
+    return is_real and (policy.purchase_on == "create" or order.is_paid)
 
 
 def conversion_of(
@@ -197,6 +199,7 @@ def reason_not_to_send(
 ) -> str:
     """Returns the first reason not to send an order's event (a key of REASONS), or ""."""
     return _first(
+        ("deleted", order.deleted_at is not None),
         ("test", order.test),
         ("never_paid", order.is_never_paid and order.cancelled_at is None),
         ("unpaid", policy.purchase_on == "paid" and not order.is_paid),

@@ -117,7 +117,8 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
     `session_hints` are fields of its session from other sources, weaker than the order's own: the
     field, its value, and its origin. An order that `is_exported` was read from a file, which has
-    neither the visit nor the browser. `was_paid` says that another state of it was paid.
+    neither the visit nor the browser. `was_paid` says that another state of it was paid,
+    `deleted_at` that Shopify told of its deletion.
     """
 
     id: str
@@ -147,6 +148,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     session_hints: tuple[tuple[str, str | int | bool, str], ...] = ()
     is_exported: bool = False
     was_paid: bool = False
+    deleted_at: int | None = None
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.

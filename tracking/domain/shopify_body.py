@@ -170,6 +170,7 @@ _ORDER_FIELDS = {f.name: f.type for f in msgspec.structs.fields(OrderBody)}
 _REFUND_FIELDS = {f.name: f.type for f in msgspec.structs.fields(RefundBody)}
 # Without these there is no order; everything else is evidence that may be missing or odd.
 _ORDER_NEEDS = frozenset({"id", "line_items", "refunds", "test"})
+_DELETION_FIELDS = frozenset({"id", "admin_graphql_api_id"})
 _REFUND_NEEDS = frozenset({"id", "order_id", "transactions", "refund_line_items"})
 
 
@@ -219,6 +220,25 @@ def _decoded(
             if name in needs:
                 raise NotAnOrder(f"{name}: {error}") from None
     return struct(**values)
+
+
+def deleted_order_of(body: bytes) -> str:
+    """Returns the id of the order in a body of orders/delete, which tells nothing else.
+
+    Shopify signs the body and not its topic: the body of an order must not delete it.
+
+    Raises:
+        NotAnOrder: the body is not that of a deletion.
+    """
+    try:
+        tree = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAnOrder(f"not JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise NotAnOrder("the body is not a JSON object")
+    if tree.keys() - _DELETION_FIELDS:
+        raise NotAnOrder("id: a deletion tells nothing else, and this body does")
+    return order_id_of("id", tree.get("id"))
 
 
 def address_of(raw: AddressFields | None, text_of: Callable[[Scalar], str]) -> Address:

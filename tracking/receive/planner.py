@@ -274,7 +274,8 @@ class Planner:
         """Returns a known order's row, with the payment that an older state shows."""
         if known.is_paid or not order.proves_payment:
             return known
-        return known._replace(is_paid=1, is_counted=int(not known.is_test))
+        is_real = not known.is_test and known.deleted_at is None
+        return known._replace(is_paid=1, is_counted=int(is_real))
 
     def own_touch_of(
         self, known: OrderRow, session: Session, *, is_visit: bool = False
@@ -359,6 +360,7 @@ class Planner:
             version=order.version,
             placed_at=order.placed_at,
             cancelled_at=order.cancelled_at,
+            deleted_at=order.deleted_at,
             currency=order.currency,
             gross=gross,
             refunds=refunded,
@@ -439,7 +441,9 @@ def with_earlier_keys(keys: Sequence[str], earlier: Iterable[str]) -> tuple[str,
 def with_history(order: Order, known: OrderRow) -> Order:
     """Returns an order with what an older state of it was once, and stays."""
     was_paid = bool(known.is_paid) and known.source_name != LIBRARY_SOURCE
-    return msgspec.structs.replace(order, was_paid=True) if was_paid else order
+    if not was_paid and known.deleted_at is None:
+        return order
+    return msgspec.structs.replace(order, was_paid=was_paid, deleted_at=known.deleted_at)
 
 
 def _with_visit(order: Order, waiting: Evidence) -> Order:

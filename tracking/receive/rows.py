@@ -1,8 +1,9 @@
-"""Builds the rows of conversions and credits."""
+"""Builds the rows of conversions and credits, and those of unknown orders."""
 
 from collections.abc import Sequence
 
 from tracking.domain.attribution import Allocation, Touch
+from tracking.domain.conversion import event_id_of
 from tracking.store.conversions import ConversionRow
 from tracking.store.orders import OrderRow
 from tracking.store.touches import CreditRow
@@ -58,6 +59,54 @@ def conversion_row(
         detail=detail,
         recorded_at=recorded_at,
         credited_then=credited_then,
+    )
+
+
+def purchase_of_unknown(order_id: str, now: int) -> ConversionRow:
+    """Returns the row of the purchase of an order of which nothing but its id is known."""
+    return conversion_row(
+        event_id=event_id_of(order_id),
+        stage="purchase",
+        order_id=order_id,
+        visitor="",
+        at=now,
+        is_counted=False,
+        credited_to=None,
+        currency="",
+        value=0,
+        reason="",
+        recorded_at=now,
+    )
+
+
+def unknown_deleted_order(order_id: str, now: int) -> OrderRow:
+    """Returns the row of an order whose deletion was told before the order itself.
+
+    Its version is older than that of any state.
+    """
+    return OrderRow(
+        id=order_id,
+        name="",
+        version="",
+        placed_at=now,
+        cancelled_at=None,
+        deleted_at=now,
+        currency="",
+        gross=0,
+        refunds=0,
+        cancellations=0,
+        is_counted=0,
+        is_paid=0,
+        is_test=0,
+        financial_status="",
+        source_name="",
+        visitor="",
+        match_method="",
+        links="",
+        session="",
+        consent="",
+        unusable="",
+        path="",
     )
 
 

@@ -11,7 +11,7 @@ from tracking.domain.attribution import touch_key
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import NO_EVIDENCE, Evidence, event_id_of
 from tracking.domain.order import Order, Refund
-from tracking.domain.shopify_body import NotAnOrder
+from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import match_without_graph
@@ -22,6 +22,7 @@ from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.privacy.erasure import PersonEraser, erased_of
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt, Work
+from tracking.receive.rows import purchase_of_unknown, unknown_deleted_order, with_credit
 from tracking.store import (
     Store,
     conversions,
@@ -87,6 +88,19 @@ class Tracker:
         return self.store.commit(
             lambda conn: self._record_refund(conn, refund, currency, digest, topic)
         )
+
+    def receive_deletion(self, body: bytes, topic: str) -> Receipt:
+        """Records a body of orders/delete, which may arrive before its order.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        try:
+            order_id = deleted_order_of(body)
+        except NotAnOrder as error:
+            return self.quarantine.add(body, topic, str(error))
+        digest = hashlib.sha256(body).hexdigest()
+        return self.store.commit(lambda conn: self._record_deletion(conn, order_id, digest, topic))
 
     def record(self, order: Order, topic: str) -> Receipt:
         """Records one state of an order that was not read from a webhook.
@@ -358,6 +372,26 @@ class Tracker:
             self.attributor.settle_money(conn, known)
         return Receipt("accepted", refund.order_id)
 
+    def _record_deletion(self, conn: Connection, order_id: str, digest: str, topic: str) -> Receipt:
+        """Takes an order out of the counts, and withdraws its event if it waits."""
+        advisory_locks.hold(conn, (order_id,))
+        now = self._now()
+        if not orders.is_new_body(conn, digest, topic, order_id, now):
+            return Receipt("duplicate", order_id)
+        known = orders.of_id(conn, order_id)
+        if known is None:
+            orders.put(conn, unknown_deleted_order(order_id, now))
+        else:
+            row = known._replace(deleted_at=known.deleted_at or now, is_counted=0)
+            self.attributor.write_credits(conn, known, row, path_from(row.path))
+        known_event = conversions.of_event(conn, event_id_of(order_id))
+        event = known_event or purchase_of_unknown(order_id, now)
+        deleted = with_credit(event, None)._replace(
+            is_counted=0, reason="deleted", detail="", recorded_at=now
+        )
+        conversions.put(conn, self._apply_reason(conn, deleted))
+        return Receipt("accepted", order_id)
+
 
 @dataclass(frozen=True, slots=True)
 class _NewOrderWrite(BatchableWrite):
@@ -403,6 +437,7 @@ def _has_lost_any_of(facts: OrderFacts, known: OrderRow) -> bool:
         (known.session, known.consent) != stated
         or not set(known.keys) <= set(facts.keys)
         or bool(known.is_paid and not facts.order.is_paid)
+        or known.deleted_at is not None
     )
 
 

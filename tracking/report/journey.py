@@ -74,6 +74,7 @@ def journey_of(
         "financial_status": order.financial_status,
         "is_test": bool(order.is_test),
         "is_cancelled": order.cancelled_at is not None,
+        "is_deleted": order.deleted_at is not None,
         "currency": order.currency,
         **{name: to_major(minor, order.currency) for name, minor in money.items()},
         "visitor": facts.conversion.visitor if facts.conversion else order.visitor,
@@ -131,6 +132,8 @@ def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:
 
 
 def _why_not_counted(order: OrderRow) -> str:
+    if order.deleted_at is not None:
+        return "it was deleted in Shopify"
     if order.is_test:
         return "it is a test order"
     return "it was never paid" if order.is_never_paid else "it is not paid yet"

@@ -31,6 +31,7 @@ class OrderRow(NamedTuple):
     version: str
     placed_at: int
     cancelled_at: int | None
+    deleted_at: int | None
     currency: str
     gross: int
     refunds: int

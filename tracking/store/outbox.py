@@ -174,15 +174,18 @@ _release_held = Statement(
     .where(outbox.c.event_id == bindparam("b_event_id"), _is_held)
     .values(state="waiting", due_at=bindparam("b_now"))
 )
-_is_refused = bindparam("b_reason") == literal_column("'consent_refused'")
+_is_for_good = bindparam("b_reason").in_(
+    [literal_column("'consent_refused'"), literal_column("'deleted'")]
+)
 _withdraw = Statement(
     update(outbox)
     .where(
         outbox.c.event_id == bindparam("b_event_id"),
         or_(
             outbox.c.state == literal_column("'waiting'"),
-            # A dead letter may be replayed, but not once the buyer refused consent.
-            and_(outbox.c.state == literal_column("'dead'"), _is_refused),
+            # A dead letter may be replayed, but not once the buyer refused consent, or the order
+            # was deleted.
+            and_(outbox.c.state == literal_column("'dead'"), _is_for_good),
         ),
     )
     .values(

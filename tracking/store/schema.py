@@ -49,6 +49,7 @@ orders = Table(
     _text("version"),
     _int("placed_at"),
     Column("cancelled_at", BigInteger),
+    Column("deleted_at", BigInteger),
     _text("currency"),
     _int("gross"),
     _int("refunds"),
