@@ -167,6 +167,10 @@ NOT_SENT: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"PINTEREST_SEND": "attributed"},
         {"source_name": "subscription_contract", "landing_site": None},
     ),
+    "copied": (
+        {"PINTEREST_SEND": "attributed"},
+        {"source_name": "shopify_draft_order", "note_attributes": notes(utm_source="pinterest")},
+    ),
     "not_attributed": ({"PINTEREST_SEND": "attributed"}, {}),
     "unencodable": ({}, {"created_at": FAR_AHEAD, "processed_at": FAR_AHEAD}),
 }

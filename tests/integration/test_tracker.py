@@ -463,6 +463,60 @@ def test_a_subscription_that_renewed_itself_is_no_pins_doing(
     assert found.reason() == reason
 
 
+COPIED = notes(
+    utm_source="pinterest",
+    utm_medium="cpc",
+    utm_campaign_id="9002",
+    epik=EPIK,
+    pin_vid="visitor-77",
+)
+COPIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "by Shopify": ("renewal", {"source_name": "subscription_contract_checkout_one"}),
+    "by a newer contract": ("renewal", {"source_name": "subscription_contract_2027"}),
+    "by an app": ("renewal", {"source_name": "294517", "tags": "A, Subscription Recurring Order"}),
+    "by staff": ("copied", {"source_name": "shopify_draft_order", "app_id": 1354745}),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES)
+@pytest.mark.parametrize("is_late", [False, True], ids=["after", "before"])
+def test_what_was_copied_from_another_order_is_no_click(
+    everywhere: BuildWorld, copied: str, is_late: bool
+) -> None:
+    reason, changes = COPIES[copied]
+    found = everywhere()
+    copy = {"id": 2, "landing_site": None, "note_attributes": COPIED, **changes}
+    bodies = [visit(3, 1, "11"), copy]
+    for body in reversed(bodies) if is_late else bodies:
+        found.sells(**body)
+    assert found.credits("last_touch") == {NOBODY: "40.00"}
+    assert found.reason(2) == reason
+    assert set(found.told()) == {"1"}
+
+
+@pytest.mark.parametrize("copied", COPIES)
+def test_a_copy_is_sent_without_the_click_where_every_order_is(
+    world: BuildWorld, copied: str
+) -> None:
+    found = world(PINTEREST_SEND="all")
+    found.sells(landing_site=None, note_attributes=COPIED, **COPIES[copied][1])
+    assert "click_id" not in found.event()["user_data"]
+
+
+def test_a_refusal_in_copied_notes_holds(world: BuildWorld) -> None:
+    found = world(PINTEREST_SEND="all")
+    refused = [*COPIED, *notes(__pin_consent="marketing=no")]
+    found.sells(landing_site=None, note_attributes=refused, **COPIES["by an app"][1])
+    assert found.reason() == "consent_refused"
+
+
+def test_a_draft_of_staff_may_be_earned_by_an_earlier_pin(world: BuildWorld) -> None:
+    found = world()
+    found.sells(**visit(3, 1, "11"))
+    found.sells(id=2, source_name="shopify_draft_order", landing_site=None)
+    assert found.credits("last_touch") == {"11": "40.00"}
+
+
 def test_a_test_order_is_neither_counted_nor_sent(world: BuildWorld) -> None:
     found = world(PINTEREST_SEND="all")
     found.sells(landing_site=pinned("11"), test=True)

@@ -49,6 +49,7 @@ def order_node(body: Body, visits: Sequence[Body] = (), hidden: Collection[str] 
         "displayFinancialStatus": body["financial_status"].upper(),
         "sourceName": body["source_name"],
         "app": {"id": gid("App", body["app_id"])} if body.get("app_id") else None,
+        "tags": [tag.strip() for tag in body.get("tags", "").split(",") if tag.strip()],
         "customerLocale": body["customer_locale"],
         "statusPageUrl": body["order_status_url"],
         "landingPageUrl": _absolute(body["landing_site"]),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actors import HOUR, NOW, instant, order, pinned, refund
+from tests.actors import HOUR, NOW, instant, notes, order, pinned, refund
 from tracking.domain.consent import consent_of
 from tracking.domain.money import amount, digits, is_currency, to_major, to_minor
 from tracking.domain.order import Address, Order, Refund
@@ -327,6 +327,44 @@ def test_the_kind_of_a_sale_follows_from_its_source() -> None:
     assert not (read().is_pos or read().is_renewal)
 
 
+@pytest.mark.parametrize(
+    ("tags", "is_renewal"),
+    [
+        ("Subscription, Subscription Recurring Order", True),
+        ("appstle_subscription_recurring_order", True),
+        ("VIP,Recurring", True),
+        ("subscription-renewal", True),
+        ("Subscription, Subscription First Order", False),
+        ("first recurring order", False),
+        ("non-recurring", False),
+        ("recurringly-loved", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_an_app_tells_a_renewal_by_its_tags(tags: str | None, is_renewal: bool) -> None:
+    assert read(source_name="294517", tags=tags).is_renewal == is_renewal
+    assert not read(source_name="web", tags=tags).is_renewal
+
+
+@pytest.mark.parametrize(
+    ("note", "is_copied"),
+    [
+        *[("utm_source", True), ("__pin_vid", True), ("EPIK", True), ("track_ai_timestamp", True)],
+        *[("__pin_consent", False), ("gift wrap", False), ("invoice", False)],
+    ],
+)
+def test_a_draft_with_the_notes_of_a_visit_is_a_copy(note: str, is_copied: bool) -> None:
+    told = notes(**{note: "x" * 20})
+    draft = read(source_name="shopify_draft_order", note_attributes=told)
+    assert draft.is_copied == is_copied
+    assert not read(source_name="web", note_attributes=told).is_copied
+    assert not read(
+        source_name="shopify_draft_order", note_attributes=notes(**{note: ""})
+    ).is_copied
+    assert (draft.browser.ip, draft.browser.user_agent) == ("", "")
+
+
 @pytest.mark.parametrize(("seconds", "is_imported"), [(0, False), (86_400, False), (86_401, True)])
 def test_an_order_sold_long_before_it_was_entered_was_imported(
     seconds: int, is_imported: bool
@@ -434,8 +472,8 @@ def test_a_refusal_counts_however_many_attributes_stand_before_it(
     told = {f"option {n}": "x" for n in range(ahead)} | {"__pin_consent": refusal}
     listed = [{"name": name, "value": value} for name, value in told.items()]
 
-    for notes in (told, listed, [*listed, *listed[:ahead]]):
-        assert consent_of(read(note_attributes=notes)).marketing is False
+    for written in (told, listed, [*listed, *listed[:ahead]]):
+        assert consent_of(read(note_attributes=written)).marketing is False
 
 
 @pytest.mark.parametrize("kind", ["Order", "OrderIdentity"])

@@ -163,6 +163,7 @@ class OrderNode(msgspec.Struct, rename="camel"):
     cancelled_at: str | None = None
     display_financial_status: str | None = None
     source_name: str | None = None
+    tags: list[str] | None = None
     app: _Identified | None = None
     customer_locale: str | None = None
     status_page_url: str | None = None
@@ -250,6 +251,7 @@ def body_of(
         "total_tax": _shop_amount(order.total_tax_set),
         "financial_status": (order.display_financial_status or "").lower(),
         "source_name": order.source_name,
+        "tags": ", ".join(order.tags or ()),
         "app_id": _number_in(order.app.id) if order.app else None,
         "customer_locale": order.customer_locale,
         "order_status_url": order.status_page_url,

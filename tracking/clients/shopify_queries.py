@@ -57,6 +57,7 @@ query order($id: ID!, $first: Int!) {
     displayFinancialStatus
     sourceName
     app { id }
+    tags
     customerLocale
     statusPageUrl
     landingPageUrl

@@ -48,6 +48,7 @@ REASONS = {
     "consent_unknown": "The buyer's consent is not known, and CONSENT_UNKNOWN is hold.",
     "no_identity": "Nothing Pinterest could match the buyer by: no e-mail, no browser.",
     "renewal": "A subscription renewed itself: no visit that Pinterest could have caused.",
+    "copied": "Staff copied it from another order, with the visit of that one.",
     "not_attributed": "No Pinterest click or view lies in its attribution window.",
     "credited_late": "The touch that earned it became known only after it was decided.",
     "unencodable": "It does not fit Pinterest's published schema.",
@@ -55,7 +56,7 @@ REASONS = {
     "erased": "The buyer's data was erased on request.",
 }
 # The reasons that a touch, a visitor or a consent may still change when it becomes known later.
-MAY_CHANGE = frozenset({"consent_unknown", "renewal", "not_attributed"})
+MAY_CHANGE = frozenset({"consent_unknown", "not_attributed"})
 _SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "report_only"}
 
 
@@ -206,7 +207,8 @@ def reason_not_to_send(
         ("cancelled", order.cancelled_at is not None),
         ("imported", order.is_imported),
         *_rules_for_all(order.placed_at, consent, policy, is_identified=is_identified, now=now),
-        ("renewal", policy.send == "attributed" and order.is_renewal and not is_credited),
+        ("renewal", policy.send == "attributed" and order.is_renewal),
+        ("copied", policy.send == "attributed" and order.is_copied),
         ("not_attributed", policy.send == "attributed" and not is_credited),
     )
 
@@ -215,11 +217,10 @@ def revised_reason(reason: str, consent: Consent, policy: Policy, *, is_credited
     """Returns the reason after more became known of the buyer: a key of REASONS, or ""."""
     if reason not in _SETTLED_BY_FACTS:
         return reason
-    unearned = "renewal" if reason == "renewal" else "not_attributed"
     return _first(
         ("consent_refused", consent.marketing is False),
         ("consent_unknown", consent.marketing is None and policy.consent_unknown == "hold"),
-        (unearned, policy.send == "attributed" and not is_credited),
+        ("not_attributed", policy.send == "attributed" and not is_credited),
     )
 
 

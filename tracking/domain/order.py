@@ -7,7 +7,9 @@ import msgspec
 POS_SOURCE = "pos"
 # A caller of the Python library knows of the sale, and not how it was paid.
 LIBRARY_SOURCE = "library"
-_RENEWAL_SOURCES = frozenset({"subscription_contract", "subscription_contract_checkout_one"})
+RENEWAL_SOURCE = "subscription_contract"
+# A draft that staff made by duplicating an order, with the notes of that order's visit.
+COPIED_DRAFT_SOURCE = "copied_draft"
 # An order whose processing lies this much before its creation was imported from another system.
 _IMPORT_LAG = 86_400
 
@@ -116,8 +118,9 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     """One state of an order. Instants are seconds UTC; money is minor units of `currency`.
 
     `session_hints` are fields of its session from other sources, weaker than the order's own: the
-    field, its value, and its origin. An order that `is_exported` was read from a file, which has
-    neither the visit nor the browser. `was_paid` says that another state of it was paid,
+    field, its value, and its origin. `source_name` is Shopify's, except that a renewal by an app
+    and a duplicated draft have names of ours. An order that `is_exported` was read from a file,
+    which has neither the visit nor the browser. `was_paid` says that another state of it was paid,
     `deleted_at` that Shopify told of its deletion.
     """
 
@@ -192,7 +195,12 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_renewal(self) -> bool:
         """True if a subscription renewed itself: there was no visit to the shop."""
-        return self.source_name in _RENEWAL_SOURCES
+        return self.source_name.startswith(RENEWAL_SOURCE)
+
+    @property
+    def is_copied(self) -> bool:
+        """True if staff duplicated an order: the visit in its notes is that of the other order."""
+        return self.source_name == COPIED_DRAFT_SOURCE
 
     @property
     def is_imported(self) -> bool:
@@ -203,6 +211,11 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 def is_unpayable(financial_status: str) -> bool:
     """Returns True if a payment of this status failed for good."""
     return financial_status in _UNPAYABLE
+
+
+def is_without_visit(source_name: str) -> bool:
+    """Returns True if nothing the buyer did in the shop led to an order of this source."""
+    return source_name.startswith(RENEWAL_SOURCE) or source_name == COPIED_DRAFT_SOURCE
 
 
 def version_prefix(updated_at: int, financial_status: str, is_cancelled: bool) -> str:

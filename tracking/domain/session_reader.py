@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from tracking.domain.order import Order
+from tracking.domain.order import Order, is_without_visit
 from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.session import (
     JOURNEY,
@@ -51,8 +51,11 @@ def session_and_page_of(order: Order) -> tuple[Session, str]:
     """Returns the session in the order itself, and the page it began on, as it may be sent.
 
     Each field is from the first place that has it: the order's note attributes, the query of its
-    landing page, the query of its referrer. `fill_from_pixel` adds what only the pixel stored.
+    landing page, the query of its referrer. `fill_from_pixel` adds what only the pixel stored. An
+    order that no visit led to has none, whatever was copied into it.
     """
+    if is_without_visit(order.source_name):
+        return Session(), ""
     fields: SessionFields = {}
     _read(fields, NOTES, _NAMES, [(bare_name(name), value) for name, value in order.notes])
     query = _read_query(fields, LANDING, order.landing_site)

@@ -140,6 +140,7 @@ class OrderBody(msgspec.Struct, gc=False):
     test: bool | None = None
     financial_status: Scalar = None
     source_name: Scalar = None
+    tags: Scalar = None
     app_id: Scalar = None
     customer_locale: Scalar = None
     order_status_url: Scalar = None

@@ -1,12 +1,22 @@
 """Reads Shopify's body of an order into an `Order`."""
 
 import hashlib
+import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from tracking.domain.client_ip import client_ip_of
 from tracking.domain.money import amount, is_amount, is_currency, to_minor
-from tracking.domain.order import POS_SOURCE, Browser, Buyer, Line, Order
+from tracking.domain.order import (
+    COPIED_DRAFT_SOURCE,
+    POS_SOURCE,
+    RENEWAL_SOURCE,
+    Browser,
+    Buyer,
+    Line,
+    Order,
+)
 from tracking.domain.shopify_body import (
     SCALARS,
     ZERO,
@@ -27,12 +37,19 @@ from tracking.domain.shopify_body import (
     text_of,
 )
 from tracking.domain.shopify_refund import refund_from
-from tracking.domain.web_text import shop_origin_of
+from tracking.domain.web_text import bare_name, shop_origin_of
 
 # Applications by which staff place orders: the browser is the staff member's, not the buyer's
 # (draft orders), or there is none (point of sale).
 _DRAFT_APP_ID = "1354745"
 _DRAFT_SOURCE = "shopify_draft_order"
+# Notes that tell of a visit. What they tell of consent holds for a copy as well.
+_VISIT_NOTE = re.compile(r"utm_[a-z_]+|epik|pin_(?!consent$)[a-z_]+|track_ai_[a-z_]+")
+# "Subscription Recurring Order" (Recharge and others), "appstle_subscription_recurring_order".
+_RECURRING = re.compile(r"(?<![a-z])(?:recurring|renewals?|rebill)(?![a-z])")
+_FIRST = re.compile(r"(?<![a-z])(?:first|initial|non)(?![a-z])")
+# 250 tags of 40 characters, and more.
+_TAGS_LIMIT = 16_384
 # hashlib lets other threads run while it hashes more than this at once. For a body of usual size
 # the hand-over costs more than the hashing.
 _HASHED_AT_ONCE = 2047
@@ -55,7 +72,8 @@ def order_of(body: bytes) -> Order:
         raise NotAnOrder("currency: not an ISO 4217 code")
     placed_at = instant_of("created_at", raw.created_at)
     total = max(_amount("total_price", raw.total_price), ZERO)
-    source = text_of(raw.source_name)
+    notes = _notes(raw.note_attributes)
+    source = _source(raw, notes)
     return Order(
         id=order_id,
         name=text_of(raw.name, 64),
@@ -75,13 +93,13 @@ def order_of(body: bytes) -> Order:
         referring_site=text_of(raw.referring_site, 4096),
         checkout_token=text_of(raw.checkout_token, 128),
         cart_token=text_of(raw.cart_token, 128),
-        notes=_notes(raw.note_attributes),
+        notes=notes,
         lines=tuple([_line(line) for line in raw.line_items]),
         refunds=tuple(
             [refund_from(r, order_id, currency) for r in raw.refunds or () if is_id(text_of(r.id))]
         ),
         buyer=_buyer(raw),
-        browser=_browser(raw, source),
+        browser=_browser(raw),
         digest=_digest(body),
     )
 
@@ -207,10 +225,29 @@ def _distinct(*texts: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, texts)))
 
 
-def _browser(raw: OrderBody, source_name: str) -> Browser:
-    if source_name == _DRAFT_SOURCE or text_of(raw.app_id) == _DRAFT_APP_ID:
-        return Browser()
-    if source_name == POS_SOURCE:
+def _source(raw: OrderBody, notes: Iterable[tuple[str, str]]) -> str:
+    """Returns the source of an order, with names of ours where Shopify's hides a copied visit.
+
+    Subscription apps place renewals under their own number and copy the notes of the first order;
+    Shopify copies the notes of an order that staff duplicate.
+    """
+    source = text_of(raw.source_name)
+    if source.isdecimal() and _is_recurring(text_of(raw.tags, _TAGS_LIMIT)):
+        return RENEWAL_SOURCE
+    if source == _DRAFT_SOURCE and any(
+        value and _VISIT_NOTE.fullmatch(bare_name(name)) for name, value in notes
+    ):
+        return COPIED_DRAFT_SOURCE
+    return source
+
+
+def _is_recurring(tags: str) -> bool:
+    return any(_RECURRING.search(tag) and not _FIRST.search(tag) for tag in tags.lower().split(","))
+
+
+def _browser(raw: OrderBody) -> Browser:
+    source = text_of(raw.source_name)
+    if source in (_DRAFT_SOURCE, POS_SOURCE) or text_of(raw.app_id) == _DRAFT_APP_ID:
         return Browser()
     client = raw.client_details or ClientDetails()
     return Browser(

@@ -14,6 +14,7 @@ from tracking.domain.conversion import (
     event_id_of,
     revised_reason,
 )
+from tracking.domain.order import is_without_visit
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import Match, is_browser, match_without_graph
@@ -176,7 +177,8 @@ class Attributor:
     ) -> None:
         """Credits an order by all that is known by now."""
         row, keys = known, known.keys
-        stored = self.stored_session(conn, keys)
+        has_visit = not is_without_visit(known.source_name)
+        stored = self.stored_session(conn, keys) if has_visit else None
         if stored is not None and (newer := self._with_session(conn, known, stored)) is not None:
             # With its session its own touch has changed, which others may have been credited by.
             row = newer
@@ -190,7 +192,7 @@ class Attributor:
             match = self.match(conn, keys, known.visitor, in_window)
             gathered[buyer] = _Gathered(found, match)
         found, match = gathered[buyer]
-        path = self.planner.path_of(found, known.id, at, match)
+        path = self.planner.path_of(found, known.id, at, match) if has_visit else ()
         row = row._replace(match_method=match.method)
         best = self.write_credits(conn, known, row, path)
         self._update_conversion(conn, row, match, best, newest_click_id(path), now)

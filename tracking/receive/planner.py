@@ -37,7 +37,7 @@ from tracking.domain.conversion import (
 )
 from tracking.domain.identity import Identity, identity_of, identity_of_keys
 from tracking.domain.language import language_of
-from tracking.domain.order import LIBRARY_SOURCE, Browser, Order
+from tracking.domain.order import LIBRARY_SOURCE, Browser, Order, is_without_visit
 from tracking.domain.session import Session, fill_from_pixel, merge_states
 from tracking.domain.session_reader import session_and_page_of
 from tracking.domain.touch import newest_click_id, touch_of_order, touch_of_session
@@ -135,7 +135,7 @@ class Planner:
             before = session_from_json(known.session)
             session = merge_states(session, order.version, before, known.version)
             stated = stated.merged_with(consent_from_json(known.consent))
-        if stored is not None:
+        if stored is not None and not is_without_visit(order.source_name):
             session = fill_from_pixel(session, stored)
         consent = stated if of_browser is None else stated.merged_with(of_browser)
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
@@ -195,7 +195,9 @@ class Planner:
         order = facts.order
         match = match or match_without_graph(facts.visitor)
         own = () if facts.touch is None else (facts.touch,)
-        path = self.path_of((*others, *own), order.id, order.placed_at, match)
+        path: Path = ()
+        if not is_without_visit(order.source_name):
+            path = self.path_of((*others, *own), order.id, order.placed_at, match)
         row = self._order_row(facts, path, refunds, match)
         allocations = self._allocations_of(row, path)
         best = self._best(allocations)

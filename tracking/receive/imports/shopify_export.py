@@ -176,6 +176,7 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
         "test": "bogus" in first("Payment Method").lower(),
         "financial_status": first("Financial Status").lower(),
         "source_name": first("Source"),
+        "tags": first("Tags"),
         "email": email,
         "phone": _unquoted(first("Phone")),
         "note_attributes": _notes(first("Note Attributes")),
