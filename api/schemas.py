@@ -102,7 +102,7 @@ JOURNEY = object_of(
     revenue=_MONEY,
     visitor=TEXT,
     match_method=TEXT,
-    evidence=one_of("signed", "token", ""),
+    evidence=one_of("signed", "token", "client", ""),
     session={"type": "object"},
     consent={"type": "object"},
     unusable_fields=list_of(TEXT),
@@ -180,7 +180,7 @@ _PIXEL_EVENT = {
     "properties": {
         "id": {"type": "string", "pattern": "^(?!checkout-)[A-Za-z0-9_.:-]{8,128}$"},
         "name": one_of(*STAGE_OF),
-        "clientId": _VISITOR,
+        "clientId": {**_VISITOR, "description": "Shopify's id of the browser."},
         "timestamp": {"type": ["string", "integer"], "description": "ISO 8601, or ms UTC."},
         **dict.fromkeys(("context", "data", "customData"), _ANY),
         "visitor": _VISITOR,
@@ -194,7 +194,7 @@ _PIXEL_BATCH = {
     "type": "object",
     "properties": {
         "key": {**TEXT, "description": "COLLECTOR_KEY, unless the query has it."},
-        "visitor": {**_VISITOR, "description": "Instead of the events' clientId."},
+        "visitor": {**_VISITOR, "description": "Instead of the clientId, which joins visitors."},
         "consent": _CONSENT,
         "session": _SESSION,
         "cart_token": TEXT,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from app import assemble
 from tests.actors import (
+    DAY,
     HOUR,
     NOW,
     SECRET,
@@ -710,6 +711,54 @@ def test_a_browser_where_nobody_knows_who_ordered_keeps_that_order(
     assert found(service, [*DEVICE, *DIGESTS]) == []
 
 
+# --- Shopify's id of a browser
+
+CLIENT = "1fd529f6-8f05-4118-ba6b-a4e20691aa0c"
+
+
+def with_client(body: dict[str, Any], client: str = CLIENT) -> dict[str, Any]:
+    return {**body, "clientId": client}
+
+
+def test_with_a_person_the_older_cookies_of_their_browser_are_erased(
+    service: Service, shop: Shop
+) -> None:
+    tell(service, with_client(pixel("page_viewed", "the-cookie-before", DAY / 2, pinned("11"))))
+    tell(service, with_client(checkout(LAPTOP)))
+    sends(shop, "orders/create", canary(1, checkout_token=TOKEN))
+
+    sends(shop, "customers/redact", redact(1))
+
+    for table in ("clients", "links", "told_links", "touches", "checkouts"):
+        assert rows(service.store, table) == [], table
+    assert found(service, ["the-cookie-before", CLIENT, *hashes(CLIENT), *TRACES]) == []
+
+
+def test_the_browser_of_an_erased_person_is_not_known_again(service: Service, shop: Shop) -> None:
+    tell(service, with_client(checkout(LAPTOP)))
+    sends(shop, "orders/create", canary(1, checkout_token=TOKEN))
+    sends(shop, "customers/redact", redact(1))
+
+    tell(service, with_client(pixel("page_viewed", "the-cookie-after", 10, pinned("11"))))
+    tell(service, with_client(pixel("page_viewed", LAPTOP, 70, pinned("11"))))
+
+    assert rows(service.store, "clients") == []
+
+
+def test_a_browser_that_others_use_too_keeps_its_client_id(service: Service, shop: Shop) -> None:
+    tell(service, with_client(pixel("page_viewed", "the-cookie-before", DAY / 2, pinned("11"))))
+    tell(service, with_client(checkout(LAPTOP)))
+    sends(shop, "orders/create", canary(1, note_attributes=notes(pin_vid=LAPTOP)))
+    at_home = notes(pin_vid="the-cookie-before")
+    sends(shop, "orders/create", order(id=3, note_attributes=at_home, **BOB))
+
+    sends(shop, "customers/redact", redact(1))
+
+    assert {row["visitor"] for row in rows(service.store, "clients")} == {"the-cookie-before"}
+    tell(service, with_client(pixel("page_viewed", "the-cookie-after", 10)))
+    assert len(rows(service.store, "clients")) == 2
+
+
 # --- the shop leaves
 
 
@@ -875,8 +924,8 @@ FACTS: Mapping[str, Fact] = {
     "updated": fact("orders/updated", canary(1, updated_at=instant(NOW + 60))),
     "refunded": fact("refunds/create", refund(order_id=1)),
     "second": fact("orders/create", canary(2, note_attributes=notes(pin_vid=LAPTOP))),
-    "viewed": seen(pixel("page_viewed", LAPTOP, 2 * HOUR, pinned("11"))),
-    "checkout": seen(checkout(LAPTOP)),
+    "viewed": seen(with_client(pixel("page_viewed", LAPTOP, 2 * HOUR, pinned("11")))),
+    "checkout": seen(with_client(checkout(LAPTOP))),
     "bob": fact("orders/create", order(id=3, **BOB)),
     "sent": lambda service, shop: deliver(service),
 }

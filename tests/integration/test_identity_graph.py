@@ -19,10 +19,11 @@ from tests.actors import (
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
-from tests.store_contents import rows
+from tests.store_contents import everything, rows
 from tracking.store.identity_graph import MOST_VISITORS
 
 LAPTOP, PHONE = "laptop-browser-1", "phone-browser-1"
+CLIENT = "1fd529f6-8f05-4118-ba6b-a4e20691aa0c"
 TOKEN = "an-earlier-checkout-1"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 LANDING = pinned("11", utm_campaign="summer", epik=EPIK)
@@ -279,6 +280,105 @@ def test_a_visit_that_pixel_and_order_both_tell_of_is_one_visit(front: Storefron
         ("autumn", "0.500000"),
         ("summer", "0.500000"),
     ]
+
+
+# --- Shopify's id of a browser
+
+
+def test_a_browser_that_lost_its_cookie_is_known_by_shopifys_client_id(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, 0, LANDING, clientId=CLIENT)
+    front.clock.tick(days=9)
+    data = {"checkout": {"token": CHECKOUT_TOKEN}}
+    front.sees("checkout_completed", "the-new-cookie", 60, data=data, clientId=CLIENT)
+    front.sells(**NOBODY, checkout_token=CHECKOUT_TOKEN)
+
+    journey = front.journey()
+    assert journey["why"].startswith("Credited to Pinterest: a click of campaign summer 9 days")
+    assert (journey["match_method"], journey["evidence"]) == ("shopify_client", "client")
+    assert journey["visitor"] == "the-new-cookie"
+    assert front.sent()["checkout-5001"]["user_data"]["click_id"] == EPIK
+
+
+def test_the_client_id_told_after_the_order_has_it_sent(front: Storefront) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING, clientId=CLIENT)
+    front.sells(**NOBODY, note_attributes=notes(__pin_vid="the-new-cookie"))
+    assert front.sent() == {}
+
+    front.clock.tick(seconds=60)
+    front.sees("page_viewed", "the-new-cookie", 30, clientId=CLIENT)
+
+    assert {*front.sent()} == {"checkout-5001"}
+    assert front.journey()["match_method"] == "shopify_client"
+
+
+def test_a_browser_seen_with_nothing_but_its_client_id_is_known_to_its_order(
+    front: Storefront,
+) -> None:
+    front.sees("page_viewed", LAPTOP, HOUR, LANDING, clientId=CLIENT)
+    data = {"checkout": {"token": CHECKOUT_TOKEN}}
+    front.sees("checkout_started", "the-new-cookie", 60, data=data, clientId=CLIENT)
+    front.sells(**NOBODY, note_attributes=notes(__pin_vid="the-new-cookie"))
+    assert {*front.sent()} >= {"checkout-5001"}
+
+
+def test_a_click_of_the_new_cookie_itself_is_matched_by_that(quick: Storefront) -> None:
+    quick.sees("page_viewed", LAPTOP, HOUR, LANDING, clientId=CLIENT)
+    quick.sees("page_viewed", PHONE, 60, pinned("22"), clientId=CLIENT)
+    quick.sells(note_attributes=notes(__pin_vid=PHONE))
+    assert quick.journey()["match_method"] == "note_attribute"
+
+
+@pytest.mark.parametrize(
+    "client", ["undefined", "00000000-0000-0000-0000-000000000000", "short", "a@example.com", 12345]
+)
+def test_a_client_id_that_names_no_browser_joins_nobody(quick: Storefront, client: Any) -> None:
+    quick.sees("page_viewed", LAPTOP, HOUR, LANDING, clientId=client)
+    quick.sees("page_viewed", PHONE, 60, clientId=client)
+    quick.sells(note_attributes=notes(__pin_vid=PHONE))
+    assert quick.journey()["why"].startswith("Not credited")
+    assert rows(quick.service.store, "clients") == []
+
+
+def test_without_consent_to_analytics_no_client_id_is_stored(quick: Storefront) -> None:
+    quick.sees("page_viewed", LAPTOP, 60, LANDING, clientId=CLIENT, consent={"analytics": False})
+    assert rows(quick.service.store, "clients") == []
+
+
+def test_a_client_id_rests_as_a_digest(quick: Storefront) -> None:
+    quick.sees("page_viewed", LAPTOP, 60, LANDING, clientId=CLIENT)
+    assert len(rows(quick.service.store, "clients")) == 1
+    assert CLIENT not in str(everything(quick.service.store))
+
+
+def test_of_the_cookies_of_one_browser_the_newest_are_joined(quick: Storefront) -> None:
+    for n in range(MOST_VISITORS + 5):
+        quick.sees("page_viewed", f"cookie-of-the-day-{n:03}", 0, LANDING, clientId=CLIENT)
+        quick.clock.tick(days=1)
+    quick.sells(note_attributes=notes(__pin_vid=f"cookie-of-the-day-{n:03}"))
+
+    ages = [touch["age_seconds"] // DAY for touch in quick.journey()["touches"]]
+    assert sorted(set(ages)) == [0, *range(1, MOST_VISITORS + 1)]
+
+
+def test_cookies_of_later_days_do_not_undo_an_earlier_match(quick: Storefront) -> None:
+    quick.sees("page_viewed", LAPTOP, HOUR, LANDING, clientId=CLIENT)
+    quick.sees("page_viewed", PHONE, 60, clientId=CLIENT)
+    quick.sells(note_attributes=notes(__pin_vid=PHONE))
+    for n in range(MOST_VISITORS + 5):
+        quick.clock.tick(days=1)
+        quick.sees("page_viewed", f"cookie-of-the-day-{n:03}", 0, clientId=CLIENT)
+    quick.sells(id=2, note_attributes=notes(__pin_vid=PHONE))
+    assert quick.journey()["why"].startswith("Credited")
+
+
+def test_the_cookies_of_one_browser_leave_room_for_another(quick: Storefront) -> None:
+    quick.sees("page_viewed", "a-second-browser", HOUR, LANDING)
+    quick.sells(id=1, note_attributes=notes(__pin_vid="a-second-browser"), email="ada@example.com")
+    for n in range(MOST_VISITORS):
+        quick.sees("page_viewed", f"cookie-of-the-day-{n:03}", HOUR - n, clientId=CLIENT)
+    quick.sees("checkout_started", "cookie-of-the-day-000", 9, data={"checkout": {"token": TOKEN}})
+    quick.sells(**{**NOBODY, "email": "ada@example.com"}, checkout_token=TOKEN)
+    assert quick.journey()["why"].startswith("Credited")
 
 
 # --- Late facts

@@ -22,6 +22,7 @@ from tracking.service import Service
 LAPTOP, PHONE, TABLET = "laptop-browser-1", "phone-browser-1", "tablet-browser-1"
 TOKEN, OTHER_TOKEN = "checkout-token-0123456789", "checkout-token-9876543210"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
+CLIENT, OTHER_CLIENT = "the-phone-by-shopify", "the-laptop-by-shopify"
 PHONE_NUMBER = "+1 212-555-0199"
 
 VARIANT = {
@@ -46,6 +47,10 @@ FACTS = (
     checkout("checkout_completed", PHONE, 60, TOKEN, email="ada@example.com"),
     checkout("checkout_completed", LAPTOP, 10 * HOUR, OTHER_TOKEN, email="ada@example.com"),
     checkout("checkout_completed", TABLET, 8 * HOUR, "another-token-0123456", phone=PHONE_NUMBER),
+    pixel("page_viewed", "lost-cookie-1", 7 * HOUR, pinned("44"), clientId=CLIENT),
+    pixel("page_viewed", PHONE, 0.4 * HOUR, clientId=CLIENT),
+    pixel("page_viewed", LAPTOP, 3.5 * HOUR, clientId=OTHER_CLIENT),
+    pixel("page_viewed", "lost-cookie-2", 9 * HOUR, pinned("55"), clientId=OTHER_CLIENT),
     Fact("order by token", order(id=1, checkout_token=TOKEN, **NOBODY), "orders/create"),
     Fact(
         "order by note",
@@ -126,6 +131,7 @@ def known(service: Service) -> dict[str, Any]:
     }
     found["checkouts"] = rows(service.store, "checkouts")
     found["visitors"] = rows(service.store, "visitors")
+    found["clients"] = rows(service.store, "clients")
     found["told_links"] = rows(service.store, "told_links")
     return found
 

@@ -113,7 +113,7 @@ def test_a_service_without_a_database_is_not_ready_but_alive(
 
 # --- links, which held digests in hex once
 
-_NEWER_TABLES = ("told_links",)
+_NEWER_TABLES = ("told_links", "clients")
 _NEWER_COLUMNS = (("orders", "deleted_at"),)
 _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 

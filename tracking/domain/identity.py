@@ -19,6 +19,8 @@ MOST_KEYS = 8
 KEY_KINDS = ("em", "id", "ph")
 _IDENTITIES = tuple(f"{kind}:" for kind in KEY_KINDS)
 _FIELD_OF_KIND = {"em": "em", "id": "external_id", "ph": "ph"}
+# The kind of the key of a browser, by Shopify's id of it.
+CLIENT = "cl"
 # Base64 has 44 digits for 32 bytes, and the last is padding.
 _KEY_DIGITS = 43
 
@@ -99,6 +101,11 @@ def is_identity(key: str) -> bool:
     return key.startswith(_IDENTITIES)
 
 
+def is_client(key: str) -> bool:
+    """Returns True if a key is Shopify's of a browser."""
+    return key.startswith(f"{CLIENT}:")
+
+
 def digest_of_key(key: str) -> Digest:
     """Returns the digest of an identity key, in hex (as keys had it before the third schema)."""
     text = key.partition(":")[2]
@@ -120,7 +127,7 @@ def identity_of_keys(keys: Iterable[str]) -> Identity:
 def readable_key(key: str) -> str:
     """Returns a key of any kind as it is shown to people, a digest in hex."""
     kind = key.partition(":")[0]
-    return f"{kind}:{digest_of_key(key)}" if kind in KEY_KINDS else key
+    return f"{kind}:{digest_of_key(key)}" if kind in (*KEY_KINDS, CLIENT) else key
 
 
 def digest(clean: str) -> Digest | None:

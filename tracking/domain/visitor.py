@@ -18,13 +18,15 @@ def match_without_graph(visitor: str) -> Match:
 
 # Visitor ids that no pixel made have a prefix, such as "em:" or "or:".
 _METHODS = {"em": "email", "ph": "phone", "id": "customer"}
-# The evidence behind each method: a body that Shopify signed, or a token that the pixel told.
+# The evidence behind each method: a body that Shopify signed, or what the pixel told, a token or
+# Shopify's id of the browser.
 _EVIDENCE = {
     **dict.fromkeys(("note_attribute", *_METHODS.values()), "signed"),
     **dict.fromkeys(("checkout_token", "cart_token"), "token"),
+    "shopify_client": "client",
 }
 # The methods that match only the browser in which the order was placed.
-BROWSER_METHODS = frozenset({"note_attribute", "checkout_token", "cart_token"})
+BROWSER_METHODS = frozenset({"note_attribute", "checkout_token", "cart_token", "shopify_client"})
 
 
 def evidence_of(method: str) -> str:

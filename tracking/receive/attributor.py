@@ -29,7 +29,6 @@ from tracking.store.outbox import OutboxRow
 from tracking.store.touches import TouchRow
 from tracking.store.values import json_of, path_from, session_from_json
 
-ALWAYS = (0, 2**62)
 # The keys that match an order with a visitor id, the surest first.
 _TOKENS = (("ck:", "checkout_token"), ("ca:", "cart_token"))
 _IDENTITIES = (("id:", "customer"), ("em:", "email"), ("ph:", "phone"))
@@ -62,17 +61,18 @@ class Attributor:
     ) -> Match:
         """Returns the visitor id whose purchase an order is, and what matched it.
 
-        The note attribute comes first, then the checkout token, the cart token, and then the
+        The note attribute comes first, then the checkout token, the cart token (or Shopify's id of
+        that browser, if it clicked under an earlier visitor id alone), and then the
         visitor ids that share the customer id, the e-mail or the phone. Of several browsers the
         one that came last is chosen, by the touches from before the order.
         """
-        if is_browser(visitor):
-            return match_without_graph(visitor)
-        for kind, method in _TOKENS:
-            for key in _of_kind(keys, kind):
-                opened = identity_graph.checkout(conn, key)
-                if opened is not None:
-                    return Match(opened.visitor, method)
+        browser = self._browser_of(conn, keys, visitor)
+        if browser is not None:
+            clicked = {touch.visitor for touch in touches_before if touch.is_pinterest}
+            if not clicked or clicked & {visitor, browser.visitor}:
+                return browser
+            is_same = identity_graph.are_one_browser(conn, browser.visitor, clicked)
+            return Match(browser.visitor, "shopify_client") if is_same else browser
         for kind, method in _IDENTITIES:
             browsers = {
                 browser
@@ -82,6 +82,17 @@ class Attributor:
             if browsers:
                 return Match(_latest(sorted(browsers), touches_before), method)
         return match_without_graph(visitor)
+
+    def _browser_of(self, conn: Connection, keys: Iterable[str], visitor: str) -> Match | None:
+        """Returns the match with the browser in which the order was placed, if it is known."""
+        if is_browser(visitor):
+            return match_without_graph(visitor)
+        for kind, method in _TOKENS:
+            for key in _of_kind(keys, kind):
+                opened = identity_graph.checkout(conn, key)
+                if opened is not None:
+                    return Match(opened.visitor, method)
+        return None
 
     def stored_session(self, conn: Connection, keys: Iterable[str]) -> Session | None:
         """Returns the session that the pixel stored under an order's checkout or cart token."""
@@ -186,8 +197,9 @@ class Attributor:
         at = known.placed_at
         buyer = (known.links, known.visitor, at)
         if buyer not in gathered:
-            person = identity_graph.person_of(conn, keys, known.visitor)
-            found = touches.seen_by(conn, person, at - self.planner.reach, at)
+            span = (at - self.planner.reach, at)
+            person = identity_graph.person_of(conn, keys, known.visitor, span)
+            found = touches.seen_by(conn, person, *span)
             in_window = self.planner.touches_in_window(found, at)
             match = self.match(conn, keys, known.visitor, in_window)
             gathered[buyer] = _Gathered(found, match)

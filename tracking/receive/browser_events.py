@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 from tracking.domain.attribution import Touch
 from tracking.domain.touch import touch_of_session
-from tracking.receive.attributor import ALWAYS, Attributor
+from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.erasure import without_erased
 from tracking.receive.rows import with_credit
 from tracking.store import conversions, identity_graph, outbox, touches
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
+from tracking.store.identity_graph import ALWAYS
 from tracking.store.values import json_of
 
 
@@ -46,15 +47,16 @@ def record_events(
     for visitor, found in facts.touches.items():
         _credit_browser_events(conn, attributor, visitor, found)
         _credit_orders(conn, attributor, visitor, found, now)
-    for visitor in sorted(facts.joined):
-        person = identity_graph.person_of(conn, (), visitor)
-        attributor.credit_orders(conn, person, ALWAYS, now)
+    persons = {
+        other for visitor in facts.joined for other in identity_graph.person_of(conn, (), visitor)
+    }
+    attributor.credit_orders(conn, sorted(persons), ALWAYS, now)
 
 
 def _lock_names(conn: Connection, events: Iterable[PixelEvent]) -> set[str]:
     names: set[str] = set()
     for event in events:
-        keys = (*event.tokens, *event.identity.graph_keys())
+        keys = (*event.tokens, *event.identity.graph_keys(), *filter(None, [event.client]))
         names |= {event.visitor, event.event_id, *keys}
         names |= {*identity_graph.person_of(conn, keys, event.visitor)}
     return names
@@ -78,6 +80,11 @@ def _gather(conn: Connection, event: PixelEvent, facts: _NewFacts) -> None:
             facts.joined.add(event.visitor)
     identity_graph.tell(conn, event.identity.graph_keys(), event.visitor)
     concerned = identity_graph.link_tokens(conn, opened, event.visitor)
+    if event.client:
+        first_at = event.at if touch is None else min(event.at, touch.at)
+        concerned |= identity_graph.link_client(
+            conn, event.client, event.visitor, first_at, event.at
+        )
     if concerned:
         facts.joined |= {event.visitor, *concerned}
 

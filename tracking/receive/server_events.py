@@ -13,7 +13,7 @@ from tracking.domain.attribution import Touch
 from tracking.domain.conversion import event_id_of, reason_not_to_send_event
 from tracking.domain.identity import KEY_KINDS
 from tracking.domain.touch import touch_of_session
-from tracking.receive.attributor import ALWAYS, Attributor
+from tracking.receive.attributor import Attributor
 from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_event_of
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.erasure import erased_of
@@ -23,6 +23,7 @@ from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.event_batches import QueuedEvent, RecordedEvent, SeenWith
+from tracking.store.identity_graph import ALWAYS
 
 # Events that are recorded one by one share their commit with what waits beside them. On PostgreSQL
 # each takes a connection, of which there are few, and webhooks want one as well.

@@ -15,7 +15,7 @@ from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import match_without_graph
-from tracking.receive.attributor import ALWAYS, Attributor
+from tracking.receive.attributor import Attributor
 from tracking.receive.browser_events import record_events
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.planner import OrderFacts, Planner
@@ -36,6 +36,7 @@ from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection, Parameters
+from tracking.store.identity_graph import ALWAYS
 from tracking.store.new_orders import OrderRows
 from tracking.store.orders import NO_REFUNDS, OrderRow
 from tracking.store.values import json_of, path_from
@@ -133,7 +134,7 @@ class Tracker:
         `planned` are the rows of the order for the case that neither is known.
         """
         order = facts.order
-        person = identity_graph.person_of(conn, facts.keys, facts.visitor)
+        person = self._person_of(conn, facts)
         advisory_locks.hold(conn, (*_lock_names(facts), *person))
         is_erased, erased = erased_of(conn, order.id, facts.keys)
         if is_erased:
@@ -154,7 +155,7 @@ class Tracker:
         facts = _without_keys(facts, erased)
         if facts.visitor != stated.visitor:
             concerned |= identity_graph.link_signed(conn, facts.keys, facts.visitor)
-        person = identity_graph.person_of(conn, facts.keys, facts.visitor)
+        person = self._person_of(conn, facts)
         if is_changed or erased:
             planned = None
         rows = self._rows_of(conn, facts, person, now, planned)
@@ -162,6 +163,11 @@ class Tracker:
         self._write_event(conn, facts, rows, event)
         self._credit_others(conn, stated, facts, person, concerned, now)
         return Receipt("accepted", order.id)
+
+    def _person_of(self, conn: Connection, facts: OrderFacts) -> tuple[str, ...]:
+        at = facts.order.placed_at
+        span = (at - self.planner.reach, at)
+        return identity_graph.person_of(conn, facts.keys, facts.visitor, span)
 
     def _body_work(self, body: bytes, topic: str) -> Work:
         try:
@@ -200,7 +206,8 @@ class Tracker:
         refunds = orders.refunded(conn, order.id, order.currency)
         others = self.attributor.other_touches(conn, person, order.id, *self.planner.span_of(facts))
         before = self.planner.touches_in_window(others, order.placed_at)
-        match = self.attributor.match(conn, facts.keys, facts.visitor, before)
+        own = () if facts.touch is None else (facts.touch,)
+        match = self.attributor.match(conn, facts.keys, facts.visitor, (*before, *own))
         is_alone = (
             not before and refunds == NO_REFUNDS and match == match_without_graph(facts.visitor)
         )

@@ -153,8 +153,9 @@ class Reports:
                 return None
             event_id = event_id_of(order_id)
             reach = max(self.rules.click_window, self.rules.view_window, 1)
-            person = identity_graph.person_of(conn, order.links.split(), order.visitor)
-            nearby = touches.seen_by(conn, person, order.placed_at - 2 * reach, order.placed_at)
+            at = order.placed_at
+            person = identity_graph.person_of(conn, order.keys, order.visitor, (at - reach, at))
+            nearby = touches.seen_by(conn, person, at - 2 * reach, at)
             conversion = conversions.of_event(conn, event_id)
             facts = JourneyFacts(
                 order=order,

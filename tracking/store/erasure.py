@@ -28,6 +28,7 @@ from tracking.store.schema import (
     TOMBSTONE_LENGTH,
     attempts,
     checkouts,
+    clients,
     conversions,
     links,
     orders,
@@ -96,7 +97,7 @@ _visitors_of = Query(
     union(
         *(
             select(table.c.visitor).where(table.c.link == bindparam("link"))
-            for table in (links, told_links)
+            for table in (links, told_links, clients)
         )
     ),
 )
@@ -105,7 +106,7 @@ _links_of = Query(
     union(
         *(
             select(table.c.link).where(table.c.visitor == bindparam("visitor"))
-            for table in (links, told_links)
+            for table in (links, told_links, clients)
         )
     ),
 )
@@ -136,7 +137,7 @@ _orders_with = Query(
 )
 _delete_visitor: Mapping[str, Statement] = {
     table.name: Statement(delete(table).where(table.c.visitor == bindparam("visitor")))
-    for table in (links, told_links, touches, visitors)
+    for table in (links, told_links, clients, touches, visitors)
 }
 _delete_touch = Statement(
     delete(touches).where(
@@ -145,7 +146,7 @@ _delete_touch = Statement(
 )
 _delete_key = tuple(
     Statement(delete(table).where(table.c.link == bindparam("link")))
-    for table in (links, told_links, checkouts)
+    for table in (links, told_links, clients, checkouts)
 )
 _delete_checkout = _delete_key[-1]
 _unlink = tuple(
@@ -218,7 +219,7 @@ _erase_events = (
     Statement(_without_answer.where(attempts.c.detail != "")),
 )
 _delete_all = tuple(
-    Statement(delete(table)) for table in (links, told_links, touches, visitors, checkouts)
+    Statement(delete(table)) for table in (links, told_links, clients, touches, visitors, checkouts)
 )
 _orders = Query(
     OrderRow,

@@ -1,21 +1,22 @@
 """The identity graph: which visitor ids share an identity key, and so belong to one person.
 
-Nobody can guess the token of a checkout or a cart, so the pixel's word joins by them. Many know an
-e-mail address: it joins only once a signed body holds it together with a token or a visitor id.
+Nobody can guess the token of a checkout or a cart, nor Shopify's id of a browser, so the pixel's
+word joins by them. Many know an e-mail address: it joins only once a signed body holds it together
+with a token or a visitor id.
 """
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, and_, bindparam, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.consent import Consent
-from tracking.domain.identity import is_identity
+from tracking.domain.identity import is_client, is_identity
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.orders import OrderRow
-from tracking.store.schema import checkouts, links, told_links, visitors
+from tracking.store.schema import checkouts, clients, links, told_links, visitors
 from tracking.store.values import consent_from_json
 
 
@@ -49,6 +50,9 @@ class _VisitorOfKey(NamedTuple):
 # The most visitor ids of one person. Without a bound, an address that a whole staff orders with
 # would make each order slower than the last.
 MOST_VISITORS = 20
+# The span (seconds UTC) of all time.
+ALWAYS = (0, 2**62)
+_HOUR = 3600
 
 _add = Query(
     _KeyOfVisitor,
@@ -72,6 +76,41 @@ _identities_of, _tokens_of = (
         .limit(bindparam("most")),
     )
     for is_of_kind in (links.c.link > _FIRST_IDENTITY, links.c.link < _FIRST_IDENTITY)
+)
+_client_row: dict[str, Any] = {c.name: bindparam(c.name) for c in clients.c}
+_add_client = Query(
+    _KeyOfVisitor,
+    insert(clients).values(_client_row).on_conflict_do_nothing().returning(clients.c.link),
+)
+_is_client: ColumnElement[bool] = and_(
+    clients.c.link == bindparam("b_link"), clients.c.visitor == bindparam("b_visitor")
+)
+_extend_client = (
+    Statement(
+        update(clients)
+        .where(_is_client, clients.c.first_at > bindparam("b_first_at"))
+        .values(first_at=bindparam("b_first_at"))
+    ),
+    Statement(
+        update(clients)
+        .where(_is_client, clients.c.last_at < bindparam("b_last_at"))
+        .values(last_at=bindparam("b_last_at"))
+    ),
+)
+_clients_of = Query(
+    _KeyOfVisitor,
+    select(clients.c.link)
+    .where(clients.c.visitor == bindparam("visitor"))
+    .order_by(clients.c.last_at.desc(), clients.c.link)
+    .limit(MOST_VISITORS),
+)
+# Visitor ids of a later time than the span's must not crowd out those of the span.
+_visitors_of_client = Query(
+    _VisitorOfKey,
+    select(clients.c.visitor)
+    .where(clients.c.link == bindparam("link"), clients.c.last_at >= bindparam("since"))
+    .order_by(clients.c.first_at > bindparam("until"), clients.c.last_at.desc(), clients.c.visitor)
+    .limit(MOST_VISITORS),
 )
 _tell = Statement(
     insert(told_links)
@@ -132,6 +171,29 @@ def link_tokens(conn: Connection, tokens: Iterable[str], visitor: str) -> frozen
     return joined_by(conn, (*new, *link(conn, sorted(buyers), visitor)), visitor)
 
 
+def link_client(
+    conn: Connection, client: str, visitor: str, first_at: int, last_at: int
+) -> frozenset[str]:
+    """Stores from when to when (seconds UTC) a browser had a visitor id; returns the visitor ids
+    that this concerns."""
+    begin, end = first_at - first_at % _HOUR, last_at + -last_at % _HOUR
+    row = {"link": client, "visitor": visitor, "first_at": begin, "last_at": end}
+    if _add_client.first(conn, **row) is not None:
+        return frozenset(_sharers(conn, client)) - {visitor}
+    bounds = {f"b_{name}": value for name, value in row.items()}
+    for statement in _extend_client:
+        statement.run(conn, **bounds)
+    return frozenset()
+
+
+def are_one_browser(conn: Connection, visitor: str, others: Iterable[str]) -> bool:
+    """Returns True if a browser had this visitor id and, at another time, one of the others."""
+    own = {row.link for row in _clients_of.all(conn, visitor=visitor)}
+    return bool(own) and any(
+        row.link in own for other in others for row in _clients_of.all(conn, visitor=other)
+    )
+
+
 def tell(conn: Connection, keys: Iterable[str], visitor: str) -> None:
     """Stores the identity keys that the pixel told of a visitor id. They join nobody."""
     _tell.run_many(conn, ({"link": key, "visitor": visitor} for key in keys))
@@ -150,26 +212,34 @@ def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[
     return frozenset(concerned - {visitor})
 
 
-def person_of(conn: Connection, keys: Iterable[str], visitor: str) -> tuple[str, ...]:
+def person_of(
+    conn: Connection, keys: Iterable[str], visitor: str, span: tuple[int, int] = ALWAYS
+) -> tuple[str, ...]:
     """Returns the visitor id and every other one of the same person, sorted.
 
     Visitor ids that share a key are one person, and so are those that share a key with any of
     them. But a key of more than MOST_VISITORS belongs to no person (it is a shop's own address,
     or a number that a form fills in by itself), nor does a visitor id with as many identities (a
     shared device). The search ends where it would find more than MOST_VISITORS.
+
+    A browser may lose its cookie every week, so the visitor ids that Shopify's id of it knows count
+    as one: the newest MOST_VISITORS that it had in the span (seconds UTC).
     """
-    person = {visitor}
+    browsers = {visitor}
+    person = _with_other_ids(conn, browsers, span)
     seen: set[str] = set()
-    frontier = {*keys, *_own_keys(conn, visitor)}
+    frontier = {*keys, *(key for known in person for key in _own_keys(conn, known))}
     is_first = True
     while frontier:
         seen |= frontier
-        sharers = {other for key in frontier for other in _sharers(conn, key)} - person
-        if not is_first and len(person) + len(sharers) > MOST_VISITORS:
+        sharers = {other for key in frontier for other in _sharers(conn, key, span)} - person
+        if not is_first and len(browsers) + len(sharers) > MOST_VISITORS:
             break
         is_first = False
-        person |= sharers
-        frontier = {key for other in sharers for key in _own_keys(conn, other)} - seen
+        browsers |= sharers
+        new = _with_other_ids(conn, sharers, span) - person
+        person |= new
+        frontier = {key for other in new for key in _own_keys(conn, other)} - seen
     return tuple(sorted(person))
 
 
@@ -185,9 +255,24 @@ def browsers_of(conn: Connection, identity: str) -> frozenset[str]:
     return frozenset(filter(is_browser, sharers))
 
 
-def _sharers(conn: Connection, key: str) -> list[str]:
+def _sharers(conn: Connection, key: str, span: tuple[int, int] = ALWAYS) -> list[str]:
+    if is_client(key):
+        since, until = span
+        had = _visitors_of_client.all(conn, link=key, since=since, until=until)
+        return [row.visitor for row in had]
     seen = _visitors_of.all(conn, link=key, most=MOST_VISITORS + 1)
     return [row.visitor for row in seen] if len(seen) <= MOST_VISITORS else []
+
+
+def _with_other_ids(conn: Connection, visitors: Iterable[str], span: tuple[int, int]) -> set[str]:
+    """Returns the visitor ids, and the others that Shopify's id of their browser knows."""
+    known = {*visitors}
+    browsers = {
+        row.link
+        for visitor in filter(is_browser, visitors)
+        for row in _clients_of.all(conn, visitor=visitor)
+    }
+    return known.union(*(_sharers(conn, client, span) for client in browsers))
 
 
 def _own_keys(conn: Connection, visitor: str) -> list[str]:

@@ -235,6 +235,7 @@ def _is_known(prefix: str) -> str:
                AND at >= {prefix}.since AND at <= {prefix}.until)
     OR {linked}
     OR EXISTS (SELECT 1 FROM links WHERE visitor = {visitor})
+    OR EXISTS (SELECT 1 FROM clients WHERE visitor = {visitor})
     OR EXISTS (SELECT 1 FROM visitors WHERE visitor = {visitor})
     OR EXISTS (SELECT 1 FROM tombstones) AND ({tombstone.format(f"'or:' || {order}")} OR {erased})
     """  # noqa: S608

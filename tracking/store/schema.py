@@ -111,6 +111,19 @@ links = Table(
     sqlite_with_rowid=False,
 )
 
+# The visitor ids seen with Shopify's id of a browser ("cl:…"), which outlives the pixel's cookie,
+# and from when to when (by the hour, so that few events change it).
+clients = Table(
+    "clients",
+    metadata,
+    Column("link", Text, primary_key=True),
+    Column("visitor", Text, primary_key=True),
+    _int("first_at"),
+    _int("last_at"),
+    Index("clients_of_visitor", "visitor", "link"),
+    sqlite_with_rowid=False,
+)
+
 # The identity keys that the pixel told of a visitor id. Whoever knows an e-mail address can tell
 # it, so they join nobody. They are kept so that an erasure finds them.
 told_links = Table(

@@ -42,6 +42,7 @@ from tracking.receive.pixel.schema import (
 from tracking.receive.pixel.visit import (
     VisitedPage,
     ad_view_of,
+    client_key,
     is_ambiguous,
     page_of,
     session_and_touch_of,
@@ -70,8 +71,9 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
     """One event of the storefront.
 
     `at` is seconds UTC, `value` minor units of the conversion's currency. `tokens` are the identity
-    keys of the checkout and the cart ("ck:…", "ca:…"), `conversion` is the event as Pinterest would
-    get it; only an event of a `stage` has one.
+    keys of the checkout and the cart ("ck:…", "ca:…"), `client` is that of Shopify's id of the
+    browser ("cl:…"), "" if it told none. `conversion` is the event as Pinterest would get it; only
+    an event of a `stage` has one.
     """
 
     event_id: str
@@ -87,6 +89,7 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
     conversion: Conversion | None
     value: int
     is_bot: bool
+    client: str = ""
 
 
 class PixelBatch(msgspec.Struct, frozen=True, gc=False):
@@ -181,6 +184,7 @@ def _pixel_event(
         conversion=None,
         value=0,
         is_bot=is_bot(agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
+        client=client_key(event.client_id or call.batch.client_id),
     )
     stage = pixel_event.stage
     if stage is None:

@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
 from tracking.domain.attribution import Kind, Touch
+from tracking.domain.identity import CLIENT, digest, identity_key
+from tracking.domain.placeholders import names_nothing
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
 from tracking.domain.web_text import bare_name, query_pairs, reported_path
@@ -30,6 +32,7 @@ _MOST_PARAMETERS = 50
 
 # The storefront's own cart token has a secret key after it, the one in the order has not.
 _TOKEN = re.compile(r"(?:gid://shopify/[A-Za-z]{1,40}/)?([A-Za-z0-9_.:=-]{16,128})(?:\?.*)?")
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
 _CART_IN_PATH = re.compile(r"/checkouts/cn/([^/?#]+)")
 _PAGE = re.compile(
     r"(?P<scheme>https?://)(?:[^/?#\\@]*@)?(?P<host>[A-Za-z0-9.-]{1,253})(?P<port>:[0-9]{1,5})?"
@@ -61,6 +64,15 @@ def token_key(kind: Literal["ck", "ca"], token: str) -> str:
     """
     whole = _TOKEN.fullmatch(token)
     return f"{kind}:{sha256(whole[1].encode()).hexdigest()[:32]}" if whole else ""
+
+
+def client_key(client_id: object) -> str:
+    """Returns the identity key of Shopify's id of a browser; "" if it is none."""
+    text = text_of(client_id)
+    if not _CLIENT_ID.fullmatch(text) or names_nothing(text.replace("-", "")):
+        return ""
+    hashed = digest(text)
+    return identity_key(CLIENT, hashed) if hashed else ""
 
 
 class VisitedPage(NamedTuple):

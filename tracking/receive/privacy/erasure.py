@@ -9,9 +9,16 @@ import msgspec
 
 from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import Identity, digest_of_key, hashed, identity_key, is_identity
+from tracking.domain.identity import (
+    Identity,
+    digest_of_key,
+    hashed,
+    identity_key,
+    is_client,
+    is_identity,
+)
 from tracking.domain.order import Browser, Buyer, Order
-from tracking.receive.attributor import ALWAYS, Attributor
+from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.planner import with_history
 from tracking.receive.rows import with_credit
@@ -27,6 +34,7 @@ from tracking.store import (
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
+from tracking.store.identity_graph import ALWAYS
 from tracking.store.orders import OrderRow
 from tracking.store.values import json_of, path_from
 
@@ -47,7 +55,7 @@ class PersonFootprint:
 
     `known_by` are the keys of the request and those of the `orders`. The `visitors` are ids of
     this person alone; others used the `shared` ids as well. The `joined` ids counted as the same
-    person by the identity graph.
+    person by the identity graph. The `clients` are the keys of the browsers of this person alone.
     """
 
     keys: frozenset[str]
@@ -56,6 +64,7 @@ class PersonFootprint:
     visitors: frozenset[str]
     shared: frozenset[str]
     joined: frozenset[str]
+    clients: frozenset[str]
 
 
 class PersonEraser:
@@ -82,7 +91,7 @@ class PersonEraser:
         advisory_locks.hold(conn, _names(unlocked, order_ids))
         footprint = footprint_of(conn, keys, order_ids, candidates)
         marks = {f"or:{order_id}" for order_id in order_ids | footprint.orders.keys()}
-        erasure.put_tombstones(conn, keys | marks, now)
+        erasure.put_tombstones(conn, keys | marks | footprint.clients, now)
 
         new_ids = {visitor: _new_id() for visitor in footprint.visitors}
         for row in footprint.orders.values():
@@ -151,10 +160,13 @@ def without_erased(
     erased_ids: set[str] = set()
     for event in events:
         keys = event.identity.graph_keys()
-        erased = erasure.tombstoned(conn, keys) if keys else frozenset()
+        names = (*keys, *filter(None, [event.client]))
+        erased = erasure.tombstoned(conn, names) if names else frozenset()
+        if event.client in erased:
+            event = msgspec.structs.replace(event, client="")
         if _is_same_person(keys, erased):
             erased_ids.add(event.event_id)
-            event = msgspec.structs.replace(event, identity=Identity(), tokens=())
+            event = msgspec.structs.replace(event, identity=Identity(), tokens=(), client="")
         elif erased:
             event = _event_without_phone(event, erased)
         cleaned.append(event)
@@ -211,6 +223,15 @@ def footprint_of(
     # The ids of persons who were erased before only count their events, and go on doing so.
     visitors = {v for v in visitors if v and not v.startswith(_ERASED)}
     alone = frozenset(v for v in visitors if _is_exclusive(conn, v, keys, known_by, own.keys()))
+    clients: set[str] = set()
+    for client in sorted(
+        {key for v in alone for key in erasure.keys_of(conn, v) if is_client(key)}
+    ):
+        # The other visitor ids of a browser are the person's too, if nobody else used it.
+        had = frozenset(erasure.visitors_of(conn, client))
+        if all(_is_exclusive(conn, v, keys, known_by, own.keys()) for v in had - alone):
+            clients.add(client)
+            alone |= had
     return PersonFootprint(
         keys=frozenset(keys),
         known_by=known_by,
@@ -218,6 +239,7 @@ def footprint_of(
         visitors=alone,
         shared=frozenset(visitors - alone),
         joined=frozenset(_joined(conn, alone, order_keys | set(keys)) - alone),
+        clients=frozenset(clients),
     )
 
 
@@ -301,6 +323,7 @@ def _names(footprint: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
         *footprint.orders,
         *footprint.visitors,
         *footprint.shared,
+        *footprint.clients,
     }
 
 
