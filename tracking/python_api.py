@@ -20,8 +20,10 @@ from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, 
 from tracking.domain.identity import identity_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.order import LIBRARY_SOURCE, Browser, Buyer, Line, Order, order_id_in
+from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
+from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id
 from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input.fields import Dropped, Rejected, page_url
@@ -161,7 +163,9 @@ def track_pinterest_product_view(
 ) -> bool:
     """Records a product view; returns True once it is on disk."""
     price = _amount("product_price", product_price)
-    content = Content(str(product_id), str(product_name), price=format(price, "f"))
+    content = Content(
+        _product_id("product_id", product_id), _product_name(product_name), price=format(price, "f")
+    )
     return PinterestConversionTracker().track_stage(
         "product_view", (content,), price, session_data, product_url, currency
     )
@@ -177,7 +181,12 @@ def track_pinterest_add_to_cart(
 ) -> bool:
     """Records an addition to the cart; returns True once it is on disk."""
     price, pieces = _amount("product_price", product_price), _quantity("quantity", quantity)
-    content = Content(str(product_id), str(product_name), price=format(price, "f"), quantity=pieces)
+    content = Content(
+        _product_id("product_id", product_id),
+        _product_name(product_name),
+        price=format(price, "f"),
+        quantity=pieces,
+    )
     return PinterestConversionTracker().track_stage(
         "add_to_cart", (content,), price * pieces, session_data, currency=currency
     )
@@ -291,7 +300,11 @@ def _client_ip(session_fields: SessionData) -> str:
 
 
 def _order_id(value: object) -> str:
-    text = order_id_in(str(value).strip())
+    text = order_id_in(plain_id(str(value)))
+    if is_shortened(text):
+        raise ValidationError(FieldError("order_id", SHORTENED))
+    if names_nothing(text):
+        raise ValidationError(FieldError("order_id", "a placeholder, which names no order"))
     if not text or len(text) > 64 or not text.isprintable():
         raise ValidationError(FieldError("order_id", "not an id of 1 to 64 printable characters"))
     return text
@@ -303,14 +316,26 @@ def _buyer(email: str, phone: str) -> Buyer:
 
 def _line(prefix: str, item: Mapping[str, Any]) -> Line:
     return Line(
-        product_id=str(item.get("product_id") or ""),
-        variant_id=str(item.get("variant_id") or ""),
-        sku=str(item.get("sku") or ""),
-        title=str(item.get("title") or ""),
-        vendor=str(item.get("vendor") or ""),
+        product_id=_product_id(f"{prefix}product_id", item.get("product_id")),
+        variant_id=_product_id(f"{prefix}variant_id", item.get("variant_id")),
+        sku=_product_id(f"{prefix}sku", item.get("sku")),
+        title=_product_name(item.get("title")),
+        vendor=_product_name(item.get("vendor")),
         price=format(_amount(f"{prefix}price", item.get("price") or 0), "f"),
         quantity=_quantity(f"{prefix}quantity", item.get("quantity")),
     )
+
+
+def _product_id(name: str, value: object) -> str:
+    text = plain_id("" if value is None else str(value))
+    if is_shortened(text):
+        raise ValidationError(FieldError(name, SHORTENED))
+    return "" if names_nothing(text) else text
+
+
+def _product_name(value: object) -> str:
+    text = "" if value is None else str(value)
+    return "" if is_placeholder(text) else text
 
 
 def _content(prefix: str, item: Mapping[str, Any]) -> Content:

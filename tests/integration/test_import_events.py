@@ -318,6 +318,31 @@ def test_sales_of_one_order_id_and_time_do_not_vanish(clerk: Clerk, service: Ser
     assert event_ids(service) == []
 
 
+@pytest.mark.parametrize("word", ["\\N", "nan", "null", "None", "undefined", "0"])
+def test_sales_without_an_order_id_are_sales_of_their_own(
+    word: str, clerk: Clerk, service: Service
+) -> None:
+    told = [item(1, em=f"c{n}@example.com", value=f"1{n}.00", order_id=word) for n in range(3)]
+    assert clerk.imports(table(told)) == "3 taken in, 0 known already\n"
+    assert all("order_id" not in event["custom_data"] for event in sent(service))
+
+
+@pytest.mark.parametrize("write", [table, lambda told: lines(*told)], ids=["CSV", "JSON lines"])
+@pytest.mark.parametrize("field", ["order_id", "external_id", "item_id"])
+def test_a_row_with_a_shortened_id_is_refused_by_its_line(
+    field: str, write: Callable[[Any], bytes], clerk: Clerk
+) -> None:
+    told = with_columns([item(1), item(1, **{field: "5.90123E+12"}), item(2, order_id="7")])
+    said, _ = clerk.is_refused(write(told))
+    place = 3 if write is table else 2
+    assert said.startswith(f"line {place}: {field}: a spreadsheet has shortened this id")
+
+
+def test_a_shortened_number_of_json_lines_is_refused(clerk: Clerk) -> None:
+    content = lines(item(1)).replace(b'"5001"', b"5.90123E+12")
+    assert "has shortened this id" in clerk.is_refused(content)[0]
+
+
 def test_rows_without_an_order_are_one_event_only_if_they_are_equal(clerk: Clerk) -> None:
     said, _ = clerk.is_refused(table([sale(1), sale(2), sale(1, value="99.00")]))
     assert said.endswith("but they are not equal, and have no order_id")
@@ -1139,6 +1164,20 @@ def test_an_exported_order_that_cannot_be_used_is_named_with_its_line(
     told: list[dict[str, str]], words: str, clerk: Clerk
 ) -> None:
     assert clerk.is_refused(table(told))[0].startswith(words)
+
+
+@pytest.mark.parametrize("column", ["Id", "Lineitem sku"])
+def test_an_exported_order_with_a_shortened_id_is_refused(column: str, clerk: Clerk) -> None:
+    said, _ = clerk.is_refused(table([sold(**{column: "5.90123E+12"})]))
+    assert said.startswith(f"line 2: {column}: a spreadsheet has shortened this id")
+
+
+@pytest.mark.parametrize("id", ["5001.0", "'5001", '="5001"'])
+def test_the_id_of_an_exported_order_may_be_dressed_up(
+    id: str, clerk: Clerk, service: Service
+) -> None:
+    clerk.imports(table([sold(Id=id)]))
+    assert event_ids(service) == ["checkout-5001"]
 
 
 def test_all_rows_of_a_refused_order_are_kept_together(clerk: Clerk) -> None:

@@ -39,6 +39,15 @@ def tracker(service: Service) -> PinterestConversionTracker:
     return PinterestConversionTracker(service)
 
 
+@pytest.mark.parametrize(
+    "id", ["5.90123E+12", "5901230000000.0", "\\N", "nan", "None", "0", "#N/A", "{order_id}"]
+)
+def test_an_order_id_that_names_no_order_is_refused(service: Service, id: str) -> None:
+    with pytest.raises(ValidationError, match="order_id"):
+        PinterestConversionTracker(service).track_purchase(id, "10.00")
+    assert rows(service.store, "orders") == []
+
+
 def test_a_purchase_told_again_changes_nothing(
     service: Service, tracker: PinterestConversionTracker, clock: Clock
 ) -> None:

@@ -349,6 +349,75 @@ def test_an_event_of_the_browser_that_a_server_hands_in_as_well_is_a_duplicate(
     assert caller.told(again)["status"] == "duplicate"
 
 
+NOBODY = [
+    *("\\N", "(not set)", "(none)", "<NA>", "#N/A", "[object Object]", "null", "undefined", "nan"),
+    *("anonymous", "guest", "true", "{epik}", "{{campaign.id}}", "%7Bepik%7D", "__CLICKID__"),
+]
+_NAMED: dict[str, str] = {
+    **dict.fromkeys(("em", "ph", "fn", "ln", "ct", "st", "zp", "country", "db", "ge"), "user_data"),
+    **dict.fromkeys(("external_id", "hashed_maids", "click_id", "partner_id"), "user_data"),
+    **dict.fromkeys(("order_id", "content_ids", "content_name", "content_brand"), "custom_data"),
+    **dict.fromkeys(("content_category", "search_string", "value", "num_items"), "custom_data"),
+    **dict.fromkeys(("currency", "np"), "custom_data"),
+}
+
+
+@pytest.mark.parametrize("word", NOBODY)
+def test_what_names_nobody_is_left_out_of_every_field_and_named(word: str, lite: Service) -> None:
+    told = {**dict.fromkeys(_NAMED, word), "item_name": word, "item_id": word, "language": word}
+    row = {name: cell for name, cell in sale(EM_1="ada@example.com").items() if name != "EM"}
+    caller, wanted = caller_of(lite), {f"/{name}" for name in told}
+
+    found = caller.told({n: v for n, v in row.items() if n.lower() not in told} | told)
+
+    assert set(found["left_out"]) == wanted
+    (kept,) = rows(lite.store, "outbox")
+    event = json.loads(kept["payload"])
+    assert event["user_data"].keys() == {"em"}
+    assert event.get("custom_data", {}) == {}
+
+
+def test_two_strangers_without_an_external_id_are_two(lite: Service) -> None:
+    caller = caller_of(lite)
+    for name, word in (("ada", "\\N"), ("grace", "\\N"), ("joan", "none@none.com")):
+        person = {"em": [f"{name}@example.com", "none@none.com"], "external_id": word}
+        caller.told(lead(event_id=f"lead-{name}", user_data=person))
+    assert len({row["visitor"] for row in rows(lite.store, "conversions")}) == 3
+    assert len({row["link"] for row in rows(lite.store, "links")}) == 4
+
+
+@pytest.mark.parametrize("field", ["order_id", "event_id", "external_id", "content_ids", "item_id"])
+@pytest.mark.parametrize("id", ["5.90123E+12", "5,90123E+12", "5901230000000.0", 5901230000000.0])
+def test_an_id_that_a_spreadsheet_has_shortened_is_refused(
+    lite: Service, field: str, id: Any
+) -> None:
+    found = caller_of(lite).tells({n.lower(): v for n, v in sale().items()} | {field: id})
+    assert found.status_code == 400
+    assert [error["field"] for error in found.get_json()["errors"]] == [f"/{field}"]
+    assert "as text" in found.get_json()["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("id", ["5001", 5001, 5001.0, "5001.0", "'5001", '="5001"', " 5001 "])
+def test_an_order_id_that_a_spreadsheet_has_dressed_up_is_the_id(lite: Service, id: Any) -> None:
+    caller_of(lite).told(sale(ORDER_ID=id))
+    (kept,) = rows(lite.store, "outbox")
+    assert json.loads(kept["payload"])["custom_data"]["order_id"] == "5001"
+
+
+@pytest.mark.parametrize("field", ["event_name", "action_source", "event_time"])
+def test_a_placeholder_for_what_an_event_must_have_is_an_error(lite: Service, field: str) -> None:
+    found = caller_of(lite).tells({n.lower(): v for n, v in sale().items()} | {field: "\\N"})
+    assert [error["field"] for error in found.get_json()["errors"]] == [f"/{field}"]
+
+
+def test_an_unfilled_macro_does_not_leave_in_an_address(lite: Service) -> None:
+    url = "https://shop.example/p?utm_source=pinterest&utm_campaign={campaign}&epik=%7Bepik%7D"
+    caller_of(lite).told(lead(event_source_url=url))
+    (kept,) = rows(lite.store, "outbox")
+    sent = json.loads(kept["payload"])["event_source_url"]
+    assert sent == "https://shop.example/p?utm_source=pinterest"
+
+
 def test_the_answer_says_why_an_event_is_not_sent(
     build_service: BuildService, sqlite_url: str
 ) -> None:

@@ -27,6 +27,7 @@ from phonenumbers import (
 
 from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.places import country_code, state_code
+from tracking.domain.spreadsheet import is_shortened, plain_text
 
 Normaliser = Callable[[str, str], str | None]
 
@@ -129,7 +130,13 @@ def _email(text: str, _: str) -> str | None:
     if not text.isascii():
         text = _INVISIBLE.sub("", text)
     clean = _lower("".join(text.split()))
-    return clean if _EMAIL.fullmatch(clean) else None
+    return clean if _EMAIL.fullmatch(clean) and not _is_filler(clean) else None
+
+
+def _is_filler(email: str) -> bool:
+    """Returns True for none@none.com and the like, which a form takes for an address."""
+    name, _, domain = email.partition("@")
+    return is_placeholder(name) and names_nothing(domain.partition(".")[0])
 
 
 def _phone(text: str, country: str) -> str | None:
@@ -141,7 +148,7 @@ def _phone(text: str, country: str) -> str | None:
         text = normalize("NFKC", text)
     if plain := _plain_phone(text.translate(_PHONE_SYMBOLS), country):
         return plain
-    if _is_placeholder(text):
+    if _is_placeholder(text) or is_shortened(text):
         return None
     if _LETTER.search(text):
         text = _LETTER.sub("", _EXTENSION.sub("", text))
@@ -229,7 +236,7 @@ def _state(text: str, country: str) -> str | None:
 
 def _zip(text: str, country: str) -> str | None:
     """Returns the digits, of a US zip the first five; None for a code with letters in it."""
-    text = normalize("NFKC", text).replace(_POSTAL_MARK, "")
+    text = plain_text(normalize("NFKC", text).replace(_POSTAL_MARK, ""))
     clean = text if text.isdigit() else _SPACES_AND_DASHES.sub("", text)
     if not _ZIP.fullmatch(clean):
         return None
@@ -264,14 +271,14 @@ def _gender(text: str, _: str) -> str | None:
 
 def _external_id(text: str, _: str) -> str | None:
     """Returns the id unchanged: its case may matter to the system that made it."""
-    return None if names_nothing(text) else text
+    return None if names_nothing(text) or is_shortened(text) else text
 
 
 def _maid(text: str, _: str) -> str | None:
     """Returns the id in lower case; None for all zeros, which mean that the owner declined."""
     clean = text.lower()
     is_id = clean.strip("0-") and "@" not in clean and not _is_placeholder(clean)
-    return clean if is_id and not names_nothing(clean) else None
+    return clean if is_id and not names_nothing(text) else None
 
 
 FIELDS: Mapping[str, Normaliser] = {

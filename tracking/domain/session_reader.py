@@ -21,6 +21,7 @@ from tracking.domain.session import (
     SessionFields,
     session_from_fields,
 )
+from tracking.domain.spreadsheet import is_shortened
 from tracking.domain.web_text import (
     bare_name,
     has_at_sign,
@@ -193,7 +194,7 @@ def _text(value: str) -> str:
 def _id(value: str) -> str:
     # A shortened id would be the id of something else.
     text = _text(value)
-    return text if len(text) <= _ID_LIMIT else ""
+    return text if len(text) <= _ID_LIMIT and not is_shortened(text) else ""
 
 
 def is_click_id(value: str) -> bool:

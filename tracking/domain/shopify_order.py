@@ -17,6 +17,7 @@ from tracking.domain.order import (
     Line,
     Order,
 )
+from tracking.domain.placeholders import is_placeholder
 from tracking.domain.shopify_body import (
     SCALARS,
     ZERO,
@@ -165,12 +166,16 @@ def _line(raw: LineBody) -> Line:
     return Line(
         product_id=id_or_empty(raw.product_id),
         variant_id=id_or_empty(raw.variant_id),
-        sku=text_of(raw.sku, 128),
-        title=text_of(raw.title, 256),
-        vendor=text_of(raw.vendor, 128),
+        sku=_named(text_of(raw.sku, 128)),
+        title=_named(text_of(raw.title, 256)),
+        vendor=_named(text_of(raw.vendor, 128)),
         price=_price(raw.price),
         quantity=_quantity(raw.quantity),
     )
+
+
+def _named(text: str) -> str:
+    return "" if is_placeholder(text) else text
 
 
 def _price(value: Scalar) -> str:

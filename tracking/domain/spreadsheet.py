@@ -2,6 +2,8 @@
 
 import re
 
+SHORTENED = "a spreadsheet has shortened this id: let it show the column as text"
+
 # Excel's first line of a CSV file that names the separator of the others.
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 _FORMULA = re.compile(r'="?([^"=]*)"?')

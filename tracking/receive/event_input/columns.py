@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tracking.domain.normalisers import FIELDS as PERSON
+from tracking.domain.placeholders import is_placeholder
+from tracking.domain.spreadsheet import is_shortened
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import fields
 from tracking.receive.event_input.fields import PLAIN_NAME, Dropped, Parser, Rejected
@@ -108,12 +110,17 @@ class FieldReader:
         if len(self.errors) >= _MAX_ERRORS:
             self.raise_errors()
 
-    def value(self, located: Located, parse: Parser) -> Any:
+    def value(self, located: Located, parse: Parser, *, is_required: bool = False) -> Any:
         """Parses a value of a field; None if it is rejected or dropped."""
         try:
             return parse(located.value)
         except Rejected as error:
-            self.add_error(located.pointer, str(error))
+            # Exports write \N or #N/A for a missing number or switch, too.
+            is_missing = isinstance(located.value, str) and is_placeholder(located.value)
+            if is_missing and not is_required:
+                self.left_out.append(located.pointer)
+            else:
+                self.add_error(located.pointer, str(error))
         except Dropped:
             self.left_out.append(located.pointer)
         return None
@@ -126,7 +133,8 @@ class FieldReader:
             for surplus in located[1:]:
                 self.add_error(surplus.pointer, f"{name} takes one value")
             if located:
-                parsed[name] = self.value(located[0], parse)
+                required = name in fields.REQUIRED
+                parsed[name] = self.value(located[0], parse, is_required=required)
         return {name: value for name, value in parsed.items() if value is not None}
 
 
@@ -227,7 +235,7 @@ def values_in(name: str, text: str) -> Sequence[Any]:
             return msgspec.json.decode(text.encode(errors="replace"), type=list[Any])
         except (msgspec.DecodeError, RecursionError):
             return [text]
-    return text.split(",") if name == "content_ids" else [text]
+    return text.split(",") if name == "content_ids" and not is_shortened(text) else [text]
 
 
 def _product(located: Located, reader: FieldReader) -> Values:

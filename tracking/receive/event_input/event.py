@@ -339,7 +339,8 @@ def country_of(text: str) -> str:
 def _digests(
     name: str, located: Located, country: str, reader: FieldReader, *, limited: bool
 ) -> list[Digest]:
-    text = reader.value(located, fields.personal_text)
+    parse = fields.external_id_text if name == "external_id" else fields.personal_text
+    text = reader.value(located, parse)
     digests = digests_of(name, text, country, limited=limited) if text else []
     if text and not digests:
         reader.left_out.append(located.pointer)

@@ -16,6 +16,7 @@ from tracking.domain.money import amount, is_currency, rounded_amount, to_major,
 from tracking.domain.order import order_id_in
 from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.session_reader import is_click_id
+from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id
 from tracking.domain.web_text import query_pairs, without_private_tokens
 
 MAX_COUNT = 1_000_000_000
@@ -50,9 +51,6 @@ class Rejected(ValueError):
 
 class Dropped(ValueError):
     """The value is left out; the event is accepted without it."""
-
-
-_ROUNDED_ID = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,2}")
 
 
 def text_of(value: object) -> str:
@@ -110,6 +108,16 @@ def personal_text(value: object) -> str:
     return text
 
 
+def external_id_text(value: object) -> str:
+    """An external id that may be hashed.
+
+    Raises:
+        Rejected: the value is not a text, or a spreadsheet has shortened it.
+        Dropped: the text is longer than any id, or a placeholder.
+    """
+    return personal_text(_id_text(value))
+
+
 def _text(limit: int) -> Parser:
     def parse(value: object) -> str:
         text = text_of(value)
@@ -121,12 +129,15 @@ def _text(limit: int) -> Parser:
 
 
 def _public_text(limit: int) -> Parser:
-    """A parser of texts that may be stored and sent; a text with an e-mail address is dropped."""
+    """A parser of texts that may be stored and sent.
+
+    A placeholder and a text with an e-mail address are dropped.
+    """
     parse_text = _text(limit)
 
     def parse(value: object) -> str:
         text: str = parse_text(value)
-        if _has_email(text):
+        if is_placeholder(text) or _has_email(text):
             raise Dropped
         return text
 
@@ -152,15 +163,15 @@ def _one_of(choices: Iterable[str]) -> Parser:
 
 
 def _id_text(value: object) -> str:
-    """The text of an id.
+    """The text of an id, without the marks of a spreadsheet.
 
     Raises:
-        Rejected: a spreadsheet has rounded it, and with it the ids of other rows.
+        Rejected: a spreadsheet has shortened it, and with it the ids of other rows.
         Dropped: it is a placeholder.
     """
-    text = text_of(value)
-    if _ROUNDED_ID.fullmatch(text):
-        raise Rejected("a spreadsheet has shortened this id: let it show the column as text")
+    text = plain_id(repr(value) if isinstance(value, float) else text_of(value))
+    if is_shortened(text):
+        raise Rejected(SHORTENED)
     if names_nothing(text):
         raise Dropped
     return text
@@ -176,7 +187,8 @@ def _event_id(value: object) -> str:
 
 
 def _order_id(value: object) -> str:
-    text = _id_text(order_id_in(text_of(value)))
+    text = _id_text(value)
+    text = order_id_in(text)
     if len(text) > ORDER_ID_LIMIT or not text.isprintable() or _has_email(text):
         raise Rejected(f"not an id of 1 to {ORDER_ID_LIMIT} printable characters, nor an e-mail")
     return text
@@ -216,6 +228,8 @@ def _amount(value: object) -> Decimal:
 
 def _currency(value: object) -> str:
     code = text_of(value).upper()
+    if is_placeholder(code):
+        raise Dropped
     if not is_currency(code):
         raise Rejected("not an ISO 4217 code such as USD")
     return code
@@ -297,11 +311,14 @@ def content_id(value: object) -> str:
         Rejected: it is no text, is too long, or was rounded by a spreadsheet.
         Dropped: it is a placeholder, or holds an e-mail address.
     """
-    text: str = _PUBLIC_ID(value)
-    return _id_text(text)
+    text = _id_text(value)
+    if len(text) > _TEXT_LIMIT:
+        raise Rejected(f"longer than {_TEXT_LIMIT} characters")
+    if _has_email(text):
+        raise Dropped
+    return text
 
 
-_PUBLIC_ID: Parser = _public_text(_TEXT_LIMIT)
 # Texts in these objects may hold a user agent.
 object_text: Parser = _public_text(16_384)
 OBJECTS = ("app_info", "device_info")
@@ -348,6 +365,8 @@ CONTENT: Mapping[str, Parser] = {
     "item_price": _amount,
     "quantity": _count,
 }
+# What an event cannot be without: a placeholder there is an error, not a value left out.
+REQUIRED = frozenset({"event_name", "action_source", "event_time"})
 AMOUNTS = frozenset({"value", "predicted_ltv", "item_price"})
 
 

@@ -164,6 +164,8 @@ class RowReader:
                     continue
                 if text[0] == "[" or len(text) > _MAX_LENGTH:
                     raise _NeedsFullParse
+                if name == "external_id":
+                    text = fields.external_id_text(text)
                 added = digests_of(name, text, country, limited=limited)
                 if not added:
                     left_out.append(f"/{self.header[place]}")

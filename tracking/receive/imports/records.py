@@ -9,6 +9,7 @@ import msgspec
 
 from tracking.domain.conversion import MAX_EVENT_AGE, Policy
 from tracking.domain.order import Order
+from tracking.domain.spreadsheet import is_shortened
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import InboundEvent, RowReader, inbound_event_of
 from tracking.receive.event_input.columns import COLUMN_NAMES, column_of
@@ -139,7 +140,7 @@ def _cell(name: str, value: object) -> str | None:
     if value is None:
         return ""
     if isinstance(value, float):
-        if value.is_integer() and abs(value) < _EXACT:
+        if value.is_integer() and abs(value) < _EXACT and not is_shortened(repr(value)):
             return str(int(value))
         return repr(value) if column_of(name)[0] in _AMOUNT_COLUMNS else None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None

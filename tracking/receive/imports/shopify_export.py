@@ -17,6 +17,7 @@ from tracking.domain.money import amount
 from tracking.domain.order import EXPORTED_REFUND_ID, Order
 from tracking.domain.shopify_body import NotAnOrder
 from tracking.domain.shopify_order import order_of
+from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id, plain_text
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.imports.file_reader import Record
 
@@ -137,6 +138,9 @@ class _ExportRow:
 def _check_values(first: _ExportRow, items: Sequence[_ExportRow]) -> None:
     """Raises errors for unreadable values, so that unreadable money does not count as zero."""
     rows = [(first, _AMOUNTS), *((item, ("Lineitem price",)) for item in items)]
+    ids = [("Id", first("Id")), *(("Lineitem sku", item("Lineitem sku")) for item in items)]
+    if shortened := [name for name, id in ids if is_shortened(plain_id(id))]:
+        raise ValidationError(*(FieldError(f"/{n}", SHORTENED) for n in dict.fromkeys(shortened)))
     wrong = [
         name for row, names in rows for name in names if row(name) and not _is_price(row(name))
     ]
@@ -162,7 +166,7 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
     instants = (_instant(first(name)) for name in _INSTANTS)
     latest = max(filter(None, instants), key=_datetime, default="")
     return {
-        "id": first("Id"),
+        "id": plain_id(first("Id")),
         "name": first("Name"),
         "created_at": _instant(first("Created at")),
         "updated_at": latest,
@@ -178,7 +182,7 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
         "source_name": first("Source"),
         "tags": first("Tags"),
         "email": email,
-        "phone": _unquoted(first("Phone")),
+        "phone": plain_text(first("Phone")),
         "note_attributes": _notes(first("Note Attributes")),
         "billing_address": _address(first, "Billing"),
         "shipping_address": _address(first, "Shipping"),
@@ -190,7 +194,7 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
 def _item(row: _ExportRow) -> dict[str, Any]:
     return {
         "title": row("Lineitem name"),
-        "sku": row("Lineitem sku"),
+        "sku": plain_text(row("Lineitem sku")),
         "vendor": row("Vendor"),
         "price": row("Lineitem price"),
         "quantity": row(_QUANTITY),
@@ -225,9 +229,9 @@ def _address(first: _ExportRow, kind: str) -> dict[str, Any]:
         "last_name": last,
         "city": first(f"{kind} City"),
         "province_code": first(f"{kind} Province"),
-        "zip": _unquoted(first(f"{kind} Zip")),
+        "zip": plain_text(first(f"{kind} Zip")),
         "country_code": first(f"{kind} Country"),
-        "phone": _unquoted(first(f"{kind} Phone")),
+        "phone": plain_text(first(f"{kind} Phone")),
     }
 
 
@@ -235,11 +239,6 @@ def _names(whole: str) -> tuple[str, str]:
     """First and last name; empty unless there are two words, since three cannot be divided."""
     words = whole.split()
     return (words[0], words[1]) if len(words) == 2 else ("", "")
-
-
-def _unquoted(text: str) -> str:
-    # Shopify writes an apostrophe before texts that a spreadsheet would read as a number.
-    return text.removeprefix("'")
 
 
 def _notes(text: str) -> list[dict[str, str]]:

@@ -13,7 +13,13 @@ import msgspec
 
 from tracking.domain.money import MICROS, is_currency
 from tracking.domain.placeholders import is_placeholder, names_nothing
-from tracking.domain.spreadsheet import is_shortened, plain_id, plain_text, separator_named_by
+from tracking.domain.spreadsheet import (
+    SHORTENED,
+    is_shortened,
+    plain_id,
+    plain_text,
+    separator_named_by,
+)
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.spend.amounts import WrongAmount, amount_of
 from tracking.store import Store, spend
@@ -267,7 +273,7 @@ def _campaign_id(where: str, value: Any, errors: list[FieldError]) -> str:
     text = plain_id(str(value) if is_number or isinstance(value, str) else "")
     message = ""
     if is_shortened(text):
-        message = "a spreadsheet has shortened this id: let it show the column as text"
+        message = SHORTENED
     elif _WITH_THOUSANDS.fullmatch(text):
         message = "a spreadsheet has put separators into this id: let it show the column as text"
     elif not _CAMPAIGN_ID.fullmatch(text) or (isinstance(value, float) and not text.isdigit()):
@@ -286,7 +292,7 @@ def _name(value: Any) -> str:
 
 def _currency(where: str, value: Any, errors: list[FieldError]) -> str:
     code = plain_text(value).upper() if isinstance(value, str) else value
-    if is_currency(code):
+    if is_currency(code) and not is_placeholder(code):
         return str(code)
     errors.append(FieldError(f"{where}currency", "not an ISO 4217 code such as USD"))
     return ""
