@@ -114,7 +114,8 @@ def test_a_service_without_a_database_is_not_ready_but_alive(
 # --- links, which held digests in hex once
 
 _NEWER_TABLES = ("told_links", "clients")
-_NEWER_COLUMNS = (("orders", "deleted_at"),)
+_NEWER_INDEXES = ("outbox_of_order",)
+_NEWER_COLUMNS = (("orders", "deleted_at"), ("outbox", "order_id"))
 _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 
 
@@ -151,6 +152,8 @@ def test_people_are_known_again_after_their_links_were_shortened(
         connection.execute(metadata.tables["tombstones"].insert().values(mark))
         for name in _NEWER_TABLES:
             connection.execute(text(f"DROP TABLE {name}"))
+        for name in _NEWER_INDEXES:
+            connection.execute(text(f"DROP INDEX {name}"))
         for name, column in _NEWER_COLUMNS:
             connection.execute(text(f"ALTER TABLE {name} DROP COLUMN {column}"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))

@@ -55,6 +55,10 @@ REASONS = {
     "bot": "A crawler or a link preview, not a person.",
     "erased": "The buyer's data was erased on request.",
 }
+# The reasons that hold back every event that names the order, whoever sends it.
+OF_THE_ORDER = frozenset(
+    {"deleted", "test", "never_paid", "unpaid", "cancelled", "consent_refused", "erased"}
+)
 # The reasons that a touch, a visitor or a consent may still change when it becomes known later.
 MAY_CHANGE = frozenset({"consent_unknown", "not_attributed"})
 _SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "report_only"}

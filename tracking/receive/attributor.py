@@ -10,6 +10,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import (
     MAY_CHANGE,
     NO_EVIDENCE,
+    OF_THE_ORDER,
     Evidence,
     event_id_of,
     revised_reason,
@@ -166,6 +167,18 @@ class Attributor:
                 return _without_erased(conn, destination.evidence_of(row.payload))
         return NO_EVIDENCE
 
+    def restrict_naming(
+        self, conn: Connection, order_id: str, reason: str, consent: Consent, now: int
+    ) -> None:
+        """Withdraws the waiting events of other systems that name an order, or limits the use of
+        the buyer's data in them, where the order's own event would be."""
+        if reason in OF_THE_ORDER:
+            event_ids = outbox.withdraw_naming(conn, order_id, reason, now)
+            conversions.set_reason(conn, event_ids, reason)
+        elif consent.sale_of_data is False:
+            for event_id in outbox.naming(conn, order_id):
+                self.amend(conn, outbox.of_event(conn, event_id), NO_EVIDENCE, consent)
+
     def amend(
         self,
         conn: Connection,
@@ -250,6 +263,8 @@ class Attributor:
         consent = identity_graph.consent_of_order(conn, order, match.visitor)
         deliveries = outbox.of_event(conn, before.event_id)
         after = with_credit(before, best)._replace(visitor=match.visitor)
+        refusal = "consent_refused" if consent.marketing is False else ""
+        self.restrict_naming(conn, order.id, refusal, consent, now)
         if any(_is_known_to_destination(row, now) for row in deliveries):
             after = after._replace(credited_then=_credited_then(before, after, now))
             if consent.marketing is False:

@@ -10,7 +10,12 @@ import msgspec
 
 from tracking.destinations.base import PINTEREST
 from tracking.domain.attribution import Touch
-from tracking.domain.conversion import event_id_of, reason_not_to_send_event
+from tracking.domain.conversion import (
+    NO_EVIDENCE,
+    OF_THE_ORDER,
+    event_id_of,
+    reason_not_to_send_event,
+)
 from tracking.domain.identity import KEY_KINDS
 from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import Attributor
@@ -18,7 +23,15 @@ from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_event_
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.erasure import erased_of
 from tracking.receive.rows import conversion_row, with_credit
-from tracking.store import Store, conversions, event_batches, identity_graph, outbox, touches
+from tracking.store import (
+    Store,
+    conversions,
+    event_batches,
+    identity_graph,
+    orders,
+    outbox,
+    touches,
+)
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
@@ -98,11 +111,10 @@ class ServerEvents:
         now = int(self.clock())
         event = inbound_event_of(body, self.planner.policy, now)
         prepared = self.prepare(event, now)
-        if not self.store.commit(lambda conn: self._record(conn, prepared, now)):
+        reason = self.store.commit(lambda conn: self._record(conn, prepared, now))
+        if reason is None:
             return EventReceipt(prepared.event_id, "duplicate", event.left_out)
-        return EventReceipt(
-            prepared.event_id, "accepted", event.left_out, prepared.conversion.reason
-        )
+        return EventReceipt(prepared.event_id, "accepted", event.left_out, reason)
 
     def record_all(self, events: Sequence[PreparedEvent]) -> Iterator[list[BatchStatus]]:
         """Records many events, each as `record` does, in few transactions.
@@ -137,26 +149,56 @@ class ServerEvents:
             payload=b"" if reason else msgspec.json.encode(event.event),
         )
 
-    def _record(self, conn: Connection, event: PreparedEvent, now: int) -> bool:
-        """Records an event; returns False if it is known already."""
+    def _record(self, conn: Connection, event: PreparedEvent, now: int) -> str | None:
+        """Records an event; returns why it is not sent, "" if it is, None if it is known
+        already."""
         person = identity_graph.person_of(conn, event.keys, event.visitor)
         advisory_locks.hold(conn, {event.event_id, *event.lock_names, *person})
         known = conversions.of_event(conn, event.event_id)
         if known is not None and _is_another(known, event):
             raise EventIdConflict
         if known is not None or _is_sent_by_the_order(conn, event):
-            return False
+            return None
         if any(erased_of(conn, event.order_id, event.keys)):
             # It counts, and names no person.
             anonymous = with_credit(event.conversion, None)
             conversions.put(conn, anonymous._replace(visitor=event.event_id, reason="erased"))
-            return True
+            return "erased"
         best = self._earned_by(conn, event, person)
+        event = self._as_its_order_allows(conn, event)
         conversions.put(conn, with_credit(event.conversion, best))
         if event.payload:
-            outbox.queue(conn, event.event_id, PINTEREST, event.payload, event.at, now)
+            outbox.queue(
+                conn,
+                event.event_id,
+                PINTEREST,
+                event.payload,
+                event.at,
+                now,
+                order_id=event.order_id,
+            )
         self._join(conn, event.keys, event.visitor, now)
-        return True
+        return event.conversion.reason
+
+    def _as_its_order_allows(self, conn: Connection, event: PreparedEvent) -> PreparedEvent:
+        """Returns an event as the order that it names may be told of: as it is, only with the
+        limited use of the buyer's data, or not at all."""
+        if not (event.order_id and event.payload):
+            return event
+        own = conversions.of_event(conn, event_id_of(event.order_id))
+        order = orders.of_id(conn, event.order_id)
+        if own is None or order is None:
+            return event
+        consent = identity_graph.consent_of_order(conn, order, own.visitor)
+        reason = "consent_refused" if consent.marketing is False else own.reason
+        if reason in OF_THE_ORDER:
+            row = event.conversion._replace(reason=reason)
+            return msgspec.structs.replace(event, conversion=row, payload=b"")
+        if consent.sale_of_data is False:
+            destination = self.planner.destinations[PINTEREST]
+            limited = destination.amend(event.payload, NO_EVIDENCE, limited=True)
+            return msgspec.structs.replace(event, payload=limited)
+        return event
 
     def _chunks(self, events: Sequence[PreparedEvent]) -> Iterator[Sequence[PreparedEvent]]:
         """Yields as many events at a time as one transaction may hold the names of."""
@@ -177,7 +219,7 @@ class ServerEvents:
         """Records the events of new persons, all at once. None stands for an event that has to be
         recorded by itself."""
         advisory_locks.hold(conn, {name for event in events for name in event.lock_names})
-        ids = {event.event_id for event in events} | {_orders_own(event) for event in events}
+        ids = {event.event_id for event in events} | {_of_its_order(event) for event in events}
         keys = {key for event in events for key in event.keys}
         visitors = {event.visitor for event in events}
         order_ids = {event.order_id for event in events}
@@ -192,7 +234,7 @@ class ServerEvents:
                 continue
             is_known = known.is_known(event.keys, event.visitor)
             known.add(event.keys, event.visitor)
-            is_known = is_known or _orders_own(event) in known.events
+            is_known = is_known or _of_its_order(event) in known.events
             if is_known or known.any_erased(event.keys, event.order_id):
                 statuses.append(None)
             else:
@@ -201,7 +243,11 @@ class ServerEvents:
         event_batches.put(
             conn,
             [event.conversion for event in new],
-            [QueuedEvent(e.event_id, PINTEREST, e.payload, e.at) for e in new if e.payload],
+            [
+                QueuedEvent(e.event_id, PINTEREST, e.payload, e.at, e.order_id)
+                for e in new
+                if e.payload
+            ],
             [SeenWith(key, event.visitor) for event in new for key in event.keys],
             now,
         )
@@ -218,10 +264,10 @@ class ServerEvents:
             if status is not None:
                 return status
             try:
-                is_new = self.store.commit(lambda conn: self._record(conn, event, now))
+                reason = self.store.commit(lambda conn: self._record(conn, event, now))
             except EventIdConflict:
                 return "conflict"
-            return "accepted" if is_new else "duplicate"
+            return "duplicate" if reason is None else "accepted"
 
         with ThreadPoolExecutor(AT_ONCE[self.store.dialect]) as threads:
             return list(threads.map(record, events, statuses))
@@ -308,15 +354,14 @@ def _is_another(known: ConversionRow | RecordedEvent, event: PreparedEvent) -> b
     return kind in KEY_KINDS and names_person and known.visitor not in event.keys
 
 
-def _orders_own(event: PreparedEvent) -> str:
-    """Returns the event id of the order that a checkout is of; for any other event its own."""
-    is_checkout = event.conversion.stage == "purchase" and event.order_id
-    return event_id_of(event.order_id) if is_checkout else event.event_id
+def _of_its_order(event: PreparedEvent) -> str:
+    """Returns the event id of the order that an event names; if it names none, its own."""
+    return event_id_of(event.order_id) if event.order_id else event.event_id
 
 
 def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:
     """Returns True for the checkout of an order whose own event Pinterest gets or got."""
-    own = _orders_own(event)
-    if own == event.event_id:
+    own = _of_its_order(event)
+    if own == event.event_id or event.conversion.stage != "purchase":
         return False
     return any(row.state in ("waiting", "sent") for row in outbox.of_event(conn, own))

@@ -340,6 +340,9 @@ class Tracker:
         """Stores the conversion of an order, and queues its event; `first` is the conversion that
         was stored before."""
         conversion = rows.conversion
+        self.attributor.restrict_naming(
+            conn, facts.order.id, conversion.reason, facts.consent, conversion.recorded_at
+        )
         if first is not None:
             conversion = self._apply_reason(conn, conversion)
         conversions.put(conn, conversion)
@@ -397,6 +400,7 @@ class Tracker:
             is_counted=0, reason="deleted", detail="", recorded_at=now
         )
         conversions.put(conn, self._apply_reason(conn, deleted))
+        self.attributor.restrict_naming(conn, order_id, "deleted", Consent(), now)
         return Receipt("accepted", order_id)
 
 

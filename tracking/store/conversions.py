@@ -1,5 +1,6 @@
 """Conversions: one row an event, sent or not."""
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, literal_column, or_, select, update
@@ -88,6 +89,11 @@ _set_credit = Statement(
         credited_then=bindparam("b_credited_then"),
     )
 )
+_set_reason = Statement(
+    update(conversions)
+    .where(conversions.c.event_id == bindparam("b_event_id"))
+    .values(reason=bindparam("b_reason"))
+)
 _count = Statement(
     update(conversions)
     .where(
@@ -156,6 +162,11 @@ def set_credit(conn: Connection, row: ConversionRow) -> None:
         b_reason=row.reason,
         b_credited_then=row.credited_then,
     )
+
+
+def set_reason(conn: Connection, event_ids: Iterable[str], reason: str) -> None:
+    """Stores why recorded events are not sent."""
+    _set_reason.run_many(conn, ({"b_event_id": id, "b_reason": reason} for id in event_ids))
 
 
 def count(conn: Connection, event_id: str, *, is_counted: bool) -> None:

@@ -38,12 +38,13 @@ class SeenWith(NamedTuple):
 
 
 class QueuedEvent(NamedTuple):
-    """A finished event for the outbox; `event_time` is seconds UTC."""
+    """A finished event for the outbox, and the order that it names; `event_time` is seconds UTC."""
 
     event_id: str
     destination: str
     payload: bytes
     event_time: int
+    order_id: str
 
 
 class RecordedEvent(NamedTuple):
@@ -101,7 +102,10 @@ _any_erased = Query(_Tombstone, select(tombstones.c.mark).limit(1))
 # With one row in each statement, passing the rows costs more than writing them. The remainder is
 # written in few sizes, since each size is a statement that is kept.
 _ROWS_A_STATEMENT = (1000, 100, 10, 1)
-_QUEUED = ("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at")
+_QUEUED = (
+    *("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at"),
+    "order_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,10 @@ def put(
     ordered = sorted(rows, key=attrgetter("event_id"))
     _insert(conn, conversions, ConversionRow._fields, ordered)
     queued = [
-        (event.event_id, event.destination, "waiting", event.payload, event.event_time, now, now)
+        (
+            *(event.event_id, event.destination, "waiting", event.payload, event.event_time),
+            *(now, now, event.order_id),
+        )
         for event in sorted(events)
     ]
     _insert(conn, outbox, _QUEUED, queued)

@@ -214,7 +214,8 @@ def _rows() -> Iterator[_InsertedRow]:
 
 
 def _is_known(prefix: str) -> str:
-    """Returns the condition for an order that is known, or whose buyer is known or erased."""
+    """Returns the condition for an order that is known, or that an event of another system names,
+    or whose buyer is known or erased."""
     order, visitor = f"{prefix}.order_id", f"{prefix}.order_visitor"
     # One by one: for `link IN (…)` SQLite builds a table, which costs half of the statement.
     keys = [f"{prefix}.key{n}" for n in range(_KEY_SLOTS)]
@@ -231,6 +232,7 @@ def _is_known(prefix: str) -> str:
     EXISTS (SELECT 1 FROM orders WHERE id = {order})
     OR EXISTS (SELECT 1 FROM conversions WHERE event_id = {prefix}.conversion_event_id)
     OR EXISTS (SELECT 1 FROM refunds WHERE order_id = {order})
+    OR EXISTS (SELECT 1 FROM outbox WHERE order_id = {order} AND order_id <> '')
     OR EXISTS (SELECT 1 FROM touches WHERE visitor = {visitor}
                AND at >= {prefix}.since AND at <= {prefix}.until)
     OR {linked}

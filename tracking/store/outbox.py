@@ -39,6 +39,7 @@ class OutboxRow(NamedTuple):
     reason: str
     queued_at: int
     settled_at: int
+    order_id: str
 
 
 class ClaimedEvent(NamedTuple):
@@ -100,6 +101,10 @@ class _OutboxId(NamedTuple):
     id: int
 
 
+class _EventId(NamedTuple):
+    event_id: str
+
+
 # When an event was queued, or its own time if that lies later.
 SENDABLE_SINCE = case(
     (outbox.c.event_time > outbox.c.queued_at, outbox.c.event_time), else_=outbox.c.queued_at
@@ -118,6 +123,7 @@ _queue = Statement(
         event_time=bindparam("event_time"),
         due_at=bindparam("due_at"),
         queued_at=bindparam("now"),
+        order_id=bindparam("order_id"),
     )
     .on_conflict_do_update(
         constraint=None,
@@ -177,16 +183,15 @@ _release_held = Statement(
 _is_for_good = bindparam("b_reason").in_(
     [literal_column("'consent_refused'"), literal_column("'deleted'")]
 )
-_withdraw = Statement(
+_withdrawn = (
     update(outbox)
     .where(
-        outbox.c.event_id == bindparam("b_event_id"),
         or_(
             outbox.c.state == literal_column("'waiting'"),
             # A dead letter may be replayed, but not once the buyer refused consent, or the order
             # was deleted.
             and_(outbox.c.state == literal_column("'dead'"), _is_for_good),
-        ),
+        )
     )
     .values(
         is_withdrawn=1,
@@ -200,6 +205,11 @@ _withdraw = Statement(
         settled_at=bindparam("b_now"),
     )
 )
+_withdraw = Statement(_withdrawn.where(outbox.c.event_id == bindparam("b_event_id")))
+# The second condition is that of the index.
+_names_order = and_(outbox.c.order_id == bindparam("b_order_id"), outbox.c.order_id != "")
+_withdraw_naming = Query(_EventId, _withdrawn.where(_names_order).returning(outbox.c.event_id))
+_naming = Query(_EventId, select(outbox.c.event_id).where(_names_order))
 _undo_withdrawal = Statement(
     update(outbox)
     .where(
@@ -378,10 +388,12 @@ def queue(
     event_time: int,
     now: int,
     held_until: int | None = None,
+    order_id: str = "",
 ) -> None:
     """Queues a finished event, or replaces the queued one unless it is being sent.
 
     With `held_until` (seconds UTC) the event is held until then, for a fact that lets it be sent.
+    `order_id` is the order that another system's event names.
     """
     _queue.run(
         conn,
@@ -392,6 +404,7 @@ def queue(
         event_time=event_time,
         due_at=now if held_until is None else held_until,
         now=now,
+        order_id=order_id,
     )
 
 
@@ -431,6 +444,17 @@ def amend(conn: Connection, id: int, payload: bytes) -> None:
 def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:
     """Withdraws a waiting event, so that it is not sent."""
     _withdraw.run(conn, b_event_id=event_id, b_reason=reason, b_now=now)
+
+
+def withdraw_naming(conn: Connection, order_id: str, reason: str, now: int) -> list[str]:
+    """Withdraws the waiting events of other systems that name an order; returns their ids."""
+    rows = _withdraw_naming.all(conn, b_order_id=order_id, b_reason=reason, b_now=now)
+    return [row.event_id for row in rows]
+
+
+def naming(conn: Connection, order_id: str) -> list[str]:
+    """Returns the ids of the events of other systems that name an order."""
+    return [row.event_id for row in _naming.all(conn, b_order_id=order_id)]
 
 
 def undo_withdrawal(conn: Connection, event_id: str) -> None:

@@ -210,7 +210,8 @@ conversions = Table(
 )
 
 # Events to deliver: waiting → sent | dead | withdrawn. A claim is a lease that ends by itself.
-# A held event waits until `due_at` for a fact that lets it be sent, and is then deleted.
+# A held event waits until `due_at` for a fact that lets it be sent, and is then deleted. `order_id`
+# is the order that another system's event names.
 outbox = Table(
     "outbox",
     metadata,
@@ -228,7 +229,14 @@ outbox = Table(
     _text("reason"),
     _int("queued_at"),
     _int("settled_at"),
+    _text("order_id"),
     UniqueConstraint("event_id", "destination", name="outbox_once"),
+    Index(
+        "outbox_of_order",
+        "order_id",
+        sqlite_where=text("order_id <> ''"),
+        postgresql_where=text("order_id <> ''"),
+    ),
     Index(
         "outbox_due",
         "destination",

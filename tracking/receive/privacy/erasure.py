@@ -96,9 +96,10 @@ class PersonEraser:
         new_ids = {visitor: _new_id() for visitor in footprint.visitors}
         for row in footprint.orders.values():
             _erase_order(conn, row, new_ids, now)
-        for order_id in sorted(order_ids - footprint.orders.keys()):
-            # Its event may have been reported by another system, without the order itself.
-            erasure.erase_event(conn, event_id_of(order_id), now)
+        for order_id in sorted(order_ids | footprint.orders.keys()):
+            # Its events may have been reported by another system, without the order itself.
+            for event_id in (event_id_of(order_id), *outbox.naming(conn, order_id)):
+                erasure.erase_event(conn, event_id, now)
         for event in browser_events_of(conn, footprint):
             erasure.erase_event(conn, event.event_id, now)
         _forget_person(conn, footprint, new_ids)
@@ -131,6 +132,8 @@ class PersonEraser:
             detail="",
         )
         conversions.put(conn, conversion)
+        for event_id in outbox.naming(conn, order.id):
+            erasure.erase_event(conn, event_id, now)
 
     def erase_all_persons(self, conn: Connection, now: int) -> None:
         """Erases every person, and leaves tombstones of all orders."""
