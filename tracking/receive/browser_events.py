@@ -2,14 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+
+from msgspec.structs import replace
 
 from tracking.domain.attribution import Touch
 from tracking.domain.touch import touch_of_session
+from tracking.domain.visitor import is_browser
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.erasure import without_erased
 from tracking.receive.rows import with_credit
 from tracking.store import conversions, identity_graph, outbox, touches
+from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS
@@ -42,8 +47,12 @@ def record_events(
         if not event.is_bot:
             _gather(conn, event, facts)
     for event in events:
-        if event.conversion is not None and conversions.of_event(conn, event.event_id) is None:
-            _record(conn, attributor, event, now, is_erased=event.event_id in erased)
+        if event.conversion is None:
+            continue
+        is_erased = event.event_id in erased
+        event = _distinct(conn, event)
+        if conversions.of_event(conn, event.event_id) is None:
+            _record(conn, attributor, event, now, is_erased=is_erased)
     for visitor, found in facts.touches.items():
         _credit_browser_events(conn, attributor, visitor, found)
         _credit_orders(conn, attributor, visitor, found, now)
@@ -94,6 +103,26 @@ def _touch_of(event: PixelEvent) -> Touch | None:
     if not event.session.is_pinterest:
         return None
     return touch_of_session(event.session, f"event:{event.event_id}", event.visitor, event.at)
+
+
+def _distinct(conn: Connection, event: PixelEvent) -> PixelEvent:
+    """Returns an event under an id of its own if its id is that of another event.
+
+    A page may give its events ids that repeat in each browser or at each step, such as 42.
+    """
+    known = conversions.of_event(conn, event.event_id)
+    if known is None or event.conversion is None or _is_same(known, event):
+        return event
+    content = "\0".join((event.visitor, event.name, event.event_id)).encode()
+    event_id = sha256(content).hexdigest()
+    conversion = replace(event.conversion, event_id=event_id)
+    return replace(event, event_id=event_id, conversion=conversion)
+
+
+def _is_same(known: ConversionRow, event: PixelEvent) -> bool:
+    # An event that was handed in under the same id has no browser.
+    has_browser = known.visitor and is_browser(known.visitor)
+    return known.stage == event.stage and (not has_browser or known.visitor == event.visitor)
 
 
 def _record(
