@@ -55,6 +55,14 @@ def _refund(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     return receivers.tracker.receive_refund(body, topic)
 
 
+def _checkout(receivers: Receivers, body: bytes, topic: str) -> Receipt:
+    return receivers.tracker.receive_checkout(body, topic)
+
+
+def _checkout_deferred(receivers: Receivers, body: bytes, topic: str) -> Future[Receipt]:
+    return receivers.tracker.receive_checkout_deferred(body, topic)
+
+
 def _deletion(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     return receivers.tracker.receive_deletion(body, topic)
 
@@ -84,6 +92,8 @@ TOPICS: Mapping[str, Handler] = {
     "orders/cancelled": _order,
     "orders/delete": _deletion,
     "refunds/create": _refund,
+    "checkouts/create": _checkout,
+    "checkouts/update": _checkout,
     "customers/data_request": _data_request,
     "customers/redact": _redact,
     "shop/redact": _shop_redact,
@@ -91,7 +101,10 @@ TOPICS: Mapping[str, Handler] = {
 }
 # The flood, which is answered without a thread that waits for the disk.
 DEFERRED_TOPICS: Mapping[str, Callable[[Receivers, bytes, str], Future[Receipt]]] = {
-    topic: _order_deferred for topic, handler in TOPICS.items() if handler is _order
+    topic: deferred
+    for handler, deferred in ((_order, _order_deferred), (_checkout, _checkout_deferred))
+    for topic in TOPICS
+    if TOPICS[topic] is handler
 }
 # Of these the body names the shop, and the body is what is signed.
 _NAME_THE_SHOP = frozenset(

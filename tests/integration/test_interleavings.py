@@ -51,6 +51,16 @@ FACTS = (
     pixel("page_viewed", PHONE, 0.4 * HOUR, clientId=CLIENT),
     pixel("page_viewed", LAPTOP, 3.5 * HOUR, clientId=OTHER_CLIENT),
     pixel("page_viewed", "lost-cookie-2", 9 * HOUR, pinned("55"), clientId=OTHER_CLIENT),
+    Fact(
+        "checkout of the tablet, signed",
+        {
+            "token": "another-token-0123456",
+            "phone": PHONE_NUMBER,
+            "email": "ada@example.com",
+            "abandoned_checkout_url": "https://shop.example/recover",
+        },
+        "checkouts/update",
+    ),
     Fact("order by token", order(id=1, checkout_token=TOKEN, **NOBODY), "orders/create"),
     Fact(
         "order by note",

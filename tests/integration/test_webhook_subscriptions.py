@@ -75,6 +75,7 @@ def test_every_topic_that_is_taken_is_subscribed_to_at_its_own_address(
     assert {one["topic"] for one in shopify.subscriptions} == {
         *("ORDERS_CREATE", "ORDERS_PAID", "ORDERS_UPDATED", "ORDERS_CANCELLED"),
         *("ORDERS_DELETE", "REFUNDS_CREATE", "APP_UNINSTALLED"),
+        *("CHECKOUTS_CREATE", "CHECKOUTS_UPDATE"),
     }
     assert {one["format"] for one in shopify.subscriptions} == {"JSON"}
 

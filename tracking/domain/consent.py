@@ -1,7 +1,7 @@
 """The consent of a buyer to marketing and to the sale of data, as an order's notes carry it."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 import msgspec
@@ -31,8 +31,13 @@ def consent_of(order: Order) -> Consent:
     to marketing. `gpc=1` refuses the sale of data. A note that is neither clearly a yes nor clearly
     empty is a no: consent that cannot be read was not given.
     """
+    return consent_in(order.notes)
+
+
+def consent_in(notes: Iterable[tuple[str, str]]) -> Consent:
+    """Returns the consent in the note attributes of an order or a checkout."""
     consent = Consent()
-    for name, value in order.notes:
+    for name, value in notes:
         if bare_name(name) == "pin_consent":
             consent = consent.merged_with(_consent(value))
     return consent

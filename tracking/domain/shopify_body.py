@@ -20,7 +20,8 @@ _ID = re.compile(r"[0-9]{1,20}")
 
 
 class NotAnOrder(ValueError):
-    """The body is not the order or refund that its topic announces. The message names the field."""
+    """The body is not the order, refund or checkout that its topic announces. The message names the
+    field."""
 
 
 # The values that a body may hold where text is expected.
@@ -164,10 +165,16 @@ class OrderBody(msgspec.Struct, gc=False):
     client_details: ClientDetails | None = None
 
 
-_Body = TypeVar("_Body", OrderBody, RefundBody)
+class CheckoutBody(OrderBody, gc=False):
+    token: Scalar = None
+
+
+_Body = TypeVar("_Body", OrderBody, RefundBody, CheckoutBody)
 _decode_order = msgspec.json.Decoder(OrderBody).decode
 _decode_refund = msgspec.json.Decoder(RefundBody).decode
+_decode_checkout = msgspec.json.Decoder(CheckoutBody).decode
 _ORDER_FIELDS = {f.name: f.type for f in msgspec.structs.fields(OrderBody)}
+_CHECKOUT_FIELDS = {f.name: f.type for f in msgspec.structs.fields(CheckoutBody)}
 _REFUND_FIELDS = {f.name: f.type for f in msgspec.structs.fields(RefundBody)}
 # Without these there is no order; everything else is evidence that may be missing or odd.
 _ORDER_NEEDS = frozenset({"id", "line_items", "refunds", "test"})
@@ -182,6 +189,16 @@ def decode_order(body: bytes) -> OrderBody:
         NotAnOrder: the body is not JSON, or a field that no order can be without has another type.
     """
     return _decoded(body, _decode_order, OrderBody, _ORDER_FIELDS, _ORDER_NEEDS)
+
+
+def decode_checkout(body: bytes) -> CheckoutBody:
+    """Returns the typed body of a checkout.
+
+    Raises:
+        NotAnOrder: the body is not JSON, or its token is none.
+    """
+    needs = frozenset({"token"})
+    return _decoded(body, _decode_checkout, CheckoutBody, _CHECKOUT_FIELDS, needs)
 
 
 def decode_refund(body: bytes) -> RefundBody:

@@ -73,7 +73,7 @@ def order_of(body: bytes) -> Order:
         raise NotAnOrder("currency: not an ISO 4217 code")
     placed_at = instant_of("created_at", raw.created_at)
     total = max(_amount("total_price", raw.total_price), ZERO)
-    notes = _notes(raw.note_attributes)
+    notes = notes_of(raw.note_attributes)
     source = _source(raw, notes)
     return Order(
         id=order_id,
@@ -99,7 +99,7 @@ def order_of(body: bytes) -> Order:
         refunds=tuple(
             [refund_from(r, order_id, currency) for r in raw.refunds or () if is_id(text_of(r.id))]
         ),
-        buyer=_buyer(raw),
+        buyer=buyer_of(raw),
         browser=_browser(raw),
         digest=_digest(body),
     )
@@ -185,7 +185,7 @@ def _price(value: Scalar) -> str:
     return "0" if number is None else format(number, "f")
 
 
-def _notes(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
+def notes_of(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str, str], ...]:
     """Returns names and values of the note attributes, each of at most 2,000 characters.
 
     All of them count: a refusal of consent is one however many stand before it.
@@ -208,7 +208,8 @@ def _note_text(value: Scalar) -> str:
     return text_of(value, 2000)
 
 
-def _buyer(raw: OrderBody) -> Buyer:
+def buyer_of(raw: OrderBody) -> Buyer:
+    """Returns the buyer in the body of an order or a checkout."""
     customer = raw.customer or CustomerBody()
     billing = address_of(raw.billing_address, text_of)
     shipping = address_of(raw.shipping_address, text_of)

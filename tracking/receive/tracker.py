@@ -12,6 +12,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import NO_EVIDENCE, Evidence, event_id_of
 from tracking.domain.order import Order, Refund
 from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
+from tracking.domain.shopify_checkout import checkout_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import match_without_graph
@@ -23,6 +24,7 @@ from tracking.receive.privacy.erasure import PersonEraser, erased_of
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt, Work
 from tracking.receive.rows import purchase_of_unknown, unknown_deleted_order, with_credit
+from tracking.receive.signed_checkouts import record_checkout
 from tracking.store import (
     Store,
     conversions,
@@ -89,6 +91,22 @@ class Tracker:
         return self.store.commit(
             lambda conn: self._record_refund(conn, refund, currency, digest, topic)
         )
+
+    def receive_checkout(self, body: bytes, topic: str) -> Receipt:
+        """Records a body of the checkouts topics.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        return self.store.commit(self._checkout_work(body, topic))
+
+    def receive_checkout_deferred(self, body: bytes, topic: str) -> Future[Receipt]:
+        """As `receive_checkout`, without waiting for the disk.
+
+        Raises:
+            StoreUnavailable: nothing was stored, as the disk is full.
+        """
+        return self.store.commit_later(self._checkout_work(body, topic))
 
     def receive_deletion(self, body: bytes, topic: str) -> Receipt:
         """Records a body of orders/delete, which may arrive before its order.
@@ -175,6 +193,14 @@ class Tracker:
         except NotAnOrder as error:
             return self.quarantine.add_work(body, topic, str(error))
         return self._order_work(order, topic)
+
+    def _checkout_work(self, body: bytes, topic: str) -> Work:
+        try:
+            checkout = checkout_of(body)
+        except NotAnOrder as error:
+            return self.quarantine.add_work(body, topic, str(error))
+        now = self._now()
+        return lambda conn: record_checkout(conn, self.attributor, checkout, topic, now)
 
     def _order_work(self, order: Order, topic: str) -> Work:
         facts = self.planner.facts_of(order)

@@ -154,6 +154,14 @@ def erased_of(conn: Connection, order_id: str, keys: Iterable[str]) -> tuple[boo
     return is_erased, erased
 
 
+def unerased_keys(conn: Connection, keys: Iterable[str]) -> tuple[str, ...]:
+    """Returns the keys of a person that may be stored: none if the person was erased, and no phone
+    of another one who was."""
+    keys = tuple(keys)
+    erased = erasure.tombstoned(conn, keys)
+    return () if _is_same_person(keys, erased) else tuple(k for k in keys if k not in erased)
+
+
 def without_erased(
     conn: Connection, events: Iterable[PixelEvent]
 ) -> tuple[list[PixelEvent], frozenset[str]]:
