@@ -24,6 +24,7 @@ from environment import (
     time_zone,
     webhook_secrets,
     whole_number,
+    words,
 )
 
 __all__ = ["VARIABLES", "ConfigurationError", "Settings", "load_env"]
@@ -106,6 +107,12 @@ class Settings:
         "attributed",
         one_of("attributed", "all", "off"),
         "Purchases to send: attributed (credited to Pinterest), all (consent allowing) or off.",
+    )
+    pinterest_mediums: frozenset[str] = _variable(
+        "PINTEREST_MEDIUMS",
+        "",
+        words,
+        "More values of utm_medium that are Pinterest's, by comma: influencer,email.",
     )
     pinterest_test_mode: bool = _variable(
         "PINTEREST_TEST_MODE",

@@ -179,6 +179,11 @@ def _comma_separated(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def words(value: str) -> frozenset[str]:
+    """Returns the words of a list."""
+    return frozenset(_comma_separated(value))
+
+
 def webhook_secrets(value: str) -> tuple[bytes, ...]:
     """Returns the signing secrets, at least one of them."""
     accepted = "the signing secret Shopify shows"

@@ -14,7 +14,8 @@ SHOP = "https://shop.example"
 
 @dataclass(frozen=True, eq=False)
 class Fact:
-    """One thing the service is told, by a webhook's topic or by the pixel."""
+    """One thing the service is told, by a webhook's topic, by the pixel, or by another system
+    (topic `track-event`)."""
 
     name: str
     body: dict[str, Any]
@@ -25,6 +26,9 @@ class Fact:
 
     def tell(self, service: Service, shop: Shop) -> None:
         """Deliver it; the service must take it."""
+        if self.topic == "track-event":
+            service.events.record(json.dumps(self.body).encode())
+            return
         if self.topic:
             answer = shop.sends(self.topic, self.body)
             assert answer.status_code == 200
@@ -51,6 +55,19 @@ def pixel(
         f"{name} {visitor} -{int(ago)}",
         {"key": "k", "visitor": visitor, "events": [event], **more},
     )
+
+
+def handed_in(name: str, ago: float, **who: Any) -> Fact:
+    """What another system tells of an event, `ago` seconds before the orders."""
+    event = {
+        "event_name": name,
+        "event_id": f"theirs-{name}-{int(ago)}",
+        "event_time": int(NOW - ago),
+        "action_source": "web",
+        "user_data": who,
+        "custom_data": {"content_ids": ["111"]},
+    }
+    return Fact(f"{name} handed in -{int(ago)}", {"event_data": event}, "track-event")
 
 
 def checkout(name: str, visitor: str, ago: float, token: str, **who: Any) -> Fact:

@@ -26,6 +26,7 @@ from tracking.domain.session_reader import session_from
 from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id
 from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.domain.web_text import host_of
 from tracking.receive.event_input.fields import Dropped, Rejected, page_url
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.tracker import Tracker
@@ -100,7 +101,9 @@ class PinterestConversionTracker:
         """
         session_fields = session_data or {}
         session = session_from(
-            _note_attributes(session_fields), str(session_fields.get("referrer") or "")
+            _note_attributes(session_fields),
+            str(session_fields.get("referrer") or ""),
+            (host_of(url), *self.tracker.planner.policy.own_hosts),
         )
         minor = _minor_units("value", value, _currency(currency))
         limited = is_limited(Consent(), self.tracker.planner.policy)
@@ -122,7 +125,9 @@ class PinterestConversionTracker:
             contents=tuple(contents),
             num_items=sum(content.quantity for content in contents),
         )
-        self.tracker.record_pixel_events([_pixel_event(stage, conversion, session, minor)])
+        media = self.tracker.planner.policy.pinterest_media
+        event = _pixel_event(stage, conversion, session, minor, media)
+        self.tracker.record_pixel_events([event])
         return True
 
     def get_conversion_funnel_analysis(
@@ -214,11 +219,16 @@ def _default_service() -> Service:
         return _default
 
 
-def _pixel_event(stage: Stage, conversion: Conversion, session: Session, value: int) -> PixelEvent:
+def _pixel_event(
+    stage: Stage, conversion: Conversion, session: Session, value: int, media: frozenset[str]
+) -> PixelEvent:
     keys = conversion.identity.graph_keys()
     visitor = session.visitor or (keys[0] if keys else conversion.event_id)
     at = conversion.event_time
     key = f"event:{conversion.event_id}"
+    touch = None
+    if not session.is_direct:
+        touch = touch_of_session(session, key, visitor, at, media)
     return PixelEvent(
         event_id=conversion.event_id,
         name=stage,
@@ -226,7 +236,7 @@ def _pixel_event(stage: Stage, conversion: Conversion, session: Session, value: 
         visitor=visitor,
         stage=stage,
         session=session,
-        touch=None if session.is_direct else touch_of_session(session, key, visitor, at),
+        touch=touch,
         consent=Consent(),
         identity=conversion.identity,
         tokens=(),

@@ -12,6 +12,8 @@ from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
+from tracking.domain.pinterest_traffic import media_with
+from tracking.domain.web_text import host_of
 from tracking.operate.background import BackgroundWorkers, Worker
 from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
@@ -127,6 +129,8 @@ def service_of(
         value=settings.conversion_value,
         content_id=settings.content_id,
         consent_unknown=settings.consent_unknown,
+        pinterest_media=media_with(settings.pinterest_mediums),
+        own_hosts=settings.shopify_shops | {host_of(page) for page in settings.collector_origins},
     )
     planner = Planner(
         destinations,

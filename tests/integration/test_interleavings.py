@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from app import assemble
 from tests.actors import DAY, HOUR, NOW, Shop, instant, notes, order, pinned, refund
 from tests.conftest import BuildService
-from tests.messages import Fact, checkout, pixel
+from tests.messages import Fact, checkout, handed_in, pixel
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, rows, state
 from tracking.service import Service
@@ -103,6 +103,28 @@ FACTS = (
     ),
     Fact("refund", refund(order_id=2), "refunds/create"),
     pixel("page_viewed", PHONE, 30, consent={"marketing": False}),
+    Fact(
+        "order by note, with the time of its visit",
+        order(
+            id=6,
+            note_attributes=notes(__pin_vid=PHONE, __pin_touch=str(int(NOW - 2.5 * HOUR))),
+            landing_site=pinned("44", utm_campaign="spring"),
+            **{**NOBODY, "email": "else@example.com"},
+        ),
+        "orders/create",
+    ),
+    Fact(
+        "the same order from another campaign",
+        order(
+            id=6,
+            updated_at=instant(NOW + 60),
+            note_attributes=notes(utm_source="google", utm_medium="cpc", __pin_vid=PHONE),
+            **{**NOBODY, "email": "else@example.com"},
+        ),
+        "orders/updated",
+    ),
+    handed_in("add_to_cart", 2 * HOUR, em=["ada@example.com"]),
+    handed_in("page_visit", HOUR, em=["else@example.com"]),
 )
 
 Fresh = Callable[..., Service]
@@ -182,3 +204,102 @@ def test_postgresql_knows_what_sqlite_knows(
     found = story(other, tuple(reversed(FACTS)))
     for name in usual:
         assert found[name] == usual[name], name
+
+
+STEPS = (
+    pixel("product_viewed", LAPTOP, 3 * HOUR, "/products/mug", VARIANT),
+    pixel("product_added_to_cart", LAPTOP, 2 * HOUR, "/products/mug", VARIANT),
+    checkout("checkout_started", LAPTOP, HOUR, TOKEN, currencyCode="USD"),
+    handed_in("add_to_cart", 2.5 * HOUR, em=["ada@example.com"]),
+)
+# The visit is known by the order alone: the pixel did not see its landing.
+VISIT = {"utm_source": "pinterest", "utm_medium": "cpc", "utm_campaign_id": "11"}
+BEGAN = {"track_ai_timestamp": str(NOW - 4 * HOUR)}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"note_attributes": notes(__pin_vid=LAPTOP, **VISIT, **BEGAN)},
+        {"note_attributes": notes(**VISIT, **BEGAN), "checkout_token": TOKEN},
+        {"note_attributes": notes(**VISIT, **BEGAN)},
+    ],
+    ids=["browser by note", "browser by token", "no browser"],
+)
+def test_an_order_credits_what_came_before_it_whichever_is_told_first(
+    fresh: Fresh, told: dict[str, Any]
+) -> None:
+    bought = Fact("order", order(id=1, **told), "orders/create")
+    first = story(fresh(), (bought, *STEPS))
+    for arrival in itertools.permutations((bought, *STEPS)):
+        found = story(fresh(), arrival)
+        for name in first:
+            assert found[name] == first[name], (name, arrival)
+
+
+def test_an_order_from_pinterest_earns_the_steps_of_its_visit_before_and_after_it_was_told(
+    fresh: Fresh,
+) -> None:
+    service = fresh()
+    shop = Shop(assemble(service).test_client())
+    bought = order(
+        id=1, note_attributes=notes(**VISIT, **BEGAN), checkout_token=TOKEN, landing_site="/"
+    )
+    for fact in (*STEPS, Fact("order", bought, "orders/create")):
+        fact.tell(service, shop)
+    found = shop.reads("/conversion-funnel")
+    assert [(s["stage"], s["events"]) for s in found["stages"]] == [
+        ("product_view", 1),
+        ("add_to_cart", 2),
+        ("checkout_initiation", 1),
+        ("purchase", 1),
+    ]
+    assert [c["campaign_id"] for c in found["by_campaign"]] == ["11"]
+
+
+FIRST_VISIT, SECOND_VISIT = 20 * HOUR, HOUR
+ORDERS_OF_TWO_VISITS = tuple(
+    fact
+    for number, ago, token, campaign in (
+        (1, FIRST_VISIT, TOKEN, "11"),
+        (2, SECOND_VISIT, OTHER_TOKEN, "22"),
+    )
+    for fact in (
+        pixel("page_viewed", LAPTOP, ago, pinned(campaign)),
+        checkout("checkout_started", LAPTOP, ago - 600, token),
+        Fact(
+            f"order {number}",
+            order(
+                id=number,
+                checkout_token=token,
+                landing_site=pinned(campaign),
+                created_at=instant(NOW - ago + 1_200),
+                processed_at=instant(NOW - ago + 1_200),
+            ),
+            "orders/create",
+        ),
+    )
+)
+
+
+def test_a_visit_that_became_an_order_is_one_touch_for_a_later_order_too(fresh: Fresh) -> None:
+    for arrival in (ORDERS_OF_TWO_VISITS, ORDERS_OF_TWO_VISITS[::-1], ORDERS_OF_TWO_VISITS[1::-1]):
+        service = fresh()
+        shop = Shop(assemble(service).test_client())
+        for fact in (*arrival, *ORDERS_OF_TWO_VISITS):
+            fact.tell(service, shop)
+        credits = shop.reads("/orders/2/journey")["credits"]["linear"]
+        assert [(c["campaign_id"], c["share"]) for c in credits] == [
+            ("11", "0.500000"),
+            ("22", "0.500000"),
+        ]
+
+
+def test_a_direct_visit_that_the_checkout_timed_is_the_same_in_any_order(fresh: Fresh) -> None:
+    facts = (
+        pixel("page_viewed", LAPTOP, 2 * HOUR, "/"),
+        checkout("checkout_started", LAPTOP, HOUR, TOKEN),
+        Fact("order", order(id=1, checkout_token=TOKEN, **NOBODY), "orders/create"),
+    )
+    stories = [story(fresh(), arrival) for arrival in itertools.permutations(facts)]
+    assert all(found == stories[0] for found in stories)

@@ -93,6 +93,27 @@ def test_a_cancelled_order_earned_nobody_anything(three_pins: World) -> None:
     assert (report["gross_revenue"], report["cancellations"]) == ("100.01", "100.01")
 
 
+@pytest.mark.parametrize(
+    "before", ["https://www.shop.example/products/mug", "https://www.paypal.com/checkoutnow"]
+)
+def test_the_shop_itself_or_a_payment_is_no_source_that_stands_before_a_pin(
+    everywhere: BuildWorld, before: str
+) -> None:
+    found = everywhere()
+    found.sells(**visit(2, 1, "11"))
+    status = "https://checkout.shop.example/1/orders/abc/authenticate?key=x"
+    direct = {"landing_site": "/cart/c/x", "order_status_url": status, "referring_site": before}
+    found.sells(**worth("100.01", id=3, **direct))
+    assert found.credits("last_non_direct", scope="all") == {"11": "100.01"}
+
+
+def test_a_medium_that_the_shop_added_is_pinterests(everywhere: BuildWorld) -> None:
+    landing = "/?utm_source=pinterest&utm_medium=In-fluencer&utm_campaign_id=11"
+    found = everywhere(PINTEREST_MEDIUMS="email, influencer")
+    found.sells(landing_site=landing)
+    assert found.credits("last_touch") == {"11": "40.00"}
+
+
 # A pin 7 days before, a search advertisement of another network 2 days before, then directly.
 GOOGLE = "/?utm_source=google&utm_medium=cpc&utm_campaign=brand"
 MIXED = {

@@ -232,33 +232,6 @@ def test_item_columns_of_one_number_are_one_product() -> None:
     ]
 
 
-@pytest.mark.parametrize("place", ["", "custom_data"])
-def test_the_names_of_pinterests_tag_are_understood(place: str) -> None:
-    item = {"product_id": "111", "product_name": "Mug", "product_price": 20, "product_quantity": 3}
-    item |= {"product_brand": "Kiln", "product_category": "Cups"}
-    told = {"value": 60, "currency": "usd", "order_quantity": 3, "line_items": [item]}
-    custom = made(LEAST | ({place: told} if place else told)).event["custom_data"]
-
-    assert (custom["value"], custom["currency"], custom["num_items"]) == ("60.00", "USD", 3)
-    assert custom["contents"] == [
-        {
-            "id": "111",
-            "item_name": "Mug",
-            "item_category": "Cups",
-            "item_brand": "Kiln",
-            "item_price": "20.00",
-            "quantity": 3,
-        }
-    ]
-
-
-def test_the_one_product_of_a_tags_call_is_understood() -> None:
-    told = made({**LEAST, "product_id": "111", "product_price": "20", "order_quantity": "1"}).event
-
-    assert told["custom_data"]["contents"] == [{"id": "111", "item_price": "20.00"}]
-    assert told["custom_data"]["num_items"] == 1
-
-
 def test_a_warehouses_own_names_are_understood() -> None:
     row = {
         "event_name": "checkout",
@@ -588,8 +561,12 @@ def test_an_address_that_names_a_person_is_left_out() -> None:
 def test_the_visit_is_what_page_and_click_id_tell() -> None:
     page = "https://shop.example/?utm_source=pinterest&utm_campaign_id=11"
     told = made({**LEAST, "event_source_url": page, "click_id": "dj0yJnU9b2JD"}).session
-    assert (told.is_pinterest, told.campaign_id, told.click_id) == (True, "11", "dj0yJnU9b2JD")
-    assert not made(LEAST).session.is_pinterest
+    assert (told.is_from_pinterest(), told.campaign_id, told.click_id) == (
+        True,
+        "11",
+        "dj0yJnU9b2JD",
+    )
+    assert not made(LEAST).session.is_from_pinterest()
 
 
 # --- problems

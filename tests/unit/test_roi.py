@@ -1,7 +1,13 @@
 """A return on spend where both are of one currency, each with its campaign."""
 
+from decimal import Decimal
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking.domain.money import MICROS
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
 
 RATIOS = ("roas", "roi", "cpa")
@@ -66,6 +72,41 @@ def test_a_campaign_that_earned_nothing_anywhere_has_a_return_of_nothing() -> No
 def test_orders_that_came_by_themselves_are_no_earnings_of_another_currency() -> None:
     direct = EarnedCredit("USD", False, "", "", 1_000_000, 4_000, 4_000, 0)
     assert ratios(books(roi_report([direct], [spent("EUR")]))["EUR"]) == ("0.00", "-1.00", None)
+
+
+# --- Of the cents of spend
+
+
+@pytest.mark.parametrize("currency", ["USD", "JPY", "KWD"])
+@given(parts=st.lists(st.integers(1, 10**10), min_size=1, max_size=9))
+def test_the_spend_of_the_campaigns_sums_to_the_total_as_it_is_printed(
+    currency: str, parts: list[int]
+) -> None:
+    rows = [CampaignSpend(str(n), "", currency, micros) for n, micros in enumerate(parts)]
+    found = roi_report([], rows)
+    printed = [Decimal(line["spend"]) for line in found["campaigns"]]
+    assert sum(printed) == Decimal(found["total_spend"])
+    unit = Decimal(found["total_spend"]).as_tuple().exponent
+    exact = [Decimal(micros) / MICROS for micros in sorted(parts)]
+    assert isinstance(unit, int)
+    assert all(
+        abs(text - value) < Decimal(1).scaleb(unit)
+        for text, value in zip(sorted(printed), exact, strict=True)
+    )
+
+
+def test_a_spare_cent_goes_to_the_largest_remainder() -> None:
+    rows = [
+        CampaignSpend(str(n), "", "USD", micros)
+        for n, micros in enumerate((10_004_000, 10_004_500, 10_003_000))
+    ]
+    found = roi_report([], rows)
+    assert found["total_spend"] == "30.01"
+    assert {id: line["spend"] for id, line in lines(found).items()} == {
+        "0": "10.00",
+        "1": "10.01",
+        "2": "10.00",
+    }
 
 
 # --- Of names

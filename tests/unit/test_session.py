@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from tracking.domain.consent import Consent, consent_of
 from tracking.domain.order import Browser, Buyer, Order
+from tracking.domain.pinterest_traffic import media_with
+from tracking.domain.referrers import is_same_site, source_of
 from tracking.domain.session import Session, fill_from_pixel
-from tracking.domain.session_reader import session_and_page_of, session_from
+from tracking.domain.session_reader import hints_of_visit, session_and_page_of, session_from
 from tracking.domain.shopify_order import order_of
 from tracking.domain.web_text import query_of
 
@@ -223,7 +225,7 @@ def test_notes_as_list_and_as_dict_are_the_same_session() -> None:
 def test_an_order_without_any_trace_is_direct_and_empty() -> None:
     assert session_of(an_order()) == Session()
     assert Session().is_direct
-    assert not Session().is_pinterest
+    assert not Session().is_from_pinterest()
 
 
 def test_a_shared_link_does_not_make_one_visitor_of_many_people() -> None:
@@ -268,9 +270,87 @@ def test_the_referrer_is_the_host_alone(address: str, host: str) -> None:
     assert session_of(an_order(referring=address)).referrer == host
 
 
-@pytest.mark.parametrize("own", ["https://mugs.example/cart", "https://www.mugs.example/"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        "https://mugs.example/cart",
+        "https://www.mugs.example/",
+        "https://checkout.mugs.example/checkouts/cn/x",
+        "https://de.shop.mugs.example",
+    ],
+)
 def test_the_shop_itself_is_no_referrer(own: str) -> None:
     assert session_of(an_order(referring=own)) == Session()
+
+
+@pytest.mark.parametrize(
+    ("host", "other"),
+    [
+        ("www.mugs.example", "checkout.mugs.example"),
+        ("mugs.co.uk", "checkout.mugs.co.uk"),
+        ("mugs.com.au", "www.mugs.com.au"),
+        ("mugs.myshopify.com", "mugs.myshopify.com"),
+    ],
+)
+def test_hosts_of_one_domain_are_one_site(host: str, other: str) -> None:
+    assert is_same_site(host, other)
+    assert source_of(f"https://{host}/", [other]) == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "other"),
+    [
+        ("mugs.example", "cups.example"),
+        ("mugs.co.uk", "cups.co.uk"),
+        ("mugs.myshopify.com", "cups.myshopify.com"),
+        ("mugs.com", "mugs.de"),
+        ("mymugs.com", "mugs.com"),
+    ],
+)
+def test_hosts_of_two_domains_are_two_sites(host: str, other: str) -> None:
+    assert not is_same_site(host, other)
+    assert source_of(f"https://{host}/", [other]) == host
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "https://www.paypal.com/checkoutnow?token=x",
+        "https://shop.app/checkout/1/cn/x",
+        "android-app://com.shopify.arrive/",
+        "https://checkout.shopify.com/1/checkouts/x",
+        "https://pay.shopify.com/",
+        "https://payments.klarna.com/",
+        "https://hooks.stripe.com/redirect",
+        "https://pay.google.com/",
+        "https://www.mercadopago.com.br/",
+        "https://3ds.bank.example/challenge",
+        "https://acs2.bank.example/",
+    ],
+)
+def test_a_page_that_a_buyer_only_passes_through_is_no_source(page: str) -> None:
+    assert session_of(an_order(referring=page)).is_direct
+    assert session_from((), page).is_direct
+    assert hints_of_visit("https://mugs.example/", page, (), 1) == ()
+
+
+@pytest.mark.parametrize(
+    "page", ["https://www.google.com/", "https://notpaypal.com/", "https://acs.example/"]
+)
+def test_a_page_that_only_looks_like_one_is_a_source(page: str) -> None:
+    assert not session_of(an_order(referring=page)).is_direct
+
+
+def test_a_host_that_the_shop_configured_is_its_own() -> None:
+    order = an_order(referring="https://cups.example/")
+    session, _ = session_and_page_of(order, frozenset({"www.cups.example"}))
+    assert session.is_direct
+
+
+def test_a_payment_page_takes_nothing_from_the_campaign_in_the_link() -> None:
+    landing, referring = "/?utm_source=pinterest&utm_medium=cpc", "https://www.paypal.com/"
+    order = an_order(landing=landing, referring=referring)
+    assert session_of(order).is_from_pinterest()
 
 
 # --- Pinterest traffic
@@ -300,9 +380,9 @@ def test_the_shop_itself_is_no_referrer(own: str) -> None:
     ],
 )
 def test_a_source_that_means_pinterest_is_pinterest(source: str) -> None:
-    assert noted(utm_source=source, utm_medium="cpc").is_pinterest
-    assert landed(urlencode({"utm_source": source})).is_pinterest
-    assert Session(source=source).is_pinterest
+    assert noted(utm_source=source, utm_medium="cpc").is_from_pinterest()
+    assert landed(urlencode({"utm_source": source})).is_from_pinterest()
+    assert Session(source=source).is_from_pinterest()
 
 
 @pytest.mark.parametrize(
@@ -319,7 +399,7 @@ def test_a_source_that_means_pinterest_is_pinterest(source: str) -> None:
     ],
 )
 def test_another_source_is_not_pinterest(source: str) -> None:
-    assert not Session(source=source, medium="cpc").is_pinterest
+    assert not Session(source=source, medium="cpc").is_from_pinterest()
 
 
 @pytest.mark.parametrize(
@@ -330,23 +410,33 @@ def test_another_source_is_not_pinterest(source: str) -> None:
     ],
 )
 def test_a_paid_or_social_medium_or_none_counts(medium: str) -> None:
-    assert Session(source="pinterest", medium=medium).is_pinterest
+    assert Session(source="pinterest", medium=medium).is_from_pinterest()
 
 
 @pytest.mark.parametrize("medium", ["email", "organic", "referral", "affiliate", "newsletter"])
 def test_another_medium_does_not_count_without_a_click(medium: str) -> None:
-    assert not Session(source="pinterest", medium=medium).is_pinterest
-    assert Session(source="pinterest", medium=medium, click_id=EPIK).is_pinterest
+    assert not Session(source="pinterest", medium=medium).is_from_pinterest()
+    assert Session(source="pinterest", medium=medium, click_id=EPIK).is_from_pinterest()
+
+
+@pytest.mark.parametrize("medium", ["influencer", "Influencer", "In-Fluencer", "e mail"])
+def test_a_shop_adds_media_of_its_own_to_the_table(medium: str) -> None:
+    media = media_with(["influencer", "E-Mail"])
+    session = Session(source="pinterest", medium=medium)
+    assert session.is_from_pinterest(media)
+    assert not session.is_from_pinterest()
+    assert Session(source="pinterest", medium="cpc").is_from_pinterest(media)
+    assert not Session(source="google", medium=medium).is_from_pinterest(media)
 
 
 def test_a_paid_medium_alone_is_not_pinterest() -> None:
-    assert not Session(medium="cpc").is_pinterest
+    assert not Session(medium="cpc").is_from_pinterest()
 
 
 def test_a_click_alone_is_pinterest_be_it_cut_or_whole() -> None:
-    assert landed(f"epik={EPIK}").is_pinterest
-    assert Session(is_click_cut=True).is_pinterest
-    assert noted(__pin_epik=EPIK, utm_source="google", utm_medium="organic").is_pinterest
+    assert landed(f"epik={EPIK}").is_from_pinterest()
+    assert Session(is_click_cut=True).is_from_pinterest()
+    assert noted(__pin_epik=EPIK, utm_source="google", utm_medium="organic").is_from_pinterest()
 
 
 @pytest.mark.parametrize(
@@ -367,7 +457,7 @@ def test_a_click_alone_is_pinterest_be_it_cut_or_whole() -> None:
 )
 def test_a_pinterest_referrer_alone_is_pinterest(referring: str) -> None:
     session = session_of(an_order(referring=referring))
-    assert session.is_pinterest
+    assert session.is_from_pinterest()
     assert not session.is_direct
 
 
@@ -386,7 +476,7 @@ def test_a_pinterest_referrer_alone_is_pinterest(referring: str) -> None:
     ],
 )
 def test_a_referrer_that_only_mentions_pinterest_is_not(referring: str) -> None:
-    assert not session_of(an_order(referring=referring)).is_pinterest
+    assert not session_of(an_order(referring=referring)).is_from_pinterest()
 
 
 @pytest.mark.parametrize(
@@ -421,7 +511,7 @@ def test_a_click_id_at_the_end_of_a_long_landing_page_is_only_evidence(
     assert len(landing) == length
     session = session_of(an_order(landing=landing))
     assert (session.click_id, session.is_click_cut) == (click_id, is_cut)
-    assert session.is_pinterest
+    assert session.is_from_pinterest()
 
 
 @pytest.mark.parametrize("tail", ["&epik=", "&epik", "&EPIK=dj0", "&amp;epik=dj0yJnU9abc%"])
@@ -475,8 +565,8 @@ def test_a_click_id_too_long_to_be_one_is_evidence_and_not_shortened() -> None:
 
 @pytest.mark.parametrize("epik", ["", "undefined", "null", "None", "[object Object]", "{{epik}}"])
 def test_what_a_script_writes_for_no_click_is_no_click(epik: str) -> None:
-    assert not noted(__pin_epik=epik).is_pinterest
-    assert not landed(urlencode({"epik": epik})).is_pinterest
+    assert not noted(__pin_epik=epik).is_from_pinterest()
+    assert not landed(urlencode({"epik": epik})).is_from_pinterest()
 
 
 def test_a_click_id_copied_without_decoding_is_decoded() -> None:
@@ -690,7 +780,7 @@ def test_no_order_can_break_its_session(
 ) -> None:
     order = an_order(landing, referring, tuple(notes), f"https://{origin}")
     session = session_of(order, session_from(notes, referring))
-    assert session.is_pinterest in (True, False)
+    assert session.is_from_pinterest() in (True, False)
     assert session.is_direct in (True, False)
     assert isinstance(consent_of(order), Consent)
     assert isinstance(page_url_of(order), str)
@@ -894,7 +984,7 @@ def test_no_landing_page_puts_a_person_or_a_fragment_into_the_page(landing: str)
 def test_a_value_is_decoded_as_often_as_it_was_encoded(medium: str) -> None:
     session = landed(f"utm_source=pinterest&utm_medium={medium}")
 
-    assert (session.medium, session.is_pinterest) == ("paid social", True)
+    assert (session.medium, session.is_from_pinterest()) == ("paid social", True)
 
 
 def test_a_percent_sign_that_encodes_nothing_stays() -> None:
@@ -925,7 +1015,7 @@ def test_a_placeholder_is_no_campaign(text: str) -> None:
         f"utm_source=pinterest&utm_medium=cpc&utm_campaign={text}&utm_campaign_id={text}"
     )
 
-    assert (session.campaign, session.campaign_id, session.is_pinterest) == ("", "", True)
+    assert (session.campaign, session.campaign_id, session.is_from_pinterest()) == ("", "", True)
 
 
 @pytest.mark.parametrize("text", ["{epik}", "undefined", "[object Object]"])

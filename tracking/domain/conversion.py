@@ -12,6 +12,7 @@ from tracking.domain.identity import Identity
 from tracking.domain.language import language_of
 from tracking.domain.money import to_major
 from tracking.domain.order import Line, Order
+from tracking.domain.pinterest_traffic import MEDIA
 
 Send = Literal["attributed", "all", "off"]
 PurchaseOn = Literal["create", "paid"]
@@ -66,13 +67,19 @@ _SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "repor
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The shop's settings: which order is a purchase, what it is worth, and which are sent."""
+    """The shop's settings: which order is a purchase, what it is worth, and which are sent.
+
+    `pinterest_media` are the values of utm_medium that are Pinterest's, `own_hosts` the configured
+    hosts of the shop's own pages.
+    """
 
     send: Send = "attributed"
     purchase_on: PurchaseOn = "create"
     value: ConversionValue = "net"
     content_id: ContentId = "product"
     consent_unknown: ConsentUnknown = "send"
+    pinterest_media: frozenset[str] = MEDIA
+    own_hosts: frozenset[str] = frozenset()
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):
@@ -226,6 +233,14 @@ def revised_reason(reason: str, consent: Consent, policy: Policy, *, is_credited
         ("consent_unknown", consent.marketing is None and policy.consent_unknown == "hold"),
         ("not_attributed", policy.send == "attributed" and not is_credited),
     )
+
+
+def reason_by_credit(reason: str, *, is_credited: bool) -> str:
+    """Returns why a storefront event was not sent (a key of REASONS), after its credit changed:
+    nothing holds it, and so a late credit comes too late."""
+    if reason not in ("not_attributed", "credited_late"):
+        return reason
+    return "credited_late" if is_credited else "not_attributed"
 
 
 def reason_not_to_send_event(

@@ -1,6 +1,7 @@
 """The sources and media of a link that make a visit Pinterest's traffic."""
 
 import re
+from collections.abc import Iterable
 
 from tracking.domain.web_text import host_of
 
@@ -41,6 +42,15 @@ def is_pinterest_source(source: str) -> bool:
     )
 
 
-def is_pinterest_medium(medium: str) -> bool:
-    """Returns True if a utm_medium is paid or social, or empty."""
-    return _SEPARATORS.sub("", medium.strip().lower()) in MEDIA
+def media_with(more: Iterable[str]) -> frozenset[str]:
+    """Returns the table of media, extended by a shop's own values of utm_medium."""
+    return MEDIA | {_bare(medium) for medium in more}
+
+
+def is_pinterest_medium(medium: str, media: frozenset[str] = MEDIA) -> bool:
+    """Returns True if a utm_medium is in a table of media."""
+    return _bare(medium) in media
+
+
+def _bare(medium: str) -> str:
+    return _SEPARATORS.sub("", medium.strip().lower())

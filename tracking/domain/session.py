@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from tracking.domain.pinterest_traffic import (
+    MEDIA,
     is_pinterest_host,
     is_pinterest_medium,
     is_pinterest_source,
@@ -51,13 +52,13 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     origins: tuple[tuple[str, str], ...] = ()
     older: tuple[tuple[str, str], ...] = ()
 
-    @property
-    def is_pinterest(self) -> bool:
-        """True if Pinterest brought the visitor: by a click, as the source, or as referrer."""
+    def is_from_pinterest(self, media: frozenset[str] = MEDIA) -> bool:
+        """Returns True if Pinterest brought the visitor: by a click, as the source with one of
+        these `media`, or as referrer."""
         return (
             bool(self.click_id)
             or self.is_click_cut
-            or (is_pinterest_source(self.source) and is_pinterest_medium(self.medium))
+            or (is_pinterest_source(self.source) and is_pinterest_medium(self.medium, media))
             or is_pinterest_host(self.referrer)
         )
 

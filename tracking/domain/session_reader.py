@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from tracking.domain.order import Order, is_without_visit
 from tracking.domain.placeholders import is_placeholder, names_nothing
+from tracking.domain.referrers import source_of
 from tracking.domain.session import (
     JOURNEY,
     LANDING,
@@ -48,12 +49,15 @@ _VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _UTM_NAME = re.compile(r"utm_[a-z_]{1,32}")
 
 
-def session_and_page_of(order: Order) -> tuple[Session, str]:
+def session_and_page_of(
+    order: Order, own_hosts: frozenset[str] = frozenset()
+) -> tuple[Session, str]:
     """Returns the session in the order itself, and the page it began on, as it may be sent.
 
     Each field is from the first place that has it: the order's note attributes, the query of its
     landing page, the query of its referrer. `fill_from_pixel` adds what only the pixel stored. An
-    order that no visit led to has none, whatever was copied into it.
+    order that no visit led to has none, whatever was copied into it. `own_hosts` are the hosts of
+    the shop's own pages, besides those that the order itself names.
     """
     if is_without_visit(order.source_name):
         return Session(), ""
@@ -61,7 +65,7 @@ def session_and_page_of(order: Order) -> tuple[Session, str]:
     _read(fields, NOTES, _NAMES, [(bare_name(name), value) for name, value in order.notes])
     query = _read_query(fields, LANDING, order.landing_site)
     _read_query(fields, REFERRING, order.referring_site)
-    _read_referrer(fields, order)
+    _read_referrer(fields, order, own_hosts)
     if order.session_hints:
         _read_hints(fields, order.session_hints)
     session = session_from_fields(fields)
@@ -82,24 +86,24 @@ def hints_of_visit(
     fields: SessionFields = {}
     _read_query(fields, JOURNEY, landing)
     _read(fields, JOURNEY, _QUERY_NAMES, utm)
-    host = host_of(referrer)
-    if host and host.removeprefix("www.") != host_of(landing).removeprefix("www."):
+    if host := source_of(referrer, (host_of(landing),)):
         fields["referrer"] = (host, JOURNEY)
     if fields and at is not None:
         fields["stamped_at"] = (at, JOURNEY)
     return tuple((field, value, origin) for field, (value, origin) in fields.items())
 
 
-def session_from(pairs: Iterable[tuple[str, str]], referrer: str = "") -> Session:
+def session_from(
+    pairs: Iterable[tuple[str, str]], referrer: str = "", own_hosts: Iterable[str] = ()
+) -> Session:
     """Returns the session in names and values from the pixel or from a caller of the library.
 
     The names are those of note attributes, and none of the values was cut; `referrer` is the URL
-    of another site.
+    of the page before, which is no source if it is on one of the shop's `own_hosts`.
     """
     fields: SessionFields = {}
     _read(fields, PIXEL, _NAMES, ((bare_name(name), value) for name, value in pairs))
-    host = host_of(referrer)
-    if host:
+    if host := source_of(referrer, own_hosts):
         fields["referrer"] = (host, PIXEL)
     return session_from_fields(fields)
 
@@ -160,10 +164,17 @@ def _read_query(fields: SessionFields, origin: str, url: str) -> Sequence[tuple[
     return query
 
 
-def _read_referrer(fields: SessionFields, order: Order) -> None:
-    host = host_of(order.referring_site)
-    if host and not _is_own_site(host, order):
+def _read_referrer(fields: SessionFields, order: Order, own_hosts: frozenset[str]) -> None:
+    if not order.referring_site:
+        return
+    own = (host_of(order.origin), *_host_of_page(order.landing_site), *own_hosts)
+    if host := source_of(order.referring_site, own):
         fields["referrer"] = (host, REFERRING)
+
+
+def _host_of_page(landing: str) -> tuple[str, ...]:
+    """Returns the host of a landing page, if it is not a path alone."""
+    return (host_of(landing),) if "//" in landing.partition("?")[0] else ()
 
 
 def _without_cut_parameter(url: str) -> tuple[str, bool]:
@@ -234,11 +245,6 @@ def _read_hints(fields: SessionFields, session_hints: Iterable[tuple[str, Any, s
     for field, value, origin in session_hints:
         if field == "stamped_at" and field not in fields and origin in filled_from:
             fields[field] = (value, origin)
-
-
-def _is_own_site(host: str, order: Order) -> bool:
-    own = order.origin.removeprefix("https://")
-    return host.removeprefix("www.") == own.removeprefix("www.")
 
 
 # The names of each field, in lower case and without leading underscores. Our pixel writes

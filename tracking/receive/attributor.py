@@ -1,6 +1,6 @@
 """Gathers what orders are credited by, and credits them again when a later fact concerns them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -13,14 +13,15 @@ from tracking.domain.conversion import (
     OF_THE_ORDER,
     Evidence,
     event_id_of,
+    reason_by_credit,
     revised_reason,
 )
-from tracking.domain.order import is_without_visit
+from tracking.domain.order import Order, is_without_visit
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
-from tracking.domain.visitor import Match, is_browser, match_without_graph
+from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
 from tracking.receive.planner import OrderFacts, Planner
-from tracking.receive.rows import with_credit
+from tracking.receive.rows import visit_of, with_credit, with_visit
 from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
@@ -36,7 +37,7 @@ _IDENTITIES = (("id:", "customer"), ("em:", "email"), ("ph:", "phone"))
 
 
 class _Gathered(NamedTuple):
-    """A person's touches by the time of an order, and the order's match."""
+    """A person's touches by the time of an order, as they are stored, and the order's match."""
 
     touches: list[Touch]
     match: Match
@@ -104,12 +105,85 @@ class Attributor:
                     return session_from_json(opened.session)
         return None
 
-    def other_touches(
-        self, conn: Connection, person: Iterable[str], order_id: str, since: int, until: int
+    def other_touches(self, conn: Connection, person: Iterable[str], order: Order) -> list[Touch]:
+        """Returns the touches of a person that can have a share in an order, without its own."""
+        at = order.placed_at
+        found = touches.seen_by(conn, person, at - self.planner.reach, at)
+        return [touch for touch in found if touch.order_id != order.id]
+
+    def in_their_browsers(
+        self,
+        conn: Connection,
+        found: Collection[Touch],
+        matches: Mapping[str, Match] | None = None,
     ) -> list[Touch]:
-        """Returns the touches of a person in [since, until] without the order's own."""
-        found = touches.seen_by(conn, person, since, until)
-        return [touch for touch in found if touch.order_id != order_id]
+        """Returns the touches, with the visit of an order at the browser that it was placed in.
+
+        That visit is stored under an identity of the buyer where the order itself does not name
+        the browser. `matches` are those of the orders whose rows are not written yet.
+        """
+        known = dict(matches or {})
+        order_ids = {touch.order_id for touch in found if not is_browser(touch.visitor)}
+        event_ids = [event_id_of(id) for id in sorted(order_ids - known.keys() - {""})]
+        for row in conversions.matches_of(conn, event_ids):
+            known[row.order_id] = Match(row.visitor, row.match_method)
+        browsers = {id: m.visitor for id, m in known.items() if m.method in BROWSER_METHODS}
+        return [
+            msgspec.structs.replace(touch, visitor=browsers[touch.order_id])
+            if touch.order_id in browsers
+            else touch
+            for touch in found
+        ]
+
+    def touches_behind(self, conn: Connection, visitor: str, since: int, until: int) -> list[Touch]:
+        """Returns the touches in [since, until] that an event of a visitor id may be credited to.
+
+        For a browser they are its own, and the visits of the orders that were placed in it; for an
+        event of a person that no browser is known of, all of the person's.
+        """
+        person = identity_graph.person_of(conn, (), visitor, (since, until))
+        if not is_browser(visitor):
+            return touches.seen_by(conn, person, since, until)
+        identities = [other for other in person if not is_browser(other)]
+        visits = touches.seen_by(conn, identities, since, until)
+        placed = self.in_their_browsers(conn, visits) if visits else []
+        own = touches.seen_by(conn, (visitor,), since, until)
+        return [*own, *(touch for touch in placed if touch.visitor == visitor)]
+
+    def credit(
+        self,
+        conn: Connection,
+        visitors: Collection[str],
+        span: tuple[int, int],
+        now: int,
+        excluded: str = "",
+    ) -> None:
+        """Credits the orders and the other events of these visitor ids in a span (seconds UTC)
+        again, except the order `excluded`."""
+        self.credit_orders(conn, visitors, span, now, excluded)
+        self.credit_events(conn, visitors, span)
+
+    def credit_events(
+        self, conn: Connection, visitors: Collection[str], span: tuple[int, int]
+    ) -> None:
+        """Credits what these visitor ids did in a span (seconds UTC) again, apart from orders.
+
+        It changes the reports only: what was not sent then is not sent now.
+        """
+        events = conversions.events_of(conn, visitors, *span)
+        behind: dict[str, list[Touch]] = {}
+        for event in events:
+            if event.visitor not in behind:
+                since = event.at - self.planner.reach
+                behind[event.visitor] = self.touches_behind(
+                    conn, event.visitor, since, events[-1].at
+                )
+            found = [*behind[event.visitor], *visit_of(event)]
+            best = self.planner.newest_from_pinterest(found, event.at)
+            reason = reason_by_credit(event.reason, is_credited=best is not None)
+            credited = with_credit(event, best)._replace(reason=reason)
+            if credited != event:
+                conversions.set_credit(conn, credited)
 
     def credit_orders(
         self,
@@ -128,11 +202,16 @@ class Attributor:
         rows = touches.of_visitors(conn, visitors, since - 2 * self.planner.reach, until)
         order_ids = {touches.touch_of(row).order_id for row in rows} - {"", excluded}
         advisory_locks.hold(conn, order_ids)
-        gathered: _GatheredByBuyer = {}
-        for order_id in sorted(order_ids):
-            known = orders.of_id(conn, order_id)
-            if known is not None and since <= known.placed_at <= until:
-                self._recredit(conn, known, now, gathered)
+        stored = (orders.of_id(conn, order_id) for order_id in sorted(order_ids))
+        due = [known for known in stored if known is not None and since <= known.placed_at <= until]
+        # An order is credited by the visits of others: those are brought up to date first.
+        newer = [self._with_stored_session(conn, known) for known in due]
+        by_buyer: _GatheredByBuyer = {}
+        gathered = [self._gathered(conn, row, by_buyer) for row in newer]
+        matches = {row.id: each.match for row, each in zip(newer, gathered, strict=True)}
+        for known, row, each in zip(due, newer, gathered, strict=True):
+            found = self.in_their_browsers(conn, each.touches, matches)
+            self._recredit(conn, known, row, found, each.match, now)
 
     def settle_money(self, conn: Connection, known: OrderRow) -> None:
         """Splits the net amount of an order again after a refund; its credits stay."""
@@ -146,16 +225,7 @@ class Attributor:
         row = self.planner.with_older(known, facts)
         if row == known:
             return None
-        key, since = touch_key(known.id), known.placed_at - 2 * self.planner.reach
-        visits = touches.seen_by(conn, (known.visitor,), since, known.placed_at)
-        touch = self.planner.own_touch_of(
-            row,
-            session_from_json(row.session),
-            is_visit=any(visit.key == key for visit in visits),
-        )
-        touches.drop(conn, known.visitor, key)
-        without_visit = TouchRow(visitor=row.visitor, at=known.placed_at, key=key)
-        touches.put(conn, without_visit if touch is None else touches.touch_row(touch))
+        self._put_own_touch(conn, known, row)
         self.write_credits(conn, known, row, path_from(row.path))
         return orders.of_id(conn, known.id)
 
@@ -196,43 +266,60 @@ class Attributor:
             if payload != row.payload:
                 outbox.amend(conn, row.id, payload)
 
-    def _recredit(
-        self, conn: Connection, known: OrderRow, now: int, gathered: _GatheredByBuyer
-    ) -> None:
-        """Credits an order by all that is known by now."""
-        row, keys = known, known.keys
-        has_visit = not is_without_visit(known.source_name)
-        stored = self.stored_session(conn, keys) if has_visit else None
-        if stored is not None and (newer := self._with_session(conn, known, stored)) is not None:
-            # With its session its own touch has changed, which others may have been credited by.
-            row = newer
-            gathered.clear()
-        at = known.placed_at
-        buyer = (known.links, known.visitor, at)
-        if buyer not in gathered:
+    def _gathered(self, conn: Connection, row: OrderRow, by_buyer: _GatheredByBuyer) -> _Gathered:
+        buyer = (row.links, row.visitor, row.placed_at)
+        if buyer not in by_buyer:
+            at, keys = row.placed_at, row.keys
             span = (at - self.planner.reach, at)
-            person = identity_graph.person_of(conn, keys, known.visitor, span)
+            person = identity_graph.person_of(conn, keys, row.visitor, span)
             found = touches.seen_by(conn, person, *span)
             in_window = self.planner.touches_in_window(found, at)
-            match = self.match(conn, keys, known.visitor, in_window)
-            gathered[buyer] = _Gathered(found, match)
-        found, match = gathered[buyer]
-        path = self.planner.path_of(found, known.id, at, match) if has_visit else ()
+            match = self.match(conn, keys, row.visitor, in_window)
+            by_buyer[buyer] = _Gathered(found, match)
+        return by_buyer[buyer]
+
+    def _recredit(
+        self,
+        conn: Connection,
+        known: OrderRow,
+        row: OrderRow,
+        found: Iterable[Touch],
+        match: Match,
+        now: int,
+    ) -> None:
+        """Credits an order by all that is known by now; `row` has its newest session."""
+        seen = () if is_without_visit(row.source_name) else found
+        path = self.planner.path_of(seen, row.id, row.placed_at, match)
         row = row._replace(match_method=match.method)
         best = self.write_credits(conn, known, row, path)
         self._update_conversion(conn, row, match, best, newest_click_id(path), now)
 
-    def _with_session(self, conn: Connection, known: OrderRow, stored: Session) -> OrderRow | None:
-        """Completes an order's session by the pixel's, and its own touch with it; returns the new
-        row, None if nothing changed."""
+    def _with_stored_session(self, conn: Connection, known: OrderRow) -> OrderRow:
+        """Returns an order's row, its session completed by the pixel's, and its own touch with
+        it."""
+        has_visit = not is_without_visit(known.source_name)
+        stored = self.stored_session(conn, known.keys) if has_visit else None
+        if stored is None:
+            return known
         session = self.planner.completed_session(known, stored)
         if session == session_from_json(known.session):
-            return None
-        touch = self.planner.own_touch_of(known, session)
-        if touch is not None:
-            touches.drop(conn, known.visitor, touch.key)
-            touches.put(conn, touches.touch_row(touch))
-        return known._replace(session=json_of(session))
+            return known
+        row = known._replace(session=json_of(session))
+        self._put_own_touch(conn, known, row)
+        return row
+
+    def _put_own_touch(self, conn: Connection, known: OrderRow, row: OrderRow) -> None:
+        """Replaces the visit that a known order was placed in by that of its newer session."""
+        key, since = touch_key(known.id), known.placed_at - 2 * self.planner.reach
+        visits = touches.seen_by(conn, (known.visitor,), since, known.placed_at)
+        touch = self.planner.own_touch_of(
+            row,
+            session_from_json(row.session),
+            is_visit=any(visit.key == key for visit in visits),
+        )
+        touches.drop(conn, known.visitor, key)
+        without_visit = TouchRow(visitor=row.visitor, at=known.placed_at, key=key)
+        touches.put(conn, without_visit if touch is None else touches.touch_row(touch))
 
     def write_credits(
         self, conn: Connection, known: OrderRow, newer: OrderRow, path: Iterable[Touch]
@@ -262,7 +349,8 @@ class Attributor:
             return
         consent = identity_graph.consent_of_order(conn, order, match.visitor)
         deliveries = outbox.of_event(conn, before.event_id)
-        after = with_credit(before, best)._replace(visitor=match.visitor)
+        visited = with_visit(before, session_from_json(order.session))
+        after = with_credit(visited, best)._replace(visitor=match.visitor)
         refusal = "consent_refused" if consent.marketing is False else ""
         self.restrict_naming(conn, order.id, refusal, consent, now)
         if any(_is_known_to_destination(row, now) for row in deliveries):

@@ -128,7 +128,7 @@ class Planner:
             known: the row of an older state of the order.
             waiting: the evidence in the order's event that was not sent yet.
         """
-        session, page_url = session_and_page_of(order)
+        session, page_url = session_and_page_of(order, self.policy.own_hosts)
         stated = consent_of(order)
         if known is not None:
             order = with_history(order, known)
@@ -141,7 +141,7 @@ class Planner:
         identity = identity_of(order.buyer, limited=is_limited(consent, self.policy))
         keys = identity.graph_keys()
         visitor = session.visitor or _visitor_of(order, keys, known)
-        touch = touch_of_order(order, session, visitor)
+        touch = touch_of_order(order, session, visitor, self.policy.pinterest_media)
         # Older than `span_of` looks back, it could be found from one order and not from another.
         if touch is not None and order.placed_at - touch.at > 2 * self.reach:
             touch = None
@@ -215,7 +215,7 @@ class Planner:
             order=row,
             touch=_own_touch_row(facts),
             credits=credit_rows(row, allocations),
-            conversion=self._purchase_row(row, match, best, reason, detail, now),
+            conversion=self._purchase_row(row, facts.session, match, best, reason, detail, now),
             keys=facts.keys,
             payloads=payloads,
             held_until=now + self.settling if reason else None,
@@ -288,7 +288,13 @@ class Planner:
         """
         if session.is_direct and not is_visit:
             return None
-        touch = touch_of_session(session, touch_key(known.id), known.visitor, known.placed_at)
+        touch = touch_of_session(
+            session,
+            touch_key(known.id),
+            known.visitor,
+            known.placed_at,
+            self.policy.pinterest_media,
+        )
         return touch if known.placed_at - touch.at <= 2 * self.reach else None
 
     def browser_event_row(
@@ -312,16 +318,13 @@ class Planner:
             at=event.at,
             is_counted=not event.is_bot,
             credited_to=best,
+            session=event.session,
             currency=conversion.currency,
             value=event.value,
             reason=reason,
             detail=detail,
             recorded_at=now,
         )
-        if best is None:
-            # Nothing earned it, but the campaign that it names is its own all the same.
-            session = event.session
-            row = row._replace(campaign_id=session.campaign_id, campaign=session.campaign)
         return row, {} if reason else payloads
 
     def _conversion_of(self, facts: OrderFacts, path: Path) -> Conversion:
@@ -383,7 +386,14 @@ class Planner:
         )
 
     def _purchase_row(
-        self, order: OrderRow, match: Match, best: Touch | None, reason: str, detail: str, now: int
+        self,
+        order: OrderRow,
+        session: Session,
+        match: Match,
+        best: Touch | None,
+        reason: str,
+        detail: str,
+        now: int,
     ) -> ConversionRow:
         return conversion_row(
             event_id=event_id_of(order.id),
@@ -393,6 +403,7 @@ class Planner:
             at=order.placed_at,
             is_counted=bool(order.is_counted),
             credited_to=best,
+            session=session,
             currency=order.currency,
             value=order.gross,
             reason=reason,

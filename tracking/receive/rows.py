@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tracking.domain.attribution import Allocation, Touch
 from tracking.domain.conversion import event_id_of
+from tracking.domain.session import Session
 from tracking.store.conversions import ConversionRow
 from tracking.store.orders import OrderRow
 from tracking.store.touches import CreditRow
@@ -17,13 +18,14 @@ def conversion_row(
     at: int,
     is_counted: bool,
     credited_to: Touch | None,
+    session: Session,
     currency: str,
     value: int,
     reason: str,
     recorded_at: int,
     order_id: str = "",
     detail: str = "",
-    credited_then: str = "",
+    is_visit_pinterest: bool = False,
 ) -> ConversionRow:
     """Returns the row of an event of the funnel, whichever way it was received.
 
@@ -34,32 +36,35 @@ def conversion_row(
         at: when it happened, in seconds UTC.
         is_counted: the event counts in the reports.
         credited_to: the Pinterest touch that earned it, None if there is none.
+        session: the visit that the event itself names.
         currency: ISO 4217.
         value: in minor units of the currency.
         reason: why it is not sent (a key of REASONS), "" if it is.
         recorded_at: when it was received, in seconds UTC.
         order_id: the order of a purchase.
         detail: the error message of the refusal.
-        credited_then: JSON of what it was credited to when it was sent, if that has changed.
+        is_visit_pinterest: that visit is Pinterest's, and stored as no touch.
     """
-    is_pinterest, campaign_id, campaign = _credit_of(credited_to)
-    return ConversionRow(
+    row = ConversionRow(
         event_id=event_id,
         stage=stage,
         order_id=order_id,
         visitor=visitor,
         at=at,
         is_counted=int(is_counted),
-        is_pinterest=is_pinterest,
-        campaign_id=campaign_id,
-        campaign=campaign,
+        is_pinterest=0,
+        campaign_id="",
+        campaign="",
         currency=currency,
         value=value,
         reason=reason,
         detail=detail,
         recorded_at=recorded_at,
-        credited_then=credited_then,
+        visit_campaign_id=session.campaign_id,
+        visit_campaign=session.campaign,
+        is_visit_pinterest=int(is_visit_pinterest),
     )
+    return with_credit(row, credited_to)
 
 
 def purchase_of_unknown(order_id: str, now: int) -> ConversionRow:
@@ -72,6 +77,7 @@ def purchase_of_unknown(order_id: str, now: int) -> ConversionRow:
         at=now,
         is_counted=False,
         credited_to=None,
+        session=Session(),
         currency="",
         value=0,
         reason="",
@@ -111,13 +117,38 @@ def unknown_deleted_order(order_id: str, now: int) -> OrderRow:
 
 
 def with_credit(row: ConversionRow, touch: Touch | None) -> ConversionRow:
-    """Returns the row credited to a Pinterest touch, or to none."""
-    is_pinterest, campaign_id, campaign = _credit_of(touch)
-    return row._replace(is_pinterest=is_pinterest, campaign_id=campaign_id, campaign=campaign)
+    """Returns the row credited to a Pinterest touch, or to none.
+
+    What Pinterest did not earn belongs to the campaign that its own visit names, at every stage.
+    """
+    if touch is not None:
+        return row._replace(is_pinterest=1, campaign_id=touch.campaign_id, campaign=touch.campaign)
+    campaign_id, campaign = row.visit_campaign_id, row.visit_campaign
+    if not (row.is_pinterest or campaign_id or campaign):
+        # An earlier release stored only the one campaign.
+        return row
+    return row._replace(is_pinterest=0, campaign_id=campaign_id, campaign=campaign)
 
 
-def _credit_of(touch: Touch | None) -> tuple[int, str, str]:
-    return (0, "", "") if touch is None else (1, touch.campaign_id, touch.campaign)
+def visit_of(row: ConversionRow) -> tuple[Touch, ...]:
+    """Returns the visit from Pinterest that an event names, if that is stored as no touch."""
+    if not row.is_visit_pinterest:
+        return ()
+    visit = Touch(
+        key=f"event:{row.event_id}",
+        at=row.at,
+        kind="click",
+        is_pinterest=True,
+        is_direct=False,
+        campaign_id=row.visit_campaign_id,
+        campaign=row.visit_campaign,
+    )
+    return (visit,)
+
+
+def with_visit(row: ConversionRow, session: Session) -> ConversionRow:
+    """Returns the row with the campaign that its visit names as it is known by now."""
+    return row._replace(visit_campaign_id=session.campaign_id, visit_campaign=session.campaign)
 
 
 def credit_rows(order: OrderRow, allocations: Sequence[Allocation]) -> Sequence[CreditRow]:

@@ -136,7 +136,7 @@ class ServerEvents:
         at, keys = conversion.event_time, conversion.identity.graph_keys()
         visitor = keys[0] if keys else conversion.event_id
         reason = self._reason(event, now)
-        visit = _visit(event, visitor)
+        visit = _visit(event, visitor, self.planner.policy.pinterest_media)
         best = self.planner.newest_from_pinterest([visit], at) if visit else None
         return PreparedEvent(
             event_id=conversion.event_id,
@@ -145,7 +145,7 @@ class ServerEvents:
             visitor=visitor,
             keys=keys,
             visit=visit,
-            conversion=_conversion_row(event, visitor, best, reason, now),
+            conversion=_conversion_row(event, visitor, visit, best, reason, now),
             payload=b"" if reason else msgspec.json.encode(event.event),
         )
 
@@ -298,11 +298,16 @@ class ServerEvents:
         )
         if concerned:
             person = identity_graph.person_of(conn, keys, visitor)
-            self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
+            self.attributor.credit(conn, {*person, *concerned}, ALWAYS, now)
 
 
 def _conversion_row(
-    event: InboundEvent, visitor: str, best: Touch | None, reason: str, now: int
+    event: InboundEvent,
+    visitor: str,
+    visit: Touch | None,
+    best: Touch | None,
+    reason: str,
+    now: int,
 ) -> ConversionRow:
     conversion = event.conversion
     # The order of any other checkout may be received as well, and would count twice.
@@ -314,6 +319,8 @@ def _conversion_row(
         at=conversion.event_time,
         is_counted=event.is_order_event if is_purchase else event.stage is not None,
         credited_to=best,
+        session=event.session,
+        is_visit_pinterest=visit is not None,
         currency=conversion.currency,
         value=event.value,
         reason=reason,
@@ -321,13 +328,14 @@ def _conversion_row(
     )
 
 
-def _visit(event: InboundEvent, visitor: str) -> Touch | None:
+def _visit(event: InboundEvent, visitor: str, media: frozenset[str]) -> Touch | None:
     """Returns the visit from Pinterest that an event itself names."""
     conversion = event.conversion
-    if not (conversion.click_id or conversion.event_source_url) or not event.session.is_pinterest:
+    is_named = bool(conversion.click_id or conversion.event_source_url)
+    if not (is_named and event.session.is_from_pinterest(media)):
         return None
     key = f"event:{conversion.event_id}"
-    return touch_of_session(event.session, key, visitor, conversion.event_time)
+    return touch_of_session(event.session, key, visitor, conversion.event_time, media)
 
 
 def _is_another(known: ConversionRow | RecordedEvent, event: PreparedEvent) -> bool:

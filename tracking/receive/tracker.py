@@ -177,9 +177,10 @@ class Tracker:
         if is_changed or erased:
             planned = None
         rows = self._rows_of(conn, facts, person, now, planned)
-        self._write(conn, facts, rows, known)
+        moved = self._write(conn, facts, rows, known)
         self._write_event(conn, facts, rows, event)
-        self._credit_others(conn, stated, facts, person, concerned, now)
+        visits = [touch.at for touch in (stated.touch, facts.touch) if touch is not None]
+        self._credit_others(conn, order.id, [*visits, *moved], person, concerned, now)
         return Receipt("accepted", order.id)
 
     def _person_of(self, conn: Connection, facts: OrderFacts) -> tuple[str, ...]:
@@ -230,7 +231,7 @@ class Tracker:
         """Returns the rows of an order by all that is known; `planned` ones if that is nothing."""
         order = facts.order
         refunds = orders.refunded(conn, order.id, order.currency)
-        others = self.attributor.other_touches(conn, person, order.id, *self.planner.span_of(facts))
+        others = self.attributor.other_touches(conn, person, order)
         before = self.planner.touches_in_window(others, order.placed_at)
         own = () if facts.touch is None else (facts.touch,)
         match = self.attributor.match(conn, facts.keys, facts.visitor, (*before, *own))
@@ -239,24 +240,24 @@ class Tracker:
         )
         if planned is not None and is_alone:
             return planned
+        others = self.attributor.in_their_browsers(conn, others)
         return self.planner.rows_of(facts, now, others, refunds, match)
 
     def _credit_others(
         self,
         conn: Connection,
-        stated: OrderFacts,
-        facts: OrderFacts,
-        person: Iterable[str],
+        order_id: str,
+        visits: Collection[int],
+        person: Collection[str],
         concerned: Collection[str],
         now: int,
     ) -> None:
-        """Credits other orders of the buyer again that this order's visit or keys concern."""
-        order_id = facts.order.id
+        """Credits again what this order's visits, by their instants, or its keys concern."""
         if concerned:
-            self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now, order_id)
-        elif visits := [touch.at for touch in (stated.touch, facts.touch) if touch is not None]:
+            self.attributor.credit(conn, {*person, *concerned}, ALWAYS, now, order_id)
+        elif visits:
             span = (min(visits), max(visits) + self.planner.reach)
-            self.attributor.credit_orders(conn, person, span, now, order_id)
+            self.attributor.credit(conn, person, span, now, order_id)
 
     def _record_erased(self, conn: Connection, order: Order, topic: str, now: int) -> Receipt:
         """Records the money and the state of an order whose buyer was erased."""
@@ -326,7 +327,7 @@ class Tracker:
             self._complete_event(conn, known, event, facts, now)
         if concerned or newer is not None:
             person = identity_graph.person_of(conn, known.keys, known.visitor)
-            self.attributor.credit_orders(conn, {*person, *concerned}, ALWAYS, now)
+            self.attributor.credit(conn, {*person, *concerned}, ALWAYS, now)
         return Receipt("stale", known.id)
 
     def _complete_event(
@@ -352,13 +353,15 @@ class Tracker:
 
     def _write(
         self, conn: Connection, facts: OrderFacts, rows: OrderRows, known: OrderRow | None
-    ) -> None:
-        order_id = facts.order.id
+    ) -> list[int]:
+        """Writes the rows of an order; returns the instants of its visits that these replace."""
+        order_id, moved = facts.order.id, []
         if known is not None:
-            touches.drop(conn, known.visitor, touch_key(order_id))
+            moved = touches.drop(conn, known.visitor, touch_key(order_id))
         touches.put(conn, rows.touch)
         orders.put(conn, rows.order)
         touches.put_credits(conn, order_id, rows.credits, is_new=known is None)
+        return moved
 
     def _write_event(
         self, conn: Connection, facts: OrderFacts, rows: OrderRows, first: ConversionRow | None

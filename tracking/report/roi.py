@@ -174,17 +174,33 @@ def _campaign_line(
 def _campaigns(totals: _CurrencyTotals) -> list[dict[str, Any]]:
     lines = [line for line in totals.lines.values() if line.share or line.gross or line.micros]
     lines.sort(key=lambda line: (line.campaign == NOT_ATTRIBUTED, -line.net, _title(line)))
+    spend = _printed_spend([line.micros for line in lines], totals)
     return [
         {
             "campaign_id": line.campaign_id,
             "campaign": line.campaign,
             "orders": _orders(line.share),
             "revenue": to_major(line.net, totals.currency),
-            "spend": spend_text(line.micros, totals.currency),
+            "spend": text,
             **_ratios(line, totals.currency),
         }
-        for line in lines
+        for line, text in zip(lines, spend, strict=True)
     ]
+
+
+def _printed_spend(parts: Sequence[int], totals: _CurrencyTotals) -> list[str]:
+    """Returns the spend of all lines as texts that sum to the printed total, by largest
+    remainder."""
+    unit = MICROS // 10 ** digits(totals.currency)
+    minor = [part // unit for part in parts]
+    spare = _half_up(totals.micros, unit) - sum(minor)
+    for n in sorted(range(len(parts)), key=lambda n: -(parts[n] % unit))[:spare]:
+        minor[n] += 1
+    return [to_major(amount, totals.currency) for amount in minor]
+
+
+def _half_up(micros: int, unit: int) -> int:
+    return int((Decimal(micros) / unit).quantize(Decimal(1), ROUND_HALF_UP))
 
 
 def _title(line: _CampaignLine) -> str:

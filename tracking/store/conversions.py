@@ -1,20 +1,22 @@
 """Conversions: one row an event, sent or not."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.names import is_among, names_of
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.schema import conversions, outbox
+from tracking.store.schema import conversions, orders, outbox
 
 
 class ConversionRow(NamedTuple):
     """An event of the funnel, with the reason why it is not sent (a key of REASONS), "" if it is.
 
     Instants are seconds UTC, `value` is in minor units. `credited_then` is JSON: what the event
-    was credited to when it was sent, if that has changed since.
+    was credited to when it was sent, if that has changed since. The `visit_…` campaign is the one
+    that its own visit names; `is_visit_pinterest` is 1 if that visit is Pinterest's and no touch.
     """
 
     event_id: str
@@ -32,6 +34,17 @@ class ConversionRow(NamedTuple):
     detail: str
     recorded_at: int
     credited_then: str = ""
+    visit_campaign_id: str = ""
+    visit_campaign: str = ""
+    is_visit_pinterest: int = 0
+
+
+class MatchedOrder(NamedTuple):
+    """The visitor id whose purchase an order is, and the method that matched it."""
+
+    order_id: str
+    visitor: str
+    match_method: str
 
 
 class LoggedDelivery(NamedTuple):
@@ -87,6 +100,8 @@ _set_credit = Statement(
         visitor=bindparam("b_visitor"),
         reason=bindparam("b_reason"),
         credited_then=bindparam("b_credited_then"),
+        visit_campaign_id=bindparam("b_visit_campaign_id"),
+        visit_campaign=bindparam("b_visit_campaign"),
     )
 )
 _set_reason = Statement(
@@ -102,18 +117,30 @@ _count = Statement(
     )
     .values(is_counted=bindparam("b_is_counted"))
 )
-_browser_events = Query(
+_events_of = Query(
     ConversionRow,
-    select(*COLUMNS)
-    .where(
-        conversions.c.visitor == bindparam("visitor"),
-        conversions.c.order_id == literal_column("''"),
-        conversions.c.at >= bindparam("since"),
-        conversions.c.at <= bindparam("until"),
-        conversions.c.is_counted == 1,
-    )
-    .order_by(conversions.c.at)
-    .limit(1000),
+    {
+        dialect: select(*COLUMNS)
+        .where(
+            is_among(dialect, conversions.c.visitor),
+            conversions.c.order_id == literal_column("''"),
+            conversions.c.at >= bindparam("since"),
+            conversions.c.at <= bindparam("until"),
+            conversions.c.is_counted == 1,
+        )
+        .order_by(conversions.c.at, conversions.c.event_id)
+        .limit(1000)
+        for dialect in ("sqlite", "postgresql")
+    },
+)
+_matches_of = Query(
+    MatchedOrder,
+    {
+        dialect: select(conversions.c.order_id, conversions.c.visitor, orders.c.match_method)
+        .select_from(conversions.join(orders, orders.c.id == conversions.c.order_id))
+        .where(is_among(dialect, conversions.c.event_id))
+        for dialect in ("sqlite", "postgresql")
+    },
 )
 _log = Query(
     LoggedDelivery,
@@ -151,7 +178,7 @@ def put(conn: Connection, row: ConversionRow) -> None:
 
 
 def set_credit(conn: Connection, row: ConversionRow) -> None:
-    """Updates the visitor, credit and reason of a recorded event."""
+    """Updates the visitor, the credit, the campaign of the visit and the reason of an event."""
     _set_credit.run(
         conn,
         b_event_id=row.event_id,
@@ -161,6 +188,8 @@ def set_credit(conn: Connection, row: ConversionRow) -> None:
         b_campaign=row.campaign,
         b_reason=row.reason,
         b_credited_then=row.credited_then,
+        b_visit_campaign_id=row.visit_campaign_id,
+        b_visit_campaign=row.visit_campaign,
     )
 
 
@@ -174,11 +203,16 @@ def count(conn: Connection, event_id: str, *, is_counted: bool) -> None:
     _count.run(conn, b_event_id=event_id, b_is_counted=int(is_counted))
 
 
-def browser_events_of(
-    conn: Connection, visitor: str, since: int, until: int
+def events_of(
+    conn: Connection, visitors: Collection[str], since: int, until: int
 ) -> list[ConversionRow]:
-    """Returns the counted events of a visitor id in [since, until] that are no order's purchase."""
-    return _browser_events.all(conn, visitor=visitor, since=since, until=until)
+    """Returns the counted events of visitor ids in [since, until] that are no order's purchase."""
+    return _events_of.all(conn, names=names_of(conn, visitors), since=since, until=until)
+
+
+def matches_of(conn: Connection, event_ids: Collection[str]) -> list[MatchedOrder]:
+    """Returns the matches of the orders whose purchases have these event ids."""
+    return _matches_of.all(conn, names=names_of(conn, event_ids)) if event_ids else []
 
 
 def of_event(conn: Connection, event_id: str) -> ConversionRow | None:

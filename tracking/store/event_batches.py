@@ -12,19 +12,11 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Integer,
-    LargeBinary,
-    Table,
-    bindparam,
-    func,
-    select,
-)
+from sqlalchemy import Column, Integer, LargeBinary, Table, select
 from sqlalchemy.types import TypeEngine
 
 from tracking.store.conversions import ConversionRow
+from tracking.store.engine.names import is_among, names_of
 from tracking.store.engine.statement import Connection, Parameters, Query
 from tracking.store.erasure import tombstone_of
 from tracking.store.schema import conversions, links, outbox, tombstones, touches
@@ -70,18 +62,11 @@ class _Tombstone(NamedTuple):
 R = TypeVar("R", bound=tuple[Any, ...])
 
 
-def _is_among(dialect: str, column: Column[str]) -> ColumnElement[bool]:
-    """Returns the condition that a column is among the names, which are passed as one value."""
-    if dialect == "postgresql":
-        return column == func.any(bindparam("names"))
-    return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
-
-
 def _selected(row: type[R], of: Column[str], *columns: Column[Any]) -> Query[R]:
     return Query(
         row,
         {
-            dialect: select(*(columns or (of,))).where(_is_among(dialect, of)).distinct()
+            dialect: select(*(columns or (of,))).where(is_among(dialect, of)).distinct()
             for dialect in ("sqlite", "postgresql")
         },
     )
@@ -237,8 +222,4 @@ def _insertion(table: Table, columns: Sequence[str], rows: str) -> str:
 
 
 def _among(conn: Connection, query: Query[R], names: Collection[str]) -> list[R]:
-    if not names:
-        return []
-    listed = list(names)
-    value = listed if conn.dialect == "postgresql" else msgspec.json.encode(listed).decode()
-    return query.all(conn, names=value)
+    return query.all(conn, names=names_of(conn, names)) if names else []

@@ -121,6 +121,7 @@ _TOUCH = tuple(c.name for c in touches.c if c.name not in _COMMON)
 _CONVERSION = (
     *("event_id", "is_pinterest", "campaign_id", "campaign"),
     *("reason", "detail", "recorded_at"),
+    *("visit_campaign_id", "visit_campaign"),
 )
 _CREDIT = tuple(c.name for c in credits.c if c.name not in _COMMON)
 _EVENT = ("destination", "payload")
@@ -215,7 +216,10 @@ def _rows() -> Iterator[_InsertedRow]:
 
 def _is_known(prefix: str) -> str:
     """Returns the condition for an order that is known, or that an event of another system names,
-    or whose buyer is known or erased."""
+    or whose buyer is known or erased.
+
+    A browser is known by what it did as well, which the order may be credited with.
+    """
     order, visitor = f"{prefix}.order_id", f"{prefix}.order_visitor"
     # One by one: for `link IN (…)` SQLite builds a table, which costs half of the statement.
     keys = [f"{prefix}.key{n}" for n in range(_KEY_SLOTS)]
@@ -239,6 +243,7 @@ def _is_known(prefix: str) -> str:
     OR EXISTS (SELECT 1 FROM links WHERE visitor = {visitor})
     OR EXISTS (SELECT 1 FROM clients WHERE visitor = {visitor})
     OR EXISTS (SELECT 1 FROM visitors WHERE visitor = {visitor})
+    OR EXISTS (SELECT 1 FROM conversions WHERE visitor = {visitor} AND order_id = '')
     OR EXISTS (SELECT 1 FROM tombstones) AND ({tombstone.format(f"'or:' || {order}")} OR {erased})
     """  # noqa: S608
 

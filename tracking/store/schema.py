@@ -179,7 +179,8 @@ credits = Table(
 )
 
 # Every event of the funnel, with the reason if it is not sent (a key of conversion.REASONS).
-# `credited_then` is the credit with which the event was sent, if it has changed since.
+# `credited_then` is the credit with which the event was sent, if it has changed since. The
+# campaign of its own visit stands in `visit_…`.
 conversions = Table(
     "conversions",
     metadata,
@@ -199,6 +200,9 @@ conversions = Table(
     _text("detail"),
     _int("recorded_at"),
     _text("credited_then"),
+    _text("visit_campaign_id"),
+    _text("visit_campaign"),
+    _int("is_visit_pinterest"),
     Index("conversions_by_time", "at"),
     Index(
         "conversions_of_visitor",

@@ -58,9 +58,14 @@ class _Key(NamedTuple):
     key: str
 
 
-# Of one visitor, the newest. Without a bound, a script would make each order slower than the last.
+class _Dropped(NamedTuple):
+    at: int
+    kind: str
+
+
+# Of one visitor: the first, the first from Pinterest, and the newest. Without a bound, a script
+# would make each order slower than the last.
 MOST_TOUCHES = 100
-_DAY = 86_400
 
 _touch_row: dict[str, Any] = {c.name: bindparam(c.name) for c in touches.c}
 _put = Statement(
@@ -71,28 +76,14 @@ _put = Statement(
         set_={c.name: literal_column(f"excluded.{c.name}") for c in touches.c if not c.primary_key},
     )
 )
-# The same touch may be told with another time, as each call corrects its browser's clock anew.
-_is_known = (
-    select(touches.c.key)
-    .where(
-        touches.c.visitor == bindparam("visitor"),
-        touches.c.at >= bindparam("since"),
-        touches.c.at <= bindparam("until"),
-        touches.c.key == bindparam("key"),
-    )
-    .exists()
-)
 _add = Query(
-    _Key,
-    insert(touches)
-    .from_select(list(_touch_row), select(*_touch_row.values()).where(~_is_known))
-    .on_conflict_do_nothing()
-    .returning(touches.c.key),
+    _Key, insert(touches).values(_touch_row).on_conflict_do_nothing().returning(touches.c.key)
 )
-_drop = Statement(
-    delete(touches).where(
-        touches.c.visitor == bindparam("visitor"), touches.c.key == bindparam("key")
-    )
+_drop = Query(
+    _Dropped,
+    delete(touches)
+    .where(touches.c.visitor == bindparam("visitor"), touches.c.key == bindparam("key"))
+    .returning(touches.c.at, touches.c.kind),
 )
 _of_visitor = Query(
     TouchRow,
@@ -104,6 +95,19 @@ _of_visitor = Query(
     )
     .order_by(touches.c.at.desc(), touches.c.key.desc())
     .limit(MOST_TOUCHES),
+)
+_first_of_visitor = Query(
+    TouchRow,
+    select(touches)
+    .where(
+        touches.c.visitor == bindparam("visitor"),
+        touches.c.at >= bindparam("since"),
+        touches.c.at <= bindparam("until"),
+        touches.c.kind != literal_column("''"),
+        touches.c.is_pinterest >= bindparam("is_pinterest"),
+    )
+    .order_by(touches.c.at, touches.c.key)
+    .limit(1),
 )
 _add_credit = Statement(insert(credits).values({c.name: bindparam(c.name) for c in credits.c}))
 _drop_credits = Statement(delete(credits).where(credits.c.order_id == bindparam("order_id")))
@@ -119,25 +123,30 @@ def put(conn: Connection, row: TouchRow) -> None:
 
 
 def add(conn: Connection, row: TouchRow) -> bool:
-    """Inserts the touch; returns False if it is stored already, up to a day earlier or later."""
-    since, until = row.at - _DAY, row.at + _DAY
-    return _add.first(conn, **row._asdict(), since=since, until=until) is not None
+    """Inserts the touch; returns False if it is stored already."""
+    return _add.first(conn, **row._asdict()) is not None
 
 
-def drop(conn: Connection, visitor: str, key: str) -> None:
-    """Deletes a touch of a visitor id."""
-    _drop.run(conn, visitor=visitor, key=key)
+def drop(conn: Connection, visitor: str, key: str) -> list[int]:
+    """Deletes a touch of a visitor id; returns its instant, if it was a visit."""
+    return [row.at for row in _drop.all(conn, visitor=visitor, key=key) if row.kind]
 
 
 def of_visitors(
     conn: Connection, visitors: Iterable[str], since: int, until: int
 ) -> list[TouchRow]:
     """Returns the rows of these visitor ids in [since, until], orders without a visit included."""
-    return [
-        row
-        for visitor in visitors
-        for row in _of_visitor.all(conn, visitor=visitor, since=since, until=until)
-    ]
+    return [row for visitor in visitors for row in _rows_of(conn, visitor, since, until)]
+
+
+def _rows_of(conn: Connection, visitor: str, since: int, until: int) -> list[TouchRow]:
+    span = {"visitor": visitor, "since": since, "until": until}
+    newest = _of_visitor.all(conn, **span)
+    if len(newest) < MOST_TOUCHES:
+        return newest
+    first = [_first_of_visitor.first(conn, **span, is_pinterest=flag) for flag in (0, 1)]
+    older = {row for row in first if row is not None} - {*newest}
+    return [*newest[: MOST_TOUCHES - len(older)], *older]
 
 
 def seen_by(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Touch]:

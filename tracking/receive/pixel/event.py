@@ -125,7 +125,7 @@ def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at:
     """
     batch, raw_events = decode_batch(body)
     contexts = [convert_leniently(event.context, Context) for _, event in raw_events]
-    pages = [page_of(context.document or Document()) for context in contexts]
+    pages = [page_of(context.document or Document(), policy.own_hosts) for context in contexts]
     call = _Call(
         batch=batch,
         clock=clock_of(batch, (event for _, event in raw_events), received_at),
@@ -166,7 +166,9 @@ def _pixel_event(
     policy, client = call.policy, call.client
     data = convert_leniently(event.data, Data)
     raw_session = next((s for s in (event.session, call.batch.session) if isinstance(s, dict)), {})
-    session, visit = session_and_touch_of(header, raw_session, page, call.clock, call.landings)
+    session, visit = session_and_touch_of(
+        header, raw_session, page, call.clock, call.landings, policy
+    )
     checkout = (data.checkout or Checkout()) if header.name in _CHECKOUTS else None
     agent = text_of(client.user_agent, _AGENT_LIMIT)
     navigator = context.navigator or Navigator()

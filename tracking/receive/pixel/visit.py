@@ -8,8 +8,10 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, urlencode
 
 from tracking.domain.attribution import Kind, Touch
+from tracking.domain.conversion import Policy
 from tracking.domain.identity import CLIENT, digest, identity_key
 from tracking.domain.placeholders import names_nothing
+from tracking.domain.referrers import is_passed_through, source_of
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
 from tracking.domain.web_text import bare_name, query_pairs, reported_path
@@ -91,7 +93,7 @@ class VisitedPage(NamedTuple):
     has_referrer: bool
 
 
-def page_of(document: Document) -> VisitedPage:
+def page_of(document: Document, own_hosts: frozenset[str]) -> VisitedPage:
     """Returns the page of an event from its URL and referrer."""
     href = text_of((document.location or Location()).href, _URL_LIMIT)
     referrer = text_of(document.referrer, _URL_LIMIT)
@@ -99,7 +101,8 @@ def page_of(document: Document) -> VisitedPage:
     link = session_from(parameters)
     match = _PAGE.match(href)
     if match is None:
-        return VisitedPage("", "", "", parameters, link, _other_site(referrer, ""), bool(referrer))
+        site = _other_site(referrer, "", own_hosts)
+        return VisitedPage("", "", "", parameters, link, site, bool(referrer))
     host, path = match["host"].lower(), match["path"]
     origin = f"{match['scheme'].lower()}{host}{match['port'] or ''}"
     cart = _CART_IN_PATH.search(path)
@@ -109,7 +112,7 @@ def page_of(document: Document) -> VisitedPage:
         host=host,
         parameters=parameters,
         link=link,
-        referrer=_other_site(referrer, host),
+        referrer=_other_site(referrer, host, own_hosts),
         has_referrer=bool(referrer),
     )
 
@@ -137,10 +140,12 @@ def _reported_query(link: Session) -> str:
     return "?" + urlencode(pairs, quote_via=quote) if pairs else ""
 
 
-def _other_site(url: str, host: str) -> str:
-    """Returns the host of a URL; "" if it is the page's own."""
-    other = session_from((), url).referrer
-    return "" if other.removeprefix("www.") == host.removeprefix("www.") else other
+def _other_site(url: str, host: str, own_hosts: frozenset[str]) -> str:
+    """Returns the host of the page before; "" if it is no source.
+
+    On a checkout page of the Shop app the page before is the shop's own.
+    """
+    return "" if is_passed_through(host) else source_of(url, (host, *own_hosts))
 
 
 def session_and_touch_of(
@@ -149,6 +154,7 @@ def session_and_touch_of(
     page: VisitedPage,
     clock: Clock,
     landings: Iterable[VisitedPage],
+    policy: Policy,
 ) -> tuple[Session, Touch | None]:
     """Returns the session that brought the visitor, and its touch if its time is known.
 
@@ -157,7 +163,8 @@ def session_and_touch_of(
     may correct that clock by another second.
     """
     parameters = _read_alike(_session_parameters(raw_session), landings)
-    referrer = _other_site(text_of(raw_session.get("referrer"), _URL_LIMIT), page.host)
+    before = text_of(raw_session.get("referrer"), _URL_LIMIT)
+    referrer = _other_site(before, page.host, policy.own_hosts)
     began = _landed_at(raw_session.get("landed_at"), header.told_at)
     is_page = header.name == "page_viewed"
     if not raw_session or (is_page and _is_another(page.link, session_from(parameters))):
@@ -168,7 +175,7 @@ def session_and_touch_of(
         return session_from(parameters, referrer), None
     at = min(clock.corrected(began), header.at)
     session = session_from([*parameters, ("pin_touch", str(at))], referrer)
-    return session, _click(header.visitor, began, at, session)
+    return session, _click(header.visitor, began, at, session, policy.pinterest_media)
 
 
 def _session_parameters(raw_session: Mapping[str, object]) -> Sequence[tuple[str, str]]:
@@ -219,10 +226,11 @@ def _is_arrival(page: VisitedPage, *, has_session: bool) -> bool:
     return bool(page.link.origins or page.referrer) or not (page.has_referrer or has_session)
 
 
-def _click(visitor: str, began: int, at: int, session: Session) -> Touch:
+def _click(visitor: str, began: int, at: int, session: Session, media: frozenset[str]) -> Touch:
     values = (getattr(session, field) for field in _TOUCH_FIELDS)
     key = _key("visit", visitor, str(began), *values, session.referrer)
-    return _touch("click", key, at, visitor, session)
+    is_pinterest = session.is_from_pinterest(media)
+    return _touch("click", key, at, visitor, session, is_pinterest=is_pinterest)
 
 
 def ad_view_of(header: EventHeader, event: RawEvent) -> Touch:
@@ -234,21 +242,23 @@ def ad_view_of(header: EventHeader, event: RawEvent) -> Touch:
         for name, value in islice(place.items(), _MOST_PARAMETERS)
     ]
     key = _key("view", header.visitor, header.event_id)
-    return _touch("view", key, header.at, header.visitor, session_from(parameters))
+    # Only views of Pinterest's own ads are reported.
+    session = session_from(parameters)
+    return _touch("view", key, header.at, header.visitor, session, is_pinterest=True)
 
 
 _TOUCH_FIELDS = ("source", "medium", "campaign", "campaign_id", "pin_id", "ad_id", "click_id")
 
 
-def _touch(kind: Kind, key: str, at: int, visitor: str, session: Session) -> Touch:
-    is_view = kind == "view"
+def _touch(
+    kind: Kind, key: str, at: int, visitor: str, session: Session, *, is_pinterest: bool
+) -> Touch:
     return Touch(
         key=key,
         at=at,
         kind=kind,
-        # Only views of Pinterest's own ads are reported.
-        is_pinterest=is_view or session.is_pinterest,
-        is_direct=not is_view and session.is_direct,
+        is_pinterest=is_pinterest,
+        is_direct=kind == "click" and session.is_direct,
         visitor=visitor,
         **{field: getattr(session, field) for field in _TOUCH_FIELDS},
     )

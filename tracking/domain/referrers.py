@@ -1,0 +1,89 @@
+"""The sites that a visitor only passes through: they are no source of a visit."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from tracking.domain.web_text import host_of
+
+# A shop has one of these for its own as a subdomain, beside strangers: `my-shop.myshopify.com`.
+_SHARED_DOMAINS = frozenset(
+    {"myshopify.com", "blogspot.com", "github.io", "tumblr.com", "wixsite.com", "wordpress.com"}
+)
+# What stands before the country in domains of three parts: `example.co.uk`.
+_REGISTRIES = frozenset(
+    {"ac", "co", "com", "edu", "gob", "gov", "ltd", "me", "ne", "net", "nom", "or", "org", "plc"}
+)
+# Shopify's own pages around a checkout. The last one is the Android package of the Shop app.
+_SHOPIFY = (
+    *("shop.app", "checkout.shopify.com", "pay.shopify.com", "accounts.shopify.com"),
+    *("admin.shopify.com", "com.shopify.arrive"),
+)
+_PAYMENT_PROVIDERS = (
+    *("paypal.com", "braintreegateway.com", "braintreepayments.com", "venmo.com", "stripe.com"),
+    *("klarna.com", "klarna.net", "afterpay.com", "clearpay.co.uk", "clearpay.com"),
+    *("affirm.com", "affirm.ca", "sezzle.com", "zip.co", "quadpay.com", "laybuy.com", "atome.sg"),
+    *("splitit.com", "scalapay.com", "getalma.eu", "almapay.com", "oney.com", "riverty.com"),
+    *("afterpay.nl", "billie.io", "ratepay.com", "pay.google.com", "pay.amazon.com"),
+    *("payments.amazon.com", "payments.amazon.co.uk", "payments.amazon.de"),
+    *("adyen.com", "mollie.com", "mollie.nl", "worldpay.com", "worldline.com", "wlp-acs.com"),
+    *("worldline-solutions.com", "ogone.com", "v-psp.com", "multisafepay.com", "buckaroo.nl"),
+    *("pay.nl", "ideal.nl", "sofort.com", "giropay.de", "paydirekt.de", "unzer.com", "wero.eu"),
+    *("bancontact.com", "payconiq.com", "eps-ueberweisung.at", "twint.ch", "datatrans.com"),
+    *("datatrans.biz", "saferpay.com", "postfinance.ch", "przelewy24.pl", "payu.com", "payu.in"),
+    *("payu.pl", "payu.ro", "tpay.com", "dotpay.pl", "blik.com", "trustly.com", "swish.nu"),
+    *("vipps.no", "mobilepay.dk", "paytrail.com", "nets.eu", "dibspayment.eu", "dibspayment.com"),
+    *("bambora.com", "quickpay.net", "svea.com", "sveaekonomi.se", "qliro.com", "walleypay.com"),
+    *("checkout.com", "authorize.net", "cybersource.com", "squareup.com", "2checkout.com"),
+    *("opayo.co.uk", "sagepay.com", "opayo.eu.elavon.com", "elavon.com", "truelayer.com"),
+    *("gocardless.com", "payplug.com", "lyra.com", "systempay.fr", "paybox.com", "monext.fr"),
+    *("redsys.es", "sermepa.es", "sequra.com", "sequra.es", "aplazame.com", "bizum.es"),
+    *("nexi.it", "satispay.com", "vivapayments.com", "vivawallet.com", "mercadopago.com"),
+    *("mercadopago.com.br", "mercadopago.com.mx", "mercadopago.com.ar", "ebanx.com"),
+    *("pagbrasil.com", "pagseguro.uol.com.br", "appmax.com.br", "conekta.com", "openpay.mx"),
+    *("razorpay.com", "cashfree.com", "ccavenue.com", "billdesk.com", "paytm.in", "paytm.com"),
+    *("phonepe.com", "payfast.co.za", "payflex.co.za", "peachpayments.com", "kueskipay.com"),
+    *("paystack.com", "flutterwave.com", "tabby.ai", "tamara.co", "tap.company", "paymob.com"),
+    *("telr.com", "paytabs.com", "alipay.com", "pay.weixin.qq.com", "payssion.com"),
+    *("xendit.co", "midtrans.com", "2c2p.com", "omise.co", "komoju.com", "paidy.com"),
+    *("kakaopay.com", "pay.naver.com", "tosspayments.com", "airwallex.com", "iyzipay.com"),
+    *("commerce.coinbase.com", "bitpay.com", "nowpayments.io", "cardinalcommerce.com"),
+    *("arcot.com", "rsa3dsauth.com", "securesuite.net", "3dsecure.io", "securecode.com"),
+)
+_PASSED_THROUGH = frozenset((*_SHOPIFY, *_PAYMENT_PROVIDERS))
+# A bank's page that asks whether the card is its owner's: `3ds.bank.example`, `acs2.bank.example`.
+_CARD_CHECK = re.compile(r"(?:3-?ds|3-?d-?secure|acs)[0-9a-z-]*")
+
+
+def source_of(referrer: str, own_hosts: Iterable[str]) -> str:
+    """Returns the host of a referrer; "" if it brought nobody: it is the shop's own, or the visitor
+    only paid there."""
+    host = host_of(referrer)
+    if not host or is_passed_through(host):
+        return ""
+    return "" if any(is_same_site(host, own) for own in own_hosts if own) else host
+
+
+def is_passed_through(host: str) -> bool:
+    """Returns True if a host is a payment provider's, the Shop app's or Shopify's checkout."""
+    if any(domain in _PASSED_THROUGH for domain in _domains_of(host)):
+        return True
+    subdomains = host.removesuffix(_site_of(host)).split(".")
+    return any(_CARD_CHECK.fullmatch(label) for label in subdomains)
+
+
+def is_same_site(host: str, other: str) -> bool:
+    """Returns True if two hosts have one owner: `checkout.mugs.example`, `www.mugs.example`."""
+    return _site_of(host) == _site_of(other)
+
+
+def _site_of(host: str) -> str:
+    """Returns the domain that its owner registered."""
+    labels = host.split(".")
+    domain = ".".join(labels[-2:])
+    is_registry = len(labels[-1]) == 2 and len(labels) > 2 and labels[-2] in _REGISTRIES
+    return ".".join(labels[-3:]) if is_registry or domain in _SHARED_DOMAINS else domain
+
+
+def _domains_of(host: str) -> Iterator[str]:
+    labels = host.split(".")
+    return (".".join(labels[n:]) for n in range(len(labels) - 1))
