@@ -82,7 +82,7 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
             else:
                 assert isinstance(reading.value, InboundEvent)
                 prepared = service.events.prepare(reading.value, NOW)
-                yield EventRow(reading.records, prepared.event_id, prepared)
+                yield EventRow(reading.records, prepared.event_id, prepared.order_id, prepared)
 
     with path.open("rb") as raw:
         blocks = list(blocks_of(ImportSource(raw, path), entries_of, readers))

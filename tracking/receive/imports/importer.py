@@ -10,7 +10,6 @@ from typing import NamedTuple, TypeVar
 
 from tracking.domain.order import Order
 from tracking.domain.validation import FieldError
-from tracking.receive.event_input import InboundEvent
 from tracking.receive.imports.file_reader import ImportSource, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
 from tracking.receive.imports.records import (
@@ -149,7 +148,7 @@ class Importer:
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
         if is_of_orders(source):
-            yield from self._usable(self._counted(source))
+            yield from self._usable(self._counted(source), is_each_alone=True)
         else:
             parser = self._parser(source)
             rows = (_row_of(parsed) for parsed in self._counted(source))
@@ -172,7 +171,7 @@ class Importer:
         """Iterates over the orders and events of a file, each event with all its rows."""
         entries = self._entries_of(blocks)
         if is_of_orders(source):
-            orders: Iterator[EventRow | Order] = self._usable(entries)
+            orders: Iterator[EventRow | Order] = self._usable(entries, is_each_alone=True)
             yield from orders
             return
         parser = self._parser(source)
@@ -183,10 +182,12 @@ class Importer:
             else:
                 yield from self._joined(group, parser)
 
-    def _usable(self, entries: Iterable[_T | RejectedRecord]) -> Iterator[_T]:
+    def _usable(
+        self, entries: Iterable[_T | RejectedRecord], *, is_each_alone: bool = False
+    ) -> Iterator[_T]:
         for entry in entries:
             if isinstance(entry, RejectedRecord):
-                self._reject(entry)
+                self._reject(entry, 1 if is_each_alone else len(entry.records))
             else:
                 yield entry
 
@@ -201,7 +202,7 @@ class Importer:
             # The same row again is counted as known already.
             yield from group
         else:
-            yield EventRow(records, prepared.event_id, prepared)
+            yield EventRow(records, prepared.event_id, prepared.order_id, prepared)
 
     def _entries_of(self, blocks: Iterable[Block]) -> Iterator[EventRow | Order | RejectedRecord]:
         for block in blocks:
@@ -248,7 +249,7 @@ class Importer:
                 yield parsed.value
             else:
                 prepared = self.events.prepare(parsed.value, self.now)
-                yield EventRow(parsed.records, prepared.event_id, prepared)
+                yield EventRow(parsed.records, prepared.event_id, prepared.order_id, prepared)
 
     def _store(
         self, batch: Sequence[EventRow | Order], order_threads: ThreadPoolExecutor
@@ -280,5 +281,6 @@ def _row_of(parsed: ParsedRecord) -> EventRow | RejectedRecord:
     if isinstance(parsed, RejectedRecord):
         return parsed
     event = parsed.value
-    event_id = event.conversion.event_id if isinstance(event, InboundEvent) else event.id
-    return EventRow(parsed.records, event_id, None)
+    if isinstance(event, Order):
+        return EventRow(parsed.records, event.id, event.id, None)
+    return EventRow(parsed.records, event.conversion.event_id, event.conversion.order_id, None)

@@ -1,6 +1,7 @@
 """Parser of an import file's records: events of Pinterest's form, or orders of Shopify's."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache, partial
 from typing import NamedTuple
@@ -8,8 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from tracking.domain.conversion import MAX_EVENT_AGE, Policy
-from tracking.domain.order import Order
-from tracking.domain.spreadsheet import is_shortened
+from tracking.domain.order import Order, order_id_in
+from tracking.domain.spreadsheet import is_shortened, plain_id
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import InboundEvent, RowReader, inbound_event_of
 from tracking.receive.event_input.columns import COLUMN_NAMES, column_of
@@ -38,10 +39,11 @@ class UsableRecord(NamedTuple):
 
 
 class RejectedRecord(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="refused"):
-    """Records that cannot be used, and their errors."""
+    """Records that cannot be used, and their errors; `order_id` is that of a row of an order."""
 
     records: Sequence[Record]
     errors: Sequence[FieldError]
+    order_id: str = ""
 
     @property
     def line(self) -> int:
@@ -77,6 +79,8 @@ class RecordParser:
             _check_columns(names)
             self._rows = RowReader(names, policy)
             self._is_whole = len(names) == len(header)
+            lower = [name.lower() for name in header]
+            self._order_place = lower.index("order_id") if "order_id" in lower else len(header)
 
     def event(self, record: Record) -> InboundEvent:
         """The event of a record.
@@ -90,6 +94,17 @@ class RecordParser:
             return self._of_line(record.cells[0])
         cells = record.cells if self._is_whole else [record.cells[n] for n in self._places]
         return self._rows.read(cells, self._now)
+
+    def order_id(self, record: Record) -> str:
+        """The order id of a record that cannot be used, "" if it has none."""
+        cell: object = ""
+        if self._rows is not None and self._order_place < len(record.cells):
+            cell = record.cells[self._order_place]
+        elif self._rows is None:
+            with suppress(msgspec.DecodeError, RecursionError):
+                tree = msgspec.json.decode(record.cells[0])
+                cell = _order_id_in(tree)
+        return order_id_in(plain_id(str(cell))) if isinstance(cell, str | int | float) else ""
 
     def _of_line(self, text: str) -> InboundEvent:
         try:
@@ -130,7 +145,14 @@ def _parse_events(source: ImportSource, parser: RecordParser) -> Iterator[Parsed
         try:
             yield UsableRecord([record], parser.event(record))
         except ValidationError as error:
-            yield RejectedRecord([record], error.errors)
+            yield RejectedRecord([record], error.errors, parser.order_id(record))
+
+
+def _order_id_in(tree: object) -> object:
+    for name in ("event_data", "custom_data"):
+        if isinstance(tree, dict) and name in tree:
+            tree = tree[name]
+    return tree.get("order_id", "") if isinstance(tree, dict) else ""
 
 
 def _cell(name: str, value: object) -> str | None:

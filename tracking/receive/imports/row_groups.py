@@ -4,7 +4,7 @@ The rows are held for a while, so that those of an order need not stand side by 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -26,6 +26,7 @@ class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="row"
 
     records: Sequence[Record]
     event_id: str
+    order_id: str
     prepared: PreparedEvent | None
 
 
@@ -38,6 +39,7 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
     Raises:
         UnreadableFile: the entries raised it; all before it are grouped.
     """
+    broken: dict[str, int] = {}
     held: deque[tuple[int, Group]] = deque()
     rows: dict[str, list[EventRow]] = {}
     end: UnreadableFile | None = None
@@ -45,6 +47,8 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
         for number, entry in enumerate(entries):
             if not isinstance(entry, EventRow):
                 held.append((number, entry))
+                if entry.order_id and len(broken) < reach:
+                    broken.setdefault(entry.order_id, entry.line)
             elif (group := rows.get(entry.event_id)) is not None:
                 group.append(entry)
             else:
@@ -54,12 +58,21 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
                 _, first = held.popleft()
                 if isinstance(first, list):
                     del rows[first[0].event_id]
-                yield first
+                yield _whole_or_rejected(first, broken)
     except UnreadableFile as error:
         end = error
-    yield from (group for _, group in held)
+    yield from (_whole_or_rejected(group, broken) for _, group in held)
     if end is not None:
         raise end
+
+
+def _whole_or_rejected(group: Group, broken: Mapping[str, int]) -> Group:
+    """Returns a group, rejected if another row of its order was: the order would lack an item."""
+    if isinstance(group, RejectedRecord) or group[0].order_id not in broken:
+        return group
+    line = broken[group[0].order_id]
+    error = FieldError("order_id", f"line {line}, a row of the same order, cannot be used")
+    return RejectedRecord([record for row in group for record in row.records], [error])
 
 
 def event_of(group: Sequence[EventRow], parser: RecordParser) -> InboundEvent | RejectedRecord:
