@@ -331,6 +331,21 @@ def test_an_event_keeps_what_a_newer_state_leaves_out(
 
 
 @BOTH_WAYS
+def test_an_order_that_was_given_to_another_customer_mixes_no_two_people(
+    everywhere: BuildWorld, is_reversed: bool
+) -> None:
+    found = everywhere()
+    other = {"id": 9002, "email": "bob@example.com"}
+    given = {**ALL_LOST, "email": "bob@example.com", "customer": other}
+    rich: State = {"landing_site": pinned()}
+    tell(found, states(rich, {**rich, **given}), is_reversed=is_reversed)
+
+    person = found.event()["user_data"]
+    assert person.keys() & {"em", "external_id", "ph", "ln", "ct"} == {"em", "external_id"}
+    assert [len(person["em"]), len(person["external_id"])] == [1, 1]
+
+
+@BOTH_WAYS
 def test_a_buyer_whom_only_an_older_state_names_earns_by_an_earlier_click(
     everywhere: BuildWorld, is_reversed: bool
 ) -> None:

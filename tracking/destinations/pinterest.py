@@ -1,7 +1,7 @@
 """Pinterest's Conversions API: encodes conversions as its events, and reads its responses."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -185,9 +185,8 @@ def evidence_of(event: bytes) -> Evidence:
     """The evidence of buyer and visit in an event of Pinterest's form."""
     tree = msgspec.json.decode(event)
     user_data = tree["user_data"]
-    digests = {name: tuple(user_data[name]) for name in PERSON if name in user_data}
     return Evidence(
-        identity=Identity(**digests),
+        identity=_identity_in(user_data),
         click_id=user_data.get("click_id", ""),
         ip=user_data.get("client_ip_address", ""),
         user_agent=user_data.get("client_user_agent", ""),
@@ -203,18 +202,21 @@ def amend(event: bytes, evidence: Evidence, limited: bool) -> bytes:
     use of data.
     """
     tree = msgspec.json.decode(event)
+    identity = _identity_in(tree["user_data"]).completed_by(evidence.identity)
+    known = _user_data(msgspec.structs.replace(evidence, identity=identity))
     page_url = "" if tree["action_source"] == "offline" else evidence.event_source_url
     about_visit = {"event_source_url": page_url, "language": evidence.language}
-    for fields, known in (
-        (tree["user_data"], _user_data(evidence)),
-        (tree, _without_empty(about_visit)),
-    ):
-        for name, value in known.items():
+    for fields, added in ((tree["user_data"], known), (tree, _without_empty(about_visit))):
+        for name, value in added.items():
             fields.setdefault(name, value)
     if limited:
         tree["opt_out"] = True
         tree.setdefault("custom_data", {})["opt_out_type"] = "LDP"
     return msgspec.json.encode(tree)
+
+
+def _identity_in(user_data: Mapping[str, Any]) -> Identity:
+    return Identity(**{name: tuple(user_data[name]) for name in PERSON if name in user_data})
 
 
 def event_of(conversion: Conversion) -> dict[str, Any]:

@@ -66,7 +66,11 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         return tuple([identity_key(kind, digest) for kind, digest in keys[:MOST_KEYS]])
 
     def completed_by(self, other: "Identity") -> "Identity":
-        """Returns the identity with the fields of another in place of its empty ones."""
+        """Returns the identity with the fields of another in place of its empty ones, unless the
+        other is that of another customer."""
+        own, theirs = set(self.external_id), set(other.external_id)
+        if own and theirs and own.isdisjoint(theirs):
+            return self
         missing = {
             name: digests
             for name, own, digests in zip(
