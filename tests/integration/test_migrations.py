@@ -116,9 +116,13 @@ def test_a_service_without_a_database_is_not_ready_but_alive(
 _NEWER_TABLES = ("told_links", "clients")
 _NEWER_INDEXES = ("outbox_of_order",)
 _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
-    "orders": {"deleted_at": None},
+    "orders": {"deleted_at": None, "taxes_included": 0, "kept": None},
     "outbox": {"order_id": ""},
     "conversions": {"visit_campaign_id": "", "visit_campaign": "", "is_visit_pinterest": 0},
+    "refunds": {
+        **dict.fromkeys(("tax", "other", "extra", "is_listed"), 0),
+        **dict.fromkeys(("status", "version"), ""),
+    },
 }
 _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 

@@ -174,7 +174,7 @@ def test_the_event_that_waits_is_the_newest_states_in_every_order_of_arrival(fre
     sent_to(usual, life)
     (waiting,) = state(usual.store)["waiting"]
     event = json.loads(waiting["payload"])
-    assert (event["event_id"], event["custom_data"]["value"]) == ("checkout-5001", "45.00")
+    assert (event["event_id"], event["custom_data"]["value"]) == ("checkout-5001", "35.00")
     assert event["user_data"]["click_id"] == EPIK
 
     for seed, arrival in enumerate(itertools.permutations(life)):

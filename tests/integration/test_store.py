@@ -19,6 +19,7 @@ from tests.actors import NOW, at_once
 from tests.conftest import POSTGRES
 from tests.store_contents import names_of, put_event, rows
 from tracking.domain.attribution import Touch
+from tracking.domain.order import Refund
 from tracking.store import (
     Store,
     StoreUnavailable,
@@ -27,6 +28,7 @@ from tracking.store import (
     orders,
     outbox,
     quarantine,
+    refunds,
     touches,
 )
 from tracking.store import spend as spends
@@ -437,18 +439,20 @@ def test_a_body_is_new_to_exactly_one_of_those_who_bring_it_at_once(store: Store
         assert sum(threads.map(bring, range(16))) == 1
 
 
-def test_a_refund_seen_again_can_only_have_grown(store: Store) -> None:
-    def put(goods: int, paid: int) -> None:
-        store.commit(lambda conn: orders.put_refund(conn, "7", "1", NOW, goods, paid, "USD"))
+def test_of_each_refund_the_newest_state_holds_whichever_comes_last(store: Store) -> None:
+    def put(currency: str = "USD", **changes: Any) -> None:
+        state = Refund(**{"id": "7", "order_id": "1", "at": NOW, "goods": 1000, **changes})
+        store.commit(lambda conn: refunds.put(conn, [state], "1", currency))
 
-    put(1000, 0)
-    put(400, 1100)
-    put(1000, 0)
-    store.commit(lambda conn: orders.put_refund(conn, "8", "1", NOW, 50, 50, "USD"))
-    store.commit(lambda conn: orders.put_refund(conn, "9", "1", NOW, 9, 9, "EUR"))
+    put(version="2", status="failed", is_listed=True)
+    put(version="1", status="paid", paid=1000)
+    put(id="8", goods=50, extra=-20, version="1")
+    put("EUR", id="9", goods=9, version="1")
     with store.read() as conn:
-        found = orders.refunded(conn, "1", "USD")
-    assert (found.goods, found.paid) == (1050, 1150)
+        found = refunds.of_order(conn, "1", "USD")
+
+    states = [(r.id, r.goods, r.extra, r.paid, r.status, r.is_listed) for r in found]
+    assert states == [("7", 1000, 0, 0, "failed", True), ("8", 50, -20, 0, "", False)]
 
 
 def test_a_body_that_cannot_be_understood_is_kept_once_and_erased_on_release(store: Store) -> None:

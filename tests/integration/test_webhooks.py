@@ -558,7 +558,7 @@ class Choking:
     def send(self, events: Sequence[bytes]) -> Outcome:
         raise AssertionError("nothing was encoded")
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
+    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
         return event
 
     def strip(self, event: bytes) -> bytes:

@@ -39,8 +39,11 @@ class Destination(Protocol):
         """Sends 1 to `max_batch` events in one call. A network error is an outcome."""
         ...
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
-        """Adds the evidence that an event has not, and limited use of data if `limited`."""
+    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+        """Adds the evidence that an event has not, and limited use of data if `limited`.
+
+        A `value` replaces the event's.
+        """
         ...
 
     def strip(self, event: bytes) -> bytes:

@@ -123,9 +123,12 @@ class Pinterest:
         )
         return response if isinstance(response, TryLater) else self._without_token(response)
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
-        """Adds the evidence that an event has not, and limited use of data if `limited`."""
-        return amend(event, evidence, limited)
+    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+        """Adds the evidence that an event has not, and limited use of data if `limited`.
+
+        A `value` replaces the event's.
+        """
+        return amend(event, evidence, limited, value)
 
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an event."""
@@ -195,11 +198,11 @@ def evidence_of(event: bytes) -> Evidence:
     )
 
 
-def amend(event: bytes, evidence: Evidence, limited: bool) -> bytes:
+def amend(event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
     """Adds what became known after an event was encoded.
 
-    This is the evidence of buyer and visit that the event has not, and with `limited` the limited
-    use of data.
+    This is the evidence of buyer and visit that the event has not, with `limited` the limited use
+    of data, and the value that is left of an order, if it is given.
     """
     tree = msgspec.json.decode(event)
     identity = _identity_in(tree["user_data"]).completed_by(evidence.identity)
@@ -207,11 +210,13 @@ def amend(event: bytes, evidence: Evidence, limited: bool) -> bytes:
     page_url = "" if tree["action_source"] == "offline" else evidence.event_source_url
     about_visit = {"event_source_url": page_url, "language": evidence.language}
     for fields, added in ((tree["user_data"], known), (tree, _without_empty(about_visit))):
-        for name, value in added.items():
-            fields.setdefault(name, value)
+        for name, told in added.items():
+            fields.setdefault(name, told)
     if limited:
         tree["opt_out"] = True
         tree.setdefault("custom_data", {})["opt_out_type"] = "LDP"
+    if value:
+        tree.setdefault("custom_data", {})["value"] = value
     return msgspec.json.encode(tree)
 
 

@@ -60,9 +60,12 @@ class TrackAI:
             return refusal_of(response, message, len(events))
         return pause_or_retry(response, message)
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool) -> bytes:
-        """Adds the evidence that an event has not, and limited use of data if `limited`."""
-        return pinterest.amend(event, evidence, limited)
+    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+        """Adds the evidence that an event has not, and limited use of data if `limited`.
+
+        A `value` replaces the event's.
+        """
+        return pinterest.amend(event, evidence, limited, value)
 
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an event."""

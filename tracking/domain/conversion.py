@@ -41,6 +41,7 @@ REASONS = {
     "unpaid": "The order is not paid yet, and PURCHASE_ON is paid.",
     "cancelled": "The order was cancelled before its event was sent.",
     "never_paid": "The order was never paid: its payment was voided or expired.",
+    "refunded": "Everything was given back before its event was sent.",
     "imported": "The order was imported: it was sold earlier, elsewhere.",
     "expired": "It is older than the seven days Pinterest accepts.",
     "off": "Sending is switched off (PINTEREST_SEND is off).",
@@ -58,10 +59,14 @@ REASONS = {
 }
 # The reasons that hold back every event that names the order, whoever sends it.
 OF_THE_ORDER = frozenset(
-    {"deleted", "test", "never_paid", "unpaid", "cancelled", "consent_refused", "erased"}
+    {
+        *("deleted", "test", "never_paid", "unpaid", "cancelled", "refunded"),
+        *("consent_refused", "erased"),
+    }
 )
-# The reasons that a touch, a visitor or a consent may still change when it becomes known later.
-MAY_CHANGE = frozenset({"consent_unknown", "not_attributed"})
+# The reasons that a touch, a visitor, a consent or a refund that fails may still change when it
+# becomes known later.
+MAY_CHANGE = frozenset({"consent_unknown", "not_attributed", "refunded"})
 _SETTLED_BY_FACTS = MAY_CHANGE | {"", "consent_refused", "credited_late", "report_only"}
 
 
@@ -158,6 +163,12 @@ def is_limited(consent: Consent, policy: Policy) -> bool:
     return consent.marketing is None and policy.consent_unknown == "limit"
 
 
+def kept_of(order: Order, policy: Policy) -> int | None:
+    """Returns what the buyer kept by the shop's setting, in minor units; None if that is not
+    known."""
+    return order.kept_total if policy.value == "total" else order.kept_net
+
+
 def value_of(order: Order, policy: Policy) -> int:
     """Returns the value of the purchase by the shop's setting, in minor units."""
     return order.total if policy.value == "total" else order.net
@@ -176,8 +187,12 @@ def conversion_of(
     policy: Policy,
     page_url: str = "",
     click_id: str = "",
+    value: int | None = None,
 ) -> Conversion:
-    """Returns the purchase event of an order, with the page and the click that began its visit."""
+    """Returns the purchase event of an order, with the page and the click that began its visit.
+
+    `value` is what is left of the order, in minor units, if that is not its whole value.
+    """
     limited = is_limited(consent, policy)
     return Conversion(
         event_id=event_id_of(order.id),
@@ -193,7 +208,7 @@ def conversion_of(
         ip=order.browser.ip,
         user_agent=order.browser.user_agent,
         currency=order.currency,
-        value=to_major(value_of(order, policy), order.currency),
+        value=to_major(value_of(order, policy) if value is None else value, order.currency),
         order_id=order.id,
         contents=_contents(order.lines, policy.content_id),
         num_items=sum([line.quantity for line in order.lines]),
@@ -207,6 +222,7 @@ def reason_not_to_send(
     *,
     is_identified: bool,
     is_credited: bool,
+    is_refunded: bool,
     now: int,
 ) -> str:
     """Returns the first reason not to send an order's event (a key of REASONS), or ""."""
@@ -216,6 +232,7 @@ def reason_not_to_send(
         ("never_paid", order.is_never_paid and order.cancelled_at is None),
         ("unpaid", policy.purchase_on == "paid" and not order.is_paid),
         ("cancelled", order.cancelled_at is not None),
+        ("refunded", is_refunded),
         ("imported", order.is_imported),
         *_rules_for_all(order.placed_at, consent, policy, is_identified=is_identified, now=now),
         ("renewal", policy.send == "attributed" and order.is_renewal),
@@ -224,11 +241,14 @@ def reason_not_to_send(
     )
 
 
-def revised_reason(reason: str, consent: Consent, policy: Policy, *, is_credited: bool) -> str:
-    """Returns the reason after more became known of the buyer: a key of REASONS, or ""."""
+def revised_reason(
+    reason: str, consent: Consent, policy: Policy, *, is_credited: bool, is_refunded: bool
+) -> str:
+    """Returns the reason after more became known of the order: a key of REASONS, or ""."""
     if reason not in _SETTLED_BY_FACTS:
         return reason
     return _first(
+        ("refunded", is_refunded),
         ("consent_refused", consent.marketing is False),
         ("consent_unknown", consent.marketing is None and policy.consent_unknown == "hold"),
         ("not_attributed", policy.send == "attributed" and not is_credited),

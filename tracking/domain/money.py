@@ -37,6 +37,9 @@ _DIGITS = {
 # Twelve digits before the point: what a shop can charge, and short enough that no text can make
 # the arithmetic slow (int(Decimal("1e1000000")) takes half a minute).
 _AMOUNT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
+# What a program writes that computes with floats: 19.99 becomes 19.989999999999998.
+_LONG_AMOUNT = re.compile(r"-?[0-9]{1,12}\.[0-9]{7,40}")
+_MOST = 10**12
 _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
@@ -51,22 +54,27 @@ def digits(currency: str) -> int:
 
 
 def is_amount(text: str) -> bool:
-    """Returns True if the text is an amount in major units that `amount` reads."""
+    """Returns True if the text is an amount in major units of at most six decimals."""
     return _AMOUNT.fullmatch(text) is not None
 
 
 def amount(value: object) -> Decimal | None:
     """Returns a JSON text or number as an amount in major units; None if it is not an amount.
 
-    Shopify sends decimal text, but real bodies hold numbers too.
+    Shopify sends decimal text, but real bodies hold numbers too. What has more than six decimals
+    carries the rounding error of floats, and is rounded to six.
     """
-    if isinstance(value, float):
-        value = repr(value)
-    elif isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if abs(value) < 10**12 else ""
-    if not isinstance(value, str) or not _AMOUNT.fullmatch(value):
+    if isinstance(value, str):
+        if _AMOUNT.fullmatch(value):
+            return Decimal(value)
+        return rounded_amount(Decimal(value)) if _LONG_AMOUNT.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return Decimal(value)
+    # NaN is not less than anything.
+    if not abs(value) < _MOST:
+        return None
+    exact = amount(str(value))
+    return rounded_amount(value) if exact is None else exact
 
 
 def rounded_amount(value: float | Decimal) -> Decimal | None:
@@ -74,7 +82,8 @@ def rounded_amount(value: float | Decimal) -> Decimal | None:
 
     A sum of floats carries a rounding error: 1.1 * 3 is 3.3000000000000003.
     """
-    return amount(f"{value:.6f}")
+    text = f"{value:.6f}"
+    return Decimal(text) if _AMOUNT.fullmatch(text) else None
 
 
 def to_minor(value: Decimal, currency: str) -> int:

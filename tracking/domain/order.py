@@ -1,6 +1,7 @@
 """An order, its refunds and its buyer as values, and the age of an order's state."""
 
 import re
+from typing import Literal
 
 import msgspec
 
@@ -90,7 +91,7 @@ class Browser(PersonalData, frozen=True, gc=False):
 
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of the order. `price` is decimal text in major units, per piece and before
-    discounts."""
+    discounts. `quantity` is what the buyer still has of it."""
 
     product_id: str
     variant_id: str
@@ -101,22 +102,53 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     quantity: int
 
 
-class Refund(msgspec.Struct, frozen=True, gc=False):
-    """A refund. Both figures are minor units of the shop's currency, never negative.
+# The state of a refund's payment: none is known of, it is on its way, it failed, it left the shop's
+# account, or it left in the buyer's currency.
+RefundStatus = Literal["", "pending", "failed", "paid", "foreign"]
 
-    `goods` is the refund of the goods alone, without tax and shipping; `paid` is all of it.
+
+class Refund(msgspec.Struct, frozen=True, gc=False):
+    """A refund. All figures are minor units of the shop's currency.
+
+    `goods` is the sum of its lines as they are priced: where prices include taxes, so do they.
+    `tax` is the tax of these lines. `other` is given back for what is no goods: shipping and
+    duties, with their tax. `extra` is given back besides, without lines; less than nothing where
+    less than the lines was given back. `paid` is the payment of a refund that was paid.
+
+    Of two states of one refund the one with the greater `version` is newer. A refund that
+    `is_listed` is known to a state of the order.
     """
 
     id: str
     order_id: str
     at: int
     goods: int
-    paid: int
+    tax: int = 0
+    other: int = 0
+    extra: int = 0
+    paid: int = 0
+    status: RefundStatus = ""
+    version: str = ""
+    is_listed: bool = False
+
+    @property
+    def is_given(self) -> bool:
+        """False while its payment is on its way, and if it failed."""
+        return self.status not in ("pending", "failed")
+
+
+def newer_refund(one: Refund, other: Refund) -> Refund:
+    """Returns the newer of two states of a refund."""
+    newer = max(one, other, key=lambda refund: refund.version)
+    is_listed = one.is_listed or other.is_listed
+    return msgspec.structs.replace(newer, is_listed=is_listed)
 
 
 class Order(msgspec.Struct, frozen=True, gc=False):
     """One state of an order. Instants are seconds UTC; money is minor units of `currency`.
 
+    `net` and `total` are what was bought, `kept_net` and `kept_total` what this state says that
+    the buyer kept of it; None if it does not say, or if nothing was taken off or added.
     `session_hints` are fields of its session from other sources, weaker than the order's own: the
     field, its value, and its origin. `source_name` is Shopify's, except that a renewal by an app
     and a duplicated draft have names of ours. An order that `is_exported` was read from a file,
@@ -152,6 +184,9 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     is_exported: bool = False
     was_paid: bool = False
     deleted_at: int | None = None
+    taxes_included: bool = False
+    kept_net: int | None = None
+    kept_total: int | None = None
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.
@@ -216,6 +251,12 @@ def is_unpayable(financial_status: str) -> bool:
 def is_without_visit(source_name: str) -> bool:
     """Returns True if nothing the buyer did in the shop led to an order of this source."""
     return source_name.startswith(RENEWAL_SOURCE) or source_name == COPIED_DRAFT_SOURCE
+
+
+def changed_at(version: str) -> int:
+    """Returns when the state of a version was last changed, in seconds UTC; 0 for no version."""
+    text = version.removeprefix("-").partition(".")[0]
+    return int(text) if text else 0
 
 
 def version_prefix(updated_at: int, financial_status: str, is_cancelled: bool) -> str:

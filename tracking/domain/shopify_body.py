@@ -46,7 +46,12 @@ class _DiscountAllocation(msgspec.Struct, gc=False):
     amount: Scalar = None
 
 
+class _DutyBody(msgspec.Struct, gc=False):
+    tax_lines: list[_TaxLine] | None = None
+
+
 class LineBody(msgspec.Struct, gc=False):
+    id: Scalar = None
     product_id: Scalar = None
     variant_id: Scalar = None
     sku: Scalar = None
@@ -54,8 +59,15 @@ class LineBody(msgspec.Struct, gc=False):
     vendor: Scalar = None
     price: Scalar = None
     quantity: Scalar = None
+    current_quantity: Scalar = None
+    taxable: Scalar = None
     tax_lines: list[_TaxLine] | None = None
     discount_allocations: list[_DiscountAllocation] | None = None
+    duties: list[_DutyBody] | None = None
+
+
+class _ShippingLineBody(msgspec.Struct, gc=False):
+    tax_lines: list[_TaxLine] | None = None
 
 
 class AddressFields(Protocol):
@@ -94,7 +106,10 @@ class ClientDetails(msgspec.Struct, gc=False):
     user_agent: Scalar = None
 
 
-class _RefundLineBody(msgspec.Struct, gc=False):
+class RefundLineBody(msgspec.Struct, gc=False):
+    line_item_id: Scalar = None
+    line_item: LineBody | None = None
+    quantity: Scalar = None
     subtotal: Scalar = None
     total_tax: Scalar = None
     subtotal_set: MoneySet | None = None
@@ -109,11 +124,18 @@ class _AdjustmentBody(msgspec.Struct, gc=False):
     tax_amount_set: MoneySet | None = None
 
 
+class _RefundShippingBody(msgspec.Struct, gc=False):
+    subtotal_amount_set: MoneySet | None = None
+    tax_amount_set: MoneySet | None = None
+
+
 class TransactionBody(msgspec.Struct, gc=False):
     kind: Scalar = None
     status: Scalar = None
     amount: Scalar = None
     currency: Scalar = None
+    created_at: Scalar = None
+    processed_at: Scalar = None
 
 
 class RefundBody(msgspec.Struct, gc=False):
@@ -121,7 +143,9 @@ class RefundBody(msgspec.Struct, gc=False):
     order_id: Scalar = None
     created_at: Scalar = None
     processed_at: Scalar = None
-    refund_line_items: list[_RefundLineBody] | None = None
+    refund_line_items: list[RefundLineBody] | None = None
+    refund_shipping_lines: list[_RefundShippingBody] | None = None
+    total_duties_set: MoneySet | None = None
     order_adjustments: list[_AdjustmentBody] | None = None
     transactions: list[TransactionBody] | None = None
 
@@ -137,6 +161,9 @@ class OrderBody(msgspec.Struct, gc=False):
     subtotal_price: Scalar = None
     total_price: Scalar = None
     total_tax: Scalar = None
+    current_subtotal_price: Scalar = None
+    current_total_price: Scalar = None
+    current_total_tax: Scalar = None
     taxes_included: bool | None = None
     test: bool | None = None
     financial_status: Scalar = None
@@ -155,6 +182,7 @@ class OrderBody(msgspec.Struct, gc=False):
     phone: Scalar = None
     note_attributes: list[dict[str, Any]] | dict[str, Any] | None = None
     line_items: list[LineBody] | None = None
+    shipping_lines: list[_ShippingLineBody] | None = None
     refunds: list[RefundBody] | None = None
     # Keys of checkouts and of draft orders, which otherwise look like orders.
     abandoned_checkout_url: Scalar = None
@@ -349,6 +377,20 @@ def instant_or(value: Scalar, default: int) -> int:
         return instant_of("", value)
     except NotAnOrder:
         return default
+
+
+def quantity_of(value: Scalar) -> int:
+    """Returns a number of pieces; 0 if the value is none."""
+    if type(value) is int:
+        return value if 0 <= value < 10**9 else 0
+    text = text_of(value)
+    return int(text) if is_id(text) and len(text) <= 9 else 0
+
+
+def price_of(line: LineBody) -> Decimal:
+    """Returns the price of all pieces of a line after discounts, in major units."""
+    discounts = sum_of(d.amount for d in line.discount_allocations or ())
+    return (amount(line.price) or ZERO) * quantity_of(line.quantity) - discounts
 
 
 def sum_of(amounts: Iterable[Scalar]) -> Decimal:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from tracking.domain.order import (
     Buyer,
     Line,
     Order,
+    Refund,
 )
 from tracking.domain.placeholders import is_placeholder
 from tracking.domain.shopify_body import (
@@ -34,9 +35,10 @@ from tracking.domain.shopify_body import (
     instant_or,
     is_id,
     order_id_of,
-    sum_of,
+    quantity_of,
     text_of,
 )
+from tracking.domain.shopify_money import kept_of, kept_quantities, net_of
 from tracking.domain.shopify_refund import refund_from
 from tracking.domain.web_text import bare_name, shop_origin_of
 
@@ -75,15 +77,19 @@ def order_of(body: bytes) -> Order:
     total = max(_amount("total_price", raw.total_price), ZERO)
     notes = notes_of(raw.note_attributes)
     source = _source(raw, notes)
+    updated_at = _instant_or_placed(raw, raw.updated_at, placed_at)
+    quantities = kept_quantities(raw.line_items, raw.refunds or ())
+    is_changed = updated_at > placed_at or bool(raw.refunds) or _has_lost(raw, quantities)
+    kept = kept_of(raw, quantities, currency, is_changed=is_changed)
     return Order(
         id=order_id,
         name=text_of(raw.name, 64),
         placed_at=placed_at,
         processed_at=_instant_or_placed(raw, raw.processed_at, placed_at),
-        updated_at=_instant_or_placed(raw, raw.updated_at, placed_at),
+        updated_at=updated_at,
         cancelled_at=_cancelled_at(raw.cancelled_at),
         currency=currency,
-        net=to_minor(_net(raw, total), currency),
+        net=to_minor(net_of(raw, total), currency),
         total=to_minor(total, currency),
         test=bool(raw.test),
         financial_status=text_of(raw.financial_status, 32),
@@ -95,14 +101,38 @@ def order_of(body: bytes) -> Order:
         checkout_token=text_of(raw.checkout_token, 128),
         cart_token=text_of(raw.cart_token, 128),
         notes=notes,
-        lines=tuple([_line(line) for line in raw.line_items]),
-        refunds=tuple(
-            [refund_from(r, order_id, currency) for r in raw.refunds or () if is_id(text_of(r.id))]
-        ),
+        lines=tuple(map(_line, raw.line_items, quantities)),
+        refunds=_refunds(raw, order_id, currency, updated_at) if raw.refunds else (),
         buyer=buyer_of(raw),
         browser=_browser(raw),
         digest=_digest(body),
+        taxes_included=bool(raw.taxes_included),
+        kept_net=_minor(kept.net, currency),
+        kept_total=_minor(kept.total, currency),
     )
+
+
+def _refunds(raw: OrderBody, order_id: str, currency: str, changed_at: int) -> tuple[Refund, ...]:
+    lines = {text_of(line.id): line for line in raw.line_items or () if line.id is not None}
+    return tuple(
+        [
+            refund_from(refund, order_id, currency, lines, changed_at)
+            for refund in raw.refunds or ()
+            if is_id(text_of(refund.id))
+        ]
+    )
+
+
+def _has_lost(raw: OrderBody, quantities: Sequence[int]) -> bool:
+    """Returns True if pieces were taken off the lines of an order."""
+    return any(
+        kept < quantity_of(line.quantity)
+        for line, kept in zip(raw.line_items or (), quantities, strict=True)
+    )
+
+
+def _minor(value: Decimal | None, currency: str) -> int | None:
+    return None if value is None else to_minor(value, currency)
 
 
 def _digest(body: bytes) -> str:
@@ -129,40 +159,7 @@ def _amount(name: str, value: Scalar) -> Decimal:
     return number
 
 
-def _net(raw: OrderBody, total: Decimal) -> Decimal:
-    """Returns the total after discounts, without tax and shipping, in major units.
-
-    Pinterest recommends this figure as the value of a purchase.
-    """
-    lines = raw.line_items or []
-    goods = amount(raw.subtotal_price)
-    if goods is None:
-        goods = sum(
-            (
-                (amount(line.price) or ZERO) * _quantity(line.quantity)
-                - sum_of(d.amount for d in line.discount_allocations or ())
-                for line in lines
-            ),
-            ZERO,
-        )
-    if raw.taxes_included:
-        # The subtotal of such shops holds the goods' tax, but not the shipping's, which
-        # total_tax would include.
-        if any(line.tax_lines for line in lines):
-            goods -= sum_of(tax.price for line in lines for tax in line.tax_lines or ())
-        else:
-            goods -= amount(raw.total_tax) or ZERO
-    return min(max(goods, ZERO), total)
-
-
-def _quantity(value: Scalar) -> int:
-    if type(value) is int:
-        return value if 0 <= value < 10**9 else 0
-    text = text_of(value)
-    return int(text) if is_id(text) and len(text) <= 9 else 0
-
-
-def _line(raw: LineBody) -> Line:
+def _line(raw: LineBody, quantity: int) -> Line:
     return Line(
         product_id=id_or_empty(raw.product_id),
         variant_id=id_or_empty(raw.variant_id),
@@ -170,7 +167,7 @@ def _line(raw: LineBody) -> Line:
         title=_named(text_of(raw.title, 256)),
         vendor=_named(text_of(raw.vendor, 128)),
         price=_price(raw.price),
-        quantity=_quantity(raw.quantity),
+        quantity=quantity,
     )
 
 
@@ -179,10 +176,14 @@ def _named(text: str) -> str:
 
 
 def _price(value: Scalar) -> str:
-    if isinstance(value, str):
-        return value if is_amount(value) else "0"
+    if isinstance(value, str) and is_amount(value):
+        return value
     number = amount(value)
-    return "0" if number is None else format(number, "f")
+    if number is None:
+        return "0"
+    text = format(number, "f")
+    # Rounded to six decimals, of which it needs fewer.
+    return text.rstrip("0").rstrip(".") if "." in text and not is_amount(str(value)) else text
 
 
 def notes_of(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str, str], ...]:

@@ -1,34 +1,59 @@
 """Reads Shopify's refunds, with the money that was refunded, into a `Refund`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
 
 from tracking.domain.money import amount, is_currency, to_minor
-from tracking.domain.order import Refund
+from tracking.domain.order import Refund, RefundStatus
 from tracking.domain.shopify_body import (
     ZERO,
+    LineBody,
     MoneySet,
     NotAnOrder,
     RefundBody,
+    RefundLineBody,
+    Scalar,
     TransactionBody,
     decode_refund,
     id_of,
     instant_or,
     order_id_of,
+    price_of,
+    quantity_of,
     sum_of,
     text_of,
 )
 
 # More minor units than any shop refunds, and few enough that a store can add up many of them.
 _MOST_REFUNDED = 10**14
+# How much is known of a payment: a payment that ended says more than one that is on its way.
+_KNOWLEDGE: Mapping[RefundStatus, int] = {"": 0, "pending": 1, "failed": 2, "paid": 2, "foreign": 2}
+_FAILED = frozenset({"failure", "error"})
+
+
+class _Payment(NamedTuple):
+    """The payment of a refund. `amount` is what was paid, 0 for any other status."""
+
+    status: RefundStatus
+    amount: Decimal
+
+
+class _Lines(NamedTuple):
+    """The lines of a refund as they are priced, and their tax."""
+
+    goods: Decimal
+    tax: Decimal
 
 
 def refund_of(body: bytes) -> tuple[Refund, str]:
     """Returns the refund in a body of refunds/create, and the currency of its figures.
 
     The body names its order but not the order's currency; the currency is the one of its
-    transactions or of its shop money.
+    transactions or of its shop money. A refund of nothing has none: "".
 
     Raises:
         NotAnOrder: the body is not a refund.
@@ -40,53 +65,184 @@ def refund_of(body: bytes) -> tuple[Refund, str]:
         raise NotAnOrder("refund_line_items: missing, so this is not a refund")
     currency = _refund_currency(body, raw)
     if currency is None:
-        raise NotAnOrder("transactions: no currency to read the refund in")
+        if not _is_of_nothing(raw):
+            raise NotAnOrder("transactions: no currency to read the refund in")
+        currency = ""
     return refund_from(raw, order_id, currency), currency
 
 
-def _shop_money(money: MoneySet | None) -> Decimal | None:
-    return amount(money.shop_money.amount) if money and money.shop_money else None
+def refund_from(
+    raw: RefundBody,
+    order_id: str,
+    currency: str,
+    lines: Mapping[str, LineBody] | None = None,
+    changed_at: int | None = None,
+) -> Refund:
+    """Returns a refund, with its figures in the currency of the shop.
 
-
-def refund_from(raw: RefundBody, order_id: str, currency: str) -> Refund:
-    """Returns the refund of an order, with its figures in the currency of the shop."""
-    goods = tax = shipping = ZERO
-    for line in raw.refund_line_items or ():
-        goods += _shop_money(line.subtotal_set) or amount(line.subtotal) or ZERO
-        tax += _shop_money(line.total_tax_set) or amount(line.total_tax) or ZERO
-    for item in raw.order_adjustments or ():
-        # Adjustments are negative where more than the lines was refunded.
-        value = _shop_money(item.amount_set) or amount(item.amount) or ZERO
-        tax -= _shop_money(item.tax_amount_set) or amount(item.tax_amount) or ZERO
-        if text_of(item.kind) == "shipping_refund":
-            shipping -= value
-        else:
-            goods -= value
-    paid = _paid_by_transactions(raw.transactions or (), currency)
-    itemised = bool(raw.refund_line_items or raw.order_adjustments)
-    if paid is None:
-        paid = goods + tax + shipping
-    elif not itemised:
-        goods = paid
-    else:
-        goods = min(goods, paid)
-    at = instant_or(raw.processed_at, instant_or(raw.created_at, 0))
-    return Refund(
+    Args:
+        raw: the body of the refund.
+        order_id: the order that it is of.
+        currency: ISO 4217, of the shop.
+        lines: the lines of the order by their id.
+        changed_at: when the order was last changed (seconds UTC), if its body holds the refund.
+    """
+    goods, tax = _lines_of(raw, lines or {})
+    other, extra = _other_of(raw), _extra_of(raw)
+    payment = _payment_of(raw.transactions or (), currency)
+    if not (raw.refund_line_items or raw.order_adjustments or other):
+        extra = payment.amount
+    at = instant_or(raw.created_at, instant_or(raw.processed_at, 0))
+    refund = Refund(
         id=text_of(raw.id),
         order_id=order_id,
         at=at,
-        goods=min(max(0, to_minor(goods, currency)), _MOST_REFUNDED),
-        paid=min(max(0, to_minor(paid, currency)), _MOST_REFUNDED),
+        goods=_minor(goods, currency),
+        tax=_minor(tax, currency),
+        other=_minor(other, currency),
+        extra=_minor(extra, currency),
+        paid=_minor(payment.amount, currency),
+        status=payment.status,
+        is_listed=changed_at is not None,
+    )
+    return _with_version(refund, _known_at(raw, at) if changed_at is None else changed_at)
+
+
+def is_given(transactions: Iterable[TransactionBody]) -> bool:
+    """Returns False if the payment of a refund with these transactions has not succeeded."""
+    payments = _refunds_in(transactions)
+    return not payments or any(_has_succeeded(payment) for payment in payments)
+
+
+def _with_version(refund: Refund, known_at: int) -> Refund:
+    """Returns the refund with a version: text of which the greater is the newer state.
+
+    A refund's own webhook has no time of change. What is known of its payment decides first, then
+    the time; a state in an order's body counts as newer than the refund's own of the same second.
+    """
+    figures = (refund.paid, refund.goods, refund.tax, refund.other, refund.extra)
+    parts = (
+        str(_KNOWLEDGE[refund.status]),
+        f"{known_at:012d}",
+        str(int(refund.is_listed)),
+        *(f"{figure:016d}" for figure in figures),
+    )
+    return msgspec.structs.replace(refund, version=".".join(parts))
+
+
+def _known_at(raw: RefundBody, at: int) -> int:
+    moments = (raw.processed_at, *(m for t in raw.transactions or () for m in _moments(t)))
+    return max(at, *(instant_or(moment, 0) for moment in moments))
+
+
+def _moments(transaction: TransactionBody) -> tuple[Scalar, Scalar]:
+    return transaction.created_at, transaction.processed_at
+
+
+def _minor(value: Decimal, currency: str) -> int:
+    if not value:
+        return 0
+    return max(-_MOST_REFUNDED, min(to_minor(value, currency), _MOST_REFUNDED))
+
+
+def _amount(money: MoneySet | None, value: Scalar = None) -> Decimal:
+    """Returns an amount of shop money, or by its older field."""
+    of_shop = amount(money.shop_money.amount) if money and money.shop_money else None
+    return (amount(value) or ZERO) if of_shop is None else of_shop
+
+
+def _lines_of(raw: RefundBody, lines: Mapping[str, LineBody]) -> _Lines:
+    goods = taxes = ZERO
+    for line in raw.refund_line_items or ():
+        subtotal = _amount(line.subtotal_set, line.subtotal)
+        tax = _amount(line.total_tax_set, line.total_tax)
+        goods += _as_priced(line, subtotal, tax, lines)
+        taxes += tax
+    return _Lines(goods, taxes)
+
+
+def _as_priced(
+    line: RefundLineBody, subtotal: Decimal, tax: Decimal, lines: Mapping[str, LineBody]
+) -> Decimal:
+    """Returns the subtotal of a refunded line on the basis of its price, by which it is checked.
+
+    Where prices include taxes the subtotal does, too. If it does not, or if it holds a tax that the
+    price has not, the price shows it.
+    """
+    item = line.line_item or lines.get(text_of(line.line_item_id))
+    if item is None or not tax or not (quantity := quantity_of(item.quantity)):
+        return subtotal
+    expected = price_of(item) * quantity_of(line.quantity) / quantity
+    nearest = min((subtotal, subtotal + tax, subtotal - tax), key=lambda v: abs(v - expected))
+    return nearest if abs(nearest - expected) <= abs(tax) / 4 else subtotal
+
+
+def _other_of(raw: RefundBody) -> Decimal:
+    """Returns what was given back for shipping and duties, and the tax of adjustments.
+
+    Older versions of the API adjust the order by refunded shipping, newer ones list its lines.
+    """
+    adjusted = taxes = ZERO
+    for item in raw.order_adjustments or ():
+        # Adjustments are negative where more than the lines was refunded.
+        value = -_amount(item.amount_set, item.amount)
+        tax = -_amount(item.tax_amount_set, item.tax_amount)
+        if text_of(item.kind) == "shipping_refund":
+            adjusted += value + tax
+        else:
+            taxes += tax
+    listed = sum(
+        (
+            _amount(line.subtotal_amount_set) + _amount(line.tax_amount_set)
+            for line in raw.refund_shipping_lines or ()
+        ),
+        ZERO,
+    )
+    return max(adjusted, listed) + taxes + _amount(raw.total_duties_set)
+
+
+def _extra_of(raw: RefundBody) -> Decimal:
+    return sum(
+        (
+            -_amount(item.amount_set, item.amount)
+            for item in raw.order_adjustments or ()
+            if text_of(item.kind) != "shipping_refund"
+        ),
+        ZERO,
     )
 
 
-def _paid_by_transactions(transactions: Iterable[TransactionBody], currency: str) -> Decimal | None:
-    """Returns what left the shop's account, in its own currency; None if that is not known."""
-    refunds = [t for t in transactions if text_of(t.kind) == "refund"]
-    if not refunds or any(text_of(t.currency) not in ("", currency) for t in refunds):
-        # No payment (an item taken off an unpaid order), or refunded in the buyer's currency.
-        return None
-    return sum_of(t.amount for t in refunds if text_of(t.status) == "success")
+def _payment_of(transactions: Iterable[TransactionBody], currency: str) -> _Payment:
+    """Returns what left the shop's account, in its own currency."""
+    payments = _refunds_in(transactions)
+    if not payments:
+        # An item taken off an order without giving money back.
+        return _Payment("", ZERO)
+    succeeded = [payment for payment in payments if _has_succeeded(payment)]
+    if not succeeded:
+        has_failed = all(text_of(payment.status) in _FAILED for payment in payments)
+        return _Payment("failed" if has_failed else "pending", ZERO)
+    if any(text_of(payment.currency) not in ("", currency) for payment in payments):
+        return _Payment("foreign", ZERO)
+    return _Payment("paid", max(ZERO, sum_of(payment.amount for payment in succeeded)))
+
+
+def _refunds_in(transactions: Iterable[TransactionBody]) -> list[TransactionBody]:
+    return [transaction for transaction in transactions if text_of(transaction.kind) == "refund"]
+
+
+def _has_succeeded(transaction: TransactionBody) -> bool:
+    return text_of(transaction.status) == "success"
+
+
+def _is_of_nothing(raw: RefundBody) -> bool:
+    return not (
+        raw.refund_line_items
+        or raw.refund_shipping_lines
+        or raw.order_adjustments
+        or raw.transactions
+        or _amount(raw.total_duties_set)
+    )
 
 
 def _refund_currency(body: bytes, raw: RefundBody) -> str | None:

@@ -16,13 +16,22 @@ from tracking.domain.conversion import (
     reason_by_credit,
     revised_reason,
 )
+from tracking.domain.money import to_major
 from tracking.domain.order import Order, is_without_visit
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
-from tracking.receive.planner import OrderFacts, Planner
+from tracking.receive.planner import OrderFacts, Planner, figures_in
 from tracking.receive.rows import visit_of, with_credit, with_visit
-from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
+from tracking.store import (
+    conversions,
+    erasure,
+    identity_graph,
+    orders,
+    outbox,
+    refunds,
+    touches,
+)
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
@@ -213,9 +222,18 @@ class Attributor:
             found = self.in_their_browsers(conn, each.touches, matches)
             self._recredit(conn, known, row, found, each.match, now)
 
-    def settle_money(self, conn: Connection, known: OrderRow) -> None:
-        """Splits the net amount of an order again after a refund; its credits stay."""
-        self.write_credits(conn, known, known, path_from(known.path))
+    def settle_money(
+        self, conn: Connection, known: OrderRow, now: int, newer: OrderRow | None = None
+    ) -> None:
+        """Splits the net amount of an order again after a refund; its credits stay.
+
+        An event that was not sent yet gets the new value, or is held back if nothing is left.
+        """
+        row, best = self.write_credits(conn, known, newer or known, path_from(known.path))
+        event = conversions.of_event(conn, event_id_of(known.id))
+        if row != known and event is not None:
+            match = Match(event.visitor, known.match_method)
+            self._update_conversion(conn, row, match, best, "", now)
 
     def complete(self, conn: Connection, known: OrderRow, facts: OrderFacts) -> OrderRow | None:
         """Stores what an older state of an order adds to a known one, without crediting it again.
@@ -255,6 +273,7 @@ class Attributor:
         deliveries: Iterable[OutboxRow],
         evidence: Evidence,
         consent: Consent,
+        value: str = "",
     ) -> None:
         """Adds to events that were not sent yet what became known since they were finished."""
         limited = consent.sale_of_data is False
@@ -262,7 +281,7 @@ class Attributor:
             destination = self.planner.destinations.get(row.destination)
             if destination is None or row.state not in ("waiting", "held"):
                 continue
-            payload = destination.amend(row.payload, evidence, limited)
+            payload = destination.amend(row.payload, evidence, limited, value)
             if payload != row.payload:
                 outbox.amend(conn, row.id, payload)
 
@@ -291,7 +310,7 @@ class Attributor:
         seen = () if is_without_visit(row.source_name) else found
         path = self.planner.path_of(seen, row.id, row.placed_at, match)
         row = row._replace(match_method=match.method)
-        best = self.write_credits(conn, known, row, path)
+        row, best = self.write_credits(conn, known, row, path)
         self._update_conversion(conn, row, match, best, newest_click_id(path), now)
 
     def _with_stored_session(self, conn: Connection, known: OrderRow) -> OrderRow:
@@ -323,16 +342,16 @@ class Attributor:
 
     def write_credits(
         self, conn: Connection, known: OrderRow, newer: OrderRow, path: Iterable[Touch]
-    ) -> Touch | None:
-        """Stores a newer row of a known order, and its credits along a path; returns the Pinterest
-        touch that earned most of it."""
-        refunds = orders.refunded(conn, known.id, known.currency)
-        row, credits, best = self.planner.recredit(newer, tuple(path), refunds)
+    ) -> tuple[OrderRow, Touch | None]:
+        """Stores a newer row of a known order, and its credits along a path; returns the settled
+        row and the Pinterest touch that earned most of it."""
+        given_back = refunds.of_order(conn, known.id, known.currency)
+        row, credits, best = self.planner.recredit(newer, tuple(path), given_back)
         # Nearly always a later fact changes nothing: the same money, shared along the same path.
         if row != known:
             orders.put(conn, row)
             touches.put_credits(conn, known.id, credits, is_new=False)
-        return best
+        return row, best
 
     def _update_conversion(
         self,
@@ -360,13 +379,19 @@ class Attributor:
                 outbox.withdraw(conn, before.event_id, "consent_refused", now)
             self.amend(conn, deliveries, NO_EVIDENCE, consent)
         else:
+            figures = figures_in(order)
             reason = revised_reason(
-                before.reason, consent, self.planner.policy, is_credited=best is not None
+                before.reason,
+                consent,
+                self.planner.policy,
+                is_credited=best is not None,
+                is_refunded=figures.is_refunded,
             )
             after = after._replace(
                 reason=self._apply_decision(conn, before, reason, deliveries, now)
             )
-            self.amend(conn, deliveries, Evidence(click_id=click_id), consent)
+            value = to_major(figures.revenue, order.currency)
+            self.amend(conn, deliveries, Evidence(click_id=click_id), consent, value)
         if after != before:
             conversions.set_credit(conn, after)
 
@@ -390,6 +415,8 @@ class Attributor:
         elif not reason and event.reason:
             if not any(row.state == "held" and row.due_at > now for row in deliveries):
                 # What could have been sent was kept for the settling time only.
+                if event.reason == "refunded":
+                    return event.reason
                 return "credited_late" if self.planner.destinations else "report_only"
             outbox.release_held(conn, event.event_id, now)
         return reason

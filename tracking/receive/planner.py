@@ -31,13 +31,22 @@ from tracking.domain.conversion import (
     event_id_of,
     is_limited,
     is_purchase,
+    kept_of,
     reason_not_to_send,
     reason_not_to_send_event,
     value_of,
 )
 from tracking.domain.identity import Identity, identity_of, identity_of_keys
 from tracking.domain.language import language_of
-from tracking.domain.order import LIBRARY_SOURCE, Browser, Order, is_without_visit
+from tracking.domain.order import (
+    LIBRARY_SOURCE,
+    Browser,
+    Order,
+    Refund,
+    changed_at,
+    is_without_visit,
+)
+from tracking.domain.revenue import OrderFigures, OrderWorth, figures_of
 from tracking.domain.session import Session, fill_from_pixel, merge_states
 from tracking.domain.session_reader import session_and_page_of
 from tracking.domain.touch import newest_click_id, touch_of_order, touch_of_session
@@ -47,7 +56,7 @@ from tracking.receive.rows import conversion_row, credit_rows
 from tracking.store import touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.new_orders import OrderRows
-from tracking.store.orders import NO_REFUNDS, OrderRow, RefundSums
+from tracking.store.orders import OrderRow
 from tracking.store.touches import CreditRow, TouchRow
 from tracking.store.values import consent_from_json, json_of, session_from_json
 
@@ -180,7 +189,7 @@ class Planner:
         facts: OrderFacts,
         now: int,
         others: Iterable[Touch] = (),
-        refunds: RefundSums = NO_REFUNDS,
+        refunds: Sequence[Refund] = (),
         match: Match | None = None,
     ) -> OrderRows:
         """Returns the rows of an order.
@@ -189,7 +198,7 @@ class Planner:
             facts: the facts of the order.
             now: when it was received, in seconds UTC.
             others: the other touches of its buyer.
-            refunds: the sums refunded of it.
+            refunds: the refunds of it.
             match: the visitor id whose purchase it is; that of the facts if no other is known.
         """
         order = facts.order
@@ -201,13 +210,15 @@ class Planner:
         row = self._order_row(facts, path, refunds, match)
         allocations = self._allocations_of(row, path)
         best = self._best(allocations)
-        conversion = self._conversion_of(facts, path)
+        figures = figures_in(row)
+        conversion = self._conversion_of(facts, path, figures.revenue)
         reason = reason_not_to_send(
             order,
             facts.consent,
             self.policy,
             is_identified=conversion.is_identified,
             is_credited=best is not None,
+            is_refunded=figures.is_refunded,
             now=now,
         )
         reason, detail, payloads = self._encoded(conversion, reason)
@@ -220,6 +231,17 @@ class Planner:
             payloads=payloads,
             held_until=now + self.settling if reason else None,
         )
+
+    def figures_of(self, order: Order) -> OrderFigures:
+        """Returns the figures of an order of which nothing else is known."""
+        worth = self._worth(
+            value=value_of(order, self.policy),
+            kept=kept_of(order, self.policy),
+            version=order.version,
+            taxes_included=order.taxes_included,
+            is_cancelled=order.cancelled_at is not None or order.is_never_paid,
+        )
+        return figures_of(worth, order.refunds)
 
     def touches_in_window(self, touches: Iterable[Touch], at: int) -> list[Touch]:
         """Returns the touches that are young enough for an order placed at an instant."""
@@ -240,14 +262,11 @@ class Planner:
         return path[-1] if path else None
 
     def recredit(
-        self, known: OrderRow, path: Sequence[Touch], refunds: RefundSums
+        self, known: OrderRow, path: Sequence[Touch], refunds: Sequence[Refund]
     ) -> tuple[OrderRow, Sequence[CreditRow], Touch | None]:
         """Returns the order's row, its credits and the Pinterest touch that earned most of it,
         after a refund or a later fact changed what they rest on."""
-        refunded, cancelled = self._refunded_and_cancelled(
-            known.gross, refunds, is_cancelled=known.is_cancelled
-        )
-        row = known._replace(refunds=refunded, cancellations=cancelled, path=json_of(path))
+        row = self._settled(known, refunds)._replace(path=json_of(path))
         allocations = self._allocations_of(row, path)
         return row, credit_rows(row, allocations), self._best(allocations)
 
@@ -327,7 +346,7 @@ class Planner:
         )
         return row, {} if reason else payloads
 
-    def _conversion_of(self, facts: OrderFacts, path: Path) -> Conversion:
+    def _conversion_of(self, facts: OrderFacts, path: Path, value: int) -> Conversion:
         return conversion_of(
             facts.order,
             facts.identity,
@@ -335,6 +354,7 @@ class Planner:
             self.policy,
             page_url=facts.page_url,
             click_id=facts.session.click_id or newest_click_id(path) or facts.click_id,
+            value=value,
         )
 
     def _encoded(self, conversion: Conversion, reason: str) -> tuple[str, str, Mapping[str, bytes]]:
@@ -352,14 +372,10 @@ class Planner:
             return "unencodable", str(error)[:500], {}
 
     def _order_row(
-        self, facts: OrderFacts, path: Sequence[Touch], refunds: RefundSums, match: Match
+        self, facts: OrderFacts, path: Sequence[Touch], refunds: Sequence[Refund], match: Match
     ) -> OrderRow:
         order = facts.order
-        gross = value_of(order, self.policy)
-        refunded, cancelled = self._refunded_and_cancelled(
-            gross, refunds, is_cancelled=order.cancelled_at is not None or order.is_never_paid
-        )
-        return OrderRow(
+        row = OrderRow(
             id=order.id,
             name=order.name,
             version=order.version,
@@ -367,9 +383,9 @@ class Planner:
             cancelled_at=order.cancelled_at,
             deleted_at=order.deleted_at,
             currency=order.currency,
-            gross=gross,
-            refunds=refunded,
-            cancellations=cancelled,
+            gross=value_of(order, self.policy),
+            refunds=0,
+            cancellations=0,
             is_counted=int(is_purchase(order, self.policy)),
             is_paid=int(order.is_paid),
             is_test=int(order.test),
@@ -383,7 +399,10 @@ class Planner:
             consent=json_of(facts.stated),
             unusable=" ".join(facts.identity.unusable),
             path=json_of(path),
+            taxes_included=int(order.taxes_included),
+            kept=kept_of(order, self.policy),
         )
+        return self._settled(row, refunds)
 
     def _purchase_row(
         self,
@@ -411,17 +430,33 @@ class Planner:
             recorded_at=now,
         )
 
-    def _refunded_and_cancelled(
-        self, gross: int, refunds: RefundSums, *, is_cancelled: bool
-    ) -> tuple[int, int]:
-        """Returns refunds and cancellations in minor units, never more than the order was worth."""
-        refunded = min(gross, refunds.paid if self.policy.value == "total" else refunds.goods)
-        return refunded, gross - refunded if is_cancelled else 0
+    def _settled(self, row: OrderRow, refunds: Sequence[Refund]) -> OrderRow:
+        """Returns an order's row with its figures after refunds, edits and a cancellation."""
+        worth = self._worth(
+            value=row.gross,
+            kept=row.kept,
+            version=row.version,
+            taxes_included=bool(row.taxes_included),
+            is_cancelled=row.is_cancelled,
+        )
+        return row._replace(**figures_of(worth, refunds)._asdict())
+
+    def _worth(
+        self,
+        *,
+        value: int,
+        kept: int | None,
+        version: str,
+        taxes_included: bool,
+        is_cancelled: bool,
+    ) -> OrderWorth:
+        is_total = self.policy.value == "total"
+        return OrderWorth(value, kept, changed_at(version), is_total, taxes_included, is_cancelled)
 
     def _allocations_of(self, row: OrderRow, path: Sequence[Touch]) -> Sequence[Allocation]:
         if not row.is_counted:
             return ()
-        net = row.gross - row.refunds - row.cancellations
+        net = figures_in(row).revenue
         credits = credits_of(path, row.placed_at, self.rules)
         return allocations_of(credits, (row.gross, net, row.cancellations, WHOLE_ORDER))
 
@@ -433,6 +468,11 @@ class Planner:
             if allocation.touch is not None and allocation.mask & self._pinterest_bit
         ]
         return max(earned, key=lambda e: e[:3])[3] if earned else None
+
+
+def figures_in(row: OrderRow) -> OrderFigures:
+    """Returns the figures in the row of an order."""
+    return OrderFigures(row.gross, row.refunds, row.cancellations)
 
 
 def _own_touch_row(facts: OrderFacts) -> TouchRow:

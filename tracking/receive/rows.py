@@ -113,6 +113,8 @@ def unknown_deleted_order(order_id: str, now: int) -> OrderRow:
         consent="",
         unusable="",
         path="",
+        taxes_included=0,
+        kept=None,
     )
 
 

@@ -10,7 +10,7 @@ import msgspec
 from tracking.domain.attribution import touch_key
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import NO_EVIDENCE, Evidence, event_id_of
-from tracking.domain.order import Order, Refund
+from tracking.domain.order import Order, Refund, changed_at
 from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
 from tracking.domain.shopify_checkout import checkout_of
 from tracking.domain.shopify_order import order_of
@@ -32,6 +32,7 @@ from tracking.store import (
     new_orders,
     orders,
     outbox,
+    refunds,
     touches,
 )
 from tracking.store.conversions import ConversionRow
@@ -40,7 +41,7 @@ from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection, Parameters
 from tracking.store.identity_graph import ALWAYS
 from tracking.store.new_orders import OrderRows
-from tracking.store.orders import NO_REFUNDS, OrderRow
+from tracking.store.orders import OrderRow
 from tracking.store.values import json_of, path_from
 
 # The reasons that an older state of the order may remove, by what the newest has lost.
@@ -160,8 +161,8 @@ class Tracker:
         stated = _without_keys(facts, erased)
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
-        for refund in order.refunds:
-            _put_refund(conn, refund, order.currency)
+        if order.refunds:
+            refunds.put(conn, order.refunds, order.id, order.currency)
         concerned = identity_graph.link_signed(conn, stated.keys, stated.visitor)
         known = orders.of_id(conn, order.id)
         # The event may be older than the order: another system may have sent it to us first.
@@ -230,18 +231,16 @@ class Tracker:
     ) -> OrderRows:
         """Returns the rows of an order by all that is known; `planned` ones if that is nothing."""
         order = facts.order
-        refunds = orders.refunded(conn, order.id, order.currency)
+        given_back = refunds.of_order(conn, order.id, order.currency)
         others = self.attributor.other_touches(conn, person, order)
         before = self.planner.touches_in_window(others, order.placed_at)
         own = () if facts.touch is None else (facts.touch,)
         match = self.attributor.match(conn, facts.keys, facts.visitor, (*before, *own))
-        is_alone = (
-            not before and refunds == NO_REFUNDS and match == match_without_graph(facts.visitor)
-        )
+        is_alone = not before and not given_back and match == match_without_graph(facts.visitor)
         if planned is not None and is_alone:
             return planned
         others = self.attributor.in_their_browsers(conn, others)
-        return self.planner.rows_of(facts, now, others, refunds, match)
+        return self.planner.rows_of(facts, now, others, given_back, match)
 
     def _credit_others(
         self,
@@ -263,8 +262,8 @@ class Tracker:
         """Records the money and the state of an order whose buyer was erased."""
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
-        for refund in order.refunds:
-            _put_refund(conn, refund, order.currency)
+        if order.refunds:
+            refunds.put(conn, order.refunds, order.id, order.currency)
         known = orders.of_id(conn, order.id)
         if known is not None and known.visitor:
             # Only this state of the order says that it is the erased person's.
@@ -273,7 +272,7 @@ class Tracker:
         if known is not None and known.version >= order.version:
             row = self.planner.with_payment(known, order)
             if order.refunds or row != known:
-                self.attributor.write_credits(conn, known, row, path_from(row.path))
+                self.attributor.settle_money(conn, known, now, row)
             conversions.count(conn, event_id_of(order.id), is_counted=bool(row.is_counted))
             return Receipt("stale", order.id)
         self.eraser.put_order(conn, order, known, now)
@@ -317,7 +316,7 @@ class Tracker:
         """Records what an older state of an order may still add: a refund, a payment, and what a
         newer state has lost of the buyer, the visit and the consent."""
         if facts.order.refunds:
-            self.attributor.settle_money(conn, known)
+            self.attributor.settle_money(conn, known, now)
             known = orders.of_id(conn, known.id) or known
         newer = self.attributor.complete(conn, known, facts)
         if newer is not None:
@@ -402,13 +401,15 @@ class Tracker:
     def _record_refund(
         self, conn: Connection, refund: Refund, currency: str, digest: str, topic: str
     ) -> Receipt:
+        now = self._now()
         advisory_locks.hold(conn, (refund.order_id,))
-        if not orders.is_new_body(conn, digest, topic, refund.order_id, self._now()):
+        if not orders.is_new_body(conn, digest, topic, refund.order_id, now):
             return Receipt("duplicate", refund.order_id)
-        _put_refund(conn, refund, currency)
+        if currency:
+            refunds.put(conn, (refund,), refund.order_id, currency)
         known = orders.of_id(conn, refund.order_id)
         if known is not None:
-            self.attributor.settle_money(conn, known)
+            self.attributor.settle_money(conn, known, now)
         return Receipt("accepted", refund.order_id)
 
     def _record_deletion(self, conn: Connection, order_id: str, digest: str, topic: str) -> Receipt:
@@ -486,6 +487,7 @@ def _in_state_of(known: OrderRow, order: Order) -> Order:
     return msgspec.structs.replace(
         order,
         name=known.name,
+        updated_at=changed_at(known.version),
         cancelled_at=known.cancelled_at,
         currency=known.currency,
         net=known.gross,
@@ -494,6 +496,9 @@ def _in_state_of(known: OrderRow, order: Order) -> Order:
         financial_status=known.financial_status,
         source_name=known.source_name,
         was_paid=bool(known.is_paid),
+        taxes_included=bool(known.taxes_included),
+        kept_net=known.kept,
+        kept_total=known.kept,
     )
 
 
@@ -510,10 +515,4 @@ def _without_keys(facts: OrderFacts, erased: Collection[str]) -> OrderFacts:
         facts,
         identity=facts.identity.without_phones(erased),
         keys=tuple(key for key in facts.keys if key not in erased),
-    )
-
-
-def _put_refund(conn: Connection, refund: Refund, currency: str) -> None:
-    orders.put_refund(
-        conn, refund.id, refund.order_id, refund.at, refund.goods, refund.paid, currency
     )

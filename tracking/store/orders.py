@@ -1,29 +1,21 @@
-"""Orders in their newest state, the receipts of their bodies, and their refunds."""
+"""Orders in their newest state, and the receipts of their bodies."""
 
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    bindparam,
-    case,
-    func,
-    literal_column,
-    not_,
-    select,
-)
+from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.order import EXPORTED_REFUND_ID, is_unpayable
+from tracking.domain.order import is_unpayable
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.schema import orders, receipts, refunds
+from tracking.store.schema import orders, receipts
 
 
 class OrderRow(NamedTuple):
     """The newest known state of an order.
 
-    Instants are seconds UTC, money is in minor units, flags are 0 or 1. `links` are the identity
-    keys of the buyer, separated by spaces; session, consent and path are JSON.
+    Instants are seconds UTC, money is in minor units, flags are 0 or 1. `kept` is what the buyer
+    kept by this state, None if it does not say. `links` are the identity keys of the buyer,
+    separated by spaces; session, consent and path are JSON.
     """
 
     id: str
@@ -48,6 +40,8 @@ class OrderRow(NamedTuple):
     consent: str
     unusable: str
     path: str
+    taxes_included: int
+    kept: int | None
 
     @property
     def keys(self) -> list[str]:
@@ -65,18 +59,9 @@ class OrderRow(NamedTuple):
         return self.cancelled_at is not None or self.is_never_paid
 
 
-class RefundSums(NamedTuple):
-    """The refunds of an order in minor units: of its goods, and of the amount paid."""
-
-    goods: int = 0
-    paid: int = 0
-
-
 class _Digest(NamedTuple):
     digest: str
 
-
-NO_REFUNDS = RefundSums()
 
 _add_receipt = Query(
     _Digest,
@@ -95,47 +80,6 @@ _put = Statement(
         set_={c.name: literal_column(f"excluded.{c.name}") for c in orders.c if c.name != "id"},
     )
 )
-_refund_row: dict[str, Any] = {c.name: bindparam(c.name) for c in refunds.c}
-_put_refund = Statement(
-    {
-        dialect: insert(refunds)
-        .values(_refund_row)
-        .on_conflict_do_update(
-            index_elements=[refunds.c.order_id, refunds.c.id],
-            set_={
-                name: greater(refunds.c[name], literal_column(f"excluded.{name}"))
-                for name in ("at", "goods", "paid")
-            },
-        )
-        for dialect, greater in (("sqlite", func.max), ("postgresql", func.greatest))
-    }
-)
-
-
-def _sum_of(column: Column[int], *, is_exported: bool) -> ColumnElement[int]:
-    is_sum = refunds.c.id == literal_column(f"'{EXPORTED_REFUND_ID}'")
-    chosen = is_sum if is_exported else not_(is_sum)
-    return func.coalesce(func.sum(case((chosen, column), else_=0)), 0)
-
-
-# The one sum of an exported file and the single refunds stand for the same money: the larger holds.
-_are_single_refunds_more = _sum_of(refunds.c.paid, is_exported=False) >= _sum_of(
-    refunds.c.paid, is_exported=True
-)
-_refunds_of = Query(
-    RefundSums,
-    select(
-        *(
-            case(
-                (_are_single_refunds_more, _sum_of(column, is_exported=False)),
-                else_=_sum_of(column, is_exported=True),
-            ).label(column.name)
-            for column in (refunds.c.goods, refunds.c.paid)
-        )
-    ).where(
-        refunds.c.order_id == bindparam("order_id"), refunds.c.currency == bindparam("currency")
-    ),
-)
 
 
 def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: int) -> bool:
@@ -152,19 +96,3 @@ def of_id(conn: Connection, order_id: str) -> OrderRow | None:
 def put(conn: Connection, row: OrderRow) -> None:
     """Inserts the order, or replaces its row."""
     _put.run(conn, **row._asdict())
-
-
-def put_refund(
-    conn: Connection, id: str, order_id: str, at: int, goods: int, paid: int, currency: str
-) -> None:
-    """Adds a refund. Received again it can only grow: a pending payment succeeds once."""
-    _put_refund.run(
-        conn, id=id, order_id=order_id, at=at, goods=goods, paid=paid, currency=currency
-    )
-
-
-def refunded(conn: Connection, order_id: str, currency: str) -> RefundSums:
-    """Returns the sums that were refunded of an order in its currency."""
-    row = _refunds_of.first(conn, order_id=order_id, currency=currency)
-    # PostgreSQL sums into NUMERIC, which the driver returns as Decimal.
-    return NO_REFUNDS if row is None else RefundSums(int(row.goods), int(row.paid))

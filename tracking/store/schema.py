@@ -66,8 +66,11 @@ orders = Table(
     _text("consent"),
     _text("unusable"),
     _text("path"),
+    _int("taxes_included"),
+    Column("kept", BigInteger),
 )
 
+# Each refund as it is given, with signed sums: only the sum of an order's refunds is limited.
 refunds = Table(
     "refunds",
     metadata,
@@ -77,6 +80,12 @@ refunds = Table(
     _int("goods"),
     _int("paid"),
     _text("currency"),
+    _int("tax"),
+    _int("other"),
+    _int("extra"),
+    _text("status"),
+    _text("version"),
+    _int("is_listed"),
 )
 
 # Clicks and views, and a row without a kind for each order that was placed without a visit.

@@ -74,6 +74,7 @@ class FileTrial:
         if isinstance(value, InboundEvent):
             return msgspec.json.encode(value.event)
         facts = self._planner.facts_of(value)
+        figures = self._planner.figures_of(value)
         conversion = conversion_of(
             value,
             facts.identity,
@@ -81,6 +82,7 @@ class FileTrial:
             self._planner.policy,
             page_url=facts.page_url,
             click_id=facts.session.click_id,
+            value=figures.revenue,
         )
         reason = reason_not_to_send(
             value,
@@ -88,6 +90,7 @@ class FileTrial:
             self._planner.policy,
             is_identified=conversion.is_identified,
             is_credited=True,
+            is_refunded=figures.is_refunded,
             now=self._importer.now,
         )
         if reason:

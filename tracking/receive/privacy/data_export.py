@@ -10,8 +10,9 @@ from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import readable_key
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
+from tracking.domain.revenue import paid_back
 from tracking.receive.privacy.erasure import browser_events_of, footprint_of
-from tracking.store import conversions, erasure, identity_graph, orders, outbox, touches
+from tracking.store import conversions, erasure, identity_graph, outbox, refunds, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
@@ -51,7 +52,9 @@ def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
 
 def _order(conn: Connection, row: OrderRow) -> dict[str, Any]:
     event = conversions.of_event(conn, event_id_of(row.id))
-    refunded = orders.refunded(conn, row.id, row.currency)
+    given_back = paid_back(
+        refunds.of_order(conn, row.id, row.currency), taxes_included=bool(row.taxes_included)
+    )
     return {
         "id": row.id,
         "name": row.name,
@@ -60,7 +63,7 @@ def _order(conn: Connection, row: OrderRow) -> dict[str, Any]:
         "financial_status": row.financial_status,
         "currency": row.currency,
         "value": to_major(row.gross, row.currency),
-        "given_back": to_major(int(refunded.paid), row.currency),
+        "given_back": to_major(given_back, row.currency),
         "identities": [readable_key(key) for key in row.keys],
         "session": msgspec.json.decode(row.session or b"{}"),
         "consent": msgspec.json.decode(row.consent or b"{}"),

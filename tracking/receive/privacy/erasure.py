@@ -29,6 +29,7 @@ from tracking.store import (
     orders,
     outbox,
     privacy_requests,
+    refunds,
     touches,
 )
 from tracking.store.conversions import ConversionRow
@@ -116,11 +117,11 @@ class PersonEraser:
         if known is None:
             erasure.put_tombstones(conn, [f"or:{order.id}"], now)
         planner = self.attributor.planner
-        refunds = orders.refunded(conn, order.id, order.currency)
+        given_back = refunds.of_order(conn, order.id, order.currency)
         state = without_buyer(order) if known is None else with_history(without_buyer(order), known)
-        rows = planner.rows_of(planner.facts_of(state), now, refunds=refunds)
+        rows = planner.rows_of(planner.facts_of(state), now, refunds=given_back)
         path = path_from(known.path) if known is not None else ()
-        row, credits, best = planner.recredit(_without_buyer(rows.order), path, refunds)
+        row, credits, best = planner.recredit(_without_buyer(rows.order), path, given_back)
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)
         event = conversions.of_event(conn, event_id_of(order.id))

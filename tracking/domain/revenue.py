@@ -1,0 +1,158 @@
+"""Computes what is left of an order after refunds, edits, exchanges and a cancellation."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from tracking.domain.order import EXPORTED_REFUND_ID, Refund
+
+
+class OrderWorth(NamedTuple):
+    """The worth of an order by its newest state, in minor units.
+
+    `value` is what was bought, `kept` what the buyer kept by that state as of `kept_at` (seconds
+    UTC), None if the state does not say. Of an order that `is_total` tax and shipping count, too.
+    """
+
+    value: int
+    kept: int | None
+    kept_at: int
+    is_total: bool
+    taxes_included: bool
+    is_cancelled: bool
+
+
+class OrderFigures(NamedTuple):
+    """The money of an order in minor units: `revenue` is what is left of `gross`."""
+
+    gross: int
+    refunds: int
+    cancellations: int
+
+    @property
+    def revenue(self) -> int:
+        """Returns gross without refunds and cancellations."""
+        return self.gross - self.refunds - self.cancellations
+
+    @property
+    def is_refunded(self) -> bool:
+        """True if everything was given back."""
+        return self.refunds > 0 and self.refunds == self.gross
+
+
+def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
+    """Returns the figures of an order that these refunds are known of, in any order."""
+    every = tuple(refunds)
+    single = [refund for refund in every if refund.id != EXPORTED_REFUND_ID]
+    if worth.kept is None or worth.is_cancelled:
+        gross, refunded = worth.value, sum(_given_back(worth, refund) for refund in single)
+    else:
+        kept = _kept(worth, worth.kept, single)
+        gross = max(worth.value, kept)
+        refunded = gross - max(0, kept - _taken_off(worth, single))
+    paid = paid_back(single, taxes_included=worth.taxes_included)
+    for exported in every:
+        # The one sum of an exported file and the single refunds stand for the same money: the
+        # larger holds.
+        if exported.id == EXPORTED_REFUND_ID and exported.paid > paid:
+            refunded = max(refunded, _given_back(worth, exported))
+    refunded = min(max(0, refunded), gross)
+    return OrderFigures(gross, refunded, gross - refunded if worth.is_cancelled else 0)
+
+
+def paid_back(refunds: Iterable[Refund], *, taxes_included: bool) -> int:
+    """Returns what left the shop's account for the refunds of an order, in minor units."""
+    paid = [0, 0]
+    for refund in refunds:
+        paid[refund.id == EXPORTED_REFUND_ID] += _paid(refund, taxes_included)
+    return max(paid)
+
+
+def _kept(worth: OrderWorth, kept: int, refunds: Sequence[Refund]) -> int:
+    """Returns what the buyer kept, or will pay for, before money was given back without lines.
+
+    The lines of a refund that was not paid are taken off there, but their money is not given back.
+    """
+    known = [refund for refund in refunds if _is_known(worth, refund)]
+    owed = _sum(known, lambda r: 0 if r.is_given else _lines(worth, r))
+    given = _sum(known, lambda r: _lines(worth, r) if r.is_given else 0)
+    return min(kept + owed, max(kept, worth.value - given))
+
+
+def _taken_off(worth: OrderWorth, refunds: Sequence[Refund]) -> int:
+    """Returns what was given back of an order besides what its newest state has taken off."""
+    given = [refund for refund in refunds if refund.is_given]
+    known = [refund for refund in given if _is_known(worth, refund)]
+    newer = [refund for refund in given if not _is_known(worth, refund)]
+    lines = _sum(newer, lambda r: _lines(worth, r))
+    extra = _sum(newer, lambda r: _given_back(worth, r)) - lines
+    before = _extra_of_known(worth, known)
+    if before < 0:
+        # What was owed to the buyer for removed lines is paid by a newer refund without lines.
+        extra, before = min(extra, max(0, extra + before)), 0
+    return max(0, lines + extra + before)
+
+
+def _extra_of_known(worth: OrderWorth, known: Sequence[Refund]) -> int:
+    """Returns what was given back without lines; less than nothing where more lines were removed
+    than was paid or exchanged for."""
+    paid = _sum(known, lambda r: max(0, r.extra))
+    # Where something was paid at once, the rest was settled otherwise: by other goods, or a fee.
+    owed = -_sum(known, lambda r: 0 if r.paid else min(0, r.extra))
+    lines = _sum(known, lambda r: _lines(worth, r))
+    added = min(lines, max(0, (worth.kept or 0) + lines - worth.value))
+    if lines > 0:
+        added = _share(added, _sum(known, lambda r: _priced(r, worth.taxes_included)), lines)
+    return paid - max(0, owed - added)
+
+
+def _sum(refunds: Iterable[Refund], figure: Callable[[Refund], int]) -> int:
+    return sum(figure(refund) for refund in refunds)
+
+
+def _is_known(worth: OrderWorth, refund: Refund) -> bool:
+    """Returns True if the order's newest state has taken the lines of a refund off."""
+    return refund.is_listed or refund.at <= worth.kept_at
+
+
+def _priced(refund: Refund, taxes_included: bool) -> int:
+    """Returns what the buyer had paid for the lines of a refund, with tax."""
+    return refund.goods if taxes_included else refund.goods + refund.tax
+
+
+def _lines(worth: OrderWorth, refund: Refund) -> int:
+    """Returns what the lines of a refund were worth in the order."""
+    if worth.is_total:
+        return _priced(refund, worth.taxes_included) + refund.other
+    return max(0, refund.goods - refund.tax) if worth.taxes_included else refund.goods
+
+
+def _given_back(worth: OrderWorth, refund: Refund) -> int:
+    """Returns what a refund takes off an order's value; 0 if it was not paid.
+
+    It is less than nothing if removed lines were not paid yet: sums are limited, not their parts.
+    """
+    if worth.is_total:
+        return _paid(refund, worth.taxes_included)
+    if not refund.is_given:
+        return 0
+    lines = _lines(worth, refund)
+    if refund.status != "paid":
+        return lines + refund.extra
+    priced, covered = _priced(refund, worth.taxes_included), refund.paid - refund.extra
+    if covered < priced:
+        lines = _share(lines, max(0, covered), priced)
+    return min(lines + refund.extra, refund.paid)
+
+
+def _paid(refund: Refund, taxes_included: bool) -> int:
+    """Returns what left the shop's account, or would have if its payment were known."""
+    if not refund.is_given:
+        return 0
+    if refund.status == "paid":
+        return refund.paid
+    return _priced(refund, taxes_included) + refund.other + refund.extra
+
+
+def _share(amount: int, part: int, whole: int) -> int:
+    """Returns the share of an amount, rounded half up."""
+    return (2 * amount * part + whole) // (2 * whole)
