@@ -258,6 +258,41 @@ def test_two_networks_campaigns_of_one_name_stay_apart_and_nothing_is_lost(
     assert groups == [("summer", 1), ("summer", 1)]
 
 
+def test_a_renamed_campaign_is_one_line_under_its_newest_name(single: Service, owner: Shop) -> None:
+    for number, (name, hours) in enumerate([("summer", 2), ("Summer sale", 1)], 1):
+        landing = pinned("11", utm_campaign=name.replace(" ", "+"))
+        sell(owner, number, NOW - hours * HOUR, landing_site=landing)
+    (group,) = owner.reads("/conversion-funnel")["by_campaign"]
+    assert (group["campaign_id"], group["campaign"], group["total_events"]) == (
+        "11",
+        "Summer sale",
+        2,
+    )
+    (line,) = owner.reads("/roi-analysis")["campaigns"]
+    assert (line["campaign_id"], line["campaign"], line["orders"]) == ("11", "Summer sale", 2)
+    owner.spends(spent("11", "5.00", campaign="Summer, all"))
+    assert owner.reads("/conversion-funnel")["by_campaign"][0]["campaign"] == "Summer, all"
+
+
+def test_a_visitor_of_a_campaign_under_both_its_names_is_one_visitor(
+    single: Service, owner: Shop
+) -> None:
+    for name in ("summer", "sale"):
+        see(single, "product_view", "visitor-1", utm_campaign_id="11", **by_pin(name))
+    (group,) = owner.reads("/conversion-funnel")["by_campaign"]
+    assert (group["stages"][0]["events"], group["stages"][0]["visitors"]) == (2, 1)
+
+
+def test_all_traffic_names_the_campaign_of_every_stage_by_one_rule(
+    single: Service, owner: Shop
+) -> None:
+    see(single, "product_view", "visitor-1", utm_source="google", utm_campaign="brand")
+    sell(owner, 1, landing_site="/?utm_source=google&utm_campaign=brand")
+    (group,) = owner.reads("/conversion-funnel", traffic="all")["by_campaign"]
+    assert group["campaign"] == "brand"
+    assert [stage["events"] for stage in group["stages"]] == [1, 0, 0, 1]
+
+
 def test_orders_that_are_no_purchases_are_not_in_the_funnel(owner: Shop) -> None:
     sell(owner, 1, landing_site=pinned(), test=True)
     assert owner.reads("/conversion-funnel")["total_events"] == 0

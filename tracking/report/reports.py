@@ -1,6 +1,6 @@
 """The reports of the HTTP API and the Python API, made from the store's rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
@@ -33,7 +33,7 @@ from tracking.store import (
 from tracking.store.conversions import ConversionRow, LoggedDelivery
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
-from tracking.store.reports import CreditSum
+from tracking.store.reports import CampaignStageCount, CreditSum
 from tracking.store.spend import CampaignSum, DailySpend
 from tracking.store.values import consent_from_json
 
@@ -95,12 +95,20 @@ class Reports:
         with self.store.read() as conn:
             totals = reports.funnel(conn, *filters)
             by_campaign = reports.funnel_by_campaign(conn, *filters)
-        campaigns: dict[CampaignKey, dict[str, tuple[int, int]]] = {}
-        for row in by_campaign:
-            is_pinterest = bool(row.is_pinterest)
-            name = campaign_name(is_pinterest, row.campaign_id, row.campaign)
-            stages = campaigns.setdefault((name, row.campaign_id, is_pinterest), {})
-            stages[row.stage] = (row.events, row.visitors)
+            spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
+            names = _newest_names(by_campaign, spent)
+            campaigns: dict[CampaignKey, dict[str, tuple[int, int]]] = {}
+            for row in by_campaign:
+                is_pinterest, campaign_id = bool(row.is_pinterest), row.campaign_id
+                newest = names.get((is_pinterest, campaign_id), row.campaign)
+                name = campaign_name(is_pinterest, campaign_id, newest)
+                stages = campaigns.setdefault((name, campaign_id, is_pinterest), {})
+                if row.stage in stages:
+                    # Under two names: a visitor of both is one visitor.
+                    whole = reports.funnel_of_campaign(conn, filters, is_pinterest, campaign_id)
+                    stages |= {each.stage: (each.events, each.visitors) for each in whole}
+                else:
+                    stages[row.stage] = (row.events, row.visitors)
         counts = {row.stage: (row.events, row.visitors) for row in totals}
         return {
             **self._span(days),
@@ -129,7 +137,10 @@ class Reports:
         raise_if_any(errors)
 
         with self.store.read() as conn:
-            credits = self._credits(conn, days, bit(over, chosen), by)
+            # The first name of a campaign is shown.
+            credits = sorted(
+                self._credits(conn, days, bit(over, chosen), by), key=lambda row: -row.newest
+            )
             spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
         return {
             **self._span(days),
@@ -258,6 +269,20 @@ def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None
     if conversion is None:
         return consent_from_json(order.consent)
     return identity_graph.consent_of_order(conn, order, conversion.visitor)
+
+
+def _newest_names(
+    rows: Iterable[CampaignStageCount], spent: Iterable[CampaignSum]
+) -> dict[tuple[bool, str], str]:
+    """Returns the newest name of each campaign that has an id: by the spend, or by its links."""
+    names = {}
+    for row in sorted(rows, key=lambda row: (row.newest, row.campaign)):
+        if row.campaign_id and row.campaign:
+            names[bool(row.is_pinterest), row.campaign_id] = row.campaign
+    for cost in spent:
+        if cost.campaign:
+            names[True, cost.campaign_id] = cost.campaign
+    return names
 
 
 def _earned_credit(row: CreditSum) -> EarnedCredit:

@@ -18,7 +18,10 @@ class StageCount(NamedTuple):
 
 
 class CampaignStageCount(NamedTuple):
-    """The number of events of one campaign and stage, and of their distinct visitors."""
+    """The number of events of one campaign and stage, and of their distinct visitors.
+
+    `newest` is the instant of the newest of them.
+    """
 
     is_pinterest: int
     campaign: str
@@ -26,12 +29,14 @@ class CampaignStageCount(NamedTuple):
     stage: str
     events: int
     visitors: int
+    newest: int
 
 
 class CreditSum(NamedTuple):
     """The credits of one campaign in one currency; PostgreSQL sums integers to a Decimal.
 
-    `share` is millionths of orders, the amounts are minor units.
+    `share` is millionths of orders, the amounts are minor units, `newest` is the newest credited
+    instant.
     """
 
     currency: str
@@ -42,6 +47,7 @@ class CreditSum(NamedTuple):
     gross: int | Decimal
     net: int | Decimal
     cancellations: int | Decimal
+    newest: int
 
 
 _matches = and_(
@@ -70,10 +76,20 @@ _funnel = Query(
 )
 _funnel_by_campaign = Query(
     CampaignStageCount,
-    select(*_campaign, conversions.c.stage, *_counts)
+    select(*_campaign, conversions.c.stage, *_counts, func.max(conversions.c.at).label("newest"))
     .where(_matches)
     .group_by(*_campaign, conversions.c.stage)
     .order_by(*_campaign),
+)
+_funnel_of_campaign = Query(
+    StageCount,
+    select(conversions.c.stage, *_counts)
+    .where(
+        _matches,
+        conversions.c.is_pinterest == bindparam("is_pinterest"),
+        conversions.c.campaign_id == bindparam("campaign_id"),
+    )
+    .group_by(conversions.c.stage),
 )
 _credit_columns = (
     credits.c.currency,
@@ -86,6 +102,7 @@ _sums = (
     func.sum(credits.c.gross).label("gross"),
     func.sum(credits.c.net).label("net"),
     func.sum(credits.c.cancellations).label("cancellations"),
+    func.max(credits.c.credited_at).label("newest"),
 )
 _is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
 _credits = {
@@ -130,6 +147,23 @@ def funnel_by_campaign(
     """Returns the events and distinct visitors of each campaign and stage in [since, before)."""
     return _funnel_by_campaign.all(
         conn, since=since, before=before, all_traffic=int(all_traffic), campaign=campaign
+    )
+
+
+def funnel_of_campaign(
+    conn: Connection, filters: tuple[int, int, bool, str], is_pinterest: bool, campaign_id: str
+) -> list[StageCount]:
+    """Returns the events and distinct visitors of each stage of one campaign, whatever its names;
+    `filters` are the other arguments of `funnel`."""
+    since, before, all_traffic, campaign = filters
+    return _funnel_of_campaign.all(
+        conn,
+        since=since,
+        before=before,
+        all_traffic=int(all_traffic),
+        campaign=campaign,
+        is_pinterest=int(is_pinterest),
+        campaign_id=campaign_id,
     )
 
 
