@@ -120,6 +120,18 @@ class Settings:
         boolean,
         "true: Pinterest checks the events, but counts none of them.",
     )
+    pinterest_partner_name: str = _variable(
+        "PINTEREST_PARTNER_NAME",
+        "",
+        matching(r"(?:direct|ss-[a-z0-9-]{1,60})?", "direct, or ss- and a name in lower case"),
+        "partner_name of every event: direct, or ss-name if Pinterest gave you one; empty is none.",
+    )
+    send_free_orders: bool = _variable(
+        "SEND_FREE_ORDERS",
+        "false",
+        boolean,
+        "true: purchases worth 0.00 are sent, too.",
+    )
     pinterest_ads_token: str = _variable(
         "PINTEREST_ADS_TOKEN",
         "",

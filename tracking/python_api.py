@@ -16,7 +16,14 @@ from typing import Any
 from config import Settings, load_env
 from tracking.domain.client_ip import client_ip_of
 from tracking.domain.consent import Consent
-from tracking.domain.conversion import EVENT_NAMES, Content, Conversion, Stage, is_limited
+from tracking.domain.conversion import (
+    EVENT_NAMES,
+    Content,
+    Conversion,
+    Stage,
+    is_limited,
+    shop_page,
+)
 from tracking.domain.identity import identity_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.order import LIBRARY_SOURCE, Browser, Buyer, Line, Order, order_id_in
@@ -114,7 +121,8 @@ class PinterestConversionTracker:
             action_source="web",
             event_time=int(self._service.clock()),
             identity=identity_of(_buyer(email, ""), limited=limited),
-            event_source_url=_page_url(url),
+            event_source_url=_page_url(url) or shop_page("", self.tracker.planner.policy),
+            partner_name=self.tracker.planner.policy.partner_name,
             opt_out=limited,
             limited=limited,
             click_id=session.click_id,

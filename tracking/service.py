@@ -131,6 +131,9 @@ def service_of(
         consent_unknown=settings.consent_unknown,
         pinterest_media=media_with(settings.pinterest_mediums),
         own_hosts=settings.shopify_shops | {host_of(page) for page in settings.collector_origins},
+        send_free_orders=settings.send_free_orders,
+        shop_origin=_shop_origin_of(settings),
+        partner_name=settings.pinterest_partner_name,
     )
     planner = Planner(
         destinations,
@@ -160,6 +163,13 @@ def service_of(
         clock=clock,
         shops=accesses_of(settings),
     )
+
+
+def _shop_origin_of(settings: Settings) -> str:
+    """The origin of the shop's pages; "" if the settings name none or several."""
+    shops = frozenset(f"https://{shop}" for shop in settings.shopify_shops)
+    origins = settings.collector_origins or shops
+    return next(iter(origins)) if len(origins) == 1 else ""
 
 
 def _disk_guard_of(store: Store, floor_mb: int) -> DiskGuard | None:

@@ -109,7 +109,8 @@ class Collector:
         if request.mimetype not in CONTENT_TYPES:
             raise UnsupportedMediaType("Send JSON text, as text/plain or application/json.")
         self._check_rate(_address(request.remote_addr))
-        client = ClientInfo(self._client_ip(), request.headers.get("User-Agent", ""))
+        agent, languages = map(request.headers.get, ("User-Agent", "Accept-Language"))
+        client = ClientInfo(self._client_ip(), agent or "", languages or "")
         batch = self._read_batch(client)
         if not batch.events and not batch.ignored:
             raise ValidationError(*batch.errors)

@@ -37,6 +37,8 @@ CUSTOM = {
 }  # fmt: skip
 CONTENT = {
     "id": str, "item_name": str, "item_category": str, "item_brand": str, "item_price": str,
+    # Published later.
+    "item_brand_id": str,
     "quantity": int,
 }  # fmt: skip
 REQUIRED = ("event_name", "action_source", "event_time", "event_id", "user_data")

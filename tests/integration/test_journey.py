@@ -167,6 +167,7 @@ NOT_SENT: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
         {"PINTEREST_SEND": "attributed"},
         {"source_name": "subscription_contract", "landing_site": None},
     ),
+    "free": ({}, {"subtotal_price": "0.00"}),
     "copied": (
         {"PINTEREST_SEND": "attributed"},
         {"source_name": "shopify_draft_order", "note_attributes": notes(utm_source="pinterest")},

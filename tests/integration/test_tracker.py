@@ -538,6 +538,60 @@ def test_a_draft_of_staff_may_be_earned_by_an_earlier_pin(world: BuildWorld) -> 
     assert found.credits("last_touch") == {"11": "40.00"}
 
 
+@pytest.mark.parametrize(("free", "reason"), [("", "free"), ("true", "")])
+@pytest.mark.parametrize("send", ["attributed", "all"])
+def test_an_order_worth_nothing_is_sent_only_if_the_shop_wants_it(
+    world: BuildWorld, send: str, free: str, reason: str
+) -> None:
+    found = world(PINTEREST_SEND=send, SEND_FREE_ORDERS=free)
+    found.sells(landing_site=pinned("11"), **worth("0.00"))
+    assert found.reason() == reason
+    assert set(found.told()) == (set() if reason else {"5001"})
+
+
+def test_an_order_that_is_worth_something_later_is_sent(world: BuildWorld) -> None:
+    found = world()
+    found.sells(landing_site=pinned("11"), **worth("0.00"))
+    found.sells(landing_site=pinned("11"), updated_at=instant(NOW + 60), **worth("20.00"))
+    assert found.event()["custom_data"]["value"] == "20.00"
+
+
+@pytest.mark.parametrize(
+    ("env", "changes", "page"),
+    [
+        ({}, {}, "https://shop.example/"),
+        ({"COLLECTOR_ORIGINS": "https://www.shop.example"}, {}, "https://shop.example/"),
+        (
+            {"COLLECTOR_ORIGINS": "https://www.shop.example"},
+            {"order_status_url": "https://checkout.shopify.com/1/x"},
+            "https://www.shop.example/",
+        ),
+        (
+            {"SHOPIFY_STORE_URL": "kiln.myshopify.com"},
+            {"order_status_url": None},
+            "https://kiln.myshopify.com/",
+        ),
+        (
+            {"SHOPIFY_STORE_URL": "a.myshopify.com,b.myshopify.com"},
+            {"order_status_url": None},
+            None,
+        ),
+    ],
+)
+def test_an_order_without_a_landing_page_has_the_shops(
+    world: BuildWorld, env: dict[str, str], changes: dict[str, Any], page: str | None
+) -> None:
+    found = world(PINTEREST_SEND="all", **env)
+    found.sells(landing_site=None, **changes)
+    assert found.event().get("event_source_url") == page
+
+
+def test_every_order_names_the_partner_of_the_settings(world: BuildWorld) -> None:
+    found = world(PINTEREST_SEND="all", PINTEREST_PARTNER_NAME="ss-kiln")
+    found.sells()
+    assert found.event()["partner_name"] == "ss-kiln"
+
+
 def test_a_test_order_is_neither_counted_nor_sent(world: BuildWorld) -> None:
     found = world(PINTEREST_SEND="all")
     found.sells(landing_site=pinned("11"), test=True)

@@ -34,6 +34,8 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ),
     ("PINTEREST_SEND", "attributed", "pinterest_send", "attributed"),
     ("PINTEREST_TEST_MODE", "false", "pinterest_test_mode", False),
+    ("PINTEREST_PARTNER_NAME", "", "pinterest_partner_name", ""),
+    ("SEND_FREE_ORDERS", "false", "send_free_orders", False),
     ("PINTEREST_ADS_TOKEN", "", "pinterest_ads_token", ""),
     ("PINTEREST_REFRESH_TOKEN", "", "pinterest_refresh_token", ""),
     ("PINTEREST_APP_ID", "", "pinterest_app_id", ""),
@@ -107,7 +109,7 @@ RANGES = {
     "PORT": (1, 65535),
     "WEB_CONCURRENCY": (1, 64),
 }
-SWITCHES = ("PINTEREST_TEST_MODE", "DELIVER")
+SWITCHES = ("PINTEREST_TEST_MODE", "SEND_FREE_ORDERS", "DELIVER")
 
 GOOD: list[tuple[str, str, Any]] = [
     ("SHOPIFY_WEBHOOK_SECRET", "old-key-1, new-key-2,,", (b"old-key-1", b"new-key-2")),
@@ -130,6 +132,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PINTEREST_API_BASE", "http://127.9.8.7/", "http://127.9.8.7"),
     ("PINTEREST_API_BASE", "http://[::1]:8099", "http://[::1]:8099"),
     ("PINTEREST_API_BASE", "http://localhost:8099/v5", "http://localhost:8099/v5"),
+    ("PINTEREST_PARTNER_NAME", "ss-kiln-7", "ss-kiln-7"),
+    ("PINTEREST_PARTNER_NAME", "direct", "direct"),
     ("PINTEREST_ADS_TOKEN", "pina_ads", "pina_ads"),
     ("PINTEREST_REFRESH_TOKEN", "pinr_1", "pinr_1"),
     ("PINTEREST_APP_ID", "1445566", "1445566"),
@@ -271,6 +275,7 @@ BAD: list[tuple[str, str]] = [
         for name in RANGES
         for bad in ("-1", "1.5", "1e1", "1_0", "0x1", "\u0661", "ten", "9" * 5000, "+1", "1 0")
     ),
+    *(("PINTEREST_PARTNER_NAME", bad) for bad in ("kiln", "ss-", "SS-kiln", "ss-a b", "directly")),
     ("PINTEREST_ADS_TOKEN", "two words"),
     ("PINTEREST_REFRESH_TOKEN", "two words"),
     ("PINTEREST_APP_ID", "app-7"),

@@ -92,7 +92,7 @@ def test_a_purchase_holds_what_the_order_says() -> None:
 
 
 def test_a_purchase_without_a_visit_has_neither_page_nor_click() -> None:
-    found = conversion_of(order(), IDENTITY, Consent(), Policy())
+    found = conversion_of(order(origin=""), IDENTITY, Consent(), Policy())
     assert (found.event_source_url, found.click_id) == ("", "")
 
 

@@ -400,6 +400,71 @@ def test_address_and_browser_together_are_a_person() -> None:
 # --- consent
 
 
+@pytest.mark.parametrize("written", ["LDP", "ldp", " Ldp ", "ldp,LDP", "LDP,"])
+def test_limited_use_has_one_spelling(written: str) -> None:
+    found = made({**LEAST, "opt_out_type": written})
+    assert (found.event["opt_out"], found.event["custom_data"]["opt_out_type"]) == (True, "LDP")
+
+
+@pytest.mark.parametrize("written", ["CCPA", "LDP,CCPA", "limited", "true", "yes", "1", 7])
+def test_another_type_of_opting_out_is_named(written: Any) -> None:
+    assert errors({**LEAST, "opt_out_type": written}).keys() == {"/opt_out_type"}
+
+
+@pytest.mark.parametrize("written", ["\\N", "null", "(none)"])
+def test_a_placeholder_is_no_type_of_opting_out(written: str) -> None:
+    found = made({**LEAST, "opt_out_type": written})
+    assert "opt_out" not in found.event
+    assert found.left_out == ("/opt_out_type",)
+
+
+def test_content_ids_are_those_of_the_items() -> None:
+    row = {
+        **LEAST,
+        "item_id": "111",
+        "item_id_2": "222",
+        "item_id_3": "111",
+        "item_brand_id": "B-7",
+    }
+    custom = made(row).event["custom_data"]
+    assert custom["content_ids"] == ["111", "222"]
+    assert custom["contents"][0] == {"id": "111", "item_brand_id": "B-7"}
+
+
+def test_content_ids_that_are_given_stay() -> None:
+    custom = made({**LEAST, "item_id": "111", "content_ids": "999"}).event["custom_data"]
+    assert custom["content_ids"] == ["999"]
+
+
+def test_a_brand_id_has_at_most_64_characters() -> None:
+    assert errors({**LEAST, "item_id": "1", "item_brand_id": "b" * 65}).keys() == {"/item_brand_id"}
+
+
+SHOP = Policy(shop_origin="https://shop.example", partner_name="ss-kiln")
+
+
+def with_settings(event: dict[str, Any]) -> Any:
+    return event_from(event, SHOP, NOW).event
+
+
+def test_a_web_event_without_a_page_gets_the_shops() -> None:
+    page = "https://other.example/mug"
+    assert with_settings(LEAST)["event_source_url"] == "https://shop.example/"
+    assert with_settings({**LEAST, "event_source_url": page})["event_source_url"] == page
+    assert "event_source_url" not in with_settings({**LEAST, "action_source": "offline"})
+    assert "event_source_url" not in made(LEAST).event
+
+
+def test_the_partners_name_is_the_settings_unless_the_event_names_one() -> None:
+    assert with_settings(LEAST)["partner_name"] == "ss-kiln"
+    assert with_settings({**LEAST, "partner_name": "direct"})["partner_name"] == "direct"
+
+
+def test_the_event_id_does_not_depend_on_the_settings() -> None:
+    event = {**LEAST, "item_id": "111"}
+    assert with_settings(event)["event_id"] == made(event).event["event_id"]
+
+
 @pytest.mark.parametrize("said", [{"opt_out": True}, {"opt_out_type": "ldp"}])
 def test_an_opt_out_limits_the_use_of_data_in_both_cases_of_state_and_country(
     said: dict[str, Any],

@@ -311,7 +311,7 @@ OBJECTS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda ours: ours["properties"]["device_info"],
     ),
 }
-LATER = {"user_data": {"customer_type"}}
+LATER = {"user_data": {"customer_type"}, "contents": {"item_brand_id"}}
 BOUNDS = ("maxLength", "maxItems", "maximum", "minimum", "enum")
 
 

@@ -1189,6 +1189,42 @@ def test_the_page_is_sent_without_what_may_name_a_person(href: Any, told: str) -
     assert conversion("product_viewed", href=href).event_source_url == told
 
 
+def test_the_browsers_id_at_shopify_is_sent_and_joins_nobody() -> None:
+    told = call(event("product_viewed")).events[0]
+    assert told.conversion is not None
+    assert told.conversion.identity.external_id == (sha256(CLIENT.encode()).hexdigest(),)
+    assert told.identity.external_id == ()
+
+
+@pytest.mark.parametrize("client_id", [None, "", "undefined", {}, "x" * 300])
+def test_an_event_without_that_id_has_none(client_id: Any) -> None:
+    told = conversion("product_viewed", clientId=client_id, visitor=VISITOR)
+    assert told.identity.external_id == ()
+
+
+def test_who_refused_marketing_is_not_named_by_it() -> None:
+    told = conversion("product_viewed", consent={"analytics": True, "marketing": False})
+    assert told.identity.external_id == ()
+
+
+@pytest.mark.parametrize(
+    ("navigator", "asked", "language"),
+    [
+        ({"language": "de-AT"}, "en-US,en;q=0.9", "de"),
+        ({}, "pt-BR,pt;q=0.9,en;q=0.8", "pt"),
+        ({"language": "fil-PH"}, "en", ""),
+        ({"language": 7}, "", ""),
+        ({}, "*", ""),
+    ],
+)
+def test_the_language_is_the_browsers(navigator: dict[str, Any], asked: str, language: str) -> None:
+    told = event("product_viewed")
+    told["context"]["navigator"] = navigator
+    found = call(told, caller=ClientInfo("203.0.113.7", CHROME, asked)).events[0].conversion
+    assert found is not None
+    assert found.language == language
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_every_stage_fits_pinterests_published_schema(name: str) -> None:
     told = msgspec.json.decode(encode(conversion(name, session=visited(epik=EPIK))))

@@ -96,6 +96,8 @@ _USER_DATA = _object(
 _CONTENT = _object(
     {
         **_each(_TEXT, "id item_name item_category item_brand"),
+        # Published after 5.23.
+        "item_brand_id": _text(64),
         "item_price": _PRICE,
         "quantity": _INTEGER,
     }

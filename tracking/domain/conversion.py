@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from operator import attrgetter
 from typing import Literal
 
@@ -43,6 +44,7 @@ REASONS = {
     "never_paid": "The order was never paid: its payment was voided or expired.",
     "refunded": "Everything was given back before its event was sent.",
     "imported": "The order was imported: it was sold earlier, elsewhere.",
+    "free": "It is worth 0.00 (SEND_FREE_ORDERS would send it).",
     "expired": "It is older than the seven days Pinterest accepts.",
     "off": "Sending is switched off (PINTEREST_SEND is off).",
     "report_only": "No Pinterest credentials are configured: the service only reports.",
@@ -75,7 +77,8 @@ class Policy:
     """The shop's settings: which order is a purchase, what it is worth, and which are sent.
 
     `pinterest_media` are the values of utm_medium that are Pinterest's, `own_hosts` the configured
-    hosts of the shop's own pages.
+    hosts of the shop's own pages. `shop_origin` is scheme and host of those pages, "" if there are
+    several, `partner_name` who sends the events on the shop's behalf.
     """
 
     send: Send = "attributed"
@@ -85,6 +88,9 @@ class Policy:
     consent_unknown: ConsentUnknown = "send"
     pinterest_media: frozenset[str] = MEDIA
     own_hosts: frozenset[str] = frozenset()
+    send_free_orders: bool = False
+    shop_origin: str = ""
+    partner_name: str = ""
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +156,12 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         known = self.identity
         return bool(known.em or known.hashed_maids or (self.ip and self.user_agent))
 
+    @property
+    def is_free_purchase(self) -> bool:
+        """True for a purchase that is known to be worth nothing."""
+        is_purchase = self.event_name == EVENT_NAMES["purchase"]
+        return is_purchase and self.value != "" and not Decimal(self.value)
+
 
 def event_id_of(order_id: str) -> str:
     """Returns the event id of an order, equal for every topic, redelivery, import and retry."""
@@ -167,6 +179,12 @@ def kept_of(order: Order, policy: Policy) -> int | None:
     """Returns what the buyer kept by the shop's setting, in minor units; None if that is not
     known."""
     return order.kept_total if policy.value == "total" else order.kept_net
+
+
+def shop_page(origin: str, policy: Policy) -> str:
+    """Returns the front page of a shop, for a web event of which no page is known; "" for none."""
+    origin = origin or policy.shop_origin
+    return f"{origin}/" if origin else ""
 
 
 def value_of(order: Order, policy: Policy) -> int:
@@ -200,7 +218,8 @@ def conversion_of(
         action_source="offline" if order.is_pos else "web",
         event_time=order.placed_at,
         identity=identity,
-        event_source_url="" if order.is_pos else page_url,
+        event_source_url="" if order.is_pos else page_url or shop_page(order.origin, policy),
+        partner_name=policy.partner_name,
         language=language_of(order.locale),
         opt_out=limited,
         limited=limited,
@@ -234,6 +253,7 @@ def reason_not_to_send(
         ("cancelled", order.cancelled_at is not None),
         ("refunded", is_refunded),
         ("imported", order.is_imported),
+        ("free", not policy.send_free_orders and value_of(order, policy) == 0),
         *_rules_for_all(order.placed_at, consent, policy, is_identified=is_identified, now=now),
         ("renewal", policy.send == "attributed" and order.is_renewal),
         ("copied", policy.send == "attributed" and order.is_copied),
@@ -269,6 +289,7 @@ def reason_not_to_send_event(
     """Returns the first reason not to send a storefront event (a key of REASONS), or ""."""
     is_identified = conversion.is_identified
     return _first(
+        ("free", not policy.send_free_orders and conversion.is_free_purchase),
         *_rules_for_all(
             conversion.event_time, consent, policy, is_identified=is_identified, now=now
         ),

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from tracking.domain.attribution import Touch
+from tracking.domain.identity import identity_of_keys
 from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
@@ -109,12 +112,26 @@ def _record(
     found = attributor.touches_behind(conn, event.visitor, event.at - planner.reach, event.at)
     best = planner.newest_from_pinterest(found, event.at)
     consent = event.consent.merged_with(identity_graph.consent_of(conn, event.visitor))
+    if not event.identity.em and consent.marketing:
+        event = _with_email(event, identity_graph.emails_of(conn, event.visitor))
     row, payloads = planner.browser_event_row(event, best, consent, now)
     if is_erased:
         row, payloads = row._replace(reason="erased", detail=""), {}
     conversions.put(conn, row)
     for name, payload in payloads.items():
         outbox.queue(conn, event.event_id, name, payload, event.at, now)
+
+
+def _with_email(event: PixelEvent, keys: Sequence[str]) -> PixelEvent:
+    """Returns an event that is sent with the e-mail of an earlier checkout of its browser.
+
+    A browser with several belongs to several people, and which of them is here is not known.
+    """
+    if event.conversion is None or len(keys) != 1:
+        return event
+    identity = msgspec.structs.replace(event.conversion.identity, em=identity_of_keys(keys).em)
+    conversion = msgspec.structs.replace(event.conversion, identity=identity)
+    return msgspec.structs.replace(event, conversion=conversion)
 
 
 def _credit_later(

@@ -8,7 +8,7 @@ with a token or a visitor id.
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, literal_column, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, literal_column, select, union, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.consent import Consent
@@ -112,6 +112,17 @@ _visitors_of_client = Query(
     .order_by(clients.c.first_at > bindparam("until"), clients.c.last_at.desc(), clients.c.visitor)
     .limit(MOST_VISITORS),
 )
+_emails_of = Query(
+    _KeyOfVisitor,
+    union(
+        *(
+            select(table.c.link).where(
+                table.c.visitor == bindparam("visitor"), table.c.link.startswith("em:")
+            )
+            for table in (links, told_links)
+        )
+    ).limit(2),
+)
 _tell = Statement(
     insert(told_links)
     .values(link=bindparam("link"), visitor=bindparam("visitor"))
@@ -197,6 +208,11 @@ def are_one_browser(conn: Connection, visitor: str, others: Iterable[str]) -> bo
 def tell(conn: Connection, keys: Iterable[str], visitor: str) -> None:
     """Stores the identity keys that the pixel told of a visitor id. They join nobody."""
     _tell.run_many(conn, ({"link": key, "visitor": visitor} for key in keys))
+
+
+def emails_of(conn: Connection, visitor: str) -> tuple[str, ...]:
+    """Returns the identity keys of the e-mails of a visitor id's checkouts, at most two."""
+    return tuple(row.link for row in _emails_of.all(conn, visitor=visitor))
 
 
 def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[str]:

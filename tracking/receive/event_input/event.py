@@ -19,6 +19,7 @@ from tracking.domain.conversion import (
     Policy,
     Stage,
     is_limited,
+    shop_page,
 )
 from tracking.domain.identity import Digest, Identity, digest, hashed
 from tracking.domain.normalisers import FIELDS as PERSON
@@ -35,7 +36,6 @@ MAX_PRODUCTS = 1000
 MAX_DIGESTS = 50
 
 _STAGES: Mapping[str, Stage] = {name: stage for stage, name in EVENT_NAMES.items()}
-_LIMITED_USE = "LDP"
 _BOTH_CASES = frozenset({"st", "country"})
 _IDENTITY_FIELDS = ("em", "hashed_maids", "client_ip_address", "client_user_agent")
 # Values for missing required fields, so that the other fields can be checked.
@@ -118,7 +118,7 @@ def event_from(
     if reader.errors:
         # The event is rejected, but the remaining checks should list their errors, too.
         event |= _PLACEHOLDERS | event
-    complete(event, user, custom, identity, event_time, received_at)
+    complete(event, user, custom, identity, event_time, received_at, policy)
     for problem in problems_of(event):
         if problem.pointer != "/user_data":
             reader.add_error(pointer + problem.pointer, problem.message)
@@ -150,18 +150,27 @@ def add_summed_value(custom: dict[str, Any]) -> bool:
 def complete(
     event: dict[str, Any],
     user: Mapping[str, Any],
-    custom: Mapping[str, Any],
+    custom: dict[str, Any],
     identity: Identity,
     event_time: int | None,
     received_at: int,
+    policy: Policy,
 ) -> None:
-    """Adds the time, the parts of an event and, if it has none, an event id."""
+    """Adds the time, the parts of an event, what the shop's settings know and, if it has none, an
+    event id, which does not depend on the settings."""
     event["event_time"] = received_at if event_time is None else min(event_time, received_at)
     event["user_data"] = {**identity.user_data(), **user}
     if custom:
         event["custom_data"] = custom
     if "event_id" not in event:
         event["event_id"] = _derived_id(event, event_time)
+    ids = [content["id"] for content in custom.get("contents", ()) if "id" in content]
+    if ids and "content_ids" not in custom:
+        custom["content_ids"] = list(dict.fromkeys(ids))
+    page = shop_page("", policy) if event.get("action_source") == "web" else ""
+    known = {"event_source_url": page, "partner_name": policy.partner_name}
+    for name in (name for name, text in known.items() if text):
+        event.setdefault(name, known[name])
 
 
 def build_event(
@@ -244,9 +253,7 @@ def consent_of(
         consent = Consent()
         if not is_limited(consent, policy):
             return consent, False
-    is_requested = _LIMITED_USE in custom.get("opt_out_type", "").upper().replace(" ", "").split(
-        ","
-    )
+    is_requested = "opt_out_type" in custom
     opt_out = event.get("opt_out", True if is_requested else None)
     consent = Consent(
         marketing=True if opt_out is False else None, sale_of_data=False if opt_out else None
@@ -254,7 +261,7 @@ def consent_of(
     limited = is_requested or is_limited(consent, policy)
     if limited:
         event.setdefault("opt_out", True)
-        custom.setdefault("opt_out_type", _LIMITED_USE)
+        custom.setdefault("opt_out_type", fields.LIMITED_USE)
     return consent, limited
 
 

@@ -23,6 +23,7 @@ MAX_COUNT = 1_000_000_000
 _EXACT = 2**53
 _NAME_LIMIT, _TEXT_LIMIT, _LONG_LIMIT = 256, 1024, 8192
 ORDER_ID_LIMIT = 64
+LIMITED_USE = "LDP"
 ORDER_EVENT_PREFIX = event_id_of("")
 # Longer than any name, address or number of a person.
 _PERSON_LIMIT = 512
@@ -208,6 +209,21 @@ def _boolean(value: object) -> bool:
     return boolean
 
 
+def _opt_out_type(value: object) -> str:
+    """The only type of opting out that Pinterest knows, in its spelling.
+
+    Raises:
+        Rejected: it is another word, which may be meant as an opt-out.
+        Dropped: it is a placeholder.
+    """
+    words = {word.strip().upper() for word in text_of(value).split(",")} - {""}
+    if words == {LIMITED_USE}:
+        return LIMITED_USE
+    if words.isdisjoint({"TRUE", "YES"}) and all(map(names_nothing, words)):
+        raise Dropped
+    raise Rejected(f"not {LIMITED_USE}, the one type that Pinterest knows")
+
+
 def _count(value: object) -> int:
     match = None if isinstance(value, bool) else _INTEGER.fullmatch(str(value).strip())
     if match is None or int(match[1]) > MAX_COUNT:
@@ -356,17 +372,20 @@ CUSTOM: Mapping[str, Parser] = {
     **_parsers(
         _public_text(_TEXT_LIMIT), "search_string content_name content_category content_brand"
     ),
-    **_parsers(_public_text(_NAME_LIMIT), "opt_out_type np external_measurement_id"),
+    "opt_out_type": _opt_out_type,
+    **_parsers(_public_text(_NAME_LIMIT), "np external_measurement_id"),
     "external_measurement_vendor_id": _count,
 }
 CONTENT: Mapping[str, Parser] = {
     "id": content_id,
     **_parsers(_public_text(_TEXT_LIMIT), "item_name item_category item_brand"),
+    "item_brand_id": _public_text(64),
     "item_price": _amount,
     "quantity": _count,
 }
 # What an event cannot be without: a placeholder there is an error, not a value left out.
-REQUIRED = frozenset({"event_name", "action_source", "event_time"})
+# So is a word such as "true" that may be meant as an opt-out.
+REQUIRED = frozenset({"event_name", "action_source", "event_time", "opt_out_type"})
 AMOUNTS = frozenset({"value", "predicted_ltv", "item_price"})
 
 

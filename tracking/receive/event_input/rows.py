@@ -137,7 +137,7 @@ class RowReader:
         if is_value_summed:
             value = Decimal(custom["value"])
         identity, left_out = self._identity_of(plan, cells, limited=limited)
-        complete(event, user, custom, identity, event_time, received_at)
+        complete(event, user, custom, identity, event_time, received_at, self._policy)
         if not is_valid(event):
             raise _NeedsFullParse
         return build_event(

@@ -11,8 +11,16 @@ import msgspec
 
 from tracking.domain.attribution import Touch
 from tracking.domain.consent import Consent
-from tracking.domain.conversion import EVENT_NAMES, Conversion, Policy, Stage, is_limited
-from tracking.domain.identity import Identity, identity_of
+from tracking.domain.conversion import (
+    EVENT_NAMES,
+    Conversion,
+    Policy,
+    Stage,
+    is_limited,
+    shop_page,
+)
+from tracking.domain.identity import Identity, hashed, identity_of
+from tracking.domain.language import language_of
 from tracking.domain.money import to_major
 from tracking.domain.order import Buyer
 from tracking.domain.session import Session
@@ -61,10 +69,14 @@ _BOT = re.compile(
 
 
 class ClientInfo(msgspec.Struct, frozen=True, gc=False):
-    """The sender of an HTTP request, as far as the proxies in front are trusted."""
+    """The sender of an HTTP request, as far as the proxies in front are trusted.
+
+    `languages` are those that the browser asks for, as in Accept-Language.
+    """
 
     ip: str
     user_agent: str
+    languages: str = ""
 
 
 class PixelEvent(msgspec.Struct, frozen=True, gc=False):
@@ -195,9 +207,28 @@ def _pixel_event(
     # Themes tell of every page that is visited; it is a view of a product only if they name one.
     if stage == "product_view" and not cart.names_product:
         return msgspec.structs.replace(pixel_event, stage=None)
-    client = ClientInfo(client.ip, agent)
-    conversion = _conversion(pixel_event, stage, page.url, cart, client, policy)
-    return msgspec.structs.replace(pixel_event, conversion=conversion, value=cart.value or 0)
+    conversion = _conversion(
+        pixel_event, stage, page.url or shop_page("", policy), cart, client, policy
+    )
+    told = msgspec.structs.replace(
+        conversion,
+        identity=_with_client(conversion.identity, event.client_id, consent),
+        language=language_of(text_of(navigator.language) or client.languages.partition(",")[0]),
+        user_agent=agent,
+        partner_name=policy.partner_name,
+    )
+    return msgspec.structs.replace(pixel_event, conversion=told, value=cart.value or 0)
+
+
+def _with_client(identity: Identity, client_id: object, consent: Consent) -> Identity:
+    """Returns an identity with Shopify's id of the browser, as Pinterest's own pixel sends it.
+
+    Only for what is sent: the id of a browser joins persons by rules of its own.
+    """
+    digest = hashed("external_id", text_of(client_id))
+    if digest is None or consent.marketing is False:
+        return identity
+    return msgspec.structs.replace(identity, external_id=(*identity.external_id, digest))
 
 
 def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:

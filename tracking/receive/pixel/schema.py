@@ -56,6 +56,7 @@ class Document(msgspec.Struct, gc=False):
 
 class Navigator(msgspec.Struct, gc=False, rename="camel"):
     user_agent: _Text = None
+    language: _Text = None
 
 
 class Context(msgspec.Struct, gc=False):
