@@ -1151,6 +1151,21 @@ def test_a_refund_that_no_webhook_told_of_comes_with_the_file(clerk: Clerk, shop
     assert (report["gross_revenue"], report["refunds"]) == ("40.00", "40.00")
 
 
+@pytest.mark.parametrize(
+    ("shipping", "taxes", "total"),
+    [("11.90", "20.90", "130.90"), ("0.00", "19.00", "124.00")],
+    ids=["taxed shipping", "a tip"],
+)
+def test_where_prices_include_taxes_the_goods_are_counted_without_theirs(
+    clerk: Clerk, shop: Shop, shipping: str, taxes: str, total: str
+) -> None:
+    sums = {"Subtotal": "119.00", "Shipping": shipping, "Taxes": taxes, "Total": total}
+    clerk.imports(table([sold(**sums, Refunded_Amount="59.50")]))
+
+    report = shop.reads("/roi-analysis")
+    assert (report["gross_revenue"], report["refunds"]) == ("100.00", "50.00")
+
+
 def test_a_newer_export_brings_what_has_changed_since(clerk: Clerk, shop: Shop) -> None:
     clerk.imports(table([sold()]))
     clerk.imports(table([sold(Cancelled_at=when(NOW + HOUR))]))

@@ -182,6 +182,10 @@ def test_refunded_duties_take_nothing_from_the_goods() -> None:
     assert left(body(refunds=[without_lines("10.00", total_duties_set=duties)])) == (100_00, 108_00)
 
 
+def test_a_refund_of_less_than_its_lines_gives_back_their_share_without_tax() -> None:
+    assert left(body(), given_back([(50.0, 4.0)], "27.00")) == (75_00, 91_00)
+
+
 def test_an_edit_that_is_paid_back_later_takes_its_goods_off_once() -> None:
     removed = given_back([(50.0, 4.0)], order_adjustments=adjusted("54.00"))
     paid = without_lines("54.00", order_adjustments=adjusted("-54.00"))

@@ -19,6 +19,12 @@ from tracking.domain.shopify_body import NotAnOrder
 from tracking.domain.shopify_order import order_of
 from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id, plain_text
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.receive.imports.export_taxes import (
+    ExportedSums,
+    goods_tax,
+    includes_taxes,
+    rates_in,
+)
 from tracking.receive.imports.file_reader import Record
 
 REQUIRED_COLUMNS = (
@@ -165,6 +171,7 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
     # As with webhooks, the content distinguishes two states of the same second.
     instants = (_instant(first(name)) for name in _INSTANTS)
     latest = max(filter(None, instants), key=_datetime, default="")
+    taxes_included = includes_taxes(_sums(first), amount(first("Duties")) or Decimal(0))
     return {
         "id": plain_id(first("Id")),
         "name": first("Name"),
@@ -173,9 +180,9 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
         "cancelled_at": _instant(first("Cancelled at")) or None,
         "currency": first("Currency"),
         "subtotal_price": first("Subtotal") or None,
-        "total_tax": first("Taxes") or "0",
+        "total_tax": f"{_goods_tax(first):.6f}" if taxes_included else first("Taxes") or "0",
         "total_price": first("Total"),
-        "taxes_included": _includes_taxes(first),
+        "taxes_included": taxes_included,
         # The export has no other sign of a test order.
         "test": "bogus" in first("Payment Method").lower(),
         "financial_status": first("Financial Status").lower(),
@@ -187,7 +194,7 @@ def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
         "billing_address": _address(first, "Billing"),
         "shipping_address": _address(first, "Shipping"),
         "line_items": [_item(item) for item in items if item("Lineitem name")],
-        "refunds": _refunds(first, latest),
+        "refunds": _refunds(first, latest, taxes_included=taxes_included),
     }
 
 
@@ -201,15 +208,18 @@ def _item(row: _ExportRow) -> dict[str, Any]:
     }
 
 
-def _includes_taxes(first: _ExportRow) -> bool:
-    """Returns whether the subtotal includes taxes, which only the sums of the export show."""
-    subtotal, shipping, taxes, total = (
-        amount(first(name)) or Decimal(0) for name in ("Subtotal", "Shipping", "Taxes", "Total")
+def _sums(first: _ExportRow) -> ExportedSums:
+    return ExportedSums(
+        *(amount(first(name)) or Decimal(0) for name in ("Subtotal", "Shipping", "Taxes", "Total"))
     )
-    return bool(taxes) and subtotal + shipping == total
 
 
-def _refunds(first: _ExportRow, at: str) -> list[dict[str, Any]]:
+def _goods_tax(first: _ExportRow) -> Decimal:
+    names = [first(f"Tax {n} Name") for n in range(1, 6)]
+    return goods_tax(_sums(first), rates_in(names))
+
+
+def _refunds(first: _ExportRow, at: str, *, taxes_included: bool) -> list[dict[str, Any]]:
     refunded = amount(first("Refunded Amount"))
     if not refunded:
         return []
@@ -219,7 +229,20 @@ def _refunds(first: _ExportRow, at: str) -> list[dict[str, Any]]:
         "amount": first("Refunded Amount"),
         "currency": first("Currency"),
     }
-    return [{"id": EXPORTED_REFUND_ID, "processed_at": at, "transactions": [paid]}]
+    subtotal = _sums(first).subtotal
+    lines = []
+    if taxes_included and subtotal:
+        goods = min(refunded, subtotal)
+        tax = _goods_tax(first) * goods / subtotal
+        lines = [{"subtotal": str(goods), "total_tax": f"{tax:.6f}"}]
+    return [
+        {
+            "id": EXPORTED_REFUND_ID,
+            "processed_at": at,
+            "refund_line_items": lines,
+            "transactions": [paid],
+        }
+    ]
 
 
 def _address(first: _ExportRow, kind: str) -> dict[str, Any]:
