@@ -32,6 +32,10 @@ hypothesis_settings.load_profile("shared-machine")
 POSTGRES = os.environ.get("TEST_POSTGRES", "postgresql:///test")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shops", type=int, default=3, help="how many random shops are told of")
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite file to copy."""

@@ -287,7 +287,7 @@ def test_a_cancelled_order_was_held_back_unless_it_was_sent_already(
     assert told.why().endswith(
         "; sent: Pinterest accepted the event after 1 attempt."
         if is_sent_first
-        else "; held back from Pinterest: the order was cancelled before its event was sent."
+        else "; not sent: the order was cancelled before its event was sent."
     )
 
 

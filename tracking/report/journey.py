@@ -88,9 +88,7 @@ def journey_of(
         "model": model,
         "credits": {name: _credits(facts, scope, name) for name in MODELS},
         "event": event,
-        "deliveries": [
-            _delivery(row, facts.attempts) for row in facts.deliveries if row.state != "held"
-        ],
+        "deliveries": [_delivery(row, facts.attempts) for row in _begun(facts.deliveries)],
         "held_until": instant(facts.held_until) if facts.held_until is not None else None,
         "credited_when_sent": _credited_when_sent(facts.credited_then),
         "reason": facts.conversion.reason if facts.conversion else "",
@@ -167,13 +165,26 @@ def _credited_when_sent(credit: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _why_delivered(facts: JourneyFacts) -> str:
-    if all(row.state == "held" for row in facts.deliveries):
+    deliveries = _begun(facts.deliveries)
+    if not deliveries:
         reason = facts.conversion.reason if facts.conversion else ""
         words = REASONS.get(reason, reason).rstrip(".")
         detail = facts.conversion.detail if facts.conversion else ""
         detail = f" ({detail})" if detail else ""
         return f"not sent: {_lower(words)}{detail}"
-    return ", ".join(_delivery_text(row) for row in facts.deliveries if row.state != "held")
+    return ", ".join(_delivery_text(row) for row in deliveries)
+
+
+def _begun(deliveries: Sequence[OutboxRow]) -> list[OutboxRow]:
+    """Returns the deliveries without those that were never to be or never begun.
+
+    Whether an event was queued before the fact that withdrew it is an accident of arrival.
+    """
+    return [
+        row
+        for row in deliveries
+        if row.state != "held" and (row.state != "withdrawn" or row.attempts)
+    ]
 
 
 def _delivery_text(row: OutboxRow) -> str:

@@ -1,0 +1,115 @@
+"""A shop's messages, in whatever order and how often they come, end in the same figures."""
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from app import assemble
+from tests.actors import Shop
+from tests.conftest import BuildService
+from tests.messages import Fact
+from tests.random_shop import messages_of
+from tests.standins.pinterest import FakePinterest
+from tests.store_contents import folder_in_memory
+from tracking.service import Service
+
+CALLERS = 8
+YEAR = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
+
+Arrival = Callable[[Sequence[Fact], Random], list[Fact]]
+ARRIVALS: dict[str, Arrival] = {
+    "backwards": lambda facts, _: list(reversed(facts)),
+    "shuffled": lambda facts, random: random.sample(list(facts), len(facts)),
+    "doubled": lambda facts, random: random.sample([*facts, *facts], 2 * len(facts)),
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(1, 1 + metafunc.config.getoption("--shops")))
+
+
+@pytest.fixture
+def in_a_row(
+    seed: int, build_service: BuildService, sqlite_template: Path, pinterest: FakePinterest
+) -> Iterator[dict[str, Any]]:
+    """What is told of the shop when its messages come one by one, in their order."""
+    with folder_in_memory() as folder:
+        path = folder / "in-a-row.db"
+        shutil.copy(sqlite_template, path)
+        service = in_business(build_service, f"sqlite:///{path}", pinterest)
+        yield story(service, messages_of(seed))
+
+
+def in_business(build_service: BuildService, url: str, pinterest: FakePinterest) -> Service:
+    return build_service(url, pinterest=pinterest, COLLECTOR_KEY="shop-front-key")
+
+
+def story(service: Service, facts: Sequence[Fact]) -> dict[str, Any]:
+    shop = Shop(assemble(service).test_client())
+    for fact in facts:
+        fact.tell(service, shop)
+    return told_of(shop, facts)
+
+
+def told_of(shop: Shop, facts: Sequence[Fact]) -> dict[str, Any]:
+    """Every report, and the journey of every order."""
+    found = {
+        f"funnel of {traffic}": shop.reads("/conversion-funnel", traffic=traffic, **YEAR)
+        for traffic in ("all", "pinterest")
+    }
+    for model, scope, by in itertools.product(
+        ("last_touch", "first_touch", "linear", "time_decay", "last_non_direct"),
+        ("all", "pinterest"),
+        ("order_date", "click_date"),
+    ):
+        parameters = {"model": model, "scope": scope, "report_by": by, **YEAR}
+        found[f"{model}, {scope}, {by}"] = shop.reads("/roi-analysis", **parameters)
+    orders = {fact.body["id"] for fact in facts if fact.topic.startswith("orders/")}
+    for order_id in sorted(orders):
+        found[f"journey of {order_id}"] = shop.reads(f"/orders/{order_id}/journey")
+    return found
+
+
+def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name, report in expected.items():
+        assert found[name] == report, name
+
+
+@pytest.mark.parametrize("arrival", ARRIVALS)
+def test_whatever_the_order_of_arrival_the_figures_are_the_same(
+    seed: int,
+    arrival: str,
+    in_a_row: dict[str, Any],
+    build_service: BuildService,
+    database_url: str,
+    pinterest: FakePinterest,
+) -> None:
+    facts = ARRIVALS[arrival](messages_of(seed), Random(seed))
+    service = in_business(build_service, database_url, pinterest)
+
+    assert_same(story(service, facts), in_a_row)
+
+
+def test_eight_callers_at_once_end_in_the_same_figures(
+    seed: int,
+    in_a_row: dict[str, Any],
+    build_service: BuildService,
+    database_url: str,
+    pinterest: FakePinterest,
+) -> None:
+    facts = messages_of(seed)
+    service = in_business(build_service, database_url, pinterest)
+    app = assemble(service)
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        for done in [threads.submit(f.tell, service, Shop(app.test_client())) for f in facts]:
+            done.result()
+
+    assert_same(told_of(Shop(app.test_client()), facts), in_a_row)
