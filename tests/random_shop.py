@@ -159,7 +159,8 @@ def _visits_of(random: Random, browser: str) -> list[tuple[float, Fact]]:
     found = []
     for _ in range(random.randint(1, 3)):
         ago = float(random.randint(200, 23 * HOUR))
-        found.append((-ago, pixel("page_viewed", browser, ago, random.choice(_LANDINGS))))
+        page, client = random.choice(_LANDINGS), _client_of(browser)
+        found.append((-ago, pixel("page_viewed", browser, ago, page, clientId=client)))
         for name in ("product_viewed", "product_added_to_cart"):
             if random.random() < 0.6:
                 ago -= random.randint(1, 59)
@@ -172,6 +173,12 @@ def _visits_of(random: Random, browser: str) -> list[tuple[float, Fact]]:
         said = {"marketing": random.random() < 0.5}
         found.append((-30.0, pixel("page_viewed", browser, 30, consent=said)))
     return found
+
+
+def _client_of(browser: str) -> str:
+    """Shopify's id of a browser, which two visitor ids have: the older cookie was lost."""
+    number = int(browser.rpartition("-")[2]) // 2
+    return f"1fd529f6-8f05-4118-ba6b-{number + 1:012}"
 
 
 _VIEWED = {
@@ -215,10 +222,24 @@ def _order_of(
         [_Line(random.choice(list(_PRODUCTS)), q, q) for q in (random.randint(1, 3), 1)],
     )
     found.append((basket.at - NOW, Fact(f"order {order_id}", basket.body(), "orders/create")))
+    if is_by_token and random.random() < 0.5:
+        found.append((-ago - 60, _signed_checkout(order_id, token, person)))
     for change in _changes(random):
         basket.at += random.randint(1, HOUR // 2)
         found += [(basket.at - NOW, fact) for fact in _changed(random, basket, change)]
     return found
+
+
+def _signed_checkout(order_id: int, token: str, person: _Person) -> Fact:
+    body = {
+        "id": 10**9 + order_id,
+        "token": token,
+        "email": person.email,
+        "created_at": instant(NOW),
+        "abandoned_checkout_url": f"https://shop.example/1/checkouts/{token}/recover",
+        "line_items": [],
+    }
+    return Fact(f"checkout of {order_id}", body, "checkouts/create")
 
 
 def _notes_of(random: Random, browser: str) -> list[dict[str, str]]:
@@ -231,12 +252,14 @@ def _changes(random: Random) -> list[str]:
     """What happens to an order, in its order."""
     later = ["refund", "money", "edit", "exchange", "touch"]
     drawn = random.choices(later, k=random.randint(0, 3))
-    end = ["cancel"] if random.random() < 0.15 else []
+    end = random.choices([["cancel"], ["delete"], []], weights=[3, 1, 16])[0]
     return ["pay", *drawn, *end]
 
 
 def _changed(random: Random, basket: _Basket, change: str) -> list[Fact]:
     """Changes an order, and returns what Shopify tells of it."""
+    if change == "delete":
+        return [Fact(f"delete {basket.id}", {"id": basket.id}, "orders/delete")]
     told: list[dict[str, Any]] = []
     topic = "orders/updated"
     left = [line for line in basket.lines if line.kept]
