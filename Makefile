@@ -40,6 +40,10 @@ pixel: ## make webhooks/pixel.min.js from webhooks/pixel.js (needs Node.js)
 faults: setup ## kill, stop and lock the running service (short form; needs strace)
 	$(PYTHON) -m pytest tests/faults tests/machines
 
+.PHONY: shops
+shops: setup ## tell twenty random shops in every order of arrival, on both databases
+	$(PYTHON) -m pytest tests/integration/test_random_shop.py --shops 20
+
 .PHONY: bench
 bench: setup ## run each benchmark in its quick form (needs wrk and PostgreSQL)
 	$(PYTHON) -m bench.webhooks --rounds 2 --seconds 1
