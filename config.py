@@ -159,6 +159,12 @@ class Settings:
         "Secret of that app.",
         secret=True,
     )
+    pinterest_app: Literal["none", "beside"] = _variable(
+        "PINTEREST_APP",
+        "none",
+        one_of("none", "beside"),
+        "beside: Pinterest's own Shopify app sends purchases too; ours carry the ids it sends.",
+    )
     track_ai_endpoint: str = _variable(
         "TRACK_AI_ENDPOINT",
         "",
@@ -356,6 +362,11 @@ class Settings:
         return not self.is_report_only and self.pinterest_send != "off"
 
     @property
+    def is_beside_app(self) -> bool:
+        """True if Pinterest's own Shopify app sends the shop's purchases as well."""
+        return self.pinterest_app == "beside"
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """A line for each allowed, but rarely intended value. No line repeats a secret."""
         token, account = self.pinterest_access_token, self.pinterest_ad_account_id
@@ -379,6 +390,12 @@ class Settings:
             ),
             "SHOPIFY_CLIENT_ID: missing, so reconcile and subscribe cannot run": (
                 self.shopify_client_secret and not self.shopify_client_id
+            ),
+            "PINTEREST_APP: beside, but without COLLECTOR_KEY every purchase counts twice": (
+                self.is_beside_app and not self.collector_key
+            ),
+            "PURCHASE_ON: paid, so beside Pinterest's app an order paid late counts twice": (
+                self.is_beside_app and self.purchase_on == "paid"
             ),
             "PINTEREST_TEST_MODE: on, so Pinterest counts no event": self.pinterest_test_mode,
             "RETENTION_DAYS: shorter than an attribution window, so touches are purged early": (

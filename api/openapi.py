@@ -329,6 +329,7 @@ DESCRIPTION: Schema = {
                 one_of("waiting", "sent", "dead", "withdrawn", "not_sent"),
                 "Only events in this state.",
             ),
+            _query("event_id", TEXT, "Only the event that has this id, or is sent under it."),
             _query("after", COUNT, "The `next` of the page before."),
             _query("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "100 by default."),
         ),

@@ -44,7 +44,7 @@ def report_routes(service: Service) -> Blueprint:
 
     @routes.get("/events")
     def events() -> Response:
-        report = reports.events(**_parameters("state", "after", "limit"))
+        report = reports.events(**_parameters("state", "after", "limit", "event_id"))
         return _report(report, _event_rows(report["events"]))
 
     @routes.get("/spend")

@@ -110,6 +110,9 @@ JOURNEY = object_of(
     scope=one_of("pinterest", "all"),
     model=one_of(*MODELS),
     credits={"type": "object", "additionalProperties": list_of({"type": "object"})},
+    event_id={"type": ["string", "null"]},
+    sent_as={"type": ["string", "null"]},
+    missed_storefront_id={"type": ["string", "null"]},
     event={"type": ["object", "null"]},
     deliveries=list_of({"type": "object"}),
     held_until={"type": ["string", "null"]},
@@ -122,6 +125,7 @@ EVENTS = object_of(
         object_of(
             id=COUNT,
             event_id=TEXT,
+            sent_as={"type": ["string", "null"]},
             stage=TEXT,
             order_id=TEXT,
             event_time=TEXT,

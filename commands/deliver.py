@@ -11,14 +11,16 @@ from tracking.deliver.deliverer import Deliverer
 from tracking.deliver.retry import GIVE_UP_AFTER, Breaker
 from tracking.destinations import Destination
 from tracking.domain.instants import instant
+from tracking.domain.shared_id import OFFLINE_AFTER
 from tracking.service import Service
-from tracking.store import Store, accounts, outbox
+from tracking.store import Store, accounts, conversions, outbox
 from tracking.store.engine.statement import Connection
 from tracking.store.outbox import DeadLetter
 
 # A little less than Docker waits before it kills.
 _STOP_SECONDS = 9.0
 _RATE_LIMIT_POLL = 0.1
+_COUNTS_TWICE = "Pinterest would count it beside its app's own event; --late sends it all the same"
 
 
 @click.command()
@@ -109,28 +111,49 @@ def _dead_letter(row: DeadLetter) -> tuple[object, ...]:
 
 
 @click.command()
-@click.option("--event-id", default="", help="Only this one.")
+@click.option("--event-id", default="", help="Only this one, by its own id or the one sent.")
+@click.option("--late", is_flag=True, help="Purchases too that count beside the app's own by now.")
 @with_service
-def replay(service: Service, event_id: str) -> None:
+def replay(service: Service, event_id: str, late: bool) -> None:
     """Put dead letters back in line, as far as Pinterest still takes events of their age."""
     now = int(service.clock())
+    oldest, own_id = now - GIVE_UP_AFTER, _own_id(service, event_id)
+    shared_since = 0 if late else now - OFFLINE_AFTER
     count = service.store.commit(
-        lambda conn: outbox.replay(conn, now, now - GIVE_UP_AFTER, event_id)
+        lambda conn: outbox.replay(conn, now, oldest, own_id, shared_since)
     )
     if event_id and not count:
-        raise click.ClickException(_why_not_replayed(service, event_id))
+        raise click.ClickException(_why_not_replayed(service, event_id, own_id, oldest))
+    click.echo(f"{plural(count, 'dead letter')} put back in line")
+    if not event_id:
+        _say_what_is_left(service, oldest)
+
+
+def _own_id(service: Service, event_id: str) -> str:
+    """Returns the event id of the event that has this id or is sent under it."""
+    with service.store.read() as conn:
+        found = conversions.under_id(conn, event_id) if event_id else None
+    return event_id if found is None else found.event_id
+
+
+def _say_what_is_left(service: Service, oldest: int) -> None:
     with service.store.read() as conn:
         left = sum(row.events for row in outbox.states(conn) if row.state == "dead")
-    click.echo(f"{plural(count, 'dead letter')} put back in line")
-    if left and not event_id:
-        click.echo(f"{left} left: their events are older than Pinterest takes")
+        late = outbox.count_dead_since(conn, oldest)
+    if left - late:
+        click.echo(f"{left - late} left: their events are older than Pinterest takes")
+    if late:
+        click.echo(f"{late} left: {_COUNTS_TWICE}")
 
 
-def _why_not_replayed(service: Service, event_id: str) -> str:
+def _why_not_replayed(service: Service, event_id: str, own_id: str, oldest: int) -> str:
     with service.store.read() as conn:
-        states = {row.state for row in outbox.of_event(conn, event_id)}
+        rows = outbox.of_event(conn, own_id)
+    states = {row.state for row in rows}
     if not states:
         return f"no event {event_id} is known here"
+    if any(row.state == "dead" and row.event_time > oldest for row in rows):
+        return f"{event_id} is over an hour old: {_COUNTS_TWICE}"
     if "dead" in states:
         return f"{event_id} is older than Pinterest takes"
     return f"{event_id} is no dead letter: it is {', '.join(sorted(states))}"

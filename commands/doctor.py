@@ -22,6 +22,7 @@ from tracking.store import (
     StoreUnavailable,
     accounts,
     conversions,
+    metrics,
     open_store,
     outbox,
     privacy_requests,
@@ -41,6 +42,7 @@ LONGEST_WITHOUT_SPEND = 86_400
 # 2026-01-01T00:00:00Z, before the first release: an earlier clock was never set.
 FIRST_POSSIBLE_TIME = 1_767_225_600
 _CLOCK_TOLERANCE = 60
+_SHARED_ID_DAYS = 7
 
 
 class Finding(NamedTuple):
@@ -77,12 +79,14 @@ def findings(service: Service | None = None) -> Iterator[Finding]:
 def _service_findings(service: Service) -> Iterator[Finding]:
     yield from _settings_findings(service.settings)
     yield from _sending_findings(service.settings)
+    yield _app_finding(service.settings)
     yield from _shopify_findings(service.settings)
     yield from _disk_findings(service.store, service.settings)
     database = list(_database_findings(service.store))
     yield from database
     if database[-1].mark == "ok":
         yield from _delivery_findings(service)
+        yield from _shared_id_findings(service)
         yield from _spend_findings(service)
         yield from _quarantine_findings(service.store)
         yield from _privacy_findings(service)
@@ -114,6 +118,18 @@ def _sending_findings(settings: Settings) -> Iterator[Finding]:
         kind = "attributed purchases" if settings.pinterest_send == "attributed" else "every order"
         mode = ", in test mode: Pinterest counts none" if settings.pinterest_test_mode else ""
         yield Finding("ok", "sending", f"{kind} to ad account {account}{mode}")
+
+
+def _app_finding(settings: Settings) -> Finding:
+    """Asks what only the operator can see in the Shopify admin."""
+    question = "is Pinterest's sales channel installed in the shop?"
+    if not settings.is_beside_app:
+        text = f"{question} If so, each purchase counts twice until PINTEREST_APP is beside"
+    elif settings.collector_key:
+        text = f"{question} If not, set PINTEREST_APP to none: purchases wait for ids in vain"
+    else:
+        text = f"{question} If so, set COLLECTOR_KEY; if not, set PINTEREST_APP to none"
+    return Finding("note", "Pinterest app", text)
 
 
 def _shopify_findings(settings: Settings) -> Iterator[Finding]:
@@ -192,6 +208,19 @@ def _problem_of(account: AccountRow, now: int) -> str:
     if account.failures >= BREAKS_AFTER:
         return f"; it does not answer: {account.failures} calls failed in a row"
     return ""
+
+
+def _shared_id_findings(service: Service) -> Iterator[Finding]:
+    if not service.settings.is_beside_app:
+        return
+    with service.store.read() as conn:
+        found = metrics.shared_ids(conn, int(service.clock()) - _SHARED_ID_DAYS * 86_400)
+    text = (
+        f"{found.shared} purchases of {_SHARED_ID_DAYS} days sent under the storefront's id, "
+        f"{found.own} under their own; {found.missed} ids came too late, {found.late} events went "
+        "out late: Pinterest counts both beside its app's own"
+    )
+    yield Finding("note" if found.missed or found.late else "ok", "event ids", text)
 
 
 def _spend_findings(service: Service) -> Iterator[Finding]:

@@ -142,6 +142,7 @@ def service_of(
         model,
         settling=settings.settling_minutes * 60,
         has_pixel=bool(settings.collector_key),
+        is_beside_app=settings.is_beside_app,
     )
     ads_access = ads_access_of(settings)
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)

@@ -190,7 +190,9 @@ def test_whatever_comes_first_the_same_is_known_in_the_end(
 ) -> None:
     chosen = data.draw(st.lists(st.sampled_from(FACTS), min_size=2, max_size=9, unique=True))
     arrival = data.draw(st.permutations(chosen))
-    one, two = story(fresh(), chosen), story(fresh(), arrival)
+    app = data.draw(st.sampled_from(("none", "beside")))
+    one = story(fresh(PINTEREST_APP=app), chosen)
+    two = story(fresh(PINTEREST_APP=app), arrival)
     for name in one:
         assert two[name] == one[name], name
 

@@ -12,8 +12,18 @@ from alembic.migration import MigrationContext
 from sqlalchemy import DefaultClause, NullPool, create_engine, inspect, text
 
 from app import assemble
-from tests.actors import Shop, bearer, order, pinned
+from tests.actors import (
+    CHECKOUT_TOKEN,
+    COLLECTOR_KEY,
+    Clock,
+    Shop,
+    Storefront,
+    bearer,
+    order,
+    pinned,
+)
 from tests.conftest import BuildService
+from tests.standins.pinterest import FakePinterest
 from tests.store_contents import everything, is_complete, rows
 from tracking.domain.identity import readable_key
 from tracking.store import identity_graph, open_store, outbox
@@ -124,6 +134,15 @@ _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("status", "version"), ""),
     },
 }
+_WITHOUT_SHARED_IDS = (
+    "DROP INDEX conversions_sent_as",
+    "DROP INDEX conversions_of_storefront",
+    "ALTER TABLE conversions DROP COLUMN sent_as",
+    "ALTER TABLE conversions DROP COLUMN storefront_id",
+    "ALTER TABLE checkouts DROP COLUMN completed_as",
+    "ALTER TABLE checkouts DROP COLUMN completed_at",
+    "ALTER TABLE outbox DROP COLUMN shares_id",
+)
 _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 
 
@@ -158,6 +177,8 @@ def test_people_are_known_again_after_their_links_were_shortened(
                 connection.execute(table.insert().values(old))
         mark = {"mark": "em:0123456789abcdef", "erased_at": 5}
         connection.execute(metadata.tables["tombstones"].insert().values(mark))
+        for statement in _WITHOUT_SHARED_IDS:
+            connection.execute(text(statement))
         for name in _NEWER_TABLES:
             connection.execute(text(f"DROP TABLE {name}"))
         for name in _NEWER_INDEXES:
@@ -176,6 +197,48 @@ def test_people_are_known_again_after_their_links_were_shortened(
     for name, defaults in _NEWER_COLUMNS.items():
         before[name] = [row | defaults for row in before[name]]
     assert {**after, "tombstones": []} == before
+
+
+# --- events, each of which was sent under its own id once
+
+
+def test_what_an_older_release_has_sent_or_tried_keeps_its_id(
+    build_service: BuildService, database_url: str, pinterest: FakePinterest, clock: Clock
+) -> None:
+    front = Storefront(
+        build_service(
+            database_url,
+            pinterest=pinterest,
+            PINTEREST_SEND="all",
+            COLLECTOR_KEY=COLLECTOR_KEY,
+            PINTEREST_APP="beside",
+        ),
+        pinterest,
+        clock,
+    )
+    front.sells(id=1)
+    front.sent()
+    pinterest.mode = "down"
+    front.sells(id=2, checkout_token=CHECKOUT_TOKEN)
+    clock.tick(seconds=120)
+    front.sent()
+    pinterest.mode = "ok"
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        for statement in _WITHOUT_SHARED_IDS:
+            connection.execute(text(statement))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
+    engine.dispose()
+
+    migrate(database_url)
+    front.checks_out("visitor-1234", 120)
+    clock.tick(hours=0.5)
+
+    assert set(front.sent()) == {"checkout-1", "checkout-2"}
+    assert front.journey(1)["sent_as"] == "checkout-1"
+    journey = front.journey(2)
+    assert journey["sent_as"] == "checkout-2"
+    assert journey["missed_storefront_id"] == "shu-checkout_completed-visitor-1234-1795176000"
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 
 from app import assemble
 from tests.actors import (
+    CHECKOUT_TOKEN,
+    COLLECTOR_KEY,
     DAY,
     HOUR,
     NOW,
@@ -394,6 +396,53 @@ def test_a_refund_that_was_pending_counts_once_it_is_paid(shop: Shop) -> None:
 
     shop.sends("refunds/create", refund())
     assert shop.reads("/roi-analysis")["refunds"] == "10.00"
+
+
+TOLD = "sh-7f3a2b10-1C2D-4E5F-6A7B-8C9D0E1F2A3B"
+COMPLETED: Message = (
+    "collect",
+    {
+        "key": COLLECTOR_KEY,
+        "visitor": "laptop-browser-1",
+        "events": [
+            {
+                "id": TOLD,
+                "name": "checkout_completed",
+                "timestamp": instant(NOW),
+                "data": {"checkout": {"token": CHECKOUT_TOKEN}},
+            }
+        ],
+    },
+)
+OF_CHECKOUT = tuple(
+    (topic, {**body, "checkout_token": CHECKOUT_TOKEN}) for topic, body in (CREATE, PAID, UPDATED)
+)
+
+
+@pytest.mark.parametrize("is_sent_between", [False, True])
+def test_beside_pinterests_app_it_is_sent_once_under_the_apps_id_in_every_order_of_arrival(
+    fresh: Fresh, pinterest: FakePinterest, is_sent_between: bool
+) -> None:
+    expected = None
+    for seed, arrival in enumerate(itertools.permutations((*OF_CHECKOUT, COMPLETED))):
+        pinterest.forget()
+        service = fresh(PINTEREST_APP="beside", COLLECTOR_KEY=COLLECTOR_KEY)
+        client = assemble(service).test_client()
+        for topic, body in some_twice(arrival, seed):
+            if topic == "collect":
+                agent = {"User-Agent": "Mozilla/5.0 (Macintosh)"}
+                client.post("/collect", json=body, headers=agent)
+            else:
+                sent_to(service, [(topic, body)])
+            if is_sent_between:
+                deliver(service)
+        deliver(service)
+
+        names = [topic for topic, _ in arrival]
+        assert pinterest.accepted == {TOLD: 1}, names
+        if not is_sent_between:
+            expected = expected or state(service.store)
+            assert state(service.store) == expected, names
 
 
 FIRST: Message = ("orders/create", order(id=1, landing_site=PIN, **placed_at(NOW - 29 * DAY)))

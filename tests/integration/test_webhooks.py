@@ -561,6 +561,9 @@ class Choking:
     def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
         return event
 
+    def rename(self, event: bytes, event_id: str) -> bytes:
+        return event
+
     def strip(self, event: bytes) -> bytes:
         return event
 

@@ -40,6 +40,7 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ("PINTEREST_REFRESH_TOKEN", "", "pinterest_refresh_token", ""),
     ("PINTEREST_APP_ID", "", "pinterest_app_id", ""),
     ("PINTEREST_APP_SECRET", "", "pinterest_app_secret", ""),
+    ("PINTEREST_APP", "none", "pinterest_app", "none"),
     ("TRACK_AI_ENDPOINT", "", "track_ai_endpoint", ""),
     ("TRACK_AI_STORE_ID", "pinterest_store", "track_ai_store_id", "pinterest_store"),
     (
@@ -138,6 +139,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PINTEREST_REFRESH_TOKEN", "pinr_1", "pinr_1"),
     ("PINTEREST_APP_ID", "1445566", "1445566"),
     ("PINTEREST_APP_SECRET", "s3cret", "s3cret"),
+    ("PINTEREST_APP", "BESIDE", "beside"),
     ("TRACK_AI_ENDPOINT", "https://in.track.example/e/", "https://in.track.example/e/"),
     ("TRACK_AI_ENDPOINT", "http://127.0.0.1:9000/e", "http://127.0.0.1:9000/e"),
     ("TRACK_AI_STORE_ID", "shop_7", "shop_7"),
@@ -280,6 +282,7 @@ BAD: list[tuple[str, str]] = [
     ("PINTEREST_REFRESH_TOKEN", "two words"),
     ("PINTEREST_APP_ID", "app-7"),
     ("PINTEREST_APP_SECRET", "two words"),
+    ("PINTEREST_APP", "aside"),
 ]
 
 
@@ -552,6 +555,20 @@ def test_half_of_the_shops_app_is_warned_of(given: str, missing: str) -> None:
     (warning,) = settings(**{given: "0a1b2c3d"}).warnings
 
     assert warning.startswith(f"{missing}: missing")
+
+
+def test_beside_pinterests_app_without_the_pixel_is_warned_of() -> None:
+    (warning,) = settings(PINTEREST_APP="beside").warnings
+
+    assert warning.startswith("PINTEREST_APP: beside, but without COLLECTOR_KEY")
+
+
+def test_beside_pinterests_app_orders_that_are_paid_late_are_warned_of() -> None:
+    beside = {"PINTEREST_APP": "beside", "COLLECTOR_KEY": "c" * 32}
+    (warning,) = settings(**beside, PURCHASE_ON="paid").warnings
+
+    assert warning.startswith("PURCHASE_ON: paid")
+    assert settings(**beside).warnings == ()
 
 
 def test_test_mode_is_warned_of() -> None:

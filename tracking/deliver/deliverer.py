@@ -8,14 +8,15 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
-from tracking.deliver import retry
+from tracking.deliver import retry, sent_ids
 from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
 from tracking.destinations import Destination
 from tracking.domain.rate_limit import MICROS, next_slot
+from tracking.domain.shared_id import is_late
 from tracking.store import Store, StoreUnavailable, accounts, attempts, outbox
 from tracking.store.accounts import AccountRow
 from tracking.store.attempts import DeliveryAttempt
@@ -33,11 +34,15 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Events that this deliverer has leased until an instant (seconds UTC)."""
+    """Events that this deliverer has leased until an instant (seconds UTC).
+
+    `sent_as` has the ids of those that are not sent under their event id.
+    """
 
     token: str
     until: int
     events: Sequence[ClaimedEvent]
+    sent_as: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Deliverer:
         claim = self.store.commit(self._claim)
         if claim is None:
             return 0
-        unsent, sendable = self._unsent(claim)
+        unsent, sendable = self._unsent(self._renamed(claim))
         self._settle(claim, unsent)
         settled = len(unsent)
         for result in self._send(claim, sendable):
@@ -132,8 +137,9 @@ class Deliverer:
         if not self._take_slot(conn, account):
             return None
         token, until = secrets.token_hex(8), now + LEASE_SECONDS
-        events = outbox.claim(conn, self.destination.name, token, now, until, allowance)
-        return Claim(token, until, events) if events else None
+        claimed = outbox.claim(conn, self.destination.name, token, now, until, allowance)
+        events, sent_as = sent_ids.choose(conn, claimed)
+        return Claim(token, until, events, sent_as) if events else None
 
     def _take_slot(self, conn: Connection, account: AccountRow) -> bool:
         """Takes a call from the rate limit that all deliverers share; False if none is left."""
@@ -144,6 +150,19 @@ class Deliverer:
             return False
         accounts.put(conn, account._replace(next_call_at=at))
         return True
+
+    def _renamed(self, claim: Claim) -> Claim:
+        """Returns the claim with each event as it is sent, under the id chosen for it."""
+        if not claim.sent_as:
+            return claim
+        rename, sent_as = self.destination.rename, claim.sent_as
+        events = [
+            event._replace(payload=rename(event.payload, sent_as[event.event_id]))
+            if event.event_id in sent_as and event.payload
+            else event
+            for event in claim.events
+        ]
+        return replace(claim, events=events)
 
     def _unsent(
         self, claim: Claim
@@ -239,7 +258,9 @@ class Deliverer:
         )
 
     def _attempt(self, event: ClaimedEvent, verdict: Verdict, now: int) -> DeliveryAttempt:
-        outcome = "later" if verdict.state == "waiting" else verdict.state
+        outcome = "later" if verdict.state == "waiting" else str(verdict.state)
+        if outcome == "sent" and event.shares_id and is_late(event.event_time, now):
+            outcome = "late"
         return DeliveryAttempt(event.event_id, self.destination.name, now, outcome, verdict.reason)
 
     def _update_account(self, conn: Connection, outcome: Outcome, now: int) -> None:

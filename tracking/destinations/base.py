@@ -46,6 +46,10 @@ class Destination(Protocol):
         """
         ...
 
+    def rename(self, event: bytes, event_id: str) -> bytes:
+        """Gives an encoded event another event id."""
+        ...
+
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an encoded event."""
         ...

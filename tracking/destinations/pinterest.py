@@ -130,6 +130,10 @@ class Pinterest:
         """
         return amend(event, evidence, limited, value)
 
+    def rename(self, event: bytes, event_id: str) -> bytes:
+        """Gives an event another event id."""
+        return rename(event, event_id)
+
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an event."""
         return strip(event)
@@ -196,6 +200,13 @@ def evidence_of(event: bytes) -> Evidence:
         event_source_url=tree.get("event_source_url", ""),
         language=tree.get("language", ""),
     )
+
+
+def rename(event: bytes, event_id: str) -> bytes:
+    """Gives an event of Pinterest's form another event id."""
+    fields = msgspec.json.decode(event, type=dict[str, msgspec.Raw])
+    fields["event_id"] = msgspec.Raw(msgspec.json.encode(event_id))
+    return msgspec.json.encode(fields)
 
 
 def amend(event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:

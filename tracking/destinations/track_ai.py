@@ -67,6 +67,10 @@ class TrackAI:
         """
         return pinterest.amend(event, evidence, limited, value)
 
+    def rename(self, event: bytes, event_id: str) -> bytes:
+        """Gives an event another event id."""
+        return pinterest.rename(event, event_id)
+
     def strip(self, event: bytes) -> bytes:
         """Removes IP address and user agent from an event."""
         return pinterest.strip(event)

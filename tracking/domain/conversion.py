@@ -34,6 +34,8 @@ MAX_CONTENTS = 250
 # Pinterest takes no event older than seven days (Amperity's documentation of the endpoint).
 MAX_EVENT_AGE = 7 * 86_400
 
+_OF_ORDER = "checkout-"
+
 # The reasons not to send a conversion: the stored word, and its text for the shop.
 REASONS = {
     "": "It is sent.",
@@ -165,7 +167,12 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
 
 def event_id_of(order_id: str) -> str:
     """Returns the event id of an order, equal for every topic, redelivery, import and retry."""
-    return f"checkout-{order_id}"
+    return f"{_OF_ORDER}{order_id}"
+
+
+def is_event_id_of_order(event_id: str) -> bool:
+    """Returns True for an event id of the form that only the events of orders have."""
+    return event_id.startswith(_OF_ORDER)
 
 
 def is_limited(consent: Consent, policy: Policy) -> bool:

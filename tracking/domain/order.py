@@ -8,6 +8,7 @@ import msgspec
 POS_SOURCE = "pos"
 # A caller of the Python library knows of the sale, and not how it was paid.
 LIBRARY_SOURCE = "library"
+DRAFT_SOURCE = "shopify_draft_order"
 RENEWAL_SOURCE = "subscription_contract"
 # A draft that staff made by duplicating an order, with the notes of that order's visit.
 COPIED_DRAFT_SOURCE = "copied_draft"
@@ -152,8 +153,9 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     `session_hints` are fields of its session from other sources, weaker than the order's own: the
     field, its value, and its origin. `source_name` is Shopify's, except that a renewal by an app
     and a duplicated draft have names of ours. An order that `is_exported` was read from a file,
-    which has neither the visit nor the browser. `was_paid` says that another state of it was paid,
-    `deleted_at` that Shopify told of its deletion.
+    which has neither the visit nor the browser; that of an `is_draft` was placed by staff.
+    `was_paid` says that another state of it was paid, `deleted_at` that Shopify told of its
+    deletion.
     """
 
     id: str
@@ -187,6 +189,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     taxes_included: bool = False
     kept_net: int | None = None
     kept_total: int | None = None
+    is_draft: bool = False
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.
@@ -238,6 +241,11 @@ class Order(msgspec.Struct, frozen=True, gc=False):
         return self.source_name == COPIED_DRAFT_SOURCE
 
     @property
+    def has_storefront(self) -> bool:
+        """True if the buyer placed it in the online store, whose own events tell of it as well."""
+        return is_of_storefront(self.source_name) and not self.is_draft
+
+    @property
     def is_imported(self) -> bool:
         """True if it was sold earlier, elsewhere, and entered into the shop later."""
         return self.placed_at - self.processed_at > _IMPORT_LAG
@@ -257,6 +265,11 @@ def changed_at(version: str) -> int:
     """Returns when the state of a version was last changed, in seconds UTC; 0 for no version."""
     text = version.removeprefix("-").partition(".")[0]
     return int(text) if text else 0
+
+
+def is_of_storefront(source_name: str) -> bool:
+    """Returns True if orders of this source are placed in the online store, by their buyers."""
+    return not (source_name in (POS_SOURCE, DRAFT_SOURCE) or is_without_visit(source_name))
 
 
 def version_prefix(updated_at: int, financial_status: str, is_cancelled: bool) -> str:

@@ -10,6 +10,7 @@ from tracking.domain.client_ip import client_ip_of
 from tracking.domain.money import amount, is_amount, is_currency, to_minor
 from tracking.domain.order import (
     COPIED_DRAFT_SOURCE,
+    DRAFT_SOURCE,
     POS_SOURCE,
     RENEWAL_SOURCE,
     Browser,
@@ -45,7 +46,6 @@ from tracking.domain.web_text import bare_name, shop_origin_of
 # Applications by which staff place orders: the browser is the staff member's, not the buyer's
 # (draft orders), or there is none (point of sale).
 _DRAFT_APP_ID = "1354745"
-_DRAFT_SOURCE = "shopify_draft_order"
 # Notes that tell of a visit. What they tell of consent holds for a copy as well.
 _VISIT_NOTE = re.compile(r"utm_[a-z_]+|epik|pin_(?!consent$)[a-z_]+|track_ai_[a-z_]+")
 # "Subscription Recurring Order" (Recharge and others), "appstle_subscription_recurring_order".
@@ -109,6 +109,7 @@ def order_of(body: bytes) -> Order:
         taxes_included=bool(raw.taxes_included),
         kept_net=_minor(kept.net, currency),
         kept_total=_minor(kept.total, currency),
+        is_draft=_is_draft(raw),
     )
 
 
@@ -241,7 +242,7 @@ def _source(raw: OrderBody, notes: Iterable[tuple[str, str]]) -> str:
     source = text_of(raw.source_name)
     if source.isdecimal() and _is_recurring(text_of(raw.tags, _TAGS_LIMIT)):
         return RENEWAL_SOURCE
-    if source == _DRAFT_SOURCE and any(
+    if source == DRAFT_SOURCE and any(
         value and _VISIT_NOTE.fullmatch(bare_name(name)) for name, value in notes
     ):
         return COPIED_DRAFT_SOURCE
@@ -252,9 +253,12 @@ def _is_recurring(tags: str) -> bool:
     return any(_RECURRING.search(tag) and not _FIRST.search(tag) for tag in tags.lower().split(","))
 
 
+def _is_draft(raw: OrderBody) -> bool:
+    return text_of(raw.source_name) == DRAFT_SOURCE or text_of(raw.app_id) == _DRAFT_APP_ID
+
+
 def _browser(raw: OrderBody) -> Browser:
-    source = text_of(raw.source_name)
-    if source in (_DRAFT_SOURCE, POS_SOURCE) or text_of(raw.app_id) == _DRAFT_APP_ID:
+    if _is_draft(raw) or text_of(raw.source_name) == POS_SOURCE:
         return Browser()
     client = raw.client_details or ClientDetails()
     return Browser(

@@ -388,7 +388,7 @@ class Attributor:
                 is_refunded=figures.is_refunded,
             )
             after = after._replace(
-                reason=self._apply_decision(conn, before, reason, deliveries, now)
+                reason=self._apply_decision(conn, order, before, reason, deliveries, now)
             )
             value = to_major(figures.revenue, order.currency)
             self.amend(conn, deliveries, Evidence(click_id=click_id), consent, value)
@@ -398,13 +398,14 @@ class Attributor:
     def _apply_decision(
         self,
         conn: Connection,
+        order: OrderRow,
         event: ConversionRow,
         reason: str,
         deliveries: Iterable[OutboxRow],
         now: int,
     ) -> str:
         """Carries out what a reason means for an event; returns the reason that stays."""
-        until = event.recorded_at + self.planner.settling
+        until = self.planner.settles_at(order.source_name, event.at, event.recorded_at)
         if reason in MAY_CHANGE and not event.reason and until > now:
             # Another fact may remove the reason that this one gave.
             outbox.hold(conn, event.event_id, until, now)
@@ -418,8 +419,17 @@ class Attributor:
                 if event.reason == "refunded":
                     return event.reason
                 return "credited_late" if self.planner.destinations else "report_only"
-            outbox.release_held(conn, event.event_id, now)
+            outbox.release_held(conn, event.event_id, self._release_at(conn, order, event, now))
         return reason
+
+    def _release_at(self, conn: Connection, order: OrderRow, event: ConversionRow, now: int) -> int:
+        """Returns when to send the event of an order that a later fact lets be sent."""
+        ids = conversions.ids_of(conn, event.event_id)
+        if ids is None or ids.storefront_id or ids.sent_as:
+            return now
+        return self.planner.release_at(
+            order.source_name, order.keys, event.at, event.recorded_at, now
+        )
 
 
 def _without_erased(conn: Connection, evidence: Evidence) -> Evidence:

@@ -8,6 +8,7 @@ import msgspec
 from tracking.domain.attribution import Touch
 from tracking.domain.identity import identity_of_keys
 from tracking.domain.touch import touch_of_session
+from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.erasure import without_erased
@@ -16,6 +17,8 @@ from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS
 from tracking.store.values import json_of
+
+_DAY = 86_400
 
 
 @dataclass(slots=True)
@@ -44,8 +47,11 @@ def record_events(
     for event in events:
         if not event.is_bot:
             _gather(conn, event, attributor.planner.policy.pinterest_media, facts)
+    if attributor.planner.is_beside_app:
+        for event in events:
+            storefront_ids.keep(conn, event, 2 * attributor.planner.reach + _DAY, now)
     for event in events:
-        if event.conversion is not None and conversions.of_event(conn, event.event_id) is None:
+        if event.conversion is not None and conversions.under_id(conn, event.event_id) is None:
             _record(conn, attributor, event, now, is_erased=event.event_id in erased)
     for visitor, found in facts.touches.items():
         _credit_later(conn, attributor, visitor, found, now)

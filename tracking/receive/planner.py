@@ -44,11 +44,13 @@ from tracking.domain.order import (
     Order,
     Refund,
     changed_at,
+    is_of_storefront,
     is_without_visit,
 )
 from tracking.domain.revenue import OrderFigures, OrderWorth, figures_of
 from tracking.domain.session import Session, fill_from_pixel, merge_states
 from tracking.domain.session_reader import session_and_page_of
+from tracking.domain.shared_id import SETTLED_AFTER, waits_until
 from tracking.domain.touch import newest_click_id, touch_of_order, touch_of_session
 from tracking.domain.visitor import Match, match_without_graph
 from tracking.receive.pixel import PixelEvent, token_key
@@ -106,14 +108,18 @@ class Planner:
         model: Model,
         settling: int = 3600,
         has_pixel: bool = False,
+        *,
+        is_beside_app: bool = False,
     ) -> None:
         """For `settling` seconds after an order was received, a later fact may still have it sent.
-        Without a pixel nothing can be matched by checkout and cart tokens, and none is stored."""
+        Without a pixel nothing can be matched by checkout and cart tokens, and none is stored.
+        Beside Pinterest's own app an order's event shares the id that the app sends."""
         self.destinations = destinations
         self.policy = policy
         self.rules = rules
         self.settling = settling
         self.has_pixel = has_pixel
+        self.is_beside_app = is_beside_app
         self.reach = max(rules.click_window, rules.view_window)
         self._pinterest_bit = bit("pinterest", model)
 
@@ -229,8 +235,38 @@ class Planner:
             conversion=self._purchase_row(row, facts.session, match, best, reason, detail, now),
             keys=facts.keys,
             payloads=payloads,
-            held_until=now + self.settling if reason else None,
+            held_until=self.settles_at(order.source_name, order.placed_at, now) if reason else None,
+            due_at=self.due_at(order, facts.keys, now, now),
+            shares_id=self.is_beside_app and order.has_storefront,
         )
+
+    def settles_at(self, source_name: str, placed_at: int, recorded_at: int) -> int:
+        """Returns until when (seconds UTC) a later fact may have an order sent."""
+        settles_at = recorded_at + self.settling
+        if not (self.is_beside_app and is_of_storefront(source_name)):
+            return settles_at
+        return min(settles_at, placed_at + SETTLED_AFTER)
+
+    def due_at(self, order: Order, keys: Iterable[str], recorded_at: int, now: int) -> int:
+        """Returns when to send the event of an order that becomes sendable now.
+
+        Where Pinterest's own app sends it as well, it waits for the id that the storefront tells.
+        """
+        if not order.has_storefront:
+            return now
+        return self.release_at(order.source_name, keys, order.placed_at, recorded_at, now)
+
+    def release_at(
+        self, source_name: str, keys: Iterable[str], placed_at: int, recorded_at: int, now: int
+    ) -> int:
+        """Returns when to send the event of a known order that becomes sendable now."""
+        is_awaited = (
+            self.is_beside_app
+            and self.has_pixel
+            and is_of_storefront(source_name)
+            and any(key.startswith("ck:") for key in keys)
+        )
+        return waits_until(placed_at, recorded_at, now) if is_awaited else now
 
     def figures_of(self, order: Order) -> OrderFigures:
         """Returns the figures of an order of which nothing else is known."""

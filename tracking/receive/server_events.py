@@ -154,7 +154,7 @@ class ServerEvents:
         already."""
         person = identity_graph.person_of(conn, event.keys, event.visitor)
         advisory_locks.hold(conn, {event.event_id, *event.lock_names, *person})
-        known = conversions.of_event(conn, event.event_id)
+        known = conversions.under_id(conn, event.event_id)
         if known is not None and _is_another(known, event):
             raise EventIdConflict
         if known is not None or _is_sent_by_the_order(conn, event):
@@ -207,18 +207,25 @@ class ServerEvents:
             return
         begin = names = 0
         for n, event in enumerate(events):
-            names += len(event.lock_names)
+            names += len(self._lock_names(event))
             if names > _MOST_NAMES:
                 yield events[begin:n]
                 begin, names = n, 0
         yield events[begin:]
+
+    def _lock_names(self, event: PreparedEvent) -> Sequence[str]:
+        """Returns the names that no other transaction may write about meanwhile. Beside
+        Pinterest's own app another event may be about to be sent under the event's id."""
+        if self.planner.is_beside_app:
+            return (event.event_id, *event.lock_names)
+        return event.lock_names
 
     def _record_all(
         self, events: Sequence[PreparedEvent], now: int, conn: Connection
     ) -> list[BatchStatus | None]:
         """Records the events of new persons, all at once. None stands for an event that has to be
         recorded by itself."""
-        advisory_locks.hold(conn, {name for event in events for name in event.lock_names})
+        advisory_locks.hold(conn, {name for event in events for name in self._lock_names(event)})
         ids = {event.event_id for event in events} | {_of_its_order(event) for event in events}
         keys = {key for event in events for key in event.keys}
         visitors = {event.visitor for event in events}
@@ -235,6 +242,7 @@ class ServerEvents:
             is_known = known.is_known(event.keys, event.visitor)
             known.add(event.keys, event.visitor)
             is_known = is_known or _of_its_order(event) in known.events
+            is_known = is_known or event.event_id in known.shared_ids
             if is_known or known.any_erased(event.keys, event.order_id):
                 statuses.append(None)
             else:
@@ -369,7 +377,10 @@ def _of_its_order(event: PreparedEvent) -> str:
 
 def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:
     """Returns True for the checkout of an order whose own event Pinterest gets or got."""
-    own = _of_its_order(event)
-    if own == event.event_id or event.conversion.stage != "purchase":
+    if event.conversion.stage != "purchase":
+        return False
+    told = conversions.told_as(conn, event.event_id)
+    own = _of_its_order(event) if told is None else told.event_id
+    if own == event.event_id:
         return False
     return any(row.state in ("waiting", "sent") for row in outbox.of_event(conn, own))

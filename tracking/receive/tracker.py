@@ -16,6 +16,7 @@ from tracking.domain.shopify_checkout import checkout_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import match_without_graph
+from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.browser_events import record_events
 from tracking.receive.pixel import PixelEvent
@@ -324,6 +325,8 @@ class Tracker:
             concerned |= identity_graph.link_signed(conn, (*known.keys, *facts.keys), known.visitor)
         if event is not None:
             self._complete_event(conn, known, event, facts, now)
+        if self.planner.is_beside_app:
+            storefront_ids.note(conn, facts.keys, event_id_of(known.id), now)
         if concerned or newer is not None:
             person = identity_graph.person_of(conn, known.keys, known.visitor)
             self.attributor.credit(conn, {*person, *concerned}, ALWAYS, now)
@@ -367,19 +370,27 @@ class Tracker:
     ) -> None:
         """Stores the conversion of an order, and queues its event; `first` is the conversion that
         was stored before."""
-        conversion = rows.conversion
+        order, conversion = facts.order, rows.conversion
         self.attributor.restrict_naming(
-            conn, facts.order.id, conversion.reason, facts.consent, conversion.recorded_at
+            conn, order.id, conversion.reason, facts.consent, conversion.recorded_at
         )
         if first is not None:
             conversion = self._apply_reason(conn, conversion)
         conversions.put(conn, conversion)
         now, event_id = conversion.recorded_at, conversion.event_id
+        recorded_at = first.recorded_at if first is not None else now
         until = None
         if conversion.reason:
-            until = (first.recorded_at if first is not None else now) + self.planner.settling
+            until = self.planner.settles_at(order.source_name, order.placed_at, recorded_at)
+        due_at = self.planner.due_at(order, facts.keys, recorded_at, now)
         for name, payload in rows.payloads.items():
-            outbox.queue(conn, event_id, name, payload, facts.order.placed_at, now, until)
+            outbox.queue(
+                *(conn, event_id, name, payload, order.placed_at, now, until),
+                due_at=due_at,
+                shares_id=rows.shares_id,
+            )
+        if self.planner.is_beside_app:
+            storefront_ids.note(conn, facts.keys, event_id, now)
         if first is not None and facts.consent.sale_of_data is False:
             # An event that is being sent keeps its payload, and is tried again if it fails.
             deliveries = outbox.of_event(conn, event_id)

@@ -1,6 +1,6 @@
 """The journey of one order: its buyer's touches, the credits, the deliveries, and the reasons."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.domain.visitor import evidence_of
 from tracking.store.attempts import DeliveryAttempt
-from tracking.store.conversions import ConversionRow
+from tracking.store.conversions import ConversionRow, SharedId
 from tracking.store.orders import OrderRow
 from tracking.store.outbox import OutboxRow
 from tracking.store.touches import CreditRow
@@ -39,6 +39,7 @@ class JourneyFacts:
     touches: Sequence[Touch]
     credits: Sequence[CreditRow]
     conversion: ConversionRow | None
+    ids: SharedId | None
     consent: Consent
     deliveries: Sequence[OutboxRow]
     attempts: Sequence[DeliveryAttempt]
@@ -49,11 +50,36 @@ class JourneyFacts:
         return next((row.due_at for row in self.deliveries if row.state == "held"), None)
 
     @property
+    def sent_as(self) -> str | None:
+        """The id that the event was sent under, or will be; None while none was chosen."""
+        if self.ids is None:
+            return None
+        deliveries = [(row.state, row.attempts) for row in self.deliveries]
+        return id_sent_as(self.ids.event_id, self.ids.sent_as, deliveries)
+
+    @property
+    def missed_id(self) -> str | None:
+        """The storefront's id of the purchase, if it was told after another id was chosen."""
+        if self.ids is None or not self.ids.sent_as:
+            return None
+        told = self.ids.storefront_id
+        return told if told and told != self.ids.sent_as else None
+
+    @property
     def credited_then(self) -> dict[str, Any] | None:
         """The credit that the event was sent with, if it has changed since."""
         text = self.conversion.credited_then if self.conversion else ""
         credit: dict[str, Any] | None = msgspec.json.decode(text) if text else None
         return credit
+
+
+def id_sent_as(event_id: str, chosen: str, deliveries: Iterable[tuple[str, int]]) -> str | None:
+    """Returns the id that an event is sent under: the chosen one, or its own event id once it was
+    tried. `deliveries` are its states and numbers of attempts. None while it may still change."""
+    if chosen:
+        return chosen
+    is_tried = any(state in ("sent", "dead") or tries for state, tries in deliveries)
+    return event_id if is_tried else None
 
 
 def journey_of(
@@ -87,6 +113,9 @@ def journey_of(
         "scope": scope,
         "model": model,
         "credits": {name: _credits(facts, scope, name) for name in MODELS},
+        "event_id": facts.ids.event_id if facts.ids else None,
+        "sent_as": facts.sent_as,
+        "missed_storefront_id": facts.missed_id,
         "event": event,
         "deliveries": [_delivery(row, facts.attempts) for row in _begun(facts.deliveries)],
         "held_until": instant(facts.held_until) if facts.held_until is not None else None,
@@ -98,7 +127,8 @@ def journey_of(
 
 def why(facts: JourneyFacts, rules: Rules, model: Model) -> str:
     """Returns a sentence that says why the order was or was not credited, and sent."""
-    return f"{_why_credited(facts, rules, model)}; {_why_sent(facts)}."
+    missed = "; the storefront told its id of it too late" if facts.missed_id else ""
+    return f"{_why_credited(facts, rules, model)}; {_why_sent(facts)}{missed}."
 
 
 def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:
@@ -199,10 +229,16 @@ def _delivery_text(row: OutboxRow) -> str:
             words = REASONS.get(row.reason, row.reason).rstrip(".")
             return f"held back from {name}: {_lower(words)}"
         case _:
-            is_ahead = row.event_time > row.queued_at
-            ahead = f"not before its own time, {instant(row.event_time)}" if is_ahead else ""
-            trouble = f" ({row.reason or ahead})" if row.reason or ahead else ""
-            return f"waiting to be sent to {name}{trouble}"
+            trouble = row.reason or _why_not_yet(row)
+            return f"waiting to be sent to {name}{f' ({trouble})' if trouble else ''}"
+
+
+def _why_not_yet(row: OutboxRow) -> str:
+    if row.event_time > row.queued_at:
+        return f"not before its own time, {instant(row.event_time)}"
+    if row.shares_id and not row.attempts and row.due_at > row.queued_at:
+        return f"until {instant(row.due_at)} at most, for the storefront's id of it"
+    return ""
 
 
 def _title(destination: str) -> str:

@@ -16,7 +16,7 @@ from tracking.domain.instants import instant
 from tracking.domain.validation import FieldError
 from tracking.report.campaigns import CampaignKey, campaign_name
 from tracking.report.funnel import funnel_report
-from tracking.report.journey import JourneyFacts, journey_of
+from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
 from tracking.store import (
@@ -173,6 +173,7 @@ class Reports:
                 touches=nearby,
                 credits=touches.credits_of(conn, order_id),
                 conversion=conversion,
+                ids=conversions.ids_of(conn, event_id),
                 consent=_consent(conn, order, conversion),
                 deliveries=outbox.of_event(conn, event_id),
                 attempts=attempts.of_event(conn, event_id),
@@ -180,9 +181,15 @@ class Reports:
         return journey_of(facts, self.rules, self.model, over, self._event(facts))
 
     def events(
-        self, state: str | None = None, after: str | None = None, limit: str | None = None
+        self,
+        state: str | None = None,
+        after: str | None = None,
+        limit: str | None = None,
+        event_id: str | None = None,
     ) -> dict[str, Any]:
         """Returns a page of the delivery log, oldest first; `next` is the `after` of the next page.
+
+        With `event_id` only the event that has this id, or is sent under it.
 
         Raises:
             ValidationError: a parameter is not accepted.
@@ -194,10 +201,14 @@ class Reports:
         raise_if_any(errors)
 
         with self.store.read() as conn:
-            rows = conversions.log(conn, chosen, after_id, (most + 1) * _ROWS_AN_EVENT)
+            found = conversions.under_id(conn, event_id) if event_id else None
+            own_id = found.event_id if found is not None else event_id or ""
+            rows = conversions.log(conn, chosen, after_id, (most + 1) * _ROWS_AN_EVENT, own_id)
         events: dict[int, dict[str, Any]] = {}
         for row in rows:
             event = events.setdefault(row.id, _logged(row))
+            tried = [(row.state or "", row.attempts or 0)]
+            event["sent_as"] = event["sent_as"] or id_sent_as(row.event_id, row.sent_as, tried)
             if row.destination is not None:
                 event["deliveries"].append(_delivery(row))
         page = sorted(events)[:most]
@@ -261,7 +272,10 @@ class Reports:
         for row in facts.deliveries:
             destination = self.destinations.get(row.destination)
             if destination is not None and row.payload and row.state != "held":
-                return msgspec.json.decode(destination.strip(row.payload))
+                payload = destination.strip(row.payload)
+                if facts.sent_as is not None:
+                    payload = destination.rename(payload, facts.sent_as)
+                return msgspec.json.decode(payload)
         return None
 
 
@@ -306,6 +320,7 @@ def _logged(row: LoggedDelivery) -> dict[str, Any]:
     return {
         "id": row.id,
         "event_id": row.event_id,
+        "sent_as": None,
         "stage": row.stage,
         "order_id": row.order_id,
         "event_time": instant(row.at),

@@ -1,11 +1,12 @@
 """Conversions: one row an event, sent or not."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, literal_column, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.name_lists import DIALECTS, among, selected
 from tracking.store.engine.names import is_among, names_of
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import conversions, orders, outbox
@@ -47,11 +48,21 @@ class MatchedOrder(NamedTuple):
     match_method: str
 
 
+class SharedId(NamedTuple):
+    """The ids of a purchase: `sent_as` was chosen when it was claimed first, `storefront_id` is
+    the one that the storefront tells it by. Either is "" while there is none."""
+
+    event_id: str
+    sent_as: str
+    storefront_id: str
+
+
 class LoggedDelivery(NamedTuple):
     """An event and its delivery to one destination; without any, the latter fields are None."""
 
     id: int
     event_id: str
+    sent_as: str
     stage: str
     order_id: str
     at: int
@@ -67,6 +78,10 @@ class LoggedDelivery(NamedTuple):
 
 class _RecordedAt(NamedTuple):
     recorded_at: int
+
+
+class _RecordedId(NamedTuple):
+    event_id: str
 
 
 # The columns of a ConversionRow.
@@ -86,6 +101,68 @@ _put = Statement(
 )
 _of_event = Query(
     ConversionRow, select(*COLUMNS).where(conversions.c.event_id == bindparam("event_id"))
+)
+# Ids by which the purchase is or may be told, and then those that no other event may have.
+_is_sent_as = and_(
+    conversions.c.sent_as == bindparam("event_id"), conversions.c.sent_as != literal_column("''")
+)
+_is_told_as = and_(
+    conversions.c.storefront_id == bindparam("event_id"),
+    conversions.c.storefront_id != literal_column("''"),
+    conversions.c.stage == literal_column("'purchase'"),
+)
+_under_id = Query(
+    ConversionRow,
+    select(*COLUMNS)
+    .where(or_(conversions.c.event_id == bindparam("event_id"), _is_sent_as))
+    .limit(1),
+)
+_told_as = Query(ConversionRow, select(*COLUMNS).where(_is_told_as).limit(1))
+_ids = [conversions.c[name] for name in SharedId._fields]
+_ids_of = Query(SharedId, select(*_ids).where(conversions.c.event_id == bindparam("event_id")))
+_lock_ids = Query(
+    SharedId,
+    {
+        dialect: select(*_ids)
+        .where(is_among(dialect, conversions.c.event_id))
+        .with_for_update(skip_locked=True)
+        for dialect in DIALECTS
+    },
+)
+_recorded = selected(_RecordedId, conversions.c.event_id)
+_sent_as = Query(
+    _RecordedId,
+    {
+        dialect: select(conversions.c.sent_as.label("event_id")).where(
+            is_among(dialect, conversions.c.sent_as),
+            conversions.c.sent_as != literal_column("''"),
+        )
+        for dialect in DIALECTS
+    },
+)
+_told = Query(
+    _RecordedId,
+    {
+        dialect: select(conversions.c.storefront_id.label("event_id")).where(
+            is_among(dialect, conversions.c.storefront_id),
+            conversions.c.storefront_id != literal_column("''"),
+            conversions.c.stage == literal_column("'purchase'"),
+        )
+        for dialect in DIALECTS
+    },
+)
+_set_sent_as = Statement(
+    update(conversions)
+    .where(
+        conversions.c.event_id == bindparam("b_event_id"),
+        conversions.c.sent_as == literal_column("''"),
+    )
+    .values(sent_as=bindparam("b_sent_as"))
+)
+_set_storefront_id = Statement(
+    update(conversions)
+    .where(conversions.c.event_id == bindparam("b_event_id"))
+    .values(storefront_id=bindparam("b_storefront_id"))
 )
 _newest = Query(
     _RecordedAt, select(conversions.c.recorded_at).order_by(conversions.c.id.desc()).limit(1)
@@ -147,6 +224,7 @@ _log = Query(
     select(
         conversions.c.id,
         conversions.c.event_id,
+        conversions.c.sent_as,
         conversions.c.stage,
         conversions.c.order_id,
         conversions.c.at,
@@ -162,6 +240,7 @@ _log = Query(
     .select_from(conversions.outerjoin(outbox, outbox.c.event_id == conversions.c.event_id))
     .where(
         conversions.c.id > bindparam("after"),
+        or_(bindparam("event_id") == "", conversions.c.event_id == bindparam("event_id")),
         or_(
             bindparam("state") == "",
             func.coalesce(outbox.c.state, "not_sent") == bindparam("state"),
@@ -220,12 +299,65 @@ def of_event(conn: Connection, event_id: str) -> ConversionRow | None:
     return _of_event.first(conn, event_id=event_id)
 
 
+def under_id(conn: Connection, event_id: str) -> ConversionRow | None:
+    """Returns the recorded event that has this id, or that is sent under it."""
+    return _under_id.first(conn, event_id=event_id)
+
+
+def told_as(conn: Connection, event_id: str) -> ConversionRow | None:
+    """Returns the purchase that the storefront tells by this id."""
+    return _told_as.first(conn, event_id=event_id)
+
+
+def ids_of(conn: Connection, event_id: str) -> SharedId | None:
+    """Returns the ids of a recorded event."""
+    return _ids_of.first(conn, event_id=event_id)
+
+
+def lock_ids(conn: Connection, event_ids: Collection[str]) -> list[SharedId]:
+    """Locks the rows of events, and returns their ids. A row that another transaction is about to
+    change is left out."""
+    return among(conn, _lock_ids, event_ids)
+
+
+def recorded(conn: Connection, event_ids: Collection[str]) -> set[str]:
+    """Returns those of the ids that an event on record has."""
+    return {row.event_id for row in among(conn, _recorded, event_ids)}
+
+
+def sent_as(conn: Connection, event_ids: Collection[str]) -> set[str]:
+    """Returns those of the ids that an event is sent under instead of its own."""
+    return {row.event_id for row in among(conn, _sent_as, event_ids)}
+
+
+def told(conn: Connection, event_ids: Collection[str]) -> set[str]:
+    """Returns those of the ids that the storefront tells a purchase by."""
+    return {row.event_id for row in among(conn, _told, event_ids)}
+
+
+def set_sent_as(conn: Connection, chosen: Mapping[str, str]) -> None:
+    """Stores the ids that events (by event id) are sent under; a choice made before stays."""
+    _set_sent_as.run_many(
+        conn, ({"b_event_id": event_id, "b_sent_as": id} for event_id, id in chosen.items())
+    )
+
+
+def set_storefront_id(conn: Connection, event_id: str, storefront_id: str) -> None:
+    """Stores the id that the storefront tells a purchase by."""
+    _set_storefront_id.run(conn, b_event_id=event_id, b_storefront_id=storefront_id)
+
+
 def last_recorded(conn: Connection) -> int | None:
     """Returns when the newest event was recorded (seconds UTC); None if there is none."""
     row = _newest.first(conn)
     return None if row is None else row.recorded_at
 
 
-def log(conn: Connection, state: str, after: int, most: int) -> list[LoggedDelivery]:
-    """Returns a page of the delivery log: each event with its state at each destination."""
-    return _log.all(conn, state=state, after=after, most=most)
+def log(
+    conn: Connection, state: str, after: int, most: int, event_id: str = ""
+) -> list[LoggedDelivery]:
+    """Returns a page of the delivery log: each event with its state at each destination.
+
+    With `event_id` only that event.
+    """
+    return _log.all(conn, state=state, after=after, most=most, event_id=event_id)

@@ -146,9 +146,22 @@ _delete_touch = Statement(
 )
 _delete_key = tuple(
     Statement(delete(table).where(table.c.link == bindparam("link")))
-    for table in (links, told_links, clients, checkouts)
+    for table in (links, told_links, clients)
 )
-_delete_checkout = _delete_key[-1]
+# The id that the storefront told a purchase by is kept as long as its checkout.
+_delete_checkout = (
+    Statement(
+        update(conversions)
+        .where(
+            conversions.c.storefront_id != literal_column("''"),
+            conversions.c.storefront_id.in_(
+                select(checkouts.c.completed_as).where(checkouts.c.link == bindparam("b_link"))
+            ),
+        )
+        .values(storefront_id="")
+    ),
+    Statement(delete(checkouts).where(checkouts.c.link == bindparam("b_link"))),
+)
 _unlink = tuple(
     Statement(
         delete(table).where(
@@ -184,7 +197,8 @@ _is_unsent = exists(
     )
 )
 _with_reason = update(conversions).values(reason="erased")
-_without_detail = update(conversions).values(detail="")
+# The id that an event was sent under stays, as its event id does; one it was only told by goes.
+_without_detail = update(conversions).values(detail="", storefront_id="")
 # An event that is being sent may still arrive; its settlement stores no payload.
 _withdrawn = (
     update(outbox)
@@ -213,7 +227,9 @@ _erase_event = (
 )
 _erase_events = (
     Statement(_with_reason.where(_is_unsent)),
-    Statement(_without_detail.where(conversions.c.detail != "")),
+    Statement(
+        _without_detail.where(or_(conversions.c.detail != "", conversions.c.storefront_id != ""))
+    ),
     Statement(_withdrawn),
     Statement(_emptied),
     Statement(_without_answer.where(attempts.c.detail != "")),
@@ -312,7 +328,7 @@ def forget_visitor(conn: Connection, visitor: str, new: str) -> None:
     """Deletes a visitor id with its keys and touches; its events now count for the id `new`."""
     for key in keys_of(conn, visitor):
         if key.startswith(("ck:", "ca:")):
-            _delete_checkout.run(conn, link=key)
+            _forget_checkout(conn, key)
     for statement in _delete_visitor.values():
         statement.run(conn, visitor=visitor)
     _rename_browser_events.run(conn, b_visitor=visitor, b_new=new)
@@ -322,6 +338,12 @@ def forget_key(conn: Connection, key: str) -> None:
     """Deletes a key with every visitor id, and the checkout or cart under it."""
     for statement in _delete_key:
         statement.run(conn, link=key)
+    _forget_checkout(conn, key)
+
+
+def _forget_checkout(conn: Connection, key: str) -> None:
+    for statement in _delete_checkout:
+        statement.run(conn, b_link=key)
 
 
 def unlink(conn: Connection, key: str, visitor: str) -> None:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Column, Integer, LargeBinary, Table, select
+from sqlalchemy import Integer, LargeBinary, Table, select
 from sqlalchemy.types import TypeEngine
 
-from tracking.store.conversions import ConversionRow
-from tracking.store.engine.names import is_among, names_of
+from tracking.store.conversions import ConversionRow, sent_as, told
+from tracking.store.engine.name_lists import among, selected
 from tracking.store.engine.statement import Connection, Parameters, Query
 from tracking.store.erasure import tombstone_of
 from tracking.store.schema import conversions, links, outbox, tombstones, touches
@@ -59,28 +59,15 @@ class _Tombstone(NamedTuple):
     mark: str
 
 
-R = TypeVar("R", bound=tuple[Any, ...])
-
-
-def _selected(row: type[R], of: Column[str], *columns: Column[Any]) -> Query[R]:
-    return Query(
-        row,
-        {
-            dialect: select(*(columns or (of,))).where(is_among(dialect, of)).distinct()
-            for dialect in ("sqlite", "postgresql")
-        },
-    )
-
-
-_recorded = _selected(
+_recorded = selected(
     RecordedEvent,
     conversions.c.event_id,
     *(conversions.c[name] for name in RecordedEvent._fields),
 )
-_sharers = _selected(SeenWith, links.c.link, links.c.link, links.c.visitor)
-_own_keys = _selected(SeenWith, links.c.visitor, links.c.link, links.c.visitor)
-_touched = _selected(_TouchedVisitor, touches.c.visitor)
-_erased = _selected(_Tombstone, tombstones.c.mark)
+_sharers = selected(SeenWith, links.c.link, links.c.link, links.c.visitor)
+_own_keys = selected(SeenWith, links.c.visitor, links.c.link, links.c.visitor)
+_touched = selected(_TouchedVisitor, touches.c.visitor)
+_erased = selected(_Tombstone, tombstones.c.mark)
 
 _any_erased = Query(_Tombstone, select(tombstones.c.mark).limit(1))
 
@@ -97,12 +84,13 @@ _QUEUED = (
 class KnownBatch:
     """Known data about a batch of events.
 
-    `events` are the events on record by their ids, `sharers` the visitor ids seen with a key,
-    `keys` the identity keys of a visitor id, `touched` the visitor ids that have touches, and
-    `erased` the tombstones.
+    `events` are the events on record by their ids, `shared_ids` are ids that purchases are sent
+    under or told by, `sharers` the visitor ids seen with a key, `keys` the identity keys of a
+    visitor id, `touched` the visitor ids that have touches, and `erased` the tombstones.
     """
 
     events: dict[str, RecordedEvent]
+    shared_ids: frozenset[str]
     sharers: dict[str, set[str]]
     keys: dict[str, set[str]]
     touched: frozenset[str]
@@ -135,10 +123,10 @@ def known_of(
     order_ids: Collection[str],
 ) -> KnownBatch:
     """Returns what the store knows of these event ids, identity keys, visitor ids and orders."""
-    seen = set(_among(conn, _sharers, keys))
-    own = set(_among(conn, _own_keys, visitors))
+    seen = set(among(conn, _sharers, keys))
+    own = set(among(conn, _own_keys, visitors))
     others = {row.link for row in own} - set(keys)
-    seen |= own | set(_among(conn, _sharers, others))
+    seen |= own | set(among(conn, _sharers, others))
     sharers: dict[str, set[str]] = defaultdict(set)
     of_visitor: dict[str, set[str]] = defaultdict(set)
     for key, visitor in seen:
@@ -148,11 +136,12 @@ def known_of(
     if _any_erased.first(conn) is None:
         tombstones = set()
     return KnownBatch(
-        events={row.event_id: row for row in _among(conn, _recorded, events)},
+        events={row.event_id: row for row in among(conn, _recorded, events)},
+        shared_ids=frozenset(sent_as(conn, events) | told(conn, events)),
         sharers=sharers,
         keys=of_visitor,
-        touched=frozenset(row.visitor for row in _among(conn, _touched, visitors)),
-        erased=frozenset(row.mark for row in _among(conn, _erased, tombstones)),
+        touched=frozenset(row.visitor for row in among(conn, _touched, visitors)),
+        erased=frozenset(row.mark for row in among(conn, _erased, tombstones)),
     )
 
 
@@ -219,7 +208,3 @@ def _is(table: Table, name: str, kind: type[TypeEngine[Any]]) -> bool:
 
 def _insertion(table: Table, columns: Sequence[str], rows: str) -> str:
     return f"INSERT INTO {table.name} ({', '.join(columns)}) {rows} ON CONFLICT DO NOTHING"
-
-
-def _among(conn: Connection, query: Query[R], names: Collection[str]) -> list[R]:
-    return query.all(conn, names=names_of(conn, names)) if names else []

@@ -21,12 +21,17 @@ from tracking.store.values import consent_from_json
 
 
 class CheckoutRow(NamedTuple):
-    """The visitor id that opened a checkout or cart first, and its session (JSON)."""
+    """The visitor id that opened a checkout or cart first, and its session (JSON).
+
+    `completed_as` is the event id of the storefront's first `checkout_completed`, "" before it.
+    """
 
     link: str
     visitor: str
     session: str
     at: int
+    completed_as: str
+    completed_at: int
 
 
 class VisitorRow(NamedTuple):
@@ -128,7 +133,9 @@ _tell = Statement(
     .values(link=bindparam("link"), visitor=bindparam("visitor"))
     .on_conflict_do_nothing()
 )
-_checkout_row: dict[str, Any] = {c.name: bindparam(c.name) for c in checkouts.c}
+_checkout_row: dict[str, Any] = {
+    name: bindparam(name) for name in ("link", "visitor", "session", "at")
+}
 _put_checkout = Statement(
     insert(checkouts)
     .values(_checkout_row)
@@ -136,6 +143,11 @@ _put_checkout = Statement(
         index_elements=[checkouts.c.link],
         set_={name: bindparam(name) for name in ("session", "at")},
     )
+)
+_complete_checkout = Statement(
+    update(checkouts)
+    .where(checkouts.c.link == bindparam("b_link"))
+    .values(completed_as=bindparam("b_event_id"), completed_at=bindparam("b_at"))
 )
 _checkout = Query(CheckoutRow, select(checkouts).where(checkouts.c.link == bindparam("link")))
 _consent = Query(VisitorRow, select(visitors).where(visitors.c.visitor == bindparam("visitor")))
@@ -271,6 +283,11 @@ def browsers_of(conn: Connection, identity: str) -> frozenset[str]:
     return frozenset(filter(is_browser, sharers))
 
 
+def seen_with(conn: Connection, token: str) -> list[str]:
+    """Returns visitor ids that were seen with the token of a checkout, MOST_VISITORS at most."""
+    return [row.visitor for row in _visitors_of.all(conn, link=token, most=MOST_VISITORS)]
+
+
 def _sharers(conn: Connection, key: str, span: tuple[int, int] = ALWAYS) -> list[str]:
     if is_client(key):
         since, until = span
@@ -316,6 +333,20 @@ def claim_checkout(
         return True, False
     _put_checkout.run(conn, link=key, visitor=visitor, session=session, at=at)
     return True, known is None or known.session != session
+
+
+def complete_checkout(conn: Connection, key: str, event_id: str, at: int) -> bool:
+    """Stores the event id by which the storefront tells that a checkout was completed.
+
+    Returns whether it is new: of several events the first in time counts.
+    """
+    known = checkout(conn, key)
+    if known is None:
+        return False
+    if known.completed_as and (known.completed_at, known.completed_as) <= (at, event_id):
+        return False
+    _complete_checkout.run(conn, b_link=key, b_event_id=event_id, b_at=at)
+    return True
 
 
 def checkout(conn: Connection, key: str) -> CheckoutRow | None:

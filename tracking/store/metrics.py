@@ -2,7 +2,18 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, literal_column, select, text
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    not_,
+    select,
+    text,
+)
 
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.outbox import SENDABLE_SINCE
@@ -42,6 +53,19 @@ class BodyCount(NamedTuple):
 
     topic: str
     bodies: int
+
+
+class SharedIdCount(NamedTuple):
+    """The number of purchases sent under the storefront's id (`shared`) and under their `own`.
+
+    `missed` are those whose storefront's id came after another was chosen, `late` those that were
+    sent too late to be deduplicated.
+    """
+
+    shared: int
+    own: int
+    missed: int
+    late: int
 
 
 class _LastAttempt(NamedTuple):
@@ -93,6 +117,30 @@ _quarantined = Query(
     .group_by(quarantine.c.topic)
     .order_by(quarantine.c.topic),
 )
+_is_shared = conversions.c.sent_as != conversions.c.event_id
+_is_missed = and_(
+    conversions.c.storefront_id != "", conversions.c.storefront_id != conversions.c.sent_as
+)
+_was_late = exists(
+    select(attempts.c.id).where(
+        attempts.c.event_id == conversions.c.event_id, attempts.c.outcome == "late"
+    )
+)
+
+
+def _count_if(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+
+
+_shared_ids = Query(
+    SharedIdCount,
+    select(
+        _count_if(_is_shared).label("shared"),
+        _count_if(not_(_is_shared)).label("own"),
+        _count_if(_is_missed).label("missed"),
+        _count_if(_was_late).label("late"),
+    ).where(conversions.c.at > bindparam("since"), conversions.c.sent_as != literal_column("''")),
+)
 _size = Query(
     _DatabaseSize,
     {
@@ -125,6 +173,12 @@ def attempts_between(conn: Connection, after: int, through: int) -> list[Attempt
 def recorded(conn: Connection, since: int) -> list[RecordedCount]:
     """Returns how many events happened after an instant, by stage and reason."""
     return _recorded.all(conn, since=since)
+
+
+def shared_ids(conn: Connection, since: int) -> SharedIdCount:
+    """Returns how the purchases after an instant share their ids with Pinterest's own app."""
+    (row,) = _shared_ids.all(conn, since=since)
+    return row
 
 
 def webhooks_stored(conn: Connection) -> list[BodyCount]:

@@ -38,7 +38,8 @@ class OrderRows(NamedTuple):
 
     `keys` are the identity keys of its buyer, `payloads` the finished events by destination. They
     are held until `held_until` (seconds UTC) where the conversion has a reason that a later fact
-    may remove; None where nothing keeps them from being sent.
+    may remove; None where nothing keeps them from being sent: then they are due at `due_at`.
+    With `shares_id` the id they are sent under is chosen when they are claimed first.
     """
 
     order: OrderRow
@@ -48,6 +49,8 @@ class OrderRows(NamedTuple):
     keys: tuple[str, ...]
     payloads: Mapping[str, bytes]
     held_until: int | None
+    due_at: int
+    shares_id: bool
 
     @property
     def fits(self) -> bool:
@@ -103,11 +106,11 @@ def parameters_of(rows: OrderRows, digest: str, topic: str, since: int, until: i
     return parameters
 
 
-def _state_of(rows: OrderRows) -> tuple[str, int]:
-    """Returns the state and the due time of the order's events."""
+def _state_of(rows: OrderRows) -> tuple[str, int, int]:
+    """Returns the state, the due time and `shares_id` of the order's events."""
     if rows.held_until is not None:
-        return "held", rows.held_until
-    return "waiting", rows.conversion.recorded_at
+        return "held", rows.held_until, int(rows.shares_id)
+    return "waiting", rows.due_at, int(rows.shares_id)
 
 
 # Values that the rows of one order share are passed once, as the order's own.
@@ -138,7 +141,7 @@ _NO_EVENT = (None,) * len(_EVENT)
 def _parameters() -> Iterator[tuple[str, str]]:
     """Yields the name and the PostgreSQL type of each value, in the order of `parameters_of`."""
     yield from (("digest", "text"), ("topic", "text"), ("since", "bigint"), ("until", "bigint"))
-    yield from (("state", "text"), ("due_at", "bigint"))
+    yield from (("state", "text"), ("due_at", "bigint"), ("shares_id", "bigint"))
     yield from _typed("order", orders, [c.name for c in orders.c])
     yield from _typed("touch", touches, _TOUCH)
     yield from _typed("conversion", conversions, _CONVERSION)
@@ -209,6 +212,7 @@ def _rows() -> Iterator[_InsertedRow]:
             "payload": f"event{n}_payload",
             "event_time": "order_placed_at",
             "due_at": "due_at",
+            "shares_id": "shares_id",
             "queued_at": now,
         }
         yield _InsertedRow(outbox, columns, f"event{n}_destination IS NOT NULL")

@@ -40,10 +40,14 @@ class OutboxRow(NamedTuple):
     queued_at: int
     settled_at: int
     order_id: str
+    shares_id: int
 
 
 class ClaimedEvent(NamedTuple):
-    """An event that a deliverer has leased. `event_time` is seconds UTC."""
+    """An event that a deliverer has leased. `event_time` is seconds UTC.
+
+    With `shares_id` it is sent under the id that was chosen for it, not under its event id.
+    """
 
     id: int
     event_id: str
@@ -52,6 +56,7 @@ class ClaimedEvent(NamedTuple):
     attempts: int
     reason: str
     is_withdrawn: int
+    shares_id: int
 
 
 class Settlement(NamedTuple):
@@ -97,6 +102,10 @@ class StateCount(NamedTuple):
     events: int
 
 
+class _EventCount(NamedTuple):
+    events: int
+
+
 class _OutboxId(NamedTuple):
     id: int
 
@@ -112,6 +121,9 @@ SENDABLE_SINCE = case(
 _NO_PAYLOAD = literal(b"", LargeBinary)
 # The payload one claim holds in memory: six times that of a thousand usual events.
 _MOST_BYTES = 8 * 1024 * 1024
+_never_claimed = and_(
+    outbox.c.shares_id == 0, outbox.c.attempts == 0, outbox.c.claim == "", outbox.c.reason == ""
+)
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest has it.
 _queue = Statement(
     insert(outbox)
@@ -124,6 +136,7 @@ _queue = Statement(
         due_at=bindparam("due_at"),
         queued_at=bindparam("now"),
         order_id=bindparam("order_id"),
+        shares_id=bindparam("shares_id"),
     )
     .on_conflict_do_update(
         constraint=None,
@@ -141,6 +154,10 @@ _queue = Statement(
                     outbox.c.due_at,
                 ),
                 else_=literal_column("excluded.due_at"),
+            ),
+            # What was sent once under its event id is sent under it again.
+            "shares_id": case(
+                (_never_claimed, literal_column("excluded.shares_id")), else_=outbox.c.shares_id
             ),
             "is_withdrawn": 0,
             "reason": "",
@@ -178,7 +195,21 @@ _hold = Statement(
 _release_held = Statement(
     update(outbox)
     .where(outbox.c.event_id == bindparam("b_event_id"), _is_held)
-    .values(state="waiting", due_at=bindparam("b_now"))
+    .values(state="waiting", due_at=bindparam("b_due_at"))
+)
+# An event that was never tried, and waits for the id that the storefront tells it by.
+_end_wait = Statement(
+    update(outbox)
+    .where(
+        outbox.c.event_id == bindparam("b_event_id"),
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.shares_id == 1,
+        outbox.c.attempts == 0,
+        outbox.c.claim == "",
+        outbox.c.reason == "",
+        outbox.c.due_at > bindparam("b_now"),
+    )
+    .values(due_at=bindparam("b_now"))
 )
 _is_for_good = bindparam("b_reason").in_(
     [literal_column("'consent_refused'"), literal_column("'deleted'")]
@@ -263,7 +294,11 @@ _claim = Query(
         outbox.c.attempts,
         outbox.c.reason,
         outbox.c.is_withdrawn,
+        outbox.c.shares_id,
     ),
+)
+_unclaim = Statement(
+    update(outbox).where(outbox.c.id == bindparam("b_id")).values(claim="", leased_until=0)
 )
 _waits_though_withdrawn = and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1)
 # Only erasure sets this state while an event is being sent; `withdraw` leaves it to the settlement.
@@ -302,11 +337,16 @@ _release = Statement(
     .where(outbox.c.claim == bindparam("b_claim"), outbox.c.state == literal_column("'waiting'"))
     .values(claim="", leased_until=0)
 )
+# An event that waits for the storefront's id waits for no destination.
+_waits_for_destination = or_(
+    outbox.c.shares_id == 0, outbox.c.attempts > 0, outbox.c.reason != literal_column("''")
+)
 _retry_now = Statement(
     update(outbox)
     .where(
         outbox.c.destination == bindparam("b_destination"),
         outbox.c.state == literal_column("'waiting'"),
+        _waits_for_destination,
         outbox.c.due_at > bindparam("b_now"),
         outbox.c.leased_until <= bindparam("b_now"),
     )
@@ -318,6 +358,7 @@ _next = (
         outbox.c.destination == bindparam("b_destination"),
         outbox.c.state == literal_column("'waiting'"),
         outbox.c.event_time <= bindparam("b_now"),
+        _waits_for_destination,
         outbox.c.leased_until <= bindparam("b_now"),
     )
     .order_by(outbox.c.due_at, outbox.c.id)
@@ -360,6 +401,12 @@ _dead = Query(
     .order_by(outbox.c.id)
     .limit(bindparam("most")),
 )
+_dead_since = Query(
+    _EventCount,
+    select(func.count().label("events")).where(
+        outbox.c.state == "dead", outbox.c.event_time > bindparam("since")
+    ),
+)
 _replay = Query(
     _OutboxId,
     update(outbox)
@@ -367,6 +414,7 @@ _replay = Query(
         outbox.c.state == "dead",
         or_(bindparam("b_event_id") == "", outbox.c.event_id == bindparam("b_event_id")),
         outbox.c.event_time > bindparam("b_since"),
+        or_(outbox.c.shares_id == 0, outbox.c.event_time >= bindparam("b_shared_since")),
     )
     .values(
         state="waiting",
@@ -389,11 +437,15 @@ def queue(
     now: int,
     held_until: int | None = None,
     order_id: str = "",
+    *,
+    due_at: int = 0,
+    shares_id: bool = False,
 ) -> None:
     """Queues a finished event, or replaces the queued one unless it is being sent.
 
-    With `held_until` (seconds UTC) the event is held until then, for a fact that lets it be sent.
-    `order_id` is the order that another system's event names.
+    It is due at `due_at` (seconds UTC), or at once if that is over. With `held_until` it is held
+    until then, for a fact that lets it be sent. `order_id` is the order that another system's event
+    names. With `shares_id` the id it is sent under is chosen when it is claimed first.
     """
     _queue.run(
         conn,
@@ -402,9 +454,10 @@ def queue(
         state="waiting" if held_until is None else "held",
         payload=payload,
         event_time=event_time,
-        due_at=now if held_until is None else held_until,
+        due_at=max(now, due_at) if held_until is None else held_until,
         now=now,
         order_id=order_id,
+        shares_id=int(shares_id),
     )
 
 
@@ -428,9 +481,14 @@ def hold(conn: Connection, event_id: str, until: int, now: int) -> None:
     _hold.run(conn, b_event_id=event_id, b_until=until, b_now=now)
 
 
-def release_held(conn: Connection, event_id: str, now: int) -> None:
-    """Makes a held event wait for delivery, due now."""
-    _release_held.run(conn, b_event_id=event_id, b_now=now)
+def release_held(conn: Connection, event_id: str, due_at: int) -> None:
+    """Makes a held event wait for delivery, due at an instant (seconds UTC)."""
+    _release_held.run(conn, b_event_id=event_id, b_due_at=due_at)
+
+
+def end_wait(conn: Connection, event_id: str, now: int) -> None:
+    """Makes an event due that waits for the id the storefront tells it by."""
+    _end_wait.run(conn, b_event_id=event_id, b_now=now)
 
 
 def amend(conn: Connection, id: int, payload: bytes) -> None:
@@ -486,6 +544,11 @@ def claim(
     return sorted(rows, key=lambda row: row.id)
 
 
+def unclaim(conn: Connection, ids: Iterable[int]) -> None:
+    """Ends the lease of events in the transaction that claimed them: they stay due."""
+    _unclaim.run_many(conn, ({"b_id": id} for id in ids))
+
+
 def settle(conn: Connection, claim: str, settlements: Iterable[Settlement]) -> None:
     """Stores the results of the claimed events; an event that another claim has leased since is
     left to that claim."""
@@ -534,6 +597,25 @@ def dead(conn: Connection, after: int = 0, most: int = 100) -> list[DeadLetter]:
     return _dead.all(conn, after=after, most=most)
 
 
-def replay(conn: Connection, now: int, since: int, event_id: str = "") -> int:
-    """Queues the dead letters (or one) whose events are newer than `since`; returns how many."""
-    return len(_replay.all(conn, b_now=now, b_since=since, b_event_id=event_id))
+def count_dead_since(conn: Connection, since: int) -> int:
+    """Returns the number of dead letters whose events are newer than `since`."""
+    (row,) = _dead_since.all(conn, since=since)
+    return row.events
+
+
+def replay(
+    conn: Connection, now: int, since: int, event_id: str = "", shared_since: int = 0
+) -> int:
+    """Queues the dead letters (or one) whose events are newer than `since`; returns how many.
+
+    Purchases that share their id are left out if they are older than `shared_since`.
+    """
+    return len(
+        _replay.all(
+            conn,
+            b_now=now,
+            b_since=since,
+            b_event_id=event_id,
+            b_shared_since=shared_since,
+        )
+    )

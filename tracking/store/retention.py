@@ -4,12 +4,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
-from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, delete, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Table,
+    bindparam,
+    delete,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
     attempts,
     checkouts,
+    conversions,
     outbox,
     privacy_requests,
     quarantine,
@@ -54,14 +65,17 @@ _K = TypeVar("_K", bound=Key)
 
 @dataclass(frozen=True, slots=True)
 class _Kind(Generic[_K]):
-    """The statements for one kind of rows. `first` is smaller than the key of every row."""
+    """The statements for one kind of rows. `first` is smaller than the key of every row, `deletes`
+    are executed in their order."""
 
     first: _K
     page: Query[_K]
-    delete: Statement
+    deletes: tuple[Statement, ...]
 
 
-def _kind(table: Table, first: _K, *is_old: ColumnElement[bool]) -> _Kind[_K]:
+def _kind(
+    table: Table, first: _K, *is_old: ColumnElement[bool], before: tuple[Statement, ...] = ()
+) -> _Kind[_K]:
     keys = list(table.primary_key.columns)
     last = tuple_(*(bindparam(f"last_{key.name}") for key in keys))
     return _Kind(
@@ -71,13 +85,29 @@ def _kind(table: Table, first: _K, *is_old: ColumnElement[bool]) -> _Kind[_K]:
             select(*keys).where(*is_old, tuple_(*keys) > last).order_by(*keys).limit(PAGE),
         ),
         # The age is checked again: a dead letter may have been replayed since the page was read.
-        delete=Statement(
-            delete(table).where(*is_old, *(key == bindparam(f"b_{key.name}") for key in keys))
+        deletes=(
+            *before,
+            Statement(
+                delete(table).where(*is_old, *(key == bindparam(f"b_{key.name}") for key in keys))
+            ),
         ),
     )
 
 
 _before: BindParameter[int] = bindparam("before")
+# The id that the storefront told a purchase by is kept as long as its checkout.
+_forget_storefront_ids = Statement(
+    update(conversions)
+    .where(
+        conversions.c.storefront_id != literal_column("''"),
+        conversions.c.storefront_id.in_(
+            select(checkouts.c.completed_as).where(
+                checkouts.c.link == bindparam("b_link"), checkouts.c.at < _before
+            )
+        ),
+    )
+    .values(storefront_id="")
+)
 _AnyKind = _Kind[RowId] | _Kind[ReceiptKey] | _Kind[TouchKey] | _Kind[CheckoutKey]
 _KINDS: Mapping[str, _AnyKind] = {
     "settled events": _kind(
@@ -86,7 +116,12 @@ _KINDS: Mapping[str, _AnyKind] = {
     "delivery attempts": _kind(attempts, RowId(0), attempts.c.at < _before),
     "receipts": _kind(receipts, ReceiptKey("", ""), receipts.c.received_at < _before),
     "touches": _kind(touches, TouchKey("", 0, ""), touches.c.at < _before),
-    "checkouts": _kind(checkouts, CheckoutKey(""), checkouts.c.at < _before),
+    "checkouts": _kind(
+        checkouts,
+        CheckoutKey(""),
+        checkouts.c.at < _before,
+        before=(_forget_storefront_ids,),
+    ),
     "privacy requests": _kind(privacy_requests, RowId(0), privacy_requests.c.received_at < _before),
     QUARANTINED: _kind(quarantine, RowId(0), quarantine.c.received_at < _before),
 }
@@ -103,10 +138,6 @@ def page(conn: Connection, kind: str, before: int, last: Key | None = None) -> S
 
 def forget(conn: Connection, kind: str, before: int, rows: Iterable[Key]) -> None:
     """Deletes the rows of a `page`."""
-    _KINDS[kind].delete.run_many(
-        conn,
-        (
-            {"before": before, **{f"b_{name}": value for name, value in row._asdict().items()}}
-            for row in rows
-        ),
-    )
+    keys = [{f"b_{name}": value for name, value in row._asdict().items()} for row in rows]
+    for statement in _KINDS[kind].deletes:
+        statement.run_many(conn, ({"before": before, **key} for key in keys))

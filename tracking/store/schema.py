@@ -145,6 +145,7 @@ told_links = Table(
 )
 
 # The visitor who opened a checkout or a cart, by the first browser event of it, with the session.
+# `completed_as` is the event id of the storefront's first `checkout_completed`.
 checkouts = Table(
     "checkouts",
     metadata,
@@ -152,6 +153,8 @@ checkouts = Table(
     Column("visitor", Text, nullable=False),
     _text("session"),
     _int("at"),
+    _text("completed_as"),
+    _int("completed_at"),
 )
 
 # The newest consent of each visitor (1, 0, or NULL) and its instant.
@@ -190,6 +193,8 @@ credits = Table(
 # Every event of the funnel, with the reason if it is not sent (a key of conversion.REASONS).
 # `credited_then` is the credit with which the event was sent, if it has changed since. The
 # campaign of its own visit stands in `visit_…`.
+# `sent_as` is the id that was chosen when the event was claimed first; without a choice the event
+# is sent as `event_id`. `storefront_id` is the id that the storefront tells the purchase by.
 conversions = Table(
     "conversions",
     metadata,
@@ -212,7 +217,22 @@ conversions = Table(
     _text("visit_campaign_id"),
     _text("visit_campaign"),
     _int("is_visit_pinterest"),
+    _text("sent_as"),
+    _text("storefront_id"),
     Index("conversions_by_time", "at"),
+    Index(
+        "conversions_sent_as",
+        "sent_as",
+        unique=True,
+        sqlite_where=text("sent_as <> ''"),
+        postgresql_where=text("sent_as <> ''"),
+    ),
+    Index(
+        "conversions_of_storefront",
+        "storefront_id",
+        sqlite_where=text("storefront_id <> ''"),
+        postgresql_where=text("storefront_id <> ''"),
+    ),
     Index(
         "conversions_of_visitor",
         "visitor",
@@ -225,6 +245,7 @@ conversions = Table(
 # Events to deliver: waiting → sent | dead | withdrawn. A claim is a lease that ends by itself.
 # A held event waits until `due_at` for a fact that lets it be sent, and is then deleted. `order_id`
 # is the order that another system's event names.
+# With `shares_id` the id it is sent under is chosen when it is claimed first.
 outbox = Table(
     "outbox",
     metadata,
@@ -243,6 +264,7 @@ outbox = Table(
     _int("queued_at"),
     _int("settled_at"),
     _text("order_id"),
+    _int("shares_id"),
     UniqueConstraint("event_id", "destination", name="outbox_once"),
     Index(
         "outbox_of_order",

@@ -90,8 +90,11 @@ def _touch(row: TouchRow) -> dict[str, Any]:
 
 
 def _event(conn: Connection, row: ConversionRow) -> dict[str, Any]:
+    ids = conversions.ids_of(conn, row.event_id)
     return {
         "event_id": row.event_id,
+        "sent_as": ids.sent_as if ids else "",
+        "storefront_id": ids.storefront_id if ids else "",
         "stage": row.stage,
         "at": instant(row.at),
         "visitor": readable_key(row.visitor),

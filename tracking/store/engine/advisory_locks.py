@@ -1,7 +1,7 @@
 """Serialises two transactions about the same order or person, on PostgreSQL by advisory locks."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tracking.store.engine.statement import Connection
 
@@ -13,6 +13,10 @@ _IN_SCHEMA = """CASE current_schema() WHEN 'public' THEN key
 _KEYS = "(SELECT DISTINCT unnest(%s::bigint[]) AS key ORDER BY key) AS keys"
 # Always in the same order, so that two transactions never wait for one another.
 _WAIT = f"SELECT pg_advisory_xact_lock({_IN_SCHEMA}) FROM {_KEYS}"  # noqa: S608
+_TRY_EACH = f"""
+SELECT pg_try_advisory_xact_lock({_IN_SCHEMA})
+FROM unnest(%s::bigint[]) WITH ORDINALITY AS keys (key, n) ORDER BY n
+"""  # noqa: S608
 _TRY = f"SELECT bool_and(pg_try_advisory_xact_lock({_IN_SCHEMA})) FROM {_KEYS}"  # noqa: S608
 
 
@@ -43,6 +47,20 @@ def hold(conn: Connection, names: Iterable[str]) -> None:
     elif keys and not conn.cursor.execute(_TRY, ([*keys],)).fetchone()[0]:
         raise LockHeldElsewhere(frozenset(conn.locks | keys))
     conn.locks |= keys
+
+
+def try_hold(conn: Connection, names: Collection[str]) -> set[str]:
+    """Locks those of the names that no other transaction has locked, and returns them.
+
+    A transaction that has locked rows already must not wait for a name: one that holds the name
+    may wait for the rows.
+    """
+    if conn.dialect != "postgresql" or not names:
+        return set(names)
+    listed = sorted(names)
+    conn.cursor.execute(_TRY_EACH, ([_key(name) for name in listed],))
+    found = conn.cursor.fetchall()
+    return {name for name, (is_held,) in zip(listed, found, strict=True) if is_held}
 
 
 def _key(name: str) -> int:

@@ -1,0 +1,57 @@
+"""Chooses the id that an event is sent under, when it is claimed for the first time."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from tracking.store import conversions, outbox
+from tracking.store.conversions import SharedId
+from tracking.store.engine import advisory_locks
+from tracking.store.engine.statement import Connection
+from tracking.store.outbox import ClaimedEvent
+
+
+class NamedEvents(NamedTuple):
+    """The events that stay claimed, and the ids of those not sent under their event id."""
+
+    events: Sequence[ClaimedEvent]
+    sent_as: Mapping[str, str]
+
+
+def choose(conn: Connection, events: Sequence[ClaimedEvent]) -> NamedEvents:
+    """Chooses for each purchase that shares its id the storefront's id, or else its event id.
+
+    The choice is stored in the transaction of the claim and holds for every destination and every
+    later attempt. A purchase that another transaction is writing about is not claimed yet.
+    """
+    sharing = {event.event_id for event in events if event.shares_id}
+    if not sharing:
+        return NamedEvents(events, {})
+    known = {row.event_id: row for row in conversions.lock_ids(conn, sharing)}
+    busy = conversions.recorded(conn, sharing - known.keys())
+    open_ids = [row for row in known.values() if not row.sent_as]
+    wanted = {row.storefront_id for row in open_ids} - {""}
+    held = advisory_locks.try_hold(conn, wanted)
+    busy |= {row.event_id for row in open_ids if row.storefront_id in wanted - held}
+    chosen = _chosen(
+        [row for row in open_ids if row.event_id not in busy],
+        conversions.recorded(conn, held) | conversions.sent_as(conn, held),
+    )
+    conversions.set_sent_as(conn, chosen)
+    outbox.unclaim(conn, [event.id for event in events if event.event_id in busy])
+    sent_as = {row.event_id: row.sent_as for row in known.values() if row.sent_as}
+    sent_as.update(chosen)
+    return NamedEvents(
+        [event for event in events if event.event_id not in busy],
+        {event_id: id for event_id, id in sent_as.items() if id != event_id},
+    )
+
+
+def _chosen(purchases: Sequence[SharedId], taken: Collection[str]) -> Mapping[str, str]:
+    """Returns the id of each purchase; one that another event has is not taken."""
+    chosen: dict[str, str] = {}
+    used = set(taken)
+    for row in sorted(purchases):
+        is_free = row.storefront_id and row.storefront_id not in used
+        chosen[row.event_id] = row.storefront_id if is_free else row.event_id
+        used.add(row.storefront_id)
+    return chosen
