@@ -43,6 +43,7 @@ def import_file(
     if dry_run:
         run.check()
         click.echo(f"{_record_count(run.counts.read)} read, all of them fit; nothing was stored")
+        _print_left_out(run.counts)
     elif on_error == "skip":
         run.skip(batch_size)
     elif on_error == "stop":
@@ -96,6 +97,7 @@ class _Run:
         with self._open_source("checking") as source:
             self._importer.check(source)
         if self.counts.rejected:
+            _print_left_out(self.counts)
             raise click.ClickException(
                 f"{self.counts.rejected:,} of {_record_count(self.counts.read)} cannot be used;"
                 " nothing was stored. Mend them, or take the others in with --skip-invalid"
@@ -109,7 +111,7 @@ class _Run:
             with self._open_source("taking in") as source, rejects:
                 self._importer.on_reject = lambda record: rejects.add(source, record)
                 self._importer.run(source, batch_size)
-            click.echo(_summary(self.counts))
+            _print_summary(self.counts)
         finally:
             if rejects.path is not None:
                 click.echo(
@@ -122,7 +124,7 @@ class _Run:
         self._importer.on_reject = self._stop_at
         with self._open_source("taking in") as source:
             self._importer.run(source, batch_size)
-        click.echo(_summary(self.counts))
+        _print_summary(self.counts)
 
     def try_out(self) -> tuple[int, int]:
         """Tests the events; returns how many Pinterest would count and how many were tested.
@@ -145,6 +147,7 @@ class _Run:
             click.echo(
                 f"line {lines[0]}{f' and {len(lines) - 1:,} more' * (len(lines) > 1)}: {message}"
             )
+        _print_left_out(self.counts)
         return accepted, tested
 
     def _print_reject(self, rejected: RejectedRecord) -> None:
@@ -196,6 +199,21 @@ def _record_count(count: int) -> str:
 
 def _summary(counts: ImportCounts) -> str:
     return f"{counts.stored:,} taken in, {counts.duplicates:,} known already"
+
+
+def _print_summary(counts: ImportCounts) -> None:
+    click.echo(_summary(counts))
+    _print_left_out(counts)
+
+
+def _print_left_out(counts: ImportCounts) -> None:
+    """Prints how many values of each field could not be used; never a value, which may be
+    personal."""
+    if counts.left_out:
+        found = sorted(counts.left_out.items(), key=lambda item: (-item[1], item[0]))[:MAX_LISTED]
+        more = ", …" * (len(counts.left_out) > MAX_LISTED)
+        by_field = ", ".join(f"{field} {count:,}" for field, count in found)
+        click.echo(f"values left out, by field: {by_field}{more}")
 
 
 def _open_bytes(file: Path) -> AbstractContextManager[BinaryIO]:

@@ -342,7 +342,8 @@ def test_sales_without_an_order_id_are_sales_of_their_own(
     word: str, clerk: Clerk, service: Service
 ) -> None:
     told = [item(1, em=f"c{n}@example.com", value=f"1{n}.00", order_id=word) for n in range(3)]
-    assert clerk.imports(table(told)) == "3 taken in, 0 known already\n"
+    said = "3 taken in, 0 known already\nvalues left out, by field: order_id 3\n"
+    assert clerk.imports(table(told)) == said
     assert all("order_id" not in event["custom_data"] for event in sent(service))
 
 
@@ -920,6 +921,84 @@ def test_a_store_that_is_away_ends_it_in_one_line(
     store.is_away = True
 
     assert clerk.is_refused(table(sales(3))) == ["Error: the disk is gone; nothing was stored"]
+
+
+# --- What of a file could not be used
+
+WORD = "\\N"
+NESTED = {
+    **{name: sale(1)[name] for name in SOLD[:4]},
+    "user_data": {"em": ["ada@example.com", "nobody"], "zp": ["-"]},
+    "custom_data": {"contents": [{"id": "1", "item_name": WORD}, {"id": "n/a"}]},
+}
+LEFT_OUT: dict[str, tuple[bytes, str]] = {
+    "columns": (
+        table(
+            [sale(n, ph="secret", zp=zip, external_id=WORD) for n, zip in ((1, "-"), (2, "10001"))]
+        ),
+        "external_id 2, ph 2, zp 1",
+    ),
+    "columns with numbers": (
+        table([sale(n, em_1="secret", em_2="secret") for n in (1, 2)]),
+        "em_1 2, em_2 2",
+    ),
+    "a number and an id": (
+        table([sale(1, num_items="nan", order_id=WORD)]),
+        "num_items 1, order_id 1",
+    ),
+    "lines": (lines(sale(1, ph="secret"), sale(2)), "ph 1"),
+    "lists": (
+        lines(NESTED, {**NESTED, "event_id": "till-2"}),
+        "custom_data/contents/id 2, custom_data/contents/item_name 2, "
+        "user_data/em 2, user_data/zp 2",
+    ),
+    "the rows of an order": (
+        table([{**row, "ph": "secret"} for row in items(3)]),
+        "ph 3",
+    ),
+    "the same row again": (table([sale(1, ph="secret")] * 2), "ph 2"),
+}
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--stop-on-invalid", "--skip-invalid", "--test"])
+@pytest.mark.parametrize("form", LEFT_OUT)
+def test_an_import_says_how_many_values_of_each_field_it_left_out(
+    form: str, option: str, clerk: Clerk
+) -> None:
+    content, fields = LEFT_OUT[form]
+    said = clerk.imports(content, option)
+
+    assert f"values left out, by field: {fields}\n" in said
+    assert "secret" not in said
+
+
+def test_values_left_out_are_said_once_of_a_file_that_is_checked_first(clerk: Clerk) -> None:
+    content = table([sale(1, ph="secret"), sale(2, ph="secret")])
+    again = "0 taken in, 2 known already\nvalues left out, by field: ph 2\n"
+    assert clerk.imports(content) == again.replace("0 taken in, 2", "2 taken in, 0")
+    assert clerk.imports(content) == again
+
+
+def test_nothing_left_out_is_not_talked_about(clerk: Clerk) -> None:
+    assert clerk.imports(table(sales(2))) == "2 taken in, 0 known already\n"
+
+
+def test_values_of_refused_rows_are_not_counted_as_left_out(clerk: Clerk) -> None:
+    content = table([sale(1, ph="secret"), sale(2, ph="secret", value="free")])
+    assert "left out, by field: ph 1\n" in clerk.imports(content, "--skip-invalid")
+    found = clerk.types("import-events", str(clerk.file(content)), "--dry-run")
+    assert found.exit_code == 1
+    assert found.stdout == "values left out, by field: ph 1\n"
+    # Another sale under an id on record is refused as well.
+    other = table([sale(1, ph="secret", value="9.00")])
+    assert "left out" not in clerk.imports(other, "--skip-invalid")
+
+
+def test_an_import_names_twenty_fields_and_says_that_there_are_more(clerk: Clerk) -> None:
+    row = sale(1, **{f"em_{n}": "secret" for n in range(1, 23)})
+    said = clerk.imports(table([row]))
+    assert said.endswith(" 1, …\n")
+    assert said.count("em_") == 20
 
 
 # --- Showing it to Pinterest

@@ -82,7 +82,8 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
             else:
                 assert isinstance(reading.value, InboundEvent)
                 prepared = service.events.prepare(reading.value, NOW)
-                yield EventRow(reading.records, prepared.event_id, prepared.order_id, prepared)
+                names = (prepared.event_id, prepared.order_id)
+                yield EventRow(reading.records, *names, prepared, reading.value.left_out)
 
     with path.open("rb") as raw:
         blocks = list(blocks_of(ImportSource(raw, path), entries_of, readers))
@@ -95,7 +96,8 @@ def read(service: Service, path: Path, readers: int) -> list[Any]:
 def _comparable(entry: Any) -> Any:
     if isinstance(entry, RejectedRecord):
         return entry.line, entry.reason
-    return [tuple(record) for record in entry.records], entry.event_id, entry.prepared
+    records = [tuple(record) for record in entry.records]
+    return records, entry.event_id, entry.prepared, entry.left_out
 
 
 def must_not_be(refused: RejectedRecord) -> None:

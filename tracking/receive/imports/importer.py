@@ -1,6 +1,7 @@
 """Import of a file's events and orders, a batch per transaction."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -10,7 +11,8 @@ from typing import NamedTuple, TypeVar
 
 from tracking.domain.order import Order
 from tracking.domain.validation import FieldError
-from tracking.receive.imports.file_reader import ImportSource, UnreadableFile
+from tracking.receive.event_input import InboundEvent
+from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
 from tracking.receive.imports.records import (
     ParsedRecord,
@@ -21,7 +23,7 @@ from tracking.receive.imports.records import (
     parse_records,
 )
 from tracking.receive.imports.row_groups import REACH, EventRow, event_of, groups_of
-from tracking.receive.server_events import AT_ONCE, ServerEvents
+from tracking.receive.server_events import AT_ONCE, PreparedEvent, ServerEvents
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"
@@ -35,7 +37,8 @@ _FIRST_BATCH, _LARGEST_BATCH = 500, 10_000
 class ImportCounts:
     """Records read so far, the position in the file (bytes), and the results.
 
-    `duplicates` were stored before.
+    `duplicates` were stored before. `left_out` counts, for each field of the file, the values of
+    usable records that could not be used.
     """
 
     read: int = 0
@@ -43,6 +46,7 @@ class ImportCounts:
     stored: int = 0
     duplicates: int = 0
     rejected: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 class _StoredBatch(NamedTuple):
@@ -94,8 +98,8 @@ class Importer:
         """
         readers = self.cores if self.cores > 1 else 0
         with closing(blocks_of(source, self._check_entries, readers)) as blocks:
-            for _ in self._usable_entries(source, blocks):
-                pass
+            for entry in self._usable_entries(source, blocks):
+                self._count_left_out(entry)
         self.on_progress(self.counts)
 
     def run(self, source: ImportSource, batch_size: int | None = None) -> None:
@@ -157,6 +161,8 @@ class Importer:
                 if isinstance(event, RejectedRecord):
                     self._reject(event, len(event.records))
                 else:
+                    for row in group:
+                        self._count_left_out(row)
                     yield UsableRecord(group[0].records, event)
         self.on_progress(self.counts)
 
@@ -202,7 +208,8 @@ class Importer:
             # The same row again is counted as known already.
             yield from group
         else:
-            yield EventRow(records, prepared.event_id, prepared.order_id, prepared)
+            left_out = tuple(pointer for row in group for pointer in row.left_out)
+            yield EventRow(records, prepared.event_id, prepared.order_id, prepared, left_out)
 
     def _entries_of(self, blocks: Iterable[Block]) -> Iterator[EventRow | Order | RejectedRecord]:
         for block in blocks:
@@ -249,7 +256,7 @@ class Importer:
                 yield parsed.value
             else:
                 prepared = self.events.prepare(parsed.value, self.now)
-                yield EventRow(parsed.records, prepared.event_id, prepared.order_id, prepared)
+                yield _event_row(parsed.records, parsed.value, prepared)
 
     def _store(
         self, batch: Sequence[EventRow | Order], order_threads: ThreadPoolExecutor
@@ -265,6 +272,8 @@ class Importer:
             for status, row in zip(statuses, following, strict=False):
                 if status == "conflict":
                     rejected.append(RejectedRecord(row.records, [_CONFLICT]))
+                else:
+                    self._count_left_out(row)
         for receipt in order_threads.map(lambda order: self.tracker.record(order, TOPIC), orders):
             self._count_results([receipt.status])
         rate = len(batch) / max(self.timer() - began, 0.001)
@@ -275,6 +284,10 @@ class Importer:
         self.counts.stored += stored
         self.counts.duplicates += len(statuses) - stored - statuses.count("conflict")
 
+    def _count_left_out(self, entry: EventRow | Order) -> None:
+        if isinstance(entry, EventRow) and entry.left_out:
+            self.counts.left_out.update(map(_field_of, entry.left_out))
+
 
 def _row_of(parsed: ParsedRecord) -> EventRow | RejectedRecord:
     """Returns the row of an event, of which nothing is prepared."""
@@ -283,4 +296,16 @@ def _row_of(parsed: ParsedRecord) -> EventRow | RejectedRecord:
     event = parsed.value
     if isinstance(event, Order):
         return EventRow(parsed.records, event.id, event.id, None)
-    return EventRow(parsed.records, event.conversion.event_id, event.conversion.order_id, None)
+    return _event_row(parsed.records, event, None)
+
+
+def _event_row(
+    records: Sequence[Record], event: InboundEvent, prepared: PreparedEvent | None
+) -> EventRow:
+    told = event.conversion
+    return EventRow(records, told.event_id, told.order_id, prepared, event.left_out)
+
+
+def _field_of(pointer: str) -> str:
+    """Returns the field that a JSON pointer leads to, whichever of its values that is."""
+    return "/".join(part for part in pointer.split("/") if part and not part.isdecimal())

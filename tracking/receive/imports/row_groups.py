@@ -22,12 +22,13 @@ _MAX_LINES = 10
 
 class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="row"):
     """The event of a record, or of several that were joined. While a file is only checked, nothing
-    is prepared of it."""
+    is prepared of it. `left_out` are the JSON pointers to values that could not be used."""
 
     records: Sequence[Record]
     event_id: str
     order_id: str
     prepared: PreparedEvent | None
+    left_out: tuple[str, ...] = ()
 
 
 Group = list[EventRow] | RejectedRecord
