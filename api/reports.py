@@ -137,7 +137,7 @@ def _cell(value: object) -> object:
 
 
 def _is_number(text: str) -> bool:
-    return text.lstrip("-").replace(".", "", 1).isdecimal()
+    return text.removeprefix("-").replace(".", "", 1).isdecimal()
 
 
 def _funnel_rows(report: Mapping[str, Any]) -> list[ReportLine]:

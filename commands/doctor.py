@@ -24,6 +24,7 @@ from tracking.store import (
     conversions,
     metrics,
     open_store,
+    orders,
     outbox,
     privacy_requests,
     quarantine,
@@ -35,10 +36,14 @@ from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 from tracking.store.engine.sqlite import SqliteStore, protection
 from tracking.store.migrations import head
 from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
+from tracking.store.values import session_from_json
 
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
 LONGEST_WITHOUT_SPEND = 86_400
+# How many orders, and how far back, are looked at for links with unfilled macros.
+NEWEST_ORDERS = 500
+NEWEST_SECONDS = 30 * 86_400
 # 2026-01-01T00:00:00Z, before the first release: an earlier clock was never set.
 FIRST_POSSIBLE_TIME = 1_767_225_600
 _CLOCK_TOLERANCE = 60
@@ -88,6 +93,7 @@ def _service_findings(service: Service) -> Iterator[Finding]:
         yield from _delivery_findings(service)
         yield from _shared_id_findings(service)
         yield from _spend_findings(service)
+        yield from _link_findings(service)
         yield from _quarantine_findings(service.store)
         yield from _privacy_findings(service)
         yield _clock_finding(service)
@@ -238,6 +244,21 @@ def _spend_findings(service: Service) -> Iterator[Finding]:
         text = f"read at {instant(known.synced_at)} up to {known.through or 'no day yet'}"
         ends = "" if access.can_renew else "; the token ends 30 days after it was made"
         yield Finding(mark, "spend", f"{text}, in {known.currency}{ends}")
+
+
+def _link_findings(service: Service) -> Iterator[Finding]:
+    since = int(service.clock()) - NEWEST_SECONDS
+    with service.store.read() as conn:
+        texts = orders.newest_sessions(conn, since, NEWEST_ORDERS)
+    unfilled = [names for text in texts if (names := session_from_json(text).unfilled.split())]
+    if unfilled:
+        parameters = sorted({name for names in unfilled for name in names})
+        text = (
+            f"{len(unfilled)} of the newest {len(texts)} orders came by a link with unfilled macros"
+            f" ({', '.join(parameters)}), which are no campaign:"
+            " correct the URL parameters of the ad at Pinterest"
+        )
+        yield Finding("note", "links", text)
 
 
 def _quarantine_findings(store: Store) -> Iterator[Finding]:

@@ -560,6 +560,31 @@ def test_the_doctor_tells_of_events_whose_destination_is_gone(
     assert hands(operator.types("doctor")) == ["pinterest 1 waiting, but its settings are gone"]
 
 
+def test_the_doctor_tells_of_links_with_unfilled_macros(
+    shop: Shop, operator: Operator, clock: Clock
+) -> None:
+    link = "/?utm_source=pinterest&utm_medium=cpc&utm_campaign="
+    macros = "%7Bcampaign_name%7D&utm_campaign_id=%7Bcampaignid%7D"
+    for number, campaign in enumerate(("summer", macros, macros), 1):
+        shop.sends("orders/create", order(id=number, landing_site=link + campaign))
+
+    result = operator.types("doctor")
+
+    said = " ".join(result.output.split())
+    assert "note links 2 of the newest 3 orders came by a link with unfilled macros" in said
+    assert "(utm_campaign, utm_campaign_id), which are no campaign" in said
+    assert "correct the URL parameters of the ad at Pinterest" in said
+    clock.tick(hours=24 * 31)
+    assert "macros" not in operator.types("doctor").output
+
+
+def test_the_doctor_says_nothing_of_links_that_are_filled_in(
+    shop: Shop, operator: Operator
+) -> None:
+    shop.sends("orders/create", order(landing_site="/?utm_source=pinterest&utm_campaign=summer"))
+    assert "macros" not in operator.reads("doctor")
+
+
 def test_the_doctor_notices_a_clock_that_was_set_back(
     shop: Shop, operator: Operator, clock: Clock
 ) -> None:

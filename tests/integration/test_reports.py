@@ -684,12 +684,21 @@ def test_the_spreadsheet_of_the_funnel_has_a_line_for_each_campaign_and_stage(ow
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@"])
-def test_a_campaigns_name_is_no_formula(owner: Shop, begin: str) -> None:
-    name = f"{begin}HYPERLINK(1)"
+@pytest.mark.parametrize("rest", ["HYPERLINK(1)", "-1"])
+def test_a_campaigns_name_is_no_formula(owner: Shop, begin: str, rest: str) -> None:
+    name = f"{begin}{rest}"
     owner.spends(spent("11", "10.00", campaign=name), spent(name, "1.00"))
     found = as_csv(owner, "/spend")
     assert {line["campaign"] for line in found} == {f"'{name}", ""}
     assert {line["campaign_id"] for line in found} == {"11", f"'{name}"}
+
+
+@pytest.mark.parametrize("dressed", ['="=1+1"', "'@A1"])
+def test_a_text_without_a_spreadsheets_marks_is_no_formula(owner: Shop, dressed: str) -> None:
+    owner.spends(spent(dressed, "10.00", campaign=dressed))
+    (line,) = as_csv(owner, "/spend")
+    assert line["campaign"].startswith("'")
+    assert line["campaign_id"].startswith("'")
 
 
 def test_a_negative_number_stays_a_number(owner: Shop) -> None:

@@ -49,12 +49,18 @@ def test_what_may_be_a_value_elsewhere_is_no_id(text: str) -> None:
     assert not is_placeholder(text)
 
 
-@pytest.mark.parametrize("text", ["{epik}", "{{ad.id}}", "%7Bcampaign_name%7D", "%257Bad_id%257D"])
+MACROS = (
+    *("{epik}", "{{ad.id}}", "%7Bcampaign_name%7D", "%257Bad_id%257D", "${id}"),
+    *("{campaign_name}_{adid}", "{campaignid} | {adgroupid}", "${a}-${b}", "{{a}}.{{b}}.{{c}}"),
+)
+
+
+@pytest.mark.parametrize("text", MACROS)
 def test_a_variable_that_nobody_filled_in_is_a_macro(text: str) -> None:
     assert is_macro(text)
 
 
-@pytest.mark.parametrize("text", ["null", "autumn", "{a} and {b} x", "%", "50%"])
+@pytest.mark.parametrize("text", ["null", "autumn", "{a} and {b} x", "summer_{adid}", "%", "50%"])
 def test_other_text_is_no_macro(text: str) -> None:
     assert not is_macro(text)
 

@@ -586,6 +586,56 @@ def test_half_the_name_of_a_campaign_is_kept() -> None:
     assert session.campaign == "spring_sa"
 
 
+# --- Links with macros that nobody filled in
+
+MACROS = {"utm_campaign": "{campaign_name}", "utm_campaign_id": "{campaignid}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "macro"),
+    [
+        *MACROS.items(),
+        *(("utm_ad_id", "{adid}"), ("utm_pin_id", "{creative_id}"), ("utm_term", "{device}")),
+        *(("utm_content", "{{ad.name}}"), ("utm_id", "__CAMPAIGN_ID__"), ("epik", "{epik}")),
+        *(("utm_campaign", "%7Bcampaign_name%7D"), ("utm_campaign", "{campaign_name}_{adid}")),
+    ],
+)
+def test_an_unfilled_macro_is_no_value_and_its_parameter_is_noted(name: str, macro: str) -> None:
+    link = urlencode({name: macro})
+    in_notes = noted(**{name: macro})
+    in_referrer = session_of(an_order(referring=f"https://news.example/?{link}"))
+    visit = hints_of_visit(f"https://mugs.example/?{link}", "", (), None)
+    assert visit == (("unfilled", name, "customer_journey"),)
+    for session in (landed(link), in_notes):
+        assert session == Session(unfilled=name, origins=session.origins)
+    assert in_referrer.unfilled == name
+
+
+def test_all_unfilled_parameters_of_a_link_are_noted_once() -> None:
+    link = urlencode([*MACROS.items(), *MACROS.items(), ("utm_source", "pinterest")])
+    session = landed(link)
+    assert session.unfilled == "utm_campaign utm_campaign_id"
+    assert (session.source, session.campaign, session.campaign_id) == ("pinterest", "", "")
+
+
+def test_a_filled_link_and_other_placeholders_leave_no_trace_of_macros() -> None:
+    link = {"utm_campaign": "(not set)", "utm_campaign_id": "null", "utm_term": "{brace} in it"}
+    assert landed(urlencode(link)).unfilled == ""
+    assert landed(urlencode({"color": "{color}"})) == Session()
+
+
+def test_a_macro_in_a_link_takes_nothing_from_what_the_notes_say() -> None:
+    order = an_order(notes=(("utm_campaign", "summer"),), landing=f"/?{urlencode(MACROS)}")
+    session = session_of(order)
+    assert (session.campaign, session.unfilled) == ("summer", "utm_campaign_id")
+
+
+@pytest.mark.parametrize("macro", ["{campaign_na", "%7Bcampaign_name%7", "%257Bcampaign_na"])
+def test_a_macro_that_was_cut_is_no_campaign(macro: str) -> None:
+    session = session_of(an_order(landing=landing_of(255, f"&utm_campaign={macro}")))
+    assert (session.source, session.campaign) == ("pinterest", "")
+
+
 # --- shapes
 
 

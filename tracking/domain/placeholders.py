@@ -42,9 +42,11 @@ _WRAPPED = re.compile(r"[(<\[{\"'`]+(.*?)[)>\]}\"'`]+")
 _CELL_ERROR = re.compile(r"#(?:n/a|ref!|value!|div/0!|name\?|null!|num!|spill!|calc!)|\\+n")
 _SEPARATORS = re.compile(r"[\s_-]+")
 _NOTHING_BUT_SIGNS = re.compile(r"[\W_]+|0+")
-# A template that was not filled in: {epik}, {{campaign.id}}, ${id}, %%ID%%, __CLICKID__, [ID].
+# A template that was not filled in: {epik}, {{campaign.id}}, ${id}, {campaign_name}_{adid}, %%ID%%,
+# __CLICKID__, [ID].
 _MACRO = re.compile(
-    r"\$?\{+[^{}]*\}+|%[A-Za-z_.]+%|%%[^%]*%%|__[A-Z][A-Z0-9_]*__|\[[A-Z][A-Z0-9_ ]*\]|<%.*%>"
+    r"\$?\{+[^{}]*\}+(?:[\s_|.-]*\$?\{+[^{}]*\}+)*"
+    r"|%[A-Za-z_.]+%|%%[^%]*%%|__[A-Z][A-Z0-9_]*__|\[[A-Z][A-Z0-9_ ]*\]|<%.*%>"
 )
 _ENCODED_BRACES = {"%7b": "{", "%7d": "}"}
 

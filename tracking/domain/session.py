@@ -29,9 +29,11 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     `referrer` is a lower-case host, or the package of an Android app. `is_click_cut` means that a
     click id was seen which may be shortened: evidence of a click that must not be sent as one.
-    `stamped_at` is the time of the visit, in seconds UTC. `origins` are the origins of the fields
-    (NOTES, LANDING, REFERRING, PIXEL or JOURNEY), sorted by field. `older` are the fields that only
-    an older state of the order had, with the version of that state.
+    `unfilled` are the parameters, separated by spaces, in which a link or a note had the variable
+    of a template that nobody filled in. `stamped_at` is the time of the visit, in seconds UTC.
+    `origins` are the origins of the fields (NOTES, LANDING, REFERRING, PIXEL or JOURNEY), sorted by
+    field. `older` are the fields that only an older state of the order had, with the version of
+    that state.
     """
 
     source: str = ""
@@ -48,6 +50,7 @@ class Session(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     store_id: str = ""
     pixel_id: str = ""
     is_click_cut: bool = False
+    unfilled: str = ""
     stamped_at: int | None = None
     origins: tuple[tuple[str, str], ...] = ()
     older: tuple[tuple[str, str], ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from tracking.domain.order import Order, is_without_visit
-from tracking.domain.placeholders import is_placeholder, names_nothing
+from tracking.domain.placeholders import is_macro, is_placeholder, names_nothing
 from tracking.domain.referrers import source_of
 from tracking.domain.session import (
     JOURNEY,
@@ -47,6 +47,7 @@ _EPIK = re.compile(r"[A-Za-z0-9_\-=.~+/]{10,512}")
 _EPIK_PREFIX = re.compile(r"[A-Za-z0-9_\-=.~+/]+")
 _VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _UTM_NAME = re.compile(r"utm_[a-z_]{1,32}")
+_OPEN_BRACE = re.compile(r"(?:\{|%(?:25)*7[bB])(?!.*(?:\}|%(?:25)*7[dD]))")
 
 
 def session_and_page_of(
@@ -151,6 +152,15 @@ def _read(
             fields[field] = (value, origin)
         elif field == "click_id" and _is_cut_click_id(text):
             fields.setdefault("is_click_cut", (True, origin))
+        elif origin != PIXEL and is_macro(text):
+            _note_unfilled(fields, name, origin)
+
+
+def _note_unfilled(fields: SessionFields, name: str, origin: str) -> None:
+    """Adds a parameter to those that the first place with an unfilled macro left unfilled."""
+    noted, first = fields.get("unfilled", ("", origin))
+    if first == origin and name not in noted.split():
+        fields["unfilled"] = (f"{noted} {name}".lstrip(), origin)
 
 
 def _read_query(fields: SessionFields, origin: str, url: str) -> Sequence[tuple[str, str]]:
@@ -182,14 +192,15 @@ def _without_cut_parameter(url: str) -> tuple[str, bool]:
     parameter was a click id.
 
     Half a campaign name still describes the campaign; half an id or half a time is another one, and
-    half an e-mail address is not recognised as one.
+    half an e-mail address or half an unfilled macro is not recognised as one.
     """
     if len(url) < CUT_FROM or "#" in url:
         return url, False
     start = max(url.rfind("&"), url.rfind("?"))
     last = url[start + 1 :].removeprefix("amp;")
     field = _QUERY_NAMES.get(unquote(last.partition("=")[0]).strip().lower())
-    if start < 0 or not (field in _WRONG_IF_CUT or has_at_sign(last)):
+    is_wrong = field in _WRONG_IF_CUT or has_at_sign(last) or _OPEN_BRACE.search(last)
+    if start < 0 or not is_wrong:
         return url, False
     return url[:start], field == "click_id"
 

@@ -6,7 +6,8 @@ SHORTENED = "a spreadsheet has shortened this id: let it show the column as text
 
 # Excel's first line of a CSV file that names the separator of the others.
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
-_FORMULA = re.compile(r'="?([^"=]*)"?')
+# Any other formula is a text of its own: nobody writes an id as =HYPERLINK(1).
+_FORMULA = re.compile(r'=(?:"([^"]*)"|([0-9]+))')
 # An apostrophe marks a text that looks like a number or a formula. Names may begin with one, too.
 _TEXT_MARK = re.compile(r"'+(?=[0-9+=@-])")
 _FLOAT_ID = re.compile(r"([0-9]+)\.0*")
@@ -26,7 +27,7 @@ def plain_text(text: str) -> str:
     `="0626"` and `'0626` are 0626."""
     text = text.strip()
     if text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
-        text = formula[1].strip()
+        text = (formula[1] or formula[2] or "").strip()
     return _TEXT_MARK.sub("", text, count=1) if text.startswith("'") else text
 
 

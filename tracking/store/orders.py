@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.order import is_unpayable
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.schema import orders, receipts
+from tracking.store.schema import conversions, orders, receipts
 
 
 class OrderRow(NamedTuple):
@@ -59,6 +59,12 @@ class OrderRow(NamedTuple):
         return self.cancelled_at is not None or self.is_never_paid
 
 
+class SessionText(NamedTuple):
+    """The session of an order, as JSON."""
+
+    session: str
+
+
 class _Digest(NamedTuple):
     digest: str
 
@@ -71,6 +77,15 @@ _add_receipt = Query(
     .returning(receipts.c.digest),
 )
 _of_id = Query(OrderRow, select(orders).where(orders.c.id == bindparam("id")))
+# Orders have no index by time; their events have.
+_newest_sessions = Query(
+    SessionText,
+    select(orders.c.session)
+    .join(conversions, conversions.c.order_id == orders.c.id)
+    .where(conversions.c.at >= bindparam("since"), conversions.c.order_id != literal_column("''"))
+    .order_by(conversions.c.at.desc(), conversions.c.id.desc())
+    .limit(bindparam("limit")),
+)
 _row: dict[str, Any] = {c.name: bindparam(c.name) for c in orders.c}
 _put = Statement(
     insert(orders)
@@ -91,6 +106,11 @@ def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: i
 def of_id(conn: Connection, order_id: str) -> OrderRow | None:
     """Returns the newest known state of an order."""
     return _of_id.first(conn, id=order_id)
+
+
+def newest_sessions(conn: Connection, since: int, limit: int) -> list[str]:
+    """Returns the sessions of the newest orders placed since an instant, as JSON."""
+    return [row.session for row in _newest_sessions.all(conn, since=since, limit=limit)]
 
 
 def put(conn: Connection, row: OrderRow) -> None:
