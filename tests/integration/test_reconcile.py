@@ -31,6 +31,7 @@ from tests.actors import (
     pinned,
     refund,
 )
+from tests.changed_orders import CHANGES
 from tests.conftest import BuildService
 from tests.orders import VARIANTS, line
 from tests.standins.pinterest import FakePinterest
@@ -394,6 +395,56 @@ def rows_of(planner: Planner, found: Any) -> Any:
     return plan.order, plan.credits, plan.conversion, payloads
 
 
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_order_is_the_same_whoever_tells_it(
+    admin: ShopifyAdmin, shopify: FakeShopifyAdmin, planner: Planner, change: str
+) -> None:
+    _, body = CHANGES[change].told(5_001)
+    shopify.has(body)
+
+    by_webhook, by_api = order_of(json.dumps(body).encode()), told_by_api(admin, body)
+
+    assert plain(by_api) == plain(by_webhook)
+    assert rows_of(planner, by_api) == rows_of(planner, by_webhook)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("first", ["webhook", "reconcile"])
+def test_the_money_of_a_changed_order_is_the_same_whoever_tells_it(
+    lite: Service, shopify: FakeShopifyAdmin, look: Look, change: str, first: str
+) -> None:
+    shop = shop_of(lite)
+    sold, told_by_webhook = CHANGES[change].told(5_001)
+    shop.sends("orders/create", sold)
+    shop.sends("orders/updated", told_by_webhook)
+    by_webhook = money_of(lite, 5_001)
+    sold, told_by_shopify = CHANGES[change].told(5_002)
+    shopify.has(told_by_shopify)
+
+    if first == "webhook":
+        shop.sends("orders/create", sold)
+    look(lite)
+    if first == "reconcile":
+        shop.sends("orders/create", sold)
+
+    assert by_webhook[0] == (CHANGES[change].gross, CHANGES[change].refunds, 0)
+    assert money_of(lite, 5_002) == by_webhook
+    shop.sends("orders/updated", told_by_shopify)
+    assert money_of(lite, 5_002) == by_webhook
+
+
+def money_of(service: Service, number: int) -> Any:
+    """Gross, refunds and cancellations of an order, and the money and the contents of its event."""
+    (row,) = (row for row in rows(service.store, "orders") if row["id"] == str(number))
+    figures = tuple(row[name] for name in ("gross", "refunds", "cancellations"))
+    events = [
+        (event["state"], {**json.loads(event["payload"])["custom_data"], "order_id": ""})
+        for event in rows(service.store, "outbox")
+        if event["event_id"] == f"checkout-{number}"
+    ]
+    return figures, events
+
+
 cents = st.integers(0, 10**9)
 
 
@@ -420,7 +471,8 @@ def test_no_amount_loses_a_digit(price: int, quantity: int, currency: str) -> No
 
 def told_from(node: dict[str, Any]) -> FetchedOrder:
     """What the API tells of an order, without the API."""
-    shown = copy.copy(node) | {"lineItems": node["lineItems"](None, 50)}
+    pages = {name: node[name](None, first=50) for name in ("lineItems", "shippingLines")}
+    shown = copy.copy(node) | pages
     shown["customerJourneySummary"] = None
     whole = msgspec.convert(shown, shopify_orders.OrderNode, strict=False)
     return FetchedOrder(shopify_orders.body_of(whole, whole.line_items.nodes, []), [])

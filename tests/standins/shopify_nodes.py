@@ -65,10 +65,14 @@ def order_node(body: Body, visits: Sequence[Body] = (), hidden: Collection[str] 
         "subtotalPriceSet": bag(body["subtotal_price"], currency),
         "totalPriceSet": bag(body["total_price"], currency),
         "totalTaxSet": bag(body["total_tax"], currency),
+        "currentSubtotalPriceSet": _current("subtotal_price", body),
+        "currentTotalPriceSet": _current("total_price", body),
+        "currentTotalTaxSet": _current("total_tax", body),
         "billingAddress": _place(body.get("billing_address")),
         "shippingAddress": _place(body.get("shipping_address")),
         "customer": _customer(customer) if customer else None,
         "customerJourneySummary": _journey(visits),
+        "shippingLines": _shipping(body.get("shipping_lines", ()), currency),
         "lineItems": paged([_line(line, currency, hidden) for line in body["line_items"]]),
         "refunds": [refund_node(refund, currency) for refund in body["refunds"]],
     }
@@ -78,16 +82,30 @@ def order_node(body: Body, visits: Sequence[Body] = (), hidden: Collection[str] 
 def refund_node(refund: Body, currency: str) -> Node:
     """A refund as the API shows it: shipping apart from the differences."""
     adjustments = refund.get("order_adjustments") or []
-    shipping = [a for a in adjustments if a["kind"] == "shipping_refund"]
+    shipping = [
+        *(
+            (-Decimal(str(a["amount"])), -Decimal(str(a["tax_amount"])))
+            for a in adjustments
+            if a["kind"] == "shipping_refund"
+        ),
+        *(
+            (_told(line["subtotal_amount_set"]), _told(line["tax_amount_set"]))
+            for line in refund.get("refund_shipping_lines", ())
+        ),
+    ]
+    duties = _told(refund["total_duties_set"]) if "total_duties_set" in refund else 0
     differences = [a for a in adjustments if a["kind"] != "shipping_refund"]
     return {
         "id": gid("Refund", refund["id"]),
         "legacyResourceId": str(refund["id"]),
         "createdAt": refund["created_at"],
         "processedAt": refund["processed_at"],
+        "duties": [{"amountSet": bag(duties, currency)}] if duties else [],
         "refundLineItems": paged(
             [
                 {
+                    "quantity": line["quantity"],
+                    "lineItem": {"id": gid("LineItem", line.get("line_item_id", 0))},
                     "subtotalSet": bag(line["subtotal"], currency),
                     "totalTaxSet": bag(line["total_tax"], currency),
                 }
@@ -97,10 +115,10 @@ def refund_node(refund: Body, currency: str) -> Node:
         "refundShippingLines": paged(
             [
                 {
-                    "subtotalAmountSet": bag(-Decimal(str(a["amount"])), currency),
-                    "taxAmountSet": bag(-Decimal(str(a["tax_amount"])), currency),
+                    "subtotalAmountSet": bag(subtotal, currency),
+                    "taxAmountSet": bag(tax, currency),
                 }
-                for a in shipping
+                for subtotal, tax in shipping
             ]
         ),
         "orderAdjustments": paged(
@@ -133,6 +151,15 @@ def bag(amount: object, currency: str) -> Node | None:
     if amount is None:
         return None
     return {"shopMoney": _money(amount, currency), "presentmentMoney": _money(amount, currency)}
+
+
+def _current(name: str, body: Body) -> Node | None:
+    """A price of now: what it was at first, unless the body tells it."""
+    return bag(body.get(f"current_{name}", body[name]) or "0", body["currency"])
+
+
+def _told(money: Body) -> Decimal:
+    return Decimal(str(money["shop_money"]["amount"]))
 
 
 def denied(name: str) -> Callable[..., Any]:
@@ -187,10 +214,13 @@ def _customer(customer: Body) -> Node:
 def _line(line: Body, currency: str, hidden: Collection[str]) -> Node:
     product, variant = line["product_id"], line["variant_id"]
     node = {
+        "id": gid("LineItem", line["id"]),
         "sku": line["sku"],
         "title": line["title"],
         "vendor": line["vendor"],
         "quantity": line["quantity"],
+        "currentQuantity": line.get("current_quantity", line["quantity"]),
+        "taxable": line.get("taxable", True),
         "product": {"legacyResourceId": str(product)} if product else None,
         "variant": {"legacyResourceId": str(variant)} if variant else None,
         "originalUnitPriceSet": bag(line["price"], currency),
@@ -198,9 +228,25 @@ def _line(line: Body, currency: str, hidden: Collection[str]) -> Node:
             {"allocatedAmountSet": bag(one["amount"], currency)}
             for one in line["discount_allocations"]
         ],
-        "taxLines": [{"priceSet": bag(one["price"], currency)} for one in line["tax_lines"]],
+        "taxLines": _taxes(line, currency),
+        "duties": [{"taxLines": _taxes(duty, currency)} for duty in line.get("duties", ())],
     }
     return node | {name: denied(name) for name in hidden if name in node}
+
+
+def _taxes(taxed: Body, currency: str) -> list[Node]:
+    return [{"priceSet": bag(one["price"], currency)} for one in taxed["tax_lines"]]
+
+
+def _shipping(lines: Sequence[Body], currency: str) -> Callable[..., Node]:
+    """The shipping lines: webhooks tell those that were removed, too."""
+
+    def page(_info: object, first: int, includeRemovals: bool = False) -> Node:
+        shown = [line for line in lines if includeRemovals or not line.get("is_removed")]
+        nodes = [{"taxLines": _taxes(line, currency)} for line in shown]
+        return paged(nodes)(None, first)
+
+    return page
 
 
 def _journey(visits: Sequence[Body]) -> Node:

@@ -160,6 +160,8 @@ class ShopifyAdmin:
         order = self._graphql.execute("order", {"id": gid}, _OrderData).order
         if order is None:
             raise ShopifyError("Shopify does not tell it: it is gone, or the app may not see it")
+        if order.shipping_lines.next:
+            raise ShopifyError("it has more shipping lines than are read")
         refunds = [self._refund(refund.id) for refund in order.refunds]
         return FetchedOrder(body_of(order, self._lines(gid, order), refunds), order.visits)
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 6
 # Most items of a page. Shopify refuses a query that may cost more than 1,000 points, and states
 # the cost only in that refusal: such a page is requested again with half the items.
-PAGE_SIZES = {"orders": 100, "order": 25, "lines": 50, "refund": 25, "subscriptions": 50}
+PAGE_SIZES = {"orders": 100, "order": 15, "lines": 40, "refund": 25, "subscriptions": 50}
 # Documents whose data is useful without the fields that the app may not see.
 _PARTIAL = frozenset({"order", "lines"})
 

@@ -13,6 +13,7 @@ import msgspec
 
 from tracking.domain.money import amount, digits
 from tracking.domain.session_reader import CUT_FROM
+from tracking.domain.shopify_body import sum_of
 from tracking.domain.web_text import host_of
 
 _T = TypeVar("_T")
@@ -97,14 +98,22 @@ class _TaxNode(msgspec.Struct, rename="camel"):
     price_set: MoneyBag
 
 
-class LineNode(msgspec.Struct, rename="camel"):
-    """A line of an order."""
+class _TaxedNode(msgspec.Struct, rename="camel"):
+    tax_lines: list[_TaxNode]
 
+
+class LineNode(msgspec.Struct, rename="camel"):
+    """A line of an order. `quantity` counts the pieces that were taken off again, too."""
+
+    id: str
     title: str
     quantity: int
+    current_quantity: int
+    taxable: bool
     original_unit_price_set: MoneyBag
     discount_allocations: list[_DiscountNode]
     tax_lines: list[_TaxNode]
+    duties: list[_TaxedNode]
     sku: str | None = None
     vendor: str | None = None
     product: _LegacyId | None = None
@@ -160,6 +169,7 @@ class OrderNode(msgspec.Struct, rename="camel"):
     line_items: GraphQLConnection[LineNode]
     refunds: list[_Identified]
     custom_attributes: list[_Attribute]
+    shipping_lines: GraphQLConnection[_TaxedNode]
     cancelled_at: str | None = None
     display_financial_status: str | None = None
     source_name: str | None = None
@@ -176,6 +186,9 @@ class OrderNode(msgspec.Struct, rename="camel"):
     phone: str | None = None
     subtotal_price_set: MoneyBag | None = None
     total_tax_set: MoneyBag | None = None
+    current_subtotal_price_set: MoneyBag | None = None
+    current_total_price_set: MoneyBag | None = None
+    current_total_tax_set: MoneyBag | None = None
     billing_address: _AddressNode | None = None
     shipping_address: _AddressNode | None = None
     customer: _CustomerNode | None = None
@@ -195,6 +208,8 @@ class OrderNode(msgspec.Struct, rename="camel"):
 
 
 class _RefundLineNode(msgspec.Struct, rename="camel"):
+    quantity: int
+    line_item: _Identified
     subtotal_set: MoneyBag
     total_tax_set: MoneyBag
 
@@ -202,6 +217,10 @@ class _RefundLineNode(msgspec.Struct, rename="camel"):
 class _RefundShippingNode(msgspec.Struct, rename="camel"):
     subtotal_amount_set: MoneyBag
     tax_amount_set: MoneyBag
+
+
+class _RefundDutyNode(msgspec.Struct, rename="camel"):
+    amount_set: MoneyBag
 
 
 class _AdjustmentNode(msgspec.Struct, rename="camel"):
@@ -225,6 +244,7 @@ class RefundNode(msgspec.Struct, rename="camel"):
     order_adjustments: GraphQLConnection[_AdjustmentNode]
     transactions: GraphQLConnection[_TransactionNode]
     created_at: str | None = None
+    duties: list[_RefundDutyNode] | None = None
 
 
 def body_of(
@@ -249,6 +269,9 @@ def body_of(
         "subtotal_price": _shop_amount(order.subtotal_price_set),
         "total_price": _shop_amount(order.total_price_set),
         "total_tax": _shop_amount(order.total_tax_set),
+        "current_subtotal_price": _shop_amount(order.current_subtotal_price_set),
+        "current_total_price": _shop_amount(order.current_total_price_set),
+        "current_total_tax": _shop_amount(order.current_total_tax_set),
         "financial_status": (order.display_financial_status or "").lower(),
         "source_name": order.source_name,
         "tags": ", ".join(order.tags or ()),
@@ -266,6 +289,7 @@ def body_of(
         "billing_address": _address(order.billing_address),
         "shipping_address": _address(order.shipping_address),
         "customer": _customer(order.customer),
+        "shipping_lines": [{"tax_lines": _taxes(s.tax_lines)} for s in order.shipping_lines.nodes],
         "line_items": [_line(line, order.currency_code) for line in lines],
         "refunds": [_refund(pages, order.legacy_resource_id) for pages in refunds],
     }
@@ -321,6 +345,7 @@ def _customer(customer: _CustomerNode | None) -> dict[str, Any] | None:
 
 def _line(line: LineNode, currency: str) -> dict[str, Any]:
     return {
+        "id": _number_in(line.id),
         "product_id": line.product.legacy_resource_id if line.product else None,
         "variant_id": line.variant.legacy_resource_id if line.variant else None,
         "sku": line.sku,
@@ -328,12 +353,19 @@ def _line(line: LineNode, currency: str) -> dict[str, Any]:
         "vendor": line.vendor,
         "price": _padded(_shop_amount(line.original_unit_price_set), currency),
         "quantity": line.quantity,
+        "current_quantity": line.current_quantity,
+        "taxable": line.taxable,
         "discount_allocations": [
             {"amount": _shop_amount(discount.allocated_amount_set)}
             for discount in line.discount_allocations
         ],
-        "tax_lines": [{"price": _shop_amount(tax.price_set)} for tax in line.tax_lines],
+        "tax_lines": _taxes(line.tax_lines),
+        "duties": [{"tax_lines": _taxes(duty.tax_lines)} for duty in line.duties],
     }
+
+
+def _taxes(lines: Iterable[_TaxNode]) -> list[dict[str, str | None]]:
+    return [{"price": _shop_amount(tax.price_set)} for tax in lines]
 
 
 def _padded(text: str | None, currency: str) -> str | None:
@@ -356,38 +388,39 @@ def _refund(pages: Sequence[RefundNode], order_id: str) -> dict[str, Any]:
         "processed_at": first.processed_at,
         "refund_line_items": [
             {
+                "line_item_id": _number_in(line.line_item.id),
+                "quantity": line.quantity,
                 "subtotal": _shop_amount(line.subtotal_set),
                 "total_tax": _shop_amount(line.total_tax_set),
             }
             for page in pages
             for line in page.refund_line_items.nodes
         ],
-        # Webhooks have both in one list, with refunded shipping as a negative adjustment.
-        "order_adjustments": [
-            *(
-                {
-                    "kind": "shipping_refund",
-                    "amount": _negative(_shop_amount(line.subtotal_amount_set)),
-                    "tax_amount": _negative(_shop_amount(line.tax_amount_set)),
-                }
-                for line in first.refund_shipping_lines.nodes
-            ),
-            *(
-                {
-                    "kind": "refund_discrepancy",
-                    "amount": _shop_amount(adjustment.amount_set),
-                    "tax_amount": _shop_amount(adjustment.tax_amount_set),
-                }
-                for adjustment in first.order_adjustments.nodes
-            ),
+        "refund_shipping_lines": [
+            {
+                "subtotal_amount_set": _shop_money(_shop_amount(line.subtotal_amount_set)),
+                "tax_amount_set": _shop_money(_shop_amount(line.tax_amount_set)),
+            }
+            for line in first.refund_shipping_lines.nodes
         ],
+        # Refunded shipping is never among them.
+        "order_adjustments": [
+            {
+                "kind": "refund_discrepancy",
+                "amount": _shop_amount(adjustment.amount_set),
+                "tax_amount": _shop_amount(adjustment.tax_amount_set),
+            }
+            for adjustment in first.order_adjustments.nodes
+        ],
+        "total_duties_set": _shop_money(
+            str(sum_of(_shop_amount(duty.amount_set) for duty in first.duties or ()))
+        ),
         "transactions": [_transaction(node) for node in first.transactions.nodes],
     }
 
 
-def _negative(text: str | None) -> str | None:
-    value = amount(text)
-    return None if value is None else format(-value, "f")
+def _shop_money(text: str | None) -> dict[str, dict[str, str | None]]:
+    return {"shop_money": {"amount": text}}
 
 
 def _transaction(node: _TransactionNode) -> dict[str, str | None]:

@@ -27,17 +27,25 @@ query orders($query: String!, $after: String, $first: Int!) {
 _LINES = """
 fragment Lines on LineItemConnection {
   nodes {
+    id
     sku
     title
     vendor
     quantity
+    currentQuantity
+    taxable
     product { legacyResourceId }
     variant { legacyResourceId }
     originalUnitPriceSet { shopMoney { amount } }
     discountAllocations { allocatedAmountSet { shopMoney { amount } } }
-    taxLines { priceSet { shopMoney { amount } } }
+    taxLines { ...Tax }
+    duties { taxLines { ...Tax } }
   }
   pageInfo { hasNextPage endCursor }
+}
+
+fragment Tax on TaxLine {
+  priceSet { shopMoney { amount } }
 }
 """
 
@@ -71,6 +79,9 @@ query order($id: ID!, $first: Int!) {
     subtotalPriceSet { shopMoney { amount } }
     totalPriceSet { shopMoney { amount } }
     totalTaxSet { shopMoney { amount } }
+    currentSubtotalPriceSet { shopMoney { amount } }
+    currentTotalPriceSet { shopMoney { amount } }
+    currentTotalTaxSet { shopMoney { amount } }
     billingAddress { ...Place }
     shippingAddress { ...Place }
     customer {
@@ -87,6 +98,10 @@ query order($id: ID!, $first: Int!) {
       moments(first: 20) { nodes { ...Visit } }
     }
     refunds { id }
+    shippingLines(first: 20, includeRemovals: true) {
+      nodes { taxLines { ...Tax } }
+      pageInfo { hasNextPage endCursor }
+    }
     lineItems(first: $first) { ...Lines }
   }
 }
@@ -130,11 +145,14 @@ query refund($id: ID!, $after: String, $first: Int!) {
     processedAt
     refundLineItems(first: $first, after: $after) {
       nodes {
+        quantity
+        lineItem { id }
         subtotalSet { shopMoney { amount } }
         totalTaxSet { shopMoney { amount } }
       }
       pageInfo { hasNextPage endCursor }
     }
+    duties { amountSet { shopMoney { amount } } }
     refundShippingLines(first: 25) {
       nodes {
         subtotalAmountSet { shopMoney { amount } }
