@@ -150,12 +150,14 @@ OLD = instant(NOW - 8 * DAY)
 REFUSED = notes(pin_consent="marketing=no")
 # More seconds than Pinterest's time has digits.
 FAR_AHEAD = "2290-01-01T00:00:00+00:00"
+ALL_BACK = [{"id": 1, "line_item_id": 1, "quantity": 2, "subtotal": 40.0, "total_tax": 3.0}]
 
 NOT_SENT: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "test": ({}, {"test": True}),
     "unpaid": ({"PURCHASE_ON": "paid"}, {"financial_status": "pending"}),
     "cancelled": ({}, {"cancelled_at": instant(NOW)}),
     "never_paid": ({}, {"financial_status": "voided"}),
+    "refunded": ({}, {"refunds": [refund(refund_line_items=ALL_BACK, transactions=[])]}),
     "imported": ({}, {"processed_at": IMPORTED}),
     "expired": ({}, {"created_at": OLD, "processed_at": OLD}),
     "off": ({"PINTEREST_SEND": "off"}, {}),

@@ -198,6 +198,40 @@ def test_an_event_that_is_not_sent_is_recorded_with_the_reason(
     assert len(rows(service.store, "outbox")) == (not reason)
 
 
+FREE = sale(VALUE="0.00")
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (FREE, "free"),
+        (sale(VALUE=0), "free"),
+        (sale(VALUE="-0"), "free"),
+        (lead(event_name="checkout", custom_data={"value": "0.000", "currency": "USD"}), "free"),
+        (sale(VALUE="0.01"), ""),
+        (sale(VALUE=None), ""),
+        (lead(custom_data={"value": "0.00", "currency": "USD"}), ""),
+    ],
+)
+def test_a_checkout_worth_nothing_is_not_sent(
+    lite: Service, event: dict[str, Any], reason: str
+) -> None:
+    caller_of(lite).told(event)
+    (row,) = rows(lite.store, "conversions")
+    assert row["reason"] == reason
+    assert len(rows(lite.store, "outbox")) == (not reason)
+
+
+@pytest.mark.parametrize("event", [FREE, {**FREE, "ORDER_ID": None, "EVENT_ID": "till-7"}])
+def test_a_checkout_worth_nothing_is_sent_if_the_shop_wants_it(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest, event: dict[str, Any]
+) -> None:
+    service = build_service(sqlite_url, pinterest=pinterest, SEND_FREE_ORDERS="true")
+    event_id = caller_of(service).told(event)["event_id"]
+    assert deliver(service) == 1
+    assert pinterest.events[event_id]["custom_data"]["value"] == "0.00"
+
+
 def test_without_an_account_an_event_is_recorded_and_not_sent(
     build_service: BuildService, sqlite_url: str
 ) -> None:
