@@ -216,8 +216,11 @@ def amend(event: bytes, evidence: Evidence, limited: bool, value: str = "") -> b
     of data, and the value that is left of an order, if it is given.
     """
     tree = msgspec.json.decode(event)
-    identity = _identity_in(tree["user_data"]).completed_by(evidence.identity)
+    person = _identity_in(tree["user_data"]).without_browsers((evidence.client,))
+    identity = person.completed_by(evidence.identity)
     known = _user_data(msgspec.structs.replace(evidence, identity=identity))
+    if external_ids := known.get("external_id"):
+        tree["user_data"]["external_id"] = external_ids
     page_url = "" if tree["action_source"] == "offline" else evidence.event_source_url
     about_visit = {"event_source_url": page_url, "language": evidence.language}
     for fields, added in ((tree["user_data"], known), (tree, _without_empty(about_visit))):
@@ -319,6 +322,8 @@ def _without_empty(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _user_data(conversion: Conversion | Evidence) -> dict[str, Any]:
     user_data: dict[str, Any] = conversion.identity.user_data()
+    if conversion.client and conversion.client not in conversion.identity.external_id:
+        user_data.setdefault("external_id", []).append(conversion.client)
     if conversion.click_id:
         user_data["click_id"] = conversion.click_id
     if conversion.ip:

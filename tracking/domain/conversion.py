@@ -106,9 +106,13 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False):
-    """Evidence of an event's buyer and visit; a text is empty where it is not known."""
+    """Evidence of an event's buyer and visit; a text is empty where it is not known.
+
+    `client` is the digest of Shopify's id of the browser.
+    """
 
     identity: Identity = Identity()
+    client: str = ""
     click_id: str = ""
     ip: str = ""
     user_agent: str = ""
@@ -130,7 +134,8 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     """One event as a destination needs it. An empty text is left out.
 
     `event_time` is seconds UTC, `value` decimal text in major units of `currency`, `ip` a public
-    address (`client_ip_of`). `limited` asks for Limited Data Processing.
+    address (`client_ip_of`). `limited` asks for Limited Data Processing. `client` is the digest of
+    Shopify's id of the browser, which is sent beside the ids of the person and joins nobody.
     """
 
     event_id: str
@@ -138,6 +143,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     action_source: str
     event_time: int
     identity: Identity
+    client: str = ""
     event_source_url: str = ""
     partner_name: str = ""
     language: str = ""
@@ -213,10 +219,12 @@ def conversion_of(
     page_url: str = "",
     click_id: str = "",
     value: int | None = None,
+    client: str = "",
 ) -> Conversion:
     """Returns the purchase event of an order, with the page and the click that began its visit.
 
-    `value` is what is left of the order, in minor units, if that is not its whole value.
+    `value` is what is left of the order, in minor units, if that is not its whole value, `client`
+    the digest of Shopify's id of the browser.
     """
     limited = is_limited(consent, policy)
     return Conversion(
@@ -225,6 +233,7 @@ def conversion_of(
         action_source="offline" if order.is_pos else "web",
         event_time=order.placed_at,
         identity=identity,
+        client="" if consent.marketing is False else client,
         event_source_url="" if order.is_pos else page_url or shop_page(order.origin, policy),
         partner_name=policy.partner_name,
         language=language_of(order.locale),

@@ -80,6 +80,11 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
         }
         return msgspec.structs.replace(self, **missing) if missing else self
 
+    def without_browsers(self, clients: Container[str]) -> "Identity":
+        """Returns the identity without the external ids that are Shopify's of a browser."""
+        persons = tuple(external for external in self.external_id if external not in clients)
+        return msgspec.structs.replace(self, external_id=persons)
+
     def without_phones(self, erased: Container[str]) -> "Identity":
         """Returns the identity without the phones whose identity keys were erased."""
         phones = tuple(phone for phone in self.ph if identity_key("ph", phone) not in erased)

@@ -252,7 +252,7 @@ class Attributor:
         for row in deliveries:
             destination = self.planner.destinations.get(row.destination)
             if destination is not None and row.state in ("waiting", "held") and row.payload:
-                return _without_erased(conn, destination.evidence_of(row.payload))
+                return _of_person(conn, destination.evidence_of(row.payload))
         return NO_EVIDENCE
 
     def restrict_naming(
@@ -391,7 +391,10 @@ class Attributor:
                 reason=self._apply_decision(conn, order, before, reason, deliveries, now)
             )
             value = to_major(figures.revenue, order.currency)
-            self.amend(conn, deliveries, Evidence(click_id=click_id), consent, value)
+            is_refused = consent.marketing is False
+            client = "" if is_refused else identity_graph.client_of_browser(conn, match)
+            evidence = Evidence(client=client, click_id=click_id)
+            self.amend(conn, deliveries, evidence, consent, value)
         if after != before:
             conversions.set_credit(conn, after)
 
@@ -432,14 +435,13 @@ class Attributor:
         )
 
 
-def _without_erased(conn: Connection, evidence: Evidence) -> Evidence:
-    """Returns the evidence without the phones of erased persons, who may have shared one."""
-    keys = evidence.identity.graph_keys()
-    erased = erasure.tombstoned(conn, keys)
-    if not erased:
-        return evidence
-    identity = evidence.identity.without_phones(erased)
-    return msgspec.structs.replace(evidence, identity=identity)
+def _of_person(conn: Connection, evidence: Evidence) -> Evidence:
+    """Returns the evidence without the ids of browsers, which are read anew, and without the phones
+    of erased persons, who may have shared one."""
+    sent = evidence.identity
+    identity = sent.without_browsers(identity_graph.clients_among(conn, sent.external_id))
+    erased = erasure.tombstoned(conn, identity.graph_keys())
+    return msgspec.structs.replace(evidence, identity=identity.without_phones(erased))
 
 
 def _of_kind(keys: Iterable[str], kind: str) -> list[str]:

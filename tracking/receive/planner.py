@@ -69,7 +69,7 @@ class OrderFacts(msgspec.Struct, frozen=True, gc=False):
     `stated` is the consent of all states of the order so far, `consent` that and the browser's.
     `keys` are the identity keys of the buyer. `visitor` is the id that the order's own touch is
     stored under: the pixel's, or one made of an identity of the buyer. `click_id` is one that only
-    an earlier event of the order told.
+    an earlier event of the order told, `client` the digest of Shopify's id of the browser.
     """
 
     order: Order
@@ -82,6 +82,7 @@ class OrderFacts(msgspec.Struct, frozen=True, gc=False):
     visitor: str
     touch: Touch | None
     click_id: str = ""
+    client: str = ""
 
     @property
     def evidence(self) -> Evidence:
@@ -89,6 +90,7 @@ class OrderFacts(msgspec.Struct, frozen=True, gc=False):
         order = self.order
         return Evidence(
             identity=self.identity,
+            client=self.client,
             click_id=self.session.click_id or self.click_id,
             ip=order.browser.ip,
             user_agent=order.browser.user_agent,
@@ -130,6 +132,7 @@ class Planner:
         of_browser: Consent | None = None,
         known: OrderRow | None = None,
         waiting: Evidence = NO_EVIDENCE,
+        client: str = "",
     ) -> OrderFacts:
         """Returns the facts of an order, completed by what is stored already.
 
@@ -142,6 +145,7 @@ class Planner:
             of_browser: the consent that the buyer's browser gave.
             known: the row of an older state of the order.
             waiting: the evidence in the order's event that was not sent yet.
+            client: the digest of Shopify's id of the buyer's browser.
         """
         session, page_url = session_and_page_of(order, self.policy.own_hosts)
         stated = consent_of(order)
@@ -177,6 +181,7 @@ class Planner:
             visitor=visitor,
             touch=touch,
             click_id=waiting.click_id,
+            client=client,
         )
 
     def span_of(self, facts: OrderFacts) -> tuple[int, int]:
@@ -391,6 +396,7 @@ class Planner:
             page_url=facts.page_url,
             click_id=facts.session.click_id or newest_click_id(path) or facts.click_id,
             value=value,
+            client=facts.client,
         )
 
     def _encoded(self, conversion: Conversion, reason: str) -> tuple[str, str, Mapping[str, bytes]]:

@@ -15,7 +15,7 @@ from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
 from tracking.domain.shopify_checkout import checkout_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
-from tracking.domain.visitor import match_without_graph
+from tracking.domain.visitor import Match, match_without_graph
 from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.browser_events import record_events
@@ -296,9 +296,11 @@ class Tracker:
         stored = self.attributor.stored_session(conn, facts.keys)
         match = self.attributor.match(conn, facts.keys, facts.visitor)
         of_browser = identity_graph.consent_of_browser(conn, match)
-        if stored is None and of_browser == Consent():
+        client = identity_graph.client_of_browser(conn, match)
+        if stored is None and of_browser == Consent() and not client:
             return facts, is_changed
-        return self.planner.facts_of(facts.order, stored, of_browser, before, waiting), True
+        completed = self.planner.facts_of(facts.order, stored, of_browser, before, waiting, client)
+        return completed, True
 
     def _waiting(self, conn: Connection, event: ConversionRow | None) -> Evidence:
         if event is None:
@@ -344,7 +346,10 @@ class Tracker:
         older state tells lets it be sent."""
         if event.reason not in _MENDED_BY_OLDER:
             deliveries = outbox.of_event(conn, event.event_id)
-            self.attributor.amend(conn, deliveries, facts.evidence, facts.consent)
+            match = Match(event.visitor, known.match_method)
+            client = identity_graph.client_of_browser(conn, match)
+            evidence = msgspec.structs.replace(facts.evidence, client=client)
+            self.attributor.amend(conn, deliveries, evidence, facts.consent)
             return
         planned = self.planner.facts_of(_in_state_of(known, facts.order), known=known)
         newest, _ = self._completed(conn, planned, known, NO_EVIDENCE)

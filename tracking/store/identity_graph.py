@@ -12,7 +12,14 @@ from sqlalchemy import ColumnElement, and_, bindparam, literal_column, select, u
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.consent import Consent
-from tracking.domain.identity import is_client, is_identity
+from tracking.domain.identity import (
+    CLIENT,
+    Digest,
+    digest_of_key,
+    identity_key,
+    is_client,
+    is_identity,
+)
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.orders import OrderRow
@@ -108,6 +115,9 @@ _clients_of = Query(
     .where(clients.c.visitor == bindparam("visitor"))
     .order_by(clients.c.last_at.desc(), clients.c.link)
     .limit(MOST_VISITORS),
+)
+_client = Query(
+    _KeyOfVisitor, select(clients.c.link).where(clients.c.link == bindparam("link")).limit(1)
 )
 # Visitor ids of a later time than the span's must not crowd out those of the span.
 _visitors_of_client = Query(
@@ -215,6 +225,21 @@ def are_one_browser(conn: Connection, visitor: str, others: Iterable[str]) -> bo
     return bool(own) and any(
         row.link in own for other in others for row in _clients_of.all(conn, visitor=other)
     )
+
+
+def client_of_browser(conn: Connection, match: Match) -> str:
+    """Returns the digest of Shopify's id of the browser that an order was matched with; "" if none
+    is known. Of several the one seen last."""
+    newest = None
+    if match.method in BROWSER_METHODS:
+        newest = _clients_of.first(conn, visitor=match.visitor)
+    return "" if newest is None else digest_of_key(newest.link)
+
+
+def clients_among(conn: Connection, digests: Iterable[Digest]) -> frozenset[Digest]:
+    """Returns the digests that are of Shopify's id of a browser."""
+    keys = {digest: identity_key(CLIENT, digest) for digest in digests}
+    return frozenset(digest for digest, key in keys.items() if _client.first(conn, link=key))
 
 
 def tell(conn: Connection, keys: Iterable[str], visitor: str) -> None:

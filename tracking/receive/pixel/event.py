@@ -19,7 +19,7 @@ from tracking.domain.conversion import (
     is_limited,
     shop_page,
 )
-from tracking.domain.identity import Identity, hashed, identity_of
+from tracking.domain.identity import Identity, digest_of_key, identity_of
 from tracking.domain.language import language_of
 from tracking.domain.money import to_major
 from tracking.domain.order import Buyer
@@ -212,23 +212,11 @@ def _pixel_event(
     )
     told = msgspec.structs.replace(
         conversion,
-        identity=_with_client(conversion.identity, event.client_id, consent),
         language=language_of(text_of(navigator.language) or client.languages.partition(",")[0]),
         user_agent=agent,
         partner_name=policy.partner_name,
     )
     return msgspec.structs.replace(pixel_event, conversion=told, value=cart.value or 0)
-
-
-def _with_client(identity: Identity, client_id: object, consent: Consent) -> Identity:
-    """Returns an identity with Shopify's id of the browser, as Pinterest's own pixel sends it.
-
-    Only for what is sent: the id of a browser joins persons by rules of its own.
-    """
-    digest = hashed("external_id", text_of(client_id))
-    if digest is None or consent.marketing is False:
-        return identity
-    return msgspec.structs.replace(identity, external_id=(*identity.external_id, digest))
 
 
 def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
@@ -251,12 +239,14 @@ def _conversion(
     event: PixelEvent, stage: Stage, page_url: str, cart: Cart, client: ClientInfo, policy: Policy
 ) -> Conversion:
     limited = is_limited(event.consent, policy)
+    is_refused = event.consent.marketing is False
     return Conversion(
         event_id=event.event_id,
         event_name=EVENT_NAMES[stage],
         action_source="web",
         event_time=event.at,
         identity=event.identity,
+        client=digest_of_key(event.client) if event.client and not is_refused else "",
         event_source_url=page_url,
         opt_out=limited,
         limited=limited,

@@ -175,7 +175,7 @@ def without_erased(
         names = (*keys, *filter(None, [event.client]))
         erased = erasure.tombstoned(conn, names) if names else frozenset()
         if event.client in erased:
-            event = msgspec.structs.replace(event, client="")
+            event = _event_without_client(event)
         if _is_same_person(keys, erased):
             erased_ids.add(event.event_id)
             event = msgspec.structs.replace(event, identity=Identity(), tokens=(), client="")
@@ -423,6 +423,13 @@ def _erase_requests(conn: Connection, keys: Collection[str], order_ids: Collecti
     for row in privacy_requests.about_a_person(conn):
         if {*row.links.split()} & {*keys} or {*row.orders.split()} & {*order_ids}:
             privacy_requests.erase(conn, row.id)
+
+
+def _event_without_client(event: PixelEvent) -> PixelEvent:
+    conversion = event.conversion
+    if conversion is not None:
+        conversion = msgspec.structs.replace(conversion, client="")
+    return msgspec.structs.replace(event, client="", conversion=conversion)
 
 
 def _event_without_phone(event: PixelEvent, erased: Collection[str]) -> PixelEvent:
