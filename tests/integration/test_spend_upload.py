@@ -228,6 +228,14 @@ def test_a_line_with_more_cells_than_the_head_is_refused(owner: Shop) -> None:
     assert on_record(owner) == []
 
 
+@pytest.mark.parametrize("told", ["\u200b11", "\u201911", "11\ufeff", "\u202a11\u202c"])
+def test_an_id_with_marks_that_nobody_sees_is_the_same_campaign(owner: Shop, told: str) -> None:
+    posts(owner, [row()])
+    sheet = f"{HEAD}2026-11-20,{told},9.99,USD\n"
+    assert posts(owner, sheet.encode(), "text/csv").json == {"stored": 1}
+    assert on_record(owner) == [("2026-11-20", "11", "9.99", "USD")]
+
+
 def test_the_totals_of_a_spreadsheet_are_no_spend(owner: Shop) -> None:
     sheet = f"{HEAD}2026-11-20,11,12.50,USD\n,,12.50,USD\nTotal,,12.50,USD\n,,,\n"
     assert posts(owner, sheet, "text/csv").json == {"stored": 1}

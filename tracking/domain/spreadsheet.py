@@ -9,7 +9,17 @@ _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 # Any other formula is a text of its own: nobody writes an id as =HYPERLINK(1).
 _FORMULA = re.compile(r'=(?:"([^"]*)"|([0-9]+))')
 # An apostrophe marks a text that looks like a number or a formula. Names may begin with one, too.
-_TEXT_MARK = re.compile(r"'+(?=[0-9+=@-])")
+# A word processor, and a spreadsheet that corrects what is typed, make it a typographic one.
+_APOSTROPHES = ("'", "\u2018", "\u2019")
+_TEXT_MARK = re.compile(r"['\u2018\u2019]+(?=[0-9+=@-])")
+# What has no width, and comes along with a text that was copied from a page: joiners, marks of the
+# writing direction, the byte order mark.
+_WITHOUT_WIDTH = (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
+_UNSEEN = "".join(
+    character
+    for character in map(chr, range(0x10000))
+    if character.isspace() or ord(character) in _WITHOUT_WIDTH
+)
 _FLOAT_ID = re.compile(r"([0-9]+)\.0*")
 _SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]{1,2}")
 # What a program makes of 5.90123E+12: at most six digits of ten or more are left.
@@ -23,12 +33,14 @@ def separator_named_by(line: str) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Returns the text of a cell without the formula or the apostrophe that made it a text:
-    `="0626"` and `'0626` are 0626."""
+    """Returns the text of a cell without the formula or the apostrophe that made it a text, and
+    without marks at its ends that nobody sees: `="0626"` and `'0626` are 0626."""
     text = text.strip()
+    if not text.isascii():
+        text = text.strip(_UNSEEN)
     if text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
         text = (formula[1] or formula[2] or "").strip()
-    return _TEXT_MARK.sub("", text, count=1) if text.startswith("'") else text
+    return _TEXT_MARK.sub("", text, count=1) if text.startswith(_APOSTROPHES) else text
 
 
 def plain_id(text: str) -> str:
