@@ -32,11 +32,16 @@ from tests.standins.pinterest import FakePinterest, Mode
 from tests.store_contents import everything, rows
 from tracking.domain.identity import digest_of_key
 from tracking.service import Service
-from tracking.store import accounts, erasure
+from tracking.store import accounts, erasure, identity_graph, touches
+from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
+from tracking.store.touches import TouchRow
 
 ORIGIN = "https://shop.example"
 TRACK, TRY = PATHS
+CLICK = TouchRow(
+    visitor="laptop-browser-1", at=int(NOW) - 3600, key="visit:1", kind="click", is_pinterest=1
+)
 
 
 def lead(**changes: Any) -> dict[str, Any]:
@@ -734,3 +739,28 @@ def test_without_named_origins_no_page_gets_leave(
 def test_an_old_event_is_refused_by_name(lite: Service) -> None:
     found = caller_of(lite).tells({"event_data": lead(event_time=NOW - 8 * DAY)})
     assert [error["field"] for error in found.get_json()["errors"]] == ["/event_data/event_time"]
+
+
+def test_an_event_is_credited_by_what_became_known_while_it_waited(
+    build_service: BuildService, database_url: str, pinterest: FakePinterest
+) -> None:
+    service = build_service(database_url, pinterest=pinterest)
+    first, second = (json.dumps(lead(event_id=f"lead-000{n}")).encode() for n in (1, 2))
+    service.events.record(first)
+    (known,) = rows(service.store, "conversions")
+
+    with ThreadPoolExecutor(1) as threads:
+
+        def join_a_browser(conn: Connection) -> None:
+            advisory_locks.hold(conn, [known["visitor"]])
+            threads.submit(service.events.record, second)
+            if conn.dialect == "postgresql":
+                waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+                assert any(conn.cursor.execute(waiting).fetchone()[0] for _ in range(10_000))
+            identity_graph.link(conn, [known["visitor"]], "laptop-browser-1")
+            touches.put(conn, CLICK)
+
+        service.store.commit(join_a_browser)
+
+    stored = {row["event_id"]: row for row in rows(service.store, "conversions")}
+    assert stored["lead-0002"]["is_pinterest"] == 1

@@ -164,6 +164,9 @@ class ServerEvents:
             anonymous = with_credit(event.conversion, None)
             conversions.put(conn, anonymous._replace(visitor=event.event_id, reason="erased"))
             return "erased"
+        if conn.dialect == "postgresql":
+            # Another transaction may have joined the person while this one waited for its locks.
+            person = identity_graph.person_of(conn, event.keys, event.visitor)
         best = self._earned_by(conn, event, person)
         event = self._as_its_order_allows(conn, event)
         conversions.put(conn, with_credit(event.conversion, best))
