@@ -37,7 +37,8 @@ def report_routes(service: Service) -> Blueprint:
 
     @routes.get("/orders/<path:order_id>/journey")
     def journey(order_id: str) -> Response:
-        report = reports.journey(order_id_in(order_id), **_parameters("scope"))
+        is_text = "\x00" not in order_id
+        report = reports.journey(order_id_in(order_id), **_parameters("scope")) if is_text else None
         if report is None:
             raise NotFound("No order of this id was received.")
         return _report(report, report["touches"])
@@ -90,12 +91,14 @@ def _arguments(*names: str) -> dict[str, str | None]:
     """The query parameters of these names, and no others.
 
     Raises:
-        ValidationError: another parameter is present.
+        ValidationError: another parameter is present, or one holds NUL, which no store can hold.
     """
     unknown = sorted(set(request.args) - set(names))
     if unknown:
         accepted = f"unknown; accepted: {', '.join(names)}"
         raise ValidationError(*(FieldError(name, accepted) for name in unknown))
+    if wrong := [name for name, value in request.args.items(multi=True) if "\x00" in value]:
+        raise ValidationError(*(FieldError(name, "holds a control character") for name in wrong))
     return {name: request.args.get(name) for name in names}
 
 

@@ -127,6 +127,21 @@ def test_no_parameter_breaks_out_of_its_place(front: Flask, path: str, name: str
         assert "CREATE TABLE" not in answer.get_data(as_text=True)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/orders/%00/journey", "/orders/1%00/journey", "/events?event_id=%00"),
+        *("/conversion-funnel?campaign=%00", "/events?state=%00"),
+    ],
+)
+def test_a_text_that_no_database_can_hold_is_an_error_of_the_caller(
+    address: str, build_service: BuildService, database_url: str
+) -> None:
+    client = assemble(build_service(database_url)).test_client()
+
+    assert client.get(address, headers=bearer()).status_code in (400, 404)
+
+
 # --- What strangers learn of the state of the service
 
 
