@@ -182,7 +182,7 @@ _PIXEL_EVENT = {
     "type": "object",
     "description": "An event of Shopify's web pixels, or one of this form.",
     "properties": {
-        "id": {"type": "string", "pattern": "^(?!checkout-)[A-Za-z0-9_.:-]{8,128}$"},
+        "id": {"type": "string", "pattern": "^(?!checkout-)", "minLength": 1, "maxLength": 128},
         "name": one_of(*STAGE_OF),
         "clientId": {**_VISITOR, "description": "Shopify's id of the browser."},
         "timestamp": {"type": ["string", "integer"], "description": "ISO 8601, or ms UTC."},
@@ -199,6 +199,8 @@ _PIXEL_BATCH = {
     "properties": {
         "key": {**TEXT, "description": "COLLECTOR_KEY, unless the query has it."},
         "visitor": {**_VISITOR, "description": "Instead of the clientId, which joins visitors."},
+        "clientId": {**_VISITOR, "description": "Shopify's id of the browser, of all events."},
+        "sent_at": {"type": ["string", "integer"], "description": "By the browser's clock."},
         "consent": _CONSENT,
         "session": _SESSION,
         "cart_token": TEXT,

@@ -743,6 +743,21 @@ def test_the_browser_of_an_erased_person_is_not_known_again(service: Service, sh
     assert rows(service.store, "clients") == []
 
 
+def test_nothing_is_sent_under_the_client_id_of_an_erased_person(
+    service: Service, shop: Shop
+) -> None:
+    tell(service, with_client(checkout(LAPTOP)))
+    sends(shop, "orders/create", canary(1, checkout_token=TOKEN))
+    sends(shop, "customers/redact", redact(1))
+
+    variant = {"id": "222", "product": {"id": "111"}}
+    view = pixel("product_viewed", "the-cookie-after", 10, productVariant=variant)
+    tell(service, with_client(view))
+
+    assert [row["state"] for row in rows(service.store, "outbox") if row["payload"]] == ["waiting"]
+    assert found(service, hashes(CLIENT)) == []
+
+
 def test_a_browser_that_others_use_too_keeps_its_client_id(service: Service, shop: Shop) -> None:
     tell(service, with_client(pixel("page_viewed", "the-cookie-before", DAY / 2, pinned("11"))))
     tell(service, with_client(checkout(LAPTOP)))

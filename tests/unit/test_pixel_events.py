@@ -1196,6 +1196,15 @@ def test_the_browsers_id_at_shopify_is_sent_and_joins_nobody() -> None:
     assert told.conversion.identity.external_id == told.identity.external_id == ()
 
 
+def test_an_id_that_the_call_tells_of_the_browser_is_that_of_all_its_events() -> None:
+    silent = event("product_viewed")
+    del silent["clientId"]
+    told = call(silent, visitor=VISITOR, clientId=CLIENT).events[0]
+
+    assert told.conversion is not None
+    assert told.conversion.identity.external_id == (sha256(CLIENT.encode()).hexdigest(),)
+
+
 @pytest.mark.parametrize("client_id", [None, "", "undefined", {}, "x" * 300])
 def test_an_event_without_that_id_has_none(client_id: Any) -> None:
     told = conversion("product_viewed", clientId=client_id, visitor=VISITOR)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
 
-from tracking.domain.conversion import Stage, event_id_of
+from tracking.domain.conversion import Stage, event_id_of, is_event_id_of_order
 from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import has_email
@@ -353,7 +353,7 @@ def header_of(pointer: str, event: RawEvent, batch: RawBatch, clock: Clock) -> E
 
 def _is_event_id(text: str) -> bool:
     is_printable = 1 <= len(text) <= _EVENT_ID_LIMIT and text.isprintable() and not text.isspace()
-    is_taken = text.startswith(_ORDER_EVENT_PREFIX) or is_placeholder(text)
+    is_taken = is_event_id_of_order(text) or is_placeholder(text)
     return is_printable and not is_taken and not has_email(text)
 
 
