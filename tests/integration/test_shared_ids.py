@@ -131,6 +131,25 @@ def test_a_purchase_is_sent_under_the_storefronts_id_at_once(
     assert ids(front) == (TOLD, TOLD)
 
 
+def test_an_order_that_is_ahead_of_our_clock_takes_the_storefronts_id(
+    front: Storefront, clock: Clock
+) -> None:
+    front.sells(checkout_token=TOKEN, created_at=instant(clock() + 3))
+    completes(front)
+    clock.tick(seconds=3)
+
+    assert list(front.sent()) == [TOLD]
+
+
+def test_an_order_that_was_handed_in_first_waits_for_the_storefronts_id(front: Storefront) -> None:
+    assert hands_in(front, event_id=OWN).status_code == 202
+    front.sells(checkout_token=TOKEN)
+
+    assert front.sent() == {}
+    completes(front)
+    assert list(front.sent()) == [TOLD]
+
+
 def test_without_the_storefronts_id_it_waits_two_minutes_and_goes_under_its_own(
     front: Storefront, clock: Clock
 ) -> None:

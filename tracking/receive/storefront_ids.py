@@ -6,6 +6,7 @@ from tracking.domain.conversion import event_id_of, is_event_id_of_order
 from tracking.receive.pixel import PixelEvent
 from tracking.store import attempts, conversions, identity_graph, orders, outbox, touches
 from tracking.store.engine.statement import Connection
+from tracking.store.identity_graph import ALWAYS
 
 _CHECKOUT = "ck:"
 
@@ -20,7 +21,7 @@ def keep(conn: Connection, event: PixelEvent, reach: int, now: int) -> None:
     for key in _checkout_keys(event.tokens):
         if identity_graph.complete_checkout(conn, key, event.event_id, event.at):
             visitors = identity_graph.seen_with(conn, key)
-            rows = touches.of_visitors(conn, visitors, event.at - reach, now)
+            rows = touches.of_visitors(conn, visitors, event.at - reach, ALWAYS[1])
             for order_id in sorted({touches.touch_of(row).order_id for row in rows} - {""}):
                 order = orders.of_id(conn, order_id)
                 if order is not None and key in order.keys:

@@ -124,6 +124,8 @@ _MOST_BYTES = 8 * 1024 * 1024
 _never_claimed = and_(
     outbox.c.shares_id == 0, outbox.c.attempts == 0, outbox.c.claim == "", outbox.c.reason == ""
 )
+# A checkout that was handed in under the event id of its order is the order's from now on.
+_begins_to_share = and_(_never_claimed, literal_column("excluded.shares_id") == 1)
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest has it.
 _queue = Statement(
     insert(outbox)
@@ -147,6 +149,7 @@ _queue = Statement(
             "state": literal_column("excluded.state"),
             # An event that waits for its next attempt keeps its backoff.
             "due_at": case(
+                (_begins_to_share, literal_column("excluded.due_at")),
                 (
                     and_(
                         outbox.c.state == "waiting", literal_column("excluded.state") == "waiting"
