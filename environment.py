@@ -180,8 +180,11 @@ def _comma_separated(value: str) -> list[str]:
 
 
 def words(value: str) -> frozenset[str]:
-    """Returns the words of a list."""
-    return frozenset(_comma_separated(value))
+    """Returns the words of a list; none is an empty one."""
+    parts = _comma_separated(value)
+    if (value and not parts) or any(re.search("[;|=&]", part) for part in parts):
+        raise _BadValue("not a list of words", "words separated by commas")
+    return frozenset(parts)
 
 
 def webhook_secrets(value: str) -> tuple[bytes, ...]:

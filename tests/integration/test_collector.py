@@ -316,6 +316,38 @@ def test_of_a_visitor_who_allows_no_analytics_nothing_is_stored(page: Page, lite
     assert is_empty(lite)
 
 
+def test_an_id_that_a_page_uses_again_names_an_event_of_each_browser_and_step(
+    page: Page, lite: Service
+) -> None:
+    told = [
+        call(view(id="42", clientId=visitor, name=name))
+        for visitor in ("visitor-0001", "visitor-0002")
+        for name in ("product_viewed", "product_added_to_cart")
+    ]
+    for one in told + told[::-1]:
+        assert page.tells(one).get_json()["accepted"] == 1
+
+    found = rows(lite.store, "conversions")
+    assert len(found) == len({(row["visitor"], row["stage"]) for row in found}) == 4
+    assert [row["event_id"] for row in found].count("42") == 1
+
+
+def test_an_event_by_a_wrong_clock_that_is_told_again_changes_nothing(
+    page: Page, lite: Service
+) -> None:
+    session = {"utm_source": "pinterest", "landed_at": instant(NOW + 580)}
+    ahead = view(timestamp=instant(NOW + 590))
+    page.tells(call(ahead, session=session, sent_at=instant(NOW + 600)))
+    before = stored(lite)
+    for sent_at in (instant(NOW + 604), instant(NOW + 900), None):
+        page.tells(call(ahead, session=session, sent_at=sent_at))
+
+    assert stored(lite) == before
+    (conversion,) = rows(lite.store, "conversions")
+    (touch,) = rows(lite.store, "touches")
+    assert (touch["at"], conversion["at"]) == (NOW - 20, NOW - 10)
+
+
 def test_a_call_told_again_changes_nothing(page: Page, lite: Service) -> None:
     page.tells(call())
     before = stored(lite)

@@ -40,6 +40,8 @@ STAY = {
     "conversions": "as orders: what the funnel counts",
     "spend": "the shop's books",
     "links": "digests: by them a person is found who asks to be erased",
+    "told_links": "as links",
+    "clients": "as links",
     "visitors": "what a person decided must hold for as long as they are known",
     "tombstones": "who was erased stays erased",
     "accounts": "one row for each destination",

@@ -33,6 +33,7 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
         "https://api.pinterest.com/v5",
     ),
     ("PINTEREST_SEND", "attributed", "pinterest_send", "attributed"),
+    ("PINTEREST_MEDIUMS", "", "pinterest_mediums", frozenset()),
     ("PINTEREST_TEST_MODE", "false", "pinterest_test_mode", False),
     ("PINTEREST_PARTNER_NAME", "", "pinterest_partner_name", ""),
     ("SEND_FREE_ORDERS", "false", "send_free_orders", False),
@@ -133,6 +134,7 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PINTEREST_API_BASE", "http://127.9.8.7/", "http://127.9.8.7"),
     ("PINTEREST_API_BASE", "http://[::1]:8099", "http://[::1]:8099"),
     ("PINTEREST_API_BASE", "http://localhost:8099/v5", "http://localhost:8099/v5"),
+    ("PINTEREST_MEDIUMS", "influencer, Email ", frozenset({"influencer", "Email"})),
     ("PINTEREST_PARTNER_NAME", "ss-kiln-7", "ss-kiln-7"),
     ("PINTEREST_PARTNER_NAME", "direct", "direct"),
     ("PINTEREST_ADS_TOKEN", "pina_ads", "pina_ads"),
@@ -277,6 +279,7 @@ BAD: list[tuple[str, str]] = [
         for name in RANGES
         for bad in ("-1", "1.5", "1e1", "1_0", "0x1", "\u0661", "ten", "9" * 5000, "+1", "1 0")
     ),
+    *(("PINTEREST_MEDIUMS", bad) for bad in (",", "paid;social", "utm_medium=paid")),
     *(("PINTEREST_PARTNER_NAME", bad) for bad in ("kiln", "ss-", "SS-kiln", "ss-a b", "directly")),
     ("PINTEREST_ADS_TOKEN", "two words"),
     ("PINTEREST_REFRESH_TOKEN", "two words"),

@@ -232,6 +232,33 @@ def test_item_columns_of_one_number_are_one_product() -> None:
     ]
 
 
+@pytest.mark.parametrize("place", ["", "custom_data"])
+def test_the_names_of_pinterests_tag_are_understood(place: str) -> None:
+    item = {"product_id": "111", "product_name": "Mug", "product_price": 20, "product_quantity": 3}
+    item |= {"product_brand": "Kiln", "product_category": "Cups"}
+    told = {"value": 60, "currency": "usd", "order_quantity": 3, "line_items": [item]}
+    custom = made(LEAST | ({place: told} if place else told)).event["custom_data"]
+
+    assert (custom["value"], custom["currency"], custom["num_items"]) == ("60.00", "USD", 3)
+    assert custom["contents"] == [
+        {
+            "id": "111",
+            "item_name": "Mug",
+            "item_category": "Cups",
+            "item_brand": "Kiln",
+            "item_price": "20.00",
+            "quantity": 3,
+        }
+    ]
+
+
+def test_the_one_product_of_a_tags_call_is_understood() -> None:
+    told = made({**LEAST, "product_id": "111", "product_price": "20", "order_quantity": "1"}).event
+
+    assert told["custom_data"]["contents"] == [{"id": "111", "item_price": "20.00"}]
+    assert told["custom_data"]["num_items"] == 1
+
+
 def test_a_warehouses_own_names_are_understood() -> None:
     row = {
         "event_name": "checkout",

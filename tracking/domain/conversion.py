@@ -46,7 +46,7 @@ REASONS = {
     "never_paid": "The order was never paid: its payment was voided or expired.",
     "refunded": "Everything was given back before its event was sent.",
     "imported": "The order was imported: it was sold earlier, elsewhere.",
-    "free": "It is worth 0.00 (SEND_FREE_ORDERS would send it).",
+    "free": "It is worth nothing (SEND_FREE_ORDERS would send it).",
     "expired": "It is older than the seven days Pinterest accepts.",
     "off": "Sending is switched off (PINTEREST_SEND is off).",
     "report_only": "No Pinterest credentials are configured: the service only reports.",

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import msgspec
 
 from tracking.domain.attribution import Touch
 from tracking.domain.identity import identity_of_keys
 from tracking.domain.touch import touch_of_session
+from tracking.domain.visitor import is_browser
 from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.erasure import without_erased
 from tracking.store import conversions, identity_graph, outbox, touches
+from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS
@@ -51,8 +54,12 @@ def record_events(
         for event in events:
             storefront_ids.keep(conn, event, 2 * attributor.planner.reach + _DAY, now)
     for event in events:
-        if event.conversion is not None and conversions.under_id(conn, event.event_id) is None:
-            _record(conn, attributor, event, now, is_erased=event.event_id in erased)
+        if event.conversion is None:
+            continue
+        is_erased = event.event_id in erased
+        event = _distinct(conn, event)
+        if conversions.under_id(conn, event.event_id) is None:
+            _record(conn, attributor, event, now, is_erased=is_erased)
     for visitor, found in facts.touches.items():
         _credit_later(conn, attributor, visitor, found, now)
     if persons := _persons_of(conn, facts.joined):
@@ -109,6 +116,26 @@ def _touch_of(event: PixelEvent, media: frozenset[str]) -> Touch | None:
         return None
     key = f"event:{event.event_id}"
     return touch_of_session(event.session, key, event.visitor, event.at, media)
+
+
+def _distinct(conn: Connection, event: PixelEvent) -> PixelEvent:
+    """Returns an event under an id of its own if its id is that of another event.
+
+    A page may give its events ids that repeat in each browser or at each step, such as 42.
+    """
+    known = conversions.under_id(conn, event.event_id)
+    if known is None or event.conversion is None or _is_same(known, event):
+        return event
+    content = "\0".join((event.visitor, event.name, event.event_id)).encode()
+    event_id = sha256(content).hexdigest()
+    conversion = msgspec.structs.replace(event.conversion, event_id=event_id)
+    return msgspec.structs.replace(event, event_id=event_id, conversion=conversion)
+
+
+def _is_same(known: ConversionRow, event: PixelEvent) -> bool:
+    # An event that was handed in under the same id has no browser.
+    has_browser = known.visitor and is_browser(known.visitor)
+    return known.stage == event.stage and (not has_browser or known.visitor == event.visitor)
 
 
 def _record(

@@ -66,6 +66,7 @@ class _Dropped(NamedTuple):
 # Of one visitor: the first, the first from Pinterest, and the newest. Without a bound, a script
 # would make each order slower than the last.
 MOST_TOUCHES = 100
+_DAY = 86_400
 
 _touch_row: dict[str, Any] = {c.name: bindparam(c.name) for c in touches.c}
 _put = Statement(
@@ -76,8 +77,23 @@ _put = Statement(
         set_={c.name: literal_column(f"excluded.{c.name}") for c in touches.c if not c.primary_key},
     )
 )
+# The same touch may be told with another time, as each call corrects its browser's clock anew.
+_is_known = (
+    select(touches.c.key)
+    .where(
+        touches.c.visitor == bindparam("visitor"),
+        touches.c.at >= bindparam("since"),
+        touches.c.at <= bindparam("until"),
+        touches.c.key == bindparam("key"),
+    )
+    .exists()
+)
 _add = Query(
-    _Key, insert(touches).values(_touch_row).on_conflict_do_nothing().returning(touches.c.key)
+    _Key,
+    insert(touches)
+    .from_select(list(_touch_row), select(*_touch_row.values()).where(~_is_known))
+    .on_conflict_do_nothing()
+    .returning(touches.c.key),
 )
 _drop = Query(
     _Dropped,
@@ -123,8 +139,9 @@ def put(conn: Connection, row: TouchRow) -> None:
 
 
 def add(conn: Connection, row: TouchRow) -> bool:
-    """Inserts the touch; returns False if it is stored already."""
-    return _add.first(conn, **row._asdict()) is not None
+    """Inserts the touch; returns False if it is stored already, up to a day earlier or later."""
+    since, until = row.at - _DAY, row.at + _DAY
+    return _add.first(conn, **row._asdict(), since=since, until=until) is not None
 
 
 def drop(conn: Connection, visitor: str, key: str) -> list[int]:

@@ -21,15 +21,27 @@ from tracking.receive.event_input.fields import PLAIN_NAME, Dropped, Parser, Rej
 _MAX_ERRORS = 100
 _NUMBERED = re.compile(r"(.+)_([0-9]{1,3})")
 
+# The names in `line_items` of Pinterest's tag.
+_TAG_ITEM: Mapping[str, str] = {
+    "product_id": "id",
+    "product_name": "item_name",
+    "product_category": "item_category",
+    "product_brand": "item_brand",
+    "product_price": "item_price",
+    "product_quantity": "quantity",
+}
 # The columns of a row that describe its products, and the product field of each.
 ITEM: Mapping[str, str] = {
     "item_id": "id",
     **{name: name for name in fields.CONTENT if name != "id"},
     "item_quantity": "quantity",
     "price": "item_price",
+    **_TAG_ITEM,
 }
-# Names that data warehouses use for fields.
+_TAG_ALIASES: Mapping[str, str] = {"line_items": "contents", "order_quantity": "num_items"}
+# Names that data warehouses and Pinterest's tag use for fields.
 _ALIASES: Mapping[str, str] = {
+    **_TAG_ALIASES,
     "email": "em",
     "phone": "ph",
     "given_name": "fn",
@@ -54,7 +66,7 @@ def _same_names(*groups: Iterable[str]) -> dict[str, str]:
 
 _NESTED: Mapping[str, Mapping[str, str]] = {
     "user_data": _same_names(PERSON, fields.USER),
-    "custom_data": _same_names(fields.CUSTOM, ("content_ids", "contents")),
+    "custom_data": {**_same_names(fields.CUSTOM, ("content_ids", "contents")), **_TAG_ALIASES},
 }
 _TOP: Mapping[str, str] = {
     **_same_names(fields.EVENT, _NESTED, *_NESTED.values(), ITEM),
@@ -64,6 +76,7 @@ _CONTENT: Mapping[str, str] = {
     **_same_names(fields.CONTENT),
     "item_id": "id",
     "item_quantity": "quantity",
+    **_TAG_ITEM,
 }
 
 # The names of a row's columns, without numbers.
