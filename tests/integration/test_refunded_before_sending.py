@@ -1,0 +1,107 @@
+"""What was given back or taken off before an order's event was sent is not told to Pinterest."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.actors import HOUR, NOW, TODAY, BuildWorld, World, instant, order, refund
+from tests.orders import line
+
+Message = tuple[str, dict[str, Any]]
+
+# A mug and a hat of 50.00 each.
+BOTH = [
+    line(id=1, product_id=111, price="50.00", quantity=1, tax_lines=[]),
+    line(id=2, product_id=222, price="50.00", quantity=1, tax_lines=[]),
+]
+SOLD = order(line_items=BOTH, subtotal_price="100.00", total_price="100.00", total_tax="0.00")
+
+
+def given_back(*lines: int, status: str = "success") -> dict[str, Any]:
+    """A refund of these lines, and its payment."""
+    pieces = [
+        {"line_item_id": id, "quantity": 1, "subtotal": "50.00", "total_tax": "0.00"}
+        for id in lines
+    ]
+    amount = f"{50 * len(lines)}.00"
+    payment = {"kind": "refund", "status": status, "amount": amount, "currency": "USD"}
+    return refund(refund_line_items=pieces, transactions=[payment])
+
+
+def newer(hours: float, **changes: Any) -> dict[str, Any]:
+    return {**SOLD, "updated_at": instant(NOW + hours * HOUR), **changes}
+
+
+def tell(found: World, *messages: Message) -> None:
+    for topic, body in messages:
+        assert found.shop.sends(topic, body).status_code == 200
+
+
+def revenue(found: World) -> list[str]:
+    (line,) = found.shop.reads("/roi-analysis", **TODAY)["currencies"]
+    return [line["gross_revenue"], line["total_revenue"]]
+
+
+CREATED: Message = ("orders/create", SOLD)
+EVERYTHING: Message = ("refunds/create", given_back(1, 2))
+LISTED: Message = (
+    "orders/updated",
+    newer(
+        2,
+        financial_status="refunded",
+        refunds=[given_back(1, 2)],
+        line_items=[{**one, "current_quantity": 0} for one in BOTH],
+        current_subtotal_price="0.00",
+        current_total_price="0.00",
+    ),
+)
+FAILED: Message = ("orders/updated", newer(3, refunds=[given_back(1, 2, status="failure")]))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [(CREATED, EVERYTHING), (EVERYTHING, CREATED), (CREATED, LISTED), (LISTED, CREATED)],
+)
+def test_an_order_that_was_given_back_whole_is_held_back_until_its_refund_fails(
+    everywhere: BuildWorld, messages: Sequence[Message]
+) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    tell(found, *messages)
+
+    assert (found.told(), found.reason()) == ({}, "refunded")
+    assert revenue(found) == ["100.00", "0.00"]
+
+    tell(found, FAILED)
+
+    assert revenue(found) == ["100.00", "100.00"]
+    told = found.event()["custom_data"]
+    assert (told["value"], told["content_ids"], told["num_items"]) == ("100.00", ["111", "222"], 2)
+    assert found.reason() == ""
+
+
+OFF: Message = (
+    "orders/updated",
+    newer(
+        2,
+        refunds=[given_back(2)],
+        line_items=[{**BOTH[0], "current_quantity": 1}, {**BOTH[1], "current_quantity": 0}],
+        current_subtotal_price="50.00",
+        current_total_price="50.00",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [(CREATED, OFF), (OFF, CREATED), (OFF,), (CREATED, ("refunds/create", given_back(2)), OFF)],
+)
+def test_a_line_that_was_taken_off_is_no_part_of_the_event(
+    everywhere: BuildWorld, messages: Sequence[Message]
+) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    tell(found, *messages)
+
+    assert revenue(found) == ["100.00", "50.00"]
+    told = found.event()["custom_data"]
+    assert (told["value"], told["content_ids"], told["num_items"]) == ("50.00", ["111"], 1)
