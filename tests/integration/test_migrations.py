@@ -15,17 +15,22 @@ from app import assemble
 from tests.actors import (
     CHECKOUT_TOKEN,
     COLLECTOR_KEY,
+    HOUR,
+    NOW,
     Clock,
     Shop,
     Storefront,
     bearer,
+    instant,
     order,
     pinned,
+    refund,
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import everything, is_complete, rows
 from tracking.domain.identity import readable_key
+from tracking.service import Service
 from tracking.store import identity_graph, open_store, outbox
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
@@ -239,6 +244,102 @@ def test_what_an_older_release_has_sent_or_tried_keeps_its_id(
     journey = front.journey(2)
     assert journey["sent_as"] == "checkout-2"
     assert journey["missed_storefront_id"] == "shu-checkout_completed-visitor-1234-1795176000"
+
+
+# --- refunds, of which goods and payment alone were stored once
+
+_SOLD = (
+    order(id=1),
+    order(
+        id=2,
+        taxes_included=True,
+        subtotal_price="119.00",
+        total_price="126.00",
+        total_tax="19.00",
+        line_items=[{"id": 1, "price": "59.50", "quantity": 2, "tax_lines": [{"price": "19.00"}]}],
+    ),
+)
+# Gross, refunds and cancellations. Prices that include taxes were given back with them.
+_AS_BEFORE = {"1": (40_00, 20_00, 0), "2": (100_00, 59_50, 0)}
+
+
+def _given_back(order_id: int, subtotal: str, tax: str, paid: str, **more: Any) -> dict[str, Any]:
+    piece = {"line_item_id": 1, "quantity": 1, "subtotal": subtotal, "total_tax": tax}
+    payment = {"kind": "refund", "status": "success", "amount": paid, "currency": "USD"}
+    return refund(
+        id=order_id,
+        order_id=order_id,
+        **{"refund_line_items": [piece], "transactions": [payment], **more},
+    )
+
+
+def _refunds(**more: Any) -> list[dict[str, Any]]:
+    return [
+        _given_back(1, "20.00", "1.50", "21.50", **more),
+        _given_back(2, "59.50", "9.50", "59.50", **more),
+    ]
+
+
+def _figures(service: Service) -> dict[str, tuple[int, ...]]:
+    names = ("gross", "refunds", "cancellations")
+    return {row["id"]: tuple(row[n] for n in names) for row in rows(service.store, "orders")}
+
+
+@pytest.fixture
+def older_refunds(build_service: BuildService, database_url: str) -> Service:
+    """A service whose orders and refunds were stored by the release before its schema."""
+    service = build_service(database_url)
+    shop = Shop(assemble(service).test_client())
+    for sold in _SOLD:
+        shop.sends("orders/create", sold)
+    for back in _refunds():
+        shop.sends("refunds/create", back)
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        for statement in _WITHOUT_SHARED_IDS:
+            connection.execute(text(statement))
+        for column in ("taxes_included", "kept"):
+            connection.execute(text(f"ALTER TABLE orders DROP COLUMN {column}"))
+        for column in _NEWER_COLUMNS["refunds"]:
+            connection.execute(text(f"ALTER TABLE refunds DROP COLUMN {column}"))
+        connection.execute(text("UPDATE orders SET refunds = 5950 WHERE id = '2'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+    engine.dispose()
+    migrate(database_url)
+    return service
+
+
+def test_refunds_of_an_older_release_go_on_counting_as_they_did(older_refunds: Service) -> None:
+    shop = Shop(assemble(older_refunds).test_client())
+    assert _figures(older_refunds) == _AS_BEFORE
+
+    for back in _refunds():
+        shop.sends("refunds/create", back)
+    assert _figures(older_refunds) == _AS_BEFORE
+
+
+def test_a_newer_state_that_tells_no_refund_takes_none_of_an_older_release_back(
+    older_refunds: Service,
+) -> None:
+    shop = Shop(assemble(older_refunds).test_client())
+
+    for sold in _SOLD:
+        shop.sends("orders/updated", {**sold, "updated_at": instant(NOW + 2 * HOUR)})
+
+    assert _figures(older_refunds) == _AS_BEFORE
+
+
+def test_a_newer_state_that_tells_the_refunds_of_an_older_release_corrects_them(
+    older_refunds: Service,
+) -> None:
+    shop = Shop(assemble(older_refunds).test_client())
+
+    for sold, back in zip(_SOLD, _refunds(), strict=True):
+        shop.sends("refunds/create", {**back, "note": "told again"})
+        newer = {"updated_at": instant(NOW + 2 * HOUR), "refunds": [back]}
+        shop.sends("orders/updated", {**sold, **newer})
+
+    assert _figures(older_refunds) == {"1": (40_00, 20_00, 0), "2": (100_00, 50_00, 0)}
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
