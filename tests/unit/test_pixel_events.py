@@ -1202,7 +1202,7 @@ def test_an_id_that_the_call_tells_of_the_browser_is_that_of_all_its_events() ->
     told = call(silent, visitor=VISITOR, clientId=CLIENT).events[0]
 
     assert told.conversion is not None
-    assert told.conversion.identity.external_id == (sha256(CLIENT.encode()).hexdigest(),)
+    assert told.conversion.client == sha256(CLIENT.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("client_id", [None, "", "undefined", {}, "x" * 300])
