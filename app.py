@@ -182,7 +182,7 @@ def _refuse_double_slashes(app: Flask) -> None:
     @app.before_request
     def check_path() -> None:
         # Only the id of an order may have them: gid://shopify/Order/1.
-        if "//" in request.environ["PATH_INFO"].replace("gid://", ""):
+        if "//" in request.environ["PATH_INFO"].lower().replace("gid://", ""):
             raise NotFound
 
 

@@ -141,6 +141,7 @@ def test_an_order_is_found_by_its_global_id_too(story: BuildStory) -> None:
     plain = told.reads()
     for kind in ("Order", "OrderIdentity"):
         assert told.shop.reads(f"/orders/gid://shopify/{kind}/5001/journey") == plain
+        assert told.shop.reads(f"/orders/GID://Shopify/{kind}/5001/journey") == plain
 
 
 # --- Why it was sent, or not
