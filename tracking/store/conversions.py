@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.engine.name_lists import DIALECTS, among, selected
-from tracking.store.engine.names import is_among, names_of
+from tracking.store.engine.name_lists import DIALECTS, among, is_among, names_of, selected
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import conversions, orders, outbox
 
@@ -207,7 +206,7 @@ _events_of = Query(
         )
         .order_by(conversions.c.at, conversions.c.event_id)
         .limit(1000)
-        for dialect in ("sqlite", "postgresql")
+        for dialect in DIALECTS
     },
 )
 _matches_of = Query(
@@ -216,7 +215,7 @@ _matches_of = Query(
         dialect: select(conversions.c.order_id, conversions.c.visitor, orders.c.match_method)
         .select_from(conversions.join(orders, orders.c.id == conversions.c.order_id))
         .where(is_among(dialect, conversions.c.event_id))
-        for dialect in ("sqlite", "postgresql")
+        for dialect in DIALECTS
     },
 )
 _log = Query(

@@ -1,16 +1,29 @@
-"""Queries for all rows whose column is among many names, in one round trip."""
+"""Queries for all rows whose column is among many names, which are passed as one value."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, select
+import msgspec
+from sqlalchemy import Column, ColumnElement, bindparam, func, select
 
-from tracking.store.engine.names import is_among, names_of
 from tracking.store.engine.statement import Connection, Query
 
 DIALECTS = ("sqlite", "postgresql")
 
 R = TypeVar("R", bound=tuple[Any, ...])
+
+
+def is_among(dialect: str, column: Column[str]) -> ColumnElement[bool]:
+    """Returns the condition that a column is among the `names_of` passed as "names"."""
+    if dialect == "postgresql":
+        return column == func.any(bindparam("names"))
+    return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
+
+
+def names_of(conn: Connection, names: Iterable[str]) -> list[str] | str:
+    """Returns the names as the one value that `is_among` compares with."""
+    listed = list(names)
+    return listed if conn.dialect == "postgresql" else msgspec.json.encode(listed).decode()
 
 
 def selected(row: type[R], of: Column[str], *columns: Column[Any]) -> Query[R]:
