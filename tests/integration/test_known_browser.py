@@ -166,6 +166,19 @@ def test_the_browsers_id_takes_two_customers_for_one_as_little_as_it_parts_one(
     assert ("ct" in user_data) == (person == "ada")
 
 
+def test_a_guest_who_turns_out_to_be_a_customer_keeps_what_was_told_before(
+    front: Storefront,
+) -> None:
+    begins_checkout(front)
+    guest = order(checkout_token=CHECKOUT_TOKEN, customer=None)
+    named = order(checkout_token=CHECKOUT_TOKEN, updated_at=instant(NOW + 60), billing_address=None)
+    for body in (guest, named):
+        front.shop.sends("orders/updated", body)
+    user_data = front.sent()["checkout-5001"]["user_data"]
+    assert user_data["external_id"] == [sha("9001"), sha(CLIENT)]
+    assert user_data["ct"] == [sha("newyork")]
+
+
 def test_a_browsers_id_is_no_customers(front: Storefront) -> None:
     begins_checkout(front)
     front.sells(checkout_token=CHECKOUT_TOKEN, customer=None)
