@@ -33,7 +33,7 @@ from tracking.domain.session_reader import session_from
 from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id
 from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import FieldError, ValidationError
-from tracking.domain.web_text import host_of
+from tracking.domain.web_text import has_email, host_of
 from tracking.receive.event_input.fields import Dropped, Rejected, page_url
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.tracker import Tracker
@@ -323,8 +323,9 @@ def _order_id(value: object) -> str:
         raise ValidationError(FieldError("order_id", SHORTENED))
     if names_nothing(text):
         raise ValidationError(FieldError("order_id", "a placeholder, which names no order"))
-    if not text or len(text) > 64 or not text.isprintable():
-        raise ValidationError(FieldError("order_id", "not an id of 1 to 64 printable characters"))
+    if not text or len(text) > 64 or not text.isprintable() or has_email(text):
+        message = "not an id of 1 to 64 printable characters, nor an e-mail"
+        raise ValidationError(FieldError("order_id", message))
     return text
 
 
@@ -348,12 +349,12 @@ def _product_id(name: str, value: object) -> str:
     text = plain_id("" if value is None else str(value))
     if is_shortened(text):
         raise ValidationError(FieldError(name, SHORTENED))
-    return "" if names_nothing(text) else text
+    return "" if names_nothing(text) or has_email(text) else text
 
 
 def _product_name(value: object) -> str:
     text = "" if value is None else str(value)
-    return "" if is_placeholder(text) else text
+    return "" if is_placeholder(text) or has_email(text) else text
 
 
 def _content(prefix: str, item: Mapping[str, Any]) -> Content:

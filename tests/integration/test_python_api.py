@@ -40,7 +40,18 @@ def tracker(service: Service) -> PinterestConversionTracker:
 
 
 @pytest.mark.parametrize(
-    "id", ["5.90123E+12", "5901230000000.0", "\\N", "nan", "None", "0", "#N/A", "{order_id}"]
+    "id",
+    [
+        "5.90123E+12",
+        "5901230000000.0",
+        "\\N",
+        "nan",
+        "None",
+        "0",
+        "#N/A",
+        "{order_id}",
+        "a@b.example",
+    ],
 )
 def test_an_order_id_that_names_no_order_is_refused(service: Service, id: str) -> None:
     with pytest.raises(ValidationError, match="order_id"):

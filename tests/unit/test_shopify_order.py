@@ -716,3 +716,14 @@ def test_every_currency_in_use_has_the_digits_iso_4217_gives_it() -> None:
 def test_anything_but_three_capital_letters_is_no_currency(code: Any) -> None:
     assert is_currency("USD")
     assert not is_currency(code)
+
+
+@pytest.mark.parametrize("name", ["title", "sku", "vendor"])
+@pytest.mark.parametrize("text", ["Engraving for ada@example.com", "ada%40example.com"])
+def test_a_line_with_an_address_in_its_text_is_told_of_without_it(name: str, text: str) -> None:
+    line = {**order()["line_items"][0], name: text}
+
+    (found,) = read(line_items=[line]).lines
+
+    assert getattr(found, name) == ""
+    assert found.product_id == "111"

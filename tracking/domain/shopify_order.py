@@ -41,7 +41,7 @@ from tracking.domain.shopify_body import (
 )
 from tracking.domain.shopify_money import kept_of, kept_quantities, net_of
 from tracking.domain.shopify_refund import refund_from
-from tracking.domain.web_text import bare_name, shop_origin_of
+from tracking.domain.web_text import bare_name, has_email, shop_origin_of
 
 # Applications by which staff place orders: the browser is the staff member's, not the buyer's
 # (draft orders), or there is none (point of sale).
@@ -173,7 +173,7 @@ def _line(raw: LineBody, quantity: int) -> Line:
 
 
 def _named(text: str) -> str:
-    return "" if is_placeholder(text) else text
+    return "" if is_placeholder(text) or has_email(text) else text
 
 
 def _price(value: Scalar) -> str:

@@ -38,14 +38,14 @@ class _NewFacts:
 
 
 def record_events(
-    conn: Connection, attributor: Attributor, events: Sequence[PixelEvent], now: int
+    conn: Connection, attributor: Attributor, told: Sequence[PixelEvent], now: int
 ) -> None:
     """Records events, in any order, and credits again the orders that they concern.
 
     The same event again changes nothing.
     """
-    advisory_locks.hold(conn, _lock_names(conn, events))
-    events, erased = without_erased(conn, events)
+    advisory_locks.hold_found(conn, lambda: _lock_names(conn, told))
+    events, erased = without_erased(conn, told)
     facts = _NewFacts()
     for event in events:
         if not event.is_bot:

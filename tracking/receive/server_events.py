@@ -152,8 +152,11 @@ class ServerEvents:
     def _record(self, conn: Connection, event: PreparedEvent, now: int) -> str | None:
         """Records an event; returns why it is not sent, "" if it is, None if it is known
         already."""
-        person = identity_graph.person_of(conn, event.keys, event.visitor)
-        advisory_locks.hold(conn, {event.event_id, *event.lock_names, *person})
+
+        def person() -> tuple[str, ...]:
+            return identity_graph.person_of(conn, event.keys, event.visitor)
+
+        advisory_locks.hold_found(conn, lambda: {event.event_id, *event.lock_names, *person()})
         known = conversions.under_id(conn, event.event_id)
         if known is not None and _is_another(known, event):
             raise EventIdConflict
@@ -164,10 +167,7 @@ class ServerEvents:
             anonymous = with_credit(event.conversion, None)
             conversions.put(conn, anonymous._replace(visitor=event.event_id, reason="erased"))
             return "erased"
-        if conn.dialect == "postgresql":
-            # Another transaction may have joined the person while this one waited for its locks.
-            person = identity_graph.person_of(conn, event.keys, event.visitor)
-        best = self._earned_by(conn, event, person)
+        best = self._earned_by(conn, event, person())
         event = self._as_its_order_allows(conn, event)
         conversions.put(conn, with_credit(event.conversion, best))
         if event.payload:

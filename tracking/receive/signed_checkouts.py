@@ -25,8 +25,12 @@ def record_checkout(
         told = ()
     tokens = (token_key("ck", checkout.token), token_key("ca", checkout.cart_token))
     known_by = tuple(filter(None, (checkout.visitor, *tokens)))
-    person = identity_graph.person_of(conn, told, told[0]) if told else ()
-    advisory_locks.hold(conn, {checkout.digest, *known_by, *told, *person})
+
+    def lock_names() -> set[str]:
+        person = identity_graph.person_of(conn, told, told[0]) if told else ()
+        return {checkout.digest, *known_by, *told, *person}
+
+    advisory_locks.hold_found(conn, lock_names)
     if not orders.is_new_body(conn, checkout.digest, topic, "", now):
         return Receipt("duplicate")
     identities = unerased_keys(conn, told)

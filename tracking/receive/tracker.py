@@ -154,8 +154,9 @@ class Tracker:
         `planned` are the rows of the order for the case that neither is known.
         """
         order = facts.order
-        person = self._person_of(conn, facts)
-        advisory_locks.hold(conn, (*_lock_names(facts), *person))
+        advisory_locks.hold_found(
+            conn, lambda: (*_lock_names(facts), *self._person_of(conn, facts))
+        )
         is_erased, erased = erased_of(conn, order.id, facts.keys)
         if is_erased:
             return self._record_erased(conn, order, topic, now)

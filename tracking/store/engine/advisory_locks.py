@@ -1,7 +1,7 @@
 """Serialises two transactions about the same order or person, on PostgreSQL by advisory locks."""
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from tracking.store.engine.statement import Connection
 
@@ -47,6 +47,19 @@ def hold(conn: Connection, names: Iterable[str]) -> None:
     elif keys and not conn.cursor.execute(_TRY, ([*keys],)).fetchone()[0]:
         raise LockHeldElsewhere(frozenset(conn.locks | keys))
     conn.locks |= keys
+
+
+def hold_found(conn: Connection, find: Callable[[], Iterable[str]]) -> None:
+    """Locks the names that are found, and those that are found once these are locked.
+
+    What another transaction stored while this one waited may join them with more.
+
+    Raises:
+        LockHeldElsewhere: a lock is not free that was found in the second step.
+    """
+    if conn.dialect == "postgresql":
+        hold(conn, find())
+        hold(conn, find())
 
 
 def try_hold(conn: Connection, names: Collection[str]) -> set[str]:
