@@ -136,6 +136,7 @@ def test_the_delivery_log_has_the_keys_of_its_description(
     assert set(event) == {
         "id",
         "event_id",
+        "sent_as",
         "stage",
         "order_id",
         "event_time",

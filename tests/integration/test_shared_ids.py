@@ -534,10 +534,22 @@ def test_another_kind_of_event_under_the_sent_id_is_a_conflict(front: Storefront
 
     answer = hands_in(front, event_id=TOLD, event_name="add_to_cart")
     assert answer.status_code == 409
-    posted = front.sees("product_viewed", VISITOR, data=MUG)
+    assert list(front.sent()) == [TOLD]
+
+
+def test_another_kind_of_event_that_a_page_tells_under_the_sent_id_gets_one_of_its_own(
+    front: Storefront,
+) -> None:
+    completes(front)
+    front.sells(checkout_token=TOKEN)
+    front.sent()
+
     event = {"id": TOLD, "name": "product_viewed", "timestamp": instant(NOW), "data": MUG}
     front.posts({"key": COLLECTOR_KEY, "visitor": VISITOR, "events": [event]})
-    assert set(front.sent()) == {TOLD, posted}
+
+    sent = front.sent()
+    assert [event["event_name"] for event in sent.values()] == ["checkout", "page_visit"]
+    assert next(iter(sent)) == TOLD
 
 
 def test_a_file_of_events_knows_either_id(front: Storefront, tmp_path: Any) -> None:
