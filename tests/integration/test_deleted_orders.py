@@ -72,8 +72,7 @@ def test_a_deleted_order_leaves_the_counts_and_is_not_sent(everywhere: BuildWorl
     journey = found.shop.reads("/orders/5001/journey")
     assert journey["is_deleted"] is True
     assert journey["why"] == (
-        "Not counted: it was deleted in Shopify;"
-        " held back from Pinterest: the order was deleted in Shopify."
+        "Not counted: it was deleted in Shopify; not sent: the order was deleted in Shopify."
     )
 
 
