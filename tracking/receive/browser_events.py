@@ -57,8 +57,11 @@ def record_events(
         if event.conversion is None:
             continue
         is_erased = event.event_id in erased
-        event = _distinct(conn, event)
-        if conversions.under_id(conn, event.event_id) is None:
+        known = conversions.under_id(conn, event.event_id)
+        if known is not None and not _is_same(known, event):
+            event = _renamed(event)
+            known = conversions.under_id(conn, event.event_id)
+        if known is None:
             _record(conn, attributor, event, now, is_erased=is_erased)
     for visitor, found in facts.touches.items():
         _credit_later(conn, attributor, visitor, found, now)
@@ -118,17 +121,16 @@ def _touch_of(event: PixelEvent, media: frozenset[str]) -> Touch | None:
     return touch_of_session(event.session, key, event.visitor, event.at, media)
 
 
-def _distinct(conn: Connection, event: PixelEvent) -> PixelEvent:
-    """Returns an event under an id of its own if its id is that of another event.
+def _renamed(event: PixelEvent) -> PixelEvent:
+    """Returns an event, whose id is that of another event, under an id of its own.
 
     A page may give its events ids that repeat in each browser or at each step, such as 42.
     """
-    known = conversions.under_id(conn, event.event_id)
-    if known is None or event.conversion is None or _is_same(known, event):
-        return event
     content = "\0".join((event.visitor, event.name, event.event_id)).encode()
     event_id = sha256(content).hexdigest()
-    conversion = msgspec.structs.replace(event.conversion, event_id=event_id)
+    conversion = event.conversion
+    if conversion is not None:
+        conversion = msgspec.structs.replace(conversion, event_id=event_id)
     return msgspec.structs.replace(event, event_id=event_id, conversion=conversion)
 
 
