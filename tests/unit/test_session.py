@@ -16,7 +16,7 @@ from tracking.domain.referrers import is_same_site, source_of
 from tracking.domain.session import Session, fill_from_pixel
 from tracking.domain.session_reader import hints_of_visit, session_and_page_of, session_from
 from tracking.domain.shopify_order import order_of
-from tracking.domain.web_text import query_of
+from tracking.domain.web_text import query_pairs
 
 EPIK = "dj0yJnU9Q2xpY2tPZkFQaW5PbkFQaG9uZSZwPTAmbj1leGFtcGxl"
 OTHER_EPIK = "dj0yJnU9QW5vdGhlckNsaWNrT2ZBbm90aGVyUGluJnA9MCZuPXI"
@@ -751,6 +751,11 @@ def test_no_email_address_in_any_surrounding_comes_through(
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=9)
 VALUES = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=16)
+
+
+def query_of(url: str) -> dict[str, str]:
+    """The parameters of an address, each with its first value."""
+    return dict(reversed(query_pairs(url)))
 
 
 @given(

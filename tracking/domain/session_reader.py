@@ -23,6 +23,7 @@ from tracking.domain.session import (
     session_from_fields,
 )
 from tracking.domain.spreadsheet import is_shortened
+from tracking.domain.visitor import is_visitor_id
 from tracking.domain.web_text import (
     bare_name,
     has_at_sign,
@@ -45,7 +46,6 @@ _ID_LIMIT = 64
 
 _EPIK = re.compile(r"[A-Za-z0-9_\-=.~+/]{10,512}")
 _EPIK_PREFIX = re.compile(r"[A-Za-z0-9_\-=.~+/]+")
-_VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _UTM_NAME = re.compile(r"utm_[a-z_]{1,32}")
 _OPEN_BRACE = re.compile(r"(?:\{|%(?:25)*7[bB])(?!.*(?:\}|%(?:25)*7[dD]))")
 
@@ -241,7 +241,7 @@ def _decoded_epik(value: str) -> str:
 
 def _visitor(value: str) -> str:
     text = value.strip()
-    return text if _VISITOR.fullmatch(text) and not names_nothing(text) else ""
+    return text if is_visitor_id(text) else ""
 
 
 def _read_hints(fields: SessionFields, session_hints: Iterable[tuple[str, Any, str]]) -> None:

@@ -1,6 +1,12 @@
 """Visitor ids, made by the pixel or from an identity, and the match of an order to one."""
 
+import re
+
 import msgspec
+
+from tracking.domain.placeholders import names_nothing
+
+_VISITOR_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +38,14 @@ BROWSER_METHODS = frozenset({"note_attribute", "checkout_token", "cart_token", "
 def evidence_of(method: str) -> str:
     """Returns what vouches for a match by a method; "" if nothing was matched."""
     return _EVIDENCE.get(method, "")
+
+
+def is_visitor_id(text: str) -> bool:
+    """Returns True if a text has the form of the pixel's visitor ids.
+
+    A script's word for no id would make one visitor of all its visitors.
+    """
+    return _VISITOR_ID.fullmatch(text) is not None and not names_nothing(text)
 
 
 def is_browser(visitor: str) -> bool:

@@ -31,14 +31,6 @@ _PRIVATE = re.compile(
 )
 
 
-def query_of(url: str) -> dict[str, str]:
-    """Returns the query of a URL as `query_pairs` reads it, each name with its first value."""
-    parameters: dict[str, str] = {}
-    for name, value in query_pairs(url):
-        parameters.setdefault(name, value)
-    return parameters
-
-
 def query_pairs(url: str) -> list[tuple[str, str]]:
     """Returns the names and values in the query of a URL, in its order, decoded.
 
@@ -102,14 +94,19 @@ def has_email(text: str) -> bool:
 
 def parse_timestamp(value: str) -> int | None:
     """Returns seconds UTC from ISO 8601 (no zone means UTC), Unix seconds or milliseconds."""
-    text = value.strip()
+    seconds = seconds_in(value.strip())
+    return max(0, seconds) or None if seconds is not None else None
+
+
+def seconds_in(text: str) -> int | None:
+    """As `parse_timestamp`, also for instants before 1970, which a wrong clock may tell."""
     if unix := _UNIX.fullmatch(text):
-        return int(unix[1]) or None
+        return int(unix[1])
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return max(0, int(moment.timestamp())) or None
+        return int(moment.timestamp())
     except (ValueError, OverflowError):
         return None
 

@@ -6,7 +6,6 @@ of Shopify's web pixel events.
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar, get_args, get_origin
 
 import msgspec
@@ -14,7 +13,8 @@ import msgspec
 from tracking.domain.conversion import Stage, event_id_of, is_event_id_of_order
 from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.validation import FieldError, ValidationError
-from tracking.domain.web_text import has_email
+from tracking.domain.visitor import is_visitor_id
+from tracking.domain.web_text import has_email, seconds_in
 
 MOST_EVENTS = 20
 
@@ -37,8 +37,6 @@ _TEXT_LIMIT = 256
 _EVENT_ID_LIMIT = 128
 # Begins the event ids of orders, which no browser may take.
 _ORDER_EVENT_PREFIX = event_id_of("")
-_VISITOR = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
 _GID = re.compile(r"(?:gid://shopify/[A-Za-z]{1,40}/)?([0-9]{1,20})(?:\?.*)?")
 
 # The values that a body may hold where text is expected.
@@ -277,16 +275,7 @@ def product_id_of(value: object) -> str:
 
 def seconds_of(value: object) -> int | None:
     """Returns seconds UTC from ISO 8601 (no zone means UTC), Unix seconds or milliseconds."""
-    text = text_of(value)
-    if unix := _UNIX.fullmatch(text):
-        return int(unix[1])
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp())
-    except (ValueError, OverflowError):
-        return None
+    return seconds_in(text_of(value))
 
 
 class Clock(NamedTuple):
@@ -375,8 +364,6 @@ def _visitor(pointer: str, event: RawEvent, batch: RawBatch) -> str:
         (f"{pointer}/clientId", event.client_id),
     )
     place, visitor = next((c for c in candidates if c[1] not in (None, "")), candidates[0])
-    # A script's word for no id would make one visitor of all its visitors.
-    is_id = isinstance(visitor, str) and _VISITOR.fullmatch(visitor) and not names_nothing(visitor)
-    if not is_id:
+    if not isinstance(visitor, str) or not is_visitor_id(visitor):
         raise ValidationError(FieldError(place, "not a visitor id of 8 to 64 of A-Z a-z 0-9 _ -"))
-    return str(visitor)
+    return visitor
