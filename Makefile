@@ -41,8 +41,10 @@ faults: setup ## kill, stop and lock the running service (short form; needs stra
 	$(PYTHON) -m pytest tests/faults tests/machines
 
 .PHONY: shops
-shops: setup ## tell twenty random shops in every order of arrival, on both databases
+shops: setup ## tell twenty random shops, and a few orders in every order of arrival
 	$(PYTHON) -m pytest tests/integration/test_random_shop.py --shops 20
+	$(PYTHON) -m pytest --every-order -k "order_of_arrival or whichever_is_told_first" \
+		tests/integration
 
 .PHONY: bench
 bench: setup ## run each benchmark in its quick form (needs wrk and PostgreSQL)

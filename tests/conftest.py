@@ -1,9 +1,10 @@
 """The world of the tests: two real databases, a clock that is turned by hand, and the actors."""
 
+import itertools
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,26 @@ POSTGRES = os.environ.get("TEST_POSTGRES", "postgresql:///test")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--shops", type=int, default=3, help="how many random shops are told of")
+    every = "tell of a few messages in every order of arrival, instead of in some"
+    parser.addoption("--every-order", action="store_true", help=every)
+
+
+ArrivalsOf = Callable[[Iterable[Any]], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def arrivals_of(request: pytest.FixtureRequest) -> ArrivalsOf:
+    """The orders in which messages may arrive: all, or those in which each comes in each place,
+    right before and right behind its neighbours."""
+
+    def arrivals(messages: Iterable[Any]) -> list[tuple[Any, ...]]:
+        told = tuple(messages)
+        if request.config.getoption("--every-order"):
+            return list(itertools.permutations(told))
+        turns = [told[n:] + told[:n] for n in range(len(told))]
+        return turns + [turn[::-1] for turn in turns]
+
+    return arrivals
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ addEventListener('message', async ({ source, data }) => {
   toFrame({ answer: data.number, value: await asked[data.what](data.given) });
 });
 document.addEventListener('visitorConsentCollected', () => toFrame({ privacy: said }));
-frame.srcdoc = '<script>' + BRIDGE.replace('INIT', () => JSON.stringify(INIT))
+frame.srcdoc = '<script>' + FIRST + '</' + 'script><script>' + BRIDGE.replace('INIT', () => JSON.stringify(INIT))
   + '(({ analytics, browser, init, customerPrivacy }) => {' + PIXEL + '\\n})(api);</' + 'script>';
 document.body.append(frame);
 EVENTS.forEach(([name, data]) => publish(name, data));
@@ -133,12 +133,15 @@ class Shopfront:
     `custom_pixel` is the code pasted into Shopify's admin, `head` what the theme has in its head.
     Whoever buys has the number `buyer`. `privacy` is what Shopify knows of the visitor's consent,
     None where it has no such API; until `features` is set, the script with that API does not come.
+    `first` runs before everything else in each document, the frame of the custom pixel included,
+    where a script that the browser is asked to put first is now and then too late.
     """
 
     def __init__(self, buyer: int) -> None:
         self.buyer = buyer
         self.custom_pixel = ""
         self.head = ""
+        self.first = ""
         self.is_shopify = True
         self.privacy: dict[str, bool] | None = dict(EVERYTHING)
         self.features: threading.Event | None = None
@@ -179,7 +182,7 @@ class Shopfront:
     def page(self, path: str, client: str, cart: str) -> str:
         """The HTML of a page."""
         is_checkout = path.startswith("/checkouts/")
-        scripts = [f"const said = {json.dumps(self.privacy or {})};"]
+        scripts = [self.first, f"const said = {json.dumps(self.privacy or {})};"]
         if self.is_shopify:
             scripts.append("window.Shopify = {};")
         if self.privacy is not None:
@@ -200,7 +203,12 @@ class Shopfront:
         return f"<!doctype html><html><head>{icon}{title}{head}</head><body>{body}</body></html>"
 
     def _sandbox(self, path: str, client: str, cart: str) -> str:
-        told = {"PIXEL": self.custom_pixel, "BRIDGE": _BRIDGE, "EVENTS": self._events(path, cart)}
+        told = {
+            "FIRST": self.first,
+            "PIXEL": self.custom_pixel,
+            "BRIDGE": _BRIDGE,
+            "EVENTS": self._events(path, cart),
+        }
         named = [f"const {name} = {_script(value)};" for name, value in told.items()]
         return f"{' '.join(named)} const clientId = {_script(client)}; {_HOST}"
 
@@ -270,7 +278,8 @@ def checkout_token(cart: str) -> str:
 
 def _main(path: str) -> str:
     if path.startswith("/products/"):
-        return '<button name="add">Add</button><output></output><a href="/cart">Cart</a>'
+        # Behind the link, since words that come meanwhile would move it away under a click.
+        return '<button name="add">Add</button><a href="/cart">Cart</a><output></output>'
     if path == "/cart":
         return (
             '<form action="/cart" method="post"><button name="checkout">Check out</button></form>'

@@ -31,7 +31,7 @@ from tests.actors import (
     pinned,
     refund,
 )
-from tests.conftest import BuildService
+from tests.conftest import ArrivalsOf, BuildService
 from tests.orders import PIN, of_buyer
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, rows, state
@@ -55,7 +55,6 @@ CANCELLED: Message = (
     {**UPDATED[1], "cancelled_at": instant(NOW + 120), "updated_at": instant(NOW + 120)},
 )
 LIFE = (CREATE, PAID, UPDATED, CANCELLED, REFUNDED)
-ARRIVALS = tuple(itertools.permutations(LIFE))
 
 Fresh = Callable[..., Service]
 
@@ -140,37 +139,41 @@ def created(bodies: Iterable[dict[str, Any]]) -> list[Message]:
     return [("orders/create", body) for body in bodies]
 
 
-def test_five_webhooks_end_in_one_state_in_every_order_of_arrival(fresh: Fresh) -> None:
+def test_five_webhooks_end_in_one_state_in_every_order_of_arrival(
+    fresh: Fresh, arrivals_of: ArrivalsOf
+) -> None:
     usual = fresh()
     expected = reports_of(sent_to(usual, LIFE))
     (known,) = rows(usual.store, "orders")
     assert (known["gross"], known["refunds"], known["cancellations"]) == (4500, 1000, 3500)
 
-    for seed, arrival in enumerate(ARRIVALS):
+    for seed, arrival in enumerate(arrivals_of(LIFE)):
         service = fresh()
         shop = sent_to(service, some_twice(arrival, seed))
         names = [topic for topic, _ in arrival]
         assert state(service.store) == state(usual.store), names
         assert event_ids(service) == {"checkout-5001"}
-        if seed % 10 == 0:
+        if seed % 5 == 0:
             assert reports_of(shop) == expected, names
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("number", range(7, 120, 19))
+@pytest.mark.parametrize("number", range(7, 120, 38))
 def test_postgresql_ends_in_the_very_state_sqlite_ends_in(
     service: Service, shop: Shop, fresh: Fresh, number: int
 ) -> None:
     usual = fresh(PINTEREST_SEND="all")
     expected = reports_of(sent_to(usual, LIFE))
 
-    sent_to(service, some_twice(ARRIVALS[number], number))
+    sent_to(service, some_twice(list(itertools.permutations(LIFE))[number], number))
 
     assert state(service.store) == state(usual.store)
     assert reports_of(shop) == expected
 
 
-def test_the_event_that_waits_is_the_newest_states_in_every_order_of_arrival(fresh: Fresh) -> None:
+def test_the_event_that_waits_is_the_newest_states_in_every_order_of_arrival(
+    fresh: Fresh, arrivals_of: ArrivalsOf
+) -> None:
     life = (CREATE, PAID, UPDATED, REFUNDED)
     usual = fresh()
     sent_to(usual, life)
@@ -179,7 +182,7 @@ def test_the_event_that_waits_is_the_newest_states_in_every_order_of_arrival(fre
     assert (event["event_id"], event["custom_data"]["value"]) == ("checkout-5001", "35.00")
     assert event["user_data"]["click_id"] == EPIK
 
-    for seed, arrival in enumerate(itertools.permutations(life)):
+    for seed, arrival in enumerate(arrivals_of(life)):
         service = fresh()
         shop = sent_to(service, some_twice(arrival, seed))
         assert state(service.store) == state(usual.store), [topic for topic, _ in arrival]
@@ -421,10 +424,10 @@ OF_CHECKOUT = tuple(
 
 @pytest.mark.parametrize("is_sent_between", [False, True])
 def test_beside_pinterests_app_it_is_sent_once_under_the_apps_id_in_every_order_of_arrival(
-    fresh: Fresh, pinterest: FakePinterest, is_sent_between: bool
+    fresh: Fresh, arrivals_of: ArrivalsOf, pinterest: FakePinterest, is_sent_between: bool
 ) -> None:
     expected = None
-    for seed, arrival in enumerate(itertools.permutations((*OF_CHECKOUT, COMPLETED))):
+    for seed, arrival in enumerate(arrivals_of((*OF_CHECKOUT, COMPLETED))):
         pinterest.forget()
         service = fresh(PINTEREST_APP="beside", COLLECTOR_KEY=COLLECTOR_KEY)
         client = assemble(service).test_client()

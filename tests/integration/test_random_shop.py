@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
@@ -35,16 +35,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(1, 1 + metafunc.config.getoption("--shops")))
 
 
+@pytest.fixture(scope="module")
+def told_in_a_row() -> dict[int, dict[str, Any]]:
+    """What is told of each shop when its messages come one by one, as far as it is known."""
+    return {}
+
+
 @pytest.fixture
 def in_a_row(
-    seed: int, build_service: BuildService, sqlite_template: Path, pinterest: FakePinterest
-) -> Iterator[dict[str, Any]]:
+    seed: int,
+    told_in_a_row: dict[int, dict[str, Any]],
+    build_service: BuildService,
+    sqlite_template: Path,
+    pinterest: FakePinterest,
+) -> dict[str, Any]:
     """What is told of the shop when its messages come one by one, in their order."""
-    with folder_in_memory() as folder:
-        path = folder / "in-a-row.db"
-        shutil.copy(sqlite_template, path)
-        service = in_business(build_service, f"sqlite:///{path}", pinterest)
-        yield story(service, messages_of(seed))
+    if seed not in told_in_a_row:
+        with folder_in_memory() as folder:
+            path = folder / "in-a-row.db"
+            shutil.copy(sqlite_template, path)
+            service = in_business(build_service, f"sqlite:///{path}", pinterest)
+            told_in_a_row[seed] = story(service, messages_of(seed))
+    return told_in_a_row[seed]
 
 
 def in_business(build_service: BuildService, url: str, pinterest: FakePinterest) -> Service:

@@ -547,7 +547,7 @@ def known(found: World) -> dict[str, Any]:
 
 
 @given(life=lives, data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whichever_state_comes_first_the_same_is_known_in_the_end(
     fresh: Fresh, life: list[State], data: st.DataObject
 ) -> None:

@@ -706,7 +706,7 @@ unhindered = settings(suppress_health_check=list(HealthCheck))
 
 
 @on_both_at_once
-@settings(unhindered, max_examples=200)
+@settings(unhindered, max_examples=80)
 @given(body=spoiled(RICH, "id"))
 def test_whatever_an_order_holds_both_databases_answer_alike_and_never_fail(
     pair: PairOfShops, body: dict[str, Any]
@@ -715,7 +715,7 @@ def test_whatever_an_order_holds_both_databases_answer_alike_and_never_fail(
 
 
 @on_both_at_once
-@settings(unhindered, max_examples=100)
+@settings(unhindered, max_examples=40)
 @given(body=spoiled(RICH["refunds"][0], "order_id"))
 def test_whatever_a_refund_holds_both_databases_answer_alike_and_never_fail(
     pair: PairOfShops, body: dict[str, Any]

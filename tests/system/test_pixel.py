@@ -353,17 +353,17 @@ def test_no_cookie_of_a_click_is_set_where_there_was_none(
     assert ours(visitor) == OURS - {"_epik"}
 
 
-@pytest.mark.parametrize("junk", ["%", "null", "[]", "7", "{}", "%7Bx"])
 def test_a_visit_that_cannot_be_read_is_begun_anew(
-    visitor: Visitor, theme: Shopfront, recorder: Recorder, junk: str
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
 ) -> None:
-    cookies = [("_pin_visit", junk), ("_pin_vid", "<script>")]
-    for name, value in cookies:
-        visitor.context.add_cookies([{"name": name, "value": value, "url": theme.url}])
-    lands(visitor, theme, recorder)
+    for junk in ("%", "null", "[]", "7", "{}", "%7Bx"):
+        recorder.calls.clear()
+        for name, value in (("_pin_visit", junk), ("_pin_vid", "<script>")):
+            visitor.context.add_cookies([{"name": name, "value": value, "url": theme.url}])
+        lands(visitor, theme, recorder)
 
-    assert visitor.visit["epik"] == EPIK
-    assert visitor.cookies["_pin_vid"] == recorder.calls[0]["visitor"] != "<script>"
+        assert visitor.visit["epik"] == EPIK, junk
+        assert visitor.cookies["_pin_vid"] == recorder.calls[0]["visitor"] != "<script>", junk
 
 
 # What redirects, templates and plugins make of a link. The service reads each in its own language.
@@ -407,28 +407,30 @@ def test_pixel_and_service_read_every_link_alike(
         assert structs.replace(one, stamped_at=0) == structs.replace(other, stamped_at=0), link
 
 
-@pytest.mark.parametrize("word", sorted(PLACEHOLDERS))
 def test_no_word_for_nothing_is_a_campaign(
-    visitor: Visitor, theme: Shopfront, recorder: Recorder, word: str
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
 ) -> None:
-    text = quote(word.upper())
-    lands(visitor, theme, recorder, f"/?utm_source={text}&utm_term=({text})&utm_campaign=autumn")
+    for word in sorted(PLACEHOLDERS):
+        visitor.context.clear_cookies()
+        recorder.calls.clear()
+        text = quote(word.upper())
+        link = f"/?utm_source={text}&utm_term=({text})&utm_campaign=autumn"
+        lands(visitor, theme, recorder, link)
 
-    assert visitor.visit.keys() == {"landed_at", "utm_campaign", "referrer"}
+        assert visitor.visit.keys() == {"landed_at", "utm_campaign", "referrer"}, word
 
 
-@pytest.mark.parametrize(
-    "junk", ["null", "undefined", "{epik}", "%7B%7Bepik%7D%7D", "x", "nan", ""]
-)
 def test_a_junk_click_id_never_replaces_a_good_one(
-    visitor: Visitor, theme: Shopfront, recorder: Recorder, junk: str
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
 ) -> None:
     lands(visitor, theme, recorder)
-    visitor.visits(f"{theme.url}/?epik={junk}&utm_source={{site}}")
-    visitor.wait_until(lambda: len(recorder.calls) == 2)
+    for junk in ("null", "undefined", "{epik}", "%7B%7Bepik%7D%7D", "x", "nan", ""):
+        before = len(recorder.calls)
+        visitor.visits(f"{theme.url}/?epik={junk}&utm_source={{site}}")
+        visitor.wait_until(lambda before=before: len(recorder.calls) > before)
 
-    assert recorder.calls[1]["session"] == recorder.calls[0]["session"]
-    assert visitor.cookies["_epik"] == EPIK
+        assert recorder.calls[-1]["session"] == recorder.calls[0]["session"], junk
+        assert visitor.cookies["_epik"] == EPIK, junk
     touches = {e.touch.key for call in recorder.calls for e in understood(call).events if e.touch}
     assert len(touches) == 1
 
@@ -436,7 +438,7 @@ def test_a_junk_click_id_never_replaces_a_good_one(
 # --- The browser's clock, and pages that nobody sees yet
 
 
-@pytest.mark.parametrize("minutes", [0, 10, 1000, -10, -3000])
+@pytest.mark.parametrize("minutes", [0, 1000, -10])
 def test_a_browser_whose_clock_is_wrong_tells_the_right_time(
     visitor: Visitor, theme: Shopfront, recorder: Recorder, minutes: int
 ) -> None:
@@ -470,7 +472,7 @@ def test_a_page_that_is_prerendered_tells_and_keeps_nothing_until_it_is_seen(
     shop: Shopfront = request.getfixturevalue(way)
     if way == "theme":
         with_tag(shop, recorder)
-    visitor.context.add_init_script(PRERENDERED)
+    shop.first = PRERENDERED
     visitor.visits(shop.url + LANDING)
     visitor.page.evaluate(f"if (self.pintrk) {{ {ADDED} }}")
     visitor.page.wait_for_timeout(300)
@@ -488,7 +490,7 @@ def test_a_page_that_is_prerendered_tells_and_keeps_nothing_until_it_is_seen(
 def test_a_page_that_is_prerendered_and_never_seen_is_not_told(
     visitor: Visitor, theme: Shopfront, recorder: Recorder
 ) -> None:
-    visitor.context.add_init_script(PRERENDERED)
+    theme.first = PRERENDERED
     visitor.visits(theme.url + LANDING)
     leaves(visitor, recorder)
 
@@ -835,29 +837,25 @@ def test_an_id_that_the_page_gave_is_used_as_it_is(
     assert visitor.page.evaluate(QUEUE)[-1][2]["event_id"] == "the-pages-own-1"
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        "pintrk('track', 'checkout', {order_id: '5001'})",
-        "pintrk('set', {np: 'shop'})",
-        "pintrk('track', 'pagevisit')",
-        "pintrk('track', 'pagevisit', {value: 20, currency: 'USD', line_items: [{}]})",
-        "pintrk('track', 'pagevisit', null)",
-        "pintrk('track')",
-        "pintrk()",
-    ],
-)
 def test_other_calls_of_the_tag_are_left_as_they_are(
-    visitor: Visitor, theme: Shopfront, recorder: Recorder, call: str
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
 ) -> None:
     with_tag(theme, recorder)
     lands(visitor, theme, recorder)
-    before = visitor.page.evaluate(f"[{call.partition('(')[2].rstrip(')')}]")
-    visitor.page.evaluate(call)
-    passed_on = visitor.page.evaluate(QUEUE)[-1]
+    for given in (
+        "'track', 'checkout', {order_id: '5001'}",
+        "'set', {np: 'shop'}",
+        "'track', 'pagevisit'",
+        "'track', 'pagevisit', {value: 20, currency: 'USD', line_items: [{}]}",
+        "'track', 'pagevisit', null",
+        "'track'",
+        "",
+    ):
+        before = visitor.page.evaluate(f"[{given}]")
+        visitor.page.evaluate(f"pintrk({given})")
+        assert visitor.page.evaluate(QUEUE)[-1] == before
     leaves(visitor, recorder)
 
-    assert passed_on == before
     assert recorder.names == ["page_viewed"]
 
 
@@ -879,34 +877,33 @@ def test_the_items_that_a_page_tells_its_tag_are_told_and_nothing_else_is(
     assert (conversion.num_items, conversion.value, conversion.currency) == (3, "60.00", "USD")
 
 
-@pytest.mark.parametrize("event_id", ["atc/111#1", "42", "x" * 128, "né 1"])
-def test_any_printable_id_of_the_page_is_used_as_it_is(
-    visitor: Visitor, theme: Shopfront, recorder: Recorder, event_id: str
-) -> None:
-    with_tag(theme, recorder)
-    lands(visitor, theme, recorder)
-    visitor.page.evaluate(ADDED.replace("{", f"{{event_id: {json.dumps(event_id)}, "))
-    seen(visitor, recorder, "product_added_to_cart")
-
-    assert recorder.events[-1]["id"] == event_id
-    assert visitor.page.evaluate(QUEUE)[-1][2]["event_id"] == event_id
-
-
-@pytest.mark.parametrize(
-    "event_id",
-    ["undefined", "null", "''", "' '", "'{event_id}'", "'ada@example.com'", "'x'.repeat(129)"],
-)
-def test_an_id_of_the_page_that_names_nothing_is_replaced_in_both_places(
-    visitor: Visitor, theme: Shopfront, recorder: Recorder, event_id: str
-) -> None:
-    with_tag(theme, recorder)
-    lands(visitor, theme, recorder)
+def adds(visitor: Visitor, recorder: Recorder, event_id: str) -> tuple[str, str]:
+    """Put something into the cart, and return the ids that the collector and the tag are told."""
+    before = len(recorder.events)
     visitor.page.evaluate(ADDED.replace("{", f"{{event_id: {event_id}, "))
-    seen(visitor, recorder, "product_added_to_cart")
+    visitor.wait_until(lambda: len(recorder.events) > before)
+    return recorder.events[-1]["id"], visitor.page.evaluate(QUEUE)[-1][2]["event_id"]
 
-    told = recorder.events[-1]["id"]
-    assert visitor.page.evaluate(QUEUE)[-1][2]["event_id"] == told
-    assert len(told) > 20
+
+def test_any_printable_id_of_the_page_is_used_as_it_is(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
+) -> None:
+    with_tag(theme, recorder)
+    lands(visitor, theme, recorder)
+    for event_id in ("atc/111#1", "42", "x" * 128, "né 1"):
+        assert adds(visitor, recorder, json.dumps(event_id)) == (event_id, event_id)
+
+
+def test_an_id_of_the_page_that_names_nothing_is_replaced_in_both_places(
+    visitor: Visitor, theme: Shopfront, recorder: Recorder
+) -> None:
+    with_tag(theme, recorder)
+    lands(visitor, theme, recorder)
+    nothing = ["undefined", "null", "''", "' '", "'{event_id}'", "'ada@example.com'"]
+    for event_id in (*nothing, "'x'.repeat(129)"):
+        told, passed_on = adds(visitor, recorder, event_id)
+        assert told == passed_on
+        assert len(told) > 20
 
 
 LATE = {

@@ -17,7 +17,7 @@ _TEXT_MARK = re.compile(r"['\u2018\u2019]+(?=[0-9+=@-])")
 _WITHOUT_WIDTH = (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)
 _UNSEEN = "".join(
     character
-    for character in map(chr, range(0x10000))
+    for character in map(chr, (*range(0x3001), *_WITHOUT_WIDTH))
     if character.isspace() or ord(character) in _WITHOUT_WIDTH
 )
 _FLOAT_ID = re.compile(r"([0-9]+)\.0*")
