@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import settings as hypothesis_settings
+from werkzeug.routing import Rule
 
 from app import assemble
 from config import Settings
@@ -55,6 +56,29 @@ def arrivals_of(request: pytest.FixtureRequest) -> ArrivalsOf:
         return turns + [turn[::-1] for turn in turns]
 
     return arrivals
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: much of a test's time is waiting for processes."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def routes_compiled_once() -> Iterator[None]:
+    """Thousands of services have the same routes, whose compilation takes longer than many a test.
+    Only what builds an address from a route is kept, which the service never does."""
+    compile_builder, built = Rule._compile_builder, dict[tuple[str, bool], Any]()
+
+    def compiled_once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, append_unknown)
+        if key not in built:
+            built[key] = compile_builder(rule, append_unknown)
+        return built[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compiled_once)
+        yield
 
 
 @pytest.fixture(scope="session")

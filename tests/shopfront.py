@@ -73,7 +73,8 @@ addEventListener('message', async ({ source, data }) => {
   toFrame({ answer: data.number, value: await asked[data.what](data.given) });
 });
 document.addEventListener('visitorConsentCollected', () => toFrame({ privacy: said }));
-frame.srcdoc = '<script>' + FIRST + '</' + 'script><script>' + BRIDGE.replace('INIT', () => JSON.stringify(INIT))
+frame.srcdoc = '<script>' + FIRST + '</' + 'script>'
+  + '<script>' + BRIDGE.replace('INIT', () => JSON.stringify(INIT))
   + '(({ analytics, browser, init, customerPrivacy }) => {' + PIXEL + '\\n})(api);</' + 'script>';
 document.body.append(frame);
 EVENTS.forEach(([name, data]) => publish(name, data));

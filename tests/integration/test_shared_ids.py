@@ -460,7 +460,7 @@ def test_two_deliverers_at_once_send_two_orders_of_one_id_under_two(
         deliverer = Deliverer(front.service.store, destination, front.clock, lambda: 0.0)
         deliverer._batch_limit = 3
         start.wait()
-        for _ in range(60):
+        for _ in range(15):
             deliverer.deliver()
             deliverer._batch_limit = 3
 

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from app import assemble
 from commands.demo import demo
 from tests.actors import SECRET, Shop, order
+from tests.image_layout import lay_out
 from tracking.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -43,12 +44,13 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The demo on a machine on which nothing is configured."""
+    """The demo from the image, on a machine on which nothing is configured."""
     folder = tmp_path_factory.mktemp("nothing-here")
+    image = lay_out(tmp_path_factory.mktemp("image") / "app")
     done = subprocess.run(
         COMMAND,
         env={**NOTHING, "TMPDIR": str(folder)},
-        cwd=ROOT,
+        cwd=image,
         capture_output=True,
         text=True,
         timeout=PATIENCE,

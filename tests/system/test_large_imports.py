@@ -110,16 +110,17 @@ def service(build_service: BuildService, sqlite_url: str) -> Service:
     return build_service(sqlite_url, **env)
 
 
-@pytest.mark.parametrize("readers", [1, 2, 3])
 @pytest.mark.parametrize("kind", FILES)
 def test_however_many_read_a_file_it_says_the_same(
-    kind: str, readers: int, service: Service, tmp_path: Path
+    kind: str, service: Service, tmp_path: Path
 ) -> None:
     path = tmp_path / "events"
     path.write_bytes(FILES[kind])
     assert path.stat().st_size > 1024 * 1024
 
-    assert read(service, path, readers) == read(service, path, 0)
+    alone = read(service, path, 0)
+    for readers in (1, 3):
+        assert read(service, path, readers) == alone
 
 
 def importing(

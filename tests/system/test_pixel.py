@@ -122,6 +122,11 @@ def seen(visitor: Visitor, recorder: Recorder, *names: str) -> None:
     visitor.wait_until(lambda: set(names) <= set(recorder.names))
 
 
+def hears_more(visitor: Visitor, recorder: Recorder, told: int) -> None:
+    """Wait until there are more calls than those told before."""
+    visitor.wait_until(lambda: len(recorder.calls) > told)
+
+
 def lands(visitor: Visitor, shop: Shopfront, recorder: Recorder, path: str = LANDING) -> None:
     """Follow a pin into the shop, until the collector knows."""
     visitor.visits(shop.url + path, referrer=PIN)
@@ -425,9 +430,9 @@ def test_a_junk_click_id_never_replaces_a_good_one(
 ) -> None:
     lands(visitor, theme, recorder)
     for junk in ("null", "undefined", "{epik}", "%7B%7Bepik%7D%7D", "x", "nan", ""):
-        before = len(recorder.calls)
+        told = len(recorder.calls)
         visitor.visits(f"{theme.url}/?epik={junk}&utm_source={{site}}")
-        visitor.wait_until(lambda before=before: len(recorder.calls) > before)
+        hears_more(visitor, recorder, told)
 
         assert recorder.calls[-1]["session"] == recorder.calls[0]["session"], junk
         assert visitor.cookies["_epik"] == EPIK, junk
