@@ -31,7 +31,6 @@ from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
 from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, wait_until_reachable
-from tracking.store.engine.disk_guard import DiskFull
 from tracking.store.engine.sqlite import SqliteStore, protection
 from webhooks.collector import Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
@@ -213,9 +212,7 @@ def error_response(error: Exception) -> Response:
             errors = [{"field": each.field, "message": each.message} for each in error.errors]
             return problem(400, "Invalid input", str(error), errors)
         case StoreUnavailable():
-            # On a nearly full disk a log line for each request would use up the rest of it.
-            level = logging.DEBUG if isinstance(error, DiskFull) else logging.ERROR
-            logger.log(level, "store unavailable: %s", error)
+            logger.log(error.level(logging.ERROR), "store unavailable: %s", error)
             answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
             answer.headers["Retry-After"] = "10"
             return answer

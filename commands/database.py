@@ -49,4 +49,4 @@ def _database_file(settings: Settings) -> Path:
     store = open_store(settings.database_url)
     if not isinstance(store, SqliteStore):
         raise click.ClickException("this is PostgreSQL: bring a dump back with pg_restore --clean")
-    return store.path
+    return store.path.resolve()

@@ -16,7 +16,7 @@ from tracking.clients import shopify_access
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.destinations import connect_all
 from tracking.domain.instants import instant
-from tracking.service import Service, network_disk_problem, service_of
+from tracking.service import Service, place_problem, service_of
 from tracking.store import (
     Store,
     StoreUnavailable,
@@ -152,16 +152,19 @@ def _shopify_findings(settings: Settings) -> Iterator[Finding]:
 
 
 def _disk_findings(store: Store, settings: Settings) -> Iterator[Finding]:
-    if not (isinstance(store, SqliteStore) and store.path.parent.is_dir()):
+    if not isinstance(store, SqliteStore):
         return
-    free = free_bytes(store.path.parent)
+    folder = store.path.resolve().parent
+    if not folder.is_dir():
+        return
+    free = free_bytes(folder)
     floor = settings.free_space_floor_mb * MEGABYTE
     mark = "ok" if free >= max(floor, LEAST_FREE_BYTES) else "FAIL"
-    text = f"{free / 1024**3:.1f} GiB free in {store.path.parent.absolute()}"
+    text = f"{free / 1024**3:.1f} GiB free in {folder}"
     if free < floor:
         text += "; webhooks are refused until there is more (FREE_SPACE_FLOOR_MB)"
     yield Finding(mark, "disk", text)
-    if problem := network_disk_problem(store.path):
+    if problem := place_problem(store.path):
         yield Finding("FAIL", "database", problem)
     else:
         yield Finding("ok", "log", protection())

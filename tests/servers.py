@@ -132,6 +132,10 @@ class Server:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def status(self, path: str) -> int:
+        """Get a path without a token; its status."""
+        return requests.get(f"{self.url}{path}", timeout=PATIENCE).status_code
+
     def wait_until(self, holds: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Wait for a condition.
 

@@ -27,7 +27,7 @@ from tracking.report.reports import Reports
 from tracking.store import Store, StoreUnavailable, open_store, outbox
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, DiskGuard, GuardedStore
-from tracking.store.engine.filesystems import shared_by
+from tracking.store.engine.filesystems import is_mounted_alone, shared_by
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.migrations import head, migrate
 
@@ -99,15 +99,27 @@ def open_service(settings: Settings, clock: Callable[[], float]) -> Service:
         ConfigurationError: the database may not be where it is configured.
     """
     store = open_store(settings.database_url)
-    if isinstance(store, SqliteStore) and (problem := network_disk_problem(store.path)):
+    if isinstance(store, SqliteStore) and (problem := place_problem(store.path)):
         raise ConfigurationError((f"DATABASE_URL: {problem}",))
     migrate(settings.database_url)
     return service_of(settings, store, connect_all(settings), clock)
 
 
-def network_disk_problem(path: Path) -> str:
-    """Returns why a SQLite file must not be at this path; "" if it may."""
-    kind = shared_by(path)
+def place_problem(path: Path, mounts: str | None = None) -> str:
+    """Returns why a SQLite file must not be at this path; "" if it may.
+
+    `mounts` is text in the form of /proc/mounts, by default the kernel's.
+    """
+    if is_mounted_alone(path, mounts):
+        return (
+            f"{path} is mounted without its write-ahead log, which would be lost; mount its folder"
+        )
+    if not path.exists() and Path(f"{path.resolve()}-wal").exists():
+        return (
+            f"{path} is missing, but its write-ahead log is there, with the newest orders; "
+            f"put the file back, or delete {path.name}-wal to begin anew"
+        )
+    kind = shared_by(path, mounts)
     if not kind:
         return ""
     accepted = "accepted: a disk of this machine, or postgresql+psycopg://… for several machines"
@@ -177,4 +189,4 @@ def _disk_guard_of(store: Store, floor_mb: int) -> DiskGuard | None:
     """The guard of free space on the database's disk; None if the disk is not this machine's."""
     if not isinstance(store, SqliteStore):
         return None
-    return DiskGuard(store.path.parent, floor_mb * MEGABYTE)
+    return DiskGuard(store.path.resolve().parent, floor_mb * MEGABYTE)

@@ -21,6 +21,7 @@ from tests.faults.scenarios import (
     clocks,
     crowds,
     erasure,
+    files,
     flushing,
     kills,
     lifecycle,
@@ -169,6 +170,18 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("F28", "an older release's database", lifecycle.upgraded, None, [{"orders": 1000}]),
     Fault("F31", "erased while under way", erasure.redacted, {}, [{}] * 3),
+    Fault(
+        "F33",
+        "the database is moved and put back",
+        files.there_and_back,
+        {},
+        [{"orders": 300}],
+        stores=("sqlite",),
+    ),
+    *(
+        Fault("F33", f"the database: {how}", files.gone, None, [{"how": how}], stores=("sqlite",))
+        for how in files.ACTS
+    ),
 )
 
 

@@ -110,7 +110,7 @@ class Deliverer:
         try:
             return self.deliver()
         except StoreUnavailable as error:
-            logger.warning("delivery waits for the store: %s", error)
+            logger.log(error.level(logging.WARNING), "delivery waits for the store: %s", error)
         except Exception:
             # The thread must outlive every error of one batch.
             logger.exception("delivery to %s failed", self.destination.name)

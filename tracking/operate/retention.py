@@ -63,7 +63,7 @@ class Retention:
             if self._is_due():
                 self._purge_and_log(stop)
         except StoreUnavailable as error:
-            logger.warning("purge waits for the store: %s", error)
+            logger.log(error.level(logging.WARNING), "purge waits for the store: %s", error)
         except Exception:
             # The thread must outlive every error of one purge.
             logger.exception("purge failed")

@@ -58,6 +58,8 @@ def restore(backup: Path, database: Path, kept_as: Path) -> str:
         raise NoRestore(f"there is no backup at {backup}")
     if kept_as.exists():
         raise NoRestore(f"{kept_as} exists already")
+    # A link stays, and leads to the backup.
+    database = database.resolve()
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         with alone(database), _unfinished(database) as part:
@@ -65,8 +67,13 @@ def restore(backup: Path, database: Path, kept_as: Path) -> str:
             is_closed = not Path(f"{backup}-wal").exists()
             _copy(f"{_uri(backup)}?mode=ro{'&immutable=1' if is_closed else ''}", part)
             revision = _revision(part)
-            if database.exists():
-                _move_away(database, kept_as, part)
+            is_there = database.exists()
+            if is_there:
+                _take_over(database, part)
+            # A log that is left without its database would be applied to the backup as well.
+            _move_log_away(database, kept_as)
+            if is_there:
+                kept_as.hardlink_to(database)
             part.rename(database)
             _flush(database.parent)
     except InUse:
@@ -129,9 +136,8 @@ def _revision(path: Path) -> str:
     return str(row[0])
 
 
-def _move_away(database: Path, kept_as: Path, part: Path) -> None:
-    """Keeps the old database, with its log, under another name; the new file gets its owner and
-    permissions."""
+def _take_over(database: Path, part: Path) -> None:
+    """Gives the new file the owner and permissions of the old one, which gets its log back."""
     status = database.stat()
     part.chmod(status.st_mode & 0o777)
     with suppress(PermissionError):
@@ -142,10 +148,12 @@ def _move_away(database: Path, kept_as: Path, part: Path) -> None:
         # SQLite would delete the log of a broken database, which may be all that is left of it.
         with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as old:
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _move_log_away(database: Path, kept_as: Path) -> None:
     for end in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             Path(f"{database}{end}").rename(f"{kept_as}{end}")
-    kept_as.hardlink_to(database)
 
 
 def _flush(path: Path) -> None:

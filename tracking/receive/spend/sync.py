@@ -127,7 +127,7 @@ class SpendSync:
         except (SyncIncomplete, SyncStopped):
             return  # It is stored and logged.
         except StoreUnavailable as error:
-            logger.warning("reading spend waits for the store: %s", error)
+            logger.log(error.level(logging.WARNING), "reading spend waits for the store: %s", error)
         except Exception:
             # The thread must outlive every error of one sync.
             logger.exception("reading the spend of %s failed", self.access.account_id)

@@ -25,7 +25,12 @@ MEGABYTE = 1_000_000
 
 
 class DiskFull(StoreUnavailable):
-    """Nothing was stored, since the disk is nearly full. It is logged once, not each time."""
+    """Nothing was stored, since the disk is nearly full.
+
+    It is logged once: a log line for each request would use up the rest of the disk.
+    """
+
+    is_logged = True
 
 
 def free_bytes(folder: Path) -> int:

@@ -1,7 +1,7 @@
 """Lock files beside a SQLite database, by which its processes take turns.
 
 A lock belongs to the open file, and ends with the process even if that crashes. The files are
-never removed: a process that has one open would hold a lock that no other process sees.
+never removed here: a process that has one open would hold a lock that no other process sees.
 """
 
 import fcntl
@@ -10,19 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tracking.store.engine.open_files import identity_of
+
 
 class InUse(Exception):
     """Another process has the database open."""
 
 
 def lock_path(database: Path) -> Path:
-    """Returns the path of the lock that a process holds while it writes."""
-    return Path(f"{database}.lock")
+    """Returns the path of the lock that a process holds while it writes.
+
+    It lies beside the file itself: a database that has two names has one lock.
+    """
+    return Path(f"{database.resolve()}.lock")
 
 
 def presence_path(database: Path) -> Path:
     """Returns the path of the lock that every process shares while it has the database open."""
-    return Path(f"{database}.in-use")
+    return Path(f"{database.resolve()}.in-use")
 
 
 def open_lock(path: Path) -> int:
@@ -34,8 +39,31 @@ def open_lock(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
+def lock_at(path: Path, opened: int | None) -> int:
+    """Waits for the lock at a path and returns its descriptor.
+
+    That is `opened`, from an earlier call, unless the file was removed since.
+
+    Raises:
+        OSError: nothing was opened earlier, and the file cannot be opened or made.
+    """
+    descriptor = open_lock(path) if opened is None else opened
+    while True:
+        lock(descriptor)
+        status = os.fstat(descriptor)
+        if identity_of(path) == (status.st_dev, status.st_ino):
+            return descriptor
+        try:
+            other = open_lock(path)
+        except OSError:
+            # The folder is gone, so no other process finds the lock either.
+            return descriptor
+        os.close(descriptor)
+        descriptor = other
+
+
 def lock(descriptor: int, *, shared: bool = False) -> None:
-    """Waits for the lock and acquire it."""
+    """Waits for the lock and acquires it."""
     fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
 
 

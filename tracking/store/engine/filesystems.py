@@ -1,4 +1,4 @@
-"""File systems that several machines share, on which a SQLite file must not lie.
+"""Places where a SQLite file must not lie: disks of several machines, and mounts of one file.
 
 In WAL mode the processes share memory, and a network file system may grant a lock twice: in the
 end the file is destroyed, silently (sqlite.org/wal.html, sqlite.org/howtocorrupt.html).
@@ -36,6 +36,13 @@ def shared_by(path: Path, mounts: str | None = None) -> str:
     kind = _kind_at(path.absolute().resolve(), table)
     is_shared = kind in _SHARED or kind.removeprefix("fuse.") in _SHARED_FUSE
     return kind if is_shared else ""
+
+
+def is_mounted_alone(path: Path, mounts: str | None = None) -> bool:
+    """Returns True if a path is a mount point itself, as a single file is that Docker mounts."""
+    table = _kernel_mounts() if mounts is None else mounts
+    file = path.absolute().resolve()
+    return any(file == point for point, _ in _mounted(table))
 
 
 def _kernel_mounts() -> str:

@@ -5,6 +5,7 @@ anew (sqlite.org/wal.html, "the WAL-reset bug"). Here the two cannot coincide: a
 lock file while it writes, only a writer makes checkpoints, and it makes them under that lock.
 """
 
+import logging
 import os
 import queue
 import sqlite3
@@ -16,16 +17,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from tracking.store.engine.file_locks import lock, lock_path, open_lock, presence_path, unlock
+from tracking.store.engine.file_locks import (
+    lock,
+    lock_at,
+    lock_path,
+    open_lock,
+    presence_path,
+    unlock,
+)
 from tracking.store.engine.group_commit import (
     BatchableWrite,
     GroupCommit,
     PendingWrite,
     batches_by_class,
 )
+from tracking.store.engine.open_files import FilesReplaced, Identity, OpenFiles, identity_of
 from tracking.store.engine.statement import Connection, StoreUnavailable
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 # Below Shopify's five seconds, so that the response is a clear 503 and not a time-out.
 BUSY_SECONDS = 3.0
@@ -65,7 +75,10 @@ class SqliteStore:
         self._writer: sqlite3.Connection | None = None
         self._lock_file: int | None = None
         self._presence: int | None = None
-        self._log = Path(f"{path}-wal")
+        # The files of the writing connection, and the database that every connection must have.
+        self._files: OpenFiles | None = None
+        self._database: Identity | None = None
+        self._is_in_place = True
         self._truncates_at = 0.0
         self._must_truncate = False
         # A foreign program held the file for longer than a caller may wait.
@@ -104,6 +117,9 @@ class SqliteStore:
         try:
             with self._reader() as raw:
                 yield Connection(raw, self.dialect)
+        except FilesReplaced as error:
+            self._report_place(error)
+            raise
         except (sqlite3.DatabaseError, OSError) as error:
             if isinstance(error, _FAULTS_OF_THE_ROW):
                 raise
@@ -145,9 +161,39 @@ class SqliteStore:
         for descriptor in (self._lock_file, self._presence):
             if descriptor is not None:
                 os.close(descriptor)
-        self._lock_file = self._presence = None
+        self._lock_file = self._presence = self._database = None
+        self._is_in_place = True
 
     def _commit(self, group_commit: GroupCommit) -> None:
+        try:
+            self._write(group_commit)
+        except FilesReplaced as error:
+            self._report_place(error)
+            self._rescue_log()
+            raise
+        self._report_place(None)
+
+    def _report_place(self, error: FilesReplaced | None) -> None:
+        """Logs that the files are not at their paths, or that they are again; each once."""
+        if (error is None) == self._is_in_place:
+            return
+        self._is_in_place = error is None
+        if error is None:
+            logger.warning("%s is at its path again, and is written again", self.path)
+        else:
+            advice = "put it back, or restart the service to go on with what is there now"
+            logger.error("%s: nothing is taken in: %s; %s", self.path, error, advice)
+
+    def _rescue_log(self) -> None:
+        """Moves a log that was deleted into the database.
+
+        It holds acknowledged orders, and ends with this process.
+        """
+        with suppress(sqlite3.Error, OSError), self._lock():
+            if self._writer is not None and self._files is not None and self._files.has_lost_log:
+                self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _write(self, group_commit: GroupCommit) -> None:
         if self._is_blocked:
             # No caller may wait while one batch after the other fails.
             self._commit_rest(group_commit.take(everything=True))
@@ -171,7 +217,8 @@ class SqliteStore:
         # The batch is committed, even if this fails.
         with suppress(sqlite3.Error, OSError):
             if now >= self._truncates_at and (
-                self._must_truncate or self._log.stat().st_size > LONGEST_LOG
+                self._must_truncate
+                or (self._files is not None and self._files.log_bytes > LONGEST_LOG)
             ):
                 self._truncates_at = now + _TRUNCATES_EVERY_SECONDS
                 with self._locked():
@@ -205,6 +252,8 @@ class SqliteStore:
                     self._run_with_savepoints(conn, pending)
                 conn.raw.execute("COMMIT")
             self._is_blocked = False
+        except FilesReplaced:
+            raise
         except Exception as error:
             self._is_blocked = _is_busy(error)
             # What was put before stays committed.
@@ -263,16 +312,30 @@ class SqliteStore:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        """Holds the lock file; the files that are open are those at their paths, before and after.
+
+        Raises:
+            FilesReplaced: they are not, and a restart may not find what was written.
+        """
+        with self._lock():
+            self._check_files()
+            yield
+            self._check_files()
+
+    def _check_files(self) -> None:
+        if self._writer is not None and self._files is not None:
+            self._files.check()
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
         """Holds the lock file, for which all processes that write the database queue.
 
         The busy handler of SQLite is no queue: under load it leaves writers waiting for seconds.
         """
-        if self._lock_file is None:
-            # First of all: a process that replaces the file takes this lock before the other.
-            self._announce_use()
-            # Stays open for as long as the process may write.
-            self._lock_file = open_lock(lock_path(self.path))
-        lock(self._lock_file)
+        # First of all: a process that replaces the file takes this lock before the other.
+        self._announce_use()
+        # Stays open for as long as the process may write.
+        self._lock_file = lock_at(lock_path(self.path), self._lock_file)
         try:
             yield
         finally:
@@ -281,10 +344,17 @@ class SqliteStore:
     def _opened_writer(self) -> sqlite3.Connection:
         if self._writer is None:
             writer = self._open()
-            writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-            for statement in self._setup:
-                writer.execute(statement)
-            self._writer = writer
+            try:
+                writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+                for statement in self._setup:
+                    writer.execute(statement)
+                files = _files_of(writer, self.path)
+                if files.database != self._database:
+                    raise FilesReplaced(self.path)
+            except BaseException:
+                writer.close()
+                raise
+            self._writer, self._files = writer, files
         return self._writer
 
     def _drop_writer(self) -> None:
@@ -299,15 +369,21 @@ class SqliteStore:
         with self._opening:
             if self._pid not in (0, os.getpid()):
                 self._inherited = (self._writer, self._lock_file, self._presence, self._readers)
-                self._writer = self._lock_file = self._presence = None
+                self._writer = self._lock_file = self._presence = self._database = None
                 self._readers = queue.SimpleQueue()
                 self._group_commit = GroupCommit(self._commit, translate=_store_error)
             self._pid = os.getpid()
 
     def _open(self) -> sqlite3.Connection:
         self._announce_use()
+        database = identity_of(self.path)
+        if database is None or self._database not in (None, database):
+            raise FilesReplaced(self.path)
+        self._database = database
+        # Only a migration makes a new file. SQLite would delete the log that is left beside it.
         raw = sqlite3.connect(
-            self.path,
+            f"{self.path.absolute().as_uri()}?mode=rw",
+            uri=True,
             timeout=_BUSY_ATTEMPT_MS / 1000,
             isolation_level=None,
             check_same_thread=False,
@@ -335,6 +411,21 @@ class SqliteStore:
                 presence = open_lock(presence_path(self.path))
                 lock(presence, shared=True)
                 self._presence = presence
+
+
+def _files_of(writer: sqlite3.Connection, path: Path) -> OpenFiles:
+    """Returns the files of a connection, and makes it open all of them.
+
+    Raises:
+        FilesReplaced: the log was replaced, and other processes go on with the old one.
+    """
+    writer.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    files = OpenFiles(path, writer.execute("PRAGMA database_list").fetchone()[2])
+    (_, pages, _) = writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    (page_size,) = writer.execute("PRAGMA page_size").fetchone()
+    if files.log_bytes < pages * page_size:
+        raise FilesReplaced(path)
+    return files
 
 
 def _is_busy(error: Exception) -> bool:

@@ -4,6 +4,7 @@ Building or even only running a Core statement on every call costs more than the
 webhook; the driver's cursor with finished text costs a few microseconds.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,13 @@ R = TypeVar("R", bound=tuple[Any, ...])
 
 class StoreUnavailable(Exception):
     """Nothing was stored, or it is unknown if it was: the sender must send it again."""
+
+    # The store has logged the cause, once for all callers that meet it.
+    is_logged = False
+
+    def level(self, usual: int) -> int:
+        """Returns the level at which a caller logs this error, which is `usual` for most."""
+        return logging.DEBUG if self.is_logged else usual
 
 
 class Connection:
