@@ -181,7 +181,7 @@ class SqliteStore:
         if error is None:
             logger.warning("%s is at its path again, and is written again", self.path)
         else:
-            advice = "put it back, or restart the service to go on with what is there now"
+            advice = "put it back, or stop the service and restore a backup"
             logger.error("%s: nothing is taken in: %s; %s", self.path, error, advice)
 
     def _rescue_log(self) -> None:
