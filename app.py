@@ -26,6 +26,7 @@ from config import Settings, load_env
 from server.problems import CONTENT_TYPE, problem_body
 from server.security_headers import with_security_headers
 from tracking.domain.validation import ValidationError
+from tracking.operate.background import BackgroundWorkers
 from tracking.operate.monitoring import Monitor
 from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
 from tracking.operate.rate_limiter import Rate, RateLimiter
@@ -71,11 +72,16 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
     service = open_service(settings, time.time)
     if isinstance(service.store, SqliteStore):
         logger.info("%s", protection())
-    if settings.deliver and _serves():
-        deliverers = service.deliverers()
-        deliverers.start()
-        atexit.register(deliverers.stop)
+    if _serves():
+        _start(BackgroundWorkers([service.refused_webhooks]))
+        if settings.deliver:
+            _start(service.deliverers())
     return assemble(service)
+
+
+def _start(workers: BackgroundWorkers) -> None:
+    workers.start()
+    atexit.register(workers.stop)
 
 
 def assemble(service: Service) -> Flask:
@@ -87,6 +93,7 @@ def assemble(service: Service) -> Flask:
         Receivers(service.tracker, service.privacy),
         settings.shopify_webhook_secrets,
         settings.shopify_shops,
+        service.refused_webhooks,
     )
     auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
     app.register_blueprint(webhooks.routes())

@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from commands.findings import Finding
 from commands.shell import table
+from commands.webhook_findings import webhook_findings
 from config import ConfigurationError, Settings, load_env
 from tracking.clients import shopify_access
 from tracking.deliver.retry import BREAKS_AFTER
@@ -50,18 +51,6 @@ _CLOCK_TOLERANCE = 60
 _SHARED_ID_DAYS = 7
 
 
-class Finding(NamedTuple):
-    """One line of output: its mark ("ok", "note" or "FAIL"), its subject and its text."""
-
-    mark: str
-    subject: str
-    text: str
-
-    @property
-    def is_failure(self) -> bool:
-        return self.mark == "FAIL"
-
-
 def findings(service: Service | None = None) -> Iterator[Finding]:
     """Yields the findings on this service, or else on the one that the environment configures."""
     if service is not None:
@@ -90,6 +79,7 @@ def _service_findings(service: Service) -> Iterator[Finding]:
     database = list(_database_findings(service.store))
     yield from database
     if database[-1].mark == "ok":
+        yield from webhook_findings(service)
         yield from _delivery_findings(service)
         yield from _shared_id_findings(service)
         yield from _spend_findings(service)

@@ -15,6 +15,7 @@ from tracking.domain.conversion import Policy
 from tracking.domain.pinterest_traffic import media_with
 from tracking.domain.web_text import host_of
 from tracking.operate.background import BackgroundWorkers, Worker
+from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
 from tracking.receive.planner import Planner
@@ -47,6 +48,7 @@ class Service:
     spend_upload: SpendUpload
     spend_sync: SpendSync | None
     retention: Retention
+    refused_webhooks: RefusedWebhooks
     disk_guard: DiskGuard | None
     clock: Callable[[], float]
     shops: tuple[ShopAccess, ...] = ()
@@ -172,6 +174,7 @@ def service_of(
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
         retention=Retention(store, settings.retention_days, clock),
+        refused_webhooks=RefusedWebhooks(store, clock),
         disk_guard=disk_guard,
         clock=clock,
         shops=accesses_of(settings),

@@ -15,6 +15,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
+from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.receive.privacy.requests import PrivacyRequests, shop_named_in
 from tracking.receive.receipt import Receipt
 from tracking.receive.tracker import Tracker
@@ -116,11 +117,16 @@ class ShopifyWebhooks:
     """Receives webhooks. With `shops`, a webhook that names another shop is refused."""
 
     def __init__(
-        self, receivers: Receivers, secrets: Sequence[bytes], shops: Collection[str]
+        self,
+        receivers: Receivers,
+        secrets: Sequence[bytes],
+        shops: Collection[str],
+        refused: RefusedWebhooks,
     ) -> None:
         self._receivers = receivers
         self._secrets = secrets
         self._shops = shops
+        self._refused = refused
 
     def routes(self) -> Blueprint:
         """Returns the addresses of the topics, so that Flask answers every other method there.
@@ -172,16 +178,22 @@ class ShopifyWebhooks:
     def _checked_body(self, environ: WSGIEnvironment, topic: str) -> bytes:
         """Returns the body of a webhook that is signed and comes from a shop of ours."""
         body = raw_body(environ, MAX_BODY)
-        if not is_signed(body, environ.get("HTTP_X_SHOPIFY_HMAC_SHA256"), self._secrets):
+        signature = environ.get("HTTP_X_SHOPIFY_HMAC_SHA256")
+        if not is_signed(body, signature, self._secrets):
+            self._refused.count("wrong_signature" if signature else "no_signature", topic)
             raise Unauthorized("The X-Shopify-Hmac-Sha256 header does not sign this body.")
-        shop = environ.get("HTTP_X_SHOPIFY_SHOP_DOMAIN")
-        if self._shops and shop is not None and shop.lower() not in self._shops:
+        if not self._is_of_our_shops(environ.get("HTTP_X_SHOPIFY_SHOP_DOMAIN"), body, topic):
+            self._refused.count("other_shop", topic)
             raise Forbidden(_OTHER_SHOP)
-        if self._shops and topic in _NAME_THE_SHOP:
-            named = shop_named_in(body)
-            if named and named not in self._shops:
-                raise Forbidden(_OTHER_SHOP)
         return body
+
+    def _is_of_our_shops(self, shop: str | None, body: bytes, topic: str) -> bool:
+        if not self._shops:
+            return True
+        named = [shop.lower()] if shop is not None else []
+        if topic in _NAME_THE_SHOP and (in_body := shop_named_in(body)):
+            named.append(in_body)
+        return all(each in self._shops for each in named)
 
 
 class _DeferredWebhook:

@@ -139,7 +139,9 @@ _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
         **dict.fromkeys(("status", "version"), ""),
     },
 }
+_WITHOUT_REFUSED = ("DROP TABLE refused_webhooks",)
 _WITHOUT_SHARED_IDS = (
+    *_WITHOUT_REFUSED,
     "DROP INDEX conversions_sent_as",
     "DROP INDEX conversions_of_storefront",
     "ALTER TABLE conversions DROP COLUMN sent_as",

@@ -48,6 +48,7 @@ STAY = {
     "syncs": "one row for each ad account",
     "tokens": "one row for each refresh token that was configured",
     "limits": "forgotten when they are free again",
+    "refused_webhooks": "counts by reason, which are summed up after two hours",
 }
 
 

@@ -5,7 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 from tracking.operate.prometheus import Family, Sample, gauge, text_of
-from tracking.store import Store, accounts, conversions, metrics, privacy_requests
+from tracking.operate.refused_webhooks import REASONS
+from tracking.store import (
+    Store,
+    accounts,
+    conversions,
+    metrics,
+    privacy_requests,
+    refused_webhooks,
+)
 from tracking.store.engine.statement import Connection
 from tracking.store.metrics import AttemptCount, BodyCount, OpenEvents
 from tracking.store.privacy_requests import DATA_REQUEST
@@ -77,6 +85,13 @@ class Monitor:
             "gauge",
             "Distinct webhook bodies on record; accepted ones are counted every five minutes.",
             (*accepted, *quarantined),
+        )
+        refused = {row.reason: row.webhooks for row in refused_webhooks.totals(conn)}
+        yield Family(
+            "tracking_webhooks_refused_total",
+            "counter",
+            "Webhooks that were refused: wrong or no signature, or a shop that is not ours.",
+            tuple(_sample(refused.get(reason, 0), reason=reason) for reason in REASONS),
         )
 
     def _event_families(self, conn: Connection) -> Iterator[Family]:

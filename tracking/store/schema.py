@@ -331,6 +331,18 @@ quarantine = Table(
     _int("replayed_at"),
 )
 
+# How many webhooks were refused, in each minute (its first second). Those of minute 0 are older.
+refused_webhooks = Table(
+    "refused_webhooks",
+    metadata,
+    Column("reason", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("minute", BigInteger, primary_key=True),
+    _int("webhooks"),
+    _int("last_at"),
+    sqlite_with_rowid=False,
+)
+
 # Ad spend of a campaign on one day, in millionths of the currency's major unit.
 spend = Table(
     "spend",
