@@ -131,12 +131,16 @@ def test_a_service_without_a_database_is_not_ready_but_alive(
 _NEWER_TABLES = ("told_links", "clients")
 _NEWER_INDEXES = ("outbox_of_order",)
 _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
-    "orders": {"deleted_at": None, "taxes_included": 0, "kept": None},
+    "orders": {
+        **dict.fromkeys(("deleted_at", "taxes_included", "kept", "peak")),
+        "sold": 40_00,
+    },
     "outbox": {"order_id": ""},
     "conversions": {"visit_campaign_id": "", "visit_campaign": "", "is_visit_pinterest": 0},
     "refunds": {
         **dict.fromkeys(("tax", "other", "extra", "is_listed"), 0),
-        **dict.fromkeys(("status", "version"), ""),
+        **dict.fromkeys(("status", "version", "pieces"), ""),
+        "taxes_included": None,
     },
 }
 _WITHOUT_REFUSED = ("DROP TABLE refused_webhooks",)
@@ -149,6 +153,12 @@ _WITHOUT_SHARED_IDS = (
     "ALTER TABLE checkouts DROP COLUMN completed_as",
     "ALTER TABLE checkouts DROP COLUMN completed_at",
     "ALTER TABLE outbox DROP COLUMN shares_id",
+)
+_WITHOUT_SOLD = (
+    "ALTER TABLE orders DROP COLUMN sold",
+    "ALTER TABLE orders DROP COLUMN peak",
+    "ALTER TABLE refunds DROP COLUMN pieces",
+    "ALTER TABLE refunds DROP COLUMN taxes_included",
 )
 _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 
@@ -232,7 +242,7 @@ def test_what_an_older_release_has_sent_or_tried_keeps_its_id(
     pinterest.mode = "ok"
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.begin() as connection:
-        for statement in _WITHOUT_SHARED_IDS:
+        for statement in (*_WITHOUT_SHARED_IDS, *_WITHOUT_SOLD):
             connection.execute(text(statement))
         connection.execute(text("UPDATE alembic_version SET version_num = '0009'"))
     engine.dispose()
@@ -300,7 +310,7 @@ def older_refunds(build_service: BuildService, database_url: str) -> Service:
     with engine.begin() as connection:
         for statement in _WITHOUT_SHARED_IDS:
             connection.execute(text(statement))
-        for column in ("taxes_included", "kept"):
+        for column in ("taxes_included", "kept", "sold", "peak"):
             connection.execute(text(f"ALTER TABLE orders DROP COLUMN {column}"))
         for column in _NEWER_COLUMNS["refunds"]:
             connection.execute(text(f"ALTER TABLE refunds DROP COLUMN {column}"))

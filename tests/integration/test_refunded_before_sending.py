@@ -20,8 +20,15 @@ SOLD = order(line_items=BOTH, subtotal_price="100.00", total_price="100.00", tot
 
 def given_back(*lines: int, status: str = "success") -> dict[str, Any]:
     """A refund of these lines, and its payment."""
+    sold = {one["id"]: one for one in BOTH}
     pieces = [
-        {"line_item_id": id, "quantity": 1, "subtotal": "50.00", "total_tax": "0.00"}
+        {
+            "line_item_id": id,
+            "quantity": 1,
+            "subtotal": "50.00",
+            "total_tax": "0.00",
+            "line_item": sold[id],
+        }
         for id in lines
     ]
     amount = f"{50 * len(lines)}.00"
@@ -105,3 +112,58 @@ def test_a_line_that_was_taken_off_is_no_part_of_the_event(
     assert revenue(found) == ["100.00", "50.00"]
     told = found.event()["custom_data"]
     assert (told["value"], told["content_ids"], told["num_items"]) == ("50.00", ["111"], 1)
+
+
+HAT_BACK: Message = ("refunds/create", given_back(2))
+PAID: Message = ("orders/paid", newer(0.5, financial_status="paid"))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (CREATED, HAT_BACK),
+        (HAT_BACK, CREATED),
+        (CREATED, PAID, HAT_BACK),
+        (CREATED, HAT_BACK, PAID),
+        (HAT_BACK, PAID, CREATED),
+        (CREATED, HAT_BACK, HAT_BACK, OFF),
+    ],
+)
+def test_a_refund_alone_takes_its_pieces_out_of_the_event(
+    everywhere: BuildWorld, messages: Sequence[Message]
+) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    tell(found, *messages)
+
+    told = found.event()["custom_data"]
+    assert (told["value"], told["content_ids"], told["num_items"]) == ("50.00", ["111"], 1)
+    assert [content["id"] for content in told["contents"]] == ["111"]
+
+
+def test_of_a_line_of_three_pieces_those_that_were_kept_are_told(everywhere: BuildWorld) -> None:
+    three = {**BOTH[0], "quantity": 3}
+    back = given_back(1)
+    back["refund_line_items"][0]["line_item"] = three
+    found = everywhere(PINTEREST_SEND="all")
+    tell(
+        found,
+        ("orders/create", {**SOLD, "line_items": [three], "subtotal_price": "150.00"}),
+        ("refunds/create", back),
+    )
+
+    (content,) = found.event()["custom_data"]["contents"]
+    assert (content["quantity"], found.event()["custom_data"]["num_items"]) == (2, 2)
+
+
+def test_a_refund_that_was_taken_back_puts_its_pieces_back(everywhere: BuildWorld) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    # Of two states of one second the one with more refunds is newer.
+    failed = newer(2, refunds=[given_back(2, status="failure")], financial_status="pending")
+    tell(found, CREATED, HAT_BACK, ("orders/updated", newer(2)), ("orders/updated", failed))
+
+    told = found.event()["custom_data"]
+    assert (told["value"], told["num_items"]) == ("100.00", 2)
+    assert {content["id"]: content["item_price"] for content in told["contents"]} == {
+        "111": "50.00",
+        "222": "50.00",
+    }

@@ -27,7 +27,7 @@ from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, is_empty, rows, state
 from tracking.clients.outcome import Outcome
-from tracking.domain.conversion import Conversion, Evidence
+from tracking.domain.conversion import Content, Conversion, Evidence
 from tracking.service import Service, service_of
 from webhooks.shopify import MAX_BODY
 from webhooks.signature import sign
@@ -558,7 +558,14 @@ class Choking:
     def send(self, events: Sequence[bytes]) -> Outcome:
         raise AssertionError("nothing was encoded")
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+    def amend(
+        self,
+        event: bytes,
+        evidence: Evidence,
+        limited: bool,
+        value: str = "",
+        gone: Sequence[Content] = (),
+    ) -> bytes:
         return event
 
     def rename(self, event: bytes, event_id: str) -> bytes:

@@ -1,17 +1,20 @@
 """What is left of an order after refunds, edits and exchanges: each form that Shopify gives them.
 
-The figures of docs/figures.md are those of this file.
+The examples of docs/figures.md are read here, and counted.
 """
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors import HOUR, NOW, instant, order, refund
-from tracking.domain.order import Order, Refund, changed_at, newer_refund
+from tracking.domain.conversion import Policy, kept_of, peak_of, sold_of, value_of
+from tracking.domain.order import Order, Refund, changed_at, least, most, newer_refund
 from tracking.domain.revenue import OrderFigures, OrderWorth, figures_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
@@ -71,14 +74,17 @@ def figures(*bodies: dict[str, Any], is_total: bool = False) -> OrderFigures:
             found += states[-1].refunds
         for state in found:
             refunds[state.id] = newer_refund(refunds.get(state.id, state), state)
+    policy = Policy(value="total" if is_total else "net")
     newest = max(states, key=lambda state: state.version)
     worth = OrderWorth(
-        value=newest.total if is_total else newest.net,
-        kept=newest.kept_total if is_total else newest.kept_net,
+        value=value_of(newest, policy),
+        kept=kept_of(newest, policy),
         kept_at=changed_at(newest.version),
         is_total=is_total,
         taxes_included=newest.taxes_included,
         is_cancelled=newest.cancelled_at is not None,
+        sold=least(*(sold_of(state, policy) for state in states)),
+        peak=most(*(peak_of(state, policy) for state in states)),
     )
     return figures_of(worth, refunds.values())
 
@@ -159,6 +165,36 @@ def test_the_tax_of_shipping_and_duties_is_no_tax_of_untaxed_goods() -> None:
         body({**book, "taxable": False}, **taxes),
     ):
         assert left(sold) == (100_00, 110_00)
+
+
+# An order of which it is not known whether its prices include the taxes.
+UNTOLD = {"taxes_included": None}
+
+
+def test_rates_show_whether_prices_include_taxes_where_an_order_does_not_say() -> None:
+    def at_rate(rate: float, **changes: Any) -> dict[str, Any]:
+        priced = mugs("59.50", tax="19.00")
+        return {**priced, "tax_lines": [{"price": "19.00", "rate": rate}], **changes}
+
+    assert left(inclusive(at_rate(0.19), **UNTOLD)) == (100_00, 129_00)
+    assert order_of(json.dumps(inclusive(at_rate(0.16), **UNTOLD)).encode()).taxes_included is False
+    assert order_of(json.dumps(inclusive(**UNTOLD)).encode()).taxes_included is None
+
+
+def test_a_refund_shows_the_basis_of_an_order_that_does_not_say_it() -> None:
+    def refunded(paid: str, rate: float = 0) -> dict[str, Any]:
+        taxes = [{"price": "19.00", "rate": rate}]
+        item = {"id": 1, "price": "59.50", "quantity": 2, "tax_lines": taxes}
+        told = given_back([(59.5, 9.5)], paid)
+        told["refund_line_items"][0]["line_item"] = item
+        return told
+
+    # As its row says it of an order that an older release stored: 100.00 net.
+    unknown = body(total_price="129.00", **UNTOLD)
+    for told in (refunded("59.50"), refunded("59.50", 0.19), refunded("", 0.19)):
+        assert figures(unknown, told).revenue == 50_00
+    for told in (refunded("69.00"), refunded(""), refunded("", 0.16)):
+        assert figures(unknown, told).revenue == 40_50
 
 
 # --- Refunds
@@ -271,8 +307,9 @@ def test_money_given_back_after_an_exchange_is_taken_off_besides() -> None:
             without_lines("5.00", order_adjustments=adjusted("-5.00")),
             without_lines("5.00", created_at=instant(NOW + 3 * HOUR)),
         ):
-            state = exchanged("100.00", **lines, **grown("100.00"))
-            assert left(SOLD, back, goodwill, state) == (95_00, 95_00)
+            for total in ("100.00", "150.00"):
+                state = exchanged("100.00", **lines, **grown(total))
+                assert left(SOLD, back, goodwill, state) == (95_00, 95_00)
 
 
 def test_a_refund_newer_than_the_newest_state_is_taken_off_besides() -> None:
@@ -280,6 +317,14 @@ def test_a_refund_newer_than_the_newest_state_is_taken_off_besides() -> None:
     newer = given_back([(30.0, 0)], "30.00", id=7_003, created_at=instant(NOW + 3 * HOUR))
 
     assert left(SOLD, exchange(50.0, "20.00"), state, newer) == (50_00, 50_00)
+
+
+def test_a_refund_of_the_second_of_a_state_that_does_not_list_it_is_newer() -> None:
+    at_once = given_back([(30.0, 0)], "30.00", created_at=LATER)
+    state = exchanged("80.00", **grown("130.00"))
+
+    assert left(SOLD, state, at_once) == (50_00, 50_00)
+    assert left(SOLD, {**state, "refunds": [at_once]}, at_once) == (80_00, 80_00)
 
 
 def test_an_item_that_was_added_is_part_of_the_order() -> None:
@@ -305,6 +350,125 @@ def test_a_cancelled_order_is_worth_nothing_and_its_refunds_stay_refunds() -> No
     assert figures(body(), cancelled) == OrderFigures(100_00, 0, 100_00)
 
 
+def test_what_was_added_to_an_order_is_cancelled_with_it() -> None:
+    dearer = exchanged("140.00", line_items=[mugs(tax="0.00"), {**HAT, "price": "90.00"}])
+    gone = {"updated_at": instant(NOW + 4 * HOUR), "cancelled_at": instant(NOW + 4 * HOUR)}
+    cancelled = exchanged("0.00", **grown("100.00"), **gone)
+    all_back = given_back([(140.0, 0)], "140.00", id=7_003)
+
+    assert figures(SOLD, dearer) == OrderFigures(140_00, 0, 0)
+    assert figures(SOLD, dearer, cancelled) == OrderFigures(140_00, 0, 140_00)
+    assert figures(SOLD, dearer, all_back, cancelled) == OrderFigures(140_00, 140_00, 0)
+
+
+# --- The page of figures
+
+ONE_BACK = given_back([(50.0, 4.0)], "54.00")
+UNPAID = given_back([(50.0, 4.0)])
+FOR_CHEAPER = exchanged("80.00", **grown("100.00"))
+FOR_DEARER = exchanged("140.00", **grown("100.00"))
+EVEN = exchanged("100.00", line_items=[mugs(tax="0.00"), {**HAT, "price": "50.00"}])
+EVEN_AND_GROWN = {**EVEN, **grown("150.00")}
+GOODWILL = without_lines("5.00", order_adjustments=adjusted("-5.00"))
+TEN = {"shop_money": {"amount": "10.00", "currency_code": "USD"}}
+
+
+def paid_by(status: str) -> dict[str, Any]:
+    payment = {"kind": "refund", "status": status, "amount": "54.00", "currency": "USD"}
+    return {**ONE_BACK, "transactions": [payment]}
+
+
+def called_off(**changes: Any) -> dict[str, Any]:
+    at = instant(NOW + 4 * HOUR)
+    return now("0.00", "0.00", **{"updated_at": at, "cancelled_at": at, **changes})
+
+
+PAGE = {
+    "nothing": [body()],
+    "a line is refunded": [body(), ONE_BACK],
+    "a line is refunded where prices include taxes": [inclusive(), ONE_MUG],
+    "everything is refunded": [body(), given_back([(50.0, 4.0), (50.0, 4.0)], "108.00")],
+    "shipping is refunded": [
+        body(),
+        without_lines("10.00", refund_shipping_lines=[{"subtotal_amount_set": TEN}]),
+    ],
+    "duties are refunded": [body(refunds=[without_lines("10.00", total_duties_set=TEN)])],
+    "money is refunded without lines": [body(), without_lines("5.00")],
+    "less is refunded than the lines": [body(), given_back([(50.0, 4.0)], "27.00")],
+    "less is refunded than the lines, and the newest state says what was kept": [
+        body(),
+        given_back([(50.0, 4.0)], "27.00"),
+        now("50.00", "64.00"),
+    ],
+    "a line is removed": [body(), UNPAID],
+    "a line is removed, its money is paid back later": [
+        body(),
+        {**UNPAID, "order_adjustments": adjusted("54.00")},
+        without_lines("54.00", order_adjustments=adjusted("-54.00")),
+    ],
+    "the payment of a refund is on its way": [body(), paid_by("pending")],
+    "the payment of a refund failed": [body(), paid_by("failure")],
+    "a refund of nothing": [body(), given_back()],
+    "an item is added": [
+        SOLD,
+        exchanged("130.00", line_items=[mugs(tax="0.00"), {**HAT, "price": "30.00"}]),
+    ],
+    "an exchange for something cheaper": [SOLD, exchange(50.0, "20.00"), FOR_CHEAPER],
+    "an exchange for something dearer": [SOLD, exchange(50.0), FOR_DEARER],
+    "an even exchange": [SOLD, exchange(50.0), EVEN],
+    "an even exchange, and the order's total grows with the hat": [
+        SOLD,
+        exchange(50.0),
+        EVEN_AND_GROWN,
+    ],
+    "money is refunded after an exchange": [SOLD, exchange(50.0), EVEN, GOODWILL],
+    "money is refunded after an exchange with which the total grew": [
+        SOLD,
+        {**exchange(50.0), "order_adjustments": adjusted("50.00")},
+        EVEN_AND_GROWN,
+        GOODWILL,
+    ],
+    "a refund that is newer than the newest state": [
+        SOLD,
+        exchange(50.0, "20.00"),
+        FOR_CHEAPER,
+        given_back([(30.0, 0)], "30.00", id=7_003, created_at=instant(NOW + 3 * HOUR)),
+    ],
+    "the order is cancelled": [body(), called_off()],
+    "the order is cancelled after a refund": [body(), ONE_BACK, called_off()],
+    "the order is cancelled after an exchange for something dearer": [
+        SOLD,
+        FOR_DEARER,
+        called_off(),
+    ],
+    "it is not known whether prices include taxes": [body(**UNTOLD), UNPAID],
+}
+Row = tuple[str, tuple[int, ...]]
+
+
+def rows_of_the_page() -> list[Row]:
+    """What happens and the four figures, by each line of the table."""
+    text = (Path(__file__).parents[2] / "docs/figures.md").read_text()
+    table = [line.strip("| ").split("|") for line in text.splitlines() if line.startswith("| ")]
+    return [
+        (cells[0].strip(), tuple(int(cell.replace(".", "")) for cell in cells[-4:]))
+        for cells in table[2:]
+    ]
+
+
+def test_the_page_of_figures_has_an_example_of_every_kind() -> None:
+    assert [what for what, _ in rows_of_the_page()] == list(PAGE)
+
+
+@pytest.mark.parametrize(("what", "expected"), rows_of_the_page(), ids=str)
+def test_the_page_of_figures_says_what_the_code_counts(
+    what: str, expected: tuple[int, ...]
+) -> None:
+    for bodies in (PAGE[what], PAGE[what][::-1]):
+        found = figures(*bodies)
+        assert (*found, found.revenue) == expected
+
+
 # --- Whatever comes
 
 cents = st.integers(-20_000, 20_000)
@@ -321,6 +485,7 @@ refunds = st.builds(
     status=st.sampled_from(["", "pending", "failed", "paid", "foreign"]),
     version=st.sampled_from(["1", "2", "3"]),
     is_listed=st.booleans(),
+    taxes_included=st.none() | st.booleans(),
 )
 worths = st.builds(
     OrderWorth,
@@ -328,8 +493,10 @@ worths = st.builds(
     kept=st.none() | st.integers(0, 30_000),
     kept_at=st.integers(0, 3),
     is_total=st.booleans(),
-    taxes_included=st.booleans(),
+    taxes_included=st.none() | st.booleans(),
     is_cancelled=st.booleans(),
+    sold=st.none() | st.integers(0, 20_000),
+    peak=st.none() | st.integers(0, 30_000),
 )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tracking.clients.outcome import Outcome
-from tracking.domain.conversion import Conversion, Evidence
+from tracking.domain.conversion import Content, Conversion, Evidence
 
 
 class Unencodable(ValueError):
@@ -39,10 +39,18 @@ class Destination(Protocol):
         """Sends 1 to `max_batch` events in one call. A network error is an outcome."""
         ...
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+    def amend(
+        self,
+        event: bytes,
+        evidence: Evidence,
+        limited: bool,
+        value: str = "",
+        gone: Sequence[Content] = (),
+    ) -> bytes:
         """Adds the evidence that an event has not, and limited use of data if `limited`.
 
-        A `value` replaces the event's.
+        A `value` replaces the event's. The pieces in `gone` are taken off its contents; those of a
+        negative number are put back.
         """
         ...
 

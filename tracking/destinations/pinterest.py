@@ -1,7 +1,7 @@
 """Pinterest's Conversions API: encodes conversions as its events, and reads its responses."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -123,12 +123,19 @@ class Pinterest:
         )
         return response if isinstance(response, TryLater) else self._without_token(response)
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+    def amend(
+        self,
+        event: bytes,
+        evidence: Evidence,
+        limited: bool,
+        value: str = "",
+        gone: Sequence[Content] = (),
+    ) -> bytes:
         """Adds the evidence that an event has not, and limited use of data if `limited`.
 
         A `value` replaces the event's.
         """
-        return amend(event, evidence, limited, value)
+        return amend(event, evidence, limited, value, gone)
 
     def rename(self, event: bytes, event_id: str) -> bytes:
         """Gives an event another event id."""
@@ -209,11 +216,18 @@ def rename(event: bytes, event_id: str) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def amend(event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+def amend(
+    event: bytes,
+    evidence: Evidence,
+    limited: bool,
+    value: str = "",
+    gone: Sequence[Content] = (),
+) -> bytes:
     """Adds what became known after an event was encoded.
 
     This is the evidence of buyer and visit that the event has not, with `limited` the limited use
-    of data, and the value that is left of an order, if it is given.
+    of data, and the value that is left of an order, if it is given. The pieces in `gone` are taken
+    off its contents; those of a negative number are put back.
     """
     tree = msgspec.json.decode(event)
     person = _identity_in(tree["user_data"]).without_browsers((evidence.client,))
@@ -231,7 +245,37 @@ def amend(event: bytes, evidence: Evidence, limited: bool, value: str = "") -> b
         tree.setdefault("custom_data", {})["opt_out_type"] = "LDP"
     if value:
         tree.setdefault("custom_data", {})["value"] = value
+    if gone and "custom_data" in tree:
+        _take_off(tree["custom_data"], gone)
     return msgspec.json.encode(tree)
+
+
+def _take_off(custom_data: dict[str, Any], gone: Iterable[Content]) -> None:
+    """Takes pieces off the contents of an event."""
+    contents: list[dict[str, Any]] = custom_data.get("contents", [])
+    for piece in gone:
+        told = _content(piece)
+        same = [content for content in contents if _product_in(content) == _product_in(told)]
+        # Of two lines with one product the one with this price.
+        same.sort(key=lambda content: content.get("item_price") != piece.price)
+        left = piece.quantity
+        for content in same:
+            before = content.get("quantity", 0)
+            content["quantity"] = max(0, before - left)
+            left -= before - content["quantity"]
+        if left < 0:
+            contents.append({**told, "quantity": -left})
+    kept = [content for content in contents if content.get("quantity")]
+    pieces = max(0, custom_data.get("num_items", 0) - sum(piece.quantity for piece in gone))
+    ids = [content["id"] for content in kept if "id" in content]
+    custom_data.update(contents=kept, content_ids=list(dict.fromkeys(ids)), num_items=pieces)
+    for name in ("contents", "content_ids", "num_items"):
+        if not custom_data[name]:
+            del custom_data[name]
+
+
+def _product_in(content: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (content["id"],) if "id" in content else ("", content.get("item_name"))
 
 
 def _identity_in(user_data: Mapping[str, Any]) -> Identity:

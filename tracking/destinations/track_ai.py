@@ -9,7 +9,7 @@ from tracking.clients.outcome import Accepted, Answered, Outcome, TryLater
 from tracking.clients.responses import is_refusal, pause_or_retry, refusal_of, sanitized
 from tracking.destinations import pinterest
 from tracking.destinations.base import DestinationSettings
-from tracking.domain.conversion import Conversion, Evidence
+from tracking.domain.conversion import Content, Conversion, Evidence
 
 MAX_MESSAGE = 4096
 
@@ -60,12 +60,20 @@ class TrackAI:
             return refusal_of(response, message, len(events))
         return pause_or_retry(response, message)
 
-    def amend(self, event: bytes, evidence: Evidence, limited: bool, value: str = "") -> bytes:
+    def amend(
+        self,
+        event: bytes,
+        evidence: Evidence,
+        limited: bool,
+        value: str = "",
+        gone: Sequence[Content] = (),
+    ) -> bytes:
         """Adds the evidence that an event has not, and limited use of data if `limited`.
 
-        A `value` replaces the event's.
+        A `value` replaces the event's. The pieces in `gone` are taken off its contents; those of a
+        negative number are put back.
         """
-        return pinterest.amend(event, evidence, limited, value)
+        return pinterest.amend(event, evidence, limited, value, gone)
 
     def rename(self, event: bytes, event_id: str) -> bytes:
         """Gives an event another event id."""

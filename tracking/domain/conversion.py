@@ -12,7 +12,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.identity import Identity
 from tracking.domain.language import language_of
 from tracking.domain.money import to_major
-from tracking.domain.order import Line, Order
+from tracking.domain.order import Line, Order, least, lines_without, most
 from tracking.domain.pinterest_traffic import MEDIA
 
 Send = Literal["attributed", "all", "off"]
@@ -194,6 +194,18 @@ def kept_of(order: Order, policy: Policy) -> int | None:
     return order.kept_total if policy.value == "total" else order.kept_net
 
 
+def sold_of(order: Order, policy: Policy) -> int | None:
+    """Returns what an order was worth before it was changed, in minor units; None if no state of it
+    is known that tells."""
+    own = value_of(order, policy) if kept_of(order, policy) is None else None
+    return least(own, order.sold)
+
+
+def peak_of(order: Order, policy: Policy) -> int | None:
+    """Returns the most that the buyer kept by any state, in minor units; None if none tells."""
+    return most(kept_of(order, policy), order.peak)
+
+
 def shop_page(origin: str, policy: Policy) -> str:
     """Returns the front page of a shop, for a web event of which no page is known; "" for none."""
     origin = origin or policy.shop_origin
@@ -220,13 +232,15 @@ def conversion_of(
     click_id: str = "",
     value: int | None = None,
     client: str = "",
+    gone: Iterable[Line] = (),
 ) -> Conversion:
     """Returns the purchase event of an order, with the page and the click that began its visit.
 
     `value` is what is left of the order, in minor units, if that is not its whole value, `client`
-    the digest of Shopify's id of the browser.
+    the digest of Shopify's id of the browser. `gone` are pieces of its lines that it must not name.
     """
     limited = is_limited(consent, policy)
+    lines = lines_without(order.lines, gone)
     return Conversion(
         event_id=event_id_of(order.id),
         event_name=EVENT_NAMES["purchase"],
@@ -245,8 +259,8 @@ def conversion_of(
         currency=order.currency,
         value=to_major(value_of(order, policy) if value is None else value, order.currency),
         order_id=order.id,
-        contents=_contents(order.lines, policy.content_id),
-        num_items=sum([line.quantity for line in order.lines]),
+        contents=contents_of(lines, policy.content_id),
+        num_items=sum([line.quantity for line in lines]),
     )
 
 
@@ -335,9 +349,10 @@ def _first(*rules: _Rule) -> str:
     return ""
 
 
-def _contents(lines: Iterable[Line], kind: ContentId) -> tuple[Content, ...]:
+def contents_of(lines: Iterable[Line], kind: ContentId) -> tuple[Content, ...]:
+    """Returns the products of these lines, by the id that the shop's catalogue uses."""
     id_of = _CONTENT_IDS[kind]
-    sendable = [line for line in lines if line.quantity > 0]
+    sendable = [line for line in lines if line.quantity]
     return tuple(
         [
             Content(

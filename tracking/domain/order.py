@@ -1,6 +1,8 @@
 """An order, its refunds and its buyer as values, and the age of an order's state."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -92,7 +94,7 @@ class Browser(PersonalData, frozen=True, gc=False):
 
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of the order. `price` is decimal text in major units, per piece and before
-    discounts. `quantity` is what the buyer still has of it."""
+    discounts. `quantity` is what the buyer still has of it, or what a refund takes off it."""
 
     product_id: str
     variant_id: str
@@ -101,6 +103,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     vendor: str
     price: str
     quantity: int
+    id: str = ""
 
 
 # The state of a refund's payment: none is known of, it is on its way, it failed, it left the shop's
@@ -117,7 +120,8 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     less than the lines was given back. `paid` is the payment of a refund that was paid.
 
     Of two states of one refund the one with the greater `version` is newer. A refund that
-    `is_listed` is known to a state of the order.
+    `is_listed` is known to a state of the order. `pieces` are what it takes off the order's lines.
+    `taxes_included` says whether the order's prices include taxes, None if the refund does not.
     """
 
     id: str
@@ -131,11 +135,27 @@ class Refund(msgspec.Struct, frozen=True, gc=False):
     status: RefundStatus = ""
     version: str = ""
     is_listed: bool = False
+    pieces: tuple[Line, ...] = ()
+    taxes_included: bool | None = None
 
     @property
     def is_given(self) -> bool:
         """False while its payment is on its way, and if it failed."""
         return self.status not in ("pending", "failed")
+
+
+def lines_without(lines: tuple[Line, ...], gone: Iterable[Line]) -> tuple[Line, ...]:
+    """Returns the lines without pieces of them, which are known by the id of the line."""
+    taken: Counter[str] = Counter()
+    for piece in gone:
+        if piece.id:
+            taken[piece.id] += piece.quantity
+    if not taken:
+        return lines
+    return tuple(
+        msgspec.structs.replace(line, quantity=max(0, line.quantity - taken[line.id]))
+        for line in lines
+    )
 
 
 def newer_refund(one: Refund, other: Refund) -> Refund:
@@ -155,7 +175,9 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     and a duplicated draft have names of ours. An order that `is_exported` was read from a file,
     which has neither the visit nor the browser; that of an `is_draft` was placed by staff.
     `was_paid` says that another state of it was paid, `deleted_at` that Shopify told of its
-    deletion.
+    deletion. `taxes_included` says whether its prices include taxes, None if this state does not.
+    `sold` and `peak` are known from other states, by the shop's setting: what it was worth before
+    it was changed, and the most that the buyer kept by any of them.
     """
 
     id: str
@@ -186,10 +208,12 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     is_exported: bool = False
     was_paid: bool = False
     deleted_at: int | None = None
-    taxes_included: bool = False
+    taxes_included: bool | None = False
     kept_net: int | None = None
     kept_total: int | None = None
     is_draft: bool = False
+    sold: int | None = None
+    peak: int | None = None
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.
@@ -249,6 +273,16 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     def is_imported(self) -> bool:
         """True if it was sold earlier, elsewhere, and entered into the shop later."""
         return self.placed_at - self.processed_at > _IMPORT_LAG
+
+
+def least(*figures: int | None) -> int | None:
+    """Returns the least of the figures that are known; None if none is."""
+    return min((figure for figure in figures if figure is not None), default=None)
+
+
+def most(*figures: int | None) -> int | None:
+    """Returns the greatest of the figures that are known; None if none is."""
+    return max((figure for figure in figures if figure is not None), default=None)
 
 
 def is_unpayable(financial_status: str) -> bool:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from tracking.domain.order import EXPORTED_REFUND_ID, Refund
+from msgspec import structs
+
+from tracking.domain.order import EXPORTED_REFUND_ID, Line, Refund
 
 
 class OrderWorth(NamedTuple):
@@ -11,14 +13,23 @@ class OrderWorth(NamedTuple):
 
     `value` is what was bought, `kept` what the buyer kept by that state as of `kept_at` (seconds
     UTC), None if the state does not say. Of an order that `is_total` tax and shipping count, too.
+    `sold` and `peak` are known from all states: the value before anything was added, None if no
+    such state is known, and the most that the buyer ever kept, None if no state says.
     """
 
     value: int
     kept: int | None
     kept_at: int
     is_total: bool
-    taxes_included: bool
+    taxes_included: bool | None
     is_cancelled: bool
+    sold: int | None = None
+    peak: int | None = None
+
+    @property
+    def first_value(self) -> int:
+        """Returns the value before an exchange could add to it, as far as it is known."""
+        return self.value if self.sold is None else min(self.sold, self.value)
 
 
 class OrderFigures(NamedTuple):
@@ -42,14 +53,17 @@ class OrderFigures(NamedTuple):
 def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
     """Returns the figures of an order that these refunds are known of, in any order."""
     every = tuple(refunds)
+    worth = worth._replace(taxes_included=includes_taxes(worth.taxes_included, every))
     single = [refund for refund in every if refund.id != EXPORTED_REFUND_ID]
     if worth.kept is None or worth.is_cancelled:
-        gross, refunded = worth.value, sum(_given_back(worth, refund) for refund in single)
+        # An order that grew is cancelled as it was then: its last state has nothing left.
+        gross = max(worth.value, worth.peak or 0) if worth.is_cancelled else worth.value
+        refunded = sum(_given_back(worth, refund) for refund in single)
     else:
         kept = _kept(worth, worth.kept, single)
         gross = max(worth.value, kept)
         refunded = gross - max(0, kept - _taken_off(worth, single))
-    paid = paid_back(single, taxes_included=worth.taxes_included)
+    paid = paid_back(single, worth.taxes_included)
     for exported in every:
         # The one sum of an exported file and the single refunds stand for the same money: the
         # larger holds.
@@ -59,12 +73,46 @@ def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
     return OrderFigures(gross, refunded, gross - refunded if worth.is_cancelled else 0)
 
 
-def paid_back(refunds: Iterable[Refund], *, taxes_included: bool) -> int:
+def pieces_gone(worth: OrderWorth, refunds: Iterable[Refund]) -> tuple[Line, ...]:
+    """Returns the pieces that refunds took off an order besides what its newest state has taken
+    off."""
+    return tuple(
+        piece
+        for refund in refunds
+        if refund.is_given and not _has_taken(worth, refund)
+        for piece in refund.pieces
+    )
+
+
+def pieces_changed(worth: OrderWorth, before: Refund | None, now: Refund) -> tuple[Line, ...]:
+    """Returns the pieces that a newer state of a refund takes off an order, with a negative number
+    those that it gives back to the order."""
+    was_given = before is not None and before.is_given
+    if now.is_given and not was_given:
+        return () if _has_taken(worth, now) else now.pieces
+    if before is None or now.is_given or not was_given or _has_taken(worth, before):
+        return ()
+    return tuple(structs.replace(piece, quantity=-piece.quantity) for piece in before.pieces)
+
+
+def paid_back(refunds: Iterable[Refund], taxes_included: bool | None) -> int:
     """Returns what left the shop's account for the refunds of an order, in minor units."""
-    paid = [0, 0]
-    for refund in refunds:
-        paid[refund.id == EXPORTED_REFUND_ID] += _paid(refund, taxes_included)
+    every, paid = tuple(refunds), [0, 0]
+    is_inclusive = includes_taxes(taxes_included, every)
+    for refund in every:
+        paid[refund.id == EXPORTED_REFUND_ID] += _paid(refund, is_inclusive)
     return max(paid)
+
+
+def includes_taxes(of_order: bool | None, refunds: Iterable[Refund]) -> bool:
+    """Returns True if an order's prices include taxes, by the order or else by its refunds.
+
+    Where neither says it they count as prices without taxes: rather too much is taken off the
+    revenue than too little.
+    """
+    if of_order is not None:
+        return of_order
+    return any(refund.taxes_included for refund in refunds)
 
 
 def _kept(worth: OrderWorth, kept: int, refunds: Sequence[Refund]) -> int:
@@ -99,7 +147,7 @@ def _extra_of_known(worth: OrderWorth, known: Sequence[Refund]) -> int:
     # Where something was paid at once, the rest was settled otherwise: by other goods, or a fee.
     owed = -_sum(known, lambda r: 0 if r.paid else min(0, r.extra))
     lines = _sum(known, lambda r: _lines(worth, r))
-    added = min(lines, max(0, (worth.kept or 0) + lines - worth.value))
+    added = min(lines, max(0, (worth.kept or 0) + lines - worth.first_value))
     if lines > 0:
         added = _share(added, _sum(known, lambda r: _priced(r, worth.taxes_included)), lines)
     return paid - max(0, owed - added)
@@ -110,11 +158,19 @@ def _sum(refunds: Iterable[Refund], figure: Callable[[Refund], int]) -> int:
 
 
 def _is_known(worth: OrderWorth, refund: Refund) -> bool:
-    """Returns True if the order's newest state has taken the lines of a refund off."""
-    return refund.is_listed or refund.at <= worth.kept_at
+    """Returns True if the order's newest state has taken the lines of a refund off.
+
+    A state of the same second that does not list the refund is the older one.
+    """
+    return refund.is_listed or refund.at < worth.kept_at
 
 
-def _priced(refund: Refund, taxes_included: bool) -> int:
+def _has_taken(worth: OrderWorth, refund: Refund) -> bool:
+    """Returns True if the lines of the order's newest state are without those of a refund."""
+    return refund.is_listed or (worth.kept is not None and _is_known(worth, refund))
+
+
+def _priced(refund: Refund, taxes_included: bool | None) -> int:
     """Returns what the buyer had paid for the lines of a refund, with tax."""
     return refund.goods if taxes_included else refund.goods + refund.tax
 
@@ -144,7 +200,7 @@ def _given_back(worth: OrderWorth, refund: Refund) -> int:
     return min(lines + refund.extra, refund.paid)
 
 
-def _paid(refund: Refund, taxes_included: bool) -> int:
+def _paid(refund: Refund, taxes_included: bool | None) -> int:
     """Returns what left the shop's account, or would have if its payment were known."""
     if not refund.is_given:
         return 0

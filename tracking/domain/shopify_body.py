@@ -40,6 +40,7 @@ class MoneySet(msgspec.Struct, gc=False):
 
 class _TaxLine(msgspec.Struct, gc=False):
     price: Scalar = None
+    rate: Scalar = None
 
 
 class _DiscountAllocation(msgspec.Struct, gc=False):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from tracking.domain.client_ip import client_ip_of
-from tracking.domain.money import amount, is_amount, is_currency, to_minor
+from tracking.domain.money import amount, is_currency, to_minor
 from tracking.domain.order import (
     COPIED_DRAFT_SOURCE,
     DRAFT_SOURCE,
@@ -15,17 +15,14 @@ from tracking.domain.order import (
     RENEWAL_SOURCE,
     Browser,
     Buyer,
-    Line,
     Order,
     Refund,
 )
-from tracking.domain.placeholders import is_placeholder
 from tracking.domain.shopify_body import (
     SCALARS,
     ZERO,
     ClientDetails,
     CustomerBody,
-    LineBody,
     NotAnOrder,
     OrderBody,
     Scalar,
@@ -39,9 +36,11 @@ from tracking.domain.shopify_body import (
     quantity_of,
     text_of,
 )
+from tracking.domain.shopify_line import line_of
 from tracking.domain.shopify_money import kept_of, kept_quantities, net_of
 from tracking.domain.shopify_refund import refund_from
-from tracking.domain.web_text import bare_name, has_email, shop_origin_of
+from tracking.domain.shopify_tax import includes_taxes
+from tracking.domain.web_text import bare_name, shop_origin_of
 
 # Applications by which staff place orders: the browser is the staff member's, not the buyer's
 # (draft orders), or there is none (point of sale).
@@ -80,6 +79,9 @@ def order_of(body: bytes) -> Order:
     updated_at = _instant_or_placed(raw, raw.updated_at, placed_at)
     quantities = kept_quantities(raw.line_items, raw.refunds or ())
     is_changed = updated_at > placed_at or bool(raw.refunds) or _has_lost(raw, quantities)
+    taxes_included = raw.taxes_included
+    if taxes_included is None:
+        taxes_included = raw.taxes_included = includes_taxes(raw.line_items)
     kept = kept_of(raw, quantities, currency, is_changed=is_changed)
     return Order(
         id=order_id,
@@ -101,12 +103,12 @@ def order_of(body: bytes) -> Order:
         checkout_token=text_of(raw.checkout_token, 128),
         cart_token=text_of(raw.cart_token, 128),
         notes=notes,
-        lines=tuple(map(_line, raw.line_items, quantities)),
+        lines=tuple(map(line_of, raw.line_items, quantities)),
         refunds=_refunds(raw, order_id, currency, updated_at) if raw.refunds else (),
         buyer=buyer_of(raw),
         browser=_browser(raw),
         digest=_digest(body),
-        taxes_included=bool(raw.taxes_included),
+        taxes_included=taxes_included,
         kept_net=_minor(kept.net, currency),
         kept_total=_minor(kept.total, currency),
         is_draft=_is_draft(raw),
@@ -158,33 +160,6 @@ def _amount(name: str, value: Scalar) -> Decimal:
     if number is None:
         raise NotAnOrder(f"{name}: not an amount")
     return number
-
-
-def _line(raw: LineBody, quantity: int) -> Line:
-    return Line(
-        product_id=id_or_empty(raw.product_id),
-        variant_id=id_or_empty(raw.variant_id),
-        sku=_named(text_of(raw.sku, 128)),
-        title=_named(text_of(raw.title, 256)),
-        vendor=_named(text_of(raw.vendor, 128)),
-        price=_price(raw.price),
-        quantity=quantity,
-    )
-
-
-def _named(text: str) -> str:
-    return "" if is_placeholder(text) or has_email(text) else text
-
-
-def _price(value: Scalar) -> str:
-    if isinstance(value, str) and is_amount(value):
-        return value
-    number = amount(value)
-    if number is None:
-        return "0"
-    text = format(number, "f")
-    # Rounded to six decimals, of which it needs fewer.
-    return text.rstrip("0").rstrip(".") if "." in text and not is_amount(str(value)) else text
 
 
 def notes_of(raw: list[dict[str, Any]] | dict[str, Any] | None) -> tuple[tuple[str, str], ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracking.domain.money import amount, is_currency, to_minor
-from tracking.domain.order import Refund, RefundStatus
+from tracking.domain.order import Line, Refund, RefundStatus
 from tracking.domain.shopify_body import (
     ZERO,
     LineBody,
@@ -27,6 +27,8 @@ from tracking.domain.shopify_body import (
     sum_of,
     text_of,
 )
+from tracking.domain.shopify_line import line_of
+from tracking.domain.shopify_tax import includes_taxes, nearer
 
 # More minor units than any shop refunds, and few enough that a store can add up many of them.
 _MOST_REFUNDED = 10**14
@@ -104,6 +106,8 @@ def refund_from(
         paid=_minor(payment.amount, currency),
         status=payment.status,
         is_listed=changed_at is not None,
+        pieces=_pieces_of(raw, lines or {}),
+        taxes_included=_basis_of(raw, lines or {}, payment),
     )
     return _with_version(refund, _known_at(raw, at) if changed_at is None else changed_at)
 
@@ -161,6 +165,32 @@ def _lines_of(raw: RefundBody, lines: Mapping[str, LineBody]) -> _Lines:
     return _Lines(goods, taxes)
 
 
+def _item_of(line: RefundLineBody, lines: Mapping[str, LineBody]) -> LineBody | None:
+    return line.line_item or lines.get(text_of(line.line_item_id))
+
+
+def _pieces_of(raw: RefundBody, lines: Mapping[str, LineBody]) -> tuple[Line, ...]:
+    """Returns the pieces that were taken off the order's lines."""
+    return tuple(
+        line_of(item, quantity)
+        for line in raw.refund_line_items or ()
+        if (item := _item_of(line, lines)) and (quantity := quantity_of(line.quantity))
+    )
+
+
+def _basis_of(raw: RefundBody, lines: Mapping[str, LineBody], payment: _Payment) -> bool | None:
+    """Returns True if the order's prices include taxes, None if the refund does not tell.
+
+    The rates of taxes tell it, or else a payment that is the price or that and the tax.
+    """
+    items = [_item_of(line, lines) for line in raw.refund_line_items or ()]
+    by_rates = includes_taxes(item for item in items if item is not None)
+    if by_rates is not None or payment.status != "paid":
+        return by_rates
+    goods, tax = _lines_of(raw, lines)
+    return nearer(payment.amount - _other_of(raw) - _extra_of(raw), goods, goods + tax)
+
+
 def _as_priced(
     line: RefundLineBody, subtotal: Decimal, tax: Decimal, lines: Mapping[str, LineBody]
 ) -> Decimal:
@@ -169,7 +199,7 @@ def _as_priced(
     Where prices include taxes the subtotal does, too. If it does not, or if it holds a tax that the
     price has not, the price shows it.
     """
-    item = line.line_item or lines.get(text_of(line.line_item_id))
+    item = _item_of(line, lines)
     if item is None or not tax or not (quantity := quantity_of(item.quantity)):
         return subtotal
     expected = price_of(item) * quantity_of(line.quantity) / quantity

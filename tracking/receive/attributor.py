@@ -1,6 +1,6 @@
 """Gathers what orders are credited by, and credits them again when a later fact concerns them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -11,6 +11,7 @@ from tracking.domain.conversion import (
     MAY_CHANGE,
     NO_EVIDENCE,
     OF_THE_ORDER,
+    Content,
     Evidence,
     event_id_of,
     reason_by_credit,
@@ -37,6 +38,7 @@ from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 from tracking.store.outbox import OutboxRow
+from tracking.store.refunds import RefundChange
 from tracking.store.touches import TouchRow
 from tracking.store.values import json_of, path_from, session_from_json
 
@@ -223,17 +225,24 @@ class Attributor:
             self._recredit(conn, known, row, found, each.match, now)
 
     def settle_money(
-        self, conn: Connection, known: OrderRow, now: int, newer: OrderRow | None = None
+        self,
+        conn: Connection,
+        known: OrderRow,
+        now: int,
+        newer: OrderRow | None = None,
+        changes: Iterable[RefundChange] = (),
     ) -> None:
-        """Splits the net amount of an order again after a refund; its credits stay.
+        """Splits the net amount of an order again after its refunds changed; its credits stay.
 
-        An event that was not sent yet gets the new value, or is held back if nothing is left.
+        An event that was not sent yet gets the new value and contents, or is held back if nothing
+        is left.
         """
         row, best = self.write_credits(conn, known, newer or known, path_from(known.path))
         event = conversions.of_event(conn, event_id_of(known.id))
-        if row != known and event is not None:
+        gone = self.planner.contents_gone(row, changes)
+        if event is not None and (gone or row != known):
             match = Match(event.visitor, known.match_method)
-            self._update_conversion(conn, row, match, best, "", now)
+            self._update_conversion(conn, row, match, best, "", now, gone)
 
     def complete(self, conn: Connection, known: OrderRow, facts: OrderFacts) -> OrderRow | None:
         """Stores what an older state of an order adds to a known one, without crediting it again.
@@ -274,6 +283,7 @@ class Attributor:
         evidence: Evidence,
         consent: Consent,
         value: str = "",
+        gone: Sequence[Content] = (),
     ) -> None:
         """Adds to events that were not sent yet what became known since they were finished."""
         limited = consent.sale_of_data is False
@@ -281,7 +291,7 @@ class Attributor:
             destination = self.planner.destinations.get(row.destination)
             if destination is None or row.state not in ("waiting", "held"):
                 continue
-            payload = destination.amend(row.payload, evidence, limited, value)
+            payload = destination.amend(row.payload, evidence, limited, value, gone)
             if payload != row.payload:
                 outbox.amend(conn, row.id, payload)
 
@@ -361,6 +371,7 @@ class Attributor:
         best: Touch | None,
         click_id: str,
         now: int,
+        gone: Sequence[Content] = (),
     ) -> None:
         """Updates the order's conversion, and its event for as long as it was not sent."""
         before = conversions.of_event(conn, event_id_of(order.id))
@@ -394,7 +405,7 @@ class Attributor:
             is_refused = consent.marketing is False
             client = "" if is_refused else identity_graph.client_of_browser(conn, match)
             evidence = Evidence(client=client, click_id=click_id)
-            self.amend(conn, deliveries, evidence, consent, value)
+            self.amend(conn, deliveries, evidence, consent, value, gone)
         if after != before:
             conversions.set_credit(conn, after)
 

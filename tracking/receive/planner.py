@@ -24,16 +24,20 @@ from tracking.domain.consent import Consent, consent_of
 from tracking.domain.conversion import (
     MAY_CHANGE,
     NO_EVIDENCE,
+    Content,
     Conversion,
     Evidence,
     Policy,
+    contents_of,
     conversion_of,
     event_id_of,
     is_limited,
     is_purchase,
     kept_of,
+    peak_of,
     reason_not_to_send,
     reason_not_to_send_event,
+    sold_of,
     value_of,
 )
 from tracking.domain.identity import Identity, identity_of, identity_of_keys
@@ -41,13 +45,22 @@ from tracking.domain.language import language_of
 from tracking.domain.order import (
     LIBRARY_SOURCE,
     Browser,
+    Line,
     Order,
     Refund,
     changed_at,
     is_of_storefront,
     is_without_visit,
+    least,
+    most,
 )
-from tracking.domain.revenue import OrderFigures, OrderWorth, figures_of
+from tracking.domain.revenue import (
+    OrderFigures,
+    OrderWorth,
+    figures_of,
+    pieces_changed,
+    pieces_gone,
+)
 from tracking.domain.session import Session, fill_from_pixel, merge_states
 from tracking.domain.session_reader import session_and_page_of
 from tracking.domain.shared_id import SETTLED_AFTER, waits_until
@@ -222,7 +235,8 @@ class Planner:
         allocations = self._allocations_of(row, path)
         best = self._best(allocations)
         figures = figures_in(row)
-        conversion = self._conversion_of(facts, path, figures.revenue)
+        gone = pieces_gone(self._worth_of(row), refunds)
+        conversion = self._conversion_of(facts, path, figures.revenue, gone)
         reason = reason_not_to_send(
             order,
             facts.consent,
@@ -280,9 +294,21 @@ class Planner:
             kept=kept_of(order, self.policy),
             version=order.version,
             taxes_included=order.taxes_included,
+            sold=sold_of(order, self.policy),
+            peak=peak_of(order, self.policy),
             is_cancelled=order.cancelled_at is not None or order.is_never_paid,
         )
         return figures_of(worth, order.refunds)
+
+    def contents_gone(
+        self, row: OrderRow, changes: Iterable[tuple[Refund | None, Refund]]
+    ) -> tuple[Content, ...]:
+        """Returns what newer states of refunds took off the event of a known order, with a negative
+        number what they gave back to it."""
+        worth = self._worth_of(row)
+        pieces = [piece for change in changes for piece in pieces_changed(worth, *change)]
+        contents = contents_of(pieces, self.policy.content_id)
+        return tuple(content for content in contents if content.id or content.name)
 
     def touches_in_window(self, touches: Iterable[Touch], at: int) -> list[Touch]:
         """Returns the touches that are young enough for an order placed at an instant."""
@@ -325,15 +351,35 @@ class Planner:
         )
         consent = consent_from_json(known.consent).merged_with(facts.stated)
         is_nobodys = known.visitor == _own_visitor(known.id)
-        return self.with_payment(known, facts.order)._replace(
+        return self.with_money(known, facts.order)._replace(
             visitor=session.visitor or (facts.visitor if is_nobodys else known.visitor),
             links=" ".join(with_earlier_keys(known.keys, facts.keys)),
             session=json_of(session),
             consent=json_of(consent),
         )
 
-    def with_payment(self, known: OrderRow, order: Order) -> OrderRow:
-        """Returns a known order's row, with the payment that an older state shows."""
+    def with_money(self, known: OrderRow, order: Order) -> OrderRow:
+        """Returns a known order's row, with what an older state tells of its money."""
+        taxes_included = known.taxes_included
+        if taxes_included is None and order.taxes_included is not None:
+            taxes_included = int(order.taxes_included)
+        known = known._replace(
+            taxes_included=taxes_included,
+            sold=least(known.sold, sold_of(order, self.policy)),
+            peak=most(known.peak, peak_of(order, self.policy)),
+        )
+        return self._with_payment(known, order)
+
+    def is_money_known(self, order: Order, known: OrderRow) -> bool:
+        """Returns True if an older state told of an order's money what this state does not."""
+        sold, peak = sold_of(order, self.policy), peak_of(order, self.policy)
+        return (
+            least(sold, known.sold) != sold
+            or most(peak, known.peak) != peak
+            or (order.taxes_included is None and known.taxes_included is not None)
+        )
+
+    def _with_payment(self, known: OrderRow, order: Order) -> OrderRow:
         if known.is_paid or not order.proves_payment:
             return known
         is_real = not known.is_test and known.deleted_at is None
@@ -387,7 +433,9 @@ class Planner:
         )
         return row, {} if reason else payloads
 
-    def _conversion_of(self, facts: OrderFacts, path: Path, value: int) -> Conversion:
+    def _conversion_of(
+        self, facts: OrderFacts, path: Path, value: int, gone: Iterable[Line]
+    ) -> Conversion:
         return conversion_of(
             facts.order,
             facts.identity,
@@ -397,6 +445,7 @@ class Planner:
             click_id=facts.session.click_id or newest_click_id(path) or facts.click_id,
             value=value,
             client=facts.client,
+            gone=gone,
         )
 
     def _encoded(self, conversion: Conversion, reason: str) -> tuple[str, str, Mapping[str, bytes]]:
@@ -441,8 +490,10 @@ class Planner:
             consent=json_of(facts.stated),
             unusable=" ".join(facts.identity.unusable),
             path=json_of(path),
-            taxes_included=int(order.taxes_included),
+            taxes_included=None if order.taxes_included is None else int(order.taxes_included),
             kept=kept_of(order, self.policy),
+            sold=sold_of(order, self.policy),
+            peak=peak_of(order, self.policy),
         )
         return self._settled(row, refunds)
 
@@ -474,14 +525,18 @@ class Planner:
 
     def _settled(self, row: OrderRow, refunds: Sequence[Refund]) -> OrderRow:
         """Returns an order's row with its figures after refunds, edits and a cancellation."""
-        worth = self._worth(
+        return row._replace(**figures_of(self._worth_of(row), refunds)._asdict())
+
+    def _worth_of(self, row: OrderRow) -> OrderWorth:
+        return self._worth(
             value=row.gross,
             kept=row.kept,
             version=row.version,
-            taxes_included=bool(row.taxes_included),
+            taxes_included=None if row.taxes_included is None else bool(row.taxes_included),
+            sold=row.sold,
+            peak=row.peak,
             is_cancelled=row.is_cancelled,
         )
-        return row._replace(**figures_of(worth, refunds)._asdict())
 
     def _worth(
         self,
@@ -489,11 +544,21 @@ class Planner:
         value: int,
         kept: int | None,
         version: str,
-        taxes_included: bool,
+        taxes_included: bool | None,
+        sold: int | None,
+        peak: int | None,
         is_cancelled: bool,
     ) -> OrderWorth:
-        is_total = self.policy.value == "total"
-        return OrderWorth(value, kept, changed_at(version), is_total, taxes_included, is_cancelled)
+        return OrderWorth(
+            value=value,
+            kept=kept,
+            kept_at=changed_at(version),
+            is_total=self.policy.value == "total",
+            taxes_included=taxes_included,
+            is_cancelled=is_cancelled,
+            sold=sold,
+            peak=peak,
+        )
 
     def _allocations_of(self, row: OrderRow, path: Sequence[Touch]) -> Sequence[Allocation]:
         if not row.is_counted:
@@ -535,10 +600,17 @@ def with_earlier_keys(keys: Sequence[str], earlier: Iterable[str]) -> tuple[str,
 
 def with_history(order: Order, known: OrderRow) -> Order:
     """Returns an order with what an older state of it was once, and stays."""
-    was_paid = bool(known.is_paid) and known.source_name != LIBRARY_SOURCE
-    if not was_paid and known.deleted_at is None:
-        return order
-    return msgspec.structs.replace(order, was_paid=was_paid, deleted_at=known.deleted_at)
+    taxes_included = order.taxes_included
+    if taxes_included is None and known.taxes_included is not None:
+        taxes_included = bool(known.taxes_included)
+    return msgspec.structs.replace(
+        order,
+        was_paid=bool(known.is_paid) and known.source_name != LIBRARY_SOURCE,
+        deleted_at=known.deleted_at,
+        taxes_included=taxes_included,
+        sold=known.sold,
+        peak=known.peak,
+    )
 
 
 def _with_visit(order: Order, waiting: Evidence) -> Order:

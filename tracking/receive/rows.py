@@ -113,8 +113,10 @@ def unknown_deleted_order(order_id: str, now: int) -> OrderRow:
         consent="",
         unusable="",
         path="",
-        taxes_included=0,
+        taxes_included=None,
         kept=None,
+        sold=None,
+        peak=None,
     )
 
 

@@ -43,6 +43,7 @@ from tracking.store.engine.statement import Connection, Parameters
 from tracking.store.identity_graph import ALWAYS
 from tracking.store.new_orders import OrderRows
 from tracking.store.orders import OrderRow
+from tracking.store.refunds import RefundChange
 from tracking.store.values import json_of, path_from
 
 # The reasons that an older state of the order may remove, by what the newest has lost.
@@ -163,14 +164,13 @@ class Tracker:
         stated = _without_keys(facts, erased)
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
-        if order.refunds:
-            refunds.put(conn, order.refunds, order.id, order.currency)
+        changes = refunds.put(conn, order.refunds, order.id, order.currency)
         concerned = identity_graph.link_signed(conn, stated.keys, stated.visitor)
         known = orders.of_id(conn, order.id)
         # The event may be older than the order: another system may have sent it to us first.
         event = conversions.of_event(conn, event_id_of(order.id))
         if known is not None and known.version >= order.version:
-            return self._record_stale(conn, known, event, stated, concerned, now)
+            return self._record_stale(conn, known, event, stated, concerned, changes, now)
 
         facts, is_changed = self._completed(conn, stated, known, self._waiting(conn, event))
         facts = _without_keys(facts, erased)
@@ -272,7 +272,7 @@ class Tracker:
             self.eraser.erase(conn, (), (order.id,), now)
             known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
-            row = self.planner.with_payment(known, order)
+            row = self.planner.with_money(known, order)
             if order.refunds or row != known:
                 self.attributor.settle_money(conn, known, now, row)
             conversions.count(conn, event_id_of(order.id), is_counted=bool(row.is_counted))
@@ -290,7 +290,7 @@ class Tracker:
         this checkout and the consent of this browser.
         """
         # Nearly always a newer state tells all that the older one told.
-        before = known if known is not None and _has_lost_any_of(facts, known) else None
+        before = known if known is not None and self._has_lost_any_of(facts, known) else None
         is_changed = before is not None or facts.evidence.lacks_any_of(waiting)
         if is_changed:
             facts = self.planner.facts_of(facts.order, known=before, waiting=waiting)
@@ -302,6 +302,17 @@ class Tracker:
             return facts, is_changed
         completed = self.planner.facts_of(facts.order, stored, of_browser, before, waiting, client)
         return completed, True
+
+    def _has_lost_any_of(self, facts: OrderFacts, known: OrderRow) -> bool:
+        """Returns True if an older state of the order told what these facts do not."""
+        stated = (json_of(facts.session), json_of(facts.stated))
+        return (
+            (known.session, known.consent) != stated
+            or not set(known.keys) <= set(facts.keys)
+            or bool(known.is_paid and not facts.order.is_paid)
+            or known.deleted_at is not None
+            or self.planner.is_money_known(facts.order, known)
+        )
 
     def _waiting(self, conn: Connection, event: ConversionRow | None) -> Evidence:
         if event is None:
@@ -315,12 +326,13 @@ class Tracker:
         event: ConversionRow | None,
         facts: OrderFacts,
         concerned: frozenset[str],
+        changes: Iterable[RefundChange],
         now: int,
     ) -> Receipt:
         """Records what an older state of an order may still add: a refund, a payment, and what a
         newer state has lost of the buyer, the visit and the consent."""
-        if facts.order.refunds:
-            self.attributor.settle_money(conn, known, now)
+        if changes:
+            self.attributor.settle_money(conn, known, now, changes=changes)
             known = orders.of_id(conn, known.id) or known
         newer = self.attributor.complete(conn, known, facts)
         if newer is not None:
@@ -422,11 +434,11 @@ class Tracker:
         advisory_locks.hold(conn, (refund.order_id,))
         if not orders.is_new_body(conn, digest, topic, refund.order_id, now):
             return Receipt("duplicate", refund.order_id)
-        if currency:
-            refunds.put(conn, (refund,), refund.order_id, currency)
+        states = (refund,) if currency else ()
+        changes = refunds.put(conn, states, refund.order_id, currency)
         known = orders.of_id(conn, refund.order_id)
         if known is not None:
-            self.attributor.settle_money(conn, known, now)
+            self.attributor.settle_money(conn, known, now, changes=changes)
         return Receipt("accepted", refund.order_id)
 
     def _record_deletion(self, conn: Connection, order_id: str, digest: str, topic: str) -> Receipt:
@@ -488,17 +500,6 @@ class _NewOrderWrite(BatchableWrite):
         ]
 
 
-def _has_lost_any_of(facts: OrderFacts, known: OrderRow) -> bool:
-    """Returns True if an older state of the order told what these facts do not."""
-    stated = (json_of(facts.session), json_of(facts.stated))
-    return (
-        (known.session, known.consent) != stated
-        or not set(known.keys) <= set(facts.keys)
-        or bool(known.is_paid and not facts.order.is_paid)
-        or known.deleted_at is not None
-    )
-
-
 def _in_state_of(known: OrderRow, order: Order) -> Order:
     """Returns an order by an older state, as far as its newest state is not known any more."""
     return msgspec.structs.replace(
@@ -513,7 +514,7 @@ def _in_state_of(known: OrderRow, order: Order) -> Order:
         financial_status=known.financial_status,
         source_name=known.source_name,
         was_paid=bool(known.is_paid),
-        taxes_included=bool(known.taxes_included),
+        taxes_included=None if known.taxes_included is None else bool(known.taxes_included),
         kept_net=known.kept,
         kept_total=known.kept,
     )

@@ -14,8 +14,9 @@ class OrderRow(NamedTuple):
     """The newest known state of an order.
 
     Instants are seconds UTC, money is in minor units, flags are 0 or 1. `kept` is what the buyer
-    kept by this state, None if it does not say. `links` are the identity keys of the buyer,
-    separated by spaces; session, consent and path are JSON.
+    kept by this state, None if it does not say. `sold` and `peak` are those of `Order`, by all its
+    states; `taxes_included` is None if no state says it. `links` are the identity keys of the
+    buyer, separated by spaces; session, consent and path are JSON.
     """
 
     id: str
@@ -40,8 +41,10 @@ class OrderRow(NamedTuple):
     consent: str
     unusable: str
     path: str
-    taxes_included: int
+    taxes_included: int | None
     kept: int | None
+    sold: int | None
+    peak: int | None
 
     @property
     def keys(self) -> list[str]:

@@ -66,8 +66,10 @@ orders = Table(
     _text("consent"),
     _text("unusable"),
     _text("path"),
-    _int("taxes_included"),
+    Column("taxes_included", BigInteger),
     Column("kept", BigInteger),
+    Column("sold", BigInteger),
+    Column("peak", BigInteger),
 )
 
 # Each refund as it is given, with signed sums: only the sum of an order's refunds is limited.
@@ -86,6 +88,8 @@ refunds = Table(
     _text("status"),
     _text("version"),
     _int("is_listed"),
+    _text("pieces"),
+    Column("taxes_included", BigInteger),
 )
 
 # Clicks and views, and a row without a kind for each order that was placed without a visit.

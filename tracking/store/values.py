@@ -6,6 +6,7 @@ import msgspec
 
 from tracking.domain.attribution import Touch
 from tracking.domain.consent import Consent
+from tracking.domain.order import Line
 from tracking.domain.session import Session
 
 
@@ -16,6 +17,14 @@ def path_from(text: str) -> tuple[Touch, ...]:
 
 _decode_path: Callable[[str], tuple[Touch, ...]] = msgspec.json.Decoder(tuple[Touch, ...]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+def lines_from(text: str) -> tuple[Line, ...]:
+    """Returns the stored pieces of a refund."""
+    return _decode_lines(text) if text else ()
+
+
+_decode_lines: Callable[[str], tuple[Line, ...]] = msgspec.json.Decoder(tuple[Line, ...]).decode
 
 
 def session_from_json(text: str) -> Session:

@@ -53,7 +53,8 @@ def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
 def _order(conn: Connection, row: OrderRow) -> dict[str, Any]:
     event = conversions.of_event(conn, event_id_of(row.id))
     given_back = paid_back(
-        refunds.of_order(conn, row.id, row.currency), taxes_included=bool(row.taxes_included)
+        refunds.of_order(conn, row.id, row.currency),
+        None if row.taxes_included is None else bool(row.taxes_included),
     )
     return {
         "id": row.id,

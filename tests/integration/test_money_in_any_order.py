@@ -1,0 +1,85 @@
+"""The money of an order is the same whatever message of it comes first."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.actors import HOUR, NOW, BuildWorld, instant, order, refund
+from tests.orders import line
+
+Message = tuple[str, dict[str, Any]]
+
+SOLD = order(
+    line_items=[line(id=1, price="50.00", quantity=2, tax_lines=[])],
+    subtotal_price="100.00",
+    total_price="100.00",
+    total_tax="0.00",
+)
+
+
+def back(id: int, hours: float, pieces: int, paid: str = "", **changes: Any) -> Message:
+    """A refund of mugs, and its payment, this many hours after the order."""
+    piece = {"line_item_id": 1, "quantity": pieces, "subtotal": 50.0 * pieces, "total_tax": 0}
+    payment = {"kind": "refund", "status": "success", "amount": paid, "currency": "USD"}
+    nothing = {"shop_money": {"amount": "0.00", "currency_code": "USD"}}
+    told = refund(
+        id=id,
+        created_at=instant(NOW + hours * HOUR),
+        processed_at=instant(NOW + hours * HOUR),
+        refund_line_items=[piece] if pieces else [],
+        transactions=[payment] if paid else [],
+        total_duties_set=nothing,
+    )
+    return ("refunds/create", {**told, **changes})
+
+
+def newer(hours: float, kept: str, total: str, **changes: Any) -> Message:
+    """A state of the order in which these goods were kept, of this total."""
+    current = {"current_subtotal_price": kept, "current_total_price": kept}
+    totals = {"subtotal_price": total, "total_price": total}
+    moment = {"updated_at": instant(NOW + hours * HOUR)}
+    return ("orders/updated", {**SOLD, **current, **totals, **moment, **changes})
+
+
+OWED = [{"kind": "refund_discrepancy", "amount": "50.00", "tax_amount": "0.00"}]
+EXCHANGED = (
+    ("orders/create", SOLD),
+    back(1, 1, 1, order_adjustments=OWED),
+    newer(2, "100.00", "150.00"),
+    back(2, 3, 0, "5.00"),
+)
+CANCELLED = (
+    ("orders/create", SOLD),
+    newer(1, "140.00", "100.00"),
+    newer(2, "0.00", "100.00", cancelled_at=instant(NOW + 2 * HOUR)),
+)
+SECOND = (
+    ("orders/create", SOLD),
+    newer(1, "80.00", "130.00"),
+    back(1, 1, 1, "50.00"),
+)
+
+
+@pytest.mark.parametrize(
+    ("messages", "figures"),
+    [
+        (EXCHANGED, ("150.00", "55.00", "0.00", "95.00")),
+        (CANCELLED, ("140.00", "0.00", "140.00", "0.00")),
+        (SECOND, ("130.00", "100.00", "0.00", "30.00")),
+    ],
+    ids=["exchange and goodwill", "cancelled exchange", "refund of the same second"],
+)
+def test_the_figures_do_not_depend_on_the_order_of_arrival(
+    everywhere: BuildWorld, messages: tuple[Message, ...], figures: tuple[str, ...]
+) -> None:
+    found = everywhere()
+    names = ("gross_revenue", "refunds", "cancellations", "revenue")
+    turned = (messages[n:] + messages[:n] for n in range(len(messages)))
+    for number, shuffled in enumerate((messages[::-1], *turned), start=1):
+        for topic, body in shuffled:
+            told = json.loads(json.dumps(body))
+            told["order_id" if topic == "refunds/create" else "id"] = number
+            found.shop.sends(topic, told)
+        journey = found.shop.reads(f"/orders/{number}/journey")
+        assert tuple(journey[name] for name in names) == figures, [m[0] for m in shuffled]
