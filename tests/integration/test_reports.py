@@ -275,6 +275,62 @@ def test_a_renamed_campaign_is_one_line_under_its_newest_name(single: Service, o
     assert owner.reads("/conversion-funnel")["by_campaign"][0]["campaign"] == "Summer, all"
 
 
+@pytest.mark.parametrize("wanted", ["summer", "Summer sale", "Summer, all", "11"])
+def test_every_name_of_a_campaign_finds_all_of_it(
+    single: Service, owner: Shop, wanted: str
+) -> None:
+    for visitor, name in (("visitor-1", "summer"), ("visitor-2", "Summer sale")):
+        see(single, "product_view", visitor, utm_campaign_id="11", **by_pin(name))
+    see(single, "product_view", "visitor-3", utm_campaign_id="22", **by_pin("winter"))
+    owner.spends(spent("11", "5.00", campaign="Summer, all"))
+    found = owner.reads("/conversion-funnel", campaign=wanted)
+    assert found["stages"][0]["visitors"] == 2
+    (group,) = found["by_campaign"]
+    assert (group["campaign_id"], group["campaign"]) == ("11", "Summer, all")
+
+
+def test_traffic_that_tells_a_name_alone_is_of_the_one_campaign_of_this_name(
+    single: Service, owner: Shop
+) -> None:
+    for visitor, id in (("visitor-1", "11"), ("visitor-1", ""), ("visitor-2", "")):
+        see(single, "product_view", visitor, utm_campaign_id=id, **by_pin("summer"))
+    (group,) = owner.reads("/conversion-funnel")["by_campaign"]
+    assert (group["campaign_id"], group["total_events"]) == ("11", 3)
+    assert group["stages"][0]["visitors"] == 2
+    assert owner.reads("/conversion-funnel", campaign="11")["stages"][0]["visitors"] == 2
+
+    see(single, "product_view", "visitor-3", utm_campaign_id="22", **by_pin("summer"))
+    groups = owner.reads("/conversion-funnel")["by_campaign"]
+    assert {g["campaign_id"]: g["total_events"] for g in groups} == {"": 1, "11": 2, "22": 1}
+
+
+def test_an_order_that_tells_a_name_alone_earns_for_the_one_campaign_of_this_name(
+    owner: Shop,
+) -> None:
+    sell(owner, 1, NOW - 2 * HOUR, landing_site=pinned("", utm_campaign="summer"))
+    sell(owner, 2, NOW - HOUR, landing_site=pinned("11", utm_campaign="summer"))
+    (line,) = owner.reads("/roi-analysis")["campaigns"]
+    assert (line["campaign_id"], line["campaign"], line["orders"]) == ("11", "summer", 2)
+    (credit,) = owner.reads("/orders/1/journey")["credits"]["last_touch"]
+    assert credit["campaign_id"] == "11"
+
+
+def test_the_journey_names_a_renamed_campaign_as_the_reports_do(owner: Shop) -> None:
+    for number, name in enumerate(("summer", "Summer+sale"), 1):
+        landing = pinned("11", utm_campaign=name)
+        sell(owner, number, NOW - (4 - number) * HOUR, landing_site=landing)
+
+    def named() -> tuple[str, bool]:
+        journey = owner.reads("/orders/1/journey")
+        (credit,) = journey["credits"]["last_touch"]
+        return credit["campaign"], f"campaign {credit['campaign']} " in journey["why"]
+
+    assert named() == ("Summer sale", True)
+    owner.spends(spent("11", "5.00", campaign="Summer, all"))
+    assert named() == ("Summer, all", True)
+    assert [t["campaign"] for t in owner.reads("/orders/1/journey")["touches"]] == ["summer"]
+
+
 def test_a_visitor_of_a_campaign_under_both_its_names_is_one_visitor(
     single: Service, owner: Shop
 ) -> None:

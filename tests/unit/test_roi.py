@@ -132,3 +132,11 @@ def test_a_name_that_went_to_another_campaign_leads_to_the_one_that_bears_it_now
         ],
     )
     assert {id: line["orders"] for id, line in lines(found).items()} == {"11": 0, "22": 1}
+
+
+def test_a_name_of_two_campaigns_leads_to_neither() -> None:
+    found = roi_report(
+        [earned(campaign_id="", campaign="Summer")],
+        [spent(campaign="Summer"), spent(campaign_id="22", campaign="Summer")],
+    )
+    assert {id: line["orders"] for id, line in lines(found).items()} == {"": 1, "11": 0, "22": 0}

@@ -1,6 +1,6 @@
 """The reports of the HTTP API and the Python API, made from the store's rows."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import event_id_of
 from tracking.domain.instants import instant
 from tracking.domain.validation import FieldError
-from tracking.report.campaigns import CampaignKey, campaign_name
+from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
 from tracking.report.funnel import funnel_report
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of
@@ -33,8 +33,9 @@ from tracking.store import (
 from tracking.store.conversions import ConversionRow, LoggedDelivery
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
-from tracking.store.reports import CampaignStageCount, CreditSum
+from tracking.store.reports import CampaignStageCount, CreditedName, CreditSum
 from tracking.store.spend import CampaignSum, DailySpend
+from tracking.store.touches import CreditRow
 from tracking.store.values import consent_from_json
 
 DEFAULT_DAYS = 30
@@ -91,25 +92,20 @@ class Reports:
         chosen = choice_of("traffic", traffic, ("pinterest", "all"), errors)
         raise_if_any(errors)
 
-        filters = (days.since, days.before, chosen == "all", campaign or "")
+        filters = (days.since, days.before, chosen == "all")
         with self.store.read() as conn:
-            totals = reports.funnel(conn, *filters)
-            by_campaign = reports.funnel_by_campaign(conn, *filters)
-            spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
-            names = _newest_names(by_campaign, spent)
-            campaigns: dict[CampaignKey, dict[str, tuple[int, int]]] = {}
-            for row in by_campaign:
-                is_pinterest, campaign_id = bool(row.is_pinterest), row.campaign_id
-                newest = names.get((is_pinterest, campaign_id), row.campaign)
-                name = campaign_name(is_pinterest, campaign_id, newest)
-                stages = campaigns.setdefault((name, campaign_id, is_pinterest), {})
-                if row.stage in stages:
-                    # Under two names: a visitor of both is one visitor.
-                    whole = reports.funnel_of_campaign(conn, filters, is_pinterest, campaign_id)
-                    stages |= {each.stage: (each.events, each.visitors) for each in whole}
-                else:
-                    stages[row.stage] = (row.events, row.visitors)
-        counts = {row.stage: (row.events, row.visitors) for row in totals}
+            rows = reports.funnel_by_campaign(conn, *filters)
+            told = sorted(rows, key=lambda row: (row.newest, row.campaign))
+            names = CampaignNames([*map(_label, told), *_paid_for(conn)])
+            if campaign:
+                rows = [row for row in rows if names.is_called(_label(row), campaign)]
+                counts = _counts(conn, filters, rows)
+            else:
+                counts = {row.stage: row[1:] for row in reports.funnel(conn, *filters)}
+            lines: dict[CampaignKey, list[CampaignStageCount]] = {}
+            for row in rows:
+                lines.setdefault(names.key_of(_label(row)), []).append(row)
+            campaigns = {key: _counts(conn, filters, some) for key, some in lines.items()}
         return {
             **self._span(days),
             "traffic": chosen,
@@ -137,16 +133,17 @@ class Reports:
         raise_if_any(errors)
 
         with self.store.read() as conn:
-            # The first name of a campaign is shown.
+            # The last name of a campaign is shown.
             credits = sorted(
-                self._credits(conn, days, bit(over, chosen), by), key=lambda row: -row.newest
+                self._credits(conn, days, bit(over, chosen), by), key=lambda row: row.newest
             )
             spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
+            paid_for = _paid_for(conn)
         return {
             **self._span(days),
             "model": chosen,
             "report_by": by,
-            **roi_report(map(_earned_credit, credits), map(_campaign_spend, spent)),
+            **roi_report(map(_earned_credit, credits), map(_campaign_spend, spent), paid_for),
         }
 
     def journey(self, order_id: str, scope: str | None = None) -> dict[str, Any] | None:
@@ -171,7 +168,7 @@ class Reports:
             facts = JourneyFacts(
                 order=order,
                 touches=nearby,
-                credits=touches.credits_of(conn, order_id),
+                credits=_renamed(conn, order, touches.credits_of(conn, order_id)),
                 conversion=conversion,
                 ids=conversions.ids_of(conn, event_id),
                 consent=_consent(conn, order, conversion),
@@ -285,18 +282,44 @@ def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None
     return identity_graph.consent_of_order(conn, order, conversion.visitor)
 
 
-def _newest_names(
-    rows: Iterable[CampaignStageCount], spent: Iterable[CampaignSum]
-) -> dict[tuple[bool, str], str]:
-    """Returns the newest name of each campaign that has an id: by the spend, or by its links."""
-    names = {}
-    for row in sorted(rows, key=lambda row: (row.newest, row.campaign)):
-        if row.campaign_id and row.campaign:
-            names[bool(row.is_pinterest), row.campaign_id] = row.campaign
-    for cost in spent:
-        if cost.campaign:
-            names[True, cost.campaign_id] = cost.campaign
-    return names
+def _label(row: CampaignStageCount | CreditRow | CreditedName) -> CampaignLabel:
+    return CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
+
+
+def _paid_for(conn: Connection) -> list[CampaignLabel]:
+    """Returns the names that Pinterest's campaigns have in the spend, which knows them best."""
+    return [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
+
+
+def _counts(
+    conn: Connection, filters: tuple[int, int, bool], rows: Sequence[CampaignStageCount]
+) -> dict[str, tuple[int, int]]:
+    """Returns the events and distinct visitors of each stage of some campaigns together."""
+    counts = {row.stage: (row.events, row.visitors) for row in rows}
+    if len(counts) < len(rows):
+        # Under two names: a visitor of both is one visitor.
+        whole = reports.funnel_of_campaigns(conn, filters, rows)
+        return {row.stage: (row.events, row.visitors) for row in whole}
+    return counts
+
+
+def _renamed(
+    conn: Connection, order: OrderRow, credits: Sequence[CreditRow]
+) -> Sequence[CreditRow]:
+    """Returns the credits of an order, each with the newest name and the id of its campaign."""
+    told = {text for row in credits for text in (row.campaign_id, row.campaign) if text}
+    if not told:
+        return credits
+    since = min(order.placed_at, *(row.credited_at for row in credits))
+    later = map(_label, reports.names_of_campaigns(conn, since, told))
+    names = CampaignNames([*later, *_paid_for(conn)])
+    return [_with_key(row, names.key_of(_label(row))) for row in credits]
+
+
+def _with_key(row: CreditRow, key: CampaignKey) -> CreditRow:
+    if not (row.campaign_id or row.campaign):
+        return row
+    return row._replace(campaign_id=key.campaign_id, campaign=key.campaign)
 
 
 def _earned_credit(row: CreditSum) -> EarnedCredit:

@@ -3,14 +3,19 @@
 Figures are rounded only at the very end, and amounts of different currencies are never added.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from tracking.domain.attribution import WHOLE_ORDER
 from tracking.domain.money import MICROS, digits, to_major
-from tracking.report.campaigns import NOT_ATTRIBUTED, campaign_name
+from tracking.report.campaigns import (
+    NOT_ATTRIBUTED,
+    CampaignKey,
+    CampaignLabel,
+    CampaignNames,
+)
 
 _CENT = Decimal("0.01")
 
@@ -78,17 +83,23 @@ class _CurrencyTotals(_Sums):
     lines: dict[tuple[str, ...], _CampaignLine] = field(default_factory=dict)
 
 
-def roi_report(earned: Iterable[EarnedCredit], spent: Iterable[CampaignSpend]) -> dict[str, Any]:
+def roi_report(
+    earned: Iterable[EarnedCredit],
+    spent: Iterable[CampaignSpend],
+    paid_for: Iterable[CampaignLabel] = (),
+) -> dict[str, Any]:
     """Returns orders, revenue and spend, in total and by campaign.
 
     Totals cover every order, and the campaigns sum to them exactly: orders that Pinterest is not
     credited with stand in the line "(not attributed)". ROAS, ROI and CPA compare the spend with
     the credits of Pinterest's touches only, never with other orders.
 
-    `spent` lists the newest name of a renamed campaign last.
+    `earned` and `spent` list the newest name of a renamed campaign last; `paid_for` are the names
+    that the spend of all days tells.
     """
-    spent = list(spent)
-    names = _CampaignNames.of(spent)
+    earned, spent = list(earned), list(spent)
+    told = [CampaignLabel(row.is_pinterest, row.campaign_id, row.campaign) for row in earned]
+    names = CampaignNames([*told, *map(_label, spent), *paid_for])
     currencies: dict[str, _CurrencyTotals] = {}
     for row in earned:
         totals = currencies.setdefault(row.currency, _CurrencyTotals(currency=row.currency))
@@ -97,7 +108,7 @@ def roi_report(earned: Iterable[EarnedCredit], spent: Iterable[CampaignSpend]) -
     for cost in (row for row in spent if row.micros):
         totals = currencies.setdefault(cost.currency, _CurrencyTotals(currency=cost.currency))
         totals.micros += cost.micros
-        line = _campaign_line(totals, True, cost.campaign_id, names.of_id.get(cost.campaign_id, ""))
+        line = _campaign_line(totals, names.key_of(_label(cost)))
         line.micros += cost.micros
     _mark_earning_elsewhere(currencies.values())
     ordered = [currencies[currency] for currency in sorted(currencies)]
@@ -122,50 +133,22 @@ def _mark_earning_elsewhere(currencies: Collection[_CurrencyTotals]) -> None:
             line.earns_elsewhere = key in earning and not line.credited_share
 
 
-@dataclass(frozen=True, slots=True)
-class _CampaignNames:
-    """The campaign names in the spend: the last name of each id, and the id of each name."""
-
-    of_id: Mapping[str, str]
-    to_id: Mapping[str, str]
-
-    @classmethod
-    def of(cls, spent: Sequence[CampaignSpend]) -> "_CampaignNames":
-        of_id: dict[str, str] = {}
-        for cost in spent:
-            if cost.campaign or cost.campaign_id not in of_id:
-                of_id[cost.campaign_id] = cost.campaign
-        ever = {(cost.campaign_id, cost.campaign) for cost in spent}
-        # A campaign that has a name now takes precedence over one that had it once.
-        claims = sorted(ever, reverse=True) + sorted(of_id.items(), reverse=True)
-        to_id = {name.casefold(): campaign_id for campaign_id, name in claims if name}
-        return cls(of_id, to_id)
-
-    def id_of(self, campaign_id: str, campaign: str) -> str:
-        """Returns the campaign's id, else that of its name; many shops put the id in the name."""
-        if campaign_id:
-            return campaign_id
-        return campaign if campaign in self.of_id else self.to_id.get(campaign.casefold(), "")
+def _label(cost: CampaignSpend) -> CampaignLabel:
+    return CampaignLabel(True, cost.campaign_id, cost.campaign)
 
 
-def _line(totals: _CurrencyTotals, row: EarnedCredit, names: _CampaignNames) -> _CampaignLine:
-    if not row.is_pinterest:
-        # Another network's campaign must not be joined with Pinterest's spend of the same name.
-        name = campaign_name(False, row.campaign_id, row.campaign)
-        return _campaign_line(totals, False, row.campaign_id, name)
-    campaign_id = names.id_of(row.campaign_id, row.campaign)
-    name = campaign_name(True, campaign_id, row.campaign)
-    return _campaign_line(totals, True, campaign_id, names.of_id.get(campaign_id) or name)
+def _line(totals: _CurrencyTotals, row: EarnedCredit, names: CampaignNames) -> _CampaignLine:
+    label = CampaignLabel(row.is_pinterest, row.campaign_id, row.campaign)
+    return _campaign_line(totals, names.key_of(label))
 
 
-def _campaign_line(
-    totals: _CurrencyTotals, is_pinterest: bool, campaign_id: str, campaign: str
-) -> _CampaignLine:
-    key = (str(is_pinterest), campaign_id or f"name:{campaign}")
-    line = totals.lines.get(key)
+def _campaign_line(totals: _CurrencyTotals, key: CampaignKey) -> _CampaignLine:
+    campaign, campaign_id, is_pinterest = key
+    place = (str(is_pinterest), campaign_id or f"name:{campaign}")
+    line = totals.lines.get(place)
     if line is None:
         line = _CampaignLine(campaign_id=campaign_id, campaign=campaign, is_pinterest=is_pinterest)
-        totals.lines[key] = line
+        totals.lines[place] = line
     elif not line.campaign:
         line.campaign = campaign
     return line

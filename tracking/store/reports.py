@@ -1,10 +1,12 @@
 """The queries of the reports: the funnel's counts and the campaigns' credits."""
 
+from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, func, literal_column, or_, select
 
+from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import conversions, credits
 
@@ -50,16 +52,33 @@ class CreditSum(NamedTuple):
     newest: int
 
 
+class CreditedName(NamedTuple):
+    """A campaign as a touch named it that was credited with an order."""
+
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+
+
+# No name holds it.
+_BETWEEN = "\x1f"
+_BETWEEN_IN_SQL: ColumnElement[str] = literal_column(f"'{_BETWEEN}'")
+
+
+def _joined(*columns: ColumnElement[Any]) -> ColumnElement[str]:
+    """Returns the columns as one text."""
+    texts = [cast(column, Text) for column in columns]
+    joined: ColumnElement[str] = texts[0]
+    for text in texts[1:]:
+        joined = joined.concat(_BETWEEN_IN_SQL).concat(text)
+    return joined
+
+
 _matches = and_(
     conversions.c.at >= bindparam("since"),
     conversions.c.at < bindparam("before"),
     conversions.c.is_counted == 1,
     or_(bindparam("all_traffic") == 1, conversions.c.is_pinterest == 1),
-    or_(
-        bindparam("campaign") == "",
-        conversions.c.campaign_id == bindparam("campaign"),
-        conversions.c.campaign == bindparam("campaign"),
-    ),
 )
 _campaign = (
     conversions.c.is_pinterest,
@@ -81,15 +100,14 @@ _funnel_by_campaign = Query(
     .group_by(*_campaign, conversions.c.stage)
     .order_by(*_campaign),
 )
-_funnel_of_campaign = Query(
+_funnel_of_campaigns = Query(
     StageCount,
-    select(conversions.c.stage, *_counts)
-    .where(
-        _matches,
-        conversions.c.is_pinterest == bindparam("is_pinterest"),
-        conversions.c.campaign_id == bindparam("campaign_id"),
-    )
-    .group_by(conversions.c.stage),
+    {
+        dialect: select(conversions.c.stage, *_counts)
+        .where(_matches, is_among(dialect, _joined(*_campaign)))
+        .group_by(conversions.c.stage)
+        for dialect in DIALECTS
+    },
 )
 _credit_columns = (
     credits.c.currency,
@@ -105,6 +123,20 @@ _sums = (
     func.max(credits.c.credited_at).label("newest"),
 )
 _is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
+_named = {
+    dialect: or_(is_among(dialect, credits.c.campaign_id), is_among(dialect, credits.c.campaign))
+    for dialect in DIALECTS
+}
+_names_of = Query(
+    CreditedName,
+    {
+        dialect: select(*_credit_columns[1:])
+        .where(credits.c.placed_at >= bindparam("since"), is_named)
+        .group_by(*_credit_columns[1:])
+        .order_by(func.max(credits.c.credited_at), *_credit_columns[1:])
+        for dialect, is_named in _named.items()
+    },
+)
 _credits = {
     "order_date": Query(
         CreditSum,
@@ -132,39 +164,38 @@ _credits = {
 }
 
 
-def funnel(
-    conn: Connection, since: int, before: int, all_traffic: bool, campaign: str
-) -> list[StageCount]:
+def funnel(conn: Connection, since: int, before: int, all_traffic: bool) -> list[StageCount]:
     """Returns the events and distinct visitors of each stage in [since, before)."""
-    return _funnel.all(
-        conn, since=since, before=before, all_traffic=int(all_traffic), campaign=campaign
-    )
+    return _funnel.all(conn, since=since, before=before, all_traffic=int(all_traffic))
 
 
 def funnel_by_campaign(
-    conn: Connection, since: int, before: int, all_traffic: bool, campaign: str
+    conn: Connection, since: int, before: int, all_traffic: bool
 ) -> list[CampaignStageCount]:
     """Returns the events and distinct visitors of each campaign and stage in [since, before)."""
-    return _funnel_by_campaign.all(
-        conn, since=since, before=before, all_traffic=int(all_traffic), campaign=campaign
-    )
+    return _funnel_by_campaign.all(conn, since=since, before=before, all_traffic=int(all_traffic))
 
 
-def funnel_of_campaign(
-    conn: Connection, filters: tuple[int, int, bool, str], is_pinterest: bool, campaign_id: str
+def funnel_of_campaigns(
+    conn: Connection, filters: tuple[int, int, bool], campaigns: Iterable[CampaignStageCount]
 ) -> list[StageCount]:
-    """Returns the events and distinct visitors of each stage of one campaign, whatever its names;
-    `filters` are the other arguments of `funnel`."""
-    since, before, all_traffic, campaign = filters
-    return _funnel_of_campaign.all(
+    """Returns the events and distinct visitors of each stage of these campaigns together; `filters`
+    are the other arguments of `funnel`."""
+    since, before, all_traffic = filters
+    names = {f"{c.is_pinterest}{_BETWEEN}{c.campaign}{_BETWEEN}{c.campaign_id}" for c in campaigns}
+    return _funnel_of_campaigns.all(
         conn,
         since=since,
         before=before,
         all_traffic=int(all_traffic),
-        campaign=campaign,
-        is_pinterest=int(is_pinterest),
-        campaign_id=campaign_id,
+        names=names_of(conn, sorted(names)),
     )
+
+
+def names_of_campaigns(conn: Connection, since: int, told: Collection[str]) -> list[CreditedName]:
+    """Returns the names and ids, among which are those told, of campaigns that were credited with
+    orders since an instant; the newest name last."""
+    return _names_of.all(conn, since=since, names=names_of(conn, sorted(told)))
 
 
 def credits_by_order_date(conn: Connection, since: int, before: int, bit: int) -> list[CreditSum]:

@@ -45,6 +45,13 @@ class CampaignSum(NamedTuple):
     micros: int | Decimal
 
 
+class CampaignName(NamedTuple):
+    """A name that a campaign has, or had."""
+
+    campaign_id: str
+    campaign: str
+
+
 class _SpendDate(NamedTuple):
     date: str
 
@@ -78,6 +85,7 @@ _rows = Query(
     .where(*_days)
     .order_by(spend.c.date, spend.c.campaign_id, spend.c.currency),
 )
+_campaign = (spend.c.campaign_id, spend.c.campaign)
 _by_campaign = Query(
     CampaignSum,
     select(
@@ -95,6 +103,12 @@ _by_campaign = Query(
         spend.c.campaign,
         spend.c.currency,
     ),
+)
+_names = Query(
+    CampaignName,
+    select(spend.c.campaign_id, spend.c.campaign)
+    .group_by(spend.c.campaign_id, spend.c.campaign)
+    .order_by(func.max(spend.c.date), func.max(spend.c.recorded_at), *_campaign),
 )
 
 
@@ -117,3 +131,8 @@ def rows(conn: Connection, start: str, end: str) -> list[DailySpend]:
 def by_campaign(conn: Connection, start: str, end: str) -> list[CampaignSum]:
     """Returns the spend of these days, summed by campaign, name and currency; newest name last."""
     return _by_campaign.all(conn, start=start, end=end)
+
+
+def names(conn: Connection) -> list[CampaignName]:
+    """Returns the names of campaigns in the spend of all days; the newest name last."""
+    return _names.all(conn)

@@ -13,7 +13,7 @@ DIALECTS = ("sqlite", "postgresql")
 R = TypeVar("R", bound=tuple[Any, ...])
 
 
-def is_among(dialect: str, column: Column[str]) -> ColumnElement[bool]:
+def is_among(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
     """Returns the condition that a column is among the `names_of` passed as "names"."""
     if dialect == "postgresql":
         return column == func.any(bindparam("names"))
