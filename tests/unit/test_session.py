@@ -290,6 +290,9 @@ def test_the_shop_itself_is_no_referrer(own: str) -> None:
         ("mugs.co.uk", "checkout.mugs.co.uk"),
         ("mugs.com.au", "www.mugs.com.au"),
         ("mugs.myshopify.com", "mugs.myshopify.com"),
+        ("mugs.vercel.app", "www.mugs.vercel.app"),
+        ("mugs.uk.com", "checkout.mugs.uk.com"),
+        ("203.0.113.9", "203.0.113.9"),
     ],
 )
 def test_hosts_of_one_domain_are_one_site(host: str, other: str) -> None:
@@ -305,6 +308,12 @@ def test_hosts_of_one_domain_are_one_site(host: str, other: str) -> None:
         ("mugs.myshopify.com", "cups.myshopify.com"),
         ("mugs.com", "mugs.de"),
         ("mymugs.com", "mugs.com"),
+        *(
+            (f"mugs.{shared}", f"cups.{shared}")
+            for shared in ("vercel.app", "netlify.app", "web.app", "pages.dev", "uk.com")
+        ),
+        ("mugs.my.canva.site", "cups.my.canva.site"),
+        ("203.0.113.9", "198.51.113.9"),
     ],
 )
 def test_hosts_of_two_domains_are_two_sites(host: str, other: str) -> None:
@@ -326,6 +335,9 @@ def test_hosts_of_two_domains_are_two_sites(host: str, other: str) -> None:
         "https://www.mercadopago.com.br/",
         "https://3ds.bank.example/challenge",
         "https://acs2.bank.example/",
+        "https://acs1.3dsecure.example/",
+        "https://acs-public.tp.bank.example/",
+        "https://3ds2-challenge.bank.example/",
     ],
 )
 def test_a_page_that_a_buyer_only_passes_through_is_no_source(page: str) -> None:
@@ -335,7 +347,19 @@ def test_a_page_that_a_buyer_only_passes_through_is_no_source(page: str) -> None
 
 
 @pytest.mark.parametrize(
-    "page", ["https://www.google.com/", "https://notpaypal.com/", "https://acs.example/"]
+    "page",
+    [
+        "https://www.google.com/",
+        "https://notpaypal.com/",
+        "https://acs.example/",
+        "https://acsblog.example/",
+        "https://acsblog.news.example/",
+        "https://www.acsblog.example/",
+        "https://3dsgames.news.example/",
+        "https://blog.stripe.com/",
+        "https://developers.klarna.com/",
+        "https://203.0.113.9/",
+    ],
 )
 def test_a_page_that_only_looks_like_one_is_a_source(page: str) -> None:
     assert not session_of(an_order(referring=page)).is_direct

@@ -3,16 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from tracking.domain.shared_domains import site_of
 from tracking.domain.web_text import host_of
 
-# A shop has one of these for its own as a subdomain, beside strangers: `my-shop.myshopify.com`.
-_SHARED_DOMAINS = frozenset(
-    {"myshopify.com", "blogspot.com", "github.io", "tumblr.com", "wixsite.com", "wordpress.com"}
-)
-# What stands before the country in domains of three parts: `example.co.uk`.
-_REGISTRIES = frozenset(
-    {"ac", "co", "com", "edu", "gob", "gov", "ltd", "me", "ne", "net", "nom", "or", "org", "plc"}
-)
 # Shopify's own pages around a checkout. The last one is the Android package of the Shop app.
 _SHOPIFY = (
     *("shop.app", "checkout.shopify.com", "pay.shopify.com", "accounts.shopify.com"),
@@ -50,8 +43,20 @@ _PAYMENT_PROVIDERS = (
     *("arcot.com", "rsa3dsauth.com", "securesuite.net", "3dsecure.io", "securecode.com"),
 )
 _PASSED_THROUGH = frozenset((*_SHOPIFY, *_PAYMENT_PROVIDERS))
+# Pages of these companies on which nobody pays: `blog.stripe.com`.
+_NOT_OF_PAYMENT = frozenset(
+    [
+        *("about", "academy", "blog", "careers", "community", "dev", "developer", "developers"),
+        *("docs", "engineering", "events", "forum", "forums", "help", "investor", "investors"),
+        *("jobs", "learn", "marketplace", "news", "newsroom", "partners", "press", "status"),
+        *("stories", "support", "university"),
+    ]
+)
 # A bank's page that asks whether the card is its owner's: `3ds.bank.example`, `acs2.bank.example`.
-_CARD_CHECK = re.compile(r"(?:3-?ds|3-?d-?secure|acs)[0-9a-z-]*")
+_CARD_CHECK = re.compile(
+    r"(?:3-?ds|3-?d-?secure|acs)[0-9]*"
+    r"(?:-(?:acs|auth|challenge|live|prod|public|secure|ui|[a-z]{0,4}[0-9]+))*"
+)
 
 
 def source_of(referrer: str, own_hosts: Iterable[str]) -> str:
@@ -66,22 +71,14 @@ def source_of(referrer: str, own_hosts: Iterable[str]) -> str:
 def is_passed_through(host: str) -> bool:
     """Returns True if a host is a payment provider's, the Shop app's or Shopify's checkout."""
     if any(domain in _PASSED_THROUGH for domain in _domains_of(host)):
-        return True
-    subdomains = host.removesuffix(_site_of(host)).split(".")
+        return host.partition(".")[0] not in _NOT_OF_PAYMENT
+    subdomains = host.removesuffix(site_of(host)).split(".")
     return any(_CARD_CHECK.fullmatch(label) for label in subdomains)
 
 
 def is_same_site(host: str, other: str) -> bool:
     """Returns True if two hosts have one owner: `checkout.mugs.example`, `www.mugs.example`."""
-    return _site_of(host) == _site_of(other)
-
-
-def _site_of(host: str) -> str:
-    """Returns the domain that its owner registered."""
-    labels = host.split(".")
-    domain = ".".join(labels[-2:])
-    is_registry = len(labels[-1]) == 2 and len(labels) > 2 and labels[-2] in _REGISTRIES
-    return ".".join(labels[-3:]) if is_registry or domain in _SHARED_DOMAINS else domain
+    return site_of(host) == site_of(other)
 
 
 def _domains_of(host: str) -> Iterator[str]:

@@ -13,7 +13,9 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _ENCODED_AT = re.compile(r"%(?:25)*40")
-_EMAIL = re.compile(r"@[^\s@]*\.[^\s@]")
+_ENCODED_DOT = re.compile(r"%(?:25)*2[eE]")
+# A domain behind the sign, whose name may have been cut off. A profile (`/@mugs/a.html`) is none.
+_EMAIL = re.compile(r"@[^\s@/?&=]*\.[^\s@/?&=]")
 _UNIX = re.compile(r"([0-9]{10})(?:[0-9]{3})?(?:\.[0-9]*)?")
 # Needs no encoding in a URL. A slash needs none in a query either (RFC 3986, 3.4).
 _PLAIN = re.compile(r"[A-Za-z0-9_.~/-]*")
@@ -88,8 +90,10 @@ def has_at_sign(text: str) -> bool:
 
 
 def has_email(text: str) -> bool:
-    """Returns True if the text holds an e-mail address, also with an encoded @."""
-    return has_at_sign(text) and _EMAIL.search(_ENCODED_AT.sub("@", text)) is not None
+    """Returns True if the text holds an e-mail address, also with an encoded @ or dot."""
+    if not has_at_sign(text):
+        return False
+    return _EMAIL.search(_ENCODED_DOT.sub(".", _ENCODED_AT.sub("@", text))) is not None
 
 
 def parse_timestamp(value: str) -> int | None:

@@ -17,7 +17,7 @@ from tracking.domain.order import order_id_in
 from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.session_reader import is_click_id
 from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id
-from tracking.domain.web_text import query_pairs, without_private_tokens
+from tracking.domain.web_text import has_email, query_pairs, without_private_tokens
 
 MAX_COUNT = 1_000_000_000
 _EXACT = 2**53
@@ -29,8 +29,6 @@ ORDER_EVENT_PREFIX = event_id_of("")
 _PERSON_LIMIT = 512
 
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-_ENCODED_AT = re.compile(r"%(?:25)*40")
-_EMAIL = re.compile(r"[^\s@/?&=]@[^\s@/?&=]*\.[^\s@/?&=]")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ID = re.compile(r"[!-~]{1,128}")
 _INTEGER = re.compile(r"([0-9]{1,10})(?:\.0+)?")
@@ -138,17 +136,11 @@ def _public_text(limit: int) -> Parser:
 
     def parse(value: object) -> str:
         text: str = parse_text(value)
-        if is_placeholder(text) or _has_email(text):
+        if is_placeholder(text) or has_email(text):
             raise Dropped
         return text
 
     return parse
-
-
-def _has_email(text: str) -> bool:
-    if "@" not in text and "%" not in text:
-        return False
-    return _EMAIL.search(_ENCODED_AT.sub("@", text)) is not None
 
 
 def _one_of(choices: Iterable[str]) -> Parser:
@@ -182,7 +174,7 @@ def _event_id(value: object) -> str:
     text = _id_text(value)
     if text.startswith(ORDER_EVENT_PREFIX):
         text = event_id_of(order_id_in(text.removeprefix(ORDER_EVENT_PREFIX)))
-    if not _ID.fullmatch(text) or _has_email(text):
+    if not _ID.fullmatch(text) or has_email(text):
         raise Rejected("not 1 to 128 printable ASCII characters without spaces, nor an e-mail")
     return text
 
@@ -190,7 +182,7 @@ def _event_id(value: object) -> str:
 def _order_id(value: object) -> str:
     text = _id_text(value)
     text = order_id_in(text)
-    if len(text) > ORDER_ID_LIMIT or not text.isprintable() or _has_email(text):
+    if len(text) > ORDER_ID_LIMIT or not text.isprintable() or has_email(text):
         raise Rejected(f"not an id of 1 to {ORDER_ID_LIMIT} printable characters, nor an e-mail")
     return text
 
@@ -297,7 +289,7 @@ def page_url(value: object) -> str:
         has_host = False
     if not has_host or not parts.scheme or len(text) > _LONG_LIMIT:
         raise Rejected("not an absolute address such as https://shop.example/page")
-    if _has_email(parts.path):
+    if has_email(parts.path):
         raise Dropped
     host = parts.netloc.rpartition("@")[2]
     path = quote(without_private_tokens(parts.path), safe="/%!$&'()*+,;=:@~")
@@ -305,7 +297,7 @@ def page_url(value: object) -> str:
     for name, parameter in query_pairs(text):
         is_campaign = name.startswith("utm_") and not is_placeholder(parameter)
         is_kept = is_campaign or (name == "epik" and is_click_id(parameter))
-        if is_kept and not _has_email(parameter):
+        if is_kept and not has_email(parameter):
             kept.setdefault(name, parameter)
     query = urlencode(kept, quote_via=quote)
     return f"{parts.scheme}://{host}{path}" + (f"?{query}" if query else "")
@@ -330,7 +322,7 @@ def content_id(value: object) -> str:
     text = _id_text(value)
     if len(text) > _TEXT_LIMIT:
         raise Rejected(f"longer than {_TEXT_LIMIT} characters")
-    if _has_email(text):
+    if has_email(text):
         raise Dropped
     return text
 
