@@ -6,8 +6,8 @@ Whether the prices of an order include taxes is not known of one that an older r
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
