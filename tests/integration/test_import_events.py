@@ -639,7 +639,7 @@ ROWS: list[tuple[dict[str, str], str]] = [
     (sale(value="12,50"), "value: not an amount of zero or more, such as 12.50"),
     (sale(currency="euro"), "currency: not an ISO 4217 code such as USD"),
     (sale(event_time=""), "event_time: missing"),
-    (sale(event_time="20.11.2026"), "event_time: neither Unix seconds nor ISO 8601"),
+    (sale(event_time="20.11.2026"), "event_time: neither Unix time nor ISO 8601 to the second"),
     (
         sale(event_time=str(NOW - 8 * DAY)),
         "event_time: older than the seven days Pinterest accepts",

@@ -41,6 +41,24 @@ FIELDS: list[tuple[str, str, Any, Any]] = [
     ("", "event_time", "2026-11-20T11:59:00Z", NOW - 60),
     ("", "event_time", "2026-11-20 12:59:00+01:00", NOW - 60),
     ("", "event_time", "2026-11-20 11:59:00.000 UTC", NOW - 60),
+    *[
+        ("", "event_time", told, NOW - 60)
+        for told in (
+            (NOW - 60) * 1000,
+            f"{NOW - 60}123",
+            f"{NOW - 60}123456",
+            f"{NOW - 60}123.5",
+            f"{(NOW - 60) / 1e9!r}E9",
+            f"{NOW - 60:.9e}",
+            "2026-11-20 12:59:00 Europe/Berlin",
+            "2026-11-20T12:59:00+01:00[Europe/Berlin]",
+            "2026-11-20T12:59:00[Europe/Berlin]",
+            "2026-11-20 12:59:00 +0100",
+            "2026-11-20 06:59:00 EST",
+            "2026-11-20 12:59:00 CET",
+            "2026-11-20 11:59 GMT",
+        )
+    ],
     ("", "event_id", "eventId0001", "eventId0001"),
     ("", "event_id", 17, "17"),
     ("", "event_source_url", "https://shop.example/thanks", "https://shop.example/thanks"),
@@ -514,6 +532,24 @@ def test_unknown_consent_follows_the_shops_rule() -> None:
 # --- time
 
 
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("purchase", "checkout"),
+        ("Purchase", "checkout"),
+        ("AddToCart", "add_to_cart"),
+        ("begin_checkout", "initiate_checkout"),
+        ("PageView", "page_visit"),
+        ("product_viewed", "page_visit"),
+    ],
+)
+def test_another_senders_name_of_an_event_is_answered_with_pinterests(
+    told: str, meant: str
+) -> None:
+    with pytest.raises(ValidationError, match=rf"did you mean {meant}\?"):
+        made({**LEAST, "event_name": told})
+
+
 def test_an_event_without_a_time_happens_now() -> None:
     assert made(LEAST).event["event_time"] == NOW
 
@@ -531,7 +567,12 @@ def test_seven_days_ago_is_the_earliest_an_event_may_have_happened() -> None:
     [
         NOW + 301,
         NOW - 7 * DAY - 1,
-        NOW * 1000,
+        (NOW + 301) * 1000,
+        NOW * 10**12,
+        f"{NOW:.5e}",
+        "2026-11-20 12:00:00 IST",
+        "2026-11-20 12:00:00 Europe/Nowhere",
+        "2026-11-20 12:00:00 ../../etc/passwd",
         "yesterday",
         True,
         -1,

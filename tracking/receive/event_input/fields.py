@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from ipaddress import ip_address
 from typing import Any
@@ -18,6 +17,7 @@ from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.session_reader import is_click_id
 from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id
 from tracking.domain.web_text import has_email, query_pairs, without_private_tokens
+from tracking.receive.event_input.times import unix_seconds
 
 MAX_COUNT = 1_000_000_000
 _EXACT = 2**53
@@ -33,7 +33,6 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ID = re.compile(r"[!-~]{1,128}")
 _INTEGER = re.compile(r"([0-9]{1,10})(?:\.0+)?")
 _FLOAT = re.compile(r"(?=\.?[0-9])[0-9]{0,12}(\.[0-9]{0,40})?")
-_UNIX = re.compile(r"([0-9]{9,10})(?:\.[0-9]*)?")
 # A language that has no code of two letters, such as Filipino: fil-PH.
 _LONGER_LANGUAGE = re.compile(r"[A-Za-z]{3}(?:[-_][A-Za-z0-9_-]*)?")
 _BOOLEANS = {
@@ -71,21 +70,17 @@ def text_of(value: object) -> str:
 
 
 def seconds_of(value: object) -> int:
-    """Seconds UTC from Unix seconds or ISO 8601; no zone means UTC.
+    """Seconds UTC from Unix time or ISO 8601; no zone means UTC.
 
     Raises:
-        Rejected: the value is neither.
+        Rejected: the value is neither, or was rounded.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = str(value)
-    text = text_of(value)
-    if match := _UNIX.fullmatch(text):
-        return int(match[1])
-    try:
-        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError):
-        raise Rejected("neither Unix seconds nor ISO 8601") from None
+    seconds = unix_seconds(text_of(value))
+    if seconds is None:
+        raise Rejected("neither Unix time nor ISO 8601 to the second")
+    return seconds
 
 
 def decimal_text(value: Decimal, currency: str) -> str:
@@ -153,6 +148,31 @@ def _one_of(choices: Iterable[str]) -> Parser:
         return text
 
     return parse
+
+
+# What Pinterest's tag, Meta, Google and Shopify call the events that Pinterest counts.
+_MEANT = {
+    **{name.replace("_", ""): name for name in EVENT_NAMES},
+    **dict.fromkeys(("purchase", "order", "sale", "checkoutcompleted"), "checkout"),
+    **dict.fromkeys(("pageview", "pageviewed", "viewitem", "productviewed"), "page_visit"),
+    **dict.fromkeys(("addtobasket", "productaddedtocart"), "add_to_cart"),
+    **dict.fromkeys(("begincheckout", "checkoutstarted"), "initiate_checkout"),
+    **dict.fromkeys(("signup", "completeregistration"), "signup"),
+}
+_parse_event_name = _one_of(EVENT_NAMES)
+
+
+def _event_name(value: object) -> str:
+    """The name of an event.
+
+    Raises:
+        Rejected: it is none of Pinterest's; the message says which one is meant, if that is clear.
+    """
+    try:
+        return str(_parse_event_name(value))
+    except Rejected as error:
+        meant = _MEANT.get(re.sub("[^a-z]", "", str(value).lower()))
+        raise Rejected(f"{error}; did you mean {meant}?" if meant else str(error)) from None
 
 
 def _id_text(value: object) -> str:
@@ -338,7 +358,7 @@ def _parsers(parse: Parser, names: str) -> dict[str, Parser]:
 
 # The parser of each field. Personal data is hashed where its country is known.
 EVENT: Mapping[str, Parser] = {
-    "event_name": _one_of(EVENT_NAMES),
+    "event_name": _event_name,
     "action_source": _one_of(ACTION_SOURCES),
     "event_time": seconds_of,
     "event_id": _event_id,

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from tracking.receive.event_input import InboundEvent
 from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
 from tracking.receive.imports.records import (
+    NO_DEFAULTS,
     ParsedRecord,
     RecordParser,
     RejectedRecord,
@@ -78,7 +79,7 @@ class Importer:
 
     `on_reject` is called with records that cannot be used, `on_progress` after each block. A large
     file is read by several processes if there are several `cores`. Rows of one event are joined if
-    they are at most `reach` records apart.
+    they are at most `reach` records apart. `defaults` are values of columns that rows leave out.
     """
 
     events: ServerEvents
@@ -88,6 +89,7 @@ class Importer:
     on_progress: Callable[[ImportCounts], None] = lambda counts: None
     cores: int = 1
     reach: int = REACH
+    defaults: Mapping[str, str] = NO_DEFAULTS
     timer: Callable[[], float] = time.perf_counter
     counts: ImportCounts = field(default_factory=ImportCounts)
 
@@ -238,10 +240,10 @@ class Importer:
         return None
 
     def _parser(self, source: ImportSource) -> RecordParser:
-        return RecordParser(source, self.events.planner.policy, self.now)
+        return RecordParser(source, self.events.planner.policy, self.now, self.defaults)
 
     def _parsed(self, source: ImportSource) -> Iterator[ParsedRecord]:
-        return parse_records(source, self.events.planner.policy, self.now)
+        return parse_records(source, self.events.planner.policy, self.now, self.defaults)
 
     def _check_entries(self, source: ImportSource) -> Iterator[EventRow | RejectedRecord | None]:
         is_order = is_of_orders(source)

@@ -1,10 +1,11 @@
 """Parser of an import file's records: events of Pinterest's form, or orders of Shopify's."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache, partial
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -24,6 +25,7 @@ REFUSED_LINE, REFUSED_REASON = "refused_line", "refused_reason"
 _ADDED_COLUMNS = frozenset({REFUSED_LINE, REFUSED_REASON})
 _REQUIRED = ("event_name", "action_source", "event_time")
 _EXACT = 2**53
+NO_DEFAULTS: Mapping[str, str] = MappingProxyType({})
 
 
 class UsableRecord(NamedTuple):
@@ -62,13 +64,22 @@ ParsedRecord = UsableRecord | RejectedRecord
 class RecordParser:
     """Parses the records of a file of events, received at an instant (seconds UTC).
 
+    `defaults` are the values of columns that the file lacks, or that are empty in a record.
+
     Raises:
         UnreadableFile: the columns are not those of events.
     """
 
-    def __init__(self, source: ImportSource, policy: Policy, now: int) -> None:
+    def __init__(
+        self,
+        source: ImportSource,
+        policy: Policy,
+        now: int,
+        defaults: Mapping[str, str] = NO_DEFAULTS,
+    ) -> None:
         self._policy = policy
         self._now = now
+        self._defaults = defaults
         self._rows: RowReader | None = None
         # Lines of JSON in one file mostly have the same names.
         self._rows_of = lru_cache(maxsize=16)(partial(RowReader, policy=policy))
@@ -76,8 +87,16 @@ class RecordParser:
             header = source.header
             self._places = [n for n, h in enumerate(header) if h.lower() not in _ADDED_COLUMNS]
             names = [header[n] for n in self._places]
-            _check_columns(names)
-            self._rows = RowReader(names, policy)
+            columns = {column_of(name): n for n, name in enumerate(names)}
+            self._default_at = {
+                columns[key]: value
+                for name, value in defaults.items()
+                if (key := column_of(name)) in columns
+            }
+            added = {n: v for n, v in defaults.items() if column_of(n) not in columns}
+            self._added_cells = list(added.values())
+            _check_columns([*names, *added])
+            self._rows = RowReader([*names, *added], policy)
             self._is_whole = len(names) == len(header)
             lower = [name.lower() for name in header]
             self._order_place = lower.index("order_id") if "order_id" in lower else len(header)
@@ -93,6 +112,10 @@ class RecordParser:
         if self._rows is None:
             return self._of_line(record.cells[0])
         cells = record.cells if self._is_whole else [record.cells[n] for n in self._places]
+        if self._defaults:
+            cells = [*cells, *self._added_cells]
+            for place, value in self._default_at.items():
+                cells[place] = cells[place] if cells[place].strip() else value
         return self._rows.read(cells, self._now)
 
     def order_id(self, record: Record) -> str:
@@ -115,6 +138,8 @@ class RecordParser:
             raise ValidationError(FieldError("", "not a JSON object"))
         for name in _ADDED_COLUMNS & tree.keys():
             del tree[name]
+        if self._defaults:
+            _fill(tree, self._defaults)
         cells = [_cell(name, value) for name, value in tree.items()]
         if None not in cells:
             return self._rows_of(tuple(tree)).read(cells, self._now)
@@ -122,8 +147,11 @@ class RecordParser:
         return inbound_event_of(body, self._policy, self._now, needs_time=True)
 
 
-def parse_records(source: ImportSource, policy: Policy, now: int) -> Iterator[ParsedRecord]:
-    """Parses all records of a file, received at an instant (seconds UTC).
+def parse_records(
+    source: ImportSource, policy: Policy, now: int, defaults: Mapping[str, str] = NO_DEFAULTS
+) -> Iterator[ParsedRecord]:
+    """Parses all records of a file, received at an instant (seconds UTC), with the values of
+    columns of events that it lacks.
 
     Raises:
         UnreadableFile: the columns are not those of a file of events or orders, or the rest of the
@@ -131,7 +159,7 @@ def parse_records(source: ImportSource, policy: Policy, now: int) -> Iterator[Pa
     """
     if is_of_orders(source):
         return _parse_orders(source, now)
-    return _parse_events(source, RecordParser(source, policy, now))
+    return _parse_events(source, RecordParser(source, policy, now, defaults))
 
 
 def is_of_orders(source: ImportSource) -> bool:
@@ -146,6 +174,16 @@ def _parse_events(source: ImportSource, parser: RecordParser) -> Iterator[Parsed
             yield UsableRecord([record], parser.event(record))
         except ValidationError as error:
             yield RejectedRecord([record], error.errors, parser.order_id(record))
+
+
+def _fill(tree: dict[str, Any], defaults: Mapping[str, str]) -> None:
+    """Adds the defaults of what an event, or the event_data in it, leaves out."""
+    event = tree.get("event_data", tree)
+    if isinstance(event, dict):
+        named = {column_of(n) for n, value in event.items() if value is not None and value != ""}
+        for name, value in defaults.items():
+            if column_of(name) not in named:
+                event[name] = value
 
 
 def _order_id_in(tree: object) -> object:
