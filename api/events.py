@@ -15,7 +15,7 @@ from tracking.receive.event_trials import EventTrials, NoAnswer, ReportOnly, Too
 from tracking.receive.server_events import EventIdConflict, ServerEvents
 
 PATHS = ("/track-event", "/track-event-test")
-MAX_EVENT = 1024 * 1024
+MAX_EVENT = 2 * 1024 * 1024
 PREFLIGHT_SECONDS = 600
 _NO_CREDENTIALS = "Set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID to try events out."
 
@@ -43,7 +43,7 @@ class EventRoutes:
         return routes
 
     def track(self) -> Response:
-        """Records one event; returns once it is on disk.
+        """Records one event, or a list of them; returns once they are on disk.
 
         Raises:
             HTTPException: the request is refused before its event is read.

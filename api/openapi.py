@@ -7,6 +7,7 @@ from api.schemas import (
     COLLECT_RECEIPT,
     COUNT,
     DATE,
+    EVENT_BODY,
     EVENTS,
     FUNNEL,
     JOURNEY,
@@ -195,10 +196,12 @@ _COLLECT_PATH: Schema = {
 }
 
 
-def _event_path(summary: str, status: int, body: Schema, problems: Mapping[int, str]) -> Schema:
+def _event_path(
+    summary: str, told: Schema, status: int, body: Schema, problems: Mapping[int, str]
+) -> Schema:
     refusals = {
         **_GUARDED,
-        413: "The body is larger than 1 MiB.",
+        413: "The body is larger than 2 MiB.",
         415: "Not JSON, or a Content-Encoding.",
         **problems,
     }
@@ -206,7 +209,7 @@ def _event_path(summary: str, status: int, body: Schema, problems: Mapping[int, 
         "post": {
             "summary": summary,
             "security": [{"bearer": []}],
-            "requestBody": {"required": True, "content": _json(TRACK_BODY)},
+            "requestBody": {"required": True, "content": _json(told)},
             "responses": {
                 str(status): {"description": "Done.", "content": _json(body)},
                 **_refusals(refusals),
@@ -216,13 +219,15 @@ def _event_path(summary: str, status: int, body: Schema, problems: Mapping[int, 
 
 
 _TRACK_PATH = _event_path(
-    "Record one event and send it to Pinterest; answered once it is on disk.",
+    "Record one event, or up to 1,000, and send them to Pinterest; answered once they are on disk.",
+    TRACK_BODY,
     202,
     TRACK_RECEIPT,
     {409: "The event_id is that of another event on record."},
 )
 _TEST_PATH = _event_path(
     "Send one event to Pinterest with ?test=true, at once. Nothing is stored.",
+    EVENT_BODY,
     200,
     TEST_RESULT,
     {

@@ -249,16 +249,38 @@ _EVENT = {
         },
     },
 }
-TRACK_BODY = {"anyOf": [{**object_of(event_data=_EVENT), "additionalProperties": False}, _EVENT]}
+
+
+def _with_account(**events: Schema) -> Schema:
+    """Events, beside which the ad account may be named that they are for."""
+    body = object_of(**events)
+    account = {"type": ["string", "integer", "null"]}
+    named = dict.fromkeys(("advertiser_id", "ad_account_id"), account)
+    return {**body, "properties": body["properties"] | named, "additionalProperties": False}
+
+
+EVENT_BODY = {"anyOf": [_with_account(event_data=_EVENT), _EVENT]}
+_LIST: Schema = {"type": "array", "items": _EVENT, "minItems": 1, "maxItems": 1000}
+TRACK_BODY = {"anyOf": [_with_account(event_data=_EVENT), _with_account(data=_LIST), _EVENT]}
+
+
+def _track_receipt(*statuses: str) -> Schema:
+    return {
+        **object_of(event_id=TEXT, status=one_of(*statuses), left_out=list_of(TEXT), reason=TEXT),
+        "description": "left_out are JSON pointers to values that could not be hashed or kept. With"
+        " a reason the event is recorded and not sent.",
+    }
+
+
 TRACK_RECEIPT = {
-    **object_of(
-        event_id=TEXT,
-        status=one_of("accepted", "duplicate"),
-        left_out=list_of(TEXT),
-        reason=TEXT,
-    ),
-    "description": "left_out are JSON pointers to values that could not be hashed or kept. With a"
-    " reason the event is recorded and not sent.",
+    "oneOf": [
+        _track_receipt("accepted", "duplicate"),
+        {
+            **object_of(events=list_of(_track_receipt("accepted", "duplicate", "conflict"))),
+            "description": "The results of `data`. Conflict: the event_id is that of another event"
+            " on record, and this one was not stored.",
+        },
+    ]
 }
 TEST_RESULT = {
     **object_of(http_status={"type": "integer"}, answer={}, event=_ANY),

@@ -1,5 +1,6 @@
 """`import-spend`, `import-events` and `export`: commands that read or write files."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -7,6 +8,7 @@ import click
 
 from commands.import_run import OnError, import_file, try_file
 from commands.shell import plural, terminable, with_service
+from tracking.receive.event_input.columns import column_of
 from tracking.report.export import NoExport
 from tracking.report.export import export as export_to
 from tracking.service import Service
@@ -35,6 +37,19 @@ def import_spend(service: Service, file: BinaryIO) -> None:
     "--stop-on-invalid", is_flag=True, help="Store the records before the first invalid one."
 )
 @click.option(
+    "--resend",
+    "resends",
+    is_flag=True,
+    help="Also send what is on record and only a setting held back, such as missing credentials.",
+)
+@click.option(
+    "--default",
+    "defaults",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="The value of a column where a row has none, such as action_source=offline.",
+)
+@click.option(
     "--batch-size",
     type=click.IntRange(1, 10_000),
     help="Records stored at a time; by default as many as take half a second.",
@@ -47,6 +62,8 @@ def import_events(
     dry_run: bool,
     skip_invalid: bool,
     stop_on_invalid: bool,
+    resends: bool,
+    defaults: Sequence[str],
     batch_size: int | None,
 ) -> None:
     """Import events or orders of the last seven days from FILE, or from - for standard input.
@@ -56,12 +73,30 @@ def import_events(
     """
     if is_test + dry_run + skip_invalid + stop_on_invalid > 1:
         raise click.UsageError("give one of --test, --dry-run, --skip-invalid, --stop-on-invalid")
+    by_column = _by_column(defaults)
     if is_test:
-        try_file(service, file)
+        try_file(service, file, by_column)
         return
     on_error: OnError = "skip" if skip_invalid else "stop" if stop_on_invalid else "check"
     with terminable():
-        import_file(service, file, on_error, batch_size, dry_run=dry_run)
+        import_file(
+            service, file, on_error, batch_size, by_column, dry_run=dry_run, resends=resends
+        )
+
+
+def _by_column(defaults: Iterable[str]) -> dict[str, str]:
+    """Returns the values of --default by their columns.
+
+    Raises:
+        click.UsageError: one is no column of an event, or has no value.
+    """
+    found = {}
+    for given in defaults:
+        column, _, value = (part.strip() for part in given.partition("="))
+        if not column_of(column)[0] or not value:
+            raise click.UsageError(f"--default takes COLUMN=VALUE of an event, not {given!r}")
+        found[column] = value
+    return found
 
 
 @click.command("export")

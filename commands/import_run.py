@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -32,14 +33,22 @@ OnError = Literal["check", "skip", "stop"]
 
 
 def import_file(
-    service: Service, file: Path, on_error: OnError, batch_size: int | None, *, dry_run: bool
+    service: Service,
+    file: Path,
+    on_error: OnError,
+    batch_size: int | None,
+    defaults: Mapping[str, str],
+    *,
+    dry_run: bool,
+    resends: bool,
 ) -> None:
-    """Imports a file of events or orders; with `dry_run` only checks it.
+    """Imports a file of events or orders; with `dry_run` only checks it. `defaults` are values of
+    columns that rows leave out. With `resends` what only a setting held back is sent.
 
     Raises:
         click.ClickException: not every record was stored; the message is one line.
     """
-    run = _Run(service, file)
+    run = _Run(service, file, defaults, resends=resends)
     if dry_run:
         run.check()
         click.echo(f"{_record_count(run.counts.read)} read, all of them fit; nothing was stored")
@@ -55,17 +64,17 @@ def import_file(
                 f"{what} can be read only once: give --skip-invalid or --stop-on-invalid"
             )
         run.check()
-        run = _Run(service, file, now=run.now)
+        run = _Run(service, file, defaults, resends=resends, now=run.now)
         run.stop(batch_size)
 
 
-def try_file(service: Service, file: Path) -> None:
+def try_file(service: Service, file: Path, defaults: Mapping[str, str]) -> None:
     """Sends a file's events to Pinterest in test calls, and prints the results.
 
     Raises:
         click.ClickException: Pinterest would not count every event, or cannot be called.
     """
-    run = _Run(service, file)
+    run = _Run(service, file, defaults)
     accepted, tested = run.try_out()
     rejected = run.counts.rejected
     message = (
@@ -82,13 +91,27 @@ def try_file(service: Service, file: Path) -> None:
 class _Run:
     """Reads a file once, with one importer."""
 
-    def __init__(self, service: Service, file: Path, now: int | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        file: Path,
+        defaults: Mapping[str, str],
+        *,
+        resends: bool = False,
+        now: int | None = None,
+    ) -> None:
         self.now = int(service.clock()) if now is None else now
         self._file = file
         self._listed = 0
         self._trials = service.event_trials
         self._importer = Importer(
-            service.events, service.tracker, self.now, self._print_reject, cores=os.cpu_count() or 1
+            service.events,
+            service.tracker,
+            self.now,
+            self._print_reject,
+            cores=os.cpu_count() or 1,
+            defaults=defaults,
+            resends=resends,
         )
         self.counts: ImportCounts = self._importer.counts
 
@@ -181,7 +204,7 @@ class _Run:
             raise click.ClickException(message) from None
 
     def _stored_so_far(self, first: str = "") -> str:
-        stored = self.counts.stored + self.counts.duplicates
+        stored = self.counts.stored + self.counts.duplicates + self.counts.resent
         if not stored:
             return "; nothing was stored"
         again = f"{first} run it again to go on" if first else "Run it again to go on"
@@ -198,7 +221,20 @@ def _record_count(count: int) -> str:
 
 
 def _summary(counts: ImportCounts) -> str:
-    return f"{counts.stored:,} taken in, {counts.duplicates:,} known already"
+    resent = f"{counts.resent:,} put in line again, " if counts.resent else ""
+    before = f"{resent}{counts.duplicates:,} known already"
+    if not counts.not_sent:
+        return f"{counts.stored:,} taken in, {before}"
+    not_sent = f"of which {counts.not_sent.total():,} not sent: {_reasons(counts.not_sent)}"
+    return f"{counts.stored:,} taken in, {not_sent}; {before}"
+
+
+def _reasons(not_sent: Counter[str]) -> str:
+    """Returns the reasons why records are not sent, each with its number if there are several."""
+    told = [(reason.replace("_", " "), count) for reason, count in not_sent.most_common()]
+    if len(told) == 1:
+        return told[0][0]
+    return ", ".join(f"{reason} {count:,}" for reason, count in told)
 
 
 def _print_summary(counts: ImportCounts) -> None:

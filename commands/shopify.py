@@ -21,6 +21,8 @@ from tracking.receive.reconcile import (
 from tracking.service import Service
 from webhooks.shopify import TOPICS
 
+_WAS = {"missing": "missing", "older": "out of date", "unsent": "held back by a setting"}
+
 
 @contextmanager
 def _shops(service: Service) -> Iterator[list[ShopifyAdmin]]:
@@ -89,7 +91,8 @@ def _print_counts(
     click.echo(
         f"{shop.shop}: {plural(counts.found, 'order')} changed since {instant(since)}, "
         f"{counts.known} known as they are, {kinds.count('missing')} missing, "
-        f"{kinds.count('older')} out of date, {counts.fresh} too fresh to tell"
+        f"{kinds.count('older')} out of date, {kinds.count('unsent')} held back by a setting, "
+        f"{counts.fresh} too fresh to tell"
     )
     if shop.hidden:
         click.echo(f"the app may not see {', '.join(sorted(shop.hidden))}", err=True)
@@ -97,11 +100,12 @@ def _print_counts(
 
 def _sentence(difference: OrderDifference, dry_run: bool) -> str:
     order = f"{difference.name} ({difference.order_id})"
-    was = "missing" if difference.kind == "missing" else "out of date"
+    was = _WAS[difference.kind]
     if dry_run:
         return f"{order}: {was}"
+    mended = "put in line" if difference.kind == "unsent" else "taken in"
     return f"{order}: was {was}, " + (
-        f"and still is: {difference.error}" if difference.error else "taken in"
+        f"and still is: {difference.error}" if difference.error else mended
     )
 
 

@@ -168,7 +168,7 @@ def service_of(
         destinations=destinations,
         tracker=tracker,
         privacy=PrivacyRequests(guarded_store, tracker.eraser, tracker.quarantine, clock),
-        events=ServerEvents(guarded_store, planner, clock),
+        events=ServerEvents(guarded_store, planner, clock, settings.pinterest_ad_account_id),
         event_trials=EventTrials(guarded_store, planner, settings, clock),
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spend_upload=SpendUpload(store, clock),

@@ -26,6 +26,7 @@ from tests.actors import (
     Shop,
     deliver,
     instant,
+    notes,
     order,
     pinned,
     refund,
@@ -1343,3 +1344,104 @@ def test_memory_does_not_grow_with_the_file(service: Service) -> None:
     few, many = most_held(0, 600), most_held(600, 3000)
 
     assert many < 1.5 * few
+
+
+# --- What a file leaves out, and what is not sent
+
+LESS = [
+    {name: cell for name, cell in row.items() if name not in ("event_name", "action_source")}
+    for row in sales(2)
+]
+DEFAULTS = ("--default", "action_source=offline", "--default", "event_name=checkout")
+
+
+@pytest.mark.parametrize("content", [table(LESS), lines(*LESS)], ids=["CSV", "JSON lines"])
+def test_columns_that_a_file_lacks_can_be_given(
+    clerk: Clerk, service: Service, content: bytes
+) -> None:
+    assert clerk.imports(content, *DEFAULTS) == "2 taken in, 0 known already\n"
+    assert event_ids(service) == ["till-1", "till-2"]
+
+
+def test_a_default_fills_empty_cells_and_replaces_none(clerk: Clerk, service: Service) -> None:
+    rows_of_file = [sale(1, currency=""), sale(2)]
+    clerk.imports(table(rows_of_file), "--default", "currency=USD")
+
+    found = {row["event_id"]: row["currency"] for row in rows(service.store, "conversions")}
+    assert found == {"till-1": "USD", "till-2": "EUR"}
+
+
+def test_a_default_of_a_nested_event_replaces_none(clerk: Clerk, service: Service) -> None:
+    told = sale(1)
+    custom = {name: told.pop(name) for name in ("value", "currency")}
+    clerk.imports(
+        lines({"event_data": {**told, "custom_data": custom}}), "--default", "currency=USD"
+    )
+
+    assert [row["currency"] for row in rows(service.store, "conversions")] == ["EUR"]
+
+
+@pytest.mark.parametrize("given", ["colour=red", "currency", "currency=", "=USD"])
+def test_a_default_that_cannot_be_used_is_an_error_of_usage(clerk: Clerk, given: str) -> None:
+    result = clerk.types("import-events", str(clerk.file(table(LESS))), "--default", given)
+
+    assert (result.exit_code, "--default" in result.stderr) == (2, True)
+
+
+def test_an_import_says_how_many_are_not_sent_and_why(
+    build_service: BuildService, sqlite_url: str, tmp_path: Path
+) -> None:
+    clerk = Clerk(assemble(build_service(sqlite_url)), tmp_path)
+    content = table(sales(3))
+
+    said = "3 taken in, of which 3 not sent: report only; 0 known already\n"
+    assert clerk.imports(content) == said
+    assert clerk.imports(content) == "0 taken in, 3 known already\n"
+
+
+def test_an_import_says_each_reason_with_its_number(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest, tmp_path: Path
+) -> None:
+    service = build_service(sqlite_url, pinterest=pinterest, CONSENT_UNKNOWN="hold")
+    clerk = Clerk(assemble(service), tmp_path)
+    free = [sale(n, value="0", opt_out="false") for n in (4, 5)]
+
+    said = clerk.imports(table([*(row | {"opt_out": ""} for row in sales(3)), *free]))
+
+    assert "5 taken in, of which 5 not sent: consent unknown 3, free 2; 0 known" in said
+
+
+@pytest.mark.parametrize("is_order", [False, True], ids=["events", "Shopify's export"])
+def test_what_missing_credentials_held_back_is_sent_by_another_import(
+    build_service: BuildService,
+    database_url: str,
+    pinterest: FakePinterest,
+    tmp_path: Path,
+    is_order: bool,
+) -> None:
+    content = table([sold()]) if is_order else table(sales(2))
+    more = {"PINTEREST_SEND": "all"}
+    reporting = build_service(database_url, **more)
+    Clerk(assemble(reporting), tmp_path).imports(content)
+    service = build_service(database_url, pinterest=pinterest, **more)
+    clerk = Clerk(assemble(service), tmp_path)
+
+    count = len(event_ids(service))
+    assert clerk.imports(content) == f"0 taken in, {count} known already\n"
+    assert deliver(service) == 0
+    said = clerk.imports(content, "--resend")
+    assert said == f"0 taken in, {count} put in line again, 0 known already\n"
+    assert deliver(service) == count
+    assert clerk.imports(content, "--resend") == f"0 taken in, {count} known already\n"
+    assert set(pinterest.accepted.values()) == {1}
+
+
+def test_what_the_buyer_refused_is_not_sent_by_another_import(
+    clerk: Clerk, service: Service, shop: Shop
+) -> None:
+    refused = order(id=5001, note_attributes=notes(pin_consent="marketing=no"))
+    shop.sends("orders/create", refused)
+    clerk.imports(table([sale(1, order_id="5001")]))
+
+    assert clerk.imports(table([sale(1, order_id="5001")]), "--resend").startswith("0 taken in, 1")
+    assert deliver(service) == 0

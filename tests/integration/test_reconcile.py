@@ -137,6 +137,44 @@ def test_an_order_whose_webhook_was_lost_is_taken_in_and_told_to_pinterest(
     assert (campaign["orders"], campaign["revenue"]) == (1, "40.00")
 
 
+def test_an_order_that_only_a_setting_held_back_is_put_in_line(
+    build_service: BuildService,
+    database_url: str,
+    shopify: FakeShopifyAdmin,
+    look: Look,
+    pinterest: FakePinterest,
+) -> None:
+    other = {"id": 5_002, "email": "bob@example.com", "customer": None, "billing_address": None}
+    bodies = order(landing_site=pinned()), order(**other, landing_site="/", contact_email=None)
+    shopify.has(*bodies)
+    reporting = build_service(database_url)
+    for body in bodies:
+        shop_of(reporting).sends("orders/create", body)
+    service = build_service(database_url, pinterest=pinterest)
+
+    (seen,) = look(service, repairs=False)
+    assert (seen.kind, deliver(service)) == ("unsent", 0)
+    assert look(service) == [repaired("unsent")]
+    assert deliver(service) == 1
+    assert look(service) == []
+    assert pinterest.accepted == {"checkout-5001": 1}
+
+
+def test_an_order_too_old_for_pinterest_is_left_held_back(
+    build_service: BuildService,
+    sqlite_url: str,
+    shopify: FakeShopifyAdmin,
+    look: Look,
+    pinterest: FakePinterest,
+    clock: Clock,
+) -> None:
+    shopify.has(order(landing_site=pinned()))
+    shop_of(build_service(sqlite_url)).sends("orders/create", order(landing_site=pinned()))
+    clock.tick(days=7)
+
+    assert look(build_service(sqlite_url, pinterest=pinterest)) == []
+
+
 def test_a_second_look_changes_nothing(
     service: Service, shopify: FakeShopifyAdmin, look: Look
 ) -> None:

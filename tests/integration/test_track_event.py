@@ -31,6 +31,7 @@ from tests.pixel_events import call, view
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.store_contents import everything, rows
 from tracking.domain.identity import digest_of_key
+from tracking.receive.server_events import EventReceipt
 from tracking.service import Service
 from tracking.store import accounts, erasure, identity_graph, touches
 from tracking.store.engine import advisory_locks
@@ -146,10 +147,87 @@ def test_two_at_once_are_one_event(service: Service) -> None:
     body = json.dumps(sale()).encode()
     works = [lambda: service.events.record(body)] * 6
 
-    taken = [future.result().status for future in at_once(service.store, works)]
+    receipts = [future.result() for future in at_once(service.store, works)]
 
+    taken = [one.status for one in receipts if isinstance(one, EventReceipt)]
     assert sorted(taken) == ["accepted", *["duplicate"] * 5]
     assert len(rows(service.store, "conversions")) == len(rows(service.store, "outbox")) == 1
+
+
+# --- several at once, as Pinterest's SDK sends them
+
+
+def test_a_list_of_events_is_recorded_and_answered_one_by_one(
+    service: Service, caller: Caller, pinterest: FakePinterest
+) -> None:
+    body = {"data": [lead(), sale(PH="none of a phone"), lead()]}
+    found = caller.told(body)["events"]
+
+    assert [one["status"] for one in found] == ["accepted", "accepted", "duplicate"]
+    assert [one["left_out"] for one in found] == [[], ["/data/1/PH"], []]
+    assert deliver(service) == 2
+    again = caller.told(body)["events"]
+    assert [one["status"] for one in again] == ["duplicate"] * 3
+    assert set(pinterest.accepted) == {one["event_id"] for one in found}
+
+
+def test_of_a_list_with_a_fault_nothing_is_recorded_and_the_event_is_named(
+    lite: Service,
+) -> None:
+    before = kept(lite)
+    found = caller_of(lite).tells({"data": [lead(), lead(event_name="purchase"), {}]})
+
+    assert found.status_code == 400
+    pointers = {error["field"] for error in found.get_json()["errors"]}
+    assert {"/data/1/event_name", "/data/2/event_name"} <= pointers
+    assert kept(lite) == before
+
+
+def test_a_conflict_in_a_list_costs_the_others_nothing(lite: Service) -> None:
+    caller = caller_of(lite)
+    caller.told(lead())
+    other = lead(user_data={"em": "bob@example.com"})
+    found = caller.told({"data": [other, sale()]})["events"]
+
+    assert [one["status"] for one in found] == ["conflict", "accepted"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"data": []}, "/data"),
+        ({"data": [{}] * 1_001}, "/data"),
+        ({"data": [lead()], "more": 1}, "/more"),
+        ({"data": [lead()], "ad_account_id": "1"}, "/ad_account_id"),
+        ({"event_data": lead(), "advertiser_id": "1"}, "/advertiser_id"),
+        ({"event_data": lead(), "more": 1}, "/more"),
+    ],
+)
+def test_what_stands_beside_events_is_checked(lite: Service, body: Any, field: str) -> None:
+    found = caller_of(lite).tells(body)
+
+    assert found.status_code == 400
+    assert [error["field"] for error in found.get_json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("name", ["advertiser_id", "ad_account_id"])
+def test_the_account_that_events_are_sent_to_may_stand_beside_them(
+    lite: Service, name: str
+) -> None:
+    account = lite.settings.pinterest_ad_account_id
+    caller = caller_of(lite)
+
+    assert caller.told({"event_data": lead(), name: account})["status"] == "accepted"
+    assert caller.told({"data": [sale()], name: int(account)})["events"]
+
+
+def test_a_list_is_not_tried_out(lite: Service) -> None:
+    found = caller_of(lite).tells({"data": [lead()]}, TRY)
+
+    assert (found.status_code, found.get_json()["errors"][0]["field"]) == (400, "/data")
+
+
+# --- what is kept
 
 
 def test_no_clear_text_of_a_person_is_kept_or_answered(service: Service, caller: Caller) -> None:

@@ -95,6 +95,26 @@ class Policy:
     partner_name: str = ""
 
 
+def is_lifted(reason: str, policy: Policy, *, is_connected: bool) -> bool:
+    """Returns True if only a setting held an event back for a reason, and the present settings do
+    not; `is_connected` says that there are credentials of Pinterest."""
+    match reason:
+        case "report_only":
+            return is_connected
+        case "off":
+            return policy.send != "off"
+        case "free":
+            return policy.send_free_orders
+        case "consent_unknown":
+            return policy.consent_unknown != "hold"
+        case "not_attributed":
+            return policy.send == "all"
+        case "unpaid":
+            return policy.purchase_on == "create"
+        case _:
+            return False
+
+
 class Content(msgspec.Struct, frozen=True, gc=False):
     """One product of an event; `price` is decimal text in major units, before discounts."""
 

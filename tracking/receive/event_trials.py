@@ -78,7 +78,12 @@ class EventTrials:
             NoAnswer: Pinterest was asked and did not answer.
             StoreUnavailable: the rate limit cannot be read.
         """
-        event = inbound_event_of(body, self.planner.policy, int(self.clock()))
+        event = inbound_event_of(
+            body,
+            self.planner.policy,
+            int(self.clock()),
+            account_id=self.settings.pinterest_ad_account_id,
+        )
         with self._trial():
             answer = send_test_event(self.settings, msgspec.json.encode(event.event))
         if isinstance(answer, TryLater):

@@ -31,6 +31,7 @@ from tracking.domain.conversion import (
     contents_of,
     conversion_of,
     event_id_of,
+    is_lifted,
     is_limited,
     is_purchase,
     kept_of,
@@ -137,6 +138,10 @@ class Planner:
         self.is_beside_app = is_beside_app
         self.reach = max(rules.click_window, rules.view_window)
         self._pinterest_bit = bit("pinterest", model)
+
+    def is_lifted(self, reason: str) -> bool:
+        """Returns True if only a setting held an event back for a reason, and does not now."""
+        return is_lifted(reason, self.policy, is_connected=bool(self.destinations))
 
     def facts_of(
         self,

@@ -12,6 +12,7 @@ import msgspec
 from tracking.clients.shopify_admin import FetchedOrder, OrderSummary, ShopifyAdmin
 from tracking.clients.shopify_http import ShopifyError
 from tracking.clients.shopify_orders import Visit
+from tracking.domain.conversion import MAX_EVENT_AGE
 from tracking.domain.order import Order, version_prefix
 from tracking.domain.session_reader import hints_of_visit
 from tracking.domain.shopify_body import NotAnOrder
@@ -34,12 +35,13 @@ _ACCEPTED = "a time ago such as 2d, 36h or 90m, or a date such as 2026-11-20"
 # of an order takes precedence over the reconciled order.
 _LOWEST_DIGEST = "0" * 16
 
-DifferenceKind = Literal["missing", "older"]
+# Unsent: only a setting held its event back, and does not now.
+DifferenceKind = Literal["missing", "older", "unsent"]
 
 
 @dataclass(frozen=True, slots=True)
 class OrderDifference:
-    """An order that is missing here, or stored in an older state.
+    """An order that is missing here, stored in an older state, or held back by a setting.
 
     `error` says why that is still so, "" if it was repaired.
     """
@@ -98,7 +100,10 @@ class Reconciler:
         known = self._known(summary.id)
         if known is None:
             return "missing"
-        return "older" if known.version[: len(state)] < state else None
+        if known.version[: len(state)] < state:
+            return "older"
+        is_recent = known.placed_at >= self._tracker.clock() - MAX_EVENT_AGE
+        return "unsent" if is_recent and self._tracker.is_lifted(known.id) else None
 
     def _known(self, order_id: str) -> OrderRow | None:
         with self._tracker.store.read() as conn:
@@ -110,6 +115,9 @@ class Reconciler:
             order = self._order(self._admin.order(summary.gid), summary)
         except (ShopifyError, NotAnOrder) as error:
             return replace(difference, error=str(error))
+        if kind == "unsent":
+            self._tracker.resend(order)
+            return difference
         self._tracker.record(order, TOPIC)
         if self._difference(summary, state) is not None:
             return replace(difference, error="what Shopify tells of it is older than what it lists")

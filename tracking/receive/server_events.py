@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from tracking.domain.conversion import (
 from tracking.domain.identity import KEY_KINDS
 from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import Attributor
-from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_event_of
+from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_events_of
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.erasure import erased_of
 from tracking.receive.rows import conversion_row, with_credit
@@ -44,9 +44,22 @@ AT_ONCE = {"sqlite": 32, "postgresql": 2}
 # On PostgreSQL each name takes a lock, of which all connections share some thousands.
 _MOST_NAMES = 1000
 
-EventStatus = Literal["accepted", "duplicate"]
-# A conflict: an event of this id is on record, and is another one.
-BatchStatus = Literal["accepted", "duplicate", "conflict"]
+# A conflict stands only in a list of events; of one alone it is an error.
+EventStatus = Literal["accepted", "duplicate", "conflict"]
+# Resent: it was held back by a setting, and waits now. A conflict: an event of this id is on
+# record, and is another one.
+BatchStatus = Literal["accepted", "resent", "duplicate", "conflict"]
+
+
+class BatchResult(NamedTuple):
+    """The result of an event of many. `reason` says why a new one is not sent (a key of REASONS),
+    "" if it is."""
+
+    status: BatchStatus
+    reason: str = ""
+
+
+_DUPLICATE = BatchResult("duplicate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +74,13 @@ class EventReceipt:
     status: EventStatus
     left_out: tuple[str, ...]
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventReceipts:
+    """The results of a list of events, in its order. All are on disk now, apart from conflicts."""
+
+    events: Sequence[EventReceipt]
 
 
 class EventIdConflict(Exception):
@@ -94,30 +114,42 @@ class ServerEvents:
     """Records events that other systems send. Orders stay the only source of money: no event
     changes what a report says was earned."""
 
-    def __init__(self, store: Store, planner: Planner, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, planner: Planner, clock: Callable[[], float], account_id: str = ""
+    ) -> None:
         self.store = store
         self.planner = planner
         self.clock = clock
+        self.account_id = account_id
         self.attributor = Attributor(planner)
 
-    def record(self, body: bytes) -> EventReceipt:
-        """Records one event; the same event again is a duplicate. It is on disk afterwards.
+    def record(self, body: bytes) -> EventReceipt | EventReceipts:
+        """Records one event, or a list of them; the same event again is a duplicate. They are on
+        disk afterwards.
 
         Raises:
-            ValidationError: the event has faults, and nothing was stored.
-            EventIdConflict: its event id is that of another event, and nothing was stored.
+            ValidationError: an event has faults, and nothing was stored.
+            EventIdConflict: the event id of the only one is that of another event, and nothing was
+                stored.
             StoreUnavailable: nothing may have been stored; the caller must send it again.
         """
         now = int(self.clock())
-        event = inbound_event_of(body, self.planner.policy, now)
-        prepared = self.prepare(event, now)
-        reason = self.store.commit(lambda conn: self._record(conn, prepared, now))
-        if reason is None:
-            return EventReceipt(prepared.event_id, "duplicate", event.left_out)
-        return EventReceipt(prepared.event_id, "accepted", event.left_out, reason)
+        found = inbound_events_of(body, self.planner.policy, now, self.account_id)
+        if isinstance(found, InboundEvent):
+            return self._record_one(found, now)
+        prepared = [self.prepare(event, now) for event in found]
+        results = (result for chunk in self.record_all(prepared) for result in chunk)
+        return EventReceipts([_receipt(e, r) for e, r in zip(found, results, strict=True)])
 
-    def record_all(self, events: Sequence[PreparedEvent]) -> Iterator[list[BatchStatus]]:
-        """Records many events, each as `record` does, in few transactions.
+    def _record_one(self, event: InboundEvent, now: int) -> EventReceipt:
+        prepared = self.prepare(event, now)
+        return _receipt(event, self.store.commit(lambda conn: self._record(conn, prepared, now)))
+
+    def record_all(
+        self, events: Sequence[PreparedEvent], *, resends: bool = False
+    ) -> Iterator[list[BatchResult]]:
+        """Records many events, each as `record` does, in few transactions. With `resends` those on
+        record that only a setting held back, which is another now, are sent.
 
         Yields the results of each transaction, once it is on disk.
 
@@ -127,8 +159,8 @@ class ServerEvents:
         """
         now = int(self.clock())
         for chunk in self._chunks(events):
-            statuses = self.store.commit(partial(self._record_all, chunk, now))
-            yield self._each_alone(chunk, statuses, now)
+            results = self.store.commit(partial(self._record_all, chunk, now, resends))
+            yield self._each_alone(chunk, results, now, resends=resends)
 
     def prepare(self, event: InboundEvent, now: int) -> PreparedEvent:
         """Prepares an event, received at an instant (seconds UTC), for `record_all`."""
@@ -149,9 +181,14 @@ class ServerEvents:
             payload=b"" if reason else msgspec.json.encode(event.event),
         )
 
-    def _record(self, conn: Connection, event: PreparedEvent, now: int) -> str | None:
-        """Records an event; returns why it is not sent, "" if it is, None if it is known
-        already."""
+    def _record(
+        self, conn: Connection, event: PreparedEvent, now: int, *, resends: bool = False
+    ) -> BatchResult:
+        """Records an event that may be known.
+
+        Raises:
+            EventIdConflict: its event id is that of another event.
+        """
 
         def person() -> tuple[str, ...]:
             return identity_graph.person_of(conn, event.keys, event.visitor)
@@ -160,16 +197,38 @@ class ServerEvents:
         known = conversions.under_id(conn, event.event_id)
         if known is not None and _is_another(known, event):
             raise EventIdConflict
-        if known is not None or _is_sent_by_the_order(conn, event):
-            return None
+        if _is_sent_by_the_order(conn, event):
+            return _DUPLICATE
+        if known is not None:
+            is_sent = resends and self._resend(conn, known, event, now)
+            return BatchResult("resent") if is_sent else _DUPLICATE
         if any(erased_of(conn, event.order_id, event.keys)):
             # It counts, and names no person.
             anonymous = with_credit(event.conversion, None)
             conversions.put(conn, anonymous._replace(visitor=event.event_id, reason="erased"))
-            return "erased"
+            return BatchResult("accepted", "erased")
         best = self._earned_by(conn, event, person())
         event = self._as_its_order_allows(conn, event)
         conversions.put(conn, with_credit(event.conversion, best))
+        self._queue(conn, event, now)
+        self._join(conn, event.keys, event.visitor, now)
+        return BatchResult("accepted", event.conversion.reason)
+
+    def _resend(
+        self, conn: Connection, known: ConversionRow, event: PreparedEvent, now: int
+    ) -> bool:
+        """Puts an event on record in line that only a setting held back, which is another now;
+        returns True if it is in line."""
+        if not self.planner.is_lifted(known.reason):
+            return False
+        event = self._as_its_order_allows(conn, event)
+        if not event.payload or outbox.of_event(conn, event.event_id):
+            return False
+        conversions.put(conn, known._replace(reason="", detail=""))
+        self._queue(conn, event, now)
+        return True
+
+    def _queue(self, conn: Connection, event: PreparedEvent, now: int) -> None:
         if event.payload:
             outbox.queue(
                 conn,
@@ -180,8 +239,6 @@ class ServerEvents:
                 now,
                 order_id=event.order_id,
             )
-        self._join(conn, event.keys, event.visitor, now)
-        return event.conversion.reason
 
     def _as_its_order_allows(self, conn: Connection, event: PreparedEvent) -> PreparedEvent:
         """Returns an event as the order that it names may be told of: as it is, only with the
@@ -224,8 +281,8 @@ class ServerEvents:
         return event.lock_names
 
     def _record_all(
-        self, events: Sequence[PreparedEvent], now: int, conn: Connection
-    ) -> list[BatchStatus | None]:
+        self, events: Sequence[PreparedEvent], now: int, resends: bool, conn: Connection
+    ) -> list[BatchResult | None]:
         """Records the events of new persons, all at once. None stands for an event that has to be
         recorded by itself."""
         advisory_locks.hold(conn, {name for event in events for name in self._lock_names(event)})
@@ -235,21 +292,25 @@ class ServerEvents:
         order_ids = {event.order_id for event in events}
         known = event_batches.known_of(conn, ids, keys, visitors, order_ids)
         seen: dict[str, ConversionRow | RecordedEvent] = dict(known.events)
-        statuses: list[BatchStatus | None] = []
+        results: list[BatchResult | None] = []
         new: list[PreparedEvent] = []
         for event in events:
             first = seen.setdefault(event.event_id, event.conversion)
             if first is not event.conversion:
-                statuses.append("conflict" if _is_another(first, event) else "duplicate")
+                if resends and isinstance(first, RecordedEvent):
+                    results.append(None)
+                else:
+                    is_another = _is_another(first, event)
+                    results.append(BatchResult("conflict") if is_another else _DUPLICATE)
                 continue
             is_known = known.is_known(event.keys, event.visitor)
             known.add(event.keys, event.visitor)
             is_known = is_known or _of_its_order(event) in known.events
             is_known = is_known or event.event_id in known.shared_ids
             if is_known or known.any_erased(event.keys, event.order_id):
-                statuses.append(None)
+                results.append(None)
             else:
-                statuses.append("accepted")
+                results.append(BatchResult("accepted", event.conversion.reason))
                 new.append(event)
         event_batches.put(
             conn,
@@ -262,26 +323,32 @@ class ServerEvents:
             [SeenWith(key, event.visitor) for event in new for key in event.keys],
             now,
         )
-        return statuses
+        return results
 
     def _each_alone(
-        self, events: Sequence[PreparedEvent], statuses: Sequence[BatchStatus | None], now: int
-    ) -> list[BatchStatus]:
-        """Records the events that are left over one by one; returns the status of all."""
-        if None not in statuses:
-            return [status for status in statuses if status]
+        self,
+        events: Sequence[PreparedEvent],
+        results: Sequence[BatchResult | None],
+        now: int,
+        *,
+        resends: bool,
+    ) -> list[BatchResult]:
+        """Records the events that are left over one by one; returns the result of all."""
+        if None not in results:
+            return [result for result in results if result]
 
-        def record(event: PreparedEvent, status: BatchStatus | None) -> BatchStatus:
-            if status is not None:
-                return status
+        def record(event: PreparedEvent, result: BatchResult | None) -> BatchResult:
+            if result is not None:
+                return result
             try:
-                reason = self.store.commit(lambda conn: self._record(conn, event, now))
+                return self.store.commit(
+                    lambda conn: self._record(conn, event, now, resends=resends)
+                )
             except EventIdConflict:
-                return "conflict"
-            return "duplicate" if reason is None else "accepted"
+                return BatchResult("conflict")
 
         with ThreadPoolExecutor(AT_ONCE[self.store.dialect]) as threads:
-            return list(threads.map(record, events, statuses))
+            return list(threads.map(record, events, results))
 
     def _reason(self, event: InboundEvent, now: int) -> str:
         """Returns why an event is not sent (a key of REASONS), "" if it is.
@@ -310,6 +377,11 @@ class ServerEvents:
         if concerned:
             person = identity_graph.person_of(conn, keys, visitor)
             self.attributor.credit(conn, {*person, *concerned}, ALWAYS, now)
+
+
+def _receipt(event: InboundEvent, result: BatchResult) -> EventReceipt:
+    status: EventStatus = "duplicate" if result.status == "resent" else result.status
+    return EventReceipt(event.conversion.event_id, status, event.left_out, result.reason)
 
 
 def _conversion_row(

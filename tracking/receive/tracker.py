@@ -132,6 +132,34 @@ class Tracker:
         """
         return self.store.commit(self._order_work(order, topic))
 
+    def resend(self, order: Order) -> bool:
+        """Puts the event of a known order in line that only a setting held back, which is another
+        now; returns True if it is in line.
+
+        Raises:
+            StoreUnavailable: nothing was changed.
+        """
+        facts, now = self.planner.facts_of(order), self._now()
+        return self.store.commit(lambda conn: self._resend(conn, facts, now))
+
+    def reason_of(self, order_id: str) -> str:
+        """Returns why the event of an order is not sent (a key of REASONS), "" if it is.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        with self.store.read() as conn:
+            event = conversions.of_event(conn, event_id_of(order_id))
+        return "" if event is None else event.reason
+
+    def is_lifted(self, order_id: str) -> bool:
+        """Returns True if only a setting held the event of an order back, and does not now.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        return self.planner.is_lifted(self.reason_of(order_id))
+
     def record_pixel_events(self, events: Sequence[PixelEvent]) -> None:
         """Records events of the storefront; the same events again change nothing.
 
@@ -364,6 +392,30 @@ class Tracker:
             evidence = msgspec.structs.replace(facts.evidence, client=client)
             self.attributor.amend(conn, deliveries, evidence, facts.consent)
             return
+        self._plan_again(conn, known, event, facts, now)
+
+    def _resend(self, conn: Connection, facts: OrderFacts, now: int) -> bool:
+        order_id = facts.order.id
+        advisory_locks.hold_found(
+            conn, lambda: (*_lock_names(facts), *self._person_of(conn, facts))
+        )
+        known = orders.of_id(conn, order_id)
+        event = conversions.of_event(conn, event_id_of(order_id))
+        if known is None or event is None or not self.planner.is_lifted(event.reason):
+            return False
+        self._plan_again(conn, known, event, facts, now)
+        event = conversions.of_event(conn, event.event_id)
+        return event is not None and not event.reason
+
+    def _plan_again(
+        self,
+        conn: Connection,
+        known: OrderRow,
+        event: ConversionRow,
+        facts: OrderFacts,
+        now: int,
+    ) -> None:
+        """Decides again what becomes of the event of a known order."""
         planned = self.planner.facts_of(_in_state_of(known, facts.order), known=known)
         newest, _ = self._completed(conn, planned, known, NO_EVIDENCE)
         person = identity_graph.person_of(conn, newest.keys, newest.visitor)

@@ -28,7 +28,7 @@ from tracking.domain.session_reader import session_from
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import query_pairs
 from tracking.receive.event_input import fields
-from tracking.receive.event_input.columns import Columns, FieldReader, Located, Values, pointer_to
+from tracking.receive.event_input.columns import Columns, FieldReader, Located, Values
 from tracking.receive.event_input.fields import ORDER_EVENT_PREFIX
 
 MAX_AHEAD = 300
@@ -63,26 +63,6 @@ class InboundEvent(msgspec.Struct, frozen=True, gc=False):
     def is_order_event(self) -> bool:
         """Returns whether its event id is that of an order's purchase event."""
         return self.conversion.event_id.startswith(ORDER_EVENT_PREFIX)
-
-
-def inbound_event_of(
-    body: bytes, policy: Policy, received_at: int, *, needs_time: bool = False
-) -> InboundEvent:
-    """The event of a body: `{"event_data": {…}}`, or the event alone.
-
-    Raises:
-        ValidationError: the body is not JSON, or the event has errors; all of them are listed.
-    """
-    try:
-        tree = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ValidationError(FieldError("", "not JSON text in UTF-8")) from None
-    if not isinstance(tree, dict) or "event_data" not in tree:
-        return event_from(tree, policy, received_at, needs_time=needs_time)
-    others = [pointer_to("", name) for name in tree if name != "event_data"]
-    if others:
-        raise ValidationError(*(FieldError(other, "stands beside event_data") for other in others))
-    return event_from(tree["event_data"], policy, received_at, "/event_data", needs_time=needs_time)
 
 
 def event_from(

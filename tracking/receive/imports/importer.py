@@ -16,7 +16,6 @@ from tracking.receive.event_input import InboundEvent
 from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of
 from tracking.receive.imports.records import (
-    NO_DEFAULTS,
     ParsedRecord,
     RecordParser,
     RejectedRecord,
@@ -25,7 +24,12 @@ from tracking.receive.imports.records import (
     parse_records,
 )
 from tracking.receive.imports.row_groups import REACH, EventRow, event_of, groups_of
-from tracking.receive.server_events import AT_ONCE, PreparedEvent, ServerEvents
+from tracking.receive.server_events import (
+    AT_ONCE,
+    BatchResult,
+    PreparedEvent,
+    ServerEvents,
+)
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"
@@ -39,15 +43,18 @@ _FIRST_BATCH, _LARGEST_BATCH = 500, 10_000
 class ImportCounts:
     """Records read so far, the position in the file (bytes), and the results.
 
-    `duplicates` were stored before. `left_out` counts, for each field of the file, the values of
-    usable records that could not be used.
+    `duplicates` were stored before, `resent` too, and only a setting held them back. `not_sent`
+    counts the stored ones that are not sent, for each reason (a key of REASONS). `left_out` counts,
+    for each field of the file, the values of usable records that could not be used.
     """
 
     read: int = 0
     position: int = 0
     stored: int = 0
     duplicates: int = 0
+    resent: int = 0
     rejected: int = 0
+    not_sent: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
@@ -80,6 +87,7 @@ class Importer:
     `on_reject` is called with records that cannot be used, `on_progress` after each block. A large
     file is read by several processes if there are several `cores`. Rows of one event are joined if
     they are at most `reach` records apart. `defaults` are values of columns that rows leave out.
+    With `resends` what only a setting held back, which is another now, is sent.
     """
 
     events: ServerEvents
@@ -89,7 +97,8 @@ class Importer:
     on_progress: Callable[[ImportCounts], None] = lambda counts: None
     cores: int = 1
     reach: int = REACH
-    defaults: Mapping[str, str] = NO_DEFAULTS
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    resends: bool = False
     timer: Callable[[], float] = time.perf_counter
     counts: ImportCounts = field(default_factory=ImportCounts)
 
@@ -270,22 +279,32 @@ class Importer:
         orders = [value for value in batch if isinstance(value, Order)]
         rejected: list[RejectedRecord] = []
         following = iter(rows)
-        for statuses in self.events.record_all([row.prepared for row in rows if row.prepared]):
-            self._count_results(statuses)
-            for status, row in zip(statuses, following, strict=False):
-                if status == "conflict":
+        prepared = [row.prepared for row in rows if row.prepared]
+        for results in self.events.record_all(prepared, resends=self.resends):
+            for result, row in zip(results, following, strict=False):
+                self._count_result(result)
+                if result.status == "conflict":
                     rejected.append(RejectedRecord(row.records, [_CONFLICT]))
                 else:
                     self._count_left_out(row)
-        for receipt in order_threads.map(lambda order: self.tracker.record(order, TOPIC), orders):
-            self._count_results([receipt.status])
+        for result in order_threads.map(self._store_order, orders):
+            self._count_result(result)
         rate = len(batch) / max(self.timer() - began, 0.001)
         return _StoredBatch(rate, rejected)
 
-    def _count_results(self, statuses: Sequence[str]) -> None:
-        stored = statuses.count("accepted")
-        self.counts.stored += stored
-        self.counts.duplicates += len(statuses) - stored - statuses.count("conflict")
+    def _store_order(self, order: Order) -> BatchResult:
+        receipt = self.tracker.record(order, TOPIC)
+        if receipt.status != "accepted":
+            is_sent = self.resends and self.tracker.resend(order)
+            return BatchResult("resent" if is_sent else "duplicate")
+        return BatchResult("accepted", self.tracker.reason_of(order.id))
+
+    def _count_result(self, result: BatchResult) -> None:
+        self.counts.stored += result.status == "accepted"
+        self.counts.resent += result.status == "resent"
+        self.counts.duplicates += result.status == "duplicate"
+        if result.reason:
+            self.counts.not_sent[result.reason] += 1
 
     def _count_left_out(self, entry: EventRow | Order) -> None:
         if isinstance(entry, EventRow) and entry.left_out:

@@ -180,10 +180,10 @@ def _fill(tree: dict[str, Any], defaults: Mapping[str, str]) -> None:
     """Adds the defaults of what an event, or the event_data in it, leaves out."""
     event = tree.get("event_data", tree)
     if isinstance(event, dict):
-        named = {column_of(n) for n, value in event.items() if value is not None and value != ""}
-        for name, value in defaults.items():
-            if column_of(name) not in named:
-                event[name] = value
+        parts = [event, *(event.get(name) for name in ("user_data", "custom_data"))]
+        told = [pair for part in parts if isinstance(part, dict) for pair in part.items()]
+        named = {column_of(name) for name, value in told if value is not None and value != ""}
+        event |= {n: value for n, value in defaults.items() if column_of(n) not in named}
 
 
 def _order_id_in(tree: object) -> object:
