@@ -262,6 +262,21 @@ def test_rows_that_stand_too_far_apart_are_refused_if_their_money_differs(
     assert [record.line for record in refused] == [23]
 
 
+def test_an_item_too_far_from_the_rows_of_its_order_is_refused_with_their_line(
+    service: Service,
+) -> None:
+    others = [item(1, order_id=str(n)) for n in range(1, 21)]
+    content = table([item(1), *others, item(2), item(1)])
+    for mode in ("run", "check"):
+        refused: list[RejectedRecord] = []
+        importer = Importer(service.events, service.tracker, NOW, refused.append, reach=10)
+        getattr(importer, mode)(ImportSource(io.BytesIO(content)))
+        (late,) = refused
+        assert late.line == 23
+        assert "line 2 is a row of the same order, more than 10 rows before" in str(late.errors)
+    assert len(event_ids(service)) == 21
+
+
 def test_an_order_without_a_value_is_worth_its_items(clerk: Clerk, service: Service) -> None:
     clerk.imports(table(without_value([*items(3), item(2, order_id="5002")])))
     assert [event["custom_data"]["value"] for event in sent(service)] == ["30.00", "10.00"]

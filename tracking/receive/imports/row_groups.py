@@ -18,6 +18,8 @@ from tracking.receive.server_events import PreparedEvent
 # Rows of one event are joined if they are not farther apart than this many records.
 REACH = 5000
 _MAX_LINES = 10
+# Of so many orders the rows are known after they are no longer held, to notice one that comes late.
+_REMEMBERED = 500_000
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="row"):
@@ -43,6 +45,7 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
     broken: dict[str, int] = {}
     held: deque[tuple[int, Group]] = deque()
     rows: dict[str, list[EventRow]] = {}
+    passed = _PassedRows()
     end: UnreadableFile | None = None
     try:
         for number, entry in enumerate(entries):
@@ -52,19 +55,57 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
                     broken.setdefault(entry.order_id, entry.line)
             elif (group := rows.get(entry.event_id)) is not None:
                 group.append(entry)
+            elif (late := passed.late_row(entry, reach)) is not None:
+                held.append((number, late))
             else:
                 rows[entry.event_id] = [entry]
                 held.append((number, rows[entry.event_id]))
             while held and held[0][0] <= number - reach:
                 _, first = held.popleft()
                 if isinstance(first, list):
-                    del rows[first[0].event_id]
+                    passed.add(rows.pop(first[0].event_id))
                 yield _whole_or_rejected(first, broken)
     except UnreadableFile as error:
         end = error
     yield from (_whole_or_rejected(group, broken) for _, group in held)
     if end is not None:
         raise end
+
+
+class _PassedRows:
+    """The rows of orders that are no longer held."""
+
+    def __init__(self) -> None:
+        # Hashes, since a file may have a million rows.
+        self._lines: dict[int, int] = {}
+        self._rows: dict[int, None] = {}
+
+    def add(self, group: Sequence[EventRow]) -> None:
+        """Adds the rows of an event, if they are those of an order."""
+        if not group[0].order_id:
+            return
+        self._lines.setdefault(hash(group[0].event_id), group[0].records[0].line)
+        self._rows |= dict.fromkeys(map(_row_hash, group))
+        for known in (self._lines, self._rows):
+            while len(known) > _REMEMBERED:
+                del known[next(iter(known))]
+
+    def late_row(self, row: EventRow, reach: int) -> RejectedRecord | None:
+        """Returns a row as rejected if it is another one of an order that is no longer held; None
+        if it is not, or is the same row again."""
+        line = self._lines.get(hash(row.event_id)) if row.order_id else None
+        if line is None or _row_hash(row) in self._rows:
+            return None
+        error = FieldError(
+            "order_id",
+            f"line {line} is a row of the same order, more than {reach} rows before: put the rows"
+            " of an order closer together",
+        )
+        return RejectedRecord(row.records, [error])
+
+
+def _row_hash(row: EventRow) -> int:
+    return hash((row.event_id, *row.records[0].cells))
 
 
 def _whole_or_rejected(group: Group, broken: Mapping[str, int]) -> Group:
