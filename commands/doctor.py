@@ -216,10 +216,11 @@ def _shared_id_findings(service: Service) -> Iterator[Finding]:
         found = metrics.shared_ids(conn, int(service.clock()) - _SHARED_ID_DAYS * 86_400)
     text = (
         f"{found.shared} purchases of {_SHARED_ID_DAYS} days sent under the storefront's id, "
-        f"{found.own} under their own; {found.missed} ids came too late, {found.late} events went "
-        "out late: Pinterest counts both beside its app's own"
+        f"{found.own} under their own; {found.missed} ids came too late, {found.taken} are another "
+        f"event's, {found.late} events went out late: Pinterest counts these beside its app's own"
     )
-    yield Finding("note" if found.missed or found.late else "ok", "event ids", text)
+    is_doubled = found.missed or found.taken or found.late
+    yield Finding("note" if is_doubled else "ok", "event ids", text)
 
 
 def _spend_findings(service: Service) -> Iterator[Finding]:

@@ -224,6 +224,13 @@ def test_a_deletion_may_write_the_id_in_any_way(world: BuildWorld, id: Any) -> N
     assert counted(found) == NOTHING
 
 
+def test_a_deletion_may_tell_more_than_the_id(world: BuildWorld) -> None:
+    found = world()
+    more = {"admin_graphql_api_id": "gid://shopify/Order/5001", "deleted_at": instant(NOW)}
+    tell(found, CREATED, ("orders/delete", {"id": 5001, "name": "#1001", "reason": None, **more}))
+    assert counted(found) == NOTHING
+
+
 @pytest.mark.parametrize(
     "body",
     [

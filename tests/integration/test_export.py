@@ -138,6 +138,7 @@ def test_an_event_tells_what_became_of_it(exported: Path) -> None:
 
     assert events["checkout-1"]["state"] == "sent"
     assert events["checkout-1"]["settled_at"] == instant(NOW).replace("+00:00", "Z")
+    assert (events["checkout-1"]["sent_as"], events["checkout-5"]["sent_as"]) == ("checkout-1", "")
     assert (events["checkout-5"]["state"], events["checkout-5"]["reason"]) == (
         "not_sent",
         "It is a test order.",

@@ -121,8 +121,17 @@ def test_an_order_finds_its_visitor_and_says_how(
 
 
 def test_an_order_that_nothing_matched_shows_no_evidence(quick: Storefront) -> None:
-    quick.sells(**NOBODY)
-    assert quick.journey()["evidence"] == ""
+    for who in ({}, {"email": "ada@example.com"}, {"customer": {"id": 9001}}):
+        quick.sells(**{**NOBODY, **who}, updated_at=instant(NOW + len(who)))
+        assert quick.journey()["evidence"] == ""
+
+
+def test_an_order_that_another_order_of_its_buyer_earned_shows_the_evidence(
+    quick: Storefront,
+) -> None:
+    for number, landing in ((1, LANDING), (2, "/")):
+        quick.sells(id=number, **{**NOBODY, "email": "ada@example.com"}, landing_site=landing)
+    assert quick.journey(2)["evidence"] == "signed"
 
 
 def test_a_checkout_belongs_to_whoever_opened_it_first(front: Storefront) -> None:

@@ -421,6 +421,8 @@ def test_an_id_that_another_event_has_is_not_taken(front: Storefront) -> None:
 
     front.sent()
     assert ids(front) == (OWN, viewed)
+    assert "the storefront told an id of it that another event has" in front.journey()["why"]
+    assert "0 ids came too late, 1 are another event's" in doctor(front)
 
 
 def test_two_orders_told_by_one_id_do_not_share_it(front: Storefront) -> None:

@@ -207,7 +207,12 @@ _CHECKOUT_FIELDS = {f.name: f.type for f in msgspec.structs.fields(CheckoutBody)
 _REFUND_FIELDS = {f.name: f.type for f in msgspec.structs.fields(RefundBody)}
 # Without these there is no order; everything else is evidence that may be missing or odd.
 _ORDER_NEEDS = frozenset({"id", "line_items", "refunds", "test"})
-_DELETION_FIELDS = frozenset({"id", "admin_graphql_api_id"})
+# Bodies of other topics have some of these: the ones received here, products and the like.
+_NOT_OF_DELETIONS = frozenset(
+    (_ORDER_FIELDS.keys() | _CHECKOUT_FIELDS.keys() | _REFUND_FIELDS.keys())
+    - {"id", "name", "updated_at"}
+    | {"shop_id", "shop_domain", "title", "handle", "sku", "addresses", "inventory_item_id"}
+)
 _REFUND_NEEDS = frozenset({"id", "order_id", "transactions", "refund_line_items"})
 
 
@@ -270,9 +275,10 @@ def _decoded(
 
 
 def deleted_order_of(body: bytes) -> str:
-    """Returns the id of the order in a body of orders/delete, which tells nothing else.
+    """Returns the id of the order in a body of orders/delete, which tells hardly more.
 
-    Shopify signs the body and not its topic: the body of an order must not delete it.
+    Shopify signs the body and not its topic: the body of an order, or of anything else that this
+    service receives, must not delete it.
 
     Raises:
         NotAnOrder: the body is not that of a deletion.
@@ -283,8 +289,8 @@ def deleted_order_of(body: bytes) -> str:
         raise NotAnOrder(f"not JSON: {error}") from None
     if not isinstance(tree, dict):
         raise NotAnOrder("the body is not a JSON object")
-    if tree.keys() - _DELETION_FIELDS:
-        raise NotAnOrder("id: a deletion tells nothing else, and this body does")
+    if of_others := sorted(tree.keys() & _NOT_OF_DELETIONS):
+        raise NotAnOrder(f"{', '.join(of_others)}: a deletion does not tell it")
     return order_id_of("id", tree.get("id"))
 
 

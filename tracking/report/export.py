@@ -15,6 +15,7 @@ from tracking.domain.attribution import MODELS, SCOPES, bit, share_text
 from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
+from tracking.report.journey import id_sent_as
 from tracking.report.reports import Days, Reports
 from tracking.store import Store, exports
 from tracking.store.engine import sqlite_file
@@ -86,7 +87,7 @@ _EVENTS: Mapping[str, sqlite_file.Kind] = {
     "value": "decimal",
     **dict.fromkeys(("reason", "destination", "state"), "text"),
     "attempts": "whole",
-    "settled_at": "text",
+    **dict.fromkeys(("settled_at", "sent_as"), "text"),
 }
 _ORDERS: Mapping[str, sqlite_file.Kind] = {
     **dict.fromkeys(("order_id", "placed_at", "cancelled_at", "currency"), "text"),
@@ -132,6 +133,7 @@ def _events(store: Store, days: Days) -> Iterator[Cells]:
             *(row.currency, _money(row.value, row.currency), _reason(row.reason)),
             *(row.destination, row.state or "not_sent", row.attempts),
             instant(row.settled_at) if row.settled_at else None,
+            id_sent_as(row.event_id, row.sent_as, [(row.state or "", row.attempts or 0)]),
         )
 
 

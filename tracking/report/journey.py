@@ -21,7 +21,7 @@ from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
-from tracking.domain.visitor import evidence_of
+from tracking.domain.visitor import evidence_of, is_browser
 from tracking.store.attempts import DeliveryAttempt
 from tracking.store.conversions import ConversionRow, SharedId
 from tracking.store.orders import OrderRow
@@ -33,7 +33,10 @@ _DAY, _HOUR = 86_400, 3_600
 
 @dataclass(frozen=True, slots=True)
 class JourneyFacts:
-    """All rows about one order. `touches` are those of its buyer."""
+    """All rows about one order.
+
+    `touches` are those of its buyer. The storefront told an id that `is_id_taken` by another event.
+    """
 
     order: OrderRow
     touches: Sequence[Touch]
@@ -43,6 +46,14 @@ class JourneyFacts:
     consent: Consent
     deliveries: Sequence[OutboxRow]
     attempts: Sequence[DeliveryAttempt]
+    is_id_taken: bool = False
+
+    @property
+    def is_matched(self) -> bool:
+        """True if a browser, or something else than the order itself, is known of its buyer."""
+        visitor = self.conversion.visitor if self.conversion else self.order.visitor
+        is_seen = bool(visitor) and is_browser(visitor)
+        return is_seen or any(touch.order_id != self.order.id for touch in self.touches)
 
     @property
     def held_until(self) -> int | None:
@@ -59,7 +70,7 @@ class JourneyFacts:
 
     @property
     def missed_id(self) -> str | None:
-        """The storefront's id of the purchase, if it was told after another id was chosen."""
+        """The storefront's id of the purchase, if it is not sent under that one."""
         if self.ids is None or not self.ids.sent_as:
             return None
         told = self.ids.storefront_id
@@ -105,7 +116,7 @@ def journey_of(
         **{name: to_major(minor, order.currency) for name, minor in money.items()},
         "visitor": facts.conversion.visitor if facts.conversion else order.visitor,
         "match_method": order.match_method,
-        "evidence": evidence_of(order.match_method),
+        "evidence": evidence_of(order.match_method) if facts.is_matched else "",
         "session": msgspec.json.decode(order.session or b"{}"),
         "consent": msgspec.to_builtins(facts.consent),
         "unusable_fields": order.unusable.split(),
@@ -127,8 +138,15 @@ def journey_of(
 
 def why(facts: JourneyFacts, rules: Rules, model: Model) -> str:
     """Returns a sentence that says why the order was or was not credited, and sent."""
-    missed = "; the storefront told its id of it too late" if facts.missed_id else ""
-    return f"{_why_credited(facts, rules, model)}; {_why_sent(facts)}{missed}."
+    return f"{_why_credited(facts, rules, model)}; {_why_sent(facts)}{_why_missed(facts)}."
+
+
+def _why_missed(facts: JourneyFacts) -> str:
+    if not facts.missed_id:
+        return ""
+    if facts.is_id_taken:
+        return "; the storefront told an id of it that another event has"
+    return "; the storefront told its id of it too late"
 
 
 def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:

@@ -165,12 +165,14 @@ class Reports:
             person = identity_graph.person_of(conn, order.keys, order.visitor, (at - reach, at))
             nearby = touches.seen_by(conn, person, at - 2 * reach, at)
             conversion = conversions.of_event(conn, event_id)
+            ids = conversions.ids_of(conn, event_id)
             facts = JourneyFacts(
                 order=order,
                 touches=nearby,
                 credits=_renamed(conn, order, touches.credits_of(conn, order_id)),
                 conversion=conversion,
-                ids=conversions.ids_of(conn, event_id),
+                ids=ids,
+                is_id_taken=ids is not None and _is_of_another(conn, ids.storefront_id),
                 consent=_consent(conn, order, conversion),
                 deliveries=outbox.of_event(conn, event_id),
                 attempts=attempts.of_event(conn, event_id),
@@ -289,6 +291,12 @@ def _label(row: CampaignStageCount | CreditRow | CreditedName) -> CampaignLabel:
 def _paid_for(conn: Connection) -> list[CampaignLabel]:
     """Returns the names that Pinterest's campaigns have in the spend, which knows them best."""
     return [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
+
+
+def _is_of_another(conn: Connection, storefront_id: str) -> bool:
+    """Returns True if an event has a storefront's id that its purchase is not sent under."""
+    ids = [storefront_id] if storefront_id else []
+    return bool(conversions.recorded(conn, ids) or conversions.sent_as(conn, ids))
 
 
 def _counts(

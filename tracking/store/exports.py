@@ -14,7 +14,7 @@ PAGE = 1000
 
 
 class EventExportRow(NamedTuple):
-    """An event for one destination; the last four are None if it has no delivery.
+    """An event for one destination, whose columns are None if it has no delivery.
 
     Instants are seconds UTC, `value` is minor units.
     """
@@ -35,6 +35,7 @@ class EventExportRow(NamedTuple):
     state: str | None
     attempts: int | None
     settled_at: int | None
+    sent_as: str
 
 
 class OrderExportRow(NamedTuple):
@@ -114,6 +115,7 @@ _events = Query(
         outbox.c.state,
         outbox.c.attempts,
         outbox.c.settled_at,
+        _page_of_events.c.sent_as,
     )
     .select_from(_page_of_events.outerjoin(outbox, outbox.c.event_id == _page_of_events.c.event_id))
     .order_by(_page_of_events.c.at, _page_of_events.c.id, outbox.c.destination),

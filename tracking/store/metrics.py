@@ -11,6 +11,7 @@ from sqlalchemy import (
     func,
     literal_column,
     not_,
+    or_,
     select,
     text,
 )
@@ -58,13 +59,14 @@ class BodyCount(NamedTuple):
 class SharedIdCount(NamedTuple):
     """The number of purchases sent under the storefront's id (`shared`) and under their `own`.
 
-    `missed` are those whose storefront's id came after another was chosen, `late` those that were
-    sent too late to be deduplicated.
+    `missed` are those whose storefront's id came after another was chosen, `taken` those whose
+    storefront's id another event has, `late` those that were sent too late to be deduplicated.
     """
 
     shared: int
     own: int
     missed: int
+    taken: int
     late: int
 
 
@@ -118,8 +120,15 @@ _quarantined = Query(
     .order_by(quarantine.c.topic),
 )
 _is_shared = conversions.c.sent_as != conversions.c.event_id
-_is_missed = and_(
+_is_unused = and_(
     conversions.c.storefront_id != "", conversions.c.storefront_id != conversions.c.sent_as
+)
+_other = conversions.alias("other")
+_is_taken = or_(
+    *(
+        exists(select(_other.c.id).where(column != "", column == conversions.c.storefront_id))
+        for column in (_other.c.event_id, _other.c.sent_as)
+    )
 )
 _was_late = exists(
     select(attempts.c.id).where(
@@ -137,7 +146,8 @@ _shared_ids = Query(
     select(
         _count_if(_is_shared).label("shared"),
         _count_if(not_(_is_shared)).label("own"),
-        _count_if(_is_missed).label("missed"),
+        _count_if(and_(_is_unused, not_(_is_taken))).label("missed"),
+        _count_if(and_(_is_unused, _is_taken)).label("taken"),
         _count_if(_was_late).label("late"),
     ).where(conversions.c.at > bindparam("since"), conversions.c.sent_as != literal_column("''")),
 )
