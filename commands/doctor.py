@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 
 from commands.findings import Finding
 from commands.shell import table
+from commands.token_findings import token_findings
 from commands.webhook_findings import webhook_findings
 from config import ConfigurationError, Settings, load_env
 from tracking.clients import shopify_access
@@ -51,10 +52,13 @@ _CLOCK_TOLERANCE = 60
 _SHARED_ID_DAYS = 7
 
 
-def findings(service: Service | None = None) -> Iterator[Finding]:
-    """Yields the findings on this service, or else on the one that the environment configures."""
+def findings(service: Service | None = None, *, asks: bool = True) -> Iterator[Finding]:
+    """Yields the findings on this service, or else on the one that the environment configures.
+
+    Where it `asks`, Pinterest is called.
+    """
     if service is not None:
-        yield from _service_findings(service)
+        yield from _service_findings(service, asks)
         return
     try:
         settings = Settings.from_env(load_env())
@@ -65,14 +69,16 @@ def findings(service: Service | None = None) -> Iterator[Finding]:
     # Not `open_service`, which would migrate the database.
     store = open_store(settings.database_url)
     try:
-        yield from _service_findings(service_of(settings, store, destinations, time.time))
+        yield from _service_findings(service_of(settings, store, destinations, time.time), asks)
     finally:
         store.close()
 
 
-def _service_findings(service: Service) -> Iterator[Finding]:
+def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
     yield from _settings_findings(service.settings)
     yield from _sending_findings(service.settings)
+    if asks:
+        yield from token_findings(service.settings, int(service.clock()))
     yield _app_finding(service.settings)
     yield from _shopify_findings(service.settings)
     yield from _disk_findings(service.store, service.settings)
@@ -294,12 +300,13 @@ def _clock_finding(service: Service) -> Finding:
 
 
 @click.command()
+@click.option("--offline", is_flag=True, help="Do not ask Pinterest whether it accepts the token.")
 @with_appcontext
-def doctor() -> None:
+def doctor(offline: bool) -> None:
     """Check the service; exit code 1 if a finding is marked FAIL."""
     # The pool logs every failed attempt to connect; the finding reports it once.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
-    found = list(findings(current_app.extensions.get("service")))
+    found = list(findings(current_app.extensions.get("service"), asks=not offline))
     click.echo(table({"": "<", "what": "<", "found": "<"}, found))
     if any(finding.is_failure for finding in found):
         raise SystemExit(1)
