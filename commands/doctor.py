@@ -28,6 +28,7 @@ from tracking.store import (
     open_store,
     orders,
     outbox,
+    pending_erasures,
     privacy_requests,
     quarantine,
     spend_syncs,
@@ -37,12 +38,14 @@ from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 from tracking.store.engine.sqlite import SqliteStore, protection
 from tracking.store.migrations import head
+from tracking.store.pending_erasures import SHOP_REDACT, PendingErasure
 from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
 from tracking.store.values import session_from_json
 
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
 LONGEST_WITHOUT_SPEND = 86_400
+LONGEST_SEARCH = 86_400
 # How many orders, and how far back, are looked at for links with unfilled macros.
 NEWEST_ORDERS = 500
 NEWEST_SECONDS = 30 * 86_400
@@ -276,6 +279,8 @@ def _privacy_findings(service: Service) -> Iterator[Finding]:
         asked = privacy_requests.open_of(privacy_requests.of_topic(conn, DATA_REQUEST))
         gone = privacy_requests.of_topic(conn, UNINSTALLED)
         newest = conversions.last_recorded(conn) or 0
+        erasures = pending_erasures.list_all(conn)
+    yield from (_erasure_finding(row, int(service.clock())) for row in erasures)
     if asked:
         until = instant(asked[0].received_at + ANSWER_DAYS * 86_400)
         text = f"{len(asked)} to answer, the first until {until}: data-requests lists them"
@@ -283,6 +288,21 @@ def _privacy_findings(service: Service) -> Iterator[Finding]:
     if gone and gone[-1].received_at >= newest:
         text = f"uninstalled at {instant(gone[-1].received_at)}, and nothing came since"
         yield Finding("note", "app", text)
+
+
+def _erasure_finding(row: PendingErasure, now: int) -> Finding:
+    received = instant(row.received_at)
+    if row.topic == SHOP_REDACT:
+        text = (
+            f"{row.topic} of {row.asked_as}, received at {received}, is held, as orders came in"
+            f" until then: `flask --app app privacy --confirm {row.id}` erases every person, and"
+            f" so does time at {instant(row.due_at)}; --drop {row.id} forgets it"
+        )
+        return Finding("FAIL", "erasure", text)
+    is_late = now - row.received_at > LONGEST_SEARCH
+    text = f"quarantined bodies are searched for a person erased at {received}"
+    late = ": does a deliverer run (DELIVER, deliver)?" if is_late else ""
+    return Finding("FAIL" if is_late else "note", "erasure", f"{text}{late}")
 
 
 def _clock_finding(service: Service) -> Finding:

@@ -1,4 +1,4 @@
-"""The commands of data protection: `data-requests` and `purge`."""
+"""The commands of data protection: `data-requests`, `privacy` and `purge`."""
 
 import functools
 import json
@@ -11,7 +11,8 @@ from commands.shell import DAY, plural, table, with_service
 from tracking.domain.instants import instant
 from tracking.receive.privacy.data_export import data_export_of
 from tracking.service import Service
-from tracking.store import privacy_requests
+from tracking.store import pending_erasures, privacy_requests
+from tracking.store.pending_erasures import SHOP_REDACT, PendingErasure
 from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, PrivacyRequestRow
 
 
@@ -21,6 +22,37 @@ def purge(service: Service) -> None:
     """Forget what is too old now; by itself this happens four times a day."""
     for kind, count, days in service.retention.purge():
         click.echo(f"{kind}: {count} older than {plural(days, 'day')} forgotten")
+
+
+@click.command()
+@click.option("--confirm", "confirmed", type=int, help="Erase every person, for this held request.")
+@click.option("--drop", "dropped", type=int, help="Forget this held request: it was a mistake.")
+@with_service
+def privacy(service: Service, confirmed: int | None, dropped: int | None) -> None:
+    """List the erasures that are not complete, or decide about one that is held."""
+    pending = service.pending_erasures
+    if confirmed is not None and not pending.confirm(confirmed):
+        raise click.ClickException(f"no erasure {confirmed} is held")
+    if dropped is not None and not pending.drop(dropped):
+        raise click.ClickException(f"no erasure {dropped} is held")
+    if confirmed is not None:
+        click.echo("every person was erased; the sums stay")
+    with service.store.read() as conn:
+        rows = pending_erasures.list_all(conn)
+    if not rows:
+        click.echo("no erasure is left to do")
+        return
+    columns = {"id": ">", "received": "<", "topic": "<", "shop": "<", "what is left": "<"}
+    click.echo(table(columns, [_pending(row) for row in rows]))
+
+
+def _pending(row: PendingErasure) -> tuple[object, ...]:
+    if row.topic == SHOP_REDACT:
+        left = f"held: --confirm {row.id} erases every person, which happens by itself at"
+        left = f"{left} {instant(row.due_at)}"
+    else:
+        left = "quarantined bodies are searched for the person"
+    return row.id, instant(row.received_at), row.topic, row.asked_as, left
 
 
 @click.command("data-requests")

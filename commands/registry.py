@@ -8,7 +8,7 @@ from commands.deliver import dead_letters, deliver, replay
 from commands.demo import demo
 from commands.doctor import doctor
 from commands.files import export, import_events, import_spend
-from commands.privacy import data_requests, purge
+from commands.privacy import data_requests, privacy, purge
 from commands.quarantine import quarantine_
 from commands.shopify import reconcile, subscribe_
 from commands.spend import spend_, sync_spend
@@ -29,6 +29,7 @@ COMMANDS: tuple[click.Command, ...] = (
     quarantine_,
     purge,
     data_requests,
+    privacy,
     import_spend,
     import_events,
     export,

@@ -19,6 +19,7 @@ from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
 from tracking.receive.planner import Planner
+from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.server_events import ServerEvents
 from tracking.receive.spend.sync import SpendSync
@@ -42,6 +43,7 @@ class Service:
     destinations: Mapping[str, Destination]
     tracker: Tracker
     privacy: PrivacyRequests
+    pending_erasures: PendingErasures
     events: ServerEvents
     event_trials: EventTrials
     reports: Reports
@@ -90,6 +92,7 @@ class Service:
         workers: list[Worker] = [
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
             self.retention,
+            self.pending_erasures,
         ]
         return BackgroundWorkers([*workers, self.spend_sync] if self.spend_sync else workers)
 
@@ -162,12 +165,15 @@ def service_of(
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
     guarded_store = GuardedStore(store, disk_guard) if disk_guard else store
     tracker = Tracker(guarded_store, planner, clock)
+    # Not guarded: on a full disk, too, whoever asked to be erased goes.
+    pending_erasures = PendingErasures(store, tracker.eraser, clock)
     return Service(
         settings=settings,
         store=store,
         destinations=destinations,
         tracker=tracker,
-        privacy=PrivacyRequests(guarded_store, tracker.eraser, tracker.quarantine, clock),
+        privacy=PrivacyRequests(guarded_store, tracker, pending_erasures, clock),
+        pending_erasures=pending_erasures,
         events=ServerEvents(guarded_store, planner, clock, settings.pinterest_ad_account_id),
         event_trials=EventTrials(guarded_store, planner, settings, clock),
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),

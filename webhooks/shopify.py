@@ -16,7 +16,8 @@ from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
 from tracking.operate.refused_webhooks import RefusedWebhooks
-from tracking.receive.privacy.requests import PrivacyRequests, shop_named_in
+from tracking.receive.privacy.requests import PrivacyRequests
+from tracking.receive.privacy.subjects import shop_named_in
 from tracking.receive.receipt import Receipt
 from tracking.receive.tracker import Tracker
 from tracking.store import StoreUnavailable

@@ -182,6 +182,7 @@ FAULTS: tuple[Fault, ...] = (
         Fault("F33", f"the database: {how}", files.gone, None, [{"how": how}], stores=("sqlite",))
         for how in files.ACTS
     ),
+    Fault("F36", "bodies that are slow to search", erasure.searched, None, [{}]),
 )
 
 

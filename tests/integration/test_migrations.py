@@ -143,7 +143,8 @@ _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
         "taxes_included": None,
     },
 }
-_WITHOUT_REFUSED = ("DROP TABLE refused_webhooks",)
+_WITHOUT_REFUSED = ("DROP TABLE refused_webhooks", "DROP TABLE pending_erasures")
+# What came with the tenth schema, and in tables after it.
 _WITHOUT_SHARED_IDS = (
     *_WITHOUT_REFUSED,
     "DROP INDEX conversions_sent_as",

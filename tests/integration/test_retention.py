@@ -44,6 +44,7 @@ STAY = {
     "clients": "as links",
     "visitors": "what a person decided must hold for as long as they are known",
     "tombstones": "who was erased stays erased",
+    "pending_erasures": "gone once the erasure is complete",
     "accounts": "one row for each destination",
     "syncs": "one row for each ad account",
     "tokens": "one row for each refresh token that was configured",

@@ -141,7 +141,7 @@ def test_what_joins_nobody_is_taken_and_not_stored(
         json.dumps(checkout(token=["a"])).encode(),
         json.dumps(checkout(abandoned_checkout_url=None)).encode(),
         json.dumps({"id": "cart", "token": "cart-token-0123456789", "line_items": []}).encode(),
-        json.dumps({"id": 1, "order_id": 2, "transactions": []}).encode(),
+        json.dumps({"id": 1, "order_id": 2, "line_items": []}).encode(),
     ],
 )
 def test_a_signed_body_that_is_no_checkout_is_kept_and_answered(

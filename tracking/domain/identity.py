@@ -24,6 +24,10 @@ CLIENT = "cl"
 # Base64 has 44 digits for 32 bytes, and the last is padding.
 _KEY_DIGITS = 43
 
+# Longer than any name, address or number. To compose a text of marks alone (NFC) takes the square
+# of its length.
+_LONGEST = 512
+
 Digest = NewType("Digest", str)
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -162,6 +166,8 @@ def hashed(field: str, value: str, country: str = "") -> Digest | None:
         value: clear text, or a SHA-256 in hex, which passes in lower case.
         country: ISO 3166 alpha-2, upper case, or "" if not known. Phones and zips depend on it.
     """
+    if len(value) > _LONGEST:
+        return None
     text = value.strip()
     if len(text) == 64 and _SHA256.fullmatch(text):
         lower = text.lower()

@@ -37,7 +37,7 @@ PLACEHOLDERS = frozenset(
 )
 # Words that are a value in some fields: NA is Namibia and Naples, 0 an amount, Unknown a song.
 _MARKS_OF_IDS = frozenset({"na", "no", "yes", "unknown", "empty", "blank", "missing", "default"})
-_WRAPPED = re.compile(r"[(<\[{\"'`]+(.*?)[)>\]}\"'`]+")
+_OPENERS, _CLOSERS = "(<[{\"'`", ")>]}\"'`"
 # Errors of spreadsheets (#N/A, #REF!, #NAME?), and how PostgreSQL and MySQL export NULL.
 _CELL_ERROR = re.compile(r"#(?:n/a|ref!|value!|div/0!|name\?|null!|num!|spill!|calc!)|\\+n")
 _SEPARATORS = re.compile(r"[\s_-]+")
@@ -69,9 +69,11 @@ def is_placeholder(text: str) -> bool:
         return low in PLACEHOLDERS
     if _CELL_ERROR.fullmatch(low) or is_macro(text):
         return True
-    wrapped = _WRAPPED.fullmatch(low)
-    bare = _SEPARATORS.sub(" ", (wrapped[1] if wrapped else low)).strip()
-    return bare in PLACEHOLDERS or (wrapped is not None and bare in _MARKS_OF_IDS)
+    # Not with an expression: one with a repetition at either end takes the cube of the length.
+    is_wrapped = low[:1] in _OPENERS and low[-1:] in _CLOSERS
+    inner = low.lstrip(_OPENERS).rstrip(_CLOSERS) if is_wrapped else low
+    bare = _SEPARATORS.sub(" ", inner).strip()
+    return bare in PLACEHOLDERS or (is_wrapped and bare in _MARKS_OF_IDS)
 
 
 def browser_patterns() -> tuple[str, str]:

@@ -285,5 +285,6 @@ def _refund_currency(body: bytes, raw: RefundBody) -> str | None:
 
 
 _SHOP_CURRENCY = re.compile(
-    rb'"shop_money"\s*:\s*\{\s*"amount"\s*:\s*"?[^",}]*"?\s*,\s*"currency_code"\s*:\s*"([A-Z]{3})"'
+    rb'"shop_money"\s*+:\s*+\{\s*+"amount"\s*+:\s*+"?+[^",}]*+"?+\s*+,\s*+'
+    rb'"currency_code"\s*+:\s*+"([A-Z]{3})"'
 )

@@ -40,7 +40,8 @@ def plain_text(text: str) -> str:
         text = text.strip(_UNSEEN)
     if text.startswith("=") and (formula := _FORMULA.fullmatch(text)):
         text = (formula[1] or formula[2] or "").strip()
-    return _TEXT_MARK.sub("", text, count=1) if text.startswith(_APOSTROPHES) else text
+    mark = _TEXT_MARK.match(text) if text.startswith(_APOSTROPHES) else None
+    return text[mark.end() :] if mark else text
 
 
 def plain_id(text: str) -> str:

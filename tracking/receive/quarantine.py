@@ -34,13 +34,17 @@ class Quarantine:
         """
         return self.store.commit_later(self.add_work(body, topic, reason))
 
-    def add_work(self, body: bytes, topic: str, reason: str) -> Work:
-        """Returns the work that stores a body, for the caller's own transaction."""
+    def add_work(self, body: bytes, topic: str, reason: str, *, is_kept: bool = True) -> Work:
+        """Returns the work that stores a body, for the caller's own transaction.
+
+        A body that is not kept leaves its digest and the reason.
+        """
         digest = hashlib.sha256(body).hexdigest()
         now = int(self.clock())
 
         def add(conn: Connection) -> Receipt:
-            quarantine.add(conn, digest, topic, reason[:_LONGEST_REASON], body, now)
+            kept = body if is_kept else b""
+            quarantine.add(conn, digest, topic, reason[:_LONGEST_REASON], kept, now)
             return Receipt("quarantined")
 
         return add

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +23,7 @@ from tracking.receive.browser_events import record_events
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.privacy.erasure import PersonEraser, erased_of
+from tracking.receive.privacy.subjects import privacy_topic_of
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt, Work
 from tracking.receive.rows import purchase_of_unknown, unknown_deleted_order, with_credit
@@ -70,7 +72,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        return self.store.commit(self._body_work(body, topic))
+        return self.store.commit(self._work(body, topic, self._body_work))
 
     def receive_order_deferred(self, body: bytes, topic: str) -> Future[Receipt]:
         """As `receive_order`, without waiting for the disk.
@@ -78,7 +80,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
         """
-        return self.store.commit_later(self._body_work(body, topic))
+        return self.store.commit_later(self._work(body, topic, self._body_work))
 
     def receive_refund(self, body: bytes, topic: str) -> Receipt:
         """Records a body of refunds/create, which may arrive before its order.
@@ -86,14 +88,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        try:
-            refund, currency = refund_of(body)
-        except NotAnOrder as error:
-            return self.quarantine.add(body, topic, str(error))
-        digest = hashlib.sha256(body).hexdigest()
-        return self.store.commit(
-            lambda conn: self._record_refund(conn, refund, currency, digest, topic)
-        )
+        return self.store.commit(self._work(body, topic, self._refund_work))
 
     def receive_checkout(self, body: bytes, topic: str) -> Receipt:
         """Records a body of the checkouts topics.
@@ -101,7 +96,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        return self.store.commit(self._checkout_work(body, topic))
+        return self.store.commit(self._work(body, topic, self._checkout_work))
 
     def receive_checkout_deferred(self, body: bytes, topic: str) -> Future[Receipt]:
         """As `receive_checkout`, without waiting for the disk.
@@ -109,7 +104,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
         """
-        return self.store.commit_later(self._checkout_work(body, topic))
+        return self.store.commit_later(self._work(body, topic, self._checkout_work))
 
     def receive_deletion(self, body: bytes, topic: str) -> Receipt:
         """Records a body of orders/delete, which may arrive before its order.
@@ -120,9 +115,17 @@ class Tracker:
         try:
             order_id = deleted_order_of(body)
         except NotAnOrder as error:
-            return self.quarantine.add(body, topic, str(error))
+            return self.receive_otherwise(body, topic, str(error))
         digest = hashlib.sha256(body).hexdigest()
         return self.store.commit(lambda conn: self._record_deletion(conn, order_id, digest, topic))
+
+    def receive_otherwise(self, body: bytes, topic: str, reason: str) -> Receipt:
+        """Records a body that is not what its topic announces by its shape, or quarantines it.
+
+        Raises:
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        return self.store.commit(self._other_work(body, topic, reason))
 
     def record(self, order: Order, topic: str) -> Receipt:
         """Records one state of an order that was not read from a webhook.
@@ -219,18 +222,45 @@ class Tracker:
         span = (at - self.planner.reach, at)
         return identity_graph.person_of(conn, facts.keys, facts.visitor, span)
 
-    def _body_work(self, body: bytes, topic: str) -> Work:
+    def _work(self, body: bytes, topic: str, work_of: Callable[[bytes, str], Work]) -> Work:
+        """Returns the work for a body: that of its topic, or else that of its shape."""
         try:
-            order = order_of(body)
+            return work_of(body, topic)
         except NotAnOrder as error:
-            return self.quarantine.add_work(body, topic, str(error))
+            return self._other_work(body, topic, str(error))
+
+    def _other_work(self, body: bytes, topic: str, reason: str) -> Work:
+        """Returns the work for a body that is not what its topic announces.
+
+        Shopify signs the body and not the address it is sent to: an order, a refund or a checkout
+        counts at any. What erases counts at its own address only, and is not kept at another.
+        """
+        for work_of in (self._shaped_order_work, self._refund_work, self._checkout_work):
+            with suppress(NotAnOrder):
+                return work_of(body, topic)
+        announced = privacy_topic_of(body)
+        if announced not in ("", topic):
+            reason = f"a body of {announced}, which counts only at /webhooks/{announced}"
+            return self.quarantine.add_work(body, topic, reason, is_kept=False)
+        return self.quarantine.add_work(body, topic, reason)
+
+    def _body_work(self, body: bytes, topic: str) -> Work:
+        return self._order_work(order_of(body), topic)
+
+    def _shaped_order_work(self, body: bytes, topic: str) -> Work:
+        order = order_of(body)
+        if not order.financial_status:
+            # A checkout has nearly the same shape, but is not paid.
+            raise NotAnOrder("financial_status: missing, so this is not an order")
         return self._order_work(order, topic)
 
+    def _refund_work(self, body: bytes, topic: str) -> Work:
+        refund, currency = refund_of(body)
+        digest = hashlib.sha256(body).hexdigest()
+        return lambda conn: self._record_refund(conn, refund, currency, digest, topic)
+
     def _checkout_work(self, body: bytes, topic: str) -> Work:
-        try:
-            checkout = checkout_of(body)
-        except NotAnOrder as error:
-            return self.quarantine.add_work(body, topic, str(error))
+        checkout = checkout_of(body)
         now = self._now()
         return lambda conn: record_checkout(conn, self.attributor, checkout, topic, now)
 

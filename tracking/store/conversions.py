@@ -166,6 +166,12 @@ _set_storefront_id = Statement(
 _newest = Query(
     _RecordedAt, select(conversions.c.recorded_at).order_by(conversions.c.id.desc()).limit(1)
 )
+_purchase_since = Query(
+    _RecordedId,
+    select(conversions.c.event_id)
+    .where(conversions.c.at >= bindparam("since"), conversions.c.order_id != literal_column("''"))
+    .limit(1),
+)
 _set_credit = Statement(
     update(conversions)
     .where(conversions.c.event_id == bindparam("b_event_id"))
@@ -350,6 +356,11 @@ def last_recorded(conn: Connection) -> int | None:
     """Returns when the newest event was recorded (seconds UTC); None if there is none."""
     row = _newest.first(conn)
     return None if row is None else row.recorded_at
+
+
+def has_purchase_since(conn: Connection, since: int) -> bool:
+    """Returns True if an order was placed since an instant (seconds UTC)."""
+    return _purchase_since.first(conn, since=since) is not None
 
 
 def log(

@@ -33,6 +33,7 @@ from tracking.store.schema import (
     links,
     orders,
     outbox,
+    pending_erasures,
     privacy_requests,
     quarantine,
     told_links,
@@ -235,7 +236,8 @@ _erase_events = (
     Statement(_without_answer.where(attempts.c.detail != "")),
 )
 _delete_all = tuple(
-    Statement(delete(table)) for table in (links, told_links, clients, touches, visitors, checkouts)
+    Statement(delete(table))
+    for table in (links, told_links, clients, touches, visitors, checkouts, pending_erasures)
 )
 _orders = Query(
     OrderRow,
@@ -245,9 +247,9 @@ _orders = Query(
 _bodies = Query(
     ErasableBody,
     select(quarantine.c.id, quarantine.c.body)
-    .where(func.length(quarantine.c.body) > 0, quarantine.c.id > bindparam("after"))
+    .where(func.length(quarantine.c.body) > 0, quarantine.c.id >= bindparam("first"))
     .order_by(quarantine.c.id)
-    .limit(100),
+    .limit(bindparam("most")),
 )
 _erased_body = update(quarantine).values(
     body=_NO_PAYLOAD, reason="erased", replayed_at=bindparam("b_now")
@@ -316,9 +318,12 @@ def orders_page(conn: Connection, after: str) -> list[OrderRow]:
     return _orders.all(conn, after=after)
 
 
-def bodies(conn: Connection, after: int = 0) -> list[ErasableBody]:
-    """Returns a page of the quarantined bodies that were not erased yet."""
-    return _bodies.all(conn, after=after)
+def bodies(conn: Connection, first: int = 0, most: int = 4) -> list[ErasableBody]:
+    """Returns a page of the quarantined bodies that were not erased yet, from the `first` id on.
+
+    A page is short, as each body may have two megabytes.
+    """
+    return _bodies.all(conn, first=first, most=most)
 
 
 # --- erasure

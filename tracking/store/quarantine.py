@@ -54,7 +54,11 @@ _page = Query(
 _bodies = Query(
     QuarantinedBody,
     select(quarantine.c.id, quarantine.c.topic, quarantine.c.body)
-    .where(quarantine.c.replayed_at == 0, quarantine.c.id > bindparam("after"))
+    .where(
+        quarantine.c.replayed_at == 0,
+        func.length(quarantine.c.body) > 0,
+        quarantine.c.id > bindparam("after"),
+    )
     .order_by(quarantine.c.id)
     .limit(bindparam("most")),
 )
@@ -79,7 +83,7 @@ def page(conn: Connection, after: int = 0, most: int = 100) -> list[QuarantinedR
 
 
 def bodies(conn: Connection, after: int = 0, most: int = 100) -> list[QuarantinedBody]:
-    """Returns a page of the bodies."""
+    """Returns a page of the bodies that were kept."""
     return _bodies.all(conn, after=after, most=most)
 
 

@@ -403,6 +403,23 @@ tombstones = Table(
     sqlite_with_rowid=False,
 )
 
+# What is left of an erasure: the search for a person in the quarantined bodies, up to a position in
+# the text of the body `body_id`; or the erasure of a whole shop, which is held until `due_at`.
+pending_erasures = Table(
+    "pending_erasures",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("digest", Text, nullable=False, unique=True),
+    _text("topic"),
+    _text("asked_as"),
+    _text("links"),
+    _text("orders"),
+    _int("received_at"),
+    _int("due_at"),
+    _int("body_id"),
+    _int("position"),
+)
+
 # The requests of Shopify's privacy topics, about a person or the shop. `answered_at` is 0 until the
 # shop's owner has exported the answer to a data request.
 privacy_requests = Table(

@@ -5,12 +5,14 @@ from hashlib import sha256
 
 from tests.actors import instant
 from tests.faults.finding import Finding
-from tests.faults.load import Webhook, webhook
+from tests.faults.load import Webhook, meanwhile, webhook
+from tests.faults.scenarios.kills import IN_TIME, Killer
 from tests.faults.world import World
 from tests.standins.pinterest import Mode
 from tests.store_contents import everything
 
 SHOP = "fault-shop.myshopify.com"
+_SLOW = "canary-slow@example.com"
 
 
 def redacted(world: World) -> Finding:
@@ -51,6 +53,50 @@ def redacted(world: World) -> Finding:
     found.expects("the search would find one", _digest(stays) in held)
     world.judge_canaries(found)
     return found
+
+
+def searched(
+    world: World, size: int = 200_000, orders: int = 200, rate: float = 20.0, kills: int = 1
+) -> Finding:
+    """Erase buyers while bodies lie in quarantine that were made to be slow to search; kill
+    everything in between, and see that no webhook waited and nothing of the buyers is left."""
+    found = Finding()
+    told = world.posts([_odd(text) for text in _slow_texts(size)], again=False)
+    found.expects("each body is kept", all(answer.is_good for answer in told))
+    numbers = world.numbers(orders)
+    load = world.placed(numbers)
+    load[orders // 2 : orders // 2] = [_redact_by_email("ada@elsewhere.example")]
+    load[orders // 4 : orders // 4] = [_redact_by_email(_SLOW)]
+
+    killer = Killer(world, kills, lambda: 3.0)
+    heard = meanwhile(lambda: world.posts(load, callers=8, per_second=rate), killer)
+    world.drain()
+    world.until(lambda: _SLOW not in _bodies(world), within=300)
+
+    found.tells(f"{killer.kills} kills")
+    world.judge(found, numbers)
+    world.judge_load(found, killer.apart(heard), slowest=IN_TIME)
+    return found
+
+
+def _slow_texts(size: int) -> tuple[str, ...]:
+    """Texts that are all one address without its end, or phones of any country."""
+    countries = "".join(f'"country_code":"{a}{b}"' for a in "ABCD" for b in "EGLMR")
+    phones = " ".join(f"0{212_555_000 + n}," for n in range(size // 40))
+    return "a" * size, countries + phones
+
+
+def _odd(text: str) -> Webhook:
+    return Webhook(0, "orders/create", json.dumps({"text": text, "email": _SLOW}).encode())
+
+
+def _redact_by_email(email: str) -> Webhook:
+    body = {"shop_id": 1, "shop_domain": SHOP, "customer": {"email": email}}
+    return Webhook(0, "customers/redact", json.dumps(body).encode())
+
+
+def _bodies(world: World) -> str:
+    return "".join(str(bytes(row["body"])) for row in world.rows("quarantine"))
 
 
 def _digest(number: int) -> str:

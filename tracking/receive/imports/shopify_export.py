@@ -39,7 +39,7 @@ REQUIRED_COLUMNS = (
 # The rows of one order are held in memory until it ends.
 MAX_ROWS = 5000
 # "2026-11-20 12:00:00 +0100": Shopify writes a space before the zone.
-_ZONE = re.compile(r"\s+(?:([+-][0-9]{2}):?([0-9]{2})|UTC)$")
+_ZONE = re.compile(r"(?<!\s)\s+(?:([+-][0-9]{2}):?([0-9]{2})|UTC)$")
 # The column of each of the body's fields, for error messages.
 _COLUMNS = {
     "id": "Id",

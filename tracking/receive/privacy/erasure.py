@@ -1,6 +1,5 @@
 """Finds the personal data of a person and erases it. What was sold stays on record."""
 
-import re
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import (
     Identity,
     digest_of_key,
-    hashed,
-    identity_key,
     is_client,
     is_identity,
 )
@@ -28,6 +25,7 @@ from tracking.store import (
     identity_graph,
     orders,
     outbox,
+    pending_erasures,
     privacy_requests,
     refunds,
     touches,
@@ -43,11 +41,6 @@ from tracking.store.values import json_of, path_from
 _CERTAIN = ("em:", "id:")
 
 _ERASED = "er:"
-
-_ADDRESS = re.compile(r"[^\s\"'<>(),;:\\@]+@[^\s\"'<>(),;:\\@]+")
-_NUMBER = re.compile(r"(?<![0-9])[0-9]{1,20}(?![0-9])")
-_PHONE = re.compile(r"\+?[0-9(][0-9 ().\-]{5,24}[0-9]")
-_COUNTRY = re.compile(r'"country_code"\s*:\s*"([A-Z]{2})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +77,8 @@ class PersonEraser:
     ) -> None:
         """Erases the person who has these keys or placed these orders.
 
-        `candidates` are orders that may be the person's, too.
+        `candidates` are orders that may be the person's, too. The quarantined bodies are left to
+        `PendingErasures`: to search them takes longer than the write lock may be held.
         """
         keys, order_ids = frozenset(keys), frozenset(order_ids)
         candidates = tuple(candidates)
@@ -104,12 +98,14 @@ class PersonEraser:
         for event in browser_events_of(conn, footprint):
             erasure.erase_event(conn, event.event_id, now)
         _forget_person(conn, footprint, new_ids)
-        _erase_bodies(conn, keys, order_ids | footprint.orders.keys(), now)
         _erase_requests(conn, keys, order_ids)
 
         self.attributor.credit_orders(conn, footprint.joined | footprint.shared, ALWAYS, now)
         for order_id in sorted(set(candidates) - footprint.orders.keys()):
             _remove_from_order(conn, order_id, footprint)
+        if erasure.bodies(conn, most=1):
+            named = order_ids | footprint.orders.keys()
+            pending_erasures.add_search(conn, sorted(keys), sorted(named), now)
 
     def put_order(self, conn: Connection, order: Order, known: OrderRow | None, now: int) -> None:
         """Stores only the money and the state of an order whose buyer was erased, and keeps the
@@ -266,23 +262,6 @@ def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[
                 yield event
 
 
-def mentions(body: bytes, keys: Collection[str], order_ids: Collection[str]) -> bool:
-    """Returns True if a body that could not be understood names a person or one of the orders."""
-    text = body.decode("utf-8", "replace").replace("\\u0040", "@").replace("\\/", "/")
-    if any(number in order_ids for number in _NUMBER.findall(text)):
-        return True
-    countries = ("", *dict.fromkeys(_COUNTRY.findall(text)))
-    candidates = (
-        *(("em", "em", address, "") for address in _ADDRESS.findall(text)),
-        *(("id", "external_id", number, "") for number in _NUMBER.findall(text)),
-        *(("ph", "ph", phone, c) for phone in _PHONE.findall(text) for c in countries),
-    )
-    digests = ((kind, hashed(field, value, country)) for kind, field, value, country in candidates)
-    return any(
-        digest is not None and identity_key(kind, digest) in keys for kind, digest in digests
-    )
-
-
 def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
     return any(digest in payload for payload in payloads for digest in digests)
 
@@ -406,17 +385,6 @@ def _remove_from_order(conn: Connection, order_id: str, footprint: PersonFootpri
         for touch in path_from(row.path)
     ]
     orders.put(conn, row._replace(links=" ".join(keys), path=json_of(path)))
-
-
-def _erase_bodies(
-    conn: Connection, keys: Collection[str], order_ids: Collection[str], now: int
-) -> None:
-    last = 0
-    while rows := erasure.bodies(conn, last):
-        for row in rows:
-            if mentions(row.body, keys, order_ids):
-                erasure.erase_body(conn, row.id, now)
-        last = rows[-1].id
 
 
 def _erase_requests(conn: Connection, keys: Collection[str], order_ids: Collection[str]) -> None:
