@@ -28,6 +28,7 @@ from tracking.store import (
     conversions,
     erasure,
     identity_graph,
+    naming_events,
     orders,
     outbox,
     refunds,
@@ -270,10 +271,10 @@ class Attributor:
         """Withdraws the waiting events of other systems that name an order, or limits the use of
         the buyer's data in them, where the order's own event would be."""
         if reason in OF_THE_ORDER:
-            event_ids = outbox.withdraw_naming(conn, order_id, reason, now)
+            event_ids = naming_events.withdraw(conn, order_id, reason, now)
             conversions.set_reason(conn, event_ids, reason)
         elif consent.sale_of_data is False:
-            for event_id in outbox.naming(conn, order_id):
+            for event_id in naming_events.of_order(conn, order_id):
                 self.amend(conn, outbox.of_event(conn, event_id), NO_EVIDENCE, consent)
 
     def amend(

@@ -110,10 +110,6 @@ class _OutboxId(NamedTuple):
     id: int
 
 
-class _EventId(NamedTuple):
-    event_id: str
-
-
 # When an event was queued, or its own time if that lies later.
 SENDABLE_SINCE = case(
     (outbox.c.event_time > outbox.c.queued_at, outbox.c.event_time), else_=outbox.c.queued_at
@@ -217,33 +213,24 @@ _end_wait = Statement(
 _is_for_good = bindparam("b_reason").in_(
     [literal_column("'consent_refused'"), literal_column("'deleted'")]
 )
-_withdrawn = (
-    update(outbox)
-    .where(
-        or_(
-            outbox.c.state == literal_column("'waiting'"),
-            # A dead letter may be replayed, but not once the buyer refused consent, or the order
-            # was deleted.
-            and_(outbox.c.state == literal_column("'dead'"), _is_for_good),
-        )
-    )
-    .values(
-        is_withdrawn=1,
-        # An event that is being sent may arrive; if it does not, its settlement withdraws it. The
-        # payload may hold an IP address and a user agent, which are no longer needed.
-        state=case((outbox.c.leased_until > bindparam("b_now"), "waiting"), else_="withdrawn"),
-        payload=case(
-            (outbox.c.leased_until > bindparam("b_now"), outbox.c.payload), else_=_NO_PAYLOAD
-        ),
-        reason=bindparam("b_reason"),
-        settled_at=bindparam("b_now"),
-    )
+MAY_BE_WITHDRAWN = or_(
+    outbox.c.state == literal_column("'waiting'"),
+    # A dead letter may be replayed, but not once the buyer refused consent, or the order was
+    # deleted.
+    and_(outbox.c.state == literal_column("'dead'"), _is_for_good),
 )
-_withdraw = Statement(_withdrawn.where(outbox.c.event_id == bindparam("b_event_id")))
-# The second condition is that of the index.
-_names_order = and_(outbox.c.order_id == bindparam("b_order_id"), outbox.c.order_id != "")
-_withdraw_naming = Query(_EventId, _withdrawn.where(_names_order).returning(outbox.c.event_id))
-_naming = Query(_EventId, select(outbox.c.event_id).where(_names_order))
+WITHDRAWN = update(outbox).values(
+    is_withdrawn=1,
+    # An event that is being sent may arrive; if it does not, its settlement withdraws it. The
+    # payload may hold an IP address and a user agent, which are no longer needed.
+    state=case((outbox.c.leased_until > bindparam("b_now"), "waiting"), else_="withdrawn"),
+    payload=case((outbox.c.leased_until > bindparam("b_now"), outbox.c.payload), else_=_NO_PAYLOAD),
+    reason=bindparam("b_reason"),
+    settled_at=bindparam("b_now"),
+)
+_withdraw = Statement(
+    WITHDRAWN.where(outbox.c.event_id == bindparam("b_event_id"), MAY_BE_WITHDRAWN)
+)
 _undo_withdrawal = Statement(
     update(outbox)
     .where(
@@ -505,17 +492,6 @@ def amend(conn: Connection, id: int, payload: bytes) -> None:
 def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:
     """Withdraws a waiting event, so that it is not sent."""
     _withdraw.run(conn, b_event_id=event_id, b_reason=reason, b_now=now)
-
-
-def withdraw_naming(conn: Connection, order_id: str, reason: str, now: int) -> list[str]:
-    """Withdraws the waiting events of other systems that name an order; returns their ids."""
-    rows = _withdraw_naming.all(conn, b_order_id=order_id, b_reason=reason, b_now=now)
-    return [row.event_id for row in rows]
-
-
-def naming(conn: Connection, order_id: str) -> list[str]:
-    """Returns the ids of the events of other systems that name an order."""
-    return [row.event_id for row in _naming.all(conn, b_order_id=order_id)]
 
 
 def undo_withdrawal(conn: Connection, event_id: str) -> None:

@@ -23,6 +23,7 @@ from tracking.store import (
     conversions,
     erasure,
     identity_graph,
+    naming_events,
     orders,
     outbox,
     pending_erasures,
@@ -93,7 +94,7 @@ class PersonEraser:
             _erase_order(conn, row, new_ids, now)
         for order_id in sorted(order_ids | footprint.orders.keys()):
             # Its events may have been reported by another system, without the order itself.
-            for event_id in (event_id_of(order_id), *outbox.naming(conn, order_id)):
+            for event_id in (event_id_of(order_id), *naming_events.of_order(conn, order_id)):
                 erasure.erase_event(conn, event_id, now)
         for event in browser_events_of(conn, footprint):
             erasure.erase_event(conn, event.event_id, now)
@@ -129,7 +130,7 @@ class PersonEraser:
             detail="",
         )
         conversions.put(conn, conversion)
-        for event_id in outbox.naming(conn, order.id):
+        for event_id in naming_events.of_order(conn, order.id):
             erasure.erase_event(conn, event_id, now)
 
     def erase_all_persons(self, conn: Connection, now: int) -> None:
