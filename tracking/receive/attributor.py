@@ -1,44 +1,32 @@
 """Gathers what orders are credited by, and credits them again when a later fact concerns them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from tracking.domain.attribution import Touch, touch_key
-from tracking.domain.consent import Consent
 from tracking.domain.conversion import (
-    MAY_CHANGE,
-    NO_EVIDENCE,
-    OF_THE_ORDER,
-    Content,
-    Evidence,
     event_id_of,
     reason_by_credit,
-    revised_reason,
 )
-from tracking.domain.money import to_major
 from tracking.domain.order import Order, is_without_visit
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
-from tracking.receive.planner import OrderFacts, Planner, figures_in
-from tracking.receive.rows import visit_of, with_credit, with_visit
+from tracking.receive.planner import OrderFacts, Planner
+from tracking.receive.purchase_events import PurchaseEvents
+from tracking.receive.rows import visit_of, with_credit
 from tracking.store import (
     conversions,
-    erasure,
     identity_graph,
-    naming_events,
     orders,
-    outbox,
     refunds,
     touches,
 )
-from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
-from tracking.store.outbox import OutboxRow
 from tracking.store.refunds import RefundChange
 from tracking.store.touches import TouchRow
 from tracking.store.values import json_of, path_from, session_from_json
@@ -65,6 +53,7 @@ class Attributor:
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
+        self.events = PurchaseEvents(planner)
 
     def match(
         self,
@@ -243,7 +232,7 @@ class Attributor:
         gone = self.planner.contents_gone(row, changes)
         if event is not None and (gone or row != known):
             match = Match(event.visitor, known.match_method)
-            self._update_conversion(conn, row, match, best, "", now, gone)
+            self.events.update(conn, row, match, best, "", now, gone)
 
     def complete(self, conn: Connection, known: OrderRow, facts: OrderFacts) -> OrderRow | None:
         """Stores what an older state of an order adds to a known one, without crediting it again.
@@ -256,45 +245,6 @@ class Attributor:
         self._put_own_touch(conn, known, row)
         self.write_credits(conn, known, row, path_from(row.path))
         return orders.of_id(conn, known.id)
-
-    def evidence_waiting(self, conn: Connection, deliveries: Iterable[OutboxRow]) -> Evidence:
-        """Returns the evidence of buyer and visit in an event that was not sent yet."""
-        for row in deliveries:
-            destination = self.planner.destinations.get(row.destination)
-            if destination is not None and row.state in ("waiting", "held") and row.payload:
-                return _of_person(conn, destination.evidence_of(row.payload))
-        return NO_EVIDENCE
-
-    def restrict_naming(
-        self, conn: Connection, order_id: str, reason: str, consent: Consent, now: int
-    ) -> None:
-        """Withdraws the waiting events of other systems that name an order, or limits the use of
-        the buyer's data in them, where the order's own event would be."""
-        if reason in OF_THE_ORDER:
-            event_ids = naming_events.withdraw(conn, order_id, reason, now)
-            conversions.set_reason(conn, event_ids, reason)
-        elif consent.sale_of_data is False:
-            for event_id in naming_events.of_order(conn, order_id):
-                self.amend(conn, outbox.of_event(conn, event_id), NO_EVIDENCE, consent)
-
-    def amend(
-        self,
-        conn: Connection,
-        deliveries: Iterable[OutboxRow],
-        evidence: Evidence,
-        consent: Consent,
-        value: str = "",
-        gone: Sequence[Content] = (),
-    ) -> None:
-        """Adds to events that were not sent yet what became known since they were finished."""
-        limited = consent.sale_of_data is False
-        for row in deliveries:
-            destination = self.planner.destinations.get(row.destination)
-            if destination is None or row.state not in ("waiting", "held"):
-                continue
-            payload = destination.amend(row.payload, evidence, limited, value, gone)
-            if payload != row.payload:
-                outbox.amend(conn, row.id, payload)
 
     def _gathered(self, conn: Connection, row: OrderRow, by_buyer: _GatheredByBuyer) -> _Gathered:
         buyer = (row.links, row.visitor, row.placed_at)
@@ -322,7 +272,7 @@ class Attributor:
         path = self.planner.path_of(seen, row.id, row.placed_at, match)
         row = row._replace(match_method=match.method)
         row, best = self.write_credits(conn, known, row, path)
-        self._update_conversion(conn, row, match, best, newest_click_id(path), now)
+        self.events.update(conn, row, match, best, newest_click_id(path), now)
 
     def _with_stored_session(self, conn: Connection, known: OrderRow) -> OrderRow:
         """Returns an order's row, its session completed by the pixel's, and its own touch with
@@ -364,97 +314,6 @@ class Attributor:
             touches.put_credits(conn, known.id, credits, is_new=False)
         return row, best
 
-    def _update_conversion(
-        self,
-        conn: Connection,
-        order: OrderRow,
-        match: Match,
-        best: Touch | None,
-        click_id: str,
-        now: int,
-        gone: Sequence[Content] = (),
-    ) -> None:
-        """Updates the order's conversion, and its event for as long as it was not sent."""
-        before = conversions.of_event(conn, event_id_of(order.id))
-        if before is None:
-            return
-        consent = identity_graph.consent_of_order(conn, order, match.visitor)
-        deliveries = outbox.of_event(conn, before.event_id)
-        visited = with_visit(before, session_from_json(order.session))
-        after = with_credit(visited, best)._replace(visitor=match.visitor)
-        refusal = "consent_refused" if consent.marketing is False else ""
-        self.restrict_naming(conn, order.id, refusal, consent, now)
-        if any(_is_known_to_destination(row, now) for row in deliveries):
-            after = after._replace(credited_then=_credited_then(before, after, now))
-            if consent.marketing is False:
-                # An event that is being sent may arrive; if it does not, it is not tried again.
-                outbox.withdraw(conn, before.event_id, "consent_refused", now)
-            self.amend(conn, deliveries, NO_EVIDENCE, consent)
-        else:
-            figures = figures_in(order)
-            reason = revised_reason(
-                before.reason,
-                consent,
-                self.planner.policy,
-                is_credited=best is not None,
-                is_refunded=figures.is_refunded,
-            )
-            after = after._replace(
-                reason=self._apply_decision(conn, order, before, reason, deliveries, now)
-            )
-            value = to_major(figures.revenue, order.currency)
-            is_refused = consent.marketing is False
-            client = "" if is_refused else identity_graph.client_of_browser(conn, match)
-            evidence = Evidence(client=client, click_id=click_id)
-            self.amend(conn, deliveries, evidence, consent, value, gone)
-        if after != before:
-            conversions.set_credit(conn, after)
-
-    def _apply_decision(
-        self,
-        conn: Connection,
-        order: OrderRow,
-        event: ConversionRow,
-        reason: str,
-        deliveries: Iterable[OutboxRow],
-        now: int,
-    ) -> str:
-        """Carries out what a reason means for an event; returns the reason that stays."""
-        until = self.planner.settles_at(order.source_name, event.at, event.recorded_at)
-        if reason in MAY_CHANGE and not event.reason and until > now:
-            # Another fact may remove the reason that this one gave.
-            outbox.hold(conn, event.event_id, until, now)
-        elif reason and not event.reason:
-            outbox.withdraw(conn, event.event_id, reason, now)
-        elif reason == "consent_refused":
-            outbox.forget_held(conn, event.event_id)
-        elif not reason and event.reason:
-            if not any(row.state == "held" and row.due_at > now for row in deliveries):
-                # What could have been sent was kept for the settling time only.
-                if event.reason == "refunded":
-                    return event.reason
-                return "credited_late" if self.planner.destinations else "report_only"
-            outbox.release_held(conn, event.event_id, self._release_at(conn, order, event, now))
-        return reason
-
-    def _release_at(self, conn: Connection, order: OrderRow, event: ConversionRow, now: int) -> int:
-        """Returns when to send the event of an order that a later fact lets be sent."""
-        ids = conversions.ids_of(conn, event.event_id)
-        if ids is None or ids.storefront_id or ids.sent_as:
-            return now
-        return self.planner.release_at(
-            order.source_name, order.keys, event.at, event.recorded_at, now
-        )
-
-
-def _of_person(conn: Connection, evidence: Evidence) -> Evidence:
-    """Returns the evidence without the ids of browsers, which are read anew, and without the phones
-    of erased persons, who may have shared one."""
-    sent = evidence.identity
-    identity = sent.without_browsers(identity_graph.clients_among(conn, sent.external_id))
-    erased = erasure.tombstoned(conn, identity.graph_keys())
-    return msgspec.structs.replace(evidence, identity=identity.without_phones(erased))
-
 
 def _of_kind(keys: Iterable[str], kind: str) -> list[str]:
     return [key for key in keys if key.startswith(kind)]
@@ -464,16 +323,3 @@ def _latest(browsers: list[str], touches: Iterable[Touch]) -> str:
     """Returns the browser that came last, by its visitor id; of equals the first by name."""
     came_at = {touch.visitor: touch.at for touch in sorted(touches, key=lambda touch: touch.at)}
     return max(browsers, key=lambda visitor: came_at.get(visitor, -1))
-
-
-def _is_known_to_destination(row: OutboxRow, now: int) -> bool:
-    """Returns True if the destination has the event, or may have it."""
-    return row.state in ("sent", "dead") or (row.state == "waiting" and row.leased_until > now)
-
-
-def _credited_then(before: ConversionRow, after: ConversionRow, now: int) -> str:
-    """Returns what an event was credited to when it was sent, as JSON, from the first change on."""
-    names = ("is_pinterest", "campaign_id", "campaign")
-    if before.credited_then or all(getattr(before, n) == getattr(after, n) for n in names):
-        return before.credited_then
-    return json_of({"until": now, **{name: getattr(before, name) for name in names}})

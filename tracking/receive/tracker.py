@@ -64,6 +64,7 @@ class Tracker:
         self.clock = clock
         self.quarantine = Quarantine(store, clock)
         self.attributor = Attributor(planner)
+        self.events = self.attributor.events
         self.eraser = PersonEraser(self.attributor)
 
     def receive_order(self, body: bytes, topic: str) -> Receipt:
@@ -212,7 +213,7 @@ class Tracker:
             planned = None
         rows = self._rows_of(conn, facts, person, now, planned)
         moved = self._write(conn, facts, rows, known)
-        self._write_event(conn, facts, rows, event)
+        self.events.write(conn, facts, rows, event)
         visits = [touch.at for touch in (stated.touch, facts.touch) if touch is not None]
         self._credit_others(conn, order.id, [*visits, *moved], person, concerned, now)
         return Receipt("accepted", order.id)
@@ -375,7 +376,7 @@ class Tracker:
     def _waiting(self, conn: Connection, event: ConversionRow | None) -> Evidence:
         if event is None:
             return NO_EVIDENCE
-        return self.attributor.evidence_waiting(conn, outbox.of_event(conn, event.event_id))
+        return self.events.evidence_waiting(conn, outbox.of_event(conn, event.event_id))
 
     def _record_stale(
         self,
@@ -420,7 +421,7 @@ class Tracker:
             match = Match(event.visitor, known.match_method)
             client = identity_graph.client_of_browser(conn, match)
             evidence = msgspec.structs.replace(facts.evidence, client=client)
-            self.attributor.amend(conn, deliveries, evidence, facts.consent)
+            self.events.amend(conn, deliveries, evidence, facts.consent)
             return
         self._plan_again(conn, known, event, facts, now)
 
@@ -451,7 +452,7 @@ class Tracker:
         person = identity_graph.person_of(conn, newest.keys, newest.visitor)
         rows = self._rows_of(conn, newest, person, now, None)
         if rows.conversion.reason != event.reason:
-            self._write_event(conn, newest, rows, event)
+            self.events.write(conn, newest, rows, event)
 
     def _write(
         self, conn: Connection, facts: OrderFacts, rows: OrderRows, known: OrderRow | None
@@ -464,50 +465,6 @@ class Tracker:
         orders.put(conn, rows.order)
         touches.put_credits(conn, order_id, rows.credits, is_new=known is None)
         return moved
-
-    def _write_event(
-        self, conn: Connection, facts: OrderFacts, rows: OrderRows, first: ConversionRow | None
-    ) -> None:
-        """Stores the conversion of an order, and queues its event; `first` is the conversion that
-        was stored before."""
-        order, conversion = facts.order, rows.conversion
-        self.attributor.restrict_naming(
-            conn, order.id, conversion.reason, facts.consent, conversion.recorded_at
-        )
-        if first is not None:
-            conversion = self._apply_reason(conn, conversion)
-        conversions.put(conn, conversion)
-        now, event_id = conversion.recorded_at, conversion.event_id
-        recorded_at = first.recorded_at if first is not None else now
-        until = None
-        if conversion.reason:
-            until = self.planner.settles_at(order.source_name, order.placed_at, recorded_at)
-        due_at = self.planner.due_at(order, facts.keys, recorded_at, now)
-        for name, payload in rows.payloads.items():
-            outbox.queue(
-                *(conn, event_id, name, payload, order.placed_at, now, until),
-                due_at=due_at,
-                shares_id=rows.shares_id,
-            )
-        if self.planner.is_beside_app:
-            storefront_ids.note(conn, facts.keys, event_id, now)
-        if first is not None and facts.consent.sale_of_data is False:
-            # An event that is being sent keeps its payload, and is tried again if it fails.
-            deliveries = outbox.of_event(conn, event_id)
-            self.attributor.amend(conn, deliveries, NO_EVIDENCE, facts.consent)
-
-    def _apply_reason(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
-        """Withdraws or restores the event of a newer state of an order; returns its conversion."""
-        event_id, reason = conversion.event_id, conversion.reason
-        outbox.forget_held(conn, event_id)
-        if reason:
-            outbox.withdraw(conn, event_id, reason, conversion.recorded_at)
-        else:
-            outbox.undo_withdrawal(conn, event_id)
-        if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
-            # Pinterest has it; a later change concerns only the shop's reports.
-            return conversion._replace(reason="", detail="")
-        return conversion
 
     def _record_refund(
         self, conn: Connection, refund: Refund, currency: str, digest: str, topic: str
@@ -540,8 +497,8 @@ class Tracker:
         deleted = with_credit(event, None)._replace(
             is_counted=0, reason="deleted", detail="", recorded_at=now
         )
-        conversions.put(conn, self._apply_reason(conn, deleted))
-        self.attributor.restrict_naming(conn, order_id, "deleted", Consent(), now)
+        conversions.put(conn, self.events.apply_reason(conn, deleted))
+        self.events.restrict_naming(conn, order_id, "deleted", Consent(), now)
         return Receipt("accepted", order_id)
 
 

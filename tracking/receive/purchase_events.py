@@ -1,0 +1,223 @@
+"""Keeps the event of each order as it is known, until the event is sent."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tracking.domain.attribution import Touch
+from tracking.domain.consent import Consent
+from tracking.domain.conversion import (
+    MAY_CHANGE,
+    NO_EVIDENCE,
+    OF_THE_ORDER,
+    Content,
+    Evidence,
+    event_id_of,
+    revised_reason,
+)
+from tracking.domain.money import to_major
+from tracking.domain.visitor import Match
+from tracking.receive import storefront_ids
+from tracking.receive.planner import OrderFacts, Planner, figures_in
+from tracking.receive.rows import with_credit, with_visit
+from tracking.store import conversions, erasure, identity_graph, naming_events, outbox
+from tracking.store.conversions import ConversionRow
+from tracking.store.engine.statement import Connection
+from tracking.store.new_orders import OrderRows
+from tracking.store.orders import OrderRow
+from tracking.store.outbox import OutboxRow
+from tracking.store.values import json_of, session_from_json
+
+
+class PurchaseEvents:
+    """Writes the events of orders, and changes them for as long as they were not sent."""
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+
+    def write(
+        self, conn: Connection, facts: OrderFacts, rows: OrderRows, first: ConversionRow | None
+    ) -> None:
+        """Stores the conversion of an order, and queues its event; `first` is the conversion that
+        was stored before."""
+        order, conversion = facts.order, rows.conversion
+        self.restrict_naming(
+            conn, order.id, conversion.reason, facts.consent, conversion.recorded_at
+        )
+        if first is not None:
+            conversion = self.apply_reason(conn, conversion)
+        conversions.put(conn, conversion)
+        now, event_id = conversion.recorded_at, conversion.event_id
+        recorded_at = first.recorded_at if first is not None else now
+        until = None
+        if conversion.reason:
+            until = self.planner.settles_at(order.source_name, order.placed_at, recorded_at)
+        due_at = self.planner.due_at(order, facts.keys, recorded_at, now)
+        for name, payload in rows.payloads.items():
+            outbox.queue(
+                *(conn, event_id, name, payload, order.placed_at, now, until),
+                due_at=due_at,
+                shares_id=rows.shares_id,
+            )
+        if self.planner.is_beside_app:
+            storefront_ids.note(conn, facts.keys, event_id, now)
+        if first is not None and facts.consent.sale_of_data is False:
+            # An event that is being sent keeps its payload, and is tried again if it fails.
+            deliveries = outbox.of_event(conn, event_id)
+            self.amend(conn, deliveries, NO_EVIDENCE, facts.consent)
+
+    def update(
+        self,
+        conn: Connection,
+        order: OrderRow,
+        match: Match,
+        best: Touch | None,
+        click_id: str,
+        now: int,
+        gone: Sequence[Content] = (),
+    ) -> None:
+        """Updates the order's conversion, and its event for as long as it was not sent."""
+        before = conversions.of_event(conn, event_id_of(order.id))
+        if before is None:
+            return
+        consent = identity_graph.consent_of_order(conn, order, match.visitor)
+        deliveries = outbox.of_event(conn, before.event_id)
+        visited = with_visit(before, session_from_json(order.session))
+        after = with_credit(visited, best)._replace(visitor=match.visitor)
+        refusal = "consent_refused" if consent.marketing is False else ""
+        self.restrict_naming(conn, order.id, refusal, consent, now)
+        if any(_is_known_to_destination(row, now) for row in deliveries):
+            after = after._replace(credited_then=_credited_then(before, after, now))
+            if consent.marketing is False:
+                # An event that is being sent may arrive; if it does not, it is not tried again.
+                outbox.withdraw(conn, before.event_id, "consent_refused", now)
+            self.amend(conn, deliveries, NO_EVIDENCE, consent)
+        else:
+            figures = figures_in(order)
+            reason = revised_reason(
+                before.reason,
+                consent,
+                self.planner.policy,
+                is_credited=best is not None,
+                is_refunded=figures.is_refunded,
+            )
+            after = after._replace(
+                reason=self._apply_decision(conn, order, before, reason, deliveries, now)
+            )
+            value = to_major(figures.revenue, order.currency)
+            is_refused = consent.marketing is False
+            client = "" if is_refused else identity_graph.client_of_browser(conn, match)
+            evidence = Evidence(client=client, click_id=click_id)
+            self.amend(conn, deliveries, evidence, consent, value, gone)
+        if after != before:
+            conversions.set_credit(conn, after)
+
+    def apply_reason(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
+        """Withdraws or restores the event of a newer state of an order; returns its conversion."""
+        event_id, reason = conversion.event_id, conversion.reason
+        outbox.forget_held(conn, event_id)
+        if reason:
+            outbox.withdraw(conn, event_id, reason, conversion.recorded_at)
+        else:
+            outbox.undo_withdrawal(conn, event_id)
+        if any(row.state == "sent" for row in outbox.of_event(conn, event_id)):
+            # Pinterest has it; a later change concerns only the shop's reports.
+            return conversion._replace(reason="", detail="")
+        return conversion
+
+    def evidence_waiting(self, conn: Connection, deliveries: Iterable[OutboxRow]) -> Evidence:
+        """Returns the evidence of buyer and visit in an event that was not sent yet."""
+        for row in deliveries:
+            destination = self.planner.destinations.get(row.destination)
+            if destination is not None and row.state in ("waiting", "held") and row.payload:
+                return _of_person(conn, destination.evidence_of(row.payload))
+        return NO_EVIDENCE
+
+    def restrict_naming(
+        self, conn: Connection, order_id: str, reason: str, consent: Consent, now: int
+    ) -> None:
+        """Withdraws the waiting events of other systems that name an order, or limits the use of
+        the buyer's data in them, where the order's own event would be."""
+        if reason in OF_THE_ORDER:
+            event_ids = naming_events.withdraw(conn, order_id, reason, now)
+            conversions.set_reason(conn, event_ids, reason)
+        elif consent.sale_of_data is False:
+            for event_id in naming_events.of_order(conn, order_id):
+                self.amend(conn, outbox.of_event(conn, event_id), NO_EVIDENCE, consent)
+
+    def amend(
+        self,
+        conn: Connection,
+        deliveries: Iterable[OutboxRow],
+        evidence: Evidence,
+        consent: Consent,
+        value: str = "",
+        gone: Sequence[Content] = (),
+    ) -> None:
+        """Adds to events that were not sent yet what became known since they were finished."""
+        limited = consent.sale_of_data is False
+        for row in deliveries:
+            destination = self.planner.destinations.get(row.destination)
+            if destination is None or row.state not in ("waiting", "held"):
+                continue
+            payload = destination.amend(row.payload, evidence, limited, value, gone)
+            if payload != row.payload:
+                outbox.amend(conn, row.id, payload)
+
+    def _apply_decision(
+        self,
+        conn: Connection,
+        order: OrderRow,
+        event: ConversionRow,
+        reason: str,
+        deliveries: Iterable[OutboxRow],
+        now: int,
+    ) -> str:
+        """Carries out what a reason means for an event; returns the reason that stays."""
+        until = self.planner.settles_at(order.source_name, event.at, event.recorded_at)
+        if reason in MAY_CHANGE and not event.reason and until > now:
+            # Another fact may remove the reason that this one gave.
+            outbox.hold(conn, event.event_id, until, now)
+        elif reason and not event.reason:
+            outbox.withdraw(conn, event.event_id, reason, now)
+        elif reason == "consent_refused":
+            outbox.forget_held(conn, event.event_id)
+        elif not reason and event.reason:
+            if not any(row.state == "held" and row.due_at > now for row in deliveries):
+                # What could have been sent was kept for the settling time only.
+                if event.reason == "refunded":
+                    return event.reason
+                return "credited_late" if self.planner.destinations else "report_only"
+            outbox.release_held(conn, event.event_id, self._release_at(conn, order, event, now))
+        return reason
+
+    def _release_at(self, conn: Connection, order: OrderRow, event: ConversionRow, now: int) -> int:
+        """Returns when to send the event of an order that a later fact lets be sent."""
+        ids = conversions.ids_of(conn, event.event_id)
+        if ids is None or ids.storefront_id or ids.sent_as:
+            return now
+        return self.planner.release_at(
+            order.source_name, order.keys, event.at, event.recorded_at, now
+        )
+
+
+def _of_person(conn: Connection, evidence: Evidence) -> Evidence:
+    """Returns the evidence without the ids of browsers, which are read anew, and without the phones
+    of erased persons, who may have shared one."""
+    sent = evidence.identity
+    identity = sent.without_browsers(identity_graph.clients_among(conn, sent.external_id))
+    erased = erasure.tombstoned(conn, identity.graph_keys())
+    return msgspec.structs.replace(evidence, identity=identity.without_phones(erased))
+
+
+def _is_known_to_destination(row: OutboxRow, now: int) -> bool:
+    """Returns True if the destination has the event, or may have it."""
+    return row.state in ("sent", "dead") or (row.state == "waiting" and row.leased_until > now)
+
+
+def _credited_then(before: ConversionRow, after: ConversionRow, now: int) -> str:
+    """Returns what an event was credited to when it was sent, as JSON, from the first change on."""
+    names = ("is_pinterest", "campaign_id", "campaign")
+    if before.credited_then or all(getattr(before, n) == getattr(after, n) for n in names):
+        return before.credited_then
+    return json_of({"until": now, **{name: getattr(before, name) for name in names}})
