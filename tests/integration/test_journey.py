@@ -194,8 +194,10 @@ def test_an_order_that_is_not_sent_says_why(story: BuildStory, reason: str) -> N
 
 
 def test_every_reason_there_is_is_told_of_an_order() -> None:
-    # Crawlers place no orders, and of an erased person no journey is told.
-    assert set(REASONS) - {"bot", "erased"} == {"", "credited_late", "deleted", *NOT_SENT}
+    # Crawlers place no orders, of an erased person no journey is told, and an order's own event is
+    # never the one that is replaced.
+    others = {"bot", "erased", "told_by_order"}
+    assert set(REASONS) - others == {"", "credited_late", "deleted", "told_before", *NOT_SENT}
 
 
 def test_an_order_that_a_pin_earned_too_late_to_be_sent_says_so(

@@ -26,6 +26,7 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
+from tracking.domain.conversion import MAY_END
 
 Body = dict[str, Any]
 
@@ -98,7 +99,8 @@ def test_a_checkout_of_an_order_that_must_not_be_sent_is_held_back(
 
     assert found.told() == {}
     assert (reason_of(found), found.pinterest.accepted) == (reason, {})
-    assert not any(bytes(row["payload"]) for row in rows(found.service.store, "outbox"))
+    if reason not in MAY_END:
+        assert not any(bytes(row["payload"]) for row in rows(found.service.store, "outbox"))
 
 
 @BOTH_WAYS

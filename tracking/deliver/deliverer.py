@@ -138,7 +138,7 @@ class Deliverer:
             return None
         token, until = secrets.token_hex(8), now + LEASE_SECONDS
         claimed = outbox.claim(conn, self.destination.name, token, now, until, allowance)
-        events, sent_as = sent_ids.choose(conn, claimed)
+        events, sent_as = sent_ids.choose(conn, self.destination.name, claimed, now)
         return Claim(token, until, events, sent_as) if events else None
 
     def _take_slot(self, conn: Connection, account: AccountRow) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from tracking.store import conversions, outbox
+from tracking.destinations.base import PINTEREST
+from tracking.store import conversions, naming_events, outbox
 from tracking.store.conversions import SharedId
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
@@ -17,8 +18,13 @@ class NamedEvents(NamedTuple):
     sent_as: Mapping[str, str]
 
 
-def choose(conn: Connection, events: Sequence[ClaimedEvent]) -> NamedEvents:
+def choose(
+    conn: Connection, destination: str, events: Sequence[ClaimedEvent], now: int
+) -> NamedEvents:
     """Chooses for each purchase that shares its id the storefront's id, or else its event id.
+
+    A purchase that another system has handed in under the storefront's id is not sent to Pinterest
+    again.
 
     The choice is stored in the transaction of the claim and holds for every destination and every
     later attempt. A purchase that another transaction is writing about is not claimed yet.
@@ -32,18 +38,36 @@ def choose(conn: Connection, events: Sequence[ClaimedEvent]) -> NamedEvents:
     wanted = {row.storefront_id for row in open_ids} - {""}
     held = advisory_locks.try_hold(conn, wanted)
     busy |= {row.event_id for row in open_ids if row.storefront_id in wanted - held}
+    handed_in = naming_events.told_under(conn, held)
+    told = {row.event_id for row in open_ids if row.storefront_id in handed_in}
+    if destination != PINTEREST:
+        told = set()
+    _hold_back(conn, [event for event in events if event.event_id in told], now)
     chosen = _chosen(
-        [row for row in open_ids if row.event_id not in busy],
-        conversions.recorded(conn, held) | conversions.sent_as(conn, held),
+        [row for row in open_ids if row.event_id not in busy | told],
+        handed_in | conversions.taken(conn, held),
     )
     conversions.set_sent_as(conn, chosen)
     outbox.unclaim(conn, [event.id for event in events if event.event_id in busy])
     sent_as = {row.event_id: row.sent_as for row in known.values() if row.sent_as}
     sent_as.update(chosen)
     return NamedEvents(
-        [event for event in events if event.event_id not in busy],
+        [event for event in events if event.event_id not in busy | told],
         {event_id: id for event_id, id in sent_as.items() if id != event_id},
     )
+
+
+def _hold_back(conn: Connection, events: Sequence[ClaimedEvent], now: int) -> None:
+    """Withdraws purchases that Pinterest is told of by another system."""
+    outbox.withdraw_claimed(conn, [event.id for event in events], "told_before", now)
+    unsent = [
+        event.event_id
+        for event in events
+        if not any(
+            row.state in ("waiting", "sent") for row in outbox.of_event(conn, event.event_id)
+        )
+    ]
+    conversions.set_reason(conn, unsent, "told_before")
 
 
 def _chosen(purchases: Sequence[SharedId], taken: Collection[str]) -> Mapping[str, str]:

@@ -56,6 +56,8 @@ REASONS = {
     "renewal": "A subscription renewed itself: no visit that Pinterest could have caused.",
     "copied": "Staff copied it from another order, with the visit of that one.",
     "not_attributed": "No Pinterest click or view lies in its attribution window.",
+    "told_before": "Another system's event had told Pinterest of the purchase.",
+    "told_by_order": "The order's own event tells Pinterest of the purchase.",
     "credited_late": "The touch that earned it became known only after it was decided.",
     "unencodable": "It does not fit Pinterest's published schema.",
     "bot": "A crawler or a link preview, not a person.",
@@ -68,6 +70,8 @@ OF_THE_ORDER = frozenset(
         *("consent_refused", "erased"),
     }
 )
+# Those of them that end: when the order is paid after all, or its refund fails.
+MAY_END = frozenset({"unpaid", "never_paid", "refunded"})
 # The reasons that a touch, a visitor, a consent or a refund that fails may still change when it
 # becomes known later.
 MAY_CHANGE = frozenset({"consent_unknown", "not_attributed", "refunded"})
@@ -323,6 +327,16 @@ def revised_reason(
         ("consent_unknown", consent.marketing is None and policy.consent_unknown == "hold"),
         ("not_attributed", policy.send == "attributed" and not is_credited),
     )
+
+
+def reason_of_naming(reason: str, consent: Consent, *, is_refunded: bool) -> str:
+    """Returns why no event that names an order may be sent, by the reason of its own event: a
+    reason of OF_THE_ORDER, or ""."""
+    if consent.marketing is False:
+        return "consent_refused"
+    if reason in OF_THE_ORDER - {"refunded"}:
+        return reason
+    return "refunded" if is_refunded else ""
 
 
 def reason_by_credit(reason: str, *, is_credited: bool) -> str:

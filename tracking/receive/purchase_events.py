@@ -4,15 +4,17 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from tracking.destinations.base import PINTEREST
 from tracking.domain.attribution import Touch
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import (
     MAY_CHANGE,
+    MAY_END,
     NO_EVIDENCE,
-    OF_THE_ORDER,
     Content,
     Evidence,
     event_id_of,
+    reason_of_naming,
     revised_reason,
 )
 from tracking.domain.money import to_major
@@ -41,17 +43,16 @@ class PurchaseEvents:
         """Stores the conversion of an order, and queues its event; `first` is the conversion that
         was stored before."""
         order, conversion = facts.order, rows.conversion
-        self.restrict_naming(
-            conn, order.id, conversion.reason, facts.consent, conversion.recorded_at
+        of_naming = reason_of_naming(
+            conversion.reason, facts.consent, is_refunded=figures_in(rows.order).is_refunded
         )
         if first is not None:
             conversion = self.apply_reason(conn, conversion)
         conversions.put(conn, conversion)
         now, event_id = conversion.recorded_at, conversion.event_id
         recorded_at = first.recorded_at if first is not None else now
-        until = None
-        if conversion.reason:
-            until = self.planner.settles_at(order.source_name, order.placed_at, recorded_at)
+        settles_at = self.planner.settles_at(order.source_name, order.placed_at, recorded_at)
+        until = settles_at if conversion.reason else None
         due_at = self.planner.due_at(order, facts.keys, recorded_at, now)
         for name, payload in rows.payloads.items():
             outbox.queue(
@@ -65,6 +66,8 @@ class PurchaseEvents:
             # An event that is being sent keeps its payload, and is tried again if it fails.
             deliveries = outbox.of_event(conn, event_id)
             self.amend(conn, deliveries, NO_EVIDENCE, facts.consent)
+        if self.settle_naming(conn, order.id, of_naming, facts.consent, settles_at, now):
+            conversions.set_reason(conn, [event_id], "told_before")
 
     def update(
         self,
@@ -84,8 +87,7 @@ class PurchaseEvents:
         deliveries = outbox.of_event(conn, before.event_id)
         visited = with_visit(before, session_from_json(order.session))
         after = with_credit(visited, best)._replace(visitor=match.visitor)
-        refusal = "consent_refused" if consent.marketing is False else ""
-        self.restrict_naming(conn, order.id, refusal, consent, now)
+        figures = figures_in(order)
         if any(_is_known_to_destination(row, now) for row in deliveries):
             after = after._replace(credited_then=_credited_then(before, after, now))
             if consent.marketing is False:
@@ -93,7 +95,6 @@ class PurchaseEvents:
                 outbox.withdraw(conn, before.event_id, "consent_refused", now)
             self.amend(conn, deliveries, NO_EVIDENCE, consent)
         else:
-            figures = figures_in(order)
             reason = revised_reason(
                 before.reason,
                 consent,
@@ -109,6 +110,10 @@ class PurchaseEvents:
             client = "" if is_refused else identity_graph.client_of_browser(conn, match)
             evidence = Evidence(client=client, click_id=click_id)
             self.amend(conn, deliveries, evidence, consent, value, gone)
+        of_naming = reason_of_naming(before.reason, consent, is_refunded=figures.is_refunded)
+        until = self.planner.settles_at(order.source_name, before.at, before.recorded_at)
+        if self.settle_naming(conn, order.id, of_naming, consent, until, now):
+            after = after._replace(reason="told_before")
         if after != before:
             conversions.set_credit(conn, after)
 
@@ -133,17 +138,77 @@ class PurchaseEvents:
                 return _of_person(conn, destination.evidence_of(row.payload))
         return NO_EVIDENCE
 
-    def restrict_naming(
-        self, conn: Connection, order_id: str, reason: str, consent: Consent, now: int
-    ) -> None:
-        """Withdraws the waiting events of other systems that name an order, or limits the use of
-        the buyer's data in them, where the order's own event would be."""
-        if reason in OF_THE_ORDER:
-            event_ids = naming_events.withdraw(conn, order_id, reason, now)
-            conversions.set_reason(conn, event_ids, reason)
-        elif consent.sale_of_data is False:
-            for event_id in naming_events.of_order(conn, order_id):
+    def settle_naming(
+        self,
+        conn: Connection,
+        order_id: str,
+        reason: str,
+        consent: Consent,
+        until: int,
+        now: int,
+    ) -> bool:
+        """Holds, withdraws, releases or limits the events of other systems that name an order, by
+        what is known of the order.
+
+        Of the order's own event and the checkouts among them Pinterest gets one.
+
+        Args:
+            order_id: the order.
+            reason: why no event that names it may be sent (of OF_THE_ORDER), "" if one may be.
+            consent: the buyer's.
+            until: when a reason that may end is taken as final (seconds UTC).
+            now: the time, in seconds UTC.
+
+        Returns:
+            True if the order's own event is not sent, since another one was before.
+        """
+        named_by = naming_events.of_order(conn, order_id)
+        if not named_by:
+            return False
+        is_told = False
+        own_id = event_id_of(order_id)
+        if reason:
+            self._hold_back_naming(conn, order_id, reason, until, now)
+        else:
+            is_told = self._is_told_before(conn, order_id, now)
+            released = naming_events.release(conn, order_id, own_id, now)
+            conversions.set_reason(conn, released, "")
+        if consent.sale_of_data is False:
+            for event_id in named_by:
                 self.amend(conn, outbox.of_event(conn, event_id), NO_EVIDENCE, consent)
+        return is_told
+
+    def _hold_back_naming(
+        self, conn: Connection, order_id: str, reason: str, until: int, now: int
+    ) -> None:
+        own_id = event_id_of(order_id)
+        if reason in MAY_END and until > now:
+            concerned = naming_events.hold(conn, order_id, own_id, reason, until, now)
+        else:
+            concerned = naming_events.withdraw(conn, order_id, reason, now)
+        if not any(
+            row.destination == PINTEREST and row.state == "sent"
+            for row in outbox.of_event(conn, own_id)
+        ):
+            concerned += naming_events.explain(conn, order_id, own_id, reason)
+        conversions.set_reason(conn, concerned, reason)
+
+    def _is_told_before(self, conn: Connection, order_id: str, now: int) -> bool:
+        """Withdraws the checkouts that the order's own event replaces, or that event, if Pinterest
+        was or may have been told by another one.
+
+        Returns True if the own event is not sent at all then.
+        """
+        own_id = event_id_of(order_id)
+        own = {row.destination: row for row in outbox.of_event(conn, own_id)}
+        if PINTEREST not in own or own[PINTEREST].state not in ("waiting", "sent"):
+            return False
+        replaced = naming_events.replace(conn, order_id, own_id, PINTEREST, "told_by_order", now)
+        conversions.set_reason(conn, replaced, "told_by_order")
+        if not naming_events.is_told(conn, order_id, own_id, PINTEREST):
+            return False
+        outbox.withdraw_from(conn, own_id, PINTEREST, "told_before", now)
+        return not any(row.state in ("waiting", "sent") for row in outbox.of_event(conn, own_id))
 
     def amend(
         self,

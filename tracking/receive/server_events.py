@@ -11,16 +11,17 @@ import msgspec
 from tracking.destinations.base import PINTEREST
 from tracking.domain.attribution import Touch
 from tracking.domain.conversion import (
+    MAY_END,
     NO_EVIDENCE,
-    OF_THE_ORDER,
     event_id_of,
     reason_not_to_send_event,
+    reason_of_naming,
 )
 from tracking.domain.identity import KEY_KINDS
 from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import Attributor
 from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_events_of
-from tracking.receive.planner import Planner
+from tracking.receive.planner import Planner, figures_in
 from tracking.receive.privacy.erasure import erased_of
 from tracking.receive.rows import conversion_row, with_credit
 from tracking.store import (
@@ -28,6 +29,7 @@ from tracking.store import (
     conversions,
     event_batches,
     identity_graph,
+    naming_events,
     orders,
     outbox,
     touches,
@@ -199,6 +201,7 @@ class ServerEvents:
             raise EventIdConflict
         if _is_sent_by_the_order(conn, event):
             return _DUPLICATE
+        event = _of_told_order(conn, event)
         if known is not None:
             is_sent = resends and self._resend(conn, known, event, now)
             return BatchResult("resent") if is_sent else _DUPLICATE
@@ -208,9 +211,16 @@ class ServerEvents:
             conversions.put(conn, anonymous._replace(visitor=event.event_id, reason="erased"))
             return BatchResult("accepted", "erased")
         best = self._earned_by(conn, event, person())
-        event = self._as_its_order_allows(conn, event)
+        event, held_until = self._as_its_order_allows(conn, event, now)
+        is_told = bool(event.payload) and _is_told_before(conn, event, now)
+        if is_told:
+            event = _not_sent(event, "told_before")
         conversions.put(conn, with_credit(event.conversion, best))
-        self._queue(conn, event, now)
+        if event.payload or is_told:
+            _queue(conn, event, now, held_until)
+        if is_told:
+            # What becomes of the order may still be the reason instead.
+            outbox.withdraw(conn, event.event_id, "told_before", now)
         self._join(conn, event.keys, event.visitor, now)
         return BatchResult("accepted", event.conversion.reason)
 
@@ -221,44 +231,43 @@ class ServerEvents:
         returns True if it is in line."""
         if not self.planner.is_lifted(known.reason):
             return False
-        event = self._as_its_order_allows(conn, event)
+        event, held_until = self._as_its_order_allows(conn, event, now)
         if not event.payload or outbox.of_event(conn, event.event_id):
             return False
-        conversions.put(conn, known._replace(reason="", detail=""))
-        self._queue(conn, event, now)
-        return True
+        if _is_told_before(conn, event, now):
+            return False
+        conversions.put(conn, known._replace(reason=event.conversion.reason, detail=""))
+        _queue(conn, event, now, held_until)
+        return held_until is None
 
-    def _queue(self, conn: Connection, event: PreparedEvent, now: int) -> None:
-        if event.payload:
-            outbox.queue(
-                conn,
-                event.event_id,
-                PINTEREST,
-                event.payload,
-                event.at,
-                now,
-                order_id=event.order_id,
-            )
-
-    def _as_its_order_allows(self, conn: Connection, event: PreparedEvent) -> PreparedEvent:
+    def _as_its_order_allows(
+        self, conn: Connection, event: PreparedEvent, now: int
+    ) -> tuple[PreparedEvent, int | None]:
         """Returns an event as the order that it names may be told of: as it is, only with the
-        limited use of the buyer's data, or not at all."""
+        limited use of the buyer's data, or not at all.
+
+        The second value is until when it is held (seconds UTC), if the reason may end; else None.
+        """
         if not (event.order_id and event.payload):
-            return event
+            return event, None
         own = conversions.of_event(conn, event_id_of(event.order_id))
         order = orders.of_id(conn, event.order_id)
         if own is None or order is None:
-            return event
+            return event, None
         consent = identity_graph.consent_of_order(conn, order, own.visitor)
-        reason = "consent_refused" if consent.marketing is False else own.reason
-        if reason in OF_THE_ORDER:
-            row = event.conversion._replace(reason=reason)
-            return msgspec.structs.replace(event, conversion=row, payload=b"")
         if consent.sale_of_data is False:
             destination = self.planner.destinations[PINTEREST]
             limited = destination.amend(event.payload, NO_EVIDENCE, limited=True)
-            return msgspec.structs.replace(event, payload=limited)
-        return event
+            event = msgspec.structs.replace(event, payload=limited)
+        is_refunded = figures_in(order).is_refunded
+        reason = reason_of_naming(own.reason, consent, is_refunded=is_refunded)
+        if not reason:
+            return event, None
+        until = self.planner.settles_at(order.source_name, own.at, own.recorded_at)
+        if reason in MAY_END and until > now:
+            row = event.conversion._replace(reason=reason)
+            return msgspec.structs.replace(event, conversion=row), until
+        return _not_sent(event, reason), None
 
     def _chunks(self, events: Sequence[PreparedEvent]) -> Iterator[Sequence[PreparedEvent]]:
         """Yields as many events at a time as one transaction may hold the names of."""
@@ -292,6 +301,7 @@ class ServerEvents:
         order_ids = {event.order_id for event in events}
         known = event_batches.known_of(conn, ids, keys, visitors, order_ids)
         seen: dict[str, ConversionRow | RecordedEvent] = dict(known.events)
+        named = naming_events.named(conn, order_ids)
         results: list[BatchResult | None] = []
         new: list[PreparedEvent] = []
         for event in events:
@@ -307,11 +317,14 @@ class ServerEvents:
             known.add(event.keys, event.visitor)
             is_known = is_known or _of_its_order(event) in known.events
             is_known = is_known or event.event_id in known.shared_ids
+            is_checkout = event.conversion.stage == "purchase"
+            is_known = is_known or (is_checkout and event.order_id in named)
             if is_known or known.any_erased(event.keys, event.order_id):
                 results.append(None)
             else:
                 results.append(BatchResult("accepted", event.conversion.reason))
                 new.append(event)
+                named |= {event.order_id} - {""}
         event_batches.put(
             conn,
             [event.conversion for event in new],
@@ -458,4 +471,53 @@ def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:
     own = _of_its_order(event) if told is None else told.event_id
     if own == event.event_id:
         return False
-    return any(row.state in ("waiting", "sent") for row in outbox.of_event(conn, own))
+    return any(
+        row.destination == PINTEREST and row.state in ("waiting", "sent")
+        for row in outbox.of_event(conn, own)
+    )
+
+
+def _of_told_order(conn: Connection, event: PreparedEvent) -> PreparedEvent:
+    """Returns a checkout that names no order, but has the id that the storefront tells an order's
+    purchase by, with that order."""
+    if event.order_id or event.conversion.stage != "purchase":
+        return event
+    told = conversions.told_as(conn, event.event_id)
+    if told is None:
+        return event
+    advisory_locks.hold(conn, [told.order_id])
+    return msgspec.structs.replace(event, order_id=told.order_id)
+
+
+def _is_told_before(conn: Connection, event: PreparedEvent, now: int) -> bool:
+    """Returns True for a checkout of an order that Pinterest was or may be told of by another one.
+
+    If it was not, this checkout takes the place of those that Pinterest refused, and that of the
+    order itself the place of those that wait.
+    """
+    if event.conversion.stage != "purchase" or not event.order_id:
+        return False
+    own_id = event_id_of(event.order_id)
+    is_own = event.event_id == own_id
+    reason = "told_by_order" if is_own else "told_before"
+    replaced = naming_events.replace(
+        *(conn, event.order_id, event.event_id, PINTEREST, reason, now), only_dead=not is_own
+    )
+    conversions.set_reason(conn, replaced, reason)
+    if naming_events.is_told(conn, event.order_id, event.event_id, PINTEREST):
+        return True
+    if not is_own:
+        outbox.withdraw_from(conn, own_id, PINTEREST, "told_before", now)
+    return False
+
+
+def _queue(conn: Connection, event: PreparedEvent, now: int, held_until: int | None) -> None:
+    outbox.queue(
+        *(conn, event.event_id, PINTEREST, event.payload, event.at, now, held_until),
+        order_id=event.order_id,
+    )
+
+
+def _not_sent(event: PreparedEvent, reason: str) -> PreparedEvent:
+    row = event.conversion._replace(reason=reason)
+    return msgspec.structs.replace(event, conversion=row, payload=b"")

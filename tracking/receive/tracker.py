@@ -498,7 +498,7 @@ class Tracker:
             is_counted=0, reason="deleted", detail="", recorded_at=now
         )
         conversions.put(conn, self.events.apply_reason(conn, deleted))
-        self.events.restrict_naming(conn, order_id, "deleted", Consent(), now)
+        self.events.settle_naming(conn, order_id, "deleted", Consent(), now, now)
         return Receipt("accepted", order_id)
 
 

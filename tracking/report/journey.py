@@ -231,7 +231,8 @@ def _begun(deliveries: Sequence[OutboxRow]) -> list[OutboxRow]:
     return [
         row
         for row in deliveries
-        if row.state != "held" and (row.state != "withdrawn" or row.attempts)
+        if row.state != "held"
+        and (row.state != "withdrawn" or row.attempts or row.reason == "told_before")
     ]
 
 

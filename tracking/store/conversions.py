@@ -129,6 +129,19 @@ _lock_ids = Query(
     },
 )
 _recorded = selected(_RecordedId, conversions.c.event_id)
+_of_others = Query(
+    _RecordedId,
+    {
+        dialect: select(conversions.c.event_id).where(
+            is_among(dialect, conversions.c.event_id),
+            or_(
+                conversions.c.stage != literal_column("'purchase'"),
+                conversions.c.order_id != literal_column("''"),
+            ),
+        )
+        for dialect in DIALECTS
+    },
+)
 _sent_as = Query(
     _RecordedId,
     {
@@ -333,6 +346,13 @@ def recorded(conn: Connection, event_ids: Collection[str]) -> set[str]:
 def sent_as(conn: Connection, event_ids: Collection[str]) -> set[str]:
     """Returns those of the ids that an event is sent under instead of its own."""
     return {row.event_id for row in among(conn, _sent_as, event_ids)}
+
+
+def taken(conn: Connection, event_ids: Collection[str]) -> set[str]:
+    """Returns those of the ids that an event has, apart from other systems' checkouts, or is sent
+    under."""
+    others = {row.event_id for row in among(conn, _of_others, event_ids)}
+    return others | sent_as(conn, event_ids)
 
 
 def told(conn: Connection, event_ids: Collection[str]) -> set[str]:

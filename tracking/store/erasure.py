@@ -194,7 +194,16 @@ _rename_row = Statement(
 _is_unsent = exists(
     select(outbox.c.id).where(
         outbox.c.event_id == conversions.c.event_id,
-        outbox.c.state.in_([literal_column("'waiting'"), literal_column("'held'")]),
+        or_(
+            outbox.c.state.in_([literal_column("'waiting'"), literal_column("'held'")]),
+            # Another event was to be sent in its place.
+            and_(
+                outbox.c.state == literal_column("'withdrawn'"),
+                outbox.c.reason.in_(
+                    [literal_column("'told_by_order'"), literal_column("'told_before'")]
+                ),
+            ),
+        ),
     )
 )
 _with_reason = update(conversions).values(reason="erased")

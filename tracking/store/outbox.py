@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.domain.conversion import MAY_END
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import outbox
 
@@ -114,12 +115,12 @@ class _OutboxId(NamedTuple):
 SENDABLE_SINCE = case(
     (outbox.c.event_time > outbox.c.queued_at, outbox.c.event_time), else_=outbox.c.queued_at
 )
-_NO_PAYLOAD = literal(b"", LargeBinary)
+NO_PAYLOAD = literal(b"", LargeBinary)
 # The payload one claim holds in memory: six times that of a thousand usual events.
 _MOST_BYTES = 8 * 1024 * 1024
-_never_claimed = and_(
-    outbox.c.shares_id == 0, outbox.c.attempts == 0, outbox.c.claim == "", outbox.c.reason == ""
-)
+# No claim has taken it: no destination can have it.
+IS_NEVER_TRIED = and_(outbox.c.attempts == 0, outbox.c.claim == "", outbox.c.reason == "")
+_never_claimed = and_(outbox.c.shares_id == 0, IS_NEVER_TRIED)
 # A checkout that was handed in under the event id of its order is the order's from now on.
 _begins_to_share = and_(_never_claimed, literal_column("excluded.shares_id") == 1)
 # An event that was settled, or that is being sent right now, stays as it is: Pinterest has it.
@@ -203,9 +204,7 @@ _end_wait = Statement(
         outbox.c.event_id == bindparam("b_event_id"),
         outbox.c.state == literal_column("'waiting'"),
         outbox.c.shares_id == 1,
-        outbox.c.attempts == 0,
-        outbox.c.claim == "",
-        outbox.c.reason == "",
+        IS_NEVER_TRIED,
         outbox.c.due_at > bindparam("b_now"),
     )
     .values(due_at=bindparam("b_now"))
@@ -224,12 +223,43 @@ WITHDRAWN = update(outbox).values(
     # An event that is being sent may arrive; if it does not, its settlement withdraws it. The
     # payload may hold an IP address and a user agent, which are no longer needed.
     state=case((outbox.c.leased_until > bindparam("b_now"), "waiting"), else_="withdrawn"),
-    payload=case((outbox.c.leased_until > bindparam("b_now"), outbox.c.payload), else_=_NO_PAYLOAD),
+    payload=case((outbox.c.leased_until > bindparam("b_now"), outbox.c.payload), else_=NO_PAYLOAD),
     reason=bindparam("b_reason"),
     settled_at=bindparam("b_now"),
 )
 _withdraw = Statement(
     WITHDRAWN.where(outbox.c.event_id == bindparam("b_event_id"), MAY_BE_WITHDRAWN)
+)
+_withdraw_from = Statement(
+    update(outbox)
+    .where(
+        outbox.c.event_id == bindparam("b_event_id"),
+        outbox.c.destination == bindparam("b_destination"),
+        or_(
+            and_(outbox.c.state == literal_column("'waiting'"), IS_NEVER_TRIED),
+            outbox.c.state == literal_column("'dead'"),
+        ),
+    )
+    .values(
+        state="withdrawn",
+        is_withdrawn=1,
+        payload=NO_PAYLOAD,
+        reason=bindparam("b_reason"),
+        settled_at=bindparam("b_now"),
+    )
+)
+_withdraw_claimed = Statement(
+    update(outbox)
+    .where(outbox.c.id == bindparam("b_id"))
+    .values(
+        state="withdrawn",
+        is_withdrawn=1,
+        payload=NO_PAYLOAD,
+        reason=bindparam("b_reason"),
+        settled_at=bindparam("b_now"),
+        claim="",
+        leased_until=0,
+    )
 )
 _undo_withdrawal = Statement(
     update(outbox)
@@ -291,6 +321,12 @@ _unclaim = Statement(
     update(outbox).where(outbox.c.id == bindparam("b_id")).values(claim="", leased_until=0)
 )
 _waits_though_withdrawn = and_(bindparam("b_state") == "waiting", outbox.c.is_withdrawn == 1)
+# The event names an order whose reason not to be sent may end.
+_waits_though_held = and_(
+    _waits_though_withdrawn,
+    outbox.c.order_id != "",
+    outbox.c.reason.in_([literal_column(f"'{reason}'") for reason in sorted(MAY_END)]),
+)
 # Only erasure sets this state while an event is being sent; `withdraw` leaves it to the settlement.
 _is_erased = outbox.c.state == literal_column("'withdrawn'")
 _settle = Statement(
@@ -298,22 +334,26 @@ _settle = Statement(
     .where(outbox.c.id == bindparam("b_id"), outbox.c.claim == bindparam("b_claim"))
     .values(
         state=case(
+            (_waits_though_held, "held"),
             (_waits_though_withdrawn, "withdrawn"),
             (and_(_is_erased, bindparam("b_state") != "sent"), "withdrawn"),
             else_=bindparam("b_state"),
         ),
         # An event that is tried again may have been amended while it was being sent.
         payload=case(
-            (or_(_waits_though_withdrawn, _is_erased), _NO_PAYLOAD),
+            (_waits_though_held, outbox.c.payload),
+            (or_(_waits_though_withdrawn, _is_erased), NO_PAYLOAD),
             (bindparam("b_state") == "waiting", outbox.c.payload),
             else_=bindparam("b_payload"),
         ),
         reason=case(
+            (_waits_though_held, bindparam("b_reason")),
             (_waits_though_withdrawn, outbox.c.reason),
             (_is_erased, case((bindparam("b_state") == "sent", ""), else_=outbox.c.reason)),
             else_=bindparam("b_reason"),
         ),
-        due_at=bindparam("b_due_at"),
+        due_at=case((_waits_though_held, outbox.c.due_at), else_=bindparam("b_due_at")),
+        is_withdrawn=case((_waits_though_held, 0), else_=outbox.c.is_withdrawn),
         attempts=outbox.c.attempts + bindparam("b_used"),
         settled_at=case(
             (_waits_though_withdrawn, outbox.c.settled_at), else_=bindparam("b_settled_at")
@@ -492,6 +532,18 @@ def amend(conn: Connection, id: int, payload: bytes) -> None:
 def withdraw(conn: Connection, event_id: str, reason: str, now: int) -> None:
     """Withdraws a waiting event, so that it is not sent."""
     _withdraw.run(conn, b_event_id=event_id, b_reason=reason, b_now=now)
+
+
+def withdraw_from(conn: Connection, event_id: str, destination: str, reason: str, now: int) -> None:
+    """Withdraws an event from a destination that was never told of it, or that refused it."""
+    _withdraw_from.run(
+        conn, b_event_id=event_id, b_destination=destination, b_reason=reason, b_now=now
+    )
+
+
+def withdraw_claimed(conn: Connection, ids: Iterable[int], reason: str, now: int) -> None:
+    """Withdraws events in the transaction that claimed them: they are not sent."""
+    _withdraw_claimed.run_many(conn, ({"b_id": id, "b_reason": reason, "b_now": now} for id in ids))
 
 
 def undo_withdrawal(conn: Connection, event_id: str) -> None:
