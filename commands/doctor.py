@@ -32,6 +32,7 @@ from tracking.store import (
     privacy_requests,
     quarantine,
     spend_syncs,
+    touches,
 )
 from tracking.store.accounts import AccountRow
 from tracking.store.engine import health
@@ -49,6 +50,7 @@ LONGEST_SEARCH = 86_400
 # How many orders, and how far back, are looked at for links with unfilled macros.
 NEWEST_ORDERS = 500
 NEWEST_SECONDS = 30 * 86_400
+NEWEST_VISITS = 1000
 # 2026-01-01T00:00:00Z, before the first release: an earlier clock was never set.
 FIRST_POSSIBLE_TIME = 1_767_225_600
 _CLOCK_TOLERANCE = 60
@@ -253,15 +255,19 @@ def _link_findings(service: Service) -> Iterator[Finding]:
     since = int(service.clock()) - NEWEST_SECONDS
     with service.store.read() as conn:
         texts = orders.newest_sessions(conn, since, NEWEST_ORDERS)
-    unfilled = [names for text in texts if (names := session_from_json(text).unfilled.split())]
-    if unfilled:
-        parameters = sorted({name for names in unfilled for name in names})
-        text = (
-            f"{len(unfilled)} of the newest {len(texts)} orders came by a link with unfilled macros"
-            f" ({', '.join(parameters)}), which are no campaign:"
-            " correct the URL parameters of the ad at Pinterest"
-        )
-        yield Finding("note", "links", text)
+        of_visits = touches.unfilled_links(conn, since, NEWEST_VISITS)
+    of_orders = [unfilled for text in texts if (unfilled := session_from_json(text).unfilled)]
+    parameters = ", ".join(sorted({n for names in of_orders + of_visits for n in names.split()}))
+    advice = (
+        f"({parameters}), which are no campaign: correct the URL parameters of the ad at Pinterest"
+    )
+    if of_orders:
+        text = f"{len(of_orders)} of the newest {len(texts)} orders came by a link with"
+        yield Finding("note", "links", f"{text} unfilled macros {advice}")
+    if of_visits:
+        many = "or more " if len(of_visits) == NEWEST_VISITS else ""
+        text = f"{len(of_visits)} {many}visits of 30 days that the pixel told came by a link with"
+        yield Finding("note", "links", f"{text} unfilled macros {advice}")
 
 
 def _quarantine_findings(store: Store) -> Iterator[Finding]:

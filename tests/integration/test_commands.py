@@ -17,6 +17,7 @@ from app import assemble, create_app
 from commands.registry import COMMANDS
 from tests.actors import (
     API_TOKEN,
+    COLLECTOR_KEY,
     DAY,
     HOUR,
     NOW,
@@ -24,6 +25,7 @@ from tests.actors import (
     Clock,
     Operator,
     Shop,
+    Storefront,
     instant,
     order,
     pinned,
@@ -577,6 +579,23 @@ def test_the_doctor_tells_of_links_with_unfilled_macros(
     assert "correct the URL parameters of the ad at Pinterest" in said
     clock.tick(hours=24 * 31)
     assert "macros" not in operator.types("doctor").output
+
+
+def test_the_doctor_tells_of_visits_whose_link_has_unfilled_macros(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest, clock: Clock
+) -> None:
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY)
+    front = Storefront(service, pinterest, clock)
+    link = "/?utm_source=pinterest&utm_medium=cpc&utm_campaign="
+    front.sees("page_viewed", "visitor-0001", 60, link + "summer")
+    front.sees("page_viewed", "visitor-0002", 60, link + "%7Bcampaign_name%7D&epik=%7Bepik%7D")
+    front.sees("page_viewed", "visitor-0002", 30, "/products/mug")
+
+    result = Operator(assemble(service)).types("doctor")
+
+    said = " ".join(result.output.split())
+    assert "note links 1 visits of 30 days that the pixel told came by a link with" in said
+    assert "unfilled macros (epik, utm_campaign), which are no campaign" in said
 
 
 def test_the_doctor_says_nothing_of_links_that_are_filled_in(

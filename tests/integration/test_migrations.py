@@ -144,9 +144,14 @@ _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
     },
 }
 _WITHOUT_REFUSED = ("DROP TABLE refused_webhooks", "DROP TABLE pending_erasures")
+_WITHOUT_UNFILLED = (
+    "DROP INDEX touches_unfilled",
+    "ALTER TABLE touches DROP COLUMN unfilled",
+)
 # What came with the tenth schema, and in tables after it.
 _WITHOUT_SHARED_IDS = (
     *_WITHOUT_REFUSED,
+    *_WITHOUT_UNFILLED,
     "DROP INDEX conversions_sent_as",
     "DROP INDEX conversions_of_storefront",
     "ALTER TABLE conversions DROP COLUMN sent_as",

@@ -89,7 +89,8 @@ def _lock_names(conn: Connection, events: Iterable[PixelEvent]) -> set[str]:
 def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _NewFacts) -> None:
     """Stores the touch, the consent and the keys of an event, and adds what is new to the facts."""
     touch = event.touch or _touch_of(event, media)
-    if touch is not None and touches.add(conn, touches.touch_row(touch)):
+    row = None if touch is None else touches.touch_row(touch)._replace(unfilled=event.unfilled)
+    if touch is not None and row is not None and touches.add(conn, row):
         facts.touches.setdefault(event.visitor, []).append(touch)
     if identity_graph.put_consent(conn, event.visitor, event.consent, event.at):
         facts.consenting.add(event.visitor)

@@ -93,6 +93,7 @@ refunds = Table(
 )
 
 # Clicks and views, and a row without a kind for each order that was placed without a visit.
+# `unfilled` are the parameters of a link that hold the variable of a template, as the pixel told.
 touches = Table(
     "touches",
     metadata,
@@ -109,6 +110,13 @@ touches = Table(
     _text("pin_id"),
     _text("ad_id"),
     _text("click_id"),
+    _text("unfilled"),
+    Index(
+        "touches_unfilled",
+        "at",
+        sqlite_where=text("unfilled <> ''"),
+        postgresql_where=text("unfilled <> ''"),
+    ),
     sqlite_with_rowid=False,
 )
 

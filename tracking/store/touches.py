@@ -15,6 +15,7 @@ class TouchRow(NamedTuple):
     """A touch of a visitor id at an instant (seconds UTC).
 
     A row without a `kind` is no touch: it marks an order that was placed without a visit.
+    `unfilled` are the parameters of its link, separated by spaces, that hold a template's variable.
     """
 
     visitor: str
@@ -30,6 +31,11 @@ class TouchRow(NamedTuple):
     pin_id: str = ""
     ad_id: str = ""
     click_id: str = ""
+    unfilled: str = ""
+
+
+class _UnfilledLink(NamedTuple):
+    unfilled: str
 
 
 class CreditRow(NamedTuple):
@@ -94,6 +100,13 @@ _add = Query(
     .from_select(list(_touch_row), select(*_touch_row.values()).where(~_is_known))
     .on_conflict_do_nothing()
     .returning(touches.c.key),
+)
+_unfilled = Query(
+    _UnfilledLink,
+    select(touches.c.unfilled)
+    .where(touches.c.at >= bindparam("since"), touches.c.unfilled != literal_column("''"))
+    .order_by(touches.c.at.desc())
+    .limit(bindparam("limit")),
 )
 _drop = Query(
     _Dropped,
@@ -169,6 +182,11 @@ def _rows_of(conn: Connection, visitor: str, since: int, until: int) -> list[Tou
 def seen_by(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Touch]:
     """Returns the touches of these visitor ids in [since, until]."""
     return [touch_of(row) for row in of_visitors(conn, visitors, since, until) if row.kind]
+
+
+def unfilled_links(conn: Connection, since: int, limit: int) -> list[str]:
+    """Returns the unfilled parameters of the newest visits since an instant that have any."""
+    return [row.unfilled for row in _unfilled.all(conn, since=since, limit=limit)]
 
 
 def touch_row(touch: Touch) -> TouchRow:

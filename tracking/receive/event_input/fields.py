@@ -52,7 +52,7 @@ class Dropped(ValueError):
 
 
 def text_of(value: object) -> str:
-    """The text of a JSON string or number: an id of 5001 or 5001.0 is "5001".
+    """Returns a JSON string or number as text: an id of 5001 or 5001.0 is "5001".
 
     Raises:
         Rejected: the value is neither, or holds a control character.
@@ -84,13 +84,13 @@ def seconds_of(value: object) -> int:
 
 
 def decimal_text(value: Decimal, currency: str) -> str:
-    """The amount in Pinterest's form, with the currency's digits unless that rounds it."""
+    """Returns the amount in Pinterest's form, with the currency's digits unless that rounds it."""
     rounded = to_major(to_minor(value, currency), currency)
     return rounded if Decimal(rounded) == value else format(value.normalize(), "f")
 
 
 def personal_text(value: object) -> str:
-    """A text that may be hashed.
+    """Returns a text that may be hashed.
 
     Raises:
         Rejected: the value is not a text.
@@ -123,7 +123,7 @@ def _text(limit: int) -> Parser:
 
 
 def _public_text(limit: int) -> Parser:
-    """A parser of texts that may be stored and sent.
+    """Returns a parser of texts that may be stored and sent.
 
     A placeholder and a text with an e-mail address are dropped.
     """
@@ -163,7 +163,7 @@ _parse_event_name = _one_of(EVENT_NAMES)
 
 
 def _event_name(value: object) -> str:
-    """The name of an event.
+    """Returns the name of an event.
 
     Raises:
         Rejected: it is none of Pinterest's; the message says which one is meant, if that is clear.
@@ -176,7 +176,7 @@ def _event_name(value: object) -> str:
 
 
 def _id_text(value: object) -> str:
-    """The text of an id, without the marks of a spreadsheet.
+    """Returns an id as text, without the marks of a spreadsheet.
 
     Raises:
         Rejected: a spreadsheet has shortened it, and with it the ids of other rows.
@@ -222,7 +222,7 @@ def _boolean(value: object) -> bool:
 
 
 def _opt_out_type(value: object) -> str:
-    """The only type of opting out that Pinterest knows, in its spelling.
+    """Returns the only type of opting out that Pinterest knows, in its spelling.
 
     Raises:
         Rejected: it is another word, which may be meant as an opt-out.
@@ -274,7 +274,7 @@ def _language(value: object) -> str:
 
 
 def _ip(value: object) -> str:
-    """The public address of a browser.
+    """Returns the public address of a browser.
 
     Raises:
         Rejected: it is no IP address, or the unspecified one.
@@ -294,7 +294,7 @@ def _ip(value: object) -> str:
 
 
 def page_url(value: object) -> str:
-    """A URL that ends before a private token, and whose query keeps only the parameters of the
+    """Returns a URL up to a private token, with no more of its query than the parameters of the
     campaign and the click.
 
     Raises:
@@ -333,7 +333,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def content_id(value: object) -> str:
-    """The id of a product, as the catalogue has it.
+    """Returns the id of a product, as the catalogue has it.
 
     Raises:
         Rejected: it is no text, is too long, or was rounded by a spreadsheet.
@@ -402,7 +402,7 @@ AMOUNTS = frozenset({"value", "predicted_ltv", "item_price"})
 
 
 def minor_units(value: Decimal | None, currency: str) -> int:
-    """The amount in minor units; 0 if the currency is not known."""
+    """Returns the amount in minor units; 0 if the currency is not known."""
     return to_minor(value, currency) if value is not None and currency else 0
 
 

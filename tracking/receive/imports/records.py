@@ -102,7 +102,7 @@ class RecordParser:
             self._order_place = lower.index("order_id") if "order_id" in lower else len(header)
 
     def event(self, record: Record) -> InboundEvent:
-        """The event of a record.
+        """Returns the event of a record.
 
         Raises:
             ValidationError: the record has errors; all of them are listed.
@@ -119,7 +119,7 @@ class RecordParser:
         return self._rows.read(cells, self._now)
 
     def order_id(self, record: Record) -> str:
-        """The order id of a record that cannot be used, "" if it has none."""
+        """Returns the order id of a record that cannot be used, "" if it has none."""
         cell: object = ""
         if self._rows is not None and self._order_place < len(record.cells):
             cell = record.cells[self._order_place]
@@ -194,7 +194,7 @@ def _order_id_in(tree: object) -> object:
 
 
 def _cell(name: str, value: object) -> str | None:
-    """The CSV cell equal to a JSON value; None if there is none."""
+    """Returns the CSV cell equal to a JSON value; None if there is none."""
     if isinstance(value, str):
         return value
     if value is None:

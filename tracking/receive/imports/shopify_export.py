@@ -78,7 +78,7 @@ class OrderExport:
         return {"financial status", "lineitem name"} <= {name.lower() for name in header}
 
     def missing_columns(self) -> list[str]:
-        """The required columns that the header lacks."""
+        """Returns the required columns that the header lacks."""
         return [name for name in REQUIRED_COLUMNS if name.lower() not in self._places]
 
     def orders(self, records: Iterable[Record]) -> Iterator[ExportedOrder]:
@@ -95,7 +95,7 @@ class OrderExport:
             yield ExportedOrder(held)
 
     def order(self, exported: ExportedOrder) -> Order:
-        """The order of an export's rows.
+        """Returns the order of an export's rows.
 
         Raises:
             ValidationError: the rows cannot be used; the errors name columns.
@@ -130,7 +130,7 @@ class OrderExport:
 
 
 class _ExportRow:
-    """A row that returns the cell of a column by name, "" if the column is absent."""
+    """Returns a row that returns the cell of a column by name, "" if the column is absent."""
 
     def __init__(self, places: Mapping[str, int], cells: Sequence[str]) -> None:
         self._places = places
@@ -166,7 +166,7 @@ def _is_price(text: str) -> bool:
 
 
 def _body(first: _ExportRow, items: Iterable[_ExportRow]) -> dict[str, Any]:
-    """The order in the form of a webhook's body."""
+    """Returns the order in the form of a webhook's body."""
     email = first("Email")
     # As with webhooks, the content distinguishes two states of the same second.
     instants = (_instant(first(name)) for name in _INSTANTS)
@@ -271,7 +271,7 @@ def _notes(text: str) -> list[dict[str, str]]:
 
 
 def _instant(text: str) -> str:
-    """A time of the export in ISO 8601; "" if it is invalid or has no zone."""
+    """Returns a time of the export in ISO 8601; "" if it is invalid or has no zone."""
     iso = _ZONE.sub(lambda zone: f"{zone[1]}:{zone[2]}" if zone[1] else "+00:00", text)
     try:
         return iso if text and _datetime(iso).tzinfo else ""

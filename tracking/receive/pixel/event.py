@@ -55,6 +55,7 @@ from tracking.receive.pixel.visit import (
     page_of,
     session_and_touch_of,
     tokens_of,
+    unfilled_in,
 )
 
 _CHECKOUTS = frozenset({"checkout_started", "checkout_completed"})
@@ -84,8 +85,9 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
 
     `at` is seconds UTC, `value` minor units of the conversion's currency. `tokens` are the identity
     keys of the checkout and the cart ("ck:…", "ca:…"), `client` is that of Shopify's id of the
-    browser ("cl:…"), "" if it told none. `conversion` is the event as Pinterest would get it; only
-    an event of a `stage` has one.
+    browser ("cl:…"), "" if it told none, `unfilled` are the parameters of its visit's link,
+    separated by spaces, that hold a template's variable. `conversion` is the event as Pinterest
+    would get it; only an event of a `stage` has one.
     """
 
     event_id: str
@@ -102,6 +104,7 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
     value: int
     is_bot: bool
     client: str = ""
+    unfilled: str = ""
 
 
 class PixelBatch(msgspec.Struct, frozen=True, gc=False):
@@ -199,6 +202,7 @@ def _pixel_event(
         value=0,
         is_bot=is_bot(agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
         client=client_key(event.client_id or call.batch.client_id),
+        unfilled=unfilled_in(page) if visit is not None else "",
     )
     stage = pixel_event.stage
     if stage is None:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from tracking.domain.attribution import Kind, Touch
 from tracking.domain.conversion import Policy
 from tracking.domain.identity import CLIENT, digest, identity_key
-from tracking.domain.placeholders import names_nothing
+from tracking.domain.placeholders import is_macro, names_nothing
 from tracking.domain.referrers import is_passed_through, source_of
 from tracking.domain.session import Session
 from tracking.domain.session_reader import session_from
@@ -120,6 +120,11 @@ def page_of(document: Document, own_hosts: frozenset[str]) -> VisitedPage:
 def is_ambiguous(page: VisitedPage) -> bool:
     """Returns True if the link to a page names a parameter twice."""
     return len({name for name, _ in page.parameters}) < len(page.parameters)
+
+
+def unfilled_in(page: VisitedPage) -> str:
+    """Returns the parameters of the link to a page that hold a template's variable."""
+    return " ".join(dict.fromkeys(name for name, value in page.parameters if is_macro(value)))
 
 
 def tokens_of(checkout: Checkout, batch: RawBatch, page: VisitedPage) -> tuple[str, ...]:
