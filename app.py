@@ -73,7 +73,7 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
     if isinstance(service.store, SqliteStore):
         logger.info("%s", protection())
     if _serves():
-        _start(BackgroundWorkers([service.refused_webhooks]))
+        _start(BackgroundWorkers([service.refused_webhooks, service.tracker.pixel]))
         if settings.deliver:
             _start(service.deliverers())
     return assemble(service)

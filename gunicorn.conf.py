@@ -1,5 +1,7 @@
 """The settings of gunicorn, which finds this file itself: `gunicorn "app:create_app()"`."""
 
+from typing import Any
+
 from config import Settings, load_env
 
 _settings = Settings.from_env(load_env())
@@ -16,3 +18,8 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 # Webhooks are answered within seconds; at a stop, requests in progress have this long to finish.
 graceful_timeout = 10
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Keeps the pixel's calls, which anybody can send, from the threads of the webhooks."""
+    worker.serve_aside("/collect", threads=4)

@@ -26,6 +26,7 @@ from server.exchange import Exchange
 from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
+from server.side_threads import SideThreads
 
 # Open files that are not connections of clients: database, log, Pinterest.
 _OTHER_FILES = 128
@@ -45,6 +46,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.worker_connections: int = min(self.cfg.worker_connections, most)
         self.max_keepalived = self.worker_connections - self.cfg.threads
         self.notified_at = 0.0
+        self.side_threads: SideThreads | None = None
         wake = partial(self.method_queue.defer, self._send_deferred)
         self.deferred_answers = DeferredAnswers(wake)
 
@@ -70,6 +72,10 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.receiver = RequestReceiver(self.connections, self.enqueue_req, self.sender.refuse)
         self.method_queue.init()
         super(gthread.ThreadWorker, self).init_process()
+
+    def serve_aside(self, path: str, threads: int) -> None:
+        """Has threads of their own serve the requests to a path, from now on."""
+        self.side_threads = SideThreads(path.encode(), threads)
 
     # --- In the main loop
 
@@ -111,7 +117,9 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def enqueue_req(self, conn: Client) -> None:
         """Submits a whole request to the threads."""
-        self.tpool.submit(self.handle, conn).add_done_callback(partial(self._handled, conn))
+        side = self.side_threads
+        threads = side if side and side.takes(conn.sock.incoming) else self.tpool
+        threads.submit(self.handle, conn).add_done_callback(partial(self._handled, conn))
 
     def finish_request(self, conn: Client, fs: "Future[Any]") -> None:
         """Sends the answer of a request that its thread has served."""

@@ -44,6 +44,10 @@ class WatchedStore:
             raise StoreUnavailable("the disk is gone")
         return self._store.commit_later(work)
 
+    def yielding(self) -> Store:
+        """This store: what yields is counted like all else."""
+        return self
+
     def read(self) -> AbstractContextManager[Connection]:
         """As the store does it."""
         return self._store.read()

@@ -32,11 +32,12 @@ def paced(server: Server, kind: str, seconds: int, clients: int = CLIENTS) -> Pa
     with crowd(server, clients, *SLOW[kind]):
         # What the crowd asked for when it came is answered before the clock runs: it is the
         # waiting that is measured.
-        _load(server, first, 2)
-        return _load(server, first + 2 * A_SECOND, seconds)
+        paced_webhooks(server, first, 2)
+        return paced_webhooks(server, first + 2 * A_SECOND, seconds)
 
 
-def _load(server: Server, first: int, seconds: int) -> Paced:
+def paced_webhooks(server: Server, first: int, seconds: int) -> Paced:
+    """Send good webhooks for so long, from an id on."""
     begun = time.monotonic()
 
     def send(number: int) -> float:

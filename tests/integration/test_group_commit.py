@@ -178,6 +178,31 @@ def test_a_writer_that_arrives_while_the_leader_waits_is_committed_with_it(
     assert book.batches[0] > 1
 
 
+def test_writers_that_yield_share_no_batch_with_the_others_and_take_turns_with_them() -> None:
+    batches: list[list[bool]] = []
+    is_open = threading.Event()
+
+    def commit(group_commit: GroupCommit) -> None:
+        assert is_open.wait(PATIENCE)
+        pending = group_commit.take()
+        batches.append([write.yields for write in pending])
+
+    group_commit = GroupCommit(commit, most=2)
+    futures = [group_commit.submit(alone(n), yields=n % 2 == 1) for n in range(8)]
+    is_open.set()
+    for future in futures:
+        future.result(PATIENCE)
+
+    assert batches == [[False] * 2, [True] * 2, [False] * 2, [True] * 2]
+
+
+def test_what_is_put_back_is_written_in_the_next_turn(book: Book) -> None:
+    group_commit = GroupCommit(lambda each: each.put_back(each.take()[1:]))
+    futures = [group_commit.submit(alone(n), yields=True) for n in range(5)]
+
+    assert [future.result(PATIENCE) for future in futures] == [None] * 5
+
+
 def test_a_commit_that_fails_fails_all_of_its_batch_and_no_writer_hangs(book: Book) -> None:
     writers = busy(book)
     writers.start(20)

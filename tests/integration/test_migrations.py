@@ -143,7 +143,11 @@ _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
         "taxes_included": None,
     },
 }
-_WITHOUT_REFUSED = ("DROP TABLE refused_webhooks", "DROP TABLE pending_erasures")
+_WITHOUT_REFUSED = (
+    "DROP TABLE refused_webhooks",
+    "DROP TABLE pending_erasures",
+    "DROP TABLE pixel_backlog",
+)
 _WITHOUT_UNFILLED = (
     "DROP INDEX touches_unfilled",
     "ALTER TABLE touches DROP COLUMN unfilled",

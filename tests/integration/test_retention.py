@@ -50,6 +50,7 @@ STAY = {
     "tokens": "one row for each refresh token that was configured",
     "limits": "forgotten when they are free again",
     "refused_webhooks": "counts by reason, which are summed up after two hours",
+    "pixel_backlog": "each is recorded within minutes, and then gone",
 }
 
 

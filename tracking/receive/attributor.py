@@ -31,6 +31,9 @@ from tracking.store.refunds import RefundChange
 from tracking.store.touches import TouchRow
 from tracking.store.values import json_of, path_from, session_from_json
 
+# Of an event's person so many events are credited again at once.
+MOST_EVENTS_CREDITED = 1000
+
 # The keys that match an order with a visitor id, the surest first.
 _TOKENS = (("ck:", "checkout_token"), ("ca:", "cart_token"))
 _IDENTITIES = (("id:", "customer"), ("em:", "email"), ("ph:", "phone"))
@@ -165,15 +168,24 @@ class Attributor:
         self.credit_events(conn, visitors, span)
 
     def credit_events(
-        self, conn: Connection, visitors: Collection[str], span: tuple[int, int]
-    ) -> None:
+        self,
+        conn: Connection,
+        visitors: Collection[str],
+        span: tuple[int, int],
+        after: str = "",
+        most: int = MOST_EVENTS_CREDITED,
+        most_statements: int | None = None,
+    ) -> tuple[int, str] | None:
         """Credits what these visitor ids did in a span (seconds UTC) again, apart from orders.
 
-        It changes the reports only: what was not sent then is not sent now.
+        It changes the reports only: what was not sent then is not sent now. Of the first second the
+        events up to the event id `after` are left out. Returns instant and id of the event that it
+        ends with, if there may be more: after `most` events, or so many statements.
         """
-        events = conversions.events_of(conn, visitors, *span)
+        events = conversions.events_of(conn, visitors, *span, after, most)
         behind: dict[str, list[Touch]] = {}
-        for event in events:
+        begun = conn.executed
+        for n, event in enumerate(events, 1):
             if event.visitor not in behind:
                 since = event.at - self.planner.reach
                 behind[event.visitor] = self.touches_behind(
@@ -185,6 +197,10 @@ class Attributor:
             credited = with_credit(event, best)._replace(reason=reason)
             if credited != event:
                 conversions.set_credit(conn, credited)
+            is_enough = most_statements is not None and conn.executed - begun > most_statements
+            if n == most or (is_enough and n < len(events)):
+                return event.at, event.event_id
+        return None
 
     def credit_orders(
         self,
@@ -198,12 +214,26 @@ class Attributor:
 
         The order `excluded` is left as it is.
         """
+        order_ids = [id for id in self.orders_of(conn, visitors, span) if id != excluded]
+        self.credit_each(conn, order_ids, span, now)
+
+    def orders_of(
+        self, conn: Connection, visitors: Iterable[str], span: tuple[int, int]
+    ) -> list[str]:
+        """Returns the ids of the orders of these visitor ids, sorted, that may have been placed in
+        a span (seconds UTC)."""
         since, until = span
         # The visit of an order may itself be up to two windows old.
         rows = touches.of_visitors(conn, visitors, since - 2 * self.planner.reach, until)
-        order_ids = {touches.touch_of(row).order_id for row in rows} - {"", excluded}
+        return sorted({touches.touch_of(row).order_id for row in rows} - {""})
+
+    def credit_each(
+        self, conn: Connection, order_ids: Collection[str], span: tuple[int, int], now: int
+    ) -> None:
+        """Credits those of the orders again that were placed in a span (seconds UTC)."""
+        since, until = span
         advisory_locks.hold(conn, order_ids)
-        stored = (orders.of_id(conn, order_id) for order_id in sorted(order_ids))
+        stored = (orders.of_id(conn, order_id) for order_id in order_ids)
         due = [known for known in stored if known is not None and since <= known.placed_at <= until]
         # An order is credited by the visits of others: those are brought up to date first.
         newer = [self._with_stored_session(conn, known) for known in due]

@@ -1,6 +1,6 @@
 """Records the browser events of the pixel, and credits again the orders that they concern."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -17,11 +17,44 @@ from tracking.receive.privacy.erasure import without_erased
 from tracking.store import conversions, identity_graph, outbox, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
-from tracking.store.engine.statement import Connection
+from tracking.store.engine.statement import SHORT_TRANSACTION, Connection
 from tracking.store.identity_graph import ALWAYS
 from tracking.store.values import json_of
 
 _DAY = 86_400
+# Of a person's orders and events so many are credited again in one transaction.
+_ORDERS_AT_ONCE, _EVENTS_AT_ONCE = 20, 100
+# PostgreSQL has room for some thousand locks, of all transactions together.
+_MOST_LOCKED = 300
+
+
+class Recredit(msgspec.Struct, frozen=True, gc=False):
+    """Orders and events to credit again: of the person of a visitor id, in a span (seconds UTC).
+
+    The orders are those after the order `after_order`, the events those after `after_event` in its
+    first second; each kind may be left out. Many orders are gone through twice, since one may be
+    credited by the visit of another.
+    """
+
+    visitor: str
+    since: int
+    until: int
+    with_orders: bool = True
+    with_events: bool = False
+    after_order: str = ""
+    after_event: str = ""
+    is_again: bool = False
+    is_of_all_time: bool = False
+
+
+class Unrecorded(msgspec.Struct, frozen=True, gc=False):
+    """The part of a call of the pixel that is not recorded yet."""
+
+    events: tuple[PixelEvent, ...] = ()
+    recredits: tuple[Recredit, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.recredits)
 
 
 @dataclass(slots=True)
@@ -36,54 +69,187 @@ class _NewFacts:
     joined: set[str] = field(default_factory=set)
     consenting: set[str] = field(default_factory=set)
 
+    def recredits(self, reach: int) -> Iterator[Recredit]:
+        """Returns what these facts concern: later orders and events, or those of all time."""
+        for visitor, found in self.touches.items():
+            instants = [touch.at for touch in found]
+            is_pinterest = any(touch.is_pinterest for touch in found)
+            since, until = min(instants), max(instants) + reach
+            yield Recredit(visitor, since, until, with_events=is_pinterest)
+        for visitor in sorted(self.joined):
+            yield Recredit(visitor, *ALWAYS, with_events=True, is_of_all_time=True)
+        for visitor in sorted(self.consenting - self.joined):
+            yield Recredit(visitor, *ALWAYS, is_of_all_time=True)
+
+
+class _Budget:
+    """The statements that a transaction may still execute before it should come to its end."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+        self._end = conn.executed + SHORT_TRANSACTION
+
+    @property
+    def left(self) -> int:
+        return max(0, self._end - self._conn.executed)
+
+    def spent_on(self, events: Iterable[PixelEvent]) -> Iterator[PixelEvent]:
+        """Returns the events until the budget is used up, at least one."""
+        for event in events:
+            yield event
+            if not self.left:
+                return
+
 
 def record_events(
-    conn: Connection, attributor: Attributor, told: Sequence[PixelEvent], now: int
-) -> None:
+    conn: Connection, attributor: Attributor, told: Unrecorded, now: int
+) -> Unrecorded:
     """Records events, in any order, and credits again the orders that they concern.
 
-    The same event again changes nothing.
+    The same event again changes nothing. Ends after a short time, whatever is stored already, and
+    returns what is left for another transaction.
     """
-    advisory_locks.hold_found(conn, lambda: _lock_names(conn, told))
+    budget = _Budget(conn)
+    events, recredits = _lock(conn, told)
+    recorded, facts = _record_all(conn, attributor, events, now, budget)
+    recredits = [*recredits, *facts.recredits(attributor.planner.reach)]
+    left = _credit_all(conn, attributor, recredits, now, budget)
+    return Unrecorded(told.events[recorded:], (*left, *told.recredits[_MOST_LOCKED:]))
+
+
+def _lock(conn: Connection, told: Unrecorded) -> tuple[Sequence[PixelEvent], Sequence[Recredit]]:
+    """Locks what events and visitor ids have in common with others; returns the first of both, as
+    many as one transaction may lock."""
+    events, recredits = told.events, told.recredits[:_MOST_LOCKED]
+    if conn.dialect == "postgresql":
+        while len(events) > 1 and len(_lock_names(conn, events)) > _MOST_LOCKED:
+            events = events[: len(events) // 2]
+    visitors = {recredit.visitor for recredit in recredits}
+    advisory_locks.hold_found(conn, lambda: visitors | _lock_names(conn, events))
+    return events, recredits
+
+
+def _record_all(
+    conn: Connection,
+    attributor: Attributor,
+    told: Sequence[PixelEvent],
+    now: int,
+    budget: _Budget,
+) -> tuple[int, _NewFacts]:
+    """Records events until the budget is used up; returns how many, and what is new in them.
+
+    The touches of all of them come first, since each may be credited by any.
+    """
     events, erased = without_erased(conn, told)
     facts = _NewFacts()
-    for event in events:
+    planner = attributor.planner
+    gathered: list[PixelEvent] = []
+    for event in budget.spent_on(events):
         if not event.is_bot:
-            _gather(conn, event, attributor.planner.policy.pinterest_media, facts)
-    if attributor.planner.is_beside_app:
-        for event in events:
-            storefront_ids.keep(conn, event, 2 * attributor.planner.reach + _DAY, now)
-    for event in events:
-        if event.conversion is None:
-            continue
-        is_erased = event.event_id in erased
+            _gather(conn, event, planner.policy.pinterest_media, facts)
+        if planner.is_beside_app:
+            storefront_ids.keep(conn, event, 2 * planner.reach + _DAY, now)
+        gathered.append(event)
+    recorded = 0
+    for event in budget.spent_on(gathered):
+        if event.conversion is not None:
+            _record_once(conn, attributor, event, now, is_erased=event.event_id in erased)
+        recorded += 1
+    return recorded, facts
+
+
+def _record_once(
+    conn: Connection, attributor: Attributor, event: PixelEvent, now: int, *, is_erased: bool
+) -> None:
+    known = conversions.under_id(conn, event.event_id)
+    if known is not None and not _is_same(known, event):
+        event = _renamed(event)
         known = conversions.under_id(conn, event.event_id)
-        if known is not None and not _is_same(known, event):
-            event = _renamed(event)
-            known = conversions.under_id(conn, event.event_id)
-        if known is None:
-            _record(conn, attributor, event, now, is_erased=is_erased)
-    for visitor, found in facts.touches.items():
-        _credit_later(conn, attributor, visitor, found, now)
-    if persons := _persons_of(conn, facts.joined):
-        attributor.credit(conn, persons, ALWAYS, now)
-    if persons := _persons_of(conn, facts.consenting - facts.joined):
-        attributor.credit_orders(conn, persons, ALWAYS, now)
+    if known is None:
+        _record(conn, attributor, event, now, is_erased=is_erased)
 
 
-def _persons_of(conn: Connection, visitors: Iterable[str]) -> list[str]:
-    """Returns all visitor ids of the persons that these belong to."""
-    persons = (identity_graph.person_of(conn, (), visitor) for visitor in visitors)
-    return sorted({visitor for person in persons for visitor in person})
+def _credit_all(
+    conn: Connection,
+    attributor: Attributor,
+    recredits: Sequence[Recredit],
+    now: int,
+    budget: _Budget,
+) -> tuple[Recredit, ...]:
+    """Credits again until the budget is used up; returns what is left.
+
+    Several visitor ids of one person are credited together.
+    """
+    done: set[tuple[str, bool]] = set()
+    for n, recredit in enumerate(recredits):
+        if not budget.left:
+            return tuple(recredits[n:])
+        if recredit.is_of_all_time and (recredit.visitor, recredit.with_events) in done:
+            continue
+        person = identity_graph.person_of(conn, (), recredit.visitor)
+        rest = _credit(conn, attributor, person, recredit, now, budget)
+        if rest is not None:
+            return (rest, *recredits[n + 1 :])
+        if recredit.is_of_all_time:
+            done |= {(visitor, recredit.with_events) for visitor in person}
+    return ()
+
+
+def _credit(
+    conn: Connection,
+    attributor: Attributor,
+    person: Sequence[str],
+    recredit: Recredit,
+    now: int,
+    budget: _Budget,
+) -> Recredit | None:
+    """Credits a page of a person's orders, or of the events after them; returns what is left."""
+    span = (recredit.since, recredit.until)
+    if recredit.with_orders:
+        order_ids = attributor.orders_of(conn, person, span)
+        rest = [id for id in order_ids if id > recredit.after_order]
+        attributor.credit_each(conn, rest[:_ORDERS_AT_ONCE], span, now)
+        if len(rest) > _ORDERS_AT_ONCE:
+            return msgspec.structs.replace(recredit, after_order=rest[_ORDERS_AT_ONCE - 1])
+        if len(order_ids) > _ORDERS_AT_ONCE and not recredit.is_again:
+            return msgspec.structs.replace(recredit, after_order="", is_again=True)
+        recredit = msgspec.structs.replace(recredit, with_orders=False)
+    if not recredit.with_events:
+        return None
+    visitors = _with_other_credit(person, recredit)
+    if not visitors:
+        return None
+    end = attributor.credit_events(
+        conn, visitors, span, recredit.after_event, _EVENTS_AT_ONCE, budget.left
+    )
+    if end is None:
+        return None
+    return msgspec.structs.replace(recredit, since=end[0], after_event=end[1])
+
+
+def _with_other_credit(person: Iterable[str], recredit: Recredit) -> list[str]:
+    """Returns those of a person's visitor ids whose events may now be credited otherwise.
+
+    The events of a browser are credited to its own visits, and to those of the orders that were
+    placed in it, which are stored under an identity.
+    """
+    others = [visitor for visitor in person if not is_browser(visitor)]
+    if recredit.is_of_all_time:
+        return [*person] if others else []
+    return [recredit.visitor, *(other for other in others if other != recredit.visitor)]
 
 
 def _lock_names(conn: Connection, events: Iterable[PixelEvent]) -> set[str]:
+    """Returns what these events have in common with other transactions.
+
+    Whoever writes about a person locks all of the person's visitor ids, so one of them is enough.
+    """
+    joining: set[str] = set()
     names: set[str] = set()
     for event in events:
-        keys = (*event.tokens, *event.identity.graph_keys(), *filter(None, [event.client]))
-        names |= {event.visitor, event.event_id, *keys}
-        names |= {*identity_graph.person_of(conn, keys, event.visitor)}
-    return names
+        joining |= {*event.tokens, *filter(None, [event.client])}
+        names |= {event.visitor, event.event_id, *event.identity.graph_keys()}
+    return names | joining | identity_graph.sharers_of(conn, joining)
 
 
 def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _NewFacts) -> None:
@@ -168,15 +334,3 @@ def _with_email(event: PixelEvent, keys: Sequence[str]) -> PixelEvent:
     identity = msgspec.structs.replace(event.conversion.identity, em=identity_of_keys(keys).em)
     conversion = msgspec.structs.replace(event.conversion, identity=identity)
     return msgspec.structs.replace(event, conversion=conversion)
-
-
-def _credit_later(
-    conn: Connection, attributor: Attributor, visitor: str, new: Sequence[Touch], now: int
-) -> None:
-    """Credits again what came after touches that arrived only now."""
-    person = identity_graph.person_of(conn, (), visitor)
-    instants = [touch.at for touch in new]
-    span = (min(instants), max(instants) + attributor.planner.reach)
-    attributor.credit_orders(conn, person, span, now)
-    if any(touch.is_pinterest for touch in new):
-        attributor.credit_events(conn, person, span)

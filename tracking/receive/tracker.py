@@ -19,8 +19,8 @@ from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import Match, match_without_graph
 from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
-from tracking.receive.browser_events import record_events
 from tracking.receive.pixel import PixelEvent
+from tracking.receive.pixel_recorder import PixelRecorder
 from tracking.receive.planner import OrderFacts, Planner
 from tracking.receive.privacy.erasure import PersonEraser, erased_of
 from tracking.receive.privacy.subjects import privacy_topic_of
@@ -58,7 +58,13 @@ class Tracker:
     Every public method returns after what it recorded is on disk.
     """
 
-    def __init__(self, store: Store, planner: Planner, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        planner: Planner,
+        clock: Callable[[], float],
+        pixel_store: Store | None = None,
+    ) -> None:
         self.store = store
         self.planner = planner
         self.clock = clock
@@ -66,6 +72,7 @@ class Tracker:
         self.attributor = Attributor(planner)
         self.events = self.attributor.events
         self.eraser = PersonEraser(self.attributor)
+        self.pixel = PixelRecorder(pixel_store or store.yielding(), self.attributor, clock)
 
     def receive_order(self, body: bytes, topic: str) -> Receipt:
         """Records a body of the orders topics. The body alone decides what it changes.
@@ -170,9 +177,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        if events:
-            now = self._now()
-            self.store.commit(lambda conn: record_events(conn, self.attributor, events, now))
+        self.pixel.record(events)
 
     def record_state(
         self,

@@ -221,10 +221,11 @@ _events_of = Query(
             conversions.c.order_id == literal_column("''"),
             conversions.c.at >= bindparam("since"),
             conversions.c.at <= bindparam("until"),
+            or_(conversions.c.at > bindparam("since"), conversions.c.event_id > bindparam("after")),
             conversions.c.is_counted == 1,
         )
         .order_by(conversions.c.at, conversions.c.event_id)
-        .limit(1000)
+        .limit(bindparam("most"))
         for dialect in DIALECTS
     },
 )
@@ -301,10 +302,12 @@ def count(conn: Connection, event_id: str, *, is_counted: bool) -> None:
 
 
 def events_of(
-    conn: Connection, visitors: Collection[str], since: int, until: int
+    conn: Connection, visitors: Collection[str], since: int, until: int, after: str, most: int
 ) -> list[ConversionRow]:
-    """Returns the counted events of visitor ids in [since, until] that are no order's purchase."""
-    return _events_of.all(conn, names=names_of(conn, visitors), since=since, until=until)
+    """Returns up to `most` counted events of visitor ids in [since, until], oldest first, that are
+    no order's purchase. Of the first second those up to the event id `after` are left out."""
+    names = names_of(conn, visitors)
+    return _events_of.all(conn, names=names, since=since, until=until, after=after, most=most)
 
 
 def matches_of(conn: Connection, event_ids: Collection[str]) -> list[MatchedOrder]:

@@ -5,10 +5,22 @@ word joins by them. Many know an e-mail address: it joins only once a signed bod
 with a token or a visitor id.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, literal_column, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.consent import Consent
@@ -21,6 +33,7 @@ from tracking.domain.identity import (
     is_identity,
 )
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser
+from tracking.store.engine.name_lists import ValuesOfNames
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.orders import OrderRow
 from tracking.store.schema import checkouts, clients, links, told_links, visitors
@@ -55,16 +68,27 @@ class _KeyOfVisitor(NamedTuple):
     link: str
 
 
-class _VisitorOfKey(NamedTuple):
-    visitor: str
-
-
 # The most visitor ids of one person. Without a bound, an address that a whole staff orders with
 # would make each order slower than the last.
 MOST_VISITORS = 20
+# The visitor ids that are kept of a browser, the newest. Without a bound, a script would make each
+# event slower than the last.
+MOST_KEPT_OF_CLIENT = 200
 # The span (seconds UTC) of all time.
 ALWAYS = (0, 2**62)
 _HOUR = 3600
+
+
+def _keys_of_kind(
+    is_of_kind: ColumnElement[bool], visitor: ColumnElement[str]
+) -> Select[tuple[str]]:
+    return (
+        select(links.c.link.label("value"))
+        .where(links.c.visitor == visitor, is_of_kind)
+        .order_by(links.c.link)
+        .limit(bindparam("most"))
+    )
+
 
 _add = Query(
     _KeyOfVisitor,
@@ -73,26 +97,54 @@ _add = Query(
     .on_conflict_do_nothing()
     .returning(links.c.link),
 )
-_visitors_of = Query(
-    _VisitorOfKey,
-    select(links.c.visitor).where(links.c.link == bindparam("link")).limit(bindparam("most")),
+_visitors_of = ValuesOfNames(
+    lambda link: (
+        select(links.c.visitor.label("value")).where(links.c.link == link).limit(bindparam("most"))
+    )
 )
 # Keys of tokens ("ca:", "ck:") sort before those of identities.
 _FIRST_IDENTITY: ColumnElement[str] = literal_column("'d'")
 _identities_of, _tokens_of = (
-    Query(
-        _KeyOfVisitor,
-        select(links.c.link)
-        .where(links.c.visitor == bindparam("visitor"), is_of_kind)
-        .order_by(links.c.link)
-        .limit(bindparam("most")),
-    )
+    ValuesOfNames(partial(_keys_of_kind, is_of_kind))
     for is_of_kind in (links.c.link > _FIRST_IDENTITY, links.c.link < _FIRST_IDENTITY)
 )
 _client_row: dict[str, Any] = {c.name: bindparam(c.name) for c in clients.c}
+# A visitor id that is told with ever new ids of browsers is no browser's.
+_browsers_of_visitor = (
+    select(clients.c.link)
+    .where(clients.c.visitor == bindparam("visitor"))
+    .limit(MOST_VISITORS)
+    .subquery()
+)
 _add_client = Query(
     _KeyOfVisitor,
-    insert(clients).values(_client_row).on_conflict_do_nothing().returning(clients.c.link),
+    insert(clients)
+    .from_select(
+        list(_client_row),
+        select(*_client_row.values()).where(
+            select(func.count()).select_from(_browsers_of_visitor).scalar_subquery() < MOST_VISITORS
+        ),
+    )
+    .on_conflict_do_nothing()
+    .returning(clients.c.link),
+)
+_is_crowded = Query(
+    _KeyOfVisitor,
+    select(clients.c.link)
+    .where(clients.c.link == bindparam("link"))
+    .offset(MOST_KEPT_OF_CLIENT)
+    .limit(1),
+)
+_newest_of_client = (
+    select(clients.c.visitor)
+    .where(clients.c.link == bindparam("b_link"))
+    .order_by(clients.c.last_at.desc(), clients.c.visitor)
+    .limit(MOST_KEPT_OF_CLIENT)
+)
+_trim_client = Statement(
+    delete(clients).where(
+        clients.c.link == bindparam("b_link"), clients.c.visitor.not_in(_newest_of_client)
+    )
 )
 _is_client: ColumnElement[bool] = and_(
     clients.c.link == bindparam("b_link"), clients.c.visitor == bindparam("b_visitor")
@@ -109,31 +161,40 @@ _extend_client = (
         .values(last_at=bindparam("b_last_at"))
     ),
 )
-_clients_of = Query(
-    _KeyOfVisitor,
-    select(clients.c.link)
-    .where(clients.c.visitor == bindparam("visitor"))
-    .order_by(clients.c.last_at.desc(), clients.c.link)
-    .limit(MOST_VISITORS),
+_clients_of = ValuesOfNames(
+    lambda visitor: (
+        select(clients.c.link.label("value"))
+        .where(clients.c.visitor == visitor)
+        .order_by(clients.c.last_at.desc(), clients.c.link)
+        .limit(MOST_VISITORS)
+    )
 )
 _client = Query(
     _KeyOfVisitor, select(clients.c.link).where(clients.c.link == bindparam("link")).limit(1)
 )
 # Visitor ids of a later time than the span's must not crowd out those of the span.
-_visitors_of_client = Query(
-    _VisitorOfKey,
-    select(clients.c.visitor)
-    .where(clients.c.link == bindparam("link"), clients.c.last_at >= bindparam("since"))
-    .order_by(clients.c.first_at > bindparam("until"), clients.c.last_at.desc(), clients.c.visitor)
-    .limit(MOST_VISITORS),
+_visitors_of_client = ValuesOfNames(
+    lambda link: (
+        select(clients.c.visitor.label("value"))
+        .where(clients.c.link == link, clients.c.last_at >= bindparam("since"))
+        .order_by(
+            clients.c.first_at > bindparam("until"), clients.c.last_at.desc(), clients.c.visitor
+        )
+        .limit(MOST_VISITORS)
+    )
 )
 _emails_of = Query(
     _KeyOfVisitor,
     union(
         *(
-            select(table.c.link).where(
-                table.c.visitor == bindparam("visitor"), table.c.link.startswith("em:")
+            select(table.c.link)
+            .where(
+                table.c.visitor == bindparam("visitor"), table.c.link >= "em:", table.c.link < "em;"
             )
+            .order_by(table.c.link)
+            .limit(2)
+            .subquery()
+            .select()
             for table in (links, told_links)
         )
     ).limit(2),
@@ -200,7 +261,7 @@ def link_tokens(conn: Connection, tokens: Iterable[str], visitor: str) -> frozen
     The buyers for whom a signed body has named them were in this browser.
     """
     new = link(conn, tokens, visitor)
-    buyers = {other for token in new for other in _sharers(conn, token) if is_identity(other)}
+    buyers = {*filter(is_identity, sharers_of(conn, new))}
     return joined_by(conn, (*new, *link(conn, sorted(buyers), visitor)), visitor)
 
 
@@ -212,7 +273,9 @@ def link_client(
     begin, end = first_at - first_at % _HOUR, last_at + -last_at % _HOUR
     row = {"link": client, "visitor": visitor, "first_at": begin, "last_at": end}
     if _add_client.first(conn, **row) is not None:
-        return frozenset(_sharers(conn, client)) - {visitor}
+        if _is_crowded.first(conn, link=client) is not None:
+            _trim_client.run(conn, b_link=client)
+        return frozenset(sharers_of(conn, (client,)) - {visitor})
     bounds = {f"b_{name}": value for name, value in row.items()}
     for statement in _extend_client:
         statement.run(conn, **bounds)
@@ -221,19 +284,18 @@ def link_client(
 
 def are_one_browser(conn: Connection, visitor: str, others: Iterable[str]) -> bool:
     """Returns True if a browser had this visitor id and, at another time, one of the others."""
-    own = {row.link for row in _clients_of.all(conn, visitor=visitor)}
-    return bool(own) and any(
-        row.link in own for other in others for row in _clients_of.all(conn, visitor=other)
-    )
+    own = {*_clients_of.find(conn, (visitor,)).get(visitor, ())}
+    theirs = _clients_of.find(conn, {*others}) if own else {}
+    return any(client in own for found in theirs.values() for client in found)
 
 
 def client_of_browser(conn: Connection, match: Match) -> str:
     """Returns the digest of Shopify's id of the browser that an order was matched with; "" if none
     is known. Of several the one seen last."""
-    newest = None
-    if match.method in BROWSER_METHODS:
-        newest = _clients_of.first(conn, visitor=match.visitor)
-    return "" if newest is None else digest_of_key(newest.link)
+    if match.method not in BROWSER_METHODS:
+        return ""
+    newest = next(iter(_clients_of.find(conn, (match.visitor,)).get(match.visitor, ())), "")
+    return digest_of_key(newest) if newest else ""
 
 
 def clients_among(conn: Connection, digests: Iterable[Digest]) -> frozenset[Digest]:
@@ -257,11 +319,8 @@ def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[
 
     A key that has just become too common to join persons concerns all that it had joined.
     """
-    concerned: set[str] = set()
-    for key in keys:
-        seen = _visitors_of.all(conn, link=key, most=MOST_VISITORS + 2)
-        if len(seen) <= MOST_VISITORS + 1:
-            concerned.update(row.visitor for row in seen)
+    found = _visitors_of.find(conn, {*keys}, most=MOST_VISITORS + 2).values()
+    concerned = {other for seen in found if len(seen) <= MOST_VISITORS + 1 for other in seen}
     return frozenset(concerned - {visitor})
 
 
@@ -281,18 +340,18 @@ def person_of(
     browsers = {visitor}
     person = _with_other_ids(conn, browsers, span)
     seen: set[str] = set()
-    frontier = {*keys, *(key for known in person for key in _own_keys(conn, known))}
+    frontier = {*keys, *_own_keys(conn, person)}
     is_first = True
     while frontier:
         seen |= frontier
-        sharers = {other for key in frontier for other in _sharers(conn, key, span)} - person
+        sharers = sharers_of(conn, frontier, span) - person
         if not is_first and len(browsers) + len(sharers) > MOST_VISITORS:
             break
         is_first = False
         browsers |= sharers
         new = _with_other_ids(conn, sharers, span) - person
         person |= new
-        frontier = {key for other in new for key in _own_keys(conn, other)} - seen
+        frontier = _own_keys(conn, new) - seen
     return tuple(sorted(person))
 
 
@@ -302,45 +361,53 @@ def browsers_of(conn: Connection, identity: str) -> frozenset[str]:
     None if it is too common to join a person. A body without a visitor id has linked it to another
     identity of the buyer, and that to the browser.
     """
-    sharers = {*_sharers(conn, identity)}
-    for other in [*filter(is_identity, sharers - {identity})]:
-        sharers |= {*_sharers(conn, other)}
+    sharers = sharers_of(conn, (identity,))
+    sharers |= sharers_of(conn, {*filter(is_identity, sharers - {identity})})
     return frozenset(filter(is_browser, sharers))
 
 
 def seen_with(conn: Connection, token: str) -> list[str]:
     """Returns visitor ids that were seen with the token of a checkout, MOST_VISITORS at most."""
-    return [row.visitor for row in _visitors_of.all(conn, link=token, most=MOST_VISITORS)]
+    return _visitors_of.find(conn, (token,), most=MOST_VISITORS).get(token, [])
 
 
-def _sharers(conn: Connection, key: str, span: tuple[int, int] = ALWAYS) -> list[str]:
-    if is_client(key):
-        since, until = span
-        had = _visitors_of_client.all(conn, link=key, since=since, until=until)
-        return [row.visitor for row in had]
-    seen = _visitors_of.all(conn, link=key, most=MOST_VISITORS + 1)
-    return [row.visitor for row in seen] if len(seen) <= MOST_VISITORS else []
+def sharers_of(conn: Connection, keys: Collection[str], span: tuple[int, int] = ALWAYS) -> set[str]:
+    """Returns the visitor ids that share one of the keys, without those of keys too common: at most
+    MOST_VISITORS for each key."""
+    since, until = span
+    browsers = {*filter(is_client, keys)}
+    had = _visitors_of_client.find(conn, browsers, since=since, until=until)
+    seen = _visitors_of.find(conn, {*keys} - browsers, most=MOST_VISITORS + 1)
+    joined = [found for found in seen.values() if len(found) <= MOST_VISITORS]
+    return {visitor for found in (*had.values(), *joined) for visitor in found}
 
 
 def _with_other_ids(conn: Connection, visitors: Iterable[str], span: tuple[int, int]) -> set[str]:
     """Returns the visitor ids, and the others that Shopify's id of their browser knows."""
     known = {*visitors}
-    browsers = {
-        row.link
-        for visitor in filter(is_browser, visitors)
-        for row in _clients_of.all(conn, visitor=visitor)
+    found = _clients_of.find(conn, {*filter(is_browser, known)})
+    return known | sharers_of(conn, {client for had in found.values() for client in had}, span)
+
+
+def _own_keys(conn: Connection, visitors: Iterable[str]) -> set[str]:
+    """Returns the keys of visitor ids, except of those that belong to no person."""
+    seen = _visitors_of.find(conn, {*filter(is_identity, visitors)}, most=MOST_VISITORS + 1)
+    common = {key for key in filter(is_identity, visitors) if _is_no_persons(seen.get(key, ()))}
+    told = {*visitors} - common
+    identities = _identities_of.find(conn, told, most=MOST_VISITORS + 1)
+    personal = {visitor for visitor in told if len(identities.get(visitor, ())) <= MOST_VISITORS}
+    tokens = _tokens_of.find(conn, personal, most=MOST_VISITORS)
+    return {
+        key
+        for found in (identities, tokens)
+        for visitor in personal
+        for key in found.get(visitor, ())
     }
-    return known.union(*(_sharers(conn, client, span) for client in browsers))
 
 
-def _own_keys(conn: Connection, visitor: str) -> list[str]:
-    if is_identity(visitor) and not _sharers(conn, visitor):
-        return []
-    identities = _identities_of.all(conn, visitor=visitor, most=MOST_VISITORS + 1)
-    if len(identities) > MOST_VISITORS:
-        return []
-    tokens = _tokens_of.all(conn, visitor=visitor, most=MOST_VISITORS)
-    return [row.link for row in (*identities, *tokens)]
+def _is_no_persons(sharers: Collection[str]) -> bool:
+    """Returns True if an identity was never linked, or is too common to belong to a person."""
+    return not 0 < len(sharers) <= MOST_VISITORS
 
 
 def claim_checkout(

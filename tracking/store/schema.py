@@ -180,6 +180,17 @@ visitors = Table(
     _int("sale_of_data_at"),
 )
 
+# What was accepted from browsers and is not recorded yet (JSON, with digests for personal data): so
+# that the work of one call of the pixel stays small. A row that fails is due again at `due_at`.
+pixel_backlog = Table(
+    "pixel_backlog",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("body", LargeBinary, nullable=False),
+    _int("queued_at"),
+    _int("due_at"),
+)
+
 # The credit of each touch for an order, for the (scope, model) pairs in `mask`. `touch_key` is
 # empty for the part that no touch is credited with. `share` is millionths of the order.
 credits = Table(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, literal_column, select
+from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.attribution import Kind, Touch
@@ -72,6 +72,8 @@ class _Dropped(NamedTuple):
 # Of one visitor: the first, the first from Pinterest, and the newest. Without a bound, a script
 # would make each order slower than the last.
 MOST_TOUCHES = 100
+# Of two days of a visitor so many are stored.
+_MOST_STORED = 5 * MOST_TOUCHES
 _DAY = 86_400
 
 _touch_row: dict[str, Any] = {c.name: bindparam(c.name) for c in touches.c}
@@ -94,10 +96,24 @@ _is_known = (
     )
     .exists()
 )
+_near = (
+    select(touches.c.key)
+    .where(
+        touches.c.visitor == bindparam("visitor"),
+        touches.c.at >= bindparam("since"),
+        touches.c.at <= bindparam("until"),
+    )
+    .limit(_MOST_STORED)
+    .subquery()
+)
+_count_near = select(func.count()).select_from(_near).scalar_subquery()
 _add = Query(
     _Key,
     insert(touches)
-    .from_select(list(_touch_row), select(*_touch_row.values()).where(~_is_known))
+    .from_select(
+        list(_touch_row),
+        select(*_touch_row.values()).where(_count_near < _MOST_STORED, ~_is_known),
+    )
     .on_conflict_do_nothing()
     .returning(touches.c.key),
 )
@@ -152,7 +168,8 @@ def put(conn: Connection, row: TouchRow) -> None:
 
 
 def add(conn: Connection, row: TouchRow) -> bool:
-    """Inserts the touch; returns False if it is stored already, up to a day earlier or later."""
+    """Inserts the touch; returns False if it is stored already, up to a day earlier or later, or if
+    there are more than any visitor makes."""
     since, until = row.at - _DAY, row.at + _DAY
     return _add.first(conn, **row._asdict(), since=since, until=until) is not None
 

@@ -27,6 +27,7 @@ from tracking.store import (
     orders,
     outbox,
     pending_erasures,
+    pixel_backlog,
     privacy_requests,
     refunds,
     touches,
@@ -135,6 +136,7 @@ class PersonEraser:
 
     def erase_all_persons(self, conn: Connection, now: int) -> None:
         """Erases every person, and leaves tombstones of all orders."""
+        pixel_backlog.clear(conn)
         new_ids = {visitor: _new_id() for visitor in erasure.all_visitors(conn)}
         erasure.erase_all_persons(conn, new_ids, now)
         last = ""

@@ -21,6 +21,13 @@ class Store(Protocol):
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
         """As `commit`, without waiting. A callback of the future must never block."""
 
+    def yielding(self) -> "Store":
+        """Returns the same database for callers of lesser urgency.
+
+        They have connections and turns of their own, so that the callers of this store wait for
+        one of their transactions at most. Its owner closes it with this store.
+        """
+
     def read(self) -> AbstractContextManager[Connection]:
         """Returns a snapshot of what is committed."""
 

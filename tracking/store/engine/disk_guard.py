@@ -108,6 +108,10 @@ class GuardedStore:
         self._check()
         return self._store.commit_later(work)
 
+    def yielding(self) -> Store:
+        """As `Store.yielding`, with the same guard."""
+        return GuardedStore(self._store.yielding(), self._disk_guard)
+
     def read(self) -> AbstractContextManager[Connection]:
         """As `Store.read`."""
         return self._store.read()

@@ -1,7 +1,8 @@
 """Group commit: one commit for many writes, which gather while the one before is flushed to disk.
 
 A flush costs more than all the statements of a webhook. The caller of a write need not wait for
-it: a future holds the result.
+it: a future holds the result. Writes that yield wait in a queue of their own, and take turns with
+the others, batch by batch.
 """
 
 import threading
@@ -41,10 +42,11 @@ class PendingWrite:
     `queued_at` is in seconds of the monotonic clock.
     """
 
-    __slots__ = ("error", "future", "queued_at", "result", "work")
+    __slots__ = ("error", "future", "queued_at", "result", "work", "yields")
 
-    def __init__(self, work: Callable[[Any], Any]) -> None:
+    def __init__(self, work: Callable[[Any], Any], *, yields: bool = False) -> None:
         self.work = work
+        self.yields = yields
         self.queued_at = time.monotonic()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -95,39 +97,43 @@ class GroupCommit:
         self._mutex = threading.Lock()
         self._woken = threading.Condition(self._mutex)
         self._queue: deque[PendingWrite] = deque()
+        self._yielding: deque[PendingWrite] = deque()
+        self._is_turn_of_yielding = False
         self._batch: list[PendingWrite] = []
         # A thread commits, or was woken to: there is never a second.
         self._is_writing = False
         self._is_awake = False
         self._has_thread = False
 
-    def run(self, work: Callable[[Any], Any]) -> Any:
+    def run(self, work: Callable[[Any], Any], *, yields: bool = False) -> Any:
         """Commits a write and returns its result. Where no thread is writing, the caller writes.
+
+        A write that `yields` shares no batch with the others.
 
         Raises:
             BaseException: the translated error of the write, or of the commit of its batch.
         """
-        write = PendingWrite(work)
+        write = PendingWrite(work, yields=yields)
         with self._mutex:
-            self._queue.append(write)
+            (self._yielding if yields else self._queue).append(write)
             leads = not self._is_writing
             self._is_writing = True
         if leads:
             self._write_batch()
             with self._mutex:
-                self._is_writing = bool(self._queue)
-                if self._queue:
+                self._is_writing = self._has_writes
+                if self._is_writing:
                     self._wake_writer()
         return write.future.result()
 
-    def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
+    def submit(self, work: Callable[[Any], Any], *, yields: bool = False) -> Future[Any]:
         """Queues a write and returns the future of its result.
 
         The writer thread runs the callbacks of the future, so a callback must never block.
         """
-        write = PendingWrite(work)
+        write = PendingWrite(work, yields=yields)
         with self._mutex:
-            self._queue.append(write)
+            (self._yielding if yields else self._queue).append(write)
             if not self._is_writing:
                 self._is_writing = True
                 self._wake_writer()
@@ -140,9 +146,34 @@ class GroupCommit:
         during the wait for it.
         """
         with self._mutex:
-            count = len(self._queue) if everything else min(self._most, len(self._queue))
-            self._batch = [self._queue.popleft() for _ in range(count)]
+            if everything:
+                self._batch = [*self._queue, *self._yielding]
+                self._queue.clear()
+                self._yielding.clear()
+            else:
+                queue = self._next_queue()
+                count = min(self._most, len(queue))
+                self._batch = [queue.popleft() for _ in range(count)]
         return self._batch
+
+    def put_back(self, pending: Sequence[PendingWrite]) -> None:
+        """Queues the last writes of a batch of yielding ones again, for their next turn."""
+        with self._mutex:
+            self._yielding.extendleft(reversed(pending))
+            self._batch = self._batch[: len(self._batch) - len(pending)]
+
+    @property
+    def _has_writes(self) -> bool:
+        return bool(self._queue or self._yielding)
+
+    def _next_queue(self) -> deque[PendingWrite]:
+        """Returns the queue whose turn it is; of two that wait, the one that was not served last.
+
+        Called with the mutex.
+        """
+        is_theirs = bool(self._yielding) and (self._is_turn_of_yielding or not self._queue)
+        self._is_turn_of_yielding = not is_theirs
+        return self._yielding if is_theirs else self._queue
 
     def _wake_writer(self) -> None:
         self._is_awake = True
@@ -160,7 +191,7 @@ class GroupCommit:
         """Waits until there is a write; returns False after `idle_seconds` without one."""
         with self._mutex:
             if not self._is_awake:
-                if self._queue:
+                if self._has_writes:
                     return True
                 self._is_writing = False
                 self._woken.wait_for(lambda: self._is_awake, self._idle_seconds)

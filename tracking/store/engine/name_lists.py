@@ -1,10 +1,21 @@
 """Queries for all rows whose column is among many names, which are passed as one value."""
 
-from collections.abc import Collection, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, bindparam, func, select
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    select,
+    true,
+)
 
 from tracking.store.engine.statement import Connection, Query
 
@@ -18,6 +29,45 @@ def is_among(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
     if dialect == "postgresql":
         return column == func.any(bindparam("names"))
     return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
+
+
+class NamedValue(NamedTuple):
+    """A value that was found for one of the names."""
+
+    name: str
+    value: str
+
+
+class ValuesOfNames:
+    """The query for the values of each of many names: `rows(name)` selects those of one name.
+
+    PostgreSQL, where each query costs a round trip, gets one for all names.
+    """
+
+    def __init__(self, rows: Callable[[ColumnElement[str]], Select[tuple[str]]]) -> None:
+        self._of_one = Query(_OneValue, rows(bindparam("name")).subquery("of_one").select())
+        names = func.unnest(cast(bindparam("names"), ARRAY(Text)))
+        name = names.table_valued("name").render_derived(name="names").c.name
+        values = rows(name).lateral("of_each")
+        joined = name.table.join(values, true())
+        self._of_each = Query(
+            NamedValue, select(name, values.c.value.label("value")).select_from(joined)
+        )
+
+    def find(self, conn: Connection, names: Collection[str], **more: Any) -> dict[str, list[str]]:
+        """Returns the values of the names; a name without any may be missing."""
+        found: dict[str, list[str]] = {}
+        if conn.dialect == "postgresql":
+            for row in self._of_each.all(conn, names=[*names], **more) if names else ():
+                found.setdefault(row.name, []).append(row.value)
+            return found
+        for name in names:
+            found[name] = [row.value for row in self._of_one.all(conn, name=name, **more)]
+        return found
+
+
+class _OneValue(NamedTuple):
+    value: str
 
 
 def names_of(conn: Connection, names: Iterable[str]) -> list[str] | str:

@@ -15,13 +15,15 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import Connection, StoreUnavailable
+from tracking.store.engine.statement import Connection, Contended, StoreUnavailable
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 POOL_SIZE = 4
+# Callers that yield have as few connections as leave the server time for the others.
+YIELDING_POOL_SIZE = 2
 # A webhook waits at most so long for a connection, and then for a lock of another transaction:
 # together less than the four seconds after which a response is too late. The wait for a lock is
 # longer than PostgreSQL's deadlock_timeout.
@@ -44,8 +46,10 @@ class PostgresStore:
 
     dialect = "postgresql"
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, pool_size: int = POOL_SIZE) -> None:
         self._conninfo = conninfo
+        self._pool_size = pool_size
+        self._yielding: PostgresStore | None = None
         self._pool: ConnectionPool[Any] | None = None
         self._pid = 0
         self._opening = threading.Lock()
@@ -88,14 +92,15 @@ class PostgresStore:
                     return work(Connection(raw, self.dialect, needed_locks))
             except LockHeldElsewhere as error:
                 if time.monotonic() > last_begin:
-                    raise StoreUnavailable(f"the database cannot be written: {error}") from error
+                    raise Contended(f"the database cannot be written: {error}") from error
                 needed_locks |= error.keys
             except psycopg.Error as error:
                 failures += 1
                 if isinstance(error, _FAULTS_OF_THE_ROW):
                     raise
                 if failures == _ATTEMPTS or not _is_transient(error):
-                    raise StoreUnavailable(f"the database cannot be written: {error}") from error
+                    kind = Contended if error.sqlstate == _LOCK_TIMEOUT else StoreUnavailable
+                    raise kind(f"the database cannot be written: {error}") from error
                 # Two transactions that collided must not collide again at once.
                 time.sleep(random.uniform(0, 0.05))  # noqa: S311
 
@@ -113,11 +118,19 @@ class PostgresStore:
         except psycopg.Error as error:
             raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
+    def yielding(self) -> "PostgresStore":
+        """Returns the same database for callers with a pool of connections of their own."""
+        if self._yielding is None:
+            self._yielding = PostgresStore(self._conninfo, YIELDING_POOL_SIZE)
+        return self._yielding
+
     def wipe_log(self) -> None:
         """Do nothing: the server recycles its WAL by itself."""
 
     def close(self) -> None:
         """Closes every connection of this process."""
+        if self._yielding is not None:
+            self._yielding.close()
         if self._pool is not None and self._pid == os.getpid():
             self._pool.close()
         self._pool = None
@@ -143,7 +156,7 @@ class PostgresStore:
                 self._pool = ConnectionPool(
                     self._conninfo,
                     min_size=1,
-                    max_size=POOL_SIZE,
+                    max_size=self._pool_size,
                     open=True,
                     configure=_configure,
                     reconnect_timeout=5,

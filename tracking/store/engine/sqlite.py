@@ -13,10 +13,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from tracking.store.engine.base import Store
 from tracking.store.engine.file_locks import (
     lock,
     lock_at,
@@ -32,7 +33,7 @@ from tracking.store.engine.group_commit import (
     batches_by_class,
 )
 from tracking.store.engine.open_files import FilesReplaced, Identity, OpenFiles, identity_of
-from tracking.store.engine.statement import Connection, StoreUnavailable
+from tracking.store.engine.statement import SHORT_TRANSACTION, Connection, StoreUnavailable
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -95,17 +96,29 @@ class SqliteStore:
         Raises:
             StoreUnavailable: it could not be written, or may not have been.
         """
-        self._check_process()
-        result: T = self._group_commit.run(work)
-        return result
+        return self.run(work, yields=False)
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
         """As `commit`, without waiting.
 
         The writer thread runs the callbacks of the future, so a callback must never block.
         """
+        return self.submit(work, yields=False)
+
+    def run(self, work: Callable[[Connection], T], *, yields: bool) -> T:
+        """As `commit`, in the queue of the writes that yield if this one `yields`."""
         self._check_process()
-        return self._group_commit.submit(work)
+        result: T = self._group_commit.run(work, yields=yields)
+        return result
+
+    def submit(self, work: Callable[[Connection], T], *, yields: bool) -> Future[T]:
+        """As `commit_later`, in the queue of the writes that yield if this one `yields`."""
+        self._check_process()
+        return self._group_commit.submit(work, yields=yields)
+
+    def yielding(self) -> Store:
+        """Returns the same file for writers that take turns with those of this store."""
+        return _YieldingStore(self)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -196,7 +209,7 @@ class SqliteStore:
     def _write(self, group_commit: GroupCommit) -> None:
         if self._is_blocked:
             # No caller may wait while one batch after the other fails.
-            self._commit_rest(group_commit.take(everything=True))
+            group_commit.put_back(self._commit_rest(group_commit.take(everything=True)))
             return
         with self._locked():
             conn = Connection(self._opened_writer(), self.dialect)
@@ -209,7 +222,7 @@ class SqliteStore:
                 write.result = result
         rest = [write for write in pending if write.result is None]
         if rest:
-            self._commit_rest(rest)
+            group_commit.put_back(self._commit_rest(rest))
         self._truncate_log_if_due()
 
     def _truncate_log_if_due(self) -> None:
@@ -241,14 +254,23 @@ class SqliteStore:
             return False
         return True
 
-    def _commit_rest(self, pending: list[PendingWrite]) -> None:
-        """Runs the works that no statement wrote together, in one transaction."""
+    def _commit_rest(self, pending: list[PendingWrite]) -> list[PendingWrite]:
+        """Runs the works that no statement wrote together, in one transaction.
+
+        Returns those of the yielding ones that are left, once the transaction has done as much as
+        others may have to wait for.
+        """
+        done = 0
         try:
             with self._transaction(pending[0].queued_at + BUSY_SECONDS) as conn:
                 try:
                     for write in pending:
+                        if write.yields and conn.executed > SHORT_TRANSACTION:
+                            break
                         write.result = write.work(conn)
+                        done += 1
                 except Exception:
+                    done = len(pending)
                     self._run_with_savepoints(conn, pending)
                 conn.raw.execute("COMMIT")
             self._is_blocked = False
@@ -256,9 +278,11 @@ class SqliteStore:
             raise
         except Exception as error:
             self._is_blocked = _is_busy(error)
+            done = len(pending)
             # What was put before stays committed.
             for write in pending:
                 write.error = error
+        return pending[done:]
 
     def _run_with_savepoints(self, conn: Connection, pending: list[PendingWrite]) -> None:
         """Begins again with a savepoint around each work, so that the one at fault fails alone."""
@@ -411,6 +435,37 @@ class SqliteStore:
                 presence = open_lock(presence_path(self.path))
                 lock(presence, shared=True)
                 self._presence = presence
+
+
+class _YieldingStore:
+    """A SQLite file as its writers of lesser urgency see it."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.dialect = store.dialect
+        self._store = store
+
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """As `Store.commit`, in a queue of its own."""
+        return self._store.run(work, yields=True)
+
+    def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
+        """As `Store.commit_later`, in a queue of its own."""
+        return self._store.submit(work, yields=True)
+
+    def yielding(self) -> Store:
+        """Returns this store."""
+        return self
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """As `Store.read`."""
+        return self._store.read()
+
+    def wipe_log(self) -> None:
+        """As `Store.wipe_log`."""
+        self._store.wipe_log()
+
+    def close(self) -> None:
+        """Closes nothing: the connections are those of the store."""
 
 
 def _files_of(writer: sqlite3.Connection, path: Path) -> OpenFiles:

@@ -19,6 +19,10 @@ _DIALECTS: dict[str, Dialect] = {
     "postgresql": postgresql.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
 }
 
+# The statements after which a transaction that others wait for should come to its end: some ten
+# milliseconds of work.
+SHORT_TRANSACTION = 400
+
 # The values of a statement's placeholders, in their order.
 Parameters = Sequence[object]
 
@@ -37,19 +41,25 @@ class StoreUnavailable(Exception):
         return logging.DEBUG if self.is_logged else usual
 
 
+class Contended(StoreUnavailable):
+    """Other transactions held for too long what this one needs, and nothing was stored."""
+
+
 class Connection:
     """A driver's connection inside a transaction that the store begins and ends.
 
     `locks` are the keys of the advisory locks that the transaction holds, `needed_locks` those
-    that an attempt before it turned out to need.
+    that an attempt before it turned out to need. `executed` counts the statements, which is the
+    measure of the work that a transaction has done.
     """
 
-    __slots__ = ("cursor", "dialect", "locks", "needed_locks", "raw")
+    __slots__ = ("cursor", "dialect", "executed", "locks", "needed_locks", "raw")
 
     def __init__(self, raw: Any, dialect: str, needed_locks: Set[int] = frozenset()) -> None:
         self.raw = raw
         self.dialect = dialect
         self.cursor = raw.cursor()
+        self.executed = 0
         self.locks: set[int] = set()
         self.needed_locks = needed_locks
 
@@ -69,6 +79,7 @@ class Statement:
         """Executes the statement once for each row of values."""
         text, names, fixed = self._text(conn.dialect)
         bound = [tuple([row[n] if n in row else fixed[n] for n in names]) for row in rows]
+        conn.executed += len(bound)
         if len(bound) == 1:
             conn.cursor.execute(text, bound[0])
         elif bound:
@@ -77,6 +88,7 @@ class Statement:
     def _executed(self, conn: Connection, values: dict[str, Any]) -> Any:
         text, names, fixed = self._text(conn.dialect)
         cursor = conn.cursor
+        conn.executed += 1
         cursor.execute(text, [values[n] if n in values else fixed[n] for n in names])
         return cursor
 

@@ -1,0 +1,134 @@
+"""Records what the pixel tells: at once if that is little work, else in the background."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tracking.receive.attributor import Attributor
+from tracking.receive.browser_events import Unrecorded, record_events
+from tracking.receive.pixel import PixelEvent
+from tracking.store import Store, StoreUnavailable, pixel_backlog
+from tracking.store.engine.statement import Connection, Contended
+
+logger = logging.getLogger(__name__)
+
+# The calls whose rest may wait. More are refused: it would take too long to record them all.
+LONGEST_BACKLOG = 500
+POLL_SECONDS = 1.0
+_LOGS_EVERY_SECONDS = 60.0
+
+
+class BacklogFull(StoreUnavailable):
+    """A call was not stored, since too many wait to be recorded. It is logged once a minute."""
+
+    is_logged = True
+
+
+class PixelRecorder:
+    """Records calls of the pixel, and in the background what is left of them.
+
+    `store` is one that yields to the webhooks.
+    """
+
+    name = "pixel-backlog"
+
+    def __init__(self, store: Store, attributor: Attributor, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._attributor = attributor
+        self._clock = clock
+        self._logs_again_at = float("-inf")
+
+    def record(self, events: Sequence[PixelEvent]) -> None:
+        """Records events; the same events again change nothing. What takes longer than others can
+        wait for is stored to be recorded in the background.
+
+        Raises:
+            BacklogFull: nothing was stored.
+            StoreUnavailable: nothing may have been stored; the sender must send it again.
+        """
+        if not events:
+            return
+        told = Unrecorded(tuple(events))
+        try:
+            try:
+                self._store.commit(lambda conn: self._record(conn, told))
+            except Contended:
+                self._store.commit(lambda conn: self._add(conn, told))
+        except BacklogFull as error:
+            self._log_at_times(error)
+            raise
+
+    def record_waiting(self) -> bool:
+        """Records some of what waits; returns False if nothing does.
+
+        Raises:
+            StoreUnavailable: it waits on.
+        """
+        with self._store.read() as conn:
+            if not pixel_backlog.length(conn):
+                return False
+        taken: list[int] = []
+        try:
+            return self._store.commit(lambda conn: self._record_next(conn, taken))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # What cannot be recorded must not keep the rest from it.
+            logger.error("pixel backlog: row %s failed: %s", taken[-1:], type(error).__name__)
+            now = self._now()
+            self._store.commit(lambda conn: pixel_backlog.postpone(conn, taken[-1], now))
+            return True
+
+    def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
+        """Records what waits until `stop` is set."""
+        while not stop.is_set():
+            if not self._record_safely():
+                stop.wait(poll)
+
+    def _record_safely(self) -> bool:
+        try:
+            return self.record_waiting()
+        except StoreUnavailable as error:
+            logger.warning("the pixel's backlog waits for the store: %s", error)
+        except Exception:
+            # The thread must outlive every error of one row.
+            logger.exception("the pixel's backlog failed")
+        return False
+
+    def _record(self, conn: Connection, told: Unrecorded) -> None:
+        rest = record_events(conn, self._attributor, told, self._now())
+        if rest:
+            self._add(conn, rest)
+
+    def _add(self, conn: Connection, rest: Unrecorded) -> None:
+        if pixel_backlog.length(conn) >= LONGEST_BACKLOG:
+            raise BacklogFull("too many calls of the pixel wait to be recorded")
+        pixel_backlog.add(conn, msgspec.json.encode(rest), self._now())
+
+    def _record_next(self, conn: Connection, taken: list[int]) -> bool:
+        """Records some of the oldest row that waits; notes its id in `taken`."""
+        now = self._now()
+        row = pixel_backlog.next_row(conn, now)
+        if row is None:
+            return False
+        taken.append(row.id)
+        told = msgspec.json.decode(row.body, type=Unrecorded)
+        rest = record_events(conn, self._attributor, told, now)
+        if rest:
+            pixel_backlog.replace(conn, row.id, msgspec.json.encode(rest))
+        else:
+            pixel_backlog.remove(conn, row.id)
+        return True
+
+    def _log_at_times(self, error: BacklogFull) -> None:
+        """Logs once a minute: a line for each refused call would fill the disk."""
+        now = time.monotonic()
+        if now >= self._logs_again_at:
+            self._logs_again_at = now + _LOGS_EVERY_SECONDS
+            logger.warning("calls of the pixel are refused: %s", error)
+
+    def _now(self) -> int:
+        return int(self._clock())
