@@ -331,7 +331,7 @@ DESCRIPTION: Schema = {
             EVENTS,
             _query(
                 "state",
-                one_of("waiting", "sent", "dead", "withdrawn", "not_sent"),
+                one_of("waiting", "sent", "dead", "discarded", "withdrawn", "not_sent"),
                 "Only events in this state.",
             ),
             _query("event_id", TEXT, "Only the event that has this id, or is sent under it."),

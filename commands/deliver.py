@@ -1,21 +1,26 @@
 """The commands of the outbox: `deliver`, `dead-letters` and `replay`."""
 
+import functools
+import json
+import logging
 import signal
 import threading
 import time
 
 import click
 
-from commands.shell import plural, table, with_service
+from commands.shell import only_one, plural, printable, table, with_service
 from tracking.deliver.deliverer import Deliverer
 from tracking.deliver.retry import GIVE_UP_AFTER, Breaker
 from tracking.destinations import Destination
 from tracking.domain.instants import instant
 from tracking.domain.shared_id import OFFLINE_AFTER
 from tracking.service import Service
-from tracking.store import Store, accounts, conversions, outbox
+from tracking.store import Store, accounts, attempts, conversions, outbox
 from tracking.store.engine.statement import Connection
 from tracking.store.outbox import DeadLetter
+
+logger = logging.getLogger(__name__)
 
 # A little less than Docker waits before it kills.
 _STOP_SECONDS = 9.0
@@ -92,9 +97,29 @@ def _states(store: Store, destination: str) -> dict[str, int]:
 
 @click.command("dead-letters")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@click.option("--show", "shown", metavar="EVENT", help="Print one event, and every answer to it.")
+@click.option(
+    *("--discard", "discarded"), multiple=True, metavar="EVENT", help="Give this event up for good."
+)
+@click.option("--discard-all", "discards_all", is_flag=True, help="Give all of them up for good.")
 @with_service
-def dead_letters(service: Service, limit: int) -> None:
-    """List the events that were refused or expired, and why."""
+def dead_letters(
+    service: Service, limit: int, shown: str | None, discarded: tuple[str, ...], discards_all: bool
+) -> None:
+    """List the events that were refused or expired, and why; or give them up."""
+    only_one(show=shown is not None, discard=discarded, discard_all=discards_all)
+    if shown is not None:
+        _show(service, shown)
+    elif discarded or discards_all:
+        if not all(discarded):
+            raise click.UsageError("--discard: the id of an event is missing")
+        count = sum(_discard(service, event_id) for event_id in discarded or [""])
+        click.echo(f"{plural(count, 'dead letter')} discarded")
+    else:
+        _list(service, limit)
+
+
+def _list(service: Service, limit: int) -> None:
     with service.store.read() as conn:
         rows = outbox.dead(conn, most=limit + 1)
     if not rows:
@@ -108,6 +133,42 @@ def dead_letters(service: Service, limit: int) -> None:
 
 def _dead_letter(row: DeadLetter) -> tuple[object, ...]:
     return row.event_id, row.destination, instant(row.event_time), row.attempts, row.reason
+
+
+def _show(service: Service, event_id: str) -> None:
+    own_id = _own_id(service, event_id)
+    with service.store.read() as conn:
+        letters = [row for row in outbox.of_event(conn, own_id) if row.state == "dead"]
+        tried = attempts.of_event(conn, own_id)
+    if not letters:
+        raise click.ClickException(f"{event_id} is no dead letter")
+    for letter in letters:
+        click.echo(f"{own_id} to {letter.destination}: {printable(letter.reason)}")
+        for each in tried:
+            if each.destination == letter.destination:
+                click.echo(f"{instant(each.at)} {each.outcome}: {printable(each.detail)}")
+        if letter.payload:
+            click.echo(json.dumps(json.loads(letter.payload), indent=2))
+
+
+def _discard(service: Service, event_id: str) -> int:
+    """Discards the dead letters of an event, or all of them for ""; returns how many there were.
+
+    Raises:
+        click.ClickException: the event is no dead letter.
+    """
+    now, own_id, count = int(service.clock()), _own_id(service, event_id), 0
+    while rows := service.store.commit(functools.partial(outbox.discard, now=now, event_id=own_id)):
+        count += len(rows)
+        for row in rows:
+            # At a level that no usual setting hides.
+            logger.warning(
+                "dead letter %s to %s discarded, of %s: %s",
+                *(row.event_id, row.destination, instant(row.event_time), row.reason),
+            )
+    if event_id and not count:
+        raise click.ClickException(f"{event_id} is no dead letter")
+    return count
 
 
 @click.command()

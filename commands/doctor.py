@@ -55,6 +55,8 @@ NEWEST_VISITS = 1000
 FIRST_POSSIBLE_TIME = 1_767_225_600
 _CLOCK_TOLERANCE = 60
 _SHARED_ID_DAYS = 7
+_DEAD = "; `replay` sends them again, `dead-letters --discard-all` gives them up"
+_KEPT = "; --replay tries them again, --discard-all gives them up"
 
 
 def findings(service: Service | None = None, *, asks: bool = True) -> Iterator[Finding]:
@@ -274,9 +276,10 @@ def _quarantine_findings(store: Store) -> Iterator[Finding]:
     with store.read() as conn:
         dead = sum(row.events for row in outbox.states(conn) if row.state == "dead")
         kept = quarantine.count(conn)
-    text = f"{dead}; `flask --app app dead-letters` tells why" if dead else "none"
+    text = f"{dead}; `flask --app app dead-letters` tells why{_DEAD}" if dead else "none"
     yield Finding("FAIL" if dead else "ok", "dead letters", text)
-    text = f"{kept} not understood; `flask --app app quarantine` tells why" if kept else "empty"
+    text = f"{kept} not understood; `flask --app app quarantine` tells why{_KEPT}"
+    text = text if kept else "empty"
     yield Finding("FAIL" if kept else "ok", "quarantine", text)
 
 

@@ -43,9 +43,25 @@ def table(columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str, many: str = "") -> str:
     """Returns a count with its noun: "1 event", "2 events"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count} {many or f'{noun}s'}"
+
+
+def printable(text: str) -> str:
+    """Returns a text of others with escapes for what a terminal would obey and not show."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+def only_one(**given: object) -> None:
+    """Checks that at most one of these options was given.
+
+    Raises:
+        click.UsageError: more were.
+    """
+    names = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if len(names) > 1:
+        raise click.UsageError(f"{' and '.join(names)}: give one of them")
 
 
 @contextmanager

@@ -277,7 +277,7 @@ def _of_person(conn: Connection, evidence: Evidence) -> Evidence:
 
 def _is_known_to_destination(row: OutboxRow, now: int) -> bool:
     """Returns True if the destination has the event, or may have it."""
-    return row.state in ("sent", "dead") or (row.state == "waiting" and row.leased_until > now)
+    return row.state in outbox.SETTLED or (row.state == "waiting" and row.leased_until > now)
 
 
 def _credited_then(before: ConversionRow, after: ConversionRow, now: int) -> str:

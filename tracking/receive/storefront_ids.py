@@ -56,5 +56,5 @@ def _told_as(conn: Connection, key: str) -> str:
 def _was_claimed(conn: Connection, event_id: str) -> bool:
     """Returns True for an event that a destination may have under its own id."""
     deliveries = outbox.of_event(conn, event_id)
-    is_claimed = any(row.claim or row.state in ("sent", "dead") for row in deliveries)
+    is_claimed = any(row.claim or row.state in outbox.SETTLED for row in deliveries)
     return is_claimed or bool(attempts.of_event(conn, event_id))

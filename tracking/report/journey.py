@@ -25,7 +25,7 @@ from tracking.domain.visitor import evidence_of, is_browser
 from tracking.store.attempts import DeliveryAttempt
 from tracking.store.conversions import ConversionRow, SharedId
 from tracking.store.orders import OrderRow
-from tracking.store.outbox import OutboxRow
+from tracking.store.outbox import SETTLED, OutboxRow
 from tracking.store.touches import CreditRow
 
 _DAY, _HOUR = 86_400, 3_600
@@ -89,7 +89,7 @@ def id_sent_as(event_id: str, chosen: str, deliveries: Iterable[tuple[str, int]]
     tried. `deliveries` are its states and numbers of attempts. None while it may still change."""
     if chosen:
         return chosen
-    is_tried = any(state in ("sent", "dead") or tries for state, tries in deliveries)
+    is_tried = any(state in SETTLED or tries for state, tries in deliveries)
     return event_id if is_tried else None
 
 
@@ -244,6 +244,8 @@ def _delivery_text(row: OutboxRow) -> str:
             return f"sent: {name} accepted the event {tries}"
         case "dead":
             return f"refused: {name} did not take the event ({row.reason})"
+        case "discarded":
+            return f"given up: {name} did not take the event ({row.reason})"
         case "withdrawn":
             words = REASONS.get(row.reason, row.reason).rstrip(".")
             return f"held back from {name}: {_lower(words)}"

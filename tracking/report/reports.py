@@ -43,7 +43,7 @@ MOST_EVENTS = 1000
 # The rows of an event, one for each destination: more than there will ever be.
 _ROWS_AN_EVENT = 4
 ReportDay = Literal["order_date", "click_date"]
-_STATES = ("", "waiting", "sent", "dead", "withdrawn", "held", "not_sent")
+_STATES = ("", "waiting", "sent", "dead", "discarded", "withdrawn", "held", "not_sent")
 
 
 @dataclass(frozen=True, slots=True)

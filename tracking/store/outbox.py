@@ -111,6 +111,8 @@ class _OutboxId(NamedTuple):
     id: int
 
 
+# The states of an event that was sent, or that was given up.
+SETTLED = frozenset({"sent", "dead", "discarded"})
 # When an event was queued, or its own time if that lies later.
 SENDABLE_SINCE = case(
     (outbox.c.event_time > outbox.c.queued_at, outbox.c.event_time), else_=outbox.c.queued_at
@@ -118,6 +120,8 @@ SENDABLE_SINCE = case(
 NO_PAYLOAD = literal(b"", LargeBinary)
 # The payload one claim holds in memory: six times that of a thousand usual events.
 _MOST_BYTES = 8 * 1024 * 1024
+# No webhook waits long for the transaction.
+_DISCARDED_AT_ONCE = 1_000
 # No claim has taken it: no destination can have it.
 IS_NEVER_TRIED = and_(outbox.c.attempts == 0, outbox.c.claim == "", outbox.c.reason == "")
 _never_claimed = and_(outbox.c.shares_id == 0, IS_NEVER_TRIED)
@@ -431,6 +435,21 @@ _dead = Query(
     .order_by(outbox.c.id)
     .limit(bindparam("most")),
 )
+_discarded = (
+    select(outbox.c.id)
+    .where(
+        outbox.c.state == "dead",
+        or_(bindparam("b_event_id") == "", outbox.c.event_id == bindparam("b_event_id")),
+    )
+    .limit(_DISCARDED_AT_ONCE)
+)
+_discard = Query(
+    DeadLetter,
+    update(outbox)
+    .where(outbox.c.id.in_(_discarded.scalar_subquery()))
+    .values(state="discarded", payload=NO_PAYLOAD, settled_at=bindparam("b_now"))
+    .returning(*(outbox.c[name] for name in DeadLetter._fields)),
+)
 _dead_since = Query(
     _EventCount,
     select(func.count().label("events")).where(
@@ -626,6 +645,14 @@ def states(conn: Connection) -> list[StateCount]:
 def dead(conn: Connection, after: int = 0, most: int = 100) -> list[DeadLetter]:
     """Returns a page of the dead letters, those after an id."""
     return _dead.all(conn, after=after, most=most)
+
+
+def discard(conn: Connection, now: int, event_id: str = "") -> list[DeadLetter]:
+    """Gives up a page of the dead letters (or those of one event), and returns them.
+
+    They are neither listed nor replayed from now on, and their payload is erased.
+    """
+    return _discard.all(conn, b_now=now, b_event_id=event_id)
 
 
 def count_dead_since(conn: Connection, since: int) -> int:

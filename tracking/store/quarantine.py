@@ -27,6 +27,16 @@ class QuarantinedBody(NamedTuple):
     body: bytes
 
 
+class DiscardedBody(NamedTuple):
+    """A discarded body without the body. `received_at` is seconds UTC."""
+
+    id: int
+    digest: str
+    topic: str
+    reason: str
+    received_at: int
+
+
 class _BodyTotal(NamedTuple):
     bodies: int
 
@@ -62,6 +72,19 @@ _bodies = Query(
     .order_by(quarantine.c.id)
     .limit(bindparam("most")),
 )
+_one = Query(
+    QuarantinedBody,
+    select(quarantine.c.id, quarantine.c.topic, quarantine.c.body).where(
+        quarantine.c.replayed_at == 0, quarantine.c.id == bindparam("id")
+    ),
+)
+_discard = Query(
+    DiscardedBody,
+    update(quarantine)
+    .where(quarantine.c.replayed_at == 0, quarantine.c.id == bindparam("b_id"))
+    .values(replayed_at=bindparam("b_now"), body=b"")
+    .returning(*(quarantine.c[name] for name in DiscardedBody._fields)),
+)
 _count = Query(
     _BodyTotal, select(func.count().label("bodies")).where(quarantine.c.replayed_at == 0)
 )
@@ -85,6 +108,19 @@ def page(conn: Connection, after: int = 0, most: int = 100) -> list[QuarantinedR
 def bodies(conn: Connection, after: int = 0, most: int = 100) -> list[QuarantinedBody]:
     """Returns a page of the bodies that were kept."""
     return _bodies.all(conn, after=after, most=most)
+
+
+def one(conn: Connection, id: int) -> QuarantinedBody | None:
+    """Returns a body in quarantine; None if there is none of this id."""
+    return _one.first(conn, id=id)
+
+
+def discard(conn: Connection, id: int, now: int) -> DiscardedBody | None:
+    """Erases a body and takes it out of the quarantine; returns what is left of it.
+
+    Its digest stays for as long as the body would have, so that the same body again is none.
+    """
+    return _discard.first(conn, b_id=id, b_now=now)
 
 
 def count(conn: Connection) -> int:

@@ -265,7 +265,8 @@ conversions = Table(
     ),
 )
 
-# Events to deliver: waiting → sent | dead | withdrawn. A claim is a lease that ends by itself.
+# Events to deliver: waiting → sent | dead | withdrawn, dead → waiting | discarded.
+# A claim is a lease that ends by itself.
 # A held event waits until `due_at` for a fact that lets it be sent, and is then deleted. `order_id`
 # is the order that another system's event names.
 # With `shares_id` the id it is sent under is chosen when it is claimed first.
