@@ -38,7 +38,7 @@ from tracking.store.accounts import AccountRow
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 from tracking.store.engine.sqlite import SqliteStore, protection
-from tracking.store.migrations import head
+from tracking.store.migrations import head, is_known
 from tracking.store.pending_erasures import SHOP_REDACT, PendingErasure
 from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED
 from tracking.store.values import session_from_json
@@ -180,6 +180,10 @@ def _database_findings(store: Store) -> Iterator[Finding]:
         yield Finding("note", "database", f"none yet: the first start makes {store.path}")
         return
     try:
+        if not store.commit(health.has_schema):
+            text = f"no tables in this {kind} database yet: the first start makes them"
+            yield Finding("note", "database", text)
+            return
         revision = store.commit(health.revision)
         if revision == head():
             store.commit(health.write)
@@ -190,7 +194,13 @@ def _database_findings(store: Store) -> Iterator[Finding]:
         yield Finding("ok", "database", f"{kind}, writable, at schema {revision}")
     else:
         text = f"{kind} at schema {revision or 'none'}; this release has {head()}"
-        yield Finding("FAIL", "database", f"{text}: a restart brings an older one up")
+        yield Finding("FAIL", "database", f"{text}: {_way_to_head(revision)}")
+
+
+def _way_to_head(revision: str) -> str:
+    if not revision or is_known(revision):
+        return "a restart of the service brings it up"
+    return "a newer release made it: start that one again, or restore a backup of this release's"
 
 
 def _delivery_findings(service: Service) -> Iterator[Finding]:

@@ -626,16 +626,36 @@ def test_the_doctor_notices_a_clock_that_was_never_set(operator: Operator, clock
     ]
 
 
-def test_the_doctor_notices_a_database_of_another_release(
-    operator: Operator, service: Service
+@pytest.mark.parametrize(
+    ("revision", "hint"),
+    [
+        ("0009", "a restart of the service brings it up"),
+        ("9999", "a newer release made it: start that one again, or restore a backup"),
+    ],
+)
+def test_the_doctor_says_what_a_database_of_another_release_needs(
+    operator: Operator, service: Service, revision: str, hint: str
 ) -> None:
-    service.store.commit(
-        lambda conn: conn.cursor.execute("UPDATE alembic_version SET version_num = '0000'")
-    )
+    change = f"UPDATE alembic_version SET version_num = '{revision}'"  # noqa: S608
+    service.store.commit(lambda conn: conn.cursor.execute(change))
 
     (hand,) = hands(operator.types("doctor"))
 
-    assert hand.startswith(f"database SQLite at schema 0000; this release has {head()}")
+    assert hand.startswith(
+        f"database SQLite at schema {revision}; this release has {head()}: {hint}"
+    )
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_database_without_tables_needs_nothing_but_a_start(new_url: str, tmp_path: Path) -> None:
+    if new_url.startswith("sqlite"):
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "new.db").touch()
+
+    result = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=new_url).types("doctor")
+
+    assert result.exit_code == 0
+    assert " database yet: the first start makes them" in result.stdout
 
 
 # --- Commands outside any app: what they need they open themselves

@@ -500,11 +500,12 @@ def _store_error(error: BaseException) -> BaseException:
 
 
 def protection(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
-    """Returns a sentence for the log and the doctor about the WAL-reset bug and its prevention.
+    """Returns a sentence for the log and the doctor about the prevention of the WAL-reset bug.
 
     SQLite fixed the bug in 3.51.3, and in 3.44.6 and 3.50.7 for its older branches.
     """
     name = "SQLite " + ".".join(map(str, version[:3]))
     fixed = ((3, 44, 6), (3, 45)), ((3, 50, 7), (3, 51)), ((3, 51, 3), (4,))
-    state = "without" if any(first <= version < end for first, end in fixed) else "with"
-    return f"{name}, {state} the WAL-reset bug; checkpoints only under the write lock"
+    is_fixed = any(first <= version < end for first, end in fixed)
+    reason = "" if is_fixed else ", as this version needs"
+    return f"{name}: checkpoints only under the write lock{reason}"
