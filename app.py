@@ -19,6 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.auth import ALL_WRONG_TOKENS, WRONG_TOKENS, BearerAuth
 from api.events import EventRoutes
+from api.front_page import front_page
 from api.openapi import DESCRIPTION
 from api.reports import report_routes
 from commands.registry import register_commands
@@ -44,7 +45,7 @@ _JSON = "application/json"
 # others reveal nothing of the shop.
 PUBLIC = frozenset(
     {
-        *("shopify.receive", "health", "ready", "openapi"),
+        *("shopify.receive", "front_page", "health", "ready", "openapi"),
         *("collector.pixel", "collector.collect", "collector.preflight"),
         "events.preflight",
     }
@@ -119,6 +120,8 @@ def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
     events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
     app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))
+    sends = settings.pinterest_send != "off"
+    app.add_url_rule("/", "front_page", lambda: front_page(service.modes(), sends=sends))
     app.add_url_rule("/health", "health", _health)
     description = msgspec.json.encode(DESCRIPTION)
     app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, content_type=_JSON))

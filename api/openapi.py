@@ -293,6 +293,17 @@ DESCRIPTION: Schema = {
         }
     },
     "paths": {
+        "/": {
+            "get": {
+                "summary": "A page for people: what runs here, in which mode, where to read on.",
+                "responses": {
+                    "200": {
+                        "description": "The page.",
+                        "content": {"text/html": {"schema": TEXT}},
+                    }
+                },
+            }
+        },
         **{f"/webhooks/{topic}": _webhook(topic) for topic in TOPICS},
         "/pixel.js": _PIXEL_PATH,
         "/collect": _COLLECT_PATH,

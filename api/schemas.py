@@ -180,7 +180,8 @@ _SESSION = {
 }
 _PIXEL_EVENT = {
     "type": "object",
-    "description": "An event of Shopify's web pixels, or one of this form.",
+    "description": "An event of Shopify's web pixels, or one of this form. ad_viewed is a view of"
+    " an ad on Pinterest: customData or data name campaign_id, campaign, pin_id and ad_id.",
     "properties": {
         "id": {"type": "string", "pattern": "^(?!checkout-)", "minLength": 1, "maxLength": 128},
         "name": one_of(*STAGE_OF),

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 from api.openapi import DESCRIPTION
 
 # What is not JSON, and so has no schema.
-TEXTS = {"text/csv", "text/javascript", "text/plain"}
+TEXTS = {"text/csv", "text/html", "text/javascript", "text/plain"}
 
 
 METHODS = {"get", "post", "put", "patch", "delete"}

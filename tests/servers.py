@@ -53,7 +53,7 @@ class Server:
         # Of this machine only what programs are found by, so that nobody's settings get in.
         known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), "PORT": str(self.port)}
         self._env = {**known, **env}
-        self._folder = folder
+        self.folder = folder
         self._log = folder / f"gunicorn-{self.port}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -79,7 +79,7 @@ class Server:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*self._under, sys.executable, "-m", "gunicorn", *config, self._app],
-                cwd=self._folder,
+                cwd=self.folder,
                 env=self._env,
                 stdout=log,
                 stderr=log,

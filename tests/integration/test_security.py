@@ -54,6 +54,7 @@ ANSWERS: dict[str, Callable[[FlaskClient], TestResponse]] = {
     "an address that is none": lambda client: client.get("/nowhere"),
     "a wrong method": lambda client: client.delete("/health"),
     "health": lambda client: client.get("/health"),
+    "the page for people": lambda client: client.get("/"),
     "readiness": lambda client: client.get("/ready"),
     "the description": lambda client: client.get("/openapi.json"),
     "a webhook": lambda client: Shop(client).sends("orders/create", order()),
@@ -66,8 +67,10 @@ ANSWERS: dict[str, Callable[[FlaskClient], TestResponse]] = {
 def test_every_answer_keeps_browsers_from_misusing_it(front: Flask, what: str) -> None:
     answer = ANSWERS[what](front.test_client())
 
-    for name, value in HEADERS:
-        assert answer.headers[name] == value
+    kept = {**dict(HEADERS), "Content-Security-Policy": answer.headers["Content-Security-Policy"]}
+    assert {name: answer.headers[name] for name in kept} == kept
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
 def test_no_page_may_run_anything_or_be_framed() -> None:
