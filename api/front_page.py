@@ -9,7 +9,8 @@ from flask import Response
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;"
-    "color:#222;background:#fff}h1{font-size:1.4rem}code{background:#eee;padding:.1em .3em}"
+    "color:#222;background:#fff}h1{font-size:1.5rem}h2{font-size:1.1rem}"
+    "code{background:#eee;padding:.1em .3em}"
     ".mode{border-left:4px solid #888;padding-left:1rem}.mode.sends{border-color:#2a7d2a}"
     ".mode.warns{border-color:#b35900}"
 )
