@@ -31,6 +31,7 @@ from tracking.operate.background import BackgroundWorkers
 from tracking.operate.monitoring import Monitor
 from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
 from tracking.operate.rate_limiter import Rate, RateLimiter
+from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, wait_until_reachable
 from tracking.store.engine.sqlite import SqliteStore, protection
@@ -150,16 +151,23 @@ def _serves() -> bool:
 
 
 def _collector_limiter(service: Service) -> RateLimiter:
-    """Returns the rate limiter of the collector, per address and for all addresses together.
+    """Returns the rate limiter of the collector's events, per address and for all addresses.
 
-    A minute's calls of one address may come at once, and five seconds' calls of all addresses. The
-    collector key is public, so a key derived from a secret digests the addresses.
+    Six seconds' events of one address may come at once (60 at least, and so every call that is
+    allowed), and five seconds' events of all addresses. The collector key is public, so a key
+    derived from a secret digests the addresses.
     """
     settings = service.settings
     key = _address_key(service, b"addresses of callers")
-    each = Rate(settings.collector_rate, burst=60 * settings.collector_rate)
-    total = Rate(settings.collector_total_rate, burst=5 * settings.collector_total_rate)
-    return RateLimiter(service.store, service.clock, key, each, total)
+    rate, total_rate = settings.collector_rate, settings.collector_total_rate
+    return RateLimiter(
+        service.store.yielding(),
+        service.clock,
+        key,
+        Rate(rate, burst=max(60, 6 * rate)),
+        Rate(total_rate, burst=max(MOST_EVENTS, 5 * total_rate)),
+        fails_closed=True,
+    )
 
 
 def _wrong_token_limiter(service: Service) -> RateLimiter:

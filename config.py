@@ -213,13 +213,13 @@ class Settings:
         "COLLECTOR_RATE",
         "10",
         whole_number(1, 10_000),
-        "Pixel calls a second from one address; the calls of a minute may come at once.",
+        "Pixel events a second from one address; those of 6 seconds (60 or more) may come at once.",
     )
     collector_total_rate: int = _variable(
         "COLLECTOR_TOTAL_RATE",
         "1000",
         whole_number(1, 100_000),
-        "Pixel calls a second from all addresses; the calls of 5 seconds may come at once.",
+        "Pixel events a second from all addresses; those of 5 seconds may come at once.",
     )
     public_url: str = _variable(
         "PUBLIC_URL",
@@ -309,7 +309,7 @@ class Settings:
         "FREE_SPACE_FLOOR_MB",
         "200",
         whole_number(0, 1_000_000),
-        "With fewer megabytes of free disk for SQLite, webhooks are answered 503; 0: never.",
+        "Below so many free megabytes for SQLite webhooks get 503, below twice as many the pixel.",
     )
     trusted_proxies: int = _variable(
         "TRUSTED_PROXIES",

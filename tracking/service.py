@@ -164,7 +164,10 @@ def service_of(
     ads_access = ads_access_of(settings)
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
     guarded_store = GuardedStore(store, disk_guard) if disk_guard else store
-    tracker = Tracker(guarded_store, planner, clock)
+    # The pixel, which anybody can call, must not use up the room that the webhooks still have.
+    pixel_guard = _disk_guard_of(store, 2 * settings.free_space_floor_mb, "calls of the pixel")
+    pixel_store = GuardedStore(store, pixel_guard) if pixel_guard else store
+    tracker = Tracker(guarded_store, planner, clock, pixel_store.yielding())
     # Not guarded: on a full disk, too, whoever asked to be erased goes.
     pending_erasures = PendingErasures(store, tracker.eraser, clock)
     return Service(
@@ -194,8 +197,8 @@ def _shop_origin_of(settings: Settings) -> str:
     return next(iter(origins)) if len(origins) == 1 else ""
 
 
-def _disk_guard_of(store: Store, floor_mb: int) -> DiskGuard | None:
+def _disk_guard_of(store: Store, floor_mb: int, refused: str = "webhooks") -> DiskGuard | None:
     """The guard of free space on the database's disk; None if the disk is not this machine's."""
     if not isinstance(store, SqliteStore):
         return None
-    return DiskGuard(store.path.resolve().parent, floor_mb * MEGABYTE)
+    return DiskGuard(store.path.resolve().parent, floor_mb * MEGABYTE, refused=refused)

@@ -24,7 +24,7 @@ from tracking.domain.client_ip import client_ip_of
 from tracking.domain.placeholders import browser_patterns
 from tracking.domain.validation import ValidationError
 from tracking.operate.rate_limiter import RateLimiter
-from tracking.receive.pixel import ClientInfo, PixelBatch, pixel_batch_of
+from tracking.receive.pixel import ClientInfo, PixelBatch, decoded_call_of, events_in
 from tracking.receive.tracker import Tracker
 
 PATH = "/collect"
@@ -108,10 +108,9 @@ class Collector:
         self._check_origin()
         if request.mimetype not in CONTENT_TYPES:
             raise UnsupportedMediaType("Send JSON text, as text/plain or application/json.")
-        self._check_rate(_address(request.remote_addr))
-        agent, languages = map(request.headers.get, ("User-Agent", "Accept-Language"))
-        client = ClientInfo(self._client_ip(), agent or "", languages or "")
-        batch = self._read_batch(client)
+        # Before its events are known a call counts as one of them.
+        self._check_rate(1)
+        batch = self._read_batch(self._client_info())
         if not batch.events and not batch.ignored:
             raise ValidationError(*batch.errors)
         if batch.events:
@@ -122,12 +121,19 @@ class Collector:
         key = request.args.get("key")
         if key is not None:
             self._check_key(key)
-        body = raw_body(request.environ, MAX_CALL)
-        now = int(self._tracker.clock())
-        batch = pixel_batch_of(body, client, self._tracker.planner.policy, now)
+        call = decoded_call_of(raw_body(request.environ, MAX_CALL))
         if key is None:
-            self._check_key(batch.site_key)
-        return batch
+            self._check_key(call.site_key)
+        if len(call.events) > 1:
+            self._check_rate(len(call.events) - 1)
+        now = int(self._tracker.clock())
+        return events_in(call, client, self._tracker.planner.policy, now)
+
+    def _client_info(self) -> ClientInfo:
+        agent, languages, gpc = map(
+            request.headers.get, ("User-Agent", "Accept-Language", "Sec-GPC"), ("", "", "")
+        )
+        return ClientInfo(self._client_ip(), agent, languages, gpc.strip() == "1")
 
     def _check_configured(self) -> None:
         if not self._key:
@@ -142,10 +148,10 @@ class Collector:
         if not hmac.compare_digest(key.encode(errors="replace"), self._key.encode()):
             raise Unauthorized("")
 
-    def _check_rate(self, ip: str) -> None:
-        seconds = self._limiter.refusal(ip)
+    def _check_rate(self, events: int) -> None:
+        seconds = self._limiter.refusal(_address(request.remote_addr), events)
         if seconds:
-            raise TooManyRequests("Too many calls.", retry_after=ceil(seconds))
+            raise TooManyRequests("Too many events.", retry_after=ceil(seconds))
 
     def _allowed_origin(self, origin: str) -> str:
         """Returns the Access-Control-Allow-Origin for a page's origin; "" if it may not call."""

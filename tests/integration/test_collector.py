@@ -733,6 +733,50 @@ def test_a_flood_from_one_address_is_refused_and_costs_the_database_nothing(
     assert len(rows(store, "limits")) <= 2
 
 
+def test_the_rate_counts_events_and_not_calls(watched: Callable[..., Service]) -> None:
+    service = watched()
+    page = page_of(service)
+    full = [call(*(view(id=f"sh-{n:04}-{k:04}") for k in range(20))) for n in range(5)]
+
+    answers = [page.tells(each).status_code for each in full]
+
+    assert answers == [202, 202, 202, 429, 429]
+    assert len(rows(service.store, "conversions")) == 60
+
+
+def test_all_events_together_are_counted_as_well(watched: Callable[..., Service]) -> None:
+    page = page_of(watched(COLLECTOR_TOTAL_RATE="10"))
+    full = [call(*(view(id=f"sh-{n:04}-{k:04}") for k in range(20))) for n in range(5)]
+
+    answers = [page.tells(each, peer=f"10.0.0.{n}").status_code for n, each in enumerate(full)]
+
+    assert answers == [202, 202, 429, 429, 429]
+
+
+def test_without_its_store_the_collector_is_closed(watched: Callable[..., Service]) -> None:
+    service = watched()
+    page = page_of(service)
+    assert isinstance(service.store, WatchedStore)
+    service.store.is_away = True
+
+    # It is not even read that nobody may tell of this.
+    assert page.tells(call(key="pk_guess")).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("signal", "limited"), [("1", True), (" 1 ", True), ("0", False), ("", False), ("true", False)]
+)
+def test_the_privacy_signal_of_the_request_counts_like_that_of_the_body(
+    watched: Callable[..., Service], signal: str, limited: bool
+) -> None:
+    service = watched()
+
+    page_of(service).tells(call(), headers={"Sec-GPC": signal})
+
+    (visitor,) = rows(service.store, "visitors") or [{"sale_of_data": None}]
+    assert (visitor["sale_of_data"] == 0) is limited
+
+
 def test_a_refused_call_is_told_when_to_come_again(
     watched: Callable[..., Service], clock: Clock
 ) -> None:

@@ -16,7 +16,13 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import is_empty, rows
 from tracking.service import Service
 from tracking.store import open_store, quarantine
-from tracking.store.engine.disk_guard import DiskFull, DiskGuard, GuardedStore, free_bytes
+from tracking.store.engine.disk_guard import (
+    MEGABYTE,
+    DiskFull,
+    DiskGuard,
+    GuardedStore,
+    free_bytes,
+)
 
 
 class Disk:
@@ -136,6 +142,18 @@ def test_the_pixel_and_other_systems_are_refused_too(client: FlaskClient, full: 
 
     assert (seen.status_code, told.status_code) == (503, 503)
     assert len(rows(full.store, "conversions")) == 1
+
+
+def test_the_pixel_is_refused_first_while_webhooks_still_have_as_much_room_again(
+    build_service: BuildService, sqlite_url: str, tmp_path: Path
+) -> None:
+    floor = free_bytes(tmp_path) * 3 // 4 // MEGABYTE
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY, FREE_SPACE_FLOOR_MB=str(floor))
+    client = assemble(service).test_client()
+
+    assert client.post("/collect", json=call()).status_code == 503
+    assert Shop(client).sends("orders/create", order()).status_code == 200
+    assert client.get("/ready").status_code == 200
 
 
 def test_what_was_taken_in_is_delivered_and_reported_all_the_same(

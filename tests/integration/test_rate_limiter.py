@@ -15,7 +15,7 @@ from tests.actors import DAY, NOW, Clock
 from tests.store_contents import folder_in_memory, rows
 from tests.watched_store import WatchedStore
 from tracking.operate.rate_limiter import MOST_REMEMBERED, SHARE_SECONDS, Rate, RateLimiter
-from tracking.store import Store, limits, open_store
+from tracking.store import Store, StoreUnavailable, limits, open_store
 
 NOW_MS = NOW * 1000
 HOME = "203.0.113.7"
@@ -407,6 +407,28 @@ def test_while_the_store_is_away_every_call_is_let_through(
     quick.is_away = True
 
     assert let_through(limiter, 100) == 100
+
+
+def test_a_limiter_that_fails_closed_lets_nothing_through_while_the_store_is_away(
+    quick: WatchedStore, clock: Clock
+) -> None:
+    limiter = RateLimiter(quick, clock, KEY, EACH, TOTAL, fails_closed=True)
+    quick.is_away = True
+    for _ in range(100):
+        with pytest.raises(StoreUnavailable):
+            limiter.refusal(HOME)
+
+    quick.is_away = False
+    assert limiter.refusal(HOME) == 0
+
+
+def test_a_call_of_many_counts_as_so_many(store: Store, clock: Clock) -> None:
+    limiter = limiter_of(store, clock, each=Rate(10, burst=60))
+
+    assert [bool(limiter.refusal(HOME, 20)) for _ in range(4)] == [False, False, False, True]
+    clock.tick(seconds=2)
+    assert limiter.refusal(HOME, 20) == 0
+    assert limiter.refusal(HOME, 1) > 0
 
 
 def test_while_the_store_is_away_it_is_asked_at_most_once_a_second(

@@ -44,9 +44,16 @@ class RateLimiter:
     """
 
     def __init__(
-        self, store: Store, clock: Callable[[], float], key: bytes, each: Rate, total: Rate | None
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        key: bytes,
+        each: Rate,
+        total: Rate | None,
+        *,
+        fails_closed: bool = False,
     ) -> None:
-        self._quota = _SharedQuota(store, clock)
+        self._quota = _SharedQuota(store, clock, fails_closed=fails_closed)
         self._clock = clock
         self._key = key
         self._each = each
@@ -54,16 +61,20 @@ class RateLimiter:
         self._shares: OrderedDict[str, _Share] = OrderedDict()
         self._mutex = threading.Lock()
 
-    def refusal(self, address: str) -> float:
-        """Counts a call of an address; returns 0 if it is allowed, else the seconds to wait.
+    def refusal(self, address: str, count: int = 1) -> float:
+        """Counts so many calls of an address (at most a burst); returns 0 if they are allowed, else
+        the seconds to wait.
 
-        Every call is allowed while the store cannot be reached.
+        While the store cannot be reached every call is allowed, unless the limiter `fails_closed`.
+
+        Raises:
+            StoreUnavailable: the limiter fails closed, and the store cannot be reached.
         """
         share = self._share_of(self._name_of(address))
         # A call refused to one address takes nothing from the total, and a call that exceeds the
         # total is not stored for its address.
         total = self._total
-        return share.refusal() or (total.spend() if total else 0.0) or share.spend()
+        return share.refusal() or (total.spend(count) if total else 0.0) or share.spend(count)
 
     def _share_of(self, name: str) -> "_Share":
         with self._mutex:
@@ -93,14 +104,19 @@ def _network_of(address: str) -> str:
 class _SharedQuota:
     """Takes shares of the limits from the store."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], *, fails_closed: bool) -> None:
         self.clock = clock
         self._store = store
+        self._fails_closed = fails_closed
         self._retries_at = 0.0
         self._deletes_at = 0.0
 
     def take(self, name: str, rate: Rate, count: int) -> float:
-        """Takes `count` calls; returns 0 if they are granted, else the seconds to wait."""
+        """Takes `count` calls; returns 0 if they are granted, else the seconds to wait.
+
+        Raises:
+            StoreUnavailable: the limiter fails closed, and the store cannot be reached.
+        """
         now = self.clock()
         if _ahead(self._retries_at, now, _STORE_RETRY_SECONDS):
             return 0.0
@@ -115,8 +131,10 @@ class _SharedQuota:
         try:
             return self._store.commit(work) / 1000
         except StoreUnavailable:
-            # The endpoint of the call needs the store as well, and reports its error.
+            if self._fails_closed:
+                raise
             self._retries_at = self.clock() + _STORE_RETRY_SECONDS
+            # The endpoint of the call needs the store as well, and reports its error.
             return 0.0
 
     def _is_time_to_delete(self, now: float) -> bool:
@@ -147,26 +165,30 @@ class _Share:
         longest = self._rate.burst / self._rate.a_second
         return _ahead(self._closed_until, self._quota.clock(), longest)
 
-    def spend(self) -> float:
-        """Spends a call; returns 0, or the seconds to wait if the share is used up."""
+    def spend(self, count: int) -> float:
+        """Spends so many calls; returns 0, or the seconds to wait if the share is used up."""
         with self._lock:
-            is_open = self._left and self._quota.clock() < self._until
-            if not is_open and (seconds := self.refusal() or self._renewal()):
+            if self._quota.clock() >= self._until:
+                self._left = 0
+            is_open = self._left >= count
+            if not is_open and (seconds := self.refusal() or self._renewal(count - self._left)):
                 return seconds
-            self._left -= 1
-            self._spent += 1
+            self._left -= count
+            self._spent += count
             return 0.0
 
-    def _renewal(self) -> float:
-        """Takes a share twice as large as the used part of the last one; returns 0 or a wait."""
+    def _renewal(self, needed: int) -> float:
+        """Takes a share twice as large as the used part of the last one, or as large as `needed`;
+        returns 0 or a wait."""
         most = max(1, self._rate.burst // SHARES_IN_BURST)
-        count = min(most, max(FIRST_SHARE, 2 * self._spent))
+        count = max(needed, min(most, max(FIRST_SHARE, 2 * self._spent)))
         seconds = self._quota.take(self._name, self._rate, count)
         now = self._quota.clock()
         if seconds:
             self._closed_until = now + seconds
         else:
-            self._left, self._spent, self._until = count, 0, now + SHARE_SECONDS
+            self._left += count
+            self._spent, self._until = 0, now + SHARE_SECONDS
         return seconds
 
 

@@ -1,6 +1,14 @@
 """The pixel's calls: decoded, checked, and without clear personal data."""
 
-from tracking.receive.pixel.event import ClientInfo, PixelBatch, PixelEvent, is_bot, pixel_batch_of
+from tracking.receive.pixel.event import (
+    ClientInfo,
+    PixelBatch,
+    PixelEvent,
+    decoded_call_of,
+    events_in,
+    is_bot,
+    pixel_batch_of,
+)
 from tracking.receive.pixel.schema import MOST_EVENTS, STAGE_OF
 from tracking.receive.pixel.visit import token_key
 
@@ -10,6 +18,8 @@ __all__ = [
     "ClientInfo",
     "PixelBatch",
     "PixelEvent",
+    "decoded_call_of",
+    "events_in",
     "is_bot",
     "pixel_batch_of",
     "token_key",

@@ -72,12 +72,14 @@ _BOT = re.compile(
 class ClientInfo(msgspec.Struct, frozen=True, gc=False):
     """The sender of an HTTP request, as far as the proxies in front are trusted.
 
-    `languages` are those that the browser asks for, as in Accept-Language.
+    `languages` are those that the browser asks for, as in Accept-Language. `gpc` is True if it sent
+    the Global Privacy Control signal, as in Sec-GPC.
     """
 
     ip: str
     user_agent: str
     languages: str = ""
+    gpc: bool = False
 
 
 class PixelEvent(msgspec.Struct, frozen=True, gc=False):
@@ -130,15 +132,43 @@ class _Call(NamedTuple):
     policy: Policy
 
 
-def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at: int) -> PixelBatch:
-    """Returns the events in a body of the collector, received at an instant (seconds UTC).
+class DecodedCall(NamedTuple):
+    """A body of the collector: its batch, and each event with the JSON pointer to it."""
 
-    An event with an error is refused alone; the error's field is a JSON pointer into the body.
+    batch: RawBatch
+    events: Sequence[tuple[str, RawEvent]]
+
+    @property
+    def site_key(self) -> str:
+        return text_of(self.batch.key)
+
+
+def decoded_call_of(body: bytes) -> DecodedCall:
+    """Returns a body of the collector decoded, which is little work.
 
     Raises:
         ValidationError: the body is not JSON, or has no event or more than MOST_EVENTS.
     """
-    batch, raw_events = decode_batch(body)
+    return DecodedCall(*decode_batch(body))
+
+
+def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at: int) -> PixelBatch:
+    """Returns the events in a body of the collector, received at an instant (seconds UTC).
+
+    Raises:
+        ValidationError: the body is not JSON, or has no event or more than MOST_EVENTS.
+    """
+    return events_in(decoded_call_of(body), client, policy, received_at)
+
+
+def events_in(
+    decoded: DecodedCall, client: ClientInfo, policy: Policy, received_at: int
+) -> PixelBatch:
+    """Returns the events of a call, received at an instant (seconds UTC).
+
+    An event with an error is refused alone; the error's field is a JSON pointer into the body.
+    """
+    batch, raw_events = decoded
     contexts = [convert_leniently(event.context, Context) for _, event in raw_events]
     pages = [page_of(context.document or Document(), policy.own_hosts) for context in contexts]
     call = _Call(
@@ -152,7 +182,8 @@ def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at:
     ignored = 0
     errors: dict[FieldError, None] = {}
     for (pointer, event), context, page in zip(raw_events, contexts, pages, strict=True):
-        consent = _consent(batch.consent if event.consent is None else event.consent)
+        raw_consent = batch.consent if event.consent is None else event.consent
+        consent = _consent(raw_consent, has_signal=client.gpc)
         if consent is None:
             ignored += 1
             continue
@@ -162,7 +193,7 @@ def pixel_batch_of(body: bytes, client: ClientInfo, policy: Policy, received_at:
             errors |= dict.fromkeys(error.errors)
         else:
             events.append(_pixel_event(header, event, context, page, consent, call))
-    return PixelBatch(text_of(batch.key), tuple(events), ignored, tuple(errors))
+    return PixelBatch(decoded.site_key, tuple(events), ignored, tuple(errors))
 
 
 def is_bot(user_agent: str) -> bool:
@@ -271,13 +302,16 @@ _MARKETING = ("marketing", "marketingAllowed")
 _SALE = ("sale_of_data", "saleOfDataAllowed")
 
 
-def _consent(raw_consent: object) -> Consent | None:
-    """Returns the visitor's consent; None if analytics are refused. Unclear answers refuse."""
+def _consent(raw_consent: object, *, has_signal: bool) -> Consent | None:
+    """Returns the visitor's consent; None if analytics are refused. Unclear answers refuse.
+
+    With the Global Privacy Control signal, in the header or in the body, the sale of data is.
+    """
     if raw_consent is None:
-        return Consent()
+        return Consent(sale_of_data=False if has_signal else None)
     if not isinstance(raw_consent, dict) or _allowed(raw_consent, _ANALYTICS) is False:
         return None
-    has_signal = _answer(raw_consent.get("gpc"), unclear=True)
+    has_signal = has_signal or bool(_answer(raw_consent.get("gpc"), unclear=True))
     return Consent(
         marketing=_allowed(raw_consent, _MARKETING),
         sale_of_data=False if has_signal else _allowed(raw_consent, _SALE),

@@ -44,7 +44,10 @@ def free_bytes(folder: Path) -> int:
 
 
 class DiskGuard:
-    """Checks once a second that a folder's disk has at least `floor` bytes left."""
+    """Checks once a second that a folder's disk has at least `floor` bytes left.
+
+    `refused` are those who are refused below it, for the log.
+    """
 
     def __init__(
         self,
@@ -52,11 +55,13 @@ class DiskGuard:
         floor: int,
         free: Callable[[Path], int] = free_bytes,
         monotonic: Callable[[], float] = time.monotonic,
+        refused: str = "webhooks",
     ) -> None:
         self._folder = folder
         self._floor = floor
         self._free = free
         self._monotonic = monotonic
+        self._refused = refused
         self._checks_at = float("-inf")
         self._is_enough = True
 
@@ -76,7 +81,8 @@ class DiskGuard:
             # The store's own error will be clearer.
             is_enough = True
         if is_enough != self._is_enough:
-            change = "room again in" if is_enough else "webhooks are refused: too little room in"
+            lack = f"{self._refused} are refused: too little room in"
+            change = "room again in" if is_enough else lack
             logger.warning("%s %s (floor: %d bytes)", change, self._folder, self._floor)
         self._is_enough = is_enough
 
