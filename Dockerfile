@@ -23,6 +23,7 @@ RUN python -m compileall -q .
 
 ENV DATABASE_URL=sqlite:////data/tracking.db \
     PORT=8000 \
+    FLASK_SKIP_DOTENV=1 \
     PYTHONUNBUFFERED=1
 VOLUME /data
 EXPOSE 8000

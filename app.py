@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import click
 import msgspec
@@ -23,7 +24,7 @@ from api.front_page import front_page
 from api.openapi import DESCRIPTION
 from api.reports import report_routes
 from commands.registry import register_commands
-from config import Settings, load_env
+from config import ConfigurationError, Settings
 from server.problems import CONTENT_TYPE, problem_body
 from server.security_headers import with_security_headers
 from tracking.domain.validation import ValidationError
@@ -41,6 +42,8 @@ from webhooks.shopify import Receivers, ShopifyWebhooks
 logger = logging.getLogger(__name__)
 
 _JSON = "application/json"
+# The exit status of a worker at which gunicorn gives up, and does not start another one.
+_APP_LOAD_ERROR = 4
 
 # Endpoints without a token: Shopify signs its webhooks, the storefront sends a public key, and the
 # others reveal nothing of the shop.
@@ -59,11 +62,32 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
     A process that serves also waits for its database and delivers from background threads.
 
     Raises:
-        ConfigurationError: a variable is missing or cannot be used.
+        ConfigurationError: a variable of `env` is missing or cannot be used.
+        SystemExit: the service of this process cannot start; one message said why.
     """
     if env is None and _only_seeks_command():
         return _commands()
-    settings = Settings.from_env(load_env() if env is None else env)
+    if env is not None:
+        return _served(_opened(Settings.from_env(env)))
+    try:
+        service = _opened(Settings.load())
+    except ConfigurationError as error:
+        _refuse_to_start(str(error))
+    except Exception as error:
+        # The driver of the configured database may raise any class.
+        logger.debug("the start failed", exc_info=True)
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        _refuse_to_start(f"the service cannot be opened: {first_line}")
+    return _served(service)
+
+
+def _refuse_to_start(reason: str) -> NoReturn:
+    """Ends the process with one message and no traceback."""
+    click.echo(f"the service cannot start:\n{reason}", err=True)
+    raise SystemExit(_APP_LOAD_ERROR)
+
+
+def _opened(settings: Settings) -> Service:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -71,12 +95,15 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
         logger.warning("%s", warning)
     if _serves():
         wait_until_reachable(settings.database_url)
-    service = open_service(settings, time.time)
+    return open_service(settings, time.time)
+
+
+def _served(service: Service) -> Flask:
     if isinstance(service.store, SqliteStore):
         logger.info("%s", protection())
     if _serves():
         _start(BackgroundWorkers([service.refused_webhooks, service.tracker.pixel]))
-        if settings.deliver:
+        if service.settings.deliver:
             _start(service.deliverers())
     return assemble(service)
 

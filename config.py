@@ -1,7 +1,8 @@
 # ruff: noqa: RUF009 - the calls in the class body only declare fields, as `field()` does
 """The environment as one frozen `Settings`, or every problem with it at once."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
@@ -14,12 +15,14 @@ from environment import (
     database_address,
     event_address,
     load_env,
+    look_alikes,
     matching,
     one_of,
     page_origin,
     page_origins,
     pinterest_address,
     read_all,
+    read_env,
     shop_names,
     time_zone,
     webhook_secrets,
@@ -337,19 +340,37 @@ class Settings:
         "DEBUG, INFO, WARNING, ERROR or CRITICAL.",
     )
 
+    # A question for each variable whose name is nearly that of a setting.
+    look_alikes: tuple[str, ...] = field(default=(), compare=False)
+
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Self:
+    def load(cls) -> Self:
+        """Returns the settings of this process: those of its environment and of the file `.env`.
+
+        Raises:
+            ConfigurationError: with all problems, those of the file included.
+        """
+        env, problems = read_env(".env", os.environ)
+        return cls.from_env(env, problems)
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], problems: Sequence[str] = ()) -> Self:
         """Returns the settings of an environment, without regard to names not in the table.
 
         Raises:
-            ConfigurationError: with all problems, not only the first.
+            ConfigurationError: with all problems, not only the first; `problems` are known before.
         """
-        variables = {declared.name: declared.metadata["variable"] for declared in fields(cls)}
-        values, problems = read_all(variables, env)
-        problems += _shared_keys(values)
-        if problems:
-            raise ConfigurationError(tuple(problems))
-        return cls(**values)
+        variables = {
+            declared.name: declared.metadata["variable"]
+            for declared in fields(cls)
+            if declared.metadata
+        }
+        values, found = read_all(variables, env)
+        questions = tuple(look_alikes([each.name for each in variables.values()], env))
+        found = [*problems, *found, *_shared_keys(values)]
+        if found:
+            raise ConfigurationError((*found, *questions))
+        return cls(**values, look_alikes=questions)
 
     @property
     def is_report_only(self) -> bool:
@@ -402,10 +423,12 @@ class Settings:
                 self.retention_days * 24 < longest_hours
             ),
         }
-        return tuple(text for text, applies in found.items() if applies)
+        return (*self.look_alikes, *(text for text, applies in found.items() if applies))
 
 
-VARIABLES: tuple[Variable[Any], ...] = tuple(f.metadata["variable"] for f in fields(Settings))
+VARIABLES: tuple[Variable[Any], ...] = tuple(
+    f.metadata["variable"] for f in fields(Settings) if f.metadata
+)
 
 
 def _shared_keys(values: Mapping[str, Any]) -> Iterator[str]:

@@ -1,15 +1,19 @@
 """The variables of the environment: where each value comes from, and which form it must have."""
 
+import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from io import StringIO
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
-from dotenv import dotenv_values
+from dotenv import dotenv_values, find_dotenv
 
 T = TypeVar("T")
 
@@ -25,6 +29,8 @@ _PLACEHOLDERS = frozenset(
     }
 )
 _YOURS = ("your_", "your-", "your ", "<your")
+# How like one of our names another must be, from 0 to 1; less where its first word is one of ours.
+_LIKE, _LIKE_FAMILY = 0.85, 0.75
 # A token that is compared at any time, however many wrong ones came before.
 _SHORTEST_TOKEN = 16
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]*\.myshopify\.com")
@@ -106,13 +112,87 @@ def load_env(
     Raises:
         ConfigurationError: the file is there, but cannot be read as text.
     """
+    env, problems = read_env(path, environ)
+    if problems:
+        raise ConfigurationError(tuple(problems))
+    return env
+
+
+def read_env(
+    path: str | os.PathLike[str], environ: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Returns the variables as `load_env` does, and a line for each problem with the file."""
+    text, problems = _text_of(Path(path))
+    # Nothing is interpolated: a secret may hold "${".
+    lines = dotenv_values(stream=StringIO(text), interpolate=False)
+    told = {name: value for name, value in lines.items() if value is not None}
+    return told | _without_files_of_flask(environ), problems
+
+
+def _text_of(path: Path) -> tuple[str, list[str]]:
+    """Returns the readable lines of a file, and a problem if there are others."""
+    accepted = "accepted: UTF-8 text of NAME=value lines"
     try:
-        # Nothing is interpolated: a secret may hold "${".
-        lines = dotenv_values(path, interpolate=False, encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        problem = f"{os.fspath(path)}: cannot be read; accepted: UTF-8 text of NAME=value lines"
-        raise ConfigurationError((problem,)) from None
-    return {name: value for name, value in lines.items() if value is not None} | dict(environ)
+        content = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        return "", [f"{path}: cannot be read ({error.strerror}); {accepted}"]
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        # As Windows writes it. It is read so that its other problems are told as well.
+        return content.decode("utf-16", "replace"), [f"{path}: cannot be read (UTF-16); {accepted}"]
+    lines = [line.decode("utf-8", "surrogateescape") for line in content.splitlines(keepends=True)]
+    wrong = [n for n, line in enumerate(lines, 1) if not _is_utf8(line)]
+    text = "".join(filter(_is_utf8, lines)).removeprefix("\ufeff")
+    numbers = ", ".join(map(str, wrong))
+    return text, [f"{path}: cannot be read (not UTF-8: line {numbers}); {accepted}"] * bool(wrong)
+
+
+def _is_utf8(line: str) -> bool:
+    return not re.search("[\ud800-\udfff]", line)
+
+
+def _without_files_of_flask(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment without what `flask` has read into it from files.
+
+    It reads `.flaskenv` and `.env`, of parent folders too, and fills in "${…}": the commands would
+    run with other settings than gunicorn.
+    """
+    if environ.get("FLASK_RUN_FROM_CLI") != "true" or environ.get("FLASK_SKIP_DOTENV"):
+        return dict(environ)
+    read: dict[str, str | None] = {}
+    for name in (".flaskenv", ".env"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            read |= dotenv_values(find_dotenv(name, usecwd=True) or os.devnull, encoding="utf-8")
+    own = _environment_at_start()
+    return {
+        name: value for name, value in environ.items() if name in own or read.get(name) != value
+    }
+
+
+def _environment_at_start() -> frozenset[str]:
+    """The names of the variables that this process was started with, as far as the system tells."""
+    try:
+        started_with = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return frozenset()
+    return frozenset(os.fsdecode(each).partition("=")[0] for each in started_with.split(b"\0"))
+
+
+def look_alikes(names: Collection[str], env: Mapping[str, str]) -> Iterator[str]:
+    """Yields a question for each variable whose name is nearly, but not quite, one of `names`.
+
+    A variable that is given under its own name was not misspelt.
+    """
+    missing = [name for name in names if not (env.get(name) or env.get(f"{name}_FILE"))]
+    families = {name.partition("_")[0] for name in names if "_" in name}
+    for given in sorted(name for name, value in env.items() if value and name not in names):
+        upper = given.upper()
+        ending = "_FILE" if upper.endswith("_FILE") else ""
+        word = upper.removesuffix(ending)
+        if word in missing and given == upper:
+            continue
+        likeness = _LIKE_FAMILY if word.partition("_")[0] in families else _LIKE
+        for meant in get_close_matches(word, missing, n=1, cutoff=likeness):
+            yield f"{given}: did you mean {meant}{ending}?"
 
 
 def read_all(

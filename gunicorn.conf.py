@@ -2,9 +2,13 @@
 
 from typing import Any
 
-from config import Settings, load_env
+from config import ConfigurationError, Settings
 
-_settings = Settings.from_env(load_env())
+try:
+    _settings = Settings.load()
+except ConfigurationError as error:
+    # Without the traceback that gunicorn would print.
+    raise SystemExit(f"the service cannot start:\n{error}") from None
 
 bind = f"0.0.0.0:{_settings.port}"
 workers = _settings.web_concurrency

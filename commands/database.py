@@ -7,7 +7,7 @@ import click
 from flask.cli import with_appcontext
 
 from commands.shell import first_line, with_service
-from config import ConfigurationError, Settings, load_env
+from config import ConfigurationError, Settings
 from tracking.service import Service
 from tracking.store import backup, open_store
 from tracking.store.engine.sqlite import SqliteStore
@@ -31,7 +31,7 @@ def restore(file: Path) -> None:
     """Replace the SQLite database by a backup and keep the old one; stop the service first."""
     # Without the service, which would open the database that is to be replaced.
     try:
-        database = _database_file(Settings.from_env(load_env()))
+        database = _database_file(Settings.load())
         kept_as = database.with_name(f"{database.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         revision = backup.restore(file, database, kept_as)
     except ConfigurationError as error:

@@ -13,7 +13,7 @@ from commands.findings import Finding
 from commands.shell import table
 from commands.token_findings import token_findings
 from commands.webhook_findings import webhook_findings
-from config import ConfigurationError, Settings, load_env
+from config import ConfigurationError, Settings
 from tracking.clients import shopify_access
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.destinations import connect_all
@@ -68,7 +68,7 @@ def findings(service: Service | None = None, *, asks: bool = True) -> Iterator[F
         yield from _service_findings(service, asks)
         return
     try:
-        settings = Settings.from_env(load_env())
+        settings = Settings.load()
         destinations = connect_all(settings)
     except ConfigurationError as error:
         yield from (Finding("FAIL", "settings", problem) for problem in error.problems)

@@ -12,7 +12,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from config import ConfigurationError, Settings, load_env
+from config import ConfigurationError, Settings
 from tracking.domain.validation import ValidationError
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, backup
@@ -90,7 +90,7 @@ def service_from_environment() -> Service:
         click.ClickException: the service cannot be opened; one line says why.
     """
     try:
-        settings = Settings.from_env(load_env())
+        settings = Settings.load()
         logging.basicConfig(
             level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
         )

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from config import Settings, load_env
+from config import Settings
 from tracking.domain.client_ip import client_ip_of
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import (
@@ -223,7 +223,7 @@ def _default_service() -> Service:
     global _default
     with _default_lock:
         if _default is None:
-            _default = open_service(Settings.from_env(load_env()), time.time)
+            _default = open_service(Settings.load(), time.time)
         return _default
 
 

@@ -699,6 +699,34 @@ def test_a_command_without_settings_says_in_one_line_what_is_missing(command: st
 
 
 @pytest.mark.usefixtures("empty_folder")
+@pytest.mark.parametrize("command", ["run", "routes"])
+def test_flask_serves_nothing_without_settings_and_says_why_in_one_message(command: str) -> None:
+    result = Shell(PORT="no", PINTREST_SEND="off").types(command)
+
+    assert result.exit_code not in (0, None)
+    first, *problems = result.stderr.splitlines()
+    assert first == "the service cannot start:"
+    assert [problem.split(":")[0] for problem in problems] == [
+        *("SHOPIFY_WEBHOOK_SECRET", "PORT", "PINTREST_SEND")
+    ]
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_a_database_of_a_newer_release_is_one_message(database_url: str) -> None:
+    store = open_store(database_url)
+    newer = "UPDATE alembic_version SET version_num = '9999'"
+    known = newer.replace("9999", head())
+    store.commit(lambda conn: conn.cursor.execute(newer))
+    shell = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=database_url)
+
+    told = [shell.types(command).stderr.splitlines()[-1] for command in ("purge", "routes")]
+
+    store.commit(lambda conn: conn.cursor.execute(known))
+    store.close()
+    assert all("schema 9999" in line and "a newer release made it" in line for line in told)
+
+
+@pytest.mark.usefixtures("empty_folder")
 def test_the_doctor_names_every_problem_with_the_settings() -> None:
     result = Shell(PORT="no", DELIVER="perhaps").types("doctor")
 

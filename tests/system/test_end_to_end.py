@@ -334,6 +334,7 @@ def test_without_a_secret_it_does_not_start_and_says_why(
 
     assert status != 0
     assert "SHOPIFY_WEBHOOK_SECRET" in server.log
+    assert "Traceback" not in server.log
 
 
 def test_importing_the_service_starts_nothing() -> None:

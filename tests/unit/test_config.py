@@ -1,5 +1,6 @@
 """Settings as a merchant writes them into the environment, and as the service reads them."""
 
+import os
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -310,7 +311,7 @@ def test_the_table_of_variables_is_the_contract() -> None:
 
 
 def test_every_field_of_the_settings_is_a_variable() -> None:
-    assert [f.name for f in fields(Settings)] == list(ATTRIBUTE.values())
+    assert [f.name for f in fields(Settings) if f.metadata] == list(ATTRIBUTE.values())
 
 
 @pytest.mark.parametrize(("name", "default", "attribute", "value"), CONTRACT)
@@ -651,6 +652,111 @@ def test_a_file_that_is_not_text_stops_the_start(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigurationError, match=r"\.env: cannot be read"):
         load_env(tmp_path / ".env", {})
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"PORT=no\n# gr\xfc\xdfe\n", "not UTF-8: line 2"),
+        ("PORT=no\n# grüße\n".encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_a_file_that_is_not_utf8_is_told_with_all_other_problems(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, what: str
+) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SHOPIFY_WEBHOOK_SECRET", raising=False)
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load()
+
+    file, secret, port = caught.value.problems
+    assert file.startswith(f".env: cannot be read ({what}); accepted: UTF-8 text")
+    assert secret.startswith("SHOPIFY_WEBHOOK_SECRET: missing")
+    assert port.startswith("PORT: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("PINTREST_ACCESS_TOKEN", "PINTEREST_ACCESS_TOKEN"),
+        ("PINTEREST_ADACCOUNT_ID", "PINTEREST_AD_ACCOUNT_ID"),
+        ("SHOPIFY_STORE", "SHOPIFY_STORE_URL"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("api_token", "API_TOKEN"),
+        ("API_TOKENS_FILE", "API_TOKEN_FILE"),
+        ("COLECTOR_KEY", "COLLECTOR_KEY"),
+        ("DELIVERY", "DELIVER"),
+    ],
+)
+def test_a_name_that_is_nearly_ours_is_told(given: str, meant: str) -> None:
+    (warning,) = settings(**{given: "private-value"}).warnings
+
+    assert warning == f"{given}: did you mean {meant}?"
+
+
+def test_a_misspelt_name_is_told_beside_the_problem_that_it_makes() -> None:
+    missing, question = problems({"SHOPIFY_WEBHOK_SECRET": SECRET})
+
+    assert missing.startswith("SHOPIFY_WEBHOOK_SECRET: missing")
+    assert question == "SHOPIFY_WEBHOK_SECRET: did you mean SHOPIFY_WEBHOOK_SECRET?"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("HOME", "HOSTNAME", "LANG", "LOGNAME", "PATH", "PGHOST", "PGPORT", "POSTGRES_PASSWORD"),
+        *("PYTHONUNBUFFERED", "KUBERNETES_SERVICE_PORT", "FLASK_APP", "SHOPIFY_API_VERSION", "_"),
+        *("TZ", "COMPOSE_PROFILES", "GUNICORN_CMD_ARGS", "INVOCATION_ID", "SMTP_HOST", "SUPPORT"),
+    ],
+)
+def test_a_name_of_others_is_not_told(name: str) -> None:
+    assert settings(**{name: "x"}).warnings == ()
+
+
+def test_a_name_that_is_given_as_it_should_be_was_not_misspelt() -> None:
+    assert settings(API_TOKEN=TOKEN + TOKEN, API_TOKENS="x", LOG_LEVELS="").warnings == ()
+
+
+# --- Beside `flask`, which reads files into the environment
+
+
+@pytest.fixture
+def flask_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder below another, each with a file; what `flask` has read is in the environment."""
+    (tmp_path / ".env").write_text("PORT=1\n")
+    folder = tmp_path / "service"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_command_reads_the_file_as_gunicorn_does(flask_folder: Path) -> None:
+    (flask_folder / ".env").write_text("A=1\nSHOPIFY_WEBHOOK_SECRET=half-${A}-half\n")
+    (flask_folder / ".flaskenv").write_text("PORT=7\n")
+    by_flask = {"FLASK_RUN_FROM_CLI": "true", "A": "1", "PORT": "7", "LOG_LEVEL": "DEBUG"}
+    by_flask["SHOPIFY_WEBHOOK_SECRET"] = "half-1-half"
+
+    read = load_env(".env", by_flask)
+
+    as_gunicorn = load_env(".env", {"LOG_LEVEL": "DEBUG"})
+    assert read == as_gunicorn | {"FLASK_RUN_FROM_CLI": "true"}
+    assert read["SHOPIFY_WEBHOOK_SECRET"] == "half-${A}-half"
+
+
+def test_a_command_reads_no_file_of_a_folder_above(flask_folder: Path) -> None:
+    by_flask = {"FLASK_RUN_FROM_CLI": "true", "PORT": "1"}
+
+    assert "PORT" not in load_env(flask_folder / ".env", by_flask)
+
+
+def test_what_the_process_was_started_with_stays(flask_folder: Path) -> None:
+    path = os.environ["PATH"]
+    (flask_folder / ".env").write_text(f"PATH={path}\n")
+    by_flask = {"FLASK_RUN_FROM_CLI": "true", "PATH": path, "PORT": "2"}
+
+    assert load_env("elsewhere", by_flask) == by_flask
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
 
@@ -16,15 +17,28 @@ _LOCK_KEY = 7_240_117_002  # any number that nobody else locks
 _WAIT_SECONDS = 60
 
 
+class NewerSchema(Exception):
+    """A newer release has brought the database to a schema that this one does not know."""
+
+
 def migrate(database_url: str) -> None:
     """Runs every migration that is missing, in one transaction: all of them or none.
 
     Processes that start together take turns; those that come later find nothing left to do.
+
+    Raises:
+        NewerSchema: this release cannot use the database.
     """
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     with _turn(url), _begun(database_url) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        if found is not None and not is_known(found):
+            raise NewerSchema(
+                f"the database is at schema {found}, this release has {head()}: a newer release "
+                "made it: start that one again, or restore a backup of this release's"
+            )
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
