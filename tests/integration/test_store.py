@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from tracking.store import (
 from tracking.store import spend as spends
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
+from tracking.store.engine.postgres import POOL_SIZE
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
 from tracking.store.outbox import ClaimedEvent, OutboxRow, Settlement
@@ -335,6 +336,55 @@ def test_the_address_of_a_database_is_understood_as_it_is_written() -> None:
     found = store.commit(lambda c: c.cursor.execute("SHOW application_name").fetchone())
     store.close()
     assert found == ("my shop+1",)
+
+
+def test_sessions_that_became_read_only_leave_the_pool_at_once(postgres_url: str) -> None:
+    store = open_store(postgres_url)
+    taken = threading.Barrier(POOL_SIZE)
+
+    def spoil(conn: Connection) -> None:
+        conn.cursor.execute("SET SESSION default_transaction_read_only = on")
+        taken.wait(PATIENCE)
+
+    with ThreadPoolExecutor(POOL_SIZE) as threads:
+        for each in [threads.submit(store.commit, spoil) for _ in range(POOL_SIZE)]:
+            each.result(PATIENCE)
+    names = [f"late-{n}" for n in range(2 * POOL_SIZE)]
+    for name in names:
+        store.commit(partial(put_event, name=name))
+
+    assert names_of(store) >= set(names)
+    store.close()
+
+
+def test_a_pooler_that_passes_for_the_server_is_found_out_by_its_first_error(
+    postgres_url: str,
+) -> None:
+    store = open_store(postgres_url)
+    for n in range(20):
+        store.commit(partial(put_event, name=f"early-{n}"))
+    # As a pooler does that gives the next transaction another session.
+    store.commit(lambda conn: conn.cursor.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"))
+    for n in range(20):
+        store.commit(partial(put_event, name=f"late-{n}"))
+
+    assert len(names_of(store)) == 40
+    store.close()
+
+
+def test_a_transaction_that_the_server_rolled_back_is_not_taken_for_committed(
+    postgres_url: str,
+) -> None:
+    store = open_store(postgres_url)
+
+    def catch(conn: Connection) -> None:
+        put_event(conn, "caught")
+        with suppress(psycopg.Error):
+            conn.cursor.execute("SELECT 1 / 0")
+
+    with pytest.raises(StoreUnavailable, match="rolled back"):
+        store.commit(catch)
+    store.close()
 
 
 @contextmanager

@@ -1,4 +1,9 @@
-"""The store in PostgreSQL, for several machines: many concurrent writers with advisory locks."""
+"""The store in PostgreSQL, for several machines: many concurrent writers with advisory locks.
+
+Between us and the server there may be a pooler that hands a server's session to another client
+after each transaction, as PgBouncer does in transaction mode. So nothing outlives a transaction:
+settings and locks are its own, and statements are prepared only where no pooler is.
+"""
 
 import logging
 import os
@@ -7,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -32,13 +37,30 @@ _LOCKED_SECONDS = 1.2
 # While the server is unreachable a webhook fails at once: Shopify sends it again by itself.
 _AWAY_SECONDS = 0.2
 _RETRIES_EVERY_SECONDS = 1.0
+_LEAVES_EVERY_SECONDS = 0.2
 _ATTEMPTS = 3
 # These errors mean that one statement was wrong, not that the database cannot be written.
 _FAULTS_OF_THE_ROW = (psycopg.IntegrityError, psycopg.DataError)
 # Transient states of PostgreSQL: serialisation failure, deadlock.
 _TRANSIENT = frozenset({"40001", "40P01"})
+# The states that tell of a session which a pooler gave to another client meanwhile: a prepared
+# statement is missing, or is there already.
+_SHARED_SESSION = frozenset({"26000", "42P05"})
 # The lock timeout passed: after another attempt the response would be too late.
 _LOCK_TIMEOUT = "55P03"
+# In the same message as BEGIN, so that they cost no round trip. An acknowledged order must be on
+# disk, also where the server's default is another.
+_SETTINGS = f"""
+SET LOCAL synchronous_commit = on;
+SET LOCAL lock_timeout = '{_LOCKED_SECONDS}s';
+SET LOCAL idle_in_transaction_session_timeout = '30s'
+"""
+_BEGIN = f"BEGIN;{_SETTINGS}"
+_BEGIN_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;{_SETTINGS}"
+# Ends the session that a pooler has chosen for this statement, if it can only read.
+_END_READ_ONLY_SESSION = """
+SELECT pg_terminate_backend(pg_backend_pid()) WHERE current_setting('transaction_read_only')::bool
+"""
 
 
 class PostgresStore:
@@ -53,6 +75,10 @@ class PostgresStore:
         self._pool: ConnectionPool[Any] | None = None
         self._pid = 0
         self._opening = threading.Lock()
+        # Whether a direct connection may prepare statements, which is faster.
+        self._prepares = True
+        # When read-only connections may be left again, by the monotonic clock.
+        self._leaves_at = 0.0
         # A connection broke in use or none came free in time: the server was stopped, cannot be
         # reached, or is blocked by another client.
         self._is_away = False
@@ -88,7 +114,7 @@ class PostgresStore:
         failures, last_begin = 0, time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                with self._connection() as raw, raw.transaction():
+                with self._transaction(_BEGIN) as raw:
                     return work(Connection(raw, self.dialect, needed_locks))
             except LockHeldElsewhere as error:
                 if time.monotonic() > last_begin:
@@ -112,8 +138,7 @@ class PostgresStore:
             StoreUnavailable: it cannot be read.
         """
         try:
-            with self._connection() as raw, raw.transaction():
-                raw.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            with self._transaction(_BEGIN_SNAPSHOT) as raw:
                 yield Connection(raw, self.dialect)
         except psycopg.Error as error:
             raise StoreUnavailable(f"the database cannot be read: {error}") from error
@@ -134,6 +159,46 @@ class PostgresStore:
         if self._pool is not None and self._pid == os.getpid():
             self._pool.close()
         self._pool = None
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[Any]:
+        with self._connection() as raw:
+            raw.execute(begin, prepare=False)
+            try:
+                yield raw
+            except BaseException as error:
+                _roll_back(raw)
+                if isinstance(error, psycopg.Error):
+                    self._leave_if_unusable(raw, error)
+                raise
+            if raw.execute("COMMIT", prepare=False).statusmessage != "COMMIT":
+                # An error in it was caught, and the server has rolled everything back.
+                raise StoreUnavailable("the transaction was rolled back")
+
+    def _leave_if_unusable(self, raw: Any, error: psycopg.Error) -> None:
+        """Takes connections from the pool that would fail in the same way again."""
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            self._leave_read_only(raw)
+        elif error.sqlstate in _SHARED_SESSION:
+            raw.close()
+            self._prepares = False
+            self._opened_pool().drain()
+
+    def _leave_read_only(self, raw: Any) -> None:
+        """Connects anew: after a failover the old connections lead to a server without writes.
+
+        While the new ones do as well, this happens five times a second.
+        """
+        now = time.monotonic()
+        if now < self._leaves_at:
+            return
+        self._leaves_at = now + _LEAVES_EVERY_SECONDS
+        logger.warning("the database can only be read: connecting anew")
+        with suppress(psycopg.Error):
+            if not _is_direct(raw):
+                raw.execute(_END_READ_ONLY_SESSION, prepare=False)
+        raw.close()
+        self._opened_pool().drain()
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
@@ -158,11 +223,16 @@ class PostgresStore:
                     min_size=1,
                     max_size=self._pool_size,
                     open=True,
-                    configure=_configure,
+                    configure=self._configure,
                     reconnect_timeout=5,
                 )
                 self._pid = os.getpid()
             return self._pool
+
+    def _configure(self, raw: Any) -> None:
+        raw.autocommit = True
+        if not (self._prepares and _is_direct(raw)):
+            raw.prepare_threshold = None
 
 
 def wait_for_server(conninfo: str, pause: float = _RETRIES_EVERY_SECONDS) -> None:
@@ -179,15 +249,21 @@ def wait_for_server(conninfo: str, pause: float = _RETRIES_EVERY_SECONDS) -> Non
         time.sleep(pause)
 
 
-def _configure(raw: Any) -> None:
-    raw.autocommit = True
-    # An acknowledged order must be on disk, also where the server's default is another.
-    raw.execute("SET synchronous_commit = on")
-    raw.execute(f"SET lock_timeout = '{_LOCKED_SECONDS}s'")
-    raw.execute("SET idle_in_transaction_session_timeout = '30s'")
+def _is_direct(raw: Any) -> bool:
+    """Returns True if no pooler is in between: a pooler makes up the id of the server's process."""
+    row = raw.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return bool(row[0] == raw.info.backend_pid)
+
+
+def _roll_back(raw: Any) -> None:
+    # Of a broken connection the server has rolled back everything already.
+    with suppress(psycopg.Error):
+        raw.execute("ROLLBACK", prepare=False)
 
 
 def _is_transient(error: psycopg.Error) -> bool:
     if error.sqlstate == _LOCK_TIMEOUT:
         return False
-    return error.sqlstate in _TRANSIENT or isinstance(error, psycopg.OperationalError)
+    return error.sqlstate in _TRANSIENT | _SHARED_SESSION or isinstance(
+        error, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction
+    )

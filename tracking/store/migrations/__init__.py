@@ -74,7 +74,10 @@ def _turn(url: URL) -> AbstractContextManager[None]:
 
 @contextmanager
 def _begun(database_url: str) -> Iterator[Connection]:
-    engine = create_engine(database_url, poolclass=NullPool)
+    # A pooler may give the next transaction another session, without what was prepared in this one.
+    is_server = make_url(database_url).get_backend_name() == "postgresql"
+    more = {"connect_args": {"prepare_threshold": None}} if is_server else {}
+    engine = create_engine(database_url, poolclass=NullPool, **more)
     if engine.dialect.name == "sqlite":
         _take_over_transactions(engine)
     try:
