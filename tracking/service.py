@@ -30,8 +30,9 @@ from tracking.store import Store, StoreUnavailable, open_store, outbox
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, DiskGuard, GuardedStore
 from tracking.store.engine.filesystems import is_mounted_alone, shared_by
+from tracking.store.engine.schema_version import is_sufficient
 from tracking.store.engine.sqlite import SqliteStore
-from tracking.store.migrations import head, migrate
+from tracking.store.migrations import migrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Service:
             self.store.commit(health.write)
             with self.store.read() as conn:
                 waiting = outbox.waiting(conn)
-                state["migrations_at_head"] = health.revision(conn) == head()
+                state["migrations_at_head"] = is_sufficient(health.revision(conn))
         except StoreUnavailable:
             return {**state, "status": "unavailable", "store_writable": False}
         if waiting.oldest is not None:

@@ -242,7 +242,7 @@ class _DeferredWebhook:
         reason = _quarantine_reason(error, self._topic)
         quarantine = self._receivers.tracker.quarantine
         try:
-            receipt = quarantine.add_deferred(self._body, self._topic, reason)
+            receipt = quarantine.add_failed_deferred(self._body, self._topic, reason)
         except Exception as second_error:
             self._answer_later(with_security_headers(self._problem_of(second_error)))
         else:
@@ -262,7 +262,9 @@ def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:
     except StoreUnavailable:
         raise
     except Exception as error:
-        return receivers.tracker.quarantine.add(body, topic, _quarantine_reason(error, topic))
+        return receivers.tracker.quarantine.add_failed(
+            body, topic, _quarantine_reason(error, topic)
+        )
 
 
 def _quarantine_reason(error: Exception, topic: str) -> str:

@@ -16,7 +16,6 @@ import psycopg
 import pytest
 
 from tests.actors import NOW, at_once
-from tests.conftest import POSTGRES
 from tests.store_contents import names_of, put_event, rows
 from tracking.domain.attribution import Touch
 from tracking.domain.order import Refund
@@ -37,6 +36,7 @@ from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.postgres import POOL_SIZE
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
+from tracking.store.migrations import migrate
 from tracking.store.outbox import ClaimedEvent, OutboxRow, Settlement
 from tracking.store.spend import SpendRow
 from tracking.store.touches import MOST_TOUCHES
@@ -318,21 +318,15 @@ def test_every_sqlite_connection_flushes_each_commit_to_a_write_ahead_log(
     assert found == [(2, "wal")] * 3
 
 
-@pytest.mark.usefixtures("postgres_url")
-def test_every_postgresql_commit_is_flushed_whatever_the_server_prefers() -> None:
-    base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
-    joint = "&" if "?" in base else "?"
-    store = open_store(f"{base}{joint}options=-csynchronous_commit%3Doff")
+def test_every_postgresql_commit_is_flushed_whatever_the_server_prefers(postgres_url: str) -> None:
+    store = open_store(f"{postgres_url}%20-csynchronous_commit%3Doff")
     found = store.commit(lambda c: c.cursor.execute("SHOW synchronous_commit").fetchone())
     store.close()
     assert found == ("on",)
 
 
-@pytest.mark.usefixtures("postgres_url")
-def test_the_address_of_a_database_is_understood_as_it_is_written() -> None:
-    base = POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1)
-    joint = "&" if "?" in base else "?"
-    store = open_store(f"{base}{joint}application_name=my%20shop%2B1")
+def test_the_address_of_a_database_is_understood_as_it_is_written(postgres_url: str) -> None:
+    store = open_store(f"{postgres_url}&application_name=my%20shop%2B1")
     found = store.commit(lambda c: c.cursor.execute("SHOW application_name").fetchone())
     store.close()
     assert found == ("my shop+1",)
@@ -471,11 +465,13 @@ def test_a_lock_that_never_comes_free_is_a_clear_refusal_also_in_a_second_step(
     store.close()
 
 
+@pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
 def test_shops_in_two_schemas_of_one_postgresql_do_not_wait_for_each_other(
-    postgres_url: str,
+    postgres_url: str, new_url: str
 ) -> None:
+    migrate(new_url)
     with an_order_locked_in(postgres_url):
-        lock_the_order(POSTGRES.replace("postgresql://", "postgresql+psycopg://", 1))
+        lock_the_order(new_url)
 
 
 # --- Once

@@ -6,6 +6,8 @@ from concurrent.futures import Future
 
 from tracking.receive.receipt import Receipt, Work
 from tracking.store import Store, quarantine
+from tracking.store.engine import health
+from tracking.store.engine.schema_version import NEWEST, SchemaChanged
 from tracking.store.engine.statement import Connection
 
 _LONGEST_REASON = 500
@@ -26,13 +28,31 @@ class Quarantine:
         """
         return self.store.commit(self.add_work(body, topic, reason))
 
-    def add_deferred(self, body: bytes, topic: str, reason: str) -> Future[Receipt]:
-        """As `add`, without waiting for the disk.
+    def add_failed(self, body: bytes, topic: str, reason: str) -> Receipt:
+        """As `add`, for a body on which this release failed.
+
+        Raises:
+            StoreUnavailable: as for `add`, or a newer release has the database and may succeed.
+        """
+        return self.store.commit(self._failed_work(body, topic, reason))
+
+    def add_failed_deferred(self, body: bytes, topic: str, reason: str) -> Future[Receipt]:
+        """As `add_failed`, without waiting for the disk.
 
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
         """
-        return self.store.commit_later(self.add_work(body, topic, reason))
+        return self.store.commit_later(self._failed_work(body, topic, reason))
+
+    def _failed_work(self, body: bytes, topic: str, reason: str) -> Work:
+        add = self.add_work(body, topic, reason)
+
+        def add_unless_newer(conn: Connection) -> Receipt:
+            if (version := health.revision(conn)) != NEWEST:
+                raise SchemaChanged(version)
+            return add(conn)
+
+        return add_unless_newer
 
     def add_work(self, body: bytes, topic: str, reason: str, *, is_kept: bool = True) -> Work:
         """Returns the work that stores a body, for the caller's own transaction.

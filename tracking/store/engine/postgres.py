@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from tracking.store.engine import schema_version
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection, Contended, StoreUnavailable
@@ -46,14 +47,17 @@ _TRANSIENT = frozenset({"40001", "40P01"})
 # The states that tell of a session which a pooler gave to another client meanwhile: a prepared
 # statement is missing, or is there already.
 _SHARED_SESSION = frozenset({"26000", "42P05"})
+# A migration changed what a prepared statement returns. Its connection would fail for ever.
+_STALE_PLAN = "0A000"
 # The lock timeout passed: after another attempt the response would be too late.
 _LOCK_TIMEOUT = "55P03"
 # In the same message as BEGIN, so that they cost no round trip. An acknowledged order must be on
-# disk, also where the server's default is another.
+# disk, also where the server's default is another. A migration may end between two transactions.
 _SETTINGS = f"""
 SET LOCAL synchronous_commit = on;
 SET LOCAL lock_timeout = '{_LOCKED_SECONDS}s';
-SET LOCAL idle_in_transaction_session_timeout = '30s'
+SET LOCAL idle_in_transaction_session_timeout = '30s';
+{schema_version.QUERY}
 """
 _BEGIN = f"BEGIN;{_SETTINGS}"
 _BEGIN_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;{_SETTINGS}"
@@ -79,6 +83,8 @@ class PostgresStore:
         self._prepares = True
         # When read-only connections may be left again, by the monotonic clock.
         self._leaves_at = 0.0
+        # The schema's version at the beginning of the last transaction.
+        self._version = ""
         # A connection broke in use or none came free in time: the server was stopped, cannot be
         # reached, or is blocked by another client.
         self._is_away = False
@@ -122,7 +128,7 @@ class PostgresStore:
                 needed_locks |= error.keys
             except psycopg.Error as error:
                 failures += 1
-                if isinstance(error, _FAULTS_OF_THE_ROW):
+                if isinstance(error, _FAULTS_OF_THE_ROW) and not self._is_of_schema(error):
                     raise
                 if failures == _ATTEMPTS or not _is_transient(error):
                     kind = Contended if error.sqlstate == _LOCK_TIMEOUT else StoreUnavailable
@@ -163,8 +169,9 @@ class PostgresStore:
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[Any]:
         with self._connection() as raw:
-            raw.execute(begin, prepare=False)
             try:
+                self._version = _last_value(raw.execute(begin, prepare=False))
+                schema_version.check(self._version)
                 yield raw
             except BaseException as error:
                 _roll_back(raw)
@@ -175,6 +182,12 @@ class PostgresStore:
                 # An error in it was caught, and the server has rolled everything back.
                 raise StoreUnavailable("the transaction was rolled back")
 
+    def _is_of_schema(self, error: psycopg.Error) -> bool:
+        """Returns True if the row is at fault only because the schema is another release's."""
+        return self._version != schema_version.NEWEST or schema_version.is_foreign(
+            error.diag.table_name, error.diag.column_name
+        )
+
     def _leave_if_unusable(self, raw: Any, error: psycopg.Error) -> None:
         """Takes connections from the pool that would fail in the same way again."""
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
@@ -183,6 +196,8 @@ class PostgresStore:
             raw.close()
             self._prepares = False
             self._opened_pool().drain()
+        elif error.sqlstate == _STALE_PLAN:
+            raw.close()
 
     def _leave_read_only(self, raw: Any) -> None:
         """Connects anew: after a failover the old connections lead to a server without writes.
@@ -255,6 +270,14 @@ def _is_direct(raw: Any) -> bool:
     return bool(row[0] == raw.info.backend_pid)
 
 
+def _last_value(cursor: Any) -> str:
+    """Returns the value that the last of several statements returned, "" if none."""
+    while cursor.nextset():
+        pass
+    row = cursor.fetchone()
+    return "" if row is None else str(row[0])
+
+
 def _roll_back(raw: Any) -> None:
     # Of a broken connection the server has rolled back everything already.
     with suppress(psycopg.Error):
@@ -264,6 +287,6 @@ def _roll_back(raw: Any) -> None:
 def _is_transient(error: psycopg.Error) -> bool:
     if error.sqlstate == _LOCK_TIMEOUT:
         return False
-    return error.sqlstate in _TRANSIENT | _SHARED_SESSION or isinstance(
+    return error.sqlstate in _TRANSIENT | _SHARED_SESSION | {_STALE_PLAN} or isinstance(
         error, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction
     )

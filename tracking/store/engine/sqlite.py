@@ -8,6 +8,7 @@ lock file while it writes, only a writer makes checkpoints, and it makes them un
 import logging
 import os
 import queue
+import re
 import sqlite3
 import threading
 import time
@@ -17,6 +18,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from tracking.store.engine import schema_version
 from tracking.store.engine.base import Store
 from tracking.store.engine.file_locks import (
     lock,
@@ -71,7 +73,7 @@ class SqliteStore:
     def __init__(self, path: Path, setup: Iterable[str] = ()) -> None:
         self.path = path
         self._setup = tuple(setup)
-        self._group_commit = GroupCommit(self._commit, translate=_store_error)
+        self._group_commit = GroupCommit(self._commit, translate=self._store_error)
         self._pid = 0
         self._writer: sqlite3.Connection | None = None
         self._lock_file: int | None = None
@@ -80,6 +82,8 @@ class SqliteStore:
         self._files: OpenFiles | None = None
         self._database: Identity | None = None
         self._is_in_place = True
+        # The schema's version at the beginning of the last transaction.
+        self._version = ""
         self._truncates_at = 0.0
         self._must_truncate = False
         # A foreign program held the file for longer than a caller may wait.
@@ -379,7 +383,30 @@ class SqliteStore:
                 writer.close()
                 raise
             self._writer, self._files = writer, files
+        self._check_schema(self._writer)
         return self._writer
+
+    def _check_schema(self, writer: sqlite3.Connection) -> None:
+        """Checks the version under the lock, for which migrations queue as well.
+
+        Raises:
+            SchemaChanged: a newer release has brought the database to a schema of its own.
+        """
+        row = writer.execute(schema_version.QUERY).fetchone()
+        self._version = "" if row is None else str(row[0])
+        schema_version.check(self._version)
+
+    def _store_error(self, error: BaseException) -> BaseException:
+        """Returns the error that the caller of a failed work sees."""
+        is_of_row = isinstance(error, _FAULTS_OF_THE_ROW)
+        is_of_schema = self._version != schema_version.NEWEST or _is_foreign(error)
+        if (is_of_row and not is_of_schema) or not isinstance(
+            error, sqlite3.DatabaseError | OSError
+        ):
+            return error
+        unavailable = StoreUnavailable(f"the database cannot be written: {error}")
+        unavailable.__cause__ = error
+        return unavailable
 
     def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
@@ -395,7 +422,7 @@ class SqliteStore:
                 self._inherited = (self._writer, self._lock_file, self._presence, self._readers)
                 self._writer = self._lock_file = self._presence = self._database = None
                 self._readers = queue.SimpleQueue()
-                self._group_commit = GroupCommit(self._commit, translate=_store_error)
+                self._group_commit = GroupCommit(self._commit, translate=self._store_error)
             self._pid = os.getpid()
 
     def _open(self) -> sqlite3.Connection:
@@ -488,15 +515,10 @@ def _is_busy(error: Exception) -> bool:
     return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _store_error(error: BaseException) -> BaseException:
-    """Returns the error that the caller of a failed work sees."""
-    if isinstance(error, _FAULTS_OF_THE_ROW) or not isinstance(
-        error, sqlite3.DatabaseError | OSError
-    ):
-        return error
-    unavailable = StoreUnavailable(f"the database cannot be written: {error}")
-    unavailable.__cause__ = error
-    return unavailable
+def _is_foreign(error: BaseException) -> bool:
+    """Returns True if a column is missing in the row that this release does not know."""
+    found = re.fullmatch(r"NOT NULL constraint failed: (\w+)\.(\w+)", str(error))
+    return found is not None and schema_version.is_foreign(found[1], found[2])
 
 
 def protection(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
