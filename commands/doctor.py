@@ -37,6 +37,7 @@ from tracking.store import (
 from tracking.store.accounts import AccountRow
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
+from tracking.store.engine.schema_version import SchemaChanged, SchemaMissing, is_sufficient
 from tracking.store.engine.sqlite import SqliteStore, protection
 from tracking.store.migrations import head, is_known
 from tracking.store.pending_erasures import SHOP_REDACT, PendingErasure
@@ -180,18 +181,23 @@ def _database_findings(store: Store) -> Iterator[Finding]:
         yield Finding("note", "database", f"none yet: the first start makes {store.path}")
         return
     try:
-        if not store.commit(health.has_schema):
-            text = f"no tables in this {kind} database yet: the first start makes them"
-            yield Finding("note", "database", text)
-            return
         revision = store.commit(health.revision)
         if revision == head():
             store.commit(health.write)
+    except SchemaMissing:
+        text = f"no tables in this {kind} database yet: the first start makes them"
+        yield Finding("note", "database", text)
+        return
+    except SchemaChanged as error:
+        revision = error.version
     except StoreUnavailable as error:
         yield Finding("FAIL", "database", str(error).splitlines()[0])
         return
     if revision == head():
         yield Finding("ok", "database", f"{kind}, writable, at schema {revision}")
+    elif is_sufficient(revision):
+        text = f"{kind}, at schema {revision} of a newer release, with which this one works"
+        yield Finding("ok", "database", text)
     else:
         text = f"{kind} at schema {revision or 'none'}; this release has {head()}"
         yield Finding("FAIL", "database", f"{text}: {_way_to_head(revision)}")

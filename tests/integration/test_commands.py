@@ -646,6 +646,15 @@ def test_the_doctor_says_what_a_database_of_another_release_needs(
     )
 
 
+def test_the_doctor_finds_nothing_wrong_with_a_schema_that_was_extended(
+    operator: Operator, service: Service
+) -> None:
+    change = "UPDATE alembic_version SET version_num = '0999'"
+    service.store.commit(lambda conn: conn.cursor.execute(change))
+
+    assert hands(operator.types("doctor")) == []
+
+
 @pytest.mark.usefixtures("empty_folder")
 def test_a_database_without_tables_needs_nothing_but_a_start(new_url: str, tmp_path: Path) -> None:
     if new_url.startswith("sqlite"):

@@ -8,10 +8,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
-    func,
-    literal_column,
     select,
-    text,
 )
 from sqlalchemy.dialects.postgresql import insert
 
@@ -23,28 +20,9 @@ class _SchemaVersion(NamedTuple):
     version_num: str
 
 
-class _TableCount(NamedTuple):
-    tables: int
-
-
 _version = Table("alembic_version", MetaData(), Column("version_num", Text))
 _revision = Query(_SchemaVersion, select(_version.c.version_num))
-_versioned = Query(
-    _TableCount,
-    {
-        "sqlite": select(func.count().label("tables"))
-        .select_from(text("sqlite_master"))
-        .where(literal_column("name") == _version.name),
-        "postgresql": select(func.count(func.to_regclass(_version.name)).label("tables")),
-    },
-)
 _touch = Statement(insert(accounts).values(destination=bindparam("name")).on_conflict_do_nothing())
-
-
-def has_schema(conn: Connection) -> bool:
-    """Returns False for a database in which no start has made the tables yet."""
-    row = _versioned.first(conn)
-    return row is not None and row.tables > 0
 
 
 def revision(conn: Connection) -> str:

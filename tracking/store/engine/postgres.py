@@ -170,7 +170,7 @@ class PostgresStore:
     def _transaction(self, begin: str) -> Iterator[Any]:
         with self._connection() as raw:
             try:
-                self._version = _last_value(raw.execute(begin, prepare=False))
+                self._version = _version_at(raw, begin)
                 schema_version.check(self._version)
                 yield raw
             except BaseException as error:
@@ -270,8 +270,12 @@ def _is_direct(raw: Any) -> bool:
     return bool(row[0] == raw.info.backend_pid)
 
 
-def _last_value(cursor: Any) -> str:
-    """Returns the value that the last of several statements returned, "" if none."""
+def _version_at(raw: Any, begin: str) -> str:
+    """Begins a transaction; returns the schema's version, which its last statement returns."""
+    try:
+        cursor = raw.execute(begin, prepare=False)
+    except psycopg.errors.UndefinedTable as error:
+        raise schema_version.SchemaMissing from error
     while cursor.nextset():
         pass
     row = cursor.fetchone()

@@ -16,10 +16,18 @@ NEWEST = max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py
 QUERY = "SELECT version_num FROM alembic_version"
 
 
+class SchemaMissing(StoreUnavailable):
+    """No start has made the tables of the database yet."""
+
+    def __init__(self) -> None:
+        super().__init__("the database has no tables yet")
+
+
 class SchemaChanged(StoreUnavailable):
     """The database has a schema that this release cannot work with."""
 
     def __init__(self, version: str) -> None:
+        self.version = version
         super().__init__(f"the database has schema {version}; this release works with {NEWEST}")
 
 

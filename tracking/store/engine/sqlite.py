@@ -391,8 +391,14 @@ class SqliteStore:
 
         Raises:
             SchemaChanged: a newer release has brought the database to a schema of its own.
+            SchemaMissing: no release has.
         """
-        row = writer.execute(schema_version.QUERY).fetchone()
+        try:
+            row = writer.execute(schema_version.QUERY).fetchone()
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+            raise schema_version.SchemaMissing from error
         self._version = "" if row is None else str(row[0])
         schema_version.check(self._version)
 
