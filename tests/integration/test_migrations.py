@@ -149,6 +149,7 @@ _WITHOUT_REFUSED = (
     "DROP TABLE pixel_backlog",
 )
 _WITHOUT_UNFILLED = (
+    "ALTER TABLE orders DROP COLUMN lines",
     "DROP INDEX touches_unfilled",
     "ALTER TABLE touches DROP COLUMN unfilled",
 )
@@ -221,6 +222,8 @@ def test_people_are_known_again_after_their_links_were_shortened(
 
     after = everything(service.store)
     assert after.pop("tombstones") == [{"mark": "em:ASNFZ4mrze", "erased_at": 5}]
+    for row in before["orders"]:
+        row["lines"] = ""
     for name, defaults in _NEWER_COLUMNS.items():
         before[name] = [row | defaults for row in before[name]]
     assert {**after, "tombstones": []} == before

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from tests.actors import HOUR, NOW, TODAY, BuildWorld, World, instant, order, refund
 from tests.orders import line
+from tracking.store.engine.statement import Statement
+from tracking.store.schema import orders
 
 Message = tuple[str, dict[str, Any]]
 
@@ -20,15 +23,8 @@ SOLD = order(line_items=BOTH, subtotal_price="100.00", total_price="100.00", tot
 
 def given_back(*lines: int, status: str = "success") -> dict[str, Any]:
     """A refund of these lines, and its payment."""
-    sold = {one["id"]: one for one in BOTH}
     pieces = [
-        {
-            "line_item_id": id,
-            "quantity": 1,
-            "subtotal": "50.00",
-            "total_tax": "0.00",
-            "line_item": sold[id],
-        }
+        {"line_item_id": id, "quantity": 1, "subtotal": "50.00", "total_tax": "0.00"}
         for id in lines
     ]
     amount = f"{50 * len(lines)}.00"
@@ -115,6 +111,11 @@ def test_a_line_that_was_taken_off_is_no_part_of_the_event(
 
 
 HAT_BACK: Message = ("refunds/create", given_back(2))
+# A state that tells current prices, and neither refunds nor current quantities.
+BARE: Message = (
+    "orders/updated",
+    newer(3, current_subtotal_price="50.00", current_total_price="50.00", refunds=[]),
+)
 PAID: Message = ("orders/paid", newer(0.5, financial_status="paid"))
 
 
@@ -127,6 +128,8 @@ PAID: Message = ("orders/paid", newer(0.5, financial_status="paid"))
         (CREATED, HAT_BACK, PAID),
         (HAT_BACK, PAID, CREATED),
         (CREATED, HAT_BACK, HAT_BACK, OFF),
+        (CREATED, HAT_BACK, BARE),
+        (BARE, HAT_BACK, CREATED),
     ],
 )
 def test_a_refund_alone_takes_its_pieces_out_of_the_event(
@@ -142,13 +145,11 @@ def test_a_refund_alone_takes_its_pieces_out_of_the_event(
 
 def test_of_a_line_of_three_pieces_those_that_were_kept_are_told(everywhere: BuildWorld) -> None:
     three = {**BOTH[0], "quantity": 3}
-    back = given_back(1)
-    back["refund_line_items"][0]["line_item"] = three
     found = everywhere(PINTEREST_SEND="all")
     tell(
         found,
         ("orders/create", {**SOLD, "line_items": [three], "subtotal_price": "150.00"}),
-        ("refunds/create", back),
+        ("refunds/create", given_back(1)),
     )
 
     (content,) = found.event()["custom_data"]["contents"]
@@ -167,3 +168,18 @@ def test_a_refund_that_was_taken_back_puts_its_pieces_back(everywhere: BuildWorl
         "111": "50.00",
         "222": "50.00",
     }
+
+
+def test_a_refund_may_name_the_lines_of_an_order_that_an_older_release_stored(
+    everywhere: BuildWorld,
+) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    tell(found, CREATED)
+    forgotten = Statement(update(orders).values(lines=""))
+    found.service.store.commit(lambda conn: forgotten.run(conn))
+    named = given_back(2)
+    named["refund_line_items"][0]["line_item"] = BOTH[1]
+    tell(found, ("refunds/create", named))
+
+    told = found.event()["custom_data"]
+    assert (told["value"], told["content_ids"], told["num_items"]) == ("50.00", ["111"], 1)

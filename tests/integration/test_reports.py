@@ -289,19 +289,29 @@ def test_every_name_of_a_campaign_finds_all_of_it(
     assert (group["campaign_id"], group["campaign"]) == ("11", "Summer, all")
 
 
+def test_a_name_from_before_the_requested_days_finds_its_campaign(owner: Shop) -> None:
+    for number, (name, days) in enumerate((("summer", 40), ("winter", 40), ("sale", 1)), 1):
+        id = "22" if name == "winter" else "11"
+        landing = pinned(id, utm_campaign=name)
+        sell(owner, number, NOW - days * DAY, landing_site=landing)
+    (group,) = owner.reads("/conversion-funnel", campaign="summer")["by_campaign"]
+    assert (group["campaign_id"], group["campaign"], group["total_events"]) == ("11", "sale", 1)
+    assert owner.reads("/conversion-funnel", campaign="winter")["total_events"] == 0
+
+
 def test_traffic_that_tells_a_name_alone_is_of_the_one_campaign_of_this_name(
     single: Service, owner: Shop
 ) -> None:
-    for visitor, id in (("visitor-1", "11"), ("visitor-1", ""), ("visitor-2", "")):
+    for visitor, id in (("visitor-1", "11"), ("visitor-2", ""), ("visitor-3", "")):
         see(single, "product_view", visitor, utm_campaign_id=id, **by_pin("summer"))
     (group,) = owner.reads("/conversion-funnel")["by_campaign"]
     assert (group["campaign_id"], group["total_events"]) == ("11", 3)
-    assert group["stages"][0]["visitors"] == 2
-    assert owner.reads("/conversion-funnel", campaign="11")["stages"][0]["visitors"] == 2
+    assert group["stages"][0]["visitors"] == 3
+    assert owner.reads("/conversion-funnel", campaign="11")["stages"][0]["visitors"] == 3
 
-    see(single, "product_view", "visitor-3", utm_campaign_id="22", **by_pin("summer"))
+    see(single, "product_view", "visitor-4", utm_campaign_id="22", **by_pin("summer"))
     groups = owner.reads("/conversion-funnel")["by_campaign"]
-    assert {g["campaign_id"]: g["total_events"] for g in groups} == {"": 1, "11": 2, "22": 1}
+    assert {g["campaign_id"]: g["total_events"] for g in groups} == {"": 2, "11": 1, "22": 1}
 
 
 def test_an_order_that_tells_a_name_alone_earns_for_the_one_campaign_of_this_name(

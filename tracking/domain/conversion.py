@@ -129,6 +129,19 @@ class Content(msgspec.Struct, frozen=True, gc=False):
     quantity: int = 1
 
 
+class ContentLine(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A line of an order as its event names it: by the id of the catalogue, or else by its title.
+
+    It `is_reduced` as a `Line` is.
+    """
+
+    id: str
+    content_id: str
+    name: str
+    price: str
+    is_reduced: bool
+
+
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Evidence of an event's buyer and visit; a text is empty where it is not known.
 
@@ -381,6 +394,24 @@ def _first(*rules: _Rule) -> str:
         if holds:
             return reason
     return ""
+
+
+def content_lines_of(lines: Iterable[Line], kind: ContentId) -> tuple[ContentLine, ...]:
+    """Returns the lines of an order as its event names them."""
+    id_of = _CONTENT_IDS[kind]
+    return tuple(
+        [
+            ContentLine(
+                line.id,
+                content_id := id_of(line),
+                "" if content_id else line.title,
+                line.price,
+                line.is_reduced,
+            )
+            for line in lines
+            if line.id
+        ]
+    )
 
 
 def contents_of(lines: Iterable[Line], kind: ContentId) -> tuple[Content, ...]:

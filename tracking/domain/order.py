@@ -94,7 +94,8 @@ class Browser(PersonalData, frozen=True, gc=False):
 
 class Line(msgspec.Struct, frozen=True, gc=False):
     """One line of the order. `price` is decimal text in major units, per piece and before
-    discounts. `quantity` is what the buyer still has of it, or what a refund takes off it."""
+    discounts. `quantity` is what the buyer still has of it, or what a refund takes off it. It
+    `is_reduced` if the state itself tells that pieces are gone, whichever refunds it lists."""
 
     product_id: str
     variant_id: str
@@ -104,6 +105,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     price: str
     quantity: int
     id: str = ""
+    is_reduced: bool = False
 
 
 # The state of a refund's payment: none is known of, it is on its way, it failed, it left the shop's

@@ -1,6 +1,6 @@
 """Computes what is left of an order after refunds, edits, exchanges and a cancellation."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
@@ -73,26 +73,32 @@ def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
     return OrderFigures(gross, refunded, gross - refunded if worth.is_cancelled else 0)
 
 
-def pieces_gone(worth: OrderWorth, refunds: Iterable[Refund]) -> tuple[Line, ...]:
+def pieces_gone(
+    worth: OrderWorth, reduced: Container[str], refunds: Iterable[Refund]
+) -> tuple[Line, ...]:
     """Returns the pieces that refunds took off an order besides what its newest state has taken
-    off."""
+    off; `reduced` are the ids of the lines that it itself tells fewer pieces of."""
     return tuple(
         piece
         for refund in refunds
-        if refund.is_given and not _has_taken(worth, refund)
+        if refund.is_given
         for piece in refund.pieces
+        if not _has_taken(worth, reduced, refund, piece)
     )
 
 
-def pieces_changed(worth: OrderWorth, before: Refund | None, now: Refund) -> tuple[Line, ...]:
+def pieces_changed(
+    worth: OrderWorth, reduced: Container[str], before: Refund | None, now: Refund
+) -> tuple[Line, ...]:
     """Returns the pieces that a newer state of a refund takes off an order, with a negative number
     those that it gives back to the order."""
     was_given = before is not None and before.is_given
     if now.is_given and not was_given:
-        return () if _has_taken(worth, now) else now.pieces
-    if before is None or now.is_given or not was_given or _has_taken(worth, before):
+        return pieces_gone(worth, reduced, (now,))
+    if before is None or now.is_given:
         return ()
-    return tuple(structs.replace(piece, quantity=-piece.quantity) for piece in before.pieces)
+    gone = pieces_gone(worth, reduced, (before,))
+    return tuple(structs.replace(piece, quantity=-piece.quantity) for piece in gone)
 
 
 def paid_back(refunds: Iterable[Refund], taxes_included: bool | None) -> int:
@@ -165,9 +171,11 @@ def _is_known(worth: OrderWorth, refund: Refund) -> bool:
     return refund.is_listed or refund.at < worth.kept_at
 
 
-def _has_taken(worth: OrderWorth, refund: Refund) -> bool:
-    """Returns True if the lines of the order's newest state are without those of a refund."""
-    return refund.is_listed or (worth.kept is not None and _is_known(worth, refund))
+def _has_taken(worth: OrderWorth, reduced: Container[str], refund: Refund, piece: Line) -> bool:
+    """Returns True if the lines of the order's newest state are without a piece of a refund."""
+    if refund.is_listed:
+        return True
+    return piece.id in reduced and worth.kept is not None and _is_known(worth, refund)
 
 
 def _priced(refund: Refund, taxes_included: bool | None) -> int:

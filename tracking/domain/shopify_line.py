@@ -3,7 +3,7 @@
 from tracking.domain.money import amount, is_amount
 from tracking.domain.order import Line
 from tracking.domain.placeholders import is_placeholder
-from tracking.domain.shopify_body import LineBody, Scalar, id_or_empty, text_of
+from tracking.domain.shopify_body import LineBody, Scalar, id_or_empty, is_id, quantity_of, text_of
 from tracking.domain.web_text import has_email
 
 
@@ -18,7 +18,18 @@ def line_of(raw: LineBody, quantity: int) -> Line:
         price=_price(raw.price),
         quantity=quantity,
         id=id_or_empty(raw.id),
+        is_reduced=_is_reduced(raw),
     )
+
+
+def has_current_quantity(raw: LineBody) -> bool:
+    """Returns True if a line tells how many of its pieces the buyer still has."""
+    return raw.current_quantity is not None and is_id(text_of(raw.current_quantity))
+
+
+def _is_reduced(raw: LineBody) -> bool:
+    current = raw.current_quantity
+    return has_current_quantity(raw) and quantity_of(current) < quantity_of(raw.quantity)
 
 
 def _named(text: str) -> str:

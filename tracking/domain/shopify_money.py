@@ -11,12 +11,12 @@ from tracking.domain.shopify_body import (
     LineBody,
     OrderBody,
     RefundBody,
-    is_id,
     price_of,
     quantity_of,
     sum_of,
     text_of,
 )
+from tracking.domain.shopify_line import has_current_quantity
 from tracking.domain.shopify_refund import is_given
 
 _NOTHING: Mapping[str, int] = {}
@@ -86,7 +86,7 @@ def _refunded_quantities(refunds: Sequence[RefundBody]) -> Mapping[str, int]:
 
 def _kept_quantity(line: LineBody, refunded: Mapping[str, int]) -> int:
     quantity = quantity_of(line.quantity)
-    if line.current_quantity is not None and is_id(text_of(line.current_quantity)):
+    if has_current_quantity(line):
         return min(quantity, quantity_of(line.current_quantity))
     return max(0, quantity - refunded.get(text_of(line.id), 0)) if refunded else quantity
 

@@ -20,6 +20,7 @@ from tracking.domain.shopify_body import (
     TransactionBody,
     decode_refund,
     id_of,
+    id_or_empty,
     instant_or,
     order_id_of,
     price_of,
@@ -172,10 +173,17 @@ def _item_of(line: RefundLineBody, lines: Mapping[str, LineBody]) -> LineBody | 
 def _pieces_of(raw: RefundBody, lines: Mapping[str, LineBody]) -> tuple[Line, ...]:
     """Returns the pieces that were taken off the order's lines."""
     return tuple(
-        line_of(item, quantity)
+        msgspec.structs.replace(line_of(item, quantity), is_reduced=False)
         for line in raw.refund_line_items or ()
-        if (item := _item_of(line, lines)) and (quantity := quantity_of(line.quantity))
+        if (item := _item_of(line, lines) or _unknown_item(line))
+        and (quantity := quantity_of(line.quantity))
     )
+
+
+def _unknown_item(line: RefundLineBody) -> LineBody | None:
+    """Returns a line of which a refund tells the id alone."""
+    id = id_or_empty(line.line_item_id)
+    return LineBody(id=id) if id.strip("0") else None
 
 
 def _basis_of(raw: RefundBody, lines: Mapping[str, LineBody], payment: _Payment) -> bool | None:

@@ -25,9 +25,11 @@ from tracking.domain.conversion import (
     MAY_CHANGE,
     NO_EVIDENCE,
     Content,
+    ContentLine,
     Conversion,
     Evidence,
     Policy,
+    content_lines_of,
     contents_of,
     conversion_of,
     event_id_of,
@@ -74,7 +76,7 @@ from tracking.store.conversions import ConversionRow
 from tracking.store.new_orders import OrderRows
 from tracking.store.orders import OrderRow
 from tracking.store.touches import CreditRow, TouchRow
-from tracking.store.values import consent_from_json, json_of, session_from_json
+from tracking.store.values import consent_from_json, content_lines_from, json_of, session_from_json
 
 
 class OrderFacts(msgspec.Struct, frozen=True, gc=False):
@@ -240,7 +242,8 @@ class Planner:
         allocations = self._allocations_of(row, path)
         best = self._best(allocations)
         figures = figures_in(row)
-        gone = pieces_gone(self._worth_of(row), refunds)
+        reduced = {line.id for line in order.lines if line.is_reduced}
+        gone = pieces_gone(self._worth_of(row), reduced, refunds)
         conversion = self._conversion_of(facts, path, figures.revenue, gone)
         reason = reason_not_to_send(
             order,
@@ -310,10 +313,20 @@ class Planner:
     ) -> tuple[Content, ...]:
         """Returns what newer states of refunds took off the event of a known order, with a negative
         number what they gave back to it."""
-        worth = self._worth_of(row)
-        pieces = [piece for change in changes for piece in pieces_changed(worth, *change)]
-        contents = contents_of(pieces, self.policy.content_id)
+        worth, lines = self._worth_of(row), content_lines_from(row.lines)
+        reduced = {line.id for line in lines if line.is_reduced}
+        pieces = [piece for change in changes for piece in pieces_changed(worth, reduced, *change)]
+        known = {line.id: line for line in lines if line.id}
+        contents = [self._content_of(piece, known.get(piece.id)) for piece in pieces]
         return tuple(content for content in contents if content.id or content.name)
+
+    def _content_of(self, piece: Line, line: ContentLine | None) -> Content:
+        """Returns a piece as the event names its line, which the refund itself need not tell."""
+        (content,) = contents_of((piece,), self.policy.content_id)
+        if line is None:
+            return content
+        name = content.name or line.name
+        return msgspec.structs.replace(content, id=line.content_id, name=name, price=line.price)
 
     def touches_in_window(self, touches: Iterable[Touch], at: int) -> list[Touch]:
         """Returns the touches that are young enough for an order placed at an instant."""
@@ -499,6 +512,7 @@ class Planner:
             kept=kept_of(order, self.policy),
             sold=sold_of(order, self.policy),
             peak=peak_of(order, self.policy),
+            lines=json_of(content_lines_of(order.lines, self.policy.content_id)),
         )
         return self._settled(row, refunds)
 

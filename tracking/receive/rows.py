@@ -117,6 +117,7 @@ def unknown_deleted_order(order_id: str, now: int) -> OrderRow:
         kept=None,
         sold=None,
         peak=None,
+        lines="",
     )
 
 

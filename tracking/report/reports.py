@@ -95,9 +95,13 @@ class Reports:
         filters = (days.since, days.before, chosen == "all")
         with self.store.read() as conn:
             rows = reports.funnel_by_campaign(conn, *filters)
-            told = sorted(rows, key=lambda row: (row.newest, row.campaign))
-            names = CampaignNames([*map(_label, told), *_paid_for(conn)])
+            told = [*map(_label, sorted(rows, key=lambda row: (row.newest, row.campaign)))]
+            names = CampaignNames([*told, *_paid_for(conn)])
             if campaign:
+                if not any(names.is_called(label, campaign) for label in told):
+                    # It may have had this name before these days.
+                    older = map(_label, reports.names_of_campaigns(conn, 0, {campaign}))
+                    names = CampaignNames([*older, *told, *_paid_for(conn)])
                 rows = [row for row in rows if names.is_called(_label(row), campaign)]
                 counts = _counts(conn, filters, rows)
             else:

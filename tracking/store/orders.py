@@ -16,7 +16,7 @@ class OrderRow(NamedTuple):
     Instants are seconds UTC, money is in minor units, flags are 0 or 1. `kept` is what the buyer
     kept by this state, None if it does not say. `sold` and `peak` are those of `Order`, by all its
     states; `taxes_included` is None if no state says it. `links` are the identity keys of the
-    buyer, separated by spaces; session, consent and path are JSON.
+    buyer, separated by spaces; session, consent, path and lines are JSON.
     """
 
     id: str
@@ -45,6 +45,7 @@ class OrderRow(NamedTuple):
     kept: int | None
     sold: int | None
     peak: int | None
+    lines: str
 
     @property
     def keys(self) -> list[str]:

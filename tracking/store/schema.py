@@ -70,6 +70,7 @@ orders = Table(
     Column("kept", BigInteger),
     Column("sold", BigInteger),
     Column("peak", BigInteger),
+    _text("lines"),
 )
 
 # Each refund as it is given, with signed sums: only the sum of an order's refunds is limited.

@@ -6,6 +6,7 @@ import msgspec
 
 from tracking.domain.attribution import Touch
 from tracking.domain.consent import Consent
+from tracking.domain.conversion import ContentLine
 from tracking.domain.order import Line
 from tracking.domain.session import Session
 
@@ -17,6 +18,16 @@ def path_from(text: str) -> tuple[Touch, ...]:
 
 _decode_path: Callable[[str], tuple[Touch, ...]] = msgspec.json.Decoder(tuple[Touch, ...]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+def content_lines_from(text: str) -> tuple[ContentLine, ...]:
+    """Returns the stored lines of an order; none for ""."""
+    return _decode_content_lines(text) if text else ()
+
+
+_decode_content_lines: Callable[[str], tuple[ContentLine, ...]] = msgspec.json.Decoder(
+    tuple[ContentLine, ...]
+).decode
 
 
 def lines_from(text: str) -> tuple[Line, ...]:
