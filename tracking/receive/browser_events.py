@@ -148,7 +148,8 @@ def _record_all(
         if not event.is_bot:
             _gather(conn, event, planner.policy.pinterest_media, facts)
         if planner.is_beside_app:
-            storefront_ids.keep(conn, event, 2 * planner.reach + _DAY, now)
+            for order in storefront_ids.keep(conn, event, 2 * planner.reach + _DAY):
+                attributor.events.note_storefront_id(conn, order, order.keys, now)
         gathered.append(event)
     recorded = 0
     for event in budget.spent_on(gathered):

@@ -61,7 +61,7 @@ class PurchaseEvents:
                 shares_id=rows.shares_id,
             )
         if self.planner.is_beside_app:
-            storefront_ids.note(conn, facts.keys, event_id, now)
+            storefront_ids.note(conn, facts.keys, order.id, now)
         if first is not None and facts.consent.sale_of_data is False:
             # An event that is being sent keeps its payload, and is tried again if it fails.
             deliveries = outbox.of_event(conn, event_id)
@@ -116,6 +116,25 @@ class PurchaseEvents:
             after = after._replace(reason="told_before")
         if after != before:
             conversions.set_credit(conn, after)
+
+    def note_storefront_id(
+        self, conn: Connection, order: OrderRow, keys: Iterable[str], now: int
+    ) -> None:
+        """Notes the id that the storefront tells the purchase of a known order by, if it did.
+
+        `keys` are the identity keys of the order.
+        """
+        if not storefront_ids.note(conn, keys, order.id, now):
+            return
+        event = conversions.of_event(conn, event_id_of(order.id))
+        if event is None:
+            return
+        consent = identity_graph.consent_of_order(conn, order, event.visitor)
+        is_refunded = figures_in(order).is_refunded
+        reason = reason_of_naming(event.reason, consent, is_refunded=is_refunded)
+        until = self.planner.settles_at(order.source_name, event.at, event.recorded_at)
+        if self.settle_naming(conn, order.id, reason, consent, until, now):
+            conversions.set_reason(conn, [event.event_id], "told_before")
 
     def apply_reason(self, conn: Connection, conversion: ConversionRow) -> ConversionRow:
         """Withdraws or restores the event of a newer state of an order; returns its conversion."""

@@ -4,20 +4,32 @@ from collections.abc import Iterable
 
 from tracking.domain.conversion import event_id_of, is_event_id_of_order
 from tracking.receive.pixel import PixelEvent
-from tracking.store import attempts, conversions, identity_graph, orders, outbox, touches
+from tracking.store import (
+    attempts,
+    conversions,
+    identity_graph,
+    naming_events,
+    orders,
+    outbox,
+    touches,
+)
+from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS
+from tracking.store.orders import OrderRow
 
 _CHECKOUT = "ck:"
 
 
-def keep(conn: Connection, event: PixelEvent, reach: int, now: int) -> None:
-    """Keeps the id of an event by which the storefront tells that a checkout was completed.
+def keep(conn: Connection, event: PixelEvent, reach: int) -> list[OrderRow]:
+    """Keeps the id of an event by which the storefront tells that a checkout was completed; returns
+    the orders of that checkout, which may wait for the id.
 
-    An order of that checkout may wait for the id. Its visit is at most `reach` seconds older.
+    The visit of such an order is at most `reach` seconds older than the event.
     """
+    found: list[OrderRow] = []
     if event.name != "checkout_completed" or is_event_id_of_order(event.event_id):
-        return
+        return found
     for key in _checkout_keys(event.tokens):
         if identity_graph.complete_checkout(conn, key, event.event_id, event.at):
             visitors = identity_graph.seen_with(conn, key)
@@ -25,23 +37,31 @@ def keep(conn: Connection, event: PixelEvent, reach: int, now: int) -> None:
             for order_id in sorted({touches.touch_of(row).order_id for row in rows} - {""}):
                 order = orders.of_id(conn, order_id)
                 if order is not None and key in order.keys:
-                    note(conn, order.keys, event_id_of(order_id), now)
+                    found.append(order)
+    return found
 
 
-def note(conn: Connection, keys: Iterable[str], event_id: str, now: int) -> None:
+def note(conn: Connection, keys: Iterable[str], order_id: str, now: int) -> bool:
     """Notes the storefront's id of a purchase, if it was told, and ends the wait for it.
 
-    `keys` are the identity keys of the order, `event_id` is the id of its own event.
+    `keys` are the identity keys of the order. Returns True if another system has handed the
+    purchase in under that id: its event names the order from now on.
     """
+    event_id = event_id_of(order_id)
     told = next(filter(None, (_told_as(conn, key) for key in _checkout_keys(keys))), "")
     known = conversions.ids_of(conn, event_id)
     if not told or known is None:
-        return
+        return False
     if told != known.storefront_id:
         if not known.sent_as and _was_claimed(conn, event_id):
             conversions.set_sent_as(conn, {event_id: event_id})
         conversions.set_storefront_id(conn, event_id, told)
     outbox.end_wait(conn, event_id, now)
+    if not naming_events.told_under(conn, [told]):
+        return False
+    advisory_locks.hold(conn, [order_id, told])
+    naming_events.name_order(conn, told, order_id)
+    return True
 
 
 def _checkout_keys(keys: Iterable[str]) -> list[str]:

@@ -17,7 +17,6 @@ from tracking.domain.shopify_checkout import checkout_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import Match, match_without_graph
-from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.pixel_recorder import PixelRecorder
@@ -405,7 +404,7 @@ class Tracker:
         if event is not None:
             self._complete_event(conn, known, event, facts, now)
         if self.planner.is_beside_app:
-            storefront_ids.note(conn, facts.keys, event_id_of(known.id), now)
+            self.events.note_storefront_id(conn, known, facts.keys, now)
         if concerned or newer is not None:
             person = identity_graph.person_of(conn, known.keys, known.visitor)
             self.attributor.credit(conn, {*person, *concerned}, ALWAYS, now)

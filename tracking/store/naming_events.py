@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from tracking.domain.conversion import MAY_END
 from tracking.store.engine.name_lists import DIALECTS, among, is_among, selected
-from tracking.store.engine.statement import Connection, Query
+from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.outbox import IS_NEVER_TRIED, MAY_BE_WITHDRAWN, NO_PAYLOAD, WITHDRAWN
 from tracking.store.schema import conversions, outbox
 
@@ -127,6 +127,11 @@ _explain = Query(
     .returning(outbox.c.event_id),
 )
 _told = Query(_EventId, select(outbox.c.event_id).where(_is_other_checkout, _lives).limit(1))
+_name_order = Statement(
+    update(outbox)
+    .where(outbox.c.event_id == bindparam("b_event_id"), outbox.c.order_id == literal_column("''"))
+    .values(order_id=bindparam("b_order_id"))
+)
 _named = selected(_NamedOrder, outbox.c.order_id)
 _told_under = Query(
     _EventId,
@@ -216,6 +221,11 @@ def is_told(conn: Connection, order_id: str, event_id: str, destination: str) ->
 def of_order(conn: Connection, order_id: str) -> list[str]:
     """Returns the ids of the events that name an order."""
     return _ids(_of_order.all(conn, b_order_id=order_id))
+
+
+def name_order(conn: Connection, event_id: str, order_id: str) -> None:
+    """Stores which order an event names that named none."""
+    _name_order.run(conn, b_event_id=event_id, b_order_id=order_id)
 
 
 def named(conn: Connection, order_ids: Collection[str]) -> set[str]:
