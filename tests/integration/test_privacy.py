@@ -236,7 +236,7 @@ def test_a_body_nobody_understood_is_the_one_exception_until_it_is_released(
     ear: Ear, watched: Service
 ) -> None:
     ear.sends("orders/create", canary(1, line_items=None))
-    ear.sends("refunds/create", canary(2))
+    ear.sends("refunds/create", canary(2, line_items=None, refund_line_items=7))
 
     tables = [t for t, some in everything(watched.store).items() if found([EMAIL, IP], repr(some))]
     assert tables == ["quarantine"]
