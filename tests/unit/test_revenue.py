@@ -312,6 +312,18 @@ def test_money_given_back_after_an_exchange_is_taken_off_besides() -> None:
                 assert left(SOLD, back, goodwill, state) == (95_00, 95_00)
 
 
+def test_a_line_that_is_removed_after_an_item_was_added_is_paid_back_once() -> None:
+    removed = given_back([(50.0, 0)], order_adjustments=adjusted("50.00"))
+    paid = without_lines("50.00", order_adjustments=adjusted("-50.00"))
+    for total in ("100.00", "130.00"):
+        lines = [mugs(tax="0.00"), {**HAT, "price": "30.00"}]
+        added = exchanged("130.00", line_items=lines, **grown(total))
+        at = instant(NOW + 4 * HOUR)
+        left_over = exchanged("80.00", line_items=lines, updated_at=at, **grown(total))
+        assert left(SOLD, added, removed, left_over, paid) == (80_00, 80_00)
+        assert left(SOLD, added, removed, left_over) == (80_00, 80_00)
+
+
 def test_a_refund_newer_than_the_newest_state_is_taken_off_besides() -> None:
     state = exchanged("80.00", **grown("130.00"))
     newer = given_back([(30.0, 0)], "30.00", id=7_003, created_at=instant(NOW + 3 * HOUR))
@@ -412,6 +424,13 @@ PAGE = {
     "an item is added": [
         SOLD,
         exchanged("130.00", line_items=[mugs(tax="0.00"), {**HAT, "price": "30.00"}]),
+    ],
+    "an item is added, then a line is removed and paid back": [
+        SOLD,
+        exchanged("130.00", line_items=[mugs(tax="0.00"), {**HAT, "price": "30.00"}]),
+        {**exchange(50.0), "order_adjustments": adjusted("50.00")},
+        exchanged("80.00", updated_at=instant(NOW + 4 * HOUR)),
+        without_lines("50.00", order_adjustments=adjusted("-50.00")),
     ],
     "an exchange for something cheaper": [SOLD, exchange(50.0, "20.00"), FOR_CHEAPER],
     "an exchange for something dearer": [SOLD, exchange(50.0), FOR_DEARER],

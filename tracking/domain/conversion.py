@@ -239,8 +239,9 @@ def sold_of(order: Order, policy: Policy) -> int | None:
 
 
 def peak_of(order: Order, policy: Policy) -> int | None:
-    """Returns the most that the buyer kept by any state, in minor units; None if none tells."""
-    return most(kept_of(order, policy), order.peak)
+    """Returns the most that the buyer had by any state, in minor units."""
+    kept = kept_of(order, policy)
+    return most(value_of(order, policy) if kept is None else kept, order.peak)
 
 
 def shop_page(origin: str, policy: Policy) -> str:

@@ -179,7 +179,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     `was_paid` says that another state of it was paid, `deleted_at` that Shopify told of its
     deletion. `taxes_included` says whether its prices include taxes, None if this state does not.
     `sold` and `peak` are known from other states, by the shop's setting: what it was worth before
-    it was changed, and the most that the buyer kept by any of them.
+    anything was taken back, and the most that the buyer had by any of them.
     """
 
     id: str

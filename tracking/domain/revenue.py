@@ -13,8 +13,8 @@ class OrderWorth(NamedTuple):
 
     `value` is what was bought, `kept` what the buyer kept by that state as of `kept_at` (seconds
     UTC), None if the state does not say. Of an order that `is_total` tax and shipping count, too.
-    `sold` and `peak` are known from all states: the value before anything was added, None if no
-    such state is known, and the most that the buyer ever kept, None if no state says.
+    `sold` and `peak` are known from all states: the value before anything was taken back, None if
+    no such state is known, and the most that the buyer ever had.
     """
 
     value: int
@@ -27,9 +27,11 @@ class OrderWorth(NamedTuple):
     peak: int | None = None
 
     @property
-    def first_value(self) -> int:
-        """Returns the value before an exchange could add to it, as far as it is known."""
-        return self.value if self.sold is None else min(self.sold, self.value)
+    def value_before_exchange(self) -> int:
+        """Returns the value before goods were taken back, as far as it is known: what the buyer
+        had at most, with the items that were added before."""
+        first = self.value if self.sold is None else self.sold
+        return max(first, self.peak or 0)
 
 
 class OrderFigures(NamedTuple):
@@ -153,7 +155,7 @@ def _extra_of_known(worth: OrderWorth, known: Sequence[Refund]) -> int:
     # Where something was paid at once, the rest was settled otherwise: by other goods, or a fee.
     owed = -_sum(known, lambda r: 0 if r.paid else min(0, r.extra))
     lines = _sum(known, lambda r: _lines(worth, r))
-    added = min(lines, max(0, (worth.kept or 0) + lines - worth.first_value))
+    added = min(lines, max(0, (worth.kept or 0) + lines - worth.value_before_exchange))
     if lines > 0:
         added = _share(added, _sum(known, lambda r: _priced(r, worth.taxes_included)), lines)
     return paid - max(0, owed - added)

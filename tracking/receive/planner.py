@@ -243,7 +243,7 @@ class Planner:
         best = self._best(allocations)
         figures = figures_in(row)
         reduced = {line.id for line in order.lines if line.is_reduced}
-        gone = pieces_gone(self._worth_of(row), reduced, refunds)
+        gone = pieces_gone(self._worth_of(row), reduced, refunds) if refunds else ()
         conversion = self._conversion_of(facts, path, figures.revenue, gone)
         reason = reason_not_to_send(
             order,
