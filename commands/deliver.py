@@ -81,7 +81,7 @@ def _obstacle(conn: Connection, destination: Destination, now: int) -> str:
     for account in accounts.list_all(conn):
         if account.destination != destination.name:
             continue
-        if account.paused_until > now:
+        if account.is_paused(now):
             until = instant(account.paused_until)
             return f"{destination.name} is paused until {until}: {account.pause_reason}"
         if not Breaker(account.failures, account.opened).allowance(destination.max_batch, now):

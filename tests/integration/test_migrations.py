@@ -147,6 +147,10 @@ _WITHOUT_REFUSED = (
     "DROP TABLE refused_webhooks",
     "DROP TABLE pending_erasures",
     "DROP TABLE pixel_backlog",
+    "DROP TABLE deliverers",
+    "DROP INDEX outbox_due_of_kind",
+    "ALTER TABLE outbox DROP COLUMN is_browser",
+    "ALTER TABLE accounts DROP COLUMN next_browser_call_at",
 )
 _WITHOUT_UNFILLED = (
     "ALTER TABLE orders DROP COLUMN lines",

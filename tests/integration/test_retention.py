@@ -46,6 +46,7 @@ STAY = {
     "tombstones": "who was erased stays erased",
     "pending_erasures": "gone once the erasure is complete",
     "accounts": "one row for each destination",
+    "deliverers": "one row for each process that delivers, removed with it",
     "syncs": "one row for each ad account",
     "tokens": "one row for each refresh token that was configured",
     "limits": "forgotten when they are free again",

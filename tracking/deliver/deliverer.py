@@ -1,7 +1,8 @@
 """Delivers waiting events to their destination: claim, send, settle.
 
-No transaction is open during a call. A deliverer that dies leaves a lease, which ends by itself;
-the deliverer that claims the event next sends it under the same event_id.
+No transaction is open during a call. A deliverer that dies leaves a lease: another one of the same
+machine takes it over at once, those of other machines when it ends. The deliverer that claims the
+event next sends it under the same event_id.
 """
 
 import logging
@@ -12,37 +13,42 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
-from tracking.deliver import retry, sent_ids
+from tracking.deliver import processes, retry, sent_ids
 from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
 from tracking.destinations import Destination
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.domain.shared_id import is_late
-from tracking.store import Store, StoreUnavailable, accounts, attempts, outbox
+from tracking.store import Store, StoreUnavailable, accounts, attempts, deliverers, outbox
 from tracking.store.accounts import AccountRow
 from tracking.store.attempts import DeliveryAttempt
+from tracking.store.deliverers import DelivererRow
 from tracking.store.engine.statement import Connection
 from tracking.store.outbox import ClaimedEvent, Settlement
 
 logger = logging.getLogger(__name__)
 
 # Longer than the longest call, which ends after 30 s.
-LEASE_SECONDS = 120
+LEASE_SECONDS = outbox.LONGEST_LEASE
 # A call begins only while this much of the lease is left.
 _CALL_SECONDS = 45
 POLL_SECONDS = 1.0
+# A process of another machine that has claimed nothing for so long is forgotten.
+_FORGOTTEN_SECONDS = 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Events that this deliverer has leased until an instant (seconds UTC).
 
-    `sent_as` has the ids of those that are not sent under their event id.
+    `sent_as` has the ids of those that are not sent under their event id, `is_browser` tells
+    whether they are the pixel's.
     """
 
     token: str
     until: int
     events: Sequence[ClaimedEvent]
     sent_as: Mapping[str, str]
+    is_browser: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Deliverer:
         # The search for an event that spoils its batch may be interrupted. The next claim is no
         # larger than the half that was reached, or the search would begin anew for ever.
         self._batch_limit = destination.max_batch
+        self._last_look_at = float("inf")
 
     @property
     def name(self) -> str:
@@ -120,35 +127,75 @@ class Deliverer:
         return int(self.clock())
 
     def _has_due(self) -> bool:
-        """Returns True if an event is due, after dropping the held events whose time is over."""
+        """Returns True if an event is due, after clearing away what is in its way: the claims of
+        dead processes, instants from before the clock was set back, held events that are over."""
+        now, name = self._now(), self.destination.name
+        was_set_back, self._last_look_at = now < self._last_look_at, now
         with self.store.read() as conn:
-            has_due = outbox.has_due(conn, self.destination.name, self._now())
-            has_overdue = outbox.has_overdue(conn, self._now())
-        if has_overdue:
-            self.store.commit(lambda conn: outbox.drop_expired(conn, self._now()))
-        return has_due
+            known = deliverers.to(conn, name)
+            gone = [row for row in known if processes.is_gone(row.owner)]
+            is_ahead = any(row.leased_until > now + LEASE_SECONDS for row in known)
+            is_ahead = is_ahead or was_set_back or outbox.has_due_too_late(conn, name, now)
+            is_ahead = is_ahead and outbox.has_ahead(conn, name, now)
+            has_due = outbox.has_due(conn, name, now)
+            has_overdue = outbox.has_overdue(conn, now)
+            idle = [row for row in known if row.leased_until < now - _FORGOTTEN_SECONDS]
+        if gone or idle or is_ahead or has_overdue:
+            self.store.commit(
+                lambda conn: self._clear_away(conn, gone, idle, now, is_ahead=is_ahead)
+            )
+        return has_due or bool(gone) or is_ahead
+
+    def _clear_away(
+        self,
+        conn: Connection,
+        gone: Sequence[DelivererRow],
+        idle: Sequence[DelivererRow],
+        now: int,
+        *,
+        is_ahead: bool,
+    ) -> None:
+        for row in gone:
+            outbox.end_leases(conn, row.destination, row.owner)
+        for row in {*gone, *idle}:
+            deliverers.remove(conn, row)
+        if is_ahead:
+            outbox.bring_back(conn, self.destination.name, now)
+        outbox.drop_expired(conn, now)
 
     def _claim(self, conn: Connection) -> Claim | None:
-        now = self._now()
-        account = accounts.of_destination(conn, self.destination.name)
+        now, name = self._now(), self.destination.name
+        account = accounts.of_destination(conn, name)
         allowance = Breaker(account.failures, account.opened).allowance(self._batch_limit, now)
-        if account.paused_until > now or allowance == 0:
+        if account.is_paused(now) or allowance == 0:
             return None
-        if not self._take_slot(conn, account):
+        # The pixel's events, which anybody can make, come after all others.
+        is_browser = not outbox.has_due(conn, name, now, is_browser=False)
+        if not self._take_slot(conn, account, is_browser=is_browser):
             return None
-        token, until = secrets.token_hex(8), now + LEASE_SECONDS
-        claimed = outbox.claim(conn, self.destination.name, token, now, until, allowance)
-        events, sent_as = sent_ids.choose(conn, self.destination.name, claimed, now)
-        return Claim(token, until, events, sent_as) if events else None
+        owner, until = processes.this_process(), now + LEASE_SECONDS
+        token = f"{owner}{outbox.CLAIM_SEPARATOR}{secrets.token_hex(8)}"
+        claimed = outbox.claim(conn, name, token, now, until, allowance, is_browser=is_browser)
+        deliverers.put(conn, DelivererRow(owner, name, until))
+        events, sent_as = sent_ids.choose(conn, name, claimed, now)
+        return Claim(token, until, events, sent_as, is_browser) if events else None
 
-    def _take_slot(self, conn: Connection, account: AccountRow) -> bool:
-        """Takes a call from the rate limit that all deliverers share; False if none is left."""
-        at = next_slot(
-            account.next_call_at, int(self.clock() * MICROS), self.destination.calls_per_minute
-        )
+    def _take_slot(self, conn: Connection, account: AccountRow, *, is_browser: bool) -> bool:
+        """Takes a call from the rate limit that all deliverers share; False if none is left.
+
+        Calls with the pixel's events take one from half of that limit as well.
+        """
+        now, limit = int(self.clock() * MICROS), self.destination.calls_per_minute
+        at = next_slot(account.next_call_at, now, limit)
+        changed = account
+        if is_browser:
+            browser_at = next_slot(account.next_browser_call_at, now, max(1, limit // 2))
+            if browser_at is None:
+                return False
+            changed = changed._replace(next_browser_call_at=browser_at)
         if at is None:
             return False
-        accounts.put(conn, account._replace(next_call_at=at))
+        accounts.put(conn, changed._replace(next_call_at=at))
         return True
 
     def _renamed(self, claim: Claim) -> Claim:
@@ -208,7 +255,11 @@ class Deliverer:
         if claim.until - self._now() < _CALL_SECONDS:
             return False
         return self.store.commit(
-            lambda conn: self._take_slot(conn, accounts.of_destination(conn, self.destination.name))
+            lambda conn: self._take_slot(
+                conn,
+                accounts.of_destination(conn, self.destination.name),
+                is_browser=claim.is_browser,
+            )
         )
 
     def _settle_call(self, claim: Claim, result: _CallResult) -> None:

@@ -13,6 +13,8 @@ from tracking.clients.outcome import (
     Refused,
     TryLater,
 )
+from tracking.store.accounts import LONGEST_PAUSE
+from tracking.store.outbox import EXPIRED, LONGEST_WAIT
 
 _DAY = 86_400
 _HOUR = 3_600
@@ -20,9 +22,9 @@ _HOUR = 3_600
 # two hours left are for a clock that is wrong and for the last attempt's way.
 GIVE_UP_AFTER = 6 * _DAY + 22 * _HOUR
 BACKOFF_BASE = 10
-BACKOFF_CAP = 900
+BACKOFF_CAP = LONGEST_WAIT
 THROTTLED_AT_LEAST = 60
-THROTTLED_AT_MOST = 900
+THROTTLED_AT_MOST = LONGEST_PAUSE
 LOCKED_OUT = 300
 BREAKS_AFTER = 5
 OPEN_AT_FIRST = 30
@@ -78,7 +80,7 @@ def is_expired(event_time: int, now: int, *, was_tried: bool) -> bool:
 
 def expired(reason: str, now: int, *, uses_attempt: bool = False) -> Verdict:
     """Returns the verdict on an event that is too old; `reason` says why it was not sent before."""
-    return Verdict("dead", f"expired: {reason or 'never sent in time'}", now, uses_attempt)
+    return Verdict("dead", f"{EXPIRED}{reason or 'never sent in time'}", now, uses_attempt)
 
 
 def backoff(attempts: int, jitter: float) -> int:

@@ -157,7 +157,7 @@ class Monitor:
             "tracking_account_paused",
             "gauge",
             "1 while nothing is sent because the destination asked for it or does not answer.",
-            tuple(_sample(by_name[n].paused_until > now, destination=n) for n in known),
+            tuple(_sample(by_name[n].is_paused(now), destination=n) for n in known),
         )
         yield Family(
             "tracking_account_failures",

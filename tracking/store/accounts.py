@@ -8,12 +8,16 @@ from sqlalchemy.dialects.postgresql import insert
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import accounts
 
+# Seconds.
+LONGEST_PAUSE = 900
+
 
 class AccountRow(NamedTuple):
     """The state of one destination's account.
 
     `paused_until` and `opened` (the circuit breaker) are seconds UTC, `next_call_at` is
-    microseconds UTC; `failures` counts the failed calls in a row.
+    microseconds UTC, and `next_browser_call_at` that of calls with the pixel's events; `failures`
+    counts the failed calls in a row.
     """
 
     destination: str
@@ -22,6 +26,14 @@ class AccountRow(NamedTuple):
     failures: int
     opened: int
     next_call_at: int
+    next_browser_call_at: int = 0
+
+    def is_paused(self, now: int) -> bool:
+        """Returns True if nothing may be sent now.
+
+        A pause that ends later than any lasts was stored before the clock was set back.
+        """
+        return 0 < self.paused_until - now <= LONGEST_PAUSE
 
 
 _open_account = Statement(
@@ -40,6 +52,7 @@ _put = Statement(
         failures=bindparam("b_failures"),
         opened=bindparam("b_opened"),
         next_call_at=bindparam("b_next_call_at"),
+        next_browser_call_at=bindparam("b_next_browser_call_at"),
     )
 )
 _all = Query(AccountRow, select(accounts).order_by(accounts.c.destination))

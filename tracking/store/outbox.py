@@ -42,6 +42,7 @@ class OutboxRow(NamedTuple):
     settled_at: int
     order_id: str
     shares_id: int
+    is_browser: int = 0
 
 
 class ClaimedEvent(NamedTuple):
@@ -113,6 +114,15 @@ class _OutboxId(NamedTuple):
 
 # The states of an event that was sent, or that was given up.
 SETTLED = frozenset({"sent", "dead", "discarded"})
+# The longest wait between two attempts, or for the storefront's id, and the longest lease of a
+# claim. Seconds.
+LONGEST_WAIT, LONGEST_LEASE = 900, 120
+_LONGEST_SENDABLE = 7 * 86_400
+# Begins the reason of an event that was not sent in time.
+EXPIRED = "expired: "
+# Between the owner of a claim and its own part.
+CLAIM_SEPARATOR = "/"
+
 # When an event was queued, or its own time if that lies later.
 SENDABLE_SINCE = case(
     (outbox.c.event_time > outbox.c.queued_at, outbox.c.event_time), else_=outbox.c.queued_at
@@ -140,6 +150,7 @@ _queue = Statement(
         queued_at=bindparam("now"),
         order_id=bindparam("order_id"),
         shares_id=bindparam("shares_id"),
+        is_browser=bindparam("is_browser"),
     )
     .on_conflict_do_update(
         constraint=None,
@@ -281,6 +292,7 @@ _has_due = Query(
     select(outbox.c.id)
     .where(
         outbox.c.destination == bindparam("destination"),
+        outbox.c.is_browser == bindparam("is_browser"),
         outbox.c.state == literal_column("'waiting'"),
         outbox.c.due_at <= bindparam("now"),
         outbox.c.event_time <= bindparam("now"),
@@ -288,10 +300,63 @@ _has_due = Query(
     )
     .limit(1),
 )
+_is_waiting_for = and_(
+    outbox.c.destination == bindparam("b_destination"),
+    outbox.c.state == literal_column("'waiting'"),
+)
+# What lies further ahead than any wait lasts was stored before the clock was set back.
+_is_due_too_late = and_(
+    _is_waiting_for,
+    outbox.c.due_at > bindparam("b_now") + LONGEST_WAIT,
+    # One that is withdrawn while it is sent is held until then.
+    outbox.c.is_withdrawn == 0,
+)
+_is_leased_too_long = and_(
+    _is_waiting_for, outbox.c.leased_until > bindparam("b_now") + LONGEST_LEASE
+)
+# An event that expired by a clock which was ahead.
+_is_expired_ahead = and_(
+    outbox.c.destination == bindparam("b_destination"),
+    outbox.c.state == literal_column("'dead'"),
+    outbox.c.settled_at > bindparam("b_now") + LONGEST_WAIT,
+    outbox.c.reason.startswith(EXPIRED),
+    outbox.c.event_time > bindparam("b_now") - _LONGEST_SENDABLE,
+)
+_has_due_too_late = Query(
+    _OutboxId,
+    select(outbox.c.id)
+    .where(_is_due_too_late, outbox.c.is_browser == bindparam("is_browser"))
+    .limit(1),
+)
+_has_ahead = Query(
+    _OutboxId,
+    select(outbox.c.id)
+    .where(or_(_is_due_too_late, _is_leased_too_long, _is_expired_ahead))
+    .limit(1),
+)
+_bring_back = (
+    Statement(update(outbox).where(_is_due_too_late).values(due_at=bindparam("b_now"))),
+    Statement(update(outbox).where(_is_leased_too_long).values(leased_until=0)),
+    Statement(
+        update(outbox)
+        .where(_is_expired_ahead)
+        .values(state="waiting", due_at=bindparam("b_now"), reason="", settled_at=0)
+    ),
+)
+_end_leases = Statement(
+    update(outbox)
+    .where(
+        _is_waiting_for,
+        outbox.c.leased_until > 0,
+        outbox.c.claim.startswith(bindparam("b_owner"), autoescape=False),
+    )
+    .values(leased_until=0)
+)
 _due = (
     select(outbox.c.id, outbox.c.due_at, func.length(outbox.c.payload).label("size"))
     .where(
         outbox.c.destination == bindparam("b_destination"),
+        outbox.c.is_browser == bindparam("b_is_browser"),
         outbox.c.state == literal_column("'waiting'"),
         outbox.c.due_at <= bindparam("b_now"),
         outbox.c.event_time <= bindparam("b_now"),
@@ -390,6 +455,7 @@ _next = (
     select(outbox.c.id)
     .where(
         outbox.c.destination == bindparam("b_destination"),
+        outbox.c.is_browser == bindparam("b_is_browser"),
         outbox.c.state == literal_column("'waiting'"),
         outbox.c.event_time <= bindparam("b_now"),
         _waits_for_destination,
@@ -489,6 +555,7 @@ def queue(
     *,
     due_at: int = 0,
     shares_id: bool = False,
+    is_browser: bool = False,
 ) -> None:
     """Queues a finished event, or replaces the queued one unless it is being sent.
 
@@ -507,6 +574,7 @@ def queue(
         now=now,
         order_id=order_id,
         shares_id=int(shares_id),
+        is_browser=int(is_browser),
     )
 
 
@@ -570,13 +638,56 @@ def undo_withdrawal(conn: Connection, event_id: str) -> None:
     _undo_withdrawal.run(conn, b_event_id=event_id)
 
 
-def has_due(conn: Connection, destination: str, now: int) -> bool:
-    """Returns True if an event may be claimed; reading this first avoids needless write locks."""
-    return _has_due.first(conn, destination=destination, now=now) is not None
+def has_due(
+    conn: Connection, destination: str, now: int, *, is_browser: bool | None = None
+) -> bool:
+    """Returns True if an event may be claimed; reading this first avoids needless write locks.
+
+    With `is_browser` only what the pixel told counts, or only all else.
+    """
+    kinds = (False, True) if is_browser is None else (is_browser,)
+    return any(
+        _has_due.first(conn, destination=destination, now=now, is_browser=int(kind)) is not None
+        for kind in kinds
+    )
+
+
+def has_due_too_late(conn: Connection, destination: str, now: int) -> bool:
+    """Returns True if an event is due further ahead than any wait lasts."""
+    found = (
+        _has_due_too_late.first(conn, b_destination=destination, b_now=now, is_browser=kind)
+        for kind in (0, 1)
+    )
+    return any(row is not None for row in found)
+
+
+def has_ahead(conn: Connection, destination: str, now: int) -> bool:
+    """Returns True if an event is due or leased too far ahead, or expired by a clock that was set
+    back since. This reads every waiting event."""
+    return _has_ahead.first(conn, b_destination=destination, b_now=now) is not None
+
+
+def bring_back(conn: Connection, destination: str, now: int) -> None:
+    """Makes the events due that `has_ahead` means, and ends their leases."""
+    for statement in _bring_back:
+        statement.run(conn, b_destination=destination, b_now=now)
+
+
+def end_leases(conn: Connection, destination: str, owner: str) -> None:
+    """Ends the leases of a process that does not run any more. Their claims stay on record, since
+    the destination may have these events."""
+    _end_leases.run(conn, b_destination=destination, b_owner=f"{owner}{CLAIM_SEPARATOR}")
 
 
 def claim(
-    conn: Connection, destination: str, claim: str, now: int, until: int, most: int
+    conn: Connection,
+    destination: str,
+    claim: str,
+    now: int,
+    until: int,
+    most: int,
+    *,
+    is_browser: bool = False,
 ) -> list[ClaimedEvent]:
     """Leases up to `most` due events until an instant (fewer if they are large), and returns them.
 
@@ -590,6 +701,7 @@ def claim(
         b_until=until,
         b_most=most,
         b_bytes=_MOST_BYTES,
+        b_is_browser=int(is_browser),
     )
     return sorted(rows, key=lambda row: row.id)
 
@@ -622,8 +734,10 @@ def retry_now(conn: Connection, destination: str, now: int) -> None:
 
 
 def bring_forward(conn: Connection, destination: str, now: int, by: int) -> None:
-    """Makes the event that is due first due by an instant (`by`) at the latest."""
-    _bring_forward.run(conn, b_destination=destination, b_now=now, b_by=by)
+    """Makes the event that is due first due by an instant (`by`) at the latest, and the first of
+    those that the pixel told."""
+    for kind in (0, 1):
+        _bring_forward.run(conn, b_destination=destination, b_now=now, b_by=by, b_is_browser=kind)
 
 
 def of_event(conn: Connection, event_id: str) -> list[OutboxRow]:

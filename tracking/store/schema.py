@@ -270,7 +270,8 @@ conversions = Table(
 # A claim is a lease that ends by itself.
 # A held event waits until `due_at` for a fact that lets it be sent, and is then deleted. `order_id`
 # is the order that another system's event names.
-# With `shares_id` the id it is sent under is chosen when it is claimed first.
+# With `shares_id` the id it is sent under is chosen when it is claimed first. What the pixel told
+# has `is_browser`.
 outbox = Table(
     "outbox",
     metadata,
@@ -290,6 +291,7 @@ outbox = Table(
     _int("settled_at"),
     _text("order_id"),
     _int("shares_id"),
+    _int("is_browser"),
     UniqueConstraint("event_id", "destination", name="outbox_once"),
     Index(
         "outbox_of_order",
@@ -298,8 +300,9 @@ outbox = Table(
         postgresql_where=text("order_id <> ''"),
     ),
     Index(
-        "outbox_due",
+        "outbox_due_of_kind",
         "destination",
+        "is_browser",
         "due_at",
         sqlite_where=text("state = 'waiting'"),
         postgresql_where=text("state = 'waiting'"),
@@ -341,6 +344,17 @@ accounts = Table(
     _int("failures"),
     _int("opened"),
     _int("next_call_at"),
+    _int("next_browser_call_at"),
+)
+
+# The processes that deliver, by host, machine, process id and start, and until when each may hold
+# what it has claimed.
+deliverers = Table(
+    "deliverers",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("destination", Text, primary_key=True),
+    _int("leased_until"),
 )
 
 # Signed bodies that could not be understood: the only place where clear text is kept, for a time.

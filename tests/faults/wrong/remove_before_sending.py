@@ -14,9 +14,16 @@ _removed = Statement(
 
 
 def _claim_and_remove(
-    conn: Connection, destination: str, claim: str, now: int, until: int, most: int
+    conn: Connection,
+    destination: str,
+    claim: str,
+    now: int,
+    until: int,
+    most: int,
+    *,
+    is_browser: bool = False,
 ) -> list[outbox.ClaimedEvent]:
-    rows = _claim(conn, destination, claim, now, until, most)
+    rows = _claim(conn, destination, claim, now, until, most, is_browser=is_browser)
     _removed.run(conn, b_claim=claim)
     return rows
 
