@@ -156,7 +156,8 @@ def _without_files_of_flask(environ: Mapping[str, str]) -> dict[str, str]:
     It reads `.flaskenv` and `.env`, of parent folders too, and fills in "${…}": the commands would
     run with other settings than gunicorn.
     """
-    if environ.get("FLASK_RUN_FROM_CLI") != "true" or environ.get("FLASK_SKIP_DOTENV"):
+    skips = environ.get("FLASK_SKIP_DOTENV", "no").lower() not in ("0", "false", "no", "")
+    if environ.get("FLASK_RUN_FROM_CLI") != "true" or skips:
         return dict(environ)
     read: dict[str, str | None] = {}
     for name in (".flaskenv", ".env"):

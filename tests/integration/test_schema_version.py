@@ -15,8 +15,9 @@ from tests.store_contents import rows
 from tracking.receive.quarantine import Quarantine
 from tracking.service import Service
 from tracking.store import StoreUnavailable
+from tracking.store.engine import health
 from tracking.store.engine.schema_version import NEWEST, check, is_sufficient
-from tracking.store.migrations import head, migrate
+from tracking.store.migrations import NewerSchema, head, migrate
 
 Alter = Callable[..., None]
 TOLD: dict[str, Any] = {
@@ -97,6 +98,27 @@ def test_so_is_one_without_a_column_that_only_a_newer_release_fills(
 
     assert Shop(client).sends("orders/create", order()).status_code == 503
     assert rows(service.store, "quarantine") == []
+
+
+def test_a_process_that_starts_beside_a_newer_schema_leaves_it_as_it_is(
+    service: Service, client: FlaskClient, alter: Alter, new_url: str
+) -> None:
+    alter(version("0999"))
+
+    migrate(new_url)
+
+    assert told(client) == {200}
+    with service.store.read() as conn:
+        assert health.revision(conn) == "0999"
+
+
+def test_a_process_that_could_not_work_with_a_newer_schema_does_not_start(
+    alter: Alter, service: Service, new_url: str
+) -> None:
+    alter(version("1099"))
+
+    with pytest.raises(NewerSchema, match=r"schema 1099, .* start that one again"):
+        migrate(new_url)
 
 
 def test_every_way_in_is_closed_by_a_schema_of_a_later_generation(

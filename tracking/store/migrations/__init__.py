@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
 
 from tracking.store.engine.file_locks import writing
+from tracking.store.engine.schema_version import is_sufficient
 
 _HERE = Path(__file__).parent
 _LOCK_KEY = 7_240_117_002  # any number that nobody else locks
@@ -24,7 +25,8 @@ class NewerSchema(Exception):
 def migrate(database_url: str) -> None:
     """Runs every migration that is missing, in one transaction: all of them or none.
 
-    Processes that start together take turns; those that come later find nothing left to do.
+    Processes that start together take turns; those that come later find nothing left to do. Neither
+    do those that find a newer schema which extends theirs, as while a release is rolled out.
 
     Raises:
         NewerSchema: this release cannot use the database.
@@ -35,6 +37,8 @@ def migrate(database_url: str) -> None:
     with _turn(url), _begun(database_url) as connection:
         found = MigrationContext.configure(connection).get_current_revision()
         if found is not None and not is_known(found):
+            if is_sufficient(found):
+                return
             raise NewerSchema(
                 f"the database is at schema {found}, this release has {head()}: a newer release "
                 "made it: start that one again, or restore a backup of this release's"
