@@ -22,6 +22,7 @@ COPY app.py config.py environment.py gunicorn.conf.py ./
 RUN python -m compileall -q .
 
 ENV DATABASE_URL=sqlite:////data/tracking.db \
+    HOST=0.0.0.0 \
     PORT=8000 \
     FLASK_SKIP_DOTENV=1 \
     PYTHONUNBUFFERED=1

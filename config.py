@@ -14,6 +14,7 @@ from environment import (
     boolean,
     database_address,
     event_address,
+    listening_address,
     load_env,
     look_alikes,
     matching,
@@ -320,6 +321,12 @@ class Settings:
         whole_number(0, 10),
         "Number of reverse proxies in front, whose X-Forwarded-For is trusted.",
     )
+    host: str = _variable(
+        "HOST",
+        "127.0.0.1",
+        listening_address,
+        "Address to listen on: 127.0.0.1 for a reverse proxy on this machine, 0.0.0.0 for others.",
+    )
     port: int = _variable("PORT", "8000", whole_number(1, 65_535), "Port to listen on.")
     web_concurrency: int = _variable(
         "WEB_CONCURRENCY",
@@ -371,6 +378,11 @@ class Settings:
         if found:
             raise ConfigurationError((*found, *questions))
         return cls(**values, look_alikes=questions)
+
+    @property
+    def address(self) -> str:
+        """Address and port to listen on, as in a URL."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def is_report_only(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
@@ -231,6 +231,16 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(value)
 
     return parse
+
+
+def listening_address(value: str) -> str:
+    """Returns the IP address of this machine, or of all its networks, to listen on."""
+    try:
+        return str(ip_address("127.0.0.1" if value.lower() == "localhost" else value))
+    except ValueError:
+        raise _BadValue(
+            "not an address to listen on", "127.0.0.1, 0.0.0.0, or another IP address"
+        ) from None
 
 
 def one_of(*choices: T) -> Callable[[str], T]:

@@ -10,13 +10,14 @@ except ConfigurationError as error:
     # Without the traceback that gunicorn would print.
     raise SystemExit(f"the service cannot start:\n{error}") from None
 
-bind = f"0.0.0.0:{_settings.port}"
+bind = _settings.address
 workers = _settings.web_concurrency
 # gthread, whose threads never wait for a slow client.
 worker_class = "server.worker.BufferingWorker"
 threads = 16
-# Without it one worker may accept nearly all keep-alive connections.
-reuse_port = True
+# The workers share one listener. With one each, a second service could take the same port, and a
+# worker that ends would cut the connections in its own queue.
+reuse_port = False
 # A heartbeat file on a slow or full disk would stop a healthy worker.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 # Webhooks are answered within seconds; at a stop, requests in progress have this long to finish.

@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from ipaddress import ip_address
+from pathlib import Path
 
 import click
 from flask import current_app
@@ -84,6 +86,7 @@ def findings(service: Service | None = None, *, asks: bool = True) -> Iterator[F
 
 def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
     yield from _settings_findings(service.settings)
+    yield _address_finding(service.settings)
     yield from _sending_findings(service.settings)
     if asks:
         yield from token_findings(service.settings, int(service.clock()))
@@ -115,6 +118,16 @@ def _settings_findings(settings: Settings) -> Iterator[Finding]:
     if settings.public_url.startswith("https:") and not settings.trusted_proxies:
         text = "PUBLIC_URL tells of one, but TRUSTED_PROXIES is 0: all callers share its address"
         yield Finding("note", "proxy", text)
+
+
+def _address_finding(settings: Settings) -> Finding:
+    if not ip_address(settings.host).is_loopback:
+        return Finding("ok", "address", f"{settings.address}, for the networks of this machine")
+    if Path("/.dockerenv").exists():
+        text = f"{settings.address}, which nobody outside this container reaches: HOST=0.0.0.0"
+        return Finding("note", "address", text)
+    text = f"{settings.address}, for a proxy on this machine; HOST=0.0.0.0 is for others"
+    return Finding("ok", "address", text)
 
 
 def _sending_findings(settings: Settings) -> Iterator[Finding]:

@@ -46,6 +46,8 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.worker_connections: int = min(self.cfg.worker_connections, most)
         self.max_keepalived = self.worker_connections - self.cfg.threads
         self.notified_at = 0.0
+        self.is_stopped = False
+        self.has_left = False
         self.side_threads: SideThreads | None = None
         wake = partial(self.method_queue.defer, self._send_deferred)
         self.deferred_answers = DeferredAnswers(wake)
@@ -103,11 +105,41 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
                 raise
             return
+        self._add_client(raw, address, listener.getsockname())
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begins to stop, as the arbiter asks."""
+        self.is_stopped = True
+        super().handle_exit(sig, frame)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begins or ceases to accept; a worker that ends gives its listeners up at once."""
+        super().set_accept_enabled(enabled)
+        if not self.alive and not self.has_left:
+            self.has_left = True
+            for listener in self.sockets:
+                self._leave(listener)
+
+    def _leave(self, listener: Any) -> None:
+        """Closes a listener, which the arbiter and the other workers keep.
+
+        If all of them stop, the kernel would cut the connections that nobody has accepted.
+        """
+        address, left = listener.getsockname(), []
+        with contextlib.suppress(OSError):
+            while self.is_stopped:
+                left.append(listener.accept())
+        # At once: whoever comes later is refused, and may come to another machine.
+        listener.close()
+        for raw, client_address in left:
+            self._add_client(raw, client_address, address)
+
+    def _add_client(self, raw: socket.socket, address: Any, server: Any) -> None:
         raw.setblocking(False)
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections:
             self.connections.close_oldest()
-        self.receiver.receive(Client(self.cfg, raw, address, listener.getsockname()))
+        self.receiver.receive(Client(self.cfg, raw, address, server))
 
     def on_client_socket_readable(self, conn: Client, client: socket.socket) -> None:
         """Receives the next request of an idle connection."""

@@ -31,7 +31,8 @@ def end_with_parent() -> None:
 
 
 class Server:
-    """gunicorn with the configuration that ships, in a folder of its own, on a free port.
+    """gunicorn with the configuration that ships, in a folder of its own, on a free port, unless
+    it is to take the port of another.
 
     `app` is what it serves, `under` a command that runs it, such as a tracer, and `root` the folder
     of the code. The thread that starts it must live for as long as it is needed.
@@ -44,17 +45,18 @@ class Server:
         app: str = "app:create_app()",
         under: Sequence[str] = (),
         root: Path = ROOT,
+        port: int = 0,
     ) -> None:
         self._app = app
         self._under = under
         self._root = root
-        self.port = _free_port()
+        self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # Of this machine only what programs are found by, so that nobody's settings get in.
         known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), "PORT": str(self.port)}
         self._env = {**known, **env}
         self.folder = folder
-        self._log = folder / f"gunicorn-{self.port}.log"
+        self._log = folder / f"gunicorn-{self.port}{'-second' if port else ''}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

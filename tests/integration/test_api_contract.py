@@ -359,20 +359,23 @@ def test_a_reason_is_one_sentence(reason: str) -> None:
 # --- How it is served
 
 
-@pytest.mark.parametrize(("name", "value"), [("WEB_CONCURRENCY", "5"), ("PORT", "9876")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("WEB_CONCURRENCY", "5"), ("PORT", "9876"), ("HOST", "[::1]")]
+)
 def test_gunicorn_serves_as_the_settings_say(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", SECRET)
     usual = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
-    assert (usual["workers"], usual["threads"], usual["reuse_port"]) == (2, 16, True)
+    assert (usual["workers"], usual["threads"], usual["reuse_port"]) == (2, 16, False)
     assert (usual["bind"], usual["worker_class"]) == (
-        "0.0.0.0:8000",
+        "127.0.0.1:8000",
         "server.worker.BufferingWorker",
     )
 
-    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(name, value.strip("[]"))
     found = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
-    told = {"WEB_CONCURRENCY": str(found["workers"]), "PORT": found["bind"].partition(":")[2]}
+    host, _, port = found["bind"].rpartition(":")
+    told = {"WEB_CONCURRENCY": str(found["workers"]), "HOST": host, "PORT": port}
     assert told[name] == value

@@ -75,6 +75,7 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ("RETENTION_DAYS", "400", "retention_days", 400),
     ("FREE_SPACE_FLOOR_MB", "200", "free_space_floor_mb", 200),
     ("TRUSTED_PROXIES", "0", "trusted_proxies", 0),
+    ("HOST", "127.0.0.1", "host", "127.0.0.1"),
     ("PORT", "8000", "port", 8000),
     ("WEB_CONCURRENCY", "2", "web_concurrency", 2),
     ("DELIVER", "true", "deliver", True),
@@ -115,6 +116,9 @@ RANGES = {
 SWITCHES = ("PINTEREST_TEST_MODE", "SEND_FREE_ORDERS", "DELIVER")
 
 GOOD: list[tuple[str, str, Any]] = [
+    ("HOST", "localhost", "127.0.0.1"),
+    ("HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104
+    ("HOST", "::1", "::1"),
     ("SHOPIFY_WEBHOOK_SECRET", "old-key-1, new-key-2,,", (b"old-key-1", b"new-key-2")),
     ("SHOPIFY_WEBHOOK_SECRET", "schlüssel", ("schlüssel".encode(),)),
     ("SHOPIFY_STORE_URL", "my-shop.myshopify.com", {"my-shop.myshopify.com"}),
@@ -179,6 +183,8 @@ GOOD: list[tuple[str, str, Any]] = [
 ]
 
 BAD: list[tuple[str, str]] = [
+    ("HOST", "my-machine"),
+    ("HOST", "127.0.0.1:8000"),
     *(
         ("SHOPIFY_WEBHOOK_SECRET", bad)
         for bad in (
