@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.cli import cli as flask_command
+from sqlalchemy import NullPool, create_engine, text
 
 from app import assemble, create_app
 from commands.registry import COMMANDS
@@ -722,16 +723,17 @@ def test_flask_serves_nothing_without_settings_and_says_why_in_one_message(comma
 
 @pytest.mark.usefixtures("empty_folder")
 def test_a_database_of_a_newer_release_is_one_message(database_url: str) -> None:
-    store = open_store(database_url)
     newer = "UPDATE alembic_version SET version_num = '9999'"
-    known = newer.replace("9999", head())
-    store.commit(lambda conn: conn.cursor.execute(newer))
+    engine = create_engine(database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text(newer))
     shell = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=database_url)
 
     told = [shell.types(command).stderr.splitlines()[-1] for command in ("purge", "routes")]
 
-    store.commit(lambda conn: conn.cursor.execute(known))
-    store.close()
+    with engine.begin() as connection:
+        connection.execute(text(newer.replace("9999", head())))
+    engine.dispose()
     assert all("schema 9999" in line and "a newer release made it" in line for line in told)
 
 
