@@ -234,12 +234,15 @@ def kept_of(order: Order, policy: Policy) -> int | None:
 def sold_of(order: Order, policy: Policy) -> int | None:
     """Returns what an order was worth before it was changed, in minor units; None if no state of it
     is known that tells."""
-    own = value_of(order, policy) if kept_of(order, policy) is None else None
-    return least(own, order.sold)
+    is_told = order.has_shopifys_prices and kept_of(order, policy) is None
+    return least(value_of(order, policy) if is_told else None, order.sold)
 
 
 def peak_of(order: Order, policy: Policy) -> int | None:
-    """Returns the most that the buyer had by any state, in minor units."""
+    """Returns the most that the buyer had by any state, in minor units; None if no state of it is
+    known that tells."""
+    if not order.has_shopifys_prices:
+        return order.peak
     kept = kept_of(order, policy)
     return most(value_of(order, policy) if kept is None else kept, order.peak)
 

@@ -252,6 +252,12 @@ class Order(msgspec.Struct, frozen=True, gc=False):
         return self.is_paid and self.source_name != LIBRARY_SOURCE
 
     @property
+    def has_shopifys_prices(self) -> bool:
+        """False for a state from a file or from a caller of the library, which knows less exactly
+        what an order is worth."""
+        return not self.is_exported and self.source_name != LIBRARY_SOURCE
+
+    @property
     def is_pos(self) -> bool:
         """True if it was sold over the counter."""
         return self.source_name == POS_SOURCE

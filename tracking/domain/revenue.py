@@ -57,9 +57,11 @@ def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
     every = tuple(refunds)
     worth = worth._replace(taxes_included=includes_taxes(worth.taxes_included, every))
     single = [refund for refund in every if refund.id != EXPORTED_REFUND_ID]
+    if worth.kept is not None or worth.is_cancelled:
+        # What was added stays a part of the order when it, or all of it, is taken back.
+        worth = worth._replace(value=max(worth.value, worth.peak or 0))
     if worth.kept is None or worth.is_cancelled:
-        # An order that grew is cancelled as it was then: its last state has nothing left.
-        gross = max(worth.value, worth.peak or 0) if worth.is_cancelled else worth.value
+        gross = worth.value
         refunded = sum(_given_back(worth, refund) for refund in single)
     else:
         kept = _kept(worth, worth.kept, single)
