@@ -2,7 +2,10 @@
 
 import functools
 import json
+import os
+import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import BinaryIO
 
 import click
@@ -81,6 +84,13 @@ def data_requests(service: Service, file: BinaryIO | None, number: int | None) -
     click.echo(table(columns, listed))
 
 
+def _keep_private(file: BinaryIO) -> None:
+    """Has only the file's owner read it, unless it is a pipe or a terminal."""
+    with suppress(OSError):
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            os.fchmod(file.fileno(), 0o600)
+
+
 def _export(
     service: Service, file: BinaryIO, rows: Sequence[PrivacyRequestRow], number: int | None
 ) -> None:
@@ -93,6 +103,7 @@ def _export(
         data = data_export_of(conn, row.links.split(), row.orders.split())
     now = int(service.clock())
     head = {"request": row.asked_as, "received": instant(row.received_at), "told": instant(now)}
+    _keep_private(file)
     file.write(json.dumps({**head, **data}, indent=2).encode() + b"\n")
     file.close()
     service.store.commit(functools.partial(privacy_requests.answer, id=row.id, now=now))

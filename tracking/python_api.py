@@ -9,22 +9,24 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from config import Settings
 from tracking.domain.client_ip import client_ip_of
-from tracking.domain.consent import Consent
+from tracking.domain.consent import Consent, consent_in
 from tracking.domain.conversion import (
     EVENT_NAMES,
+    REASONS,
     Content,
     Conversion,
     Stage,
+    event_id_of,
     is_limited,
     shop_page,
 )
-from tracking.domain.identity import identity_of
+from tracking.domain.identity import Identity, identity_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_major, to_minor
 from tracking.domain.order import LIBRARY_SOURCE, Browser, Buyer, Line, Order, order_id_in
 from tracking.domain.placeholders import is_placeholder, names_nothing
@@ -35,10 +37,14 @@ from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.domain.web_text import has_email, host_of
 from tracking.receive.event_input.fields import Dropped, Rejected, page_url
-from tracking.receive.pixel import PixelEvent
+from tracking.receive.pixel import PixelEvent, is_bot
 from tracking.receive.tracker import Tracker
 from tracking.report.reports import Reports
 from tracking.service import Service, open_service
+from tracking.store import conversions
+
+# The fields of a person, and the parameters that tell them.
+_PARAMETER_OF = {"em": "customer_email", "ph": "customer_phone"}
 
 Money = float | int | str | Decimal
 SessionData = Mapping[str, Any]
@@ -47,6 +53,36 @@ _QUANTITY = re.compile(r"[0-9]{1,9}")
 
 _default: Service | None = None
 _default_lock = threading.Lock()
+
+
+class Recorded(int):
+    """The result of a recorded event: equal to True, and says more.
+
+    `reason` is why it is not sent (a key of REASONS in tracking/domain/conversion.py), "" if it is;
+    `why` says so in words. `left_out` names the values that could not be used.
+    """
+
+    reason: str
+    left_out: tuple[str, ...]
+
+    def __new__(cls, reason: str, left_out: Iterable[str]) -> "Recorded":
+        """Returns the result; its number is 1."""
+        recorded = super().__new__(cls, True)
+        recorded.reason, recorded.left_out = reason, tuple(dict.fromkeys(left_out))
+        return recorded
+
+    @property
+    def is_sent(self) -> bool:
+        """True if the event is sent, or was."""
+        return not self.reason
+
+    @property
+    def why(self) -> str:
+        """A sentence on whether and why the event is sent."""
+        return REASONS.get(self.reason, self.reason)
+
+    def __repr__(self) -> str:
+        return f"Recorded(reason={self.reason!r}, left_out={self.left_out!r})"
 
 
 class PinterestConversionTracker:
@@ -70,7 +106,7 @@ class PinterestConversionTracker:
         customer_email: str = "",
         customer_phone: str = "",
         currency: str = "USD",
-    ) -> bool:
+    ) -> Recorded:
         """Records a purchase; repeating an order changes nothing.
 
         Raises:
@@ -89,7 +125,14 @@ class PinterestConversionTracker:
             now,
         )
         self.tracker.record(order, "library")
-        return True
+        unusable = identity_of(order.buyer).unusable
+        left_out = [_PARAMETER_OF[field] for field in unusable if field in _PARAMETER_OF]
+        return self._recorded(event_id_of(order.id), [*left_out, *_left_out_of(session_fields)])
+
+    def _recorded(self, event_id: str, left_out: Iterable[str]) -> Recorded:
+        with self._service.store.read() as conn:
+            row = conversions.of_event(conn, event_id)
+        return Recorded(row.reason if row is not None else "", left_out)
 
     def track_stage(
         self,
@@ -99,7 +142,7 @@ class PinterestConversionTracker:
         session_data: SessionData | None = None,
         url: str = "",
         currency: str = "USD",
-    ) -> bool:
+    ) -> Recorded:
         """Records a product view, an addition to the cart or the start of a checkout, now.
 
         Raises:
@@ -113,15 +156,19 @@ class PinterestConversionTracker:
             (host_of(url), *self.tracker.planner.policy.own_hosts),
         )
         minor = _minor_units("value", value, _currency(currency))
-        limited = is_limited(Consent(), self.tracker.planner.policy)
+        consent = consent_in(_note_attributes(session_fields))
+        limited = is_limited(consent, self.tracker.planner.policy)
         email = str(session_fields.get("email") or "")
+        identity = identity_of(_buyer(email, ""), limited=limited)
+        page = _page_url(url)
         conversion = Conversion(
             event_id=f"{EVENT_NAMES[stage]}-{uuid.uuid4().hex}",
             event_name=EVENT_NAMES[stage],
             action_source="web",
             event_time=int(self._service.clock()),
-            identity=identity_of(_buyer(email, ""), limited=limited),
-            event_source_url=_page_url(url) or shop_page("", self.tracker.planner.policy),
+            # Whoever refuses marketing is counted, and known by nothing but the visitor id.
+            identity=Identity() if consent.marketing is False else identity,
+            event_source_url=page or shop_page("", self.tracker.planner.policy),
             partner_name=self.tracker.planner.policy.partner_name,
             opt_out=limited,
             limited=limited,
@@ -134,9 +181,11 @@ class PinterestConversionTracker:
             num_items=sum(content.quantity for content in contents),
         )
         media = self.tracker.planner.policy.pinterest_media
-        event = _pixel_event(stage, conversion, session, minor, media)
+        event = _pixel_event(stage, conversion, session, consent, minor, media)
         self.tracker.record_pixel_events([event])
-        return True
+        left_out = ["email"] if identity.unusable else []
+        left_out += ["product_url"] if url and not page else []
+        return self._recorded(event.event_id, [*left_out, *_left_out_of(session_fields)])
 
     def get_conversion_funnel_analysis(
         self, start_date: str | None = None, end_date: str | None = None
@@ -159,8 +208,11 @@ def track_pinterest_purchase(
     customer_email: str = "",
     customer_phone: str = "",
     currency: str = "USD",
-) -> bool:
-    """Records a purchase; returns True once it is on disk. Repeating an order changes nothing."""
+) -> Recorded:
+    """Records a purchase; returns the result once it is on disk.
+
+    Repeating an order changes nothing.
+    """
     return PinterestConversionTracker().track_purchase(
         order_id, order_value, order_items, session_data, customer_email, customer_phone, currency
     )
@@ -173,8 +225,8 @@ def track_pinterest_product_view(
     product_url: str = "",
     session_data: SessionData | None = None,
     currency: str = "USD",
-) -> bool:
-    """Records a product view; returns True once it is on disk."""
+) -> Recorded:
+    """Records a product view; returns the result once it is on disk."""
     price = _amount("product_price", product_price)
     content = Content(
         _product_id("product_id", product_id), _product_name(product_name), price=format(price, "f")
@@ -191,8 +243,8 @@ def track_pinterest_add_to_cart(
     quantity: int = 1,
     session_data: SessionData | None = None,
     currency: str = "USD",
-) -> bool:
-    """Records an addition to the cart; returns True once it is on disk."""
+) -> Recorded:
+    """Records an addition to the cart; returns the result once it is on disk."""
     price, pieces = _amount("product_price", product_price), _quantity("quantity", quantity)
     content = Content(
         _product_id("product_id", product_id),
@@ -210,8 +262,8 @@ def track_pinterest_checkout(
     cart_items: Sequence[Mapping[str, Any]] = (),
     session_data: SessionData | None = None,
     currency: str = "USD",
-) -> bool:
-    """Records the start of a checkout; returns True once it is on disk."""
+) -> Recorded:
+    """Records the start of a checkout; returns the result once it is on disk."""
     value = _amount("cart_value", cart_value)
     contents = [_content(f"cart_items/{n}/", item) for n, item in enumerate(cart_items)]
     return PinterestConversionTracker().track_stage(
@@ -227,8 +279,19 @@ def _default_service() -> Service:
         return _default
 
 
+def _left_out_of(session_fields: SessionData) -> list[str]:
+    """Returns the names in session data whose values cannot be used."""
+    told = session_fields.get("client_ip_address")
+    return ["client_ip_address"] if told and not _client_ip(session_fields) else []
+
+
 def _pixel_event(
-    stage: Stage, conversion: Conversion, session: Session, value: int, media: frozenset[str]
+    stage: Stage,
+    conversion: Conversion,
+    session: Session,
+    consent: Consent,
+    value: int,
+    media: frozenset[str],
 ) -> PixelEvent:
     keys = conversion.identity.graph_keys()
     visitor = session.visitor or (keys[0] if keys else conversion.event_id)
@@ -245,12 +308,13 @@ def _pixel_event(
         stage=stage,
         session=session,
         touch=touch,
-        consent=Consent(),
+        consent=consent,
         identity=conversion.identity,
         tokens=(),
         conversion=conversion,
         value=value,
-        is_bot=False,
+        # A caller that tells no browser is no crawler.
+        is_bot=bool(conversion.user_agent) and is_bot(conversion.user_agent),
     )
 
 

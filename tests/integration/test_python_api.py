@@ -21,6 +21,7 @@ from tracking import (
 )
 from tracking.domain.conversion import Content
 from tracking.domain.validation import ValidationError
+from tracking.python_api import Recorded
 from tracking.service import Service
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_a_purchase_told_again_changes_nothing(
     tracker.track_purchase("A-1", "59.98", customer_email="test@example.com")
     before = everything(service.store)
     clock.tick(hours=1)
-    assert tracker.track_purchase("A-1", "59.98", customer_email="test@example.com") is True
+    assert tracker.track_purchase("A-1", "59.98", customer_email="test@example.com")
     assert everything(service.store) == before
 
 
@@ -76,7 +77,7 @@ def test_whatever_shopify_says_of_the_same_order_is_newer(
     shop = Shop(assemble(service).test_client())
     body = order(updated_at=instant(NOW - 86_400))
     assert shop.sends("orders/create", body).json == {"status": "accepted", "order_id": "5001"}
-    assert tracker.track_purchase("5001", "2.00") is True
+    assert tracker.track_purchase("5001", "2.00")
     assert tracker.get_roi_analysis()["total_revenue"] == "40.00"
 
 
@@ -239,3 +240,71 @@ def test_a_visit_that_cannot_be_used_names_the_field(field: str, call: Call) -> 
     with pytest.raises(ValidationError) as refused:
         call()
     assert [fault.field for fault in refused.value.errors] == [field]
+
+
+# --- The result, and what the visitor decided
+
+VISIT = {"client_ip_address": "203.0.113.7", "client_user_agent": "Mozilla/5.0 (Macintosh)"}
+
+
+def views(tracker: PinterestConversionTracker, url: str = "", **session: str) -> Recorded:
+    return tracker.track_stage("product_view", (Content("1"),), "10.00", VISIT | session, url)
+
+
+def test_a_result_is_equal_to_true_and_says_that_the_event_is_sent(
+    tracker: PinterestConversionTracker,
+) -> None:
+    result = views(tracker)
+
+    told: object = result
+    assert told == bool(1)
+    assert (result.is_sent, result.reason, result.left_out) == (True, "", ())
+    assert isinstance(result, int)
+    assert json.dumps([result]) == "[1]"
+
+
+def test_a_result_says_why_an_event_is_not_sent_and_what_was_left_out(
+    tracker: PinterestConversionTracker,
+) -> None:
+    result = views(tracker, "no address", client_ip_address="10.0.0.1", email="none")
+
+    assert (result.is_sent, result.reason) == (False, "no_identity")
+    assert result.why.startswith("Nothing Pinterest could match")
+    assert set(result.left_out) == {"product_url", "client_ip_address", "email"}
+    sold = tracker.track_purchase("A1", "10.00", customer_email="none", customer_phone="x")
+    assert (sold.reason, set(sold.left_out)) == (
+        "no_identity",
+        {"customer_email", "customer_phone"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [("marketing=no", "consent_refused"), ("marketing=yes", ""), ("sale_of_data=no", "")],
+)
+def test_a_visit_heeds_the_consent_that_it_is_told_with(
+    tracker: PinterestConversionTracker, service: Service, told: str, reason: str
+) -> None:
+    assert views(tracker, pin_consent=told, email="ann@example.com").reason == reason
+
+    payloads = [json.loads(bytes(row["payload"])) for row in rows(service.store, "outbox")]
+    assert len(payloads) == (not reason)
+    assert all(bool(p.get("opt_out")) is ("sale" in told) for p in payloads)
+    assert bool(rows(service.store, "told_links")) is not (told == "marketing=no")
+
+
+def test_a_crawler_is_no_visitor(tracker: PinterestConversionTracker) -> None:
+    assert views(tracker, client_user_agent="Googlebot/2.1").reason == "bot"
+
+
+def test_no_address_or_referrer_that_names_a_person_is_kept(
+    tracker: PinterestConversionTracker, service: Service
+) -> None:
+    mail = "ann@example.com"
+    views(tracker, f"https://s.example/p?email={mail}", referrer=f"https://m.example/?to={mail}")
+    views(tracker, f"https://s.example/u/{mail}/p")
+    session = VISIT | {"referrer": f"https://m.example/{mail}"}
+    tracker.track_purchase("A1", "10.00", session_data=session)
+
+    assert mail not in str(everything(service.store))
+    assert mail.replace("@", "%40") not in str(everything(service.store))

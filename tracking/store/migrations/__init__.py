@@ -1,7 +1,7 @@
 """Brings a database to the current schema, by itself, at every start."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from alembic import command
@@ -16,6 +16,7 @@ from tracking.store.engine.schema_version import is_sufficient
 _HERE = Path(__file__).parent
 _LOCK_KEY = 7_240_117_002  # any number that nobody else locks
 _WAIT_SECONDS = 60
+_PRIVATE = 0o600
 
 
 class NewerSchema(Exception):
@@ -34,7 +35,14 @@ def migrate(database_url: str) -> None:
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    with _turn(url), _begun(database_url) as connection:
+    with _turn(url):
+        if url.get_backend_name() == "sqlite" and url.database:
+            _make_private(Path(url.database))
+        _upgrade(database_url)
+
+
+def _upgrade(database_url: str) -> None:
+    with _begun(database_url) as connection:
         found = MigrationContext.configure(connection).get_current_revision()
         if found is not None and not is_known(found):
             if is_sufficient(found):
@@ -67,6 +75,15 @@ def _config() -> Config:
     config.set_main_option("script_location", str(_HERE))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def _make_private(path: Path) -> None:
+    """Makes a SQLite file if there is none, and keeps it and its log from other users."""
+    path.touch(mode=_PRIVATE)
+    for each in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+        # A file of another owner, or that is not there, stays as it is.
+        with suppress(OSError):
+            each.chmod(_PRIVATE)
 
 
 def _turn(url: URL) -> AbstractContextManager[None]:
