@@ -8,6 +8,9 @@ from tests.actors import DAY, HOUR, NOW, instant, notes, order, pinned
 from tests.messages import Fact, checkout, pixel
 
 BUYERS = 6
+# An even seed is a shop beside Pinterest's own app. There an hour after its order is too late for
+# what becomes known, so all its orders are of the last hour.
+RECENT = (300, 2_400)
 _TAX_PERCENT = 10
 _SHIPPING = 700
 _PRODUCTS = {"111": 2000, "222": 1550, "333": 4990}
@@ -59,6 +62,7 @@ class _Basket:
     status: str = "pending"
     cancelled_at: str | None = None
     refunds: list[dict[str, Any]] = field(default_factory=list)
+    returned: dict[int, _Line] = field(default_factory=dict)
 
     @property
     def id(self) -> int:
@@ -101,7 +105,7 @@ class _Basket:
     def total(self, goods: int) -> int:
         return goods + _SHIPPING + (0 if self.is_taxed_inside else self.tax(goods))
 
-    def give_back(self, line: _Line, *, is_paid: bool) -> dict[str, Any]:
+    def give_back(self, line: _Line, *, is_paid: bool, status: str = "success") -> dict[str, Any]:
         """A refund of one piece of a line, with its money or, in an edit, without."""
         line.kept -= 1
         tax = self.tax(line.price)
@@ -113,14 +117,28 @@ class _Basket:
             "subtotal_set": {"shop_money": {"amount": _text(line.price), "currency_code": "USD"}},
             "total_tax": tax / 100,
         }
-        return self._refund([item], paid if is_paid else 0)
+        self.returned[len(self.refunds)] = line
+        return self._refund([item], paid if is_paid else 0, status)
 
     def give_money_back(self, amount: int) -> dict[str, Any]:
         """A refund of money for which nothing came back."""
         return self._refund([], amount)
 
-    def _refund(self, items: list[dict[str, Any]], paid: int) -> dict[str, Any]:
-        payment = {"kind": "refund", "status": "success", "amount": _text(paid), "currency": "USD"}
+    def end(self, status: str) -> dict[str, Any] | None:
+        """The refund whose payment was on its way, as that ended; what it failed for is kept."""
+        for n, refund in enumerate(self.refunds):
+            (payment,) = refund["transactions"] or [{"status": ""}]
+            if payment["status"] == "pending":
+                self.refunds[n] = refund | {"transactions": [payment | {"status": status}]}
+                if status == "failure":
+                    self.returned[n].kept += 1
+                return self.refunds[n]
+        return None
+
+    def _refund(
+        self, items: list[dict[str, Any]], paid: int, status: str = "success"
+    ) -> dict[str, Any]:
+        payment = {"kind": "refund", "status": status, "amount": _text(paid), "currency": "USD"}
         refund = {
             "id": self.id * 100 + len(self.refunds),
             "order_id": self.id,
@@ -138,11 +156,17 @@ def _text(minor: int) -> str:
     return f"{minor // 100}.{minor % 100:02}"
 
 
+def is_beside(seed: int) -> bool:
+    """Whether the shop of a seed is beside Pinterest's own app."""
+    return seed % 2 == 0
+
+
 def messages_of(seed: int) -> list[Fact]:
     """Everything that happens in the shop of a seed, in the order in which it happens."""
     random = Random(seed)
     everywhere = [f"browser-{seed:04}-{n:04}" for n in range(2 * BUYERS)]
     is_taxed_inside = random.random() < 0.5
+    is_recent = is_beside(seed)
     timed: list[tuple[float, Fact]] = []
     for number in range(BUYERS):
         person = _Person(number, random.sample(everywhere, random.randint(1, 3)))
@@ -150,7 +174,9 @@ def messages_of(seed: int) -> list[Fact]:
             timed += _visits_of(random, browser)
         for n in range(random.randint(0, 3)):
             order_id = seed * 10_000 + number * 100 + n + 1
-            timed += _order_of(random, person, order_id, is_taxed_inside=is_taxed_inside)
+            timed += _order_of(
+                random, person, order_id, is_taxed_inside=is_taxed_inside, is_recent=is_recent
+            )
     return [fact for _, fact in sorted(timed, key=lambda each: each[0])]
 
 
@@ -191,17 +217,20 @@ _VIEWED = {
 
 
 def _order_of(
-    random: Random, person: _Person, order_id: int, *, is_taxed_inside: bool
+    random: Random, person: _Person, order_id: int, *, is_taxed_inside: bool, is_recent: bool
 ) -> list[tuple[float, Fact]]:
     """An order, its checkout in a browser, and all that happens to it afterwards."""
     browser, token = random.choice(person.browsers), f"checkout-token-{order_id:012}"
     is_by_token = random.random() < 0.6
     # The pixel tells of the last day only.
     ago = float(random.randint(4 * HOUR, 20 * HOUR if is_by_token else 5 * DAY))
+    if is_recent:
+        ago = float(random.randint(*RECENT))
     found = []
     if is_by_token:
         found.append((-ago - 90, checkout("checkout_started", browser, ago + 90, token)))
         whole = checkout("checkout_completed", browser, ago - 5, token, email=person.email)
+        whole.body["events"][0]["id"] = told_as(order_id)
         found.append((-ago + 5, whole))
     basket = _Basket(
         order(
@@ -224,10 +253,34 @@ def _order_of(
     found.append((basket.at - NOW, Fact(f"order {order_id}", basket.body(), "orders/create")))
     if is_by_token and random.random() < 0.5:
         found.append((-ago - 60, _signed_checkout(order_id, token, person)))
+    if random.random() < 0.4:
+        found.append((basket.at - NOW + 1, _handed_in(random, order_id, person, int(basket.at))))
     for change in _changes(random):
-        basket.at += random.randint(1, HOUR // 2)
+        basket.at += random.randint(1, 40 if is_recent else HOUR // 2)
         found += [(basket.at - NOW, fact) for fact in _changed(random, basket, change)]
     return found
+
+
+def told_as(order_id: int) -> str:
+    """The id by which the storefront tells the purchase of an order."""
+    return f"sh-checkout-of-{order_id}"
+
+
+def _handed_in(random: Random, order_id: int, person: _Person, at: int) -> Fact:
+    """The checkout of an order by another system, under an id of its own, that of the order, or
+    that of the storefront."""
+    ids = (f"theirs-{order_id}", f"checkout-{order_id}", told_as(order_id))
+    event = {
+        "event_name": random.choice(["checkout", "checkout", "checkout", "lead"]),
+        "event_id": random.choice(ids),
+        "event_time": at,
+        "action_source": "web",
+        "user_data": {"em": person.email},
+        "custom_data": {"order_id": str(order_id)},
+    }
+    if event["event_name"] == "lead":
+        event["event_id"] = f"lead-{order_id}"
+    return Fact(f"order {order_id} handed in", {"event_data": event}, "track-event")
 
 
 def _signed_checkout(order_id: int, token: str, person: _Person) -> Fact:
@@ -250,8 +303,10 @@ def _notes_of(random: Random, browser: str) -> list[dict[str, str]]:
 
 def _changes(random: Random) -> list[str]:
     """What happens to an order, in its order."""
-    later = ["refund", "money", "edit", "exchange", "touch"]
+    later = ["refund", "money", "edit", "exchange", "touch", "pending"]
     drawn = random.choices(later, k=random.randint(0, 3))
+    if "pending" in drawn:
+        drawn += random.choice([["failure"], ["success"], []])
     end = random.choices([["cancel"], ["delete"], []], weights=[3, 1, 16])[0]
     return ["pay", *drawn, *end]
 
@@ -269,6 +324,10 @@ def _changed(random: Random, basket: _Basket, change: str) -> list[Fact]:
         basket.cancelled_at, topic = instant(basket.at), "orders/cancelled"
     elif change in ("refund", "edit") and left:
         told.append(basket.give_back(random.choice(left), is_paid=change == "refund"))
+    elif change == "pending" and left:
+        told.append(basket.give_back(random.choice(left), is_paid=True, status=change))
+    elif change in ("failure", "success"):
+        basket.end(change)
     elif change == "money":
         told.append(basket.give_money_back(random.randint(1, 500)))
     elif change == "exchange" and left:

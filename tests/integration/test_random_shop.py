@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Any
 import pytest
 
 from app import assemble
-from tests.actors import Shop
+from tests.actors import Shop, deliver
 from tests.conftest import BuildService
 from tests.messages import Fact
-from tests.random_shop import messages_of
+from tests.random_shop import is_beside, messages_of
 from tests.standins.pinterest import FakePinterest
-from tests.store_contents import folder_in_memory
+from tests.store_contents import folder_in_memory, rows
 from tracking.service import Service
 
 CALLERS = 8
@@ -54,24 +55,31 @@ def in_a_row(
         with folder_in_memory() as folder:
             path = folder / "in-a-row.db"
             shutil.copy(sqlite_template, path)
-            service = in_business(build_service, f"sqlite:///{path}", pinterest)
+            service = in_business(build_service, f"sqlite:///{path}", pinterest, seed)
             told_in_a_row[seed] = story(service, messages_of(seed))
     return told_in_a_row[seed]
 
 
-def in_business(build_service: BuildService, url: str, pinterest: FakePinterest) -> Service:
-    return build_service(url, pinterest=pinterest, COLLECTOR_KEY="shop-front-key")
+def in_business(
+    build_service: BuildService, url: str, pinterest: FakePinterest, seed: int
+) -> Service:
+    app = "beside" if is_beside(seed) else "none"
+    return build_service(
+        url, pinterest=pinterest, COLLECTOR_KEY="shop-front-key", PINTEREST_APP=app
+    )
 
 
 def story(service: Service, facts: Sequence[Fact]) -> dict[str, Any]:
     shop = Shop(assemble(service).test_client())
     for fact in facts:
         fact.tell(service, shop)
-    return told_of(shop, facts)
+    return told_of(service, shop, facts)
 
 
-def told_of(shop: Shop, facts: Sequence[Fact]) -> dict[str, Any]:
-    """Every report, and the journey of every order."""
+def told_of(service: Service, shop: Shop, facts: Sequence[Fact]) -> dict[str, Any]:
+    """Every report, the journey of every order, and which of them Pinterest is told of."""
+    while service.tracker.pixel.record_waiting():
+        pass  # What takes long is recorded in the background.
     found = {
         f"funnel of {traffic}": shop.reads("/conversion-funnel", traffic=traffic, **YEAR)
         for traffic in ("all", "pinterest")
@@ -86,7 +94,22 @@ def told_of(shop: Shop, facts: Sequence[Fact]) -> dict[str, Any]:
     orders = {fact.body["id"] for fact in facts if fact.topic.startswith("orders/")}
     for order_id in sorted(orders):
         found[f"journey of {order_id}"] = shop.reads(f"/orders/{order_id}/journey")
+    found["purchases"] = purchases_at_pinterest(service)
     return found
+
+
+def purchases_at_pinterest(service: Service) -> dict[str, int]:
+    """How many purchases Pinterest is told of each order, when everything is sent."""
+    deliver(service)
+    known = {row["event_id"]: row for row in rows(service.store, "conversions")}
+    sent = (row for row in rows(service.store, "outbox") if row["state"] == "sent")
+    told = Counter(
+        row["order_id"] or known[row["event_id"]]["order_id"]
+        for row in sent
+        if known[row["event_id"]]["stage"] == "purchase"
+    )
+    assert set(told.values()) <= {1}, told
+    return told
 
 
 def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -104,7 +127,7 @@ def test_whatever_the_order_of_arrival_the_figures_are_the_same(
     pinterest: FakePinterest,
 ) -> None:
     facts = ARRIVALS[arrival](messages_of(seed), Random(seed))
-    service = in_business(build_service, database_url, pinterest)
+    service = in_business(build_service, database_url, pinterest, seed)
 
     assert_same(story(service, facts), in_a_row)
 
@@ -117,11 +140,11 @@ def test_eight_callers_at_once_end_in_the_same_figures(
     pinterest: FakePinterest,
 ) -> None:
     facts = messages_of(seed)
-    service = in_business(build_service, database_url, pinterest)
+    service = in_business(build_service, database_url, pinterest, seed)
     app = assemble(service)
 
     with ThreadPoolExecutor(CALLERS) as threads:
         for done in [threads.submit(f.tell, service, Shop(app.test_client())) for f in facts]:
             done.result()
 
-    assert_same(told_of(Shop(app.test_client()), facts), in_a_row)
+    assert_same(told_of(service, Shop(app.test_client()), facts), in_a_row)
