@@ -307,7 +307,7 @@ class Settings:
         "RETENTION_DAYS",
         "400",
         whole_number(1, 3_650),
-        "Touches and delivered payloads older than this many days are purged.",
+        "People, touches and delivered payloads older than this many days are forgotten.",
     )
     free_space_floor_mb: int = _variable(
         "FREE_SPACE_FLOOR_MB",

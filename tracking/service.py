@@ -183,7 +183,7 @@ def service_of(
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
-        retention=Retention(store, settings.retention_days, clock),
+        retention=Retention(store, settings.retention_days, clock, planner.reach),
         refused_webhooks=RefusedWebhooks(store, clock),
         disk_guard=disk_guard,
         clock=clock,

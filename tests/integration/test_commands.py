@@ -282,6 +282,12 @@ def test_purge_forgets_what_is_old_and_keeps_what_is_not(long_lived: Service, cl
         "checkouts: 0 older than 40 days forgotten",
         "privacy requests: 0 older than 40 days forgotten",
         "quarantined bodies: 1 older than 30 days forgotten",
+        "buyers of orders: 1 older than 40 days forgotten",
+        "links: 0 older than 40 days forgotten",
+        "links told by the pixel: 0 older than 40 days forgotten",
+        "browsers: 0 older than 40 days forgotten",
+        "consent of visitors: 0 older than 40 days forgotten",
+        "visitors of events: 0 older than 40 days forgotten",
     ]
     assert counts(long_lived) == dict.fromkeys(counts(long_lived), 1)
     story = shop.reads("/orders/2/journey")

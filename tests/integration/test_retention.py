@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from tests.actors import DAY, NOW, Clock
+from app import assemble
+from tests.actors import DAY, NOW, Clock, Shop, order
 from tests.conftest import BuildService
 from tests.servers import PATIENCE
+from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
 from tests.watched_store import WatchedStore
 from tracking.operate.retention import INTERVAL_SECONDS, QUARANTINE_DAYS, Retention
@@ -32,17 +34,15 @@ AGE = {
     "privacy_requests": "received_at",
     "quarantine": "received_at",
 }
+# Of these nothing of a person is left that was not seen for so long
+# (test_retention_of_persons.py).
+OF_PERSONS = {"orders", "links", "told_links", "clients", "visitors"}
 # Why the rows of the others stay.
 STAY = {
-    "orders": "the shop's books: digests, sums and a campaign, until the person is erased",
-    "refunds": "as orders",
-    "credits": "as orders",
-    "conversions": "as orders: what the funnel counts",
+    "refunds": "the shop's books",
+    "credits": "the shop's books: sums and campaigns",
+    "conversions": "what the funnel counts; old ones for nobody known",
     "spend": "the shop's books",
-    "links": "digests: by them a person is found who asks to be erased",
-    "told_links": "as links",
-    "clients": "as links",
-    "visitors": "what a person decided must hold for as long as they are known",
     "tombstones": "who was erased stays erased",
     "pending_erasures": "gone once the erasure is complete",
     "accounts": "one row for each destination",
@@ -85,9 +85,9 @@ def goes_round(store: Store, clock: Clock) -> None:
 
 
 def test_every_table_is_purged_or_there_is_a_reason_why_not() -> None:
-    assert {*AGE, *STAY} == {*metadata.tables}
+    assert {*AGE, *OF_PERSONS, *STAY} == {*metadata.tables}
     assert not {*AGE} & {*STAY}
-    assert len(retention.KINDS) == len(AGE)
+    assert len(retention.KINDS) == len({*AGE, *OF_PERSONS})
 
 
 @pytest.mark.parametrize("table", AGE)
@@ -105,6 +105,17 @@ def test_a_row_goes_when_it_is_older_than_promised_and_not_before(
 
     (left,) = rows(store, table)
     assert "young" in left.values()
+
+
+def test_an_event_that_is_held_for_a_late_fact_stays(
+    build_service: BuildService, database_url: str, pinterest: FakePinterest
+) -> None:
+    service = build_service(database_url, pinterest=pinterest)
+    Shop(assemble(service).test_client()).sends("orders/create", order(landing_site="/"))
+
+    list(service.retention.purge())
+
+    assert [row["state"] for row in rows(service.store, "outbox")] == ["held"]
 
 
 def put_row(store: Store, table: str, name: str, at: int) -> None:

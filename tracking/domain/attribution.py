@@ -356,12 +356,12 @@ _MASK_OF_LONE_TOUCH: Mapping[tuple[Kind, bool], int] = {
     )[0].mask
     for kind, is_pinterest in product(_KINDS, (True, False))
 }
-_NO_CREDIT = (Credit(None, _ONE, _EVERY_BIT),)
+NO_CREDIT = (Credit(None, _ONE, _EVERY_BIT),)
 
 
 def _credits_of_one(touches: Path, at: int, rules: Rules) -> tuple[Credit, ...]:
     if not touches or not is_in_window(touches[0], at, rules):
-        return _NO_CREDIT
+        return NO_CREDIT
     touch = touches[0]
     mask = _MASK_OF_LONE_TOUCH[touch.kind, touch.is_pinterest]
     credit = Credit(touch, _ONE, mask)

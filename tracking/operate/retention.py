@@ -1,8 +1,10 @@
 """Deletes rows that are too old, four times a day, by whichever process comes first."""
 
+import hashlib
 import logging
+import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -27,12 +29,19 @@ class PurgeCount(NamedTuple):
 
 
 class Retention:
-    """Deletes rows after `retention_days`, and quarantined bodies after 30 days at the latest."""
+    """Deletes rows after `retention_days`, and quarantined bodies after 30 days at the latest.
+
+    Of an order that is older the money, the state and the credits stay, and nothing of its buyer.
+    A touch stays as long as a younger order may be credited to it within the `window` (seconds).
+    """
 
     name = "purge"
 
-    def __init__(self, store: Store, retention_days: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, retention_days: int, clock: Callable[[], float], window: int = 0
+    ) -> None:
         self.store = store
+        self._window = window
         self.clock = clock
         self._days = retention_days
         self._next_check = 0.0
@@ -51,6 +60,8 @@ class Retention:
                 yield PurgeCount(kind, self._delete(kind, before), QUARANTINE_DAYS)
             else:
                 yield PurgeCount(kind, self._delete(kind, now - self._days * DAY), self._days)
+        count = self._forget_visitors(now - self._days * DAY)
+        yield PurgeCount("visitors of events", count, self._days)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Purges whenever it is time, until `stop` is set."""
@@ -92,9 +103,39 @@ class Retention:
         count, last = 0, None
         while True:
             with self.store.read() as conn:
-                rows = retention.page(conn, kind, before, last)
+                rows = retention.page(conn, kind, before, last, self._window)
             if not rows:
                 return count
-            delete = partial(retention.forget, kind=kind, before=before, rows=rows)
+            delete = partial(
+                retention.forget, kind=kind, before=before, rows=rows, window=self._window
+            )
             self.store.commit(delete)
             count, last = count + len(rows), rows[-1]
+
+    def _forget_visitors(self, before: int) -> int:
+        """Has old events count for new visitor ids, the same for all of one visitor.
+
+        As long as a visitor has a younger event their id stays, so that no report counts one
+        visitor as two.
+        """
+        count, last, secret = 0, 0, secrets.token_bytes(32)
+        while True:
+            with self.store.read() as conn:
+                rows = retention.old_events(conn, before, last)
+                young = retention.young_visitors(conn, before, {row.visitor for row in rows})
+            if not rows:
+                return count
+            new = {row.id: _new_id(secret, row.visitor) for row in rows if row.visitor not in young}
+            for ids in _pages(list(new)):
+                names = {id: new[id] for id in ids}
+                self.store.commit(partial(retention.rename_events, names=names))
+            count, last = count + len(new), rows[-1].id
+
+
+def _new_id(secret: bytes, visitor: str) -> str:
+    digest = hashlib.blake2b(visitor.encode(), key=secret, digest_size=8)
+    return f"{retention.NOBODY}{digest.hexdigest()}"
+
+
+def _pages(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[first : first + retention.PAGE] for first in range(0, len(ids), retention.PAGE))

@@ -1,6 +1,6 @@
 """Gathers what orders are credited by, and credits them again when a later fact concerns them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -28,7 +28,7 @@ from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 from tracking.store.refunds import RefundChange
-from tracking.store.touches import TouchRow
+from tracking.store.touches import CreditRow, TouchRow
 from tracking.store.values import json_of, path_from, session_from_json
 
 # Of an event's person so many events are credited again at once.
@@ -234,7 +234,11 @@ class Attributor:
         since, until = span
         advisory_locks.hold(conn, order_ids)
         stored = (orders.of_id(conn, order_id) for order_id in order_ids)
-        due = [known for known in stored if known is not None and since <= known.placed_at <= until]
+        due = [
+            known
+            for known in stored
+            if known is not None and not known.is_forgotten and since <= known.placed_at <= until
+        ]
         # An order is credited by the visits of others: those are brought up to date first.
         newer = [self._with_stored_session(conn, known) for known in due]
         by_buyer: _GatheredByBuyer = {}
@@ -257,7 +261,7 @@ class Attributor:
         An event that was not sent yet gets the new value and contents, or is held back if nothing
         is left.
         """
-        row, best = self.write_credits(conn, known, newer or known, path_from(known.path))
+        row, best = self.write_credits(conn, known, newer or known)
         event = conversions.of_event(conn, event_id_of(known.id))
         gone = self.planner.contents_gone(row, changes)
         if event is not None and (gone or row != known):
@@ -273,7 +277,7 @@ class Attributor:
         if row == known:
             return None
         self._put_own_touch(conn, known, row)
-        self.write_credits(conn, known, row, path_from(row.path))
+        self.write_credits(conn, known, row)
         return orders.of_id(conn, known.id)
 
     def _gathered(self, conn: Connection, row: OrderRow, by_buyer: _GatheredByBuyer) -> _Gathered:
@@ -332,17 +336,35 @@ class Attributor:
         touches.put(conn, without_visit if touch is None else touches.touch_row(touch))
 
     def write_credits(
-        self, conn: Connection, known: OrderRow, newer: OrderRow, path: Iterable[Touch]
+        self,
+        conn: Connection,
+        known: OrderRow,
+        newer: OrderRow,
+        path: Iterable[Touch] | None = None,
     ) -> tuple[OrderRow, Touch | None]:
-        """Stores a newer row of a known order, and its credits along a path; returns the settled
-        row and the Pinterest touch that earned most of it."""
-        given_back = refunds.of_order(conn, known.id, known.currency)
-        row, credits, best = self.planner.recredit(newer, tuple(path), given_back)
+        """Stores a newer row of a known order, and its credits along a path, by default the one
+        that it has; returns the settled row and the Pinterest touch that earned most of it."""
+        row, credits, best = self.credited(conn, known, newer, path)
         # Nearly always a later fact changes nothing: the same money, shared along the same path.
         if row != known:
             orders.put(conn, row)
             touches.put_credits(conn, known.id, credits, is_new=False)
         return row, best
+
+    def credited(
+        self,
+        conn: Connection,
+        known: OrderRow,
+        newer: OrderRow,
+        path: Iterable[Touch] | None = None,
+    ) -> tuple[OrderRow, Sequence[CreditRow], Touch | None]:
+        """Returns a newer row of a known order, its credits and the touch that earned most."""
+        given_back = refunds.of_order(conn, known.id, known.currency)
+        if path is None and known.is_forgotten:
+            return self.planner.split_again(newer, touches.credits_of(conn, known.id), given_back)
+        return self.planner.recredit(
+            newer, path_from(known.path) if path is None else tuple(path), given_back
+        )
 
 
 def _of_kind(keys: Iterable[str], kind: str) -> list[str]:

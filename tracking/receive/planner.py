@@ -6,8 +6,10 @@ import msgspec
 
 from tracking.destinations import Destination, Unencodable
 from tracking.domain.attribution import (
+    NO_CREDIT,
     WHOLE_ORDER,
     Allocation,
+    Credit,
     Model,
     Path,
     Rules,
@@ -70,7 +72,7 @@ from tracking.domain.shared_id import SETTLED_AFTER, waits_until
 from tracking.domain.touch import newest_click_id, touch_of_order, touch_of_session
 from tracking.domain.visitor import Match, match_without_graph
 from tracking.receive.pixel import PixelEvent, token_key
-from tracking.receive.rows import conversion_row, credit_rows
+from tracking.receive.rows import conversion_row, credit_rows, credits_in
 from tracking.store import touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.new_orders import OrderRows
@@ -355,6 +357,14 @@ class Planner:
         allocations = self._allocations_of(row, path)
         return row, credit_rows(row, allocations), self._best(allocations)
 
+    def split_again(
+        self, known: OrderRow, credits: Sequence[CreditRow], refunds: Sequence[Refund]
+    ) -> tuple[OrderRow, Sequence[CreditRow], Touch | None]:
+        """As `recredit`, of an order whose path was forgotten: in the shares that it has."""
+        row = self._settled(known, refunds)
+        allocations = self._allocated(row, credits_in(credits) or NO_CREDIT)
+        return row, credit_rows(row, allocations), self._best(allocations)
+
     def completed_session(self, known: OrderRow, stored: Session) -> Session:
         """Returns a known order's session, with what the pixel stored of its checkout."""
         return fill_from_pixel(session_from_json(known.session), stored)
@@ -580,10 +590,12 @@ class Planner:
         )
 
     def _allocations_of(self, row: OrderRow, path: Sequence[Touch]) -> Sequence[Allocation]:
+        return self._allocated(row, credits_of(path, row.placed_at, self.rules))
+
+    def _allocated(self, row: OrderRow, credits: Sequence[Credit]) -> Sequence[Allocation]:
         if not row.is_counted:
             return ()
         net = figures_in(row).revenue
-        credits = credits_of(path, row.placed_at, self.rules)
         return allocations_of(credits, (row.gross, net, row.cancellations, WHOLE_ORDER))
 
     def _best(self, allocations: Sequence[Allocation]) -> Touch | None:

@@ -1,8 +1,9 @@
 """Builds the rows of conversions and credits, and those of unknown orders."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 
-from tracking.domain.attribution import Allocation, Touch
+from tracking.domain.attribution import WHOLE_ORDER, Allocation, Credit, Touch
 from tracking.domain.conversion import event_id_of
 from tracking.domain.session import Session
 from tracking.store.conversions import ConversionRow
@@ -159,6 +160,25 @@ def with_visit(row: ConversionRow, session: Session) -> ConversionRow:
 def credit_rows(order: OrderRow, allocations: Sequence[Allocation]) -> Sequence[CreditRow]:
     """Returns a row for each part of an order that a touch, or no touch, earned."""
     return [_credit_row(order, n, allocation) for n, allocation in enumerate(allocations)]
+
+
+def credits_in(rows: Sequence[CreditRow]) -> Sequence[Credit]:
+    """Returns the credits in the rows of an order, of whose path nothing else is known."""
+    return [Credit(_touch_in(row), Fraction(row.share, WHOLE_ORDER), row.mask) for row in rows]
+
+
+def _touch_in(row: CreditRow) -> Touch | None:
+    if not row.touch_key:
+        return None
+    return Touch(
+        key=row.touch_key,
+        at=row.credited_at,
+        kind="click",
+        is_pinterest=bool(row.is_pinterest),
+        is_direct=False,
+        campaign_id=row.campaign_id,
+        campaign=row.campaign,
+    )
 
 
 def _credit_row(order: OrderRow, n: int, allocation: Allocation) -> CreditRow:

@@ -6,10 +6,13 @@ from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import token_key
 from tracking.receive.privacy.erasure import unerased_keys
 from tracking.receive.receipt import Receipt
-from tracking.store import identity_graph, orders
+from tracking.store import identity_graph, orders, touches
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS
+from tracking.store.touches import TouchRow
+
+_DAY = 86_400
 
 
 def record_checkout(
@@ -36,6 +39,8 @@ def record_checkout(
     identities = unerased_keys(conn, told)
     if identities and known_by:
         visitor = checkout.visitor or identities[0]
+        # Links have no time: this row without a kind says that the visitor came, once a day.
+        touches.put(conn, TouchRow(visitor=visitor, at=now - now % _DAY, key="checkout"))
         keys = (*filter(None, tokens), *identities)
         if concerned := identity_graph.link_signed(conn, keys, visitor):
             persons = {*concerned, *identity_graph.person_of(conn, keys, visitor)}

@@ -45,7 +45,7 @@ from tracking.store.identity_graph import ALWAYS
 from tracking.store.new_orders import OrderRows
 from tracking.store.orders import OrderRow
 from tracking.store.refunds import RefundChange
-from tracking.store.values import json_of, path_from
+from tracking.store.values import json_of
 
 # The reasons that an older state of the order may remove, by what the newest has lost.
 _MENDED_BY_OLDER = frozenset({"unpaid", "never_paid", "no_identity"})
@@ -197,12 +197,14 @@ class Tracker:
         is_erased, erased = erased_of(conn, order.id, facts.keys)
         if is_erased:
             return self._record_erased(conn, order, topic, now)
+        known = orders.of_id(conn, order.id)
+        if known is not None and known.is_forgotten:
+            return self._record_without_buyer(conn, order, topic, now)
         stated = _without_keys(facts, erased)
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
         changes = refunds.put(conn, order.refunds, order.id, order.currency)
         concerned = identity_graph.link_signed(conn, stated.keys, stated.visitor)
-        known = orders.of_id(conn, order.id)
         # The event may be older than the order: another system may have sent it to us first.
         event = conversions.of_event(conn, event_id_of(order.id))
         if known is not None and known.version >= order.version:
@@ -325,15 +327,21 @@ class Tracker:
 
     def _record_erased(self, conn: Connection, order: Order, topic: str, now: int) -> Receipt:
         """Records the money and the state of an order whose buyer was erased."""
+        known = orders.of_id(conn, order.id)
+        if known is not None and known.visitor:
+            # Only this state of the order says that it is the erased person's.
+            self.eraser.erase(conn, (), (order.id,), now)
+        return self._record_without_buyer(conn, order, topic, now)
+
+    def _record_without_buyer(
+        self, conn: Connection, order: Order, topic: str, now: int
+    ) -> Receipt:
+        """Records the money and the state of an order whose buyer was erased or forgotten."""
         if not orders.is_new_body(conn, order.digest, topic, order.id, now):
             return Receipt("duplicate", order.id)
         if order.refunds:
             refunds.put(conn, order.refunds, order.id, order.currency)
         known = orders.of_id(conn, order.id)
-        if known is not None and known.visitor:
-            # Only this state of the order says that it is the erased person's.
-            self.eraser.erase(conn, (), (order.id,), now)
-            known = orders.of_id(conn, order.id)
         if known is not None and known.version >= order.version:
             row = self.planner.with_money(known, order)
             if order.refunds or row != known:
@@ -495,7 +503,7 @@ class Tracker:
             orders.put(conn, unknown_deleted_order(order_id, now))
         else:
             row = known._replace(deleted_at=known.deleted_at or now, is_counted=0)
-            self.attributor.write_credits(conn, known, row, path_from(row.path))
+            self.attributor.write_credits(conn, known, row)
         known_event = conversions.of_event(conn, event_id_of(order_id))
         event = known_event or purchase_of_unknown(order_id, now)
         deleted = with_credit(event, None)._replace(

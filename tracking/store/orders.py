@@ -53,6 +53,12 @@ class OrderRow(NamedTuple):
         return self.links.split()
 
     @property
+    def is_forgotten(self) -> bool:
+        """Returns True if it is older than people are kept: nothing of the buyer and the visits is
+        left, and its credits alone tell what it is credited to."""
+        return not self.path and bool(self.version)
+
+    @property
     def is_never_paid(self) -> bool:
         """Returns True if its payment failed for good, before it was ever paid."""
         return is_unpayable(self.financial_status) and not self.is_paid

@@ -30,6 +30,7 @@ from tracking.store import (
     pixel_backlog,
     privacy_requests,
     refunds,
+    retention,
     touches,
 )
 from tracking.store.conversions import ConversionRow
@@ -42,7 +43,7 @@ from tracking.store.values import json_of, path_from
 # The keys that belong to one person only. A household may share a phone.
 _CERTAIN = ("em:", "id:")
 
-_ERASED = "er:"
+_ERASED = retention.NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,11 @@ class PersonEraser:
         """
         keys, order_ids = frozenset(keys), frozenset(order_ids)
         candidates = tuple(candidates)
-        unlocked = footprint_of(conn, keys, order_ids, candidates)
-        advisory_locks.hold(conn, _names(unlocked, order_ids))
+
+        def names() -> set[str]:
+            return _names(footprint_of(conn, keys, order_ids, candidates), order_ids)
+
+        advisory_locks.hold_found(conn, names)
         footprint = footprint_of(conn, keys, order_ids, candidates)
         marks = {f"or:{order_id}" for order_id in order_ids | footprint.orders.keys()}
         erasure.put_tombstones(conn, keys | marks | footprint.clients, now)
@@ -110,16 +114,20 @@ class PersonEraser:
             pending_erasures.add_search(conn, sorted(keys), sorted(named), now)
 
     def put_order(self, conn: Connection, order: Order, known: OrderRow | None, now: int) -> None:
-        """Stores only the money and the state of an order whose buyer was erased, and keeps the
-        credits it had."""
+        """Stores only the money and the state of an order whose buyer was erased or forgotten, and
+        keeps the credits it had."""
         if known is None:
             erasure.put_tombstones(conn, [f"or:{order.id}"], now)
         planner = self.attributor.planner
         given_back = refunds.of_order(conn, order.id, order.currency)
         state = without_buyer(order) if known is None else with_history(without_buyer(order), known)
         rows = planner.rows_of(planner.facts_of(state), now, refunds=given_back)
-        path = path_from(known.path) if known is not None else ()
-        row, credits, best = planner.recredit(_without_buyer(rows.order), path, given_back)
+        nobodys = _without_buyer(rows.order)
+        if known is None:
+            row, credits, best = planner.recredit(nobodys, (), given_back)
+        else:
+            nobodys = nobodys._replace(path=known.path)
+            row, credits, best = self.attributor.credited(conn, known, nobodys)
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)
         event = conversions.of_event(conn, event_id_of(order.id))
@@ -130,6 +138,9 @@ class PersonEraser:
             reason="" if is_sent else "erased",
             detail="",
         )
+        if event is not None and known is not None and known.is_forgotten:
+            # It was decided long ago, and the delivery that says how may be gone as well.
+            conversion = conversion._replace(reason=event.reason, detail=event.detail)
         conversions.put(conn, conversion)
         for event_id in naming_events.of_order(conn, order.id):
             erasure.erase_event(conn, event_id, now)
@@ -340,7 +351,7 @@ def _without_person(row: OrderRow) -> OrderRow:
     path = [
         msgspec.structs.replace(touch, visitor="", click_id="") for touch in path_from(row.path)
     ]
-    return _without_buyer(row)._replace(path=json_of(path))
+    return _without_buyer(row)._replace(path="" if row.is_forgotten else json_of(path))
 
 
 def _without_buyer(row: OrderRow) -> OrderRow:
@@ -387,7 +398,8 @@ def _remove_from_order(conn: Connection, order_id: str, footprint: PersonFootpri
         msgspec.structs.replace(touch, visitor="") if touch.visitor in footprint.visitors else touch
         for touch in path_from(row.path)
     ]
-    orders.put(conn, row._replace(links=" ".join(keys), path=json_of(path)))
+    path_left = "" if row.is_forgotten else json_of(path)
+    orders.put(conn, row._replace(links=" ".join(keys), path=path_left))
 
 
 def _erase_requests(conn: Connection, keys: Collection[str], order_ids: Collection[str]) -> None:
