@@ -60,8 +60,8 @@ def arrivals_of(request: pytest.FixtureRequest) -> ArrivalsOf:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: much of a test's time is waiting for processes."""
-    return (os.cpu_count() or 1) + 1
+    """Two workers for each core: half of a test's time is waiting for processes and databases."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

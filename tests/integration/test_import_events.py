@@ -45,6 +45,7 @@ from tracking.receive.imports.records import UsableRecord, parse_records
 from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
 from tracking.store import StoreUnavailable
+from tracking.store.engine.statement import Contended
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60
@@ -511,6 +512,27 @@ def test_a_batch_is_one_transaction(service: Service) -> None:
     importer.run(ImportSource(io.BytesIO(table(sales(100)))), batch_size=25)
 
     assert (importer.counts.stored, store.commits) == (100, 4)
+
+
+class ContendedStore(WatchedStore):
+    """A store in which others hold for too long what the first writers need."""
+
+    times = 2
+
+    def commit(self, work: Callable[[Any], Any]) -> Any:
+        if self.commits < self.times:
+            self.commits += 1
+            raise Contended("others hold it")
+        return super().commit(work)
+
+
+def test_an_import_waits_while_others_hold_what_it_needs(service: Service) -> None:
+    events = ServerEvents(ContendedStore(service.store), service.events.planner, service.clock)
+    importer = Importer(events, service.tracker, NOW, _must_not_be)
+
+    importer.run(ImportSource(io.BytesIO(table(sales(3)))))
+
+    assert importer.counts.stored == 3
 
 
 @pytest.mark.parametrize("telling", [1, 2])

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.actors import DAY, NOW, Clock
 from tests.store_contents import folder_in_memory, rows
 from tests.watched_store import WatchedStore
-from tracking.operate.rate_limiter import MOST_REMEMBERED, SHARE_SECONDS, Rate, RateLimiter
+from tracking.operate import rate_limiter
+from tracking.operate.rate_limiter import SHARE_SECONDS, Rate, RateLimiter
 from tracking.store import Store, StoreUnavailable, limits, open_store
 
 NOW_MS = NOW * 1000
@@ -307,15 +308,16 @@ def test_the_slowest_and_the_fastest_limit_work_alike(
 
 
 def test_a_process_remembers_so_many_addresses_and_no_more(
-    quick: WatchedStore, clock: Clock
+    quick: WatchedStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rate_limiter, "MOST_REMEMBERED", 1_000)
     limiter = limiter_of(quick, clock, total=Rate(100_000, burst=500_000))
     limiter.refusal(HOME)
     before = quick.commits
     limiter.refusal(HOME)
     assert quick.commits == before, "its share is remembered"
 
-    for n in range(MOST_REMEMBERED):
+    for n in range(1_000):
         limiter.refusal(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}")
 
     before = quick.commits

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,7 +37,7 @@ from tracking.store import (
 )
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
-from tracking.store.engine.statement import Connection
+from tracking.store.engine.statement import Connection, Contended
 from tracking.store.event_batches import QueuedEvent, RecordedEvent, SeenWith
 from tracking.store.identity_graph import ALWAYS
 
@@ -47,6 +48,10 @@ AT_ONCE = {"sqlite": 32, "postgresql": 2}
 _MOST_NAMES = 1000
 
 # A conflict stands only in a list of events; of one alone it is an error.
+# How often a part of many events is tried while others hold what it needs, a few seconds each time.
+_TRIES = 10
+
+_Result = TypeVar("_Result")
 EventStatus = Literal["accepted", "duplicate", "conflict"]
 # Resent: it was held back by a setting, and waits now. A conflict: an event of this id is on
 # record, and is another one.
@@ -161,7 +166,7 @@ class ServerEvents:
         """
         now = int(self.clock())
         for chunk in self._chunks(events):
-            results = self.store.commit(partial(self._record_all, chunk, now, resends))
+            results = self._committed(partial(self._record_all, chunk, now, resends))
             yield self._each_alone(chunk, results, now, resends=resends)
 
     def prepare(self, event: InboundEvent, now: int) -> PreparedEvent:
@@ -182,6 +187,17 @@ class ServerEvents:
             conversion=_conversion_row(event, visitor, visit, best, reason, now),
             payload=b"" if reason else msgspec.json.encode(event.event),
         )
+
+    def _committed(self, work: Callable[[Connection], _Result]) -> _Result:
+        """Commits a part of many events, which may wait for others as long as webhooks may not.
+
+        Raises:
+            StoreUnavailable: nothing of the part was stored.
+        """
+        for _ in range(_TRIES - 1):
+            with suppress(Contended):
+                return self.store.commit(work)
+        return self.store.commit(work)
 
     def _record(
         self, conn: Connection, event: PreparedEvent, now: int, *, resends: bool = False
@@ -354,9 +370,7 @@ class ServerEvents:
             if result is not None:
                 return result
             try:
-                return self.store.commit(
-                    lambda conn: self._record(conn, event, now, resends=resends)
-                )
+                return self._committed(lambda conn: self._record(conn, event, now, resends=resends))
             except EventIdConflict:
                 return BatchResult("conflict")
 
