@@ -16,6 +16,7 @@ from tracking.receive.privacy.body_search import SLICE, mentions
 from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.requests import HELD_DAYS, PrivacyRequests
 from tracking.service import Service
+from tracking.store.pending_erasures import PendingErasure
 
 EMAIL = "ada@example.com"
 SHOP = {"shop_id": 1, "shop_domain": "mug.myshopify.com"}
@@ -228,6 +229,25 @@ def test_a_mistaken_erasure_can_be_dropped(lite: Service, clock: Clock) -> None:
 
     clock.tick(days=HELD_DAYS)
     lite.pending_erasures.carry_out_due()
+    assert [row["links"] for row in rows(lite.store, "orders")] != [""]
+
+
+def test_what_was_dropped_at_the_last_moment_is_not_carried_out(lite: Service) -> None:
+    shop_of(lite).sends("orders/create", order())
+    shop_of(lite).sends("shop/redact", SHOP)
+    pending = lite.pending_erasures
+    (held,) = pending.held()
+
+    class Late(PendingErasures):
+        """Sees what was held before another process dropped it."""
+
+        def held(self) -> list[PendingErasure]:
+            return [held]
+
+    assert pending.drop(held.id)
+    late = Late(lite.store, lite.tracker.eraser, lite.clock)
+
+    assert not late.confirm(held.id)
     assert [row["links"] for row in rows(lite.store, "orders")] != [""]
 
 

@@ -78,7 +78,16 @@ class PendingErasures:
         """
         if id not in {row.id for row in self.held()}:
             return False
-        self.store.commit(lambda conn: self.eraser.erase_all_persons(conn, int(self.clock())))
+
+        def erase(conn: Connection) -> bool:
+            # Another process may have dropped it since.
+            is_held = pending_erasures.remove(conn, id)
+            if is_held:
+                self.eraser.erase_all_persons(conn, int(self.clock()))
+            return is_held
+
+        if not self.store.commit(erase):
+            return False
         self.store.wipe_log()
         logger.warning("%s: every person was erased", SHOP_REDACT)
         return True
