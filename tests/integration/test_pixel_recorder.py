@@ -12,6 +12,7 @@ from tests.actors import CHECKOUT_TOKEN, COLLECTOR_KEY, HOUR, NOW, Clock, Shop, 
 from tests.conftest import BuildService
 from tests.pixel_events import CHROME, event
 from tests.store_contents import rows
+from tracking.operate.retention import UNRECORDABLE_DAYS
 from tracking.receive import pixel_recorder
 from tracking.receive.browser_events import Unrecorded, record_events
 from tracking.receive.pixel import ClientInfo, PixelEvent, pixel_batch_of
@@ -160,6 +161,36 @@ def test_a_row_that_cannot_be_recorded_keeps_no_other_from_it(
     assert waiting(service) == 1
     clock.tick(seconds=POSTPONED_SECONDS + 1)
     assert service.tracker.pixel.record_waiting(), "it is tried again"
+
+
+def test_a_row_that_stays_takes_no_room_from_the_calls_after_it(service: Service) -> None:
+    service.store.commit(lambda conn: pixel_backlog.add(conn, b"no JSON", NOW))
+    add = lambda conn: pixel_backlog.add(conn, b"{}", NOW)  # noqa: E731
+    for _ in range(pixel_recorder.LONGEST_BACKLOG):
+        service.store.commit(add)
+    drain(service)
+    assert waiting(service) == 1
+
+    service.tracker.record_pixel_events(events_of(service, call(0)))
+    service.tracker.record_pixel_events(events_of(service, call(1)))
+
+    assert waiting(service) == 3
+
+
+def test_a_row_that_stays_is_forgotten_after_a_week_and_one_that_waits_is_not(
+    service: Service, clock: Clock
+) -> None:
+    service.store.commit(lambda conn: pixel_backlog.add(conn, b"no JSON", NOW))
+    assert service.tracker.pixel.record_waiting()
+    service.store.commit(lambda conn: pixel_backlog.add(conn, b"{}", NOW))
+
+    clock.tick(days=UNRECORDABLE_DAYS)
+    list(service.retention.purge())
+    assert waiting(service) == 2
+
+    clock.tick(seconds=1)
+    list(service.retention.purge())
+    assert [row["body"] for row in rows(service.store, "pixel_backlog")] == [b"{}"]
 
 
 def test_a_postponed_row_is_due_once_the_clock_was_set_back(service: Service, clock: Clock) -> None:

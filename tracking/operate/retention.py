@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 DAY = 86_400
 QUARANTINE_DAYS = 30
+# Of the pixel's backlog only what a release failed on gets so old. Pinterest takes nothing older.
+UNRECORDABLE_DAYS = 7
 INTERVAL_SECONDS = 6 * 3_600
 POLL_SECONDS = 60.0
 # The rate limit that all processes of one store share.
@@ -29,7 +31,8 @@ class PurgeCount(NamedTuple):
 
 
 class Retention:
-    """Deletes rows after `retention_days`, and quarantined bodies after 30 days at the latest.
+    """Deletes rows after `retention_days`, quarantined bodies after 30 days at the latest, and a
+    call of the pixel that cannot be recorded after 7.
 
     Of an order that is older the money, the state and the credits stay, and nothing of its buyer.
     A touch stays as long as a younger order may be credited to it within the `window` (seconds).
@@ -59,7 +62,10 @@ class Retention:
                 before = now - QUARANTINE_DAYS * DAY + INTERVAL_SECONDS
                 yield PurgeCount(kind, self._delete(kind, before), QUARANTINE_DAYS)
             else:
-                yield PurgeCount(kind, self._delete(kind, now - self._days * DAY), self._days)
+                days = self._days
+                if kind == retention.UNRECORDABLE:
+                    days = min(days, UNRECORDABLE_DAYS)
+                yield PurgeCount(kind, self._delete(kind, now - days * DAY), days)
         count = self._forget_visitors(now - self._days * DAY)
         yield PurgeCount("visitors of events", count, self._days)
 

@@ -68,7 +68,7 @@ class PixelRecorder:
             StoreUnavailable: it waits on.
         """
         with self._store.read() as conn:
-            if not pixel_backlog.length(conn):
+            if not pixel_backlog.has_rows(conn):
                 return False
         taken: list[int] = []
         try:
@@ -104,7 +104,7 @@ class PixelRecorder:
             self._add(conn, rest)
 
     def _add(self, conn: Connection, rest: Unrecorded) -> None:
-        if pixel_backlog.length(conn) >= LONGEST_BACKLOG:
+        if pixel_backlog.length(conn, LONGEST_BACKLOG) >= LONGEST_BACKLOG:
             raise BacklogFull("too many calls of the pixel wait to be recorded")
         pixel_backlog.add(conn, msgspec.json.encode(rest), self._now())
 

@@ -19,9 +19,12 @@ class BacklogRow(NamedTuple):
     body: bytes
 
 
-class _Ids(NamedTuple):
-    first: int | None
-    last: int | None
+class _RowId(NamedTuple):
+    id: int
+
+
+class _Length(NamedTuple):
+    rows: int
 
 
 _add = Statement(
@@ -52,10 +55,9 @@ _postpone = Statement(
 )
 _remove = Statement(delete(pixel_backlog).where(pixel_backlog.c.id == bindparam("id")))
 _clear = Statement(delete(pixel_backlog))
-_ids = Query(
-    _Ids,
-    select(func.min(pixel_backlog.c.id).label("first"), func.max(pixel_backlog.c.id).label("last")),
-)
+_any = Query(_RowId, select(pixel_backlog.c.id).limit(1))
+_counted = select(pixel_backlog.c.id).limit(bindparam("most")).subquery("counted")
+_length = Query(_Length, select(func.count().label("rows")).select_from(_counted))
 
 
 def add(conn: Connection, body: bytes, now: int) -> None:
@@ -88,8 +90,15 @@ def clear(conn: Connection) -> None:
     _clear.run(conn)
 
 
-def length(conn: Connection) -> int:
-    """Returns how many rows wait, at most: rows are taken in their order, so few are missing
-    between the first and the last, and no row need be counted."""
-    (ids,) = _ids.all(conn)
-    return 0 if ids.first is None or ids.last is None else ids.last - ids.first + 1
+def has_rows(conn: Connection) -> bool:
+    """Returns True if any row waits."""
+    return _any.first(conn) is not None
+
+
+def length(conn: Connection, most: int) -> int:
+    """Returns how many rows wait, at most so many.
+
+    They are counted: the ids of PostgreSQL go on behind a row that stays, whatever was removed.
+    """
+    (row,) = _length.all(conn, most=most)
+    return row.rows

@@ -32,6 +32,7 @@ from tracking.store.schema import (
     links,
     orders,
     outbox,
+    pixel_backlog,
     privacy_requests,
     quarantine,
     receipts,
@@ -43,6 +44,7 @@ from tracking.store.schema import (
 PAGE = 500
 EVENTS = 5_000
 QUARANTINED = "quarantined bodies"
+UNRECORDABLE = "unrecordable calls of the pixel"
 # Begins the visitor ids of persons who were erased or forgotten, which no pixel sends.
 NOBODY = "er:"
 
@@ -293,6 +295,10 @@ _KINDS: Mapping[str, _AnyKind] = {
     ),
     "privacy requests": _kind(privacy_requests, RowId(0), privacy_requests.c.received_at < _before),
     QUARANTINED: _kind(quarantine, RowId(0), quarantine.c.received_at < _before),
+    # One that was never tried waits for the service to run again, however long it stood still.
+    UNRECORDABLE: _kind(
+        pixel_backlog, RowId(0), pixel_backlog.c.due_at > 0, pixel_backlog.c.queued_at < _before
+    ),
     "buyers of orders": _kind(
         orders,
         OrderId(""),
