@@ -100,6 +100,18 @@ def test_so_is_one_without_a_column_that_only_a_newer_release_fills(
     assert rows(service.store, "quarantine") == []
 
 
+@pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
+def test_the_log_does_not_quote_the_row_that_a_newer_schema_refuses(
+    client: FlaskClient, alter: Alter, caplog: pytest.LogCaptureFixture
+) -> None:
+    alter("ALTER TABLE orders ADD COLUMN surcharge BIGINT NOT NULL")
+
+    Shop(client).sends("orders/create", order(name="#1001-of-ada"))
+
+    assert "NotNullViolation orders.surcharge" in caplog.text
+    assert "#1001-of-ada" not in caplog.text
+
+
 def test_a_process_that_starts_beside_a_newer_schema_leaves_it_as_it_is(
     service: Service, client: FlaskClient, alter: Alter, new_url: str
 ) -> None:

@@ -132,7 +132,7 @@ class PostgresStore:
                     raise
                 if failures == _ATTEMPTS or not _is_transient(error):
                     kind = Contended if error.sqlstate == _LOCK_TIMEOUT else StoreUnavailable
-                    raise kind(f"the database cannot be written: {error}") from error
+                    raise kind(f"the database cannot be written: {_text_of(error)}") from error
                 # Two transactions that collided must not collide again at once.
                 time.sleep(random.uniform(0, 0.05))  # noqa: S311
 
@@ -286,6 +286,13 @@ def _roll_back(raw: Any) -> None:
     # Of a broken connection the server has rolled back everything already.
     with suppress(psycopg.Error):
         raw.execute("ROLLBACK", prepare=False)
+
+
+def _text_of(error: psycopg.Error) -> str:
+    """Returns the text of an error for the log, without the row, which PostgreSQL quotes."""
+    if not isinstance(error, _FAULTS_OF_THE_ROW):
+        return str(error)
+    return f"{type(error).__name__} {error.diag.table_name}.{error.diag.column_name}"
 
 
 def _is_transient(error: psycopg.Error) -> bool:
