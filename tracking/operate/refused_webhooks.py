@@ -84,8 +84,11 @@ class RefusedWebhooks:
             return
         try:
             self._store.commit(partial(refused_webhooks.add, counts=counts, now=int(self._clock())))
-        except StoreUnavailable:
-            # The caller of the refused webhook must not wait for the store again and again.
+        except Exception as error:
+            # Whatever happens, the refusal is answered. Its caller must not wait for the store
+            # again and again.
+            if not isinstance(error, StoreUnavailable):
+                logger.error("refused webhooks are not counted: %s", type(error).__name__)
             with self._mutex:
                 self._pending += counts
                 self._free_at = self._monotonic() + WRITES_AT_ONCE * WRITE_SECONDS

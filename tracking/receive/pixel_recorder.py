@@ -76,6 +76,8 @@ class PixelRecorder:
         except StoreUnavailable:
             raise
         except Exception as error:
+            if not taken:
+                raise
             # What cannot be recorded must not keep the rest from it.
             logger.error("pixel backlog: row %s failed: %s", taken[-1:], type(error).__name__)
             now = self._now()
@@ -93,9 +95,9 @@ class PixelRecorder:
             return self.record_waiting()
         except StoreUnavailable as error:
             logger.warning("the pixel's backlog waits for the store: %s", error)
-        except Exception:
-            # The thread must outlive every error of one row.
-            logger.exception("the pixel's backlog failed")
+        except Exception as error:
+            # The thread must outlive every error of one row. Its text may quote personal data.
+            logger.error("the pixel's backlog failed: %s", type(error).__name__)
         return False
 
     def _record(self, conn: Connection, told: Unrecorded) -> None:
