@@ -60,8 +60,8 @@ def arrivals_of(request: pytest.FixtureRequest) -> ArrivalsOf:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers for each core: half of a test's time is waiting for processes and databases."""
-    return 2 * (os.cpu_count() or 1)
+    """One worker more than there are cores: a test waits for processes and databases, too."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)

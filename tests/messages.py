@@ -1,12 +1,14 @@
 """What the service is told, webhook by webhook and call by call, to be delivered in any order."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from tests.actors import NOW, Shop, instant
 from tracking.receive.pixel import ClientInfo, pixel_batch_of
 from tracking.service import Service
+from tracking.store import StoreUnavailable
 
 HERE = ClientInfo("203.0.113.7", "Mozilla/5.0 (Macintosh)")
 SHOP = "https://shop.example"
@@ -24,13 +26,30 @@ class Fact:
     def __repr__(self) -> str:
         return self.name
 
+    def tell_until_taken(self, service: Service, shop: Shop, tries: int = 5) -> None:
+        """Deliver it as its sender does, who comes again where others were in the way.
+
+        Raises:
+            StoreUnavailable: each time.
+        """
+        for _ in range(tries - 1):
+            with suppress(StoreUnavailable):
+                return self.tell(service, shop)
+        return self.tell(service, shop)
+
     def tell(self, service: Service, shop: Shop) -> None:
-        """Deliver it; the service must take it."""
+        """Deliver it; the service must take it.
+
+        Raises:
+            StoreUnavailable: it could not, and says so.
+        """
         if self.topic == "track-event":
             service.events.record(json.dumps(self.body).encode())
             return
         if self.topic:
             answer = shop.sends(self.topic, self.body)
+            if answer.status_code == 503:
+                raise StoreUnavailable(answer.get_json()["detail"])
             assert answer.status_code == 200
             assert answer.get_json()["status"] != "quarantined"
             return

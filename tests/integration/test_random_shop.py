@@ -144,7 +144,9 @@ def test_eight_callers_at_once_end_in_the_same_figures(
     app = assemble(service)
 
     with ThreadPoolExecutor(CALLERS) as threads:
-        for done in [threads.submit(f.tell, service, Shop(app.test_client())) for f in facts]:
+        for done in [
+            threads.submit(f.tell_until_taken, service, Shop(app.test_client())) for f in facts
+        ]:
             done.result()
 
     assert_same(told_of(service, Shop(app.test_client()), facts), in_a_row)
