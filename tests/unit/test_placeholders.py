@@ -23,9 +23,18 @@ PLACEHOLDERS = (
     *("None", "nil", "n/a", "N.A.", "anonymous", "guest", "true", "False", "(unknown)", '"null"'),
     *("{epik}", "{{campaign.name}}", "${id}", "%%CLICK_ID%%", "%epik%", "__CLICKID__", "[ID]"),
     *("%7Bcampaignid%7D", "%257Bepik%257D", "<%= id %>"),
+    *(
+        "*|UNIQID|*",
+        "{{${user_id}}}",
+        "<?= $id ?>",
+        "<?php echo $id; ?>",
+        "[[customer_id]]",
+        "#{id}",
+    ),
 )
 VALUES = (
     *("California", "Guest House", "O'Null", "Nullarbor", "summer_sale", "{brace} in it", "50%"),
+    *("*new*", "a|b", "[[sale]] mugs", "<3", "#1", "what?"),
     *("100% cotton", "[sale]", "a/b", "Nan Goldin", "#1 mug", "none of them", "x", "0815"),
 )
 
@@ -47,6 +56,19 @@ def test_a_value_is_one(text: str) -> None:
 def test_what_may_be_a_value_elsewhere_is_no_id(text: str) -> None:
     assert names_nothing(text)
     assert not is_placeholder(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["00000000-0000-0000-0000-000000000000", "0.0", "(000) 000-0000", "+0", "0_0", "-1"]
+)
+def test_zeros_between_signs_and_minus_one_are_no_id(text: str) -> None:
+    assert names_nothing(text)
+    assert not is_placeholder(text)
+
+
+@pytest.mark.parametrize("text", ["1", "-10", "0-1", "00000000-0000-0000-0000-000000000001"])
+def test_any_other_digit_makes_an_id(text: str) -> None:
+    assert not names_nothing(text)
 
 
 MACROS = (

@@ -19,6 +19,15 @@ from tracking.domain.places import country_code, state_code
             ("Brasil", "BR"),
         ),
         *(("NA", "NA"), ("Schweiz", "CH"), ("Suisse", "CH"), ("Türkiye", "TR"), ("Turkey", "TR")),
+        *(("The Netherlands", "NL"), ("the Philippines", "PH"), ("UAE", "AE"), ("U.A.E.", "AE")),
+        *(("Republic of Korea", "KR"), ("Ivory Coast", "CI"), ("North Macedonia", "MK")),
+        *(
+            ("Macedonia", "MK"),
+            ("Hong Kong SAR", "HK"),
+            ("Россия", "RU"),
+            ("The State of Eritrea", "ER"),
+        ),
+        ("Cape Verde", "CV"),
     ],
 )
 def test_a_country_is_known_by_its_code_and_by_its_name(text: str, code: str) -> None:

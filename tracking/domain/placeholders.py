@@ -41,12 +41,14 @@ _OPENERS, _CLOSERS = "(<[{\"'`", ")>]}\"'`"
 # Errors of spreadsheets (#N/A, #REF!, #NAME?), and how PostgreSQL and MySQL export NULL.
 _CELL_ERROR = re.compile(r"#(?:n/a|ref!|value!|div/0!|name\?|null!|num!|spill!|calc!)|\\+n")
 _SEPARATORS = re.compile(r"[\s_-]+")
-_NOTHING_BUT_SIGNS = re.compile(r"[\W_]+|0+")
-# A template that was not filled in: {epik}, {{campaign.id}}, ${id}, {campaign_name}_{adid}, %%ID%%,
-# __CLICKID__, [ID].
+# A UUID of zeros, and the -1 by which tables say that nobody signed in, are the same for everybody.
+_NOTHING_BUT_SIGNS = re.compile(r"[\W_0]+|-1")
+# A template that was not filled in: {epik}, {{campaign.id}}, {{${id}}}, ${id}, #{id},
+# {campaign_name}_{adid}, %%ID%%, __CLICKID__, [ID], [[id]], *|ID|*, <%= id %>, <?= $id ?>.
 _MACRO = re.compile(
-    r"\$?\{+[^{}]*\}+(?:[\s_|.-]*\$?\{+[^{}]*\}+)*"
-    r"|%[A-Za-z_.]+%|%%[^%]*%%|__[A-Z][A-Z0-9_]*__|\[[A-Z][A-Z0-9_ ]*\]|<%.*%>"
+    r"[$#]?\{+(?:\$\{+)?[^{}]*\}+(?:[\s_|.-]*[$#]?\{+(?:\$\{+)?[^{}]*\}+)*"
+    r"|%[A-Za-z_.]+%|%%[^%]*%%|__[A-Z][A-Z0-9_]*__|\[[A-Z][A-Z0-9_ ]*\]|\[\[[^\[\]]*\]\]"
+    r"|\*\|[^|]*\|\*|<%.*%>|<\?.*\?>"
 )
 _ENCODED_BRACES = {"%7b": "{", "%7d": "}"}
 

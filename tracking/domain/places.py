@@ -28,7 +28,14 @@ _ALSO_CALLED = {
     "kosovo": "XK",
     "korea": "KR",
     "southkorea": "KR",
+    "republicofkorea": "KR",
     "russia": "RU",
+    "россия": "RU",
+    "uae": "AE",
+    "ivorycoast": "CI",
+    "macedonia": "MK",
+    "hongkongsar": "HK",
+    "capeverde": "CV",
 }
 # The letters that a code of a state has: "CA", "NSW". Numbers and longer codes are no state's
 # abbreviation that anybody else would hash.
@@ -40,7 +47,8 @@ def country_code(text: str) -> str:
     folded = _folded(text)
     if len(folded) == 2 and folded.isascii() and folded.upper() in _countries().values():
         return _ALSO_CALLED.get(folded, folded.upper())
-    return _countries().get(folded, "")
+    # The Netherlands, the Philippines: the tables have most names without the article.
+    return _countries().get(folded) or _countries().get(folded.removeprefix("the"), "")
 
 
 def state_code(text: str, country: str = "") -> str:
