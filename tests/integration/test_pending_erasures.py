@@ -9,10 +9,11 @@ import pytest
 
 from app import assemble
 from tests.actors import Clock, Operator, Shop, order, pinned
+from tests.body_searches import mentions
 from tests.conftest import BuildService
 from tests.store_contents import everything, rows
 from tests.watched_store import WatchedStore
-from tracking.receive.privacy.body_search import SLICE, mentions
+from tracking.receive.privacy.body_search import SLICE
 from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.requests import HELD_DAYS, PrivacyRequests
 from tracking.service import Service

@@ -14,6 +14,7 @@ import pytest
 from api.auth import bears_token
 from server.request_buffer import RequestBuffer
 from tests.actors import NOW, order, refund
+from tests.body_searches import mentions
 from tests.pixel_events import CALLER, event
 from tracking.domain.attribution import Rules
 from tracking.domain.client_ip import client_ip_of
@@ -46,7 +47,6 @@ from tracking.receive.imports.records import parse_records
 from tracking.receive.imports.shopify_export import REQUIRED_COLUMNS
 from tracking.receive.pixel import is_bot, pixel_batch_of
 from tracking.receive.planner import Planner
-from tracking.receive.privacy.body_search import mentions
 from tracking.receive.privacy.subjects import shop_named_in
 from tracking.receive.spend.amounts import WrongAmount, amount_of
 from webhooks.signature import is_signed

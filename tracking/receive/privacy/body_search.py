@@ -74,9 +74,3 @@ class BodySearch:
             if match.start() >= end:
                 return
             yield match[0]
-
-
-def mentions(body: bytes, keys: Iterable[str], order_ids: Iterable[str]) -> bool:
-    """Returns True if a body that could not be understood names a person or one of the orders."""
-    search = BodySearch(body, keys, order_ids)
-    return any(map(search.finds_at, search.positions()))
