@@ -21,7 +21,12 @@ from sqlalchemy import (
 from tracking.domain.conversion import MAY_END
 from tracking.store.engine.name_lists import DIALECTS, among, is_among, selected
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.outbox import IS_NEVER_TRIED, MAY_BE_WITHDRAWN, NO_PAYLOAD, WITHDRAWN
+from tracking.store.outbox import (
+    IS_NEVER_TRIED,
+    MAY_BE_WITHDRAWN,
+    WITHDRAWN,
+    WITHDRAWN_AT_ONCE,
+)
 from tracking.store.schema import conversions, outbox
 
 
@@ -93,16 +98,9 @@ _release = Query(
     )
     .returning(outbox.c.event_id),
 )
-_replaced = update(outbox).values(
-    state="withdrawn",
-    is_withdrawn=1,
-    payload=NO_PAYLOAD,
-    reason=bindparam("b_reason"),
-    settled_at=bindparam("b_now"),
-)
 _replace = Query(
     _EventId,
-    _replaced.where(
+    WITHDRAWN_AT_ONCE.where(
         _is_other_checkout,
         or_(
             and_(_waits, IS_NEVER_TRIED),
@@ -113,7 +111,7 @@ _replace = Query(
 )
 _replace_dead = Query(
     _EventId,
-    _replaced.where(_is_other_checkout, _state == _dead).returning(outbox.c.event_id),
+    WITHDRAWN_AT_ONCE.where(_is_other_checkout, _state == _dead).returning(outbox.c.event_id),
 )
 _explain = Query(
     _EventId,

@@ -242,12 +242,19 @@ WITHDRAWN = update(outbox).values(
     reason=bindparam("b_reason"),
     settled_at=bindparam("b_now"),
 )
+# Of an event of which no call is under way.
+WITHDRAWN_AT_ONCE = update(outbox).values(
+    state="withdrawn",
+    is_withdrawn=1,
+    payload=NO_PAYLOAD,
+    reason=bindparam("b_reason"),
+    settled_at=bindparam("b_now"),
+)
 _withdraw = Statement(
     WITHDRAWN.where(outbox.c.event_id == bindparam("b_event_id"), MAY_BE_WITHDRAWN)
 )
 _withdraw_from = Statement(
-    update(outbox)
-    .where(
+    WITHDRAWN_AT_ONCE.where(
         outbox.c.event_id == bindparam("b_event_id"),
         outbox.c.destination == bindparam("b_destination"),
         or_(
@@ -255,26 +262,9 @@ _withdraw_from = Statement(
             outbox.c.state == literal_column("'dead'"),
         ),
     )
-    .values(
-        state="withdrawn",
-        is_withdrawn=1,
-        payload=NO_PAYLOAD,
-        reason=bindparam("b_reason"),
-        settled_at=bindparam("b_now"),
-    )
 )
 _withdraw_claimed = Statement(
-    update(outbox)
-    .where(outbox.c.id == bindparam("b_id"))
-    .values(
-        state="withdrawn",
-        is_withdrawn=1,
-        payload=NO_PAYLOAD,
-        reason=bindparam("b_reason"),
-        settled_at=bindparam("b_now"),
-        claim="",
-        leased_until=0,
-    )
+    WITHDRAWN_AT_ONCE.where(outbox.c.id == bindparam("b_id")).values(claim="", leased_until=0)
 )
 _undo_withdrawal = Statement(
     update(outbox)
