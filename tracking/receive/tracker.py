@@ -191,9 +191,7 @@ class Tracker:
         `planned` are the rows of the order for the case that neither is known.
         """
         order = facts.order
-        advisory_locks.hold_found(
-            conn, lambda: (*_lock_names(facts), *self._person_of(conn, facts))
-        )
+        self._hold_person(conn, facts)
         is_erased, erased = erased_of(conn, order.id, facts.keys)
         if is_erased:
             return self._record_erased(conn, order, topic, now)
@@ -223,6 +221,12 @@ class Tracker:
         visits = [touch.at for touch in (stated.touch, facts.touch) if touch is not None]
         self._credit_others(conn, order.id, [*visits, *moved], person, concerned, now)
         return Receipt("accepted", order.id)
+
+    def _hold_person(self, conn: Connection, facts: OrderFacts) -> None:
+        """Waits until no other transaction writes about this order or its buyer."""
+        advisory_locks.hold_found(
+            conn, lambda: (*_lock_names(facts), *self._person_of(conn, facts))
+        )
 
     def _person_of(self, conn: Connection, facts: OrderFacts) -> tuple[str, ...]:
         at = facts.order.placed_at
@@ -439,9 +443,7 @@ class Tracker:
 
     def _resend(self, conn: Connection, facts: OrderFacts, now: int) -> bool:
         order_id = facts.order.id
-        advisory_locks.hold_found(
-            conn, lambda: (*_lock_names(facts), *self._person_of(conn, facts))
-        )
+        self._hold_person(conn, facts)
         known = orders.of_id(conn, order_id)
         event = conversions.of_event(conn, event_id_of(order_id))
         if known is None or event is None or not self.planner.is_lifted(event.reason):
