@@ -282,6 +282,7 @@ def test_purge_forgets_what_is_old_and_keeps_what_is_not(long_lived: Service, cl
         "checkouts: 0 older than 40 days forgotten",
         "privacy requests: 0 older than 40 days forgotten",
         "quarantined bodies: 1 older than 30 days forgotten",
+        "unrecordable calls of the pixel: 0 older than 7 days forgotten",
         "buyers of orders: 1 older than 40 days forgotten",
         "links: 0 older than 40 days forgotten",
         "links told by the pixel: 0 older than 40 days forgotten",
