@@ -19,7 +19,7 @@ from tests.actors import (
     order,
     pinned,
 )
-from tests.conftest import BuildService
+from tests.conftest import ArrivalsOf, BuildService
 from tests.pixel_events import DATA
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import everything, rows
@@ -117,6 +117,53 @@ def test_an_order_that_waits_gets_the_id_that_is_told_after_it(fronts: BuildFron
     front.sells(checkout_token=CHECKOUT_TOKEN)
     begins_checkout(front)
     assert external_ids(front) == [sha("9001"), sha(CLIENT)]
+
+
+def test_an_order_that_waits_gets_the_id_that_its_known_browser_is_told_with_later(
+    front: Storefront,
+) -> None:
+    front.sells(note_attributes=notes(__pin_vid=LAPTOP))
+    front.clock.tick(seconds=60)
+    front.sees("page_viewed", LAPTOP, clientId=CLIENT)
+    assert external_ids(front) == [sha("9001"), sha(CLIENT)]
+
+
+@pytest.mark.parametrize("customer", [{"id": 9001}, None], ids=["customer", "guest"])
+def test_an_order_is_sent_with_the_newest_id_in_whatever_order_of_arrival(
+    fronts: BuildFront, arrivals_of: ArrivalsOf, customer: Any
+) -> None:
+    front = fronts(PINTEREST_SEND="all")
+    older, newer = f"{CLIENT[:-1]}d", f"{CLIENT[:-1]}e"
+    told = ((older, 5 * HOUR), (newer, 2 * HOUR), (newer, 4 * HOUR), (older, 3 * HOUR), None)
+    person = [] if customer is None else [sha("9001")]
+    for number, arrival in enumerate(arrivals_of(told), 1):
+        browser = f"browser-number-{number:04}"
+        for fact in arrival:
+            if fact is None:
+                front.sells(
+                    id=number,
+                    email=f"buyer{number}@example.com",
+                    contact_email=f"buyer{number}@example.com",
+                    customer=customer,
+                    billing_address=None,
+                    note_attributes=notes(__pin_vid=browser),
+                )
+            else:
+                front.sees("page_viewed", browser, fact[1], clientId=f"{fact[0]}-{number:04}")
+        event_id = f"checkout-{number}"
+        assert external_ids(front, event_id) == [*person, sha(f"{newer}-{number:04}")], arrival
+
+
+@pytest.mark.parametrize("customer", [{"id": 9001}, None], ids=["customer", "guest"])
+def test_an_order_keeps_no_id_of_a_browser_that_it_was_not_placed_in(
+    front: Storefront, customer: Any
+) -> None:
+    """The cart was given to another browser, which the checkout tells."""
+    began, other = ({"checkout": {"token": f"{CHECKOUT_TOKEN}{n}"}} for n in ("", "-other"))
+    front.sees("checkout_started", PHONE, 60, "/", other, clientId=CLIENT, cart_token=CART_TOKEN)
+    front.sells(checkout_token=CHECKOUT_TOKEN, cart_token=CART_TOKEN, customer=customer)
+    front.sees("checkout_started", LAPTOP, 50, data=began)
+    assert external_ids(front) == ([] if customer is None else [sha("9001")])
 
 
 def test_a_browser_has_the_id_that_it_was_seen_with_last(front: Storefront) -> None:

@@ -227,14 +227,18 @@ def amend(
 
     This is the evidence of buyer and visit that the event has not, with `limited` the limited use
     of data, and the value that is left of an order, if it is given. The pieces in `gone` are taken
-    off its contents; those of a negative number are put back.
+    off its contents; those of a negative number are put back. Of Shopify's ids of browsers the
+    event keeps that of the evidence.
     """
     tree = msgspec.json.decode(event)
-    person = _identity_in(tree["user_data"]).without_browsers((evidence.client,))
+    clients = (evidence.client, *evidence.former_clients)
+    person = _identity_in(tree["user_data"]).without_browsers(clients)
     identity = person.completed_by(evidence.identity)
     known = _user_data(msgspec.structs.replace(evidence, identity=identity))
     if external_ids := known.get("external_id"):
         tree["user_data"]["external_id"] = external_ids
+    else:
+        tree["user_data"].pop("external_id", None)
     page_url = "" if tree["action_source"] == "offline" else evidence.event_source_url
     about_visit = {"event_source_url": page_url, "language": evidence.language}
     for fields, added in ((tree["user_data"], known), (tree, _without_empty(about_visit))):

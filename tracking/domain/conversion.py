@@ -145,11 +145,13 @@ class ContentLine(msgspec.Struct, frozen=True, gc=False, array_like=True):
 class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Evidence of an event's buyer and visit; a text is empty where it is not known.
 
-    `client` is the digest of Shopify's id of the browser.
+    `client` is the digest of Shopify's id of the browser, `former_clients` are those that the event
+    must not have any more: an older one, or that of another browser.
     """
 
     identity: Identity = Identity()
     client: str = ""
+    former_clients: tuple[str, ...] = ()
     click_id: str = ""
     ip: str = ""
     user_agent: str = ""

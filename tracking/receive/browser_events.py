@@ -62,23 +62,27 @@ class _NewFacts:
     """The facts of a batch that were not stored before.
 
     `touches` are the new ones by visitor id, `joined` the visitor ids that share a new key with
-    another one, `consenting` those whose consent is new.
+    another one, `consenting` those whose consent is new, `identified` those of which Shopify's id
+    of the browser may be new.
     """
 
     touches: dict[str, list[Touch]] = field(default_factory=dict)
     joined: set[str] = field(default_factory=set)
     consenting: set[str] = field(default_factory=set)
+    identified: set[str] = field(default_factory=set)
 
     def recredits(self, reach: int) -> Iterator[Recredit]:
         """Returns what these facts concern: later orders and events, or those of all time."""
+        of_all_time = self.joined | self.consenting | self.identified
         for visitor, found in self.touches.items():
             instants = [touch.at for touch in found]
-            is_pinterest = any(touch.is_pinterest for touch in found)
-            since, until = min(instants), max(instants) + reach
-            yield Recredit(visitor, since, until, with_events=is_pinterest)
+            with_events = any(touch.is_pinterest for touch in found)
+            if with_events or visitor not in of_all_time:
+                since, until = min(instants), max(instants) + reach
+                yield Recredit(visitor, since, until, with_events=with_events)
         for visitor in sorted(self.joined):
             yield Recredit(visitor, *ALWAYS, with_events=True, is_of_all_time=True)
-        for visitor in sorted(self.consenting - self.joined):
+        for visitor in sorted(of_all_time - self.joined):
             yield Recredit(visitor, *ALWAYS, is_of_all_time=True)
 
 
@@ -274,9 +278,10 @@ def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _
     concerned = identity_graph.link_tokens(conn, opened, event.visitor)
     if event.client:
         first_at = event.at if touch is None else min(event.at, touch.at)
-        concerned |= identity_graph.link_client(
-            conn, event.client, event.visitor, first_at, event.at
-        )
+        linked = identity_graph.link_client(conn, event.client, event.visitor, first_at, event.at)
+        concerned |= linked.concerned
+        if linked.may_be_newest:
+            facts.identified.add(event.visitor)
     if concerned:
         facts.joined |= {event.visitor, *concerned}
 

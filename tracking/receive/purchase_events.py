@@ -109,7 +109,7 @@ class PurchaseEvents:
             is_refused = consent.marketing is False
             client = "" if is_refused else identity_graph.client_of_browser(conn, match)
             evidence = Evidence(client=client, click_id=click_id)
-            self.amend(conn, deliveries, evidence, consent, value, gone)
+            self.amend_own(conn, deliveries, evidence, consent, value, gone)
         of_naming = reason_of_naming(before.reason, consent, is_refunded=figures.is_refunded)
         until = self.planner.settles_at(order.source_name, before.at, before.recorded_at)
         if self.settle_naming(conn, order.id, of_naming, consent, until, now):
@@ -228,6 +228,28 @@ class PurchaseEvents:
             return False
         outbox.withdraw_from(conn, own_id, PINTEREST, "told_before", now)
         return not any(row.state in ("waiting", "sent") for row in outbox.of_event(conn, own_id))
+
+    def amend_own(
+        self,
+        conn: Connection,
+        deliveries: Sequence[OutboxRow],
+        evidence: Evidence,
+        consent: Consent,
+        value: str = "",
+        gone: Sequence[Content] = (),
+    ) -> None:
+        """As `amend`, for the event of an order: it names the browser that the evidence names, and
+        no other."""
+        external = {
+            digest
+            for row in deliveries
+            if (destination := self.planner.destinations.get(row.destination)) is not None
+            and row.payload
+            for digest in destination.evidence_of(row.payload).identity.external_id
+        }
+        former = identity_graph.clients_among(conn, external - {evidence.client})
+        evidence = msgspec.structs.replace(evidence, former_clients=tuple(sorted(former)))
+        self.amend(conn, deliveries, evidence, consent, value, gone)
 
     def amend(
         self,

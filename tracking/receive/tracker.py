@@ -437,7 +437,7 @@ class Tracker:
             match = Match(event.visitor, known.match_method)
             client = identity_graph.client_of_browser(conn, match)
             evidence = msgspec.structs.replace(facts.evidence, client=client)
-            self.events.amend(conn, deliveries, evidence, facts.consent)
+            self.events.amend_own(conn, deliveries, evidence, facts.consent)
             return
         self._plan_again(conn, known, event, facts, now)
 

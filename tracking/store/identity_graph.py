@@ -5,7 +5,7 @@ word joins by them. Many know an e-mail address: it joins only once a signed bod
 with a token or a visitor id.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -62,6 +62,14 @@ class VisitorRow(NamedTuple):
     marketing_at: int = 0
     sale_of_data: int | None = None
     sale_of_data_at: int = 0
+
+
+class LinkedClient(NamedTuple):
+    """The visitor ids that are `concerned` when a browser's id is linked with another one, and
+    True if this browser may now have another id that was seen last (`may_be_newest`)."""
+
+    concerned: frozenset[str]
+    may_be_newest: bool
 
 
 class _KeyOfVisitor(NamedTuple):
@@ -149,17 +157,17 @@ _trim_client = Statement(
 _is_client: ColumnElement[bool] = and_(
     clients.c.link == bindparam("b_link"), clients.c.visitor == bindparam("b_visitor")
 )
-_extend_client = (
-    Statement(
-        update(clients)
-        .where(_is_client, clients.c.first_at > bindparam("b_first_at"))
-        .values(first_at=bindparam("b_first_at"))
-    ),
-    Statement(
-        update(clients)
-        .where(_is_client, clients.c.last_at < bindparam("b_last_at"))
-        .values(last_at=bindparam("b_last_at"))
-    ),
+_extend_client_back = Statement(
+    update(clients)
+    .where(_is_client, clients.c.first_at > bindparam("b_first_at"))
+    .values(first_at=bindparam("b_first_at"))
+)
+_extend_client_on = Query(
+    _KeyOfVisitor,
+    update(clients)
+    .where(_is_client, clients.c.last_at < bindparam("b_last_at"))
+    .values(last_at=bindparam("b_last_at"))
+    .returning(clients.c.link),
 )
 _clients_of = ValuesOfNames(
     lambda visitor: (
@@ -267,19 +275,20 @@ def link_tokens(conn: Connection, tokens: Iterable[str], visitor: str) -> frozen
 
 def link_client(
     conn: Connection, client: str, visitor: str, first_at: int, last_at: int
-) -> frozenset[str]:
-    """Stores from when to when (seconds UTC) a browser had a visitor id; returns the visitor ids
-    that this concerns."""
+) -> LinkedClient:
+    """Stores from when to when (seconds UTC) a browser had a visitor id; returns what this
+    concerns."""
     begin, end = first_at - first_at % _HOUR, last_at + -last_at % _HOUR
     row = {"link": client, "visitor": visitor, "first_at": begin, "last_at": end}
     if _add_client.first(conn, **row) is not None:
         if _is_crowded.first(conn, link=client) is not None:
             _trim_client.run(conn, b_link=client)
-        return frozenset(sharers_of(conn, (client,)) - {visitor})
-    bounds = {f"b_{name}": value for name, value in row.items()}
-    for statement in _extend_client:
-        statement.run(conn, **bounds)
-    return frozenset()
+        return LinkedClient(frozenset(sharers_of(conn, (client,)) - {visitor}), True)
+    _extend_client_back.run(conn, b_link=client, b_visitor=visitor, b_first_at=begin)
+    is_later = _extend_client_on.first(conn, b_link=client, b_visitor=visitor, b_last_at=end)
+    # Nearly always a browser has one id, which is the newest already.
+    may_be_newest = is_later is not None and len(_clients_seen(conn, visitor)) > 1
+    return LinkedClient(frozenset(), may_be_newest)
 
 
 def are_one_browser(conn: Connection, visitor: str, others: Iterable[str]) -> bool:
@@ -294,8 +303,13 @@ def client_of_browser(conn: Connection, match: Match) -> str:
     is known. Of several the one seen last."""
     if match.method not in BROWSER_METHODS:
         return ""
-    newest = next(iter(_clients_of.find(conn, (match.visitor,)).get(match.visitor, ())), "")
-    return digest_of_key(newest) if newest else ""
+    seen = _clients_seen(conn, match.visitor)
+    return digest_of_key(seen[0]) if seen else ""
+
+
+def _clients_seen(conn: Connection, visitor: str) -> Sequence[str]:
+    """Returns Shopify's ids of the browser of a visitor id, the one seen last first."""
+    return _clients_of.find(conn, (visitor,)).get(visitor, ())
 
 
 def clients_among(conn: Connection, digests: Iterable[Digest]) -> frozenset[Digest]:
