@@ -13,7 +13,7 @@ from tracking.domain.visitor import is_browser
 from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
-from tracking.receive.privacy.erasure import without_erased
+from tracking.receive.privacy.tombstones import without_erased
 from tracking.store import conversions, identity_graph, outbox, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks

@@ -23,7 +23,7 @@ from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import Attributor
 from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_events_of
 from tracking.receive.planner import Planner, figures_in
-from tracking.receive.privacy.erasure import erased_of
+from tracking.receive.privacy.tombstones import erased_of
 from tracking.receive.rows import conversion_row, with_credit
 from tracking.store import (
     Store,

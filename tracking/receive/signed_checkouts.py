@@ -4,7 +4,7 @@ from tracking.domain.identity import identity_of
 from tracking.domain.shopify_checkout import SignedCheckout
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import token_key
-from tracking.receive.privacy.erasure import unerased_keys
+from tracking.receive.privacy.tombstones import unerased_keys
 from tracking.receive.receipt import Receipt
 from tracking.store import identity_graph, orders, touches
 from tracking.store.engine import advisory_locks

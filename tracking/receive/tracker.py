@@ -21,8 +21,9 @@ from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.pixel_recorder import PixelRecorder
 from tracking.receive.planner import OrderFacts, Planner
-from tracking.receive.privacy.erasure import PersonEraser, erased_of
+from tracking.receive.privacy.erasure import PersonEraser
 from tracking.receive.privacy.subjects import privacy_topic_of
+from tracking.receive.privacy.tombstones import erased_of
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt, Work
 from tracking.receive.rows import purchase_of_unknown, unknown_deleted_order, with_credit

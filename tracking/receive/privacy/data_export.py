@@ -11,7 +11,7 @@ from tracking.domain.identity import readable_key
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.domain.revenue import paid_back
-from tracking.receive.privacy.erasure import browser_events_of, footprint_of
+from tracking.receive.privacy.footprint import browser_events_of, footprint_of
 from tracking.store import conversions, erasure, identity_graph, outbox, refunds, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine.statement import Connection

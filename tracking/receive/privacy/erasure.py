@@ -1,28 +1,28 @@
 """Finds the personal data of a person and erases it. What was sold stays on record."""
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
 from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import (
-    Identity,
-    digest_of_key,
-    is_client,
     is_identity,
 )
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import Attributor
-from tracking.receive.pixel import PixelEvent
 from tracking.receive.planner import with_history
+from tracking.receive.privacy.footprint import (
+    PersonFootprint,
+    browser_events_of,
+    footprint_of,
+    orders_at,
+)
 from tracking.receive.rows import with_credit
 from tracking.store import (
     conversions,
     erasure,
-    identity_graph,
     naming_events,
     orders,
     outbox,
@@ -33,35 +33,13 @@ from tracking.store import (
     retention,
     touches,
 )
-from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS
 from tracking.store.orders import OrderRow
 from tracking.store.values import json_of, path_from
 
-# The keys that belong to one person only. A household may share a phone.
-_CERTAIN = ("em:", "id:")
-
 _ERASED = retention.NOBODY
-
-
-@dataclass(frozen=True, slots=True)
-class PersonFootprint:
-    """The stored data of one person.
-
-    `known_by` are the keys of the request and those of the `orders`. The `visitors` are ids of
-    this person alone; others used the `shared` ids as well. The `joined` ids counted as the same
-    person by the identity graph. The `clients` are the keys of the browsers of this person alone.
-    """
-
-    keys: frozenset[str]
-    known_by: frozenset[str]
-    orders: Mapping[str, OrderRow]
-    visitors: frozenset[str]
-    shared: frozenset[str]
-    joined: frozenset[str]
-    clients: frozenset[str]
 
 
 class PersonEraser:
@@ -157,44 +135,6 @@ class PersonEraser:
             last = rows[-1].id
 
 
-def erased_of(conn: Connection, order_id: str, keys: Iterable[str]) -> tuple[bool, frozenset[str]]:
-    """Returns whether an order is an erased person's, and which of its keys were erased."""
-    keys = tuple(keys)
-    erased = erasure.tombstoned(conn, (f"or:{order_id}", *keys))
-    is_erased = f"or:{order_id}" in erased or _is_same_person(keys, erased)
-    return is_erased, erased
-
-
-def unerased_keys(conn: Connection, keys: Iterable[str]) -> tuple[str, ...]:
-    """Returns the keys of a person that may be stored: none if the person was erased, and no phone
-    of another one who was."""
-    keys = tuple(keys)
-    erased = erasure.tombstoned(conn, keys)
-    return () if _is_same_person(keys, erased) else tuple(k for k in keys if k not in erased)
-
-
-def without_erased(
-    conn: Connection, events: Iterable[PixelEvent]
-) -> tuple[list[PixelEvent], frozenset[str]]:
-    """Returns the storefront events without erased identities, and the ids of the events of
-    erased persons."""
-    cleaned: list[PixelEvent] = []
-    erased_ids: set[str] = set()
-    for event in events:
-        keys = event.identity.graph_keys()
-        names = (*keys, *filter(None, [event.client]))
-        erased = erasure.tombstoned(conn, names) if names else frozenset()
-        if event.client in erased:
-            event = _event_without_client(event)
-        if _is_same_person(keys, erased):
-            erased_ids.add(event.event_id)
-            event = msgspec.structs.replace(event, identity=Identity(), tokens=(), client="")
-        elif erased:
-            event = _event_without_phone(event, erased)
-        cleaned.append(event)
-    return cleaned, frozenset(erased_ids)
-
-
 def without_buyer(order: Order) -> Order:
     """Returns the order without its buyer, browser and landing page."""
     return msgspec.structs.replace(
@@ -211,114 +151,6 @@ def without_buyer(order: Order) -> Order:
         browser=Browser(),
         session_hints=(),
     )
-
-
-def footprint_of(
-    conn: Connection,
-    keys: Collection[str],
-    order_ids: Collection[str],
-    candidates: Iterable[str] = (),
-) -> PersonFootprint:
-    """Finds the data of the person who has these keys or placed these orders.
-
-    `candidates` are orders that may be the person's, too.
-    """
-    visitors = {*keys, *(visitor for key in keys for visitor in erasure.visitors_of(conn, key))}
-    at_visitors = (order_id for visitor in visitors for order_id in _orders_at(conn, visitor))
-    rows = {
-        order_id: orders.of_id(conn, order_id)
-        for order_id in sorted({*order_ids, *candidates, *at_visitors})
-    }
-    own = {
-        order_id: row
-        for order_id, row in rows.items()
-        if row is not None and (order_id in order_ids or _is_same_person(row.keys, keys))
-    }
-    order_keys = {key for row in own.values() for key in row.keys}
-    known_by = frozenset({*keys, *filter(is_identity, order_keys)})
-    visitors |= {visitor for key in order_keys for visitor in erasure.visitors_of(conn, key)}
-    visitors |= {row.visitor for row in own.values()}
-    for order_id in {*own, *order_ids}:
-        event = conversions.of_event(conn, event_id_of(order_id))
-        if event is not None:
-            visitors.add(event.visitor)
-    # The ids of persons who were erased before only count their events, and go on doing so.
-    visitors = {v for v in visitors if v and not v.startswith(_ERASED)}
-    alone = frozenset(v for v in visitors if _is_exclusive(conn, v, keys, known_by, own.keys()))
-    clients: set[str] = set()
-    for client in sorted(
-        {key for v in alone for key in erasure.keys_of(conn, v) if is_client(key)}
-    ):
-        # The other visitor ids of a browser are the person's too, if nobody else used it.
-        had = frozenset(erasure.visitors_of(conn, client))
-        if all(_is_exclusive(conn, v, keys, known_by, own.keys()) for v in had - alone):
-            clients.add(client)
-            alone |= had
-    return PersonFootprint(
-        keys=frozenset(keys),
-        known_by=known_by,
-        orders=own,
-        visitors=alone,
-        shared=frozenset(visitors - alone),
-        joined=frozenset(_joined(conn, alone, order_keys | set(keys)) - alone),
-        clients=frozenset(clients),
-    )
-
-
-def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[ConversionRow]:
-    """Yields a person's storefront events; of shared visitors only those that name the person."""
-    certain = {key for key in footprint.known_by if key.startswith(_CERTAIN)}
-    digests = [digest_of_key(key).encode() for key in footprint.keys | certain]
-    for visitor in sorted(footprint.visitors | footprint.shared):
-        for event in erasure.browser_events_of(conn, visitor):
-            payloads = [row.payload for row in outbox.of_event(conn, event.event_id)]
-            if visitor in footprint.visitors or _contains(payloads, digests):
-                yield event
-
-
-def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
-    return any(digest in payload for payload in payloads for digest in digests)
-
-
-def _is_same_person(keys: Iterable[str], others: Collection[str]) -> bool:
-    """Returns True if the keys are those of the person known by others: if an e-mail address or
-    a customer id is the same, or every identity is."""
-    own = [key for key in keys if is_identity(key)]
-    is_certain = any(key in others for key in own if key.startswith(_CERTAIN))
-    return is_certain or (bool(own) and all(key in others for key in own))
-
-
-def _is_exclusive(
-    conn: Connection,
-    visitor: str,
-    keys: Collection[str],
-    known_by: Collection[str],
-    order_ids: Collection[str],
-) -> bool:
-    """Returns True if no other person used a visitor id."""
-    if visitor in keys:
-        return True
-    own = {key for key in erasure.keys_of(conn, visitor) if is_identity(key)}
-    return own <= set(known_by) and set(_orders_at(conn, visitor)) <= set(order_ids)
-
-
-def _orders_at(conn: Connection, visitor: str) -> list[str]:
-    own = touch_key("")
-    keys = [row.key for row in erasure.touches_of(conn, visitor)]
-    return [key.removeprefix(own) for key in keys if key.startswith(own)]
-
-
-def _joined(conn: Connection, visitors: Iterable[str], keys: Collection[str]) -> set[str]:
-    """Returns the visitor ids whose person the identity graph may see differently without these
-    visitors: those joined with them, and those whose keys are too common because of them."""
-    joined: set[str] = set()
-    for visitor in visitors:
-        own = {*keys, *erasure.keys_of(conn, visitor)}
-        joined |= {
-            *identity_graph.person_of(conn, own, visitor),
-            *identity_graph.joined_by(conn, own, visitor),
-        }
-    return joined
 
 
 def _names(footprint: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
@@ -376,9 +208,7 @@ def _forget_person(
 
 def _detach_visitor(conn: Connection, visitor: str, footprint: PersonFootprint) -> None:
     """Deletes the person's orders and keys from a shared visitor id, which others keep."""
-    others = {
-        order_id for order_id in _orders_at(conn, visitor) if order_id not in footprint.orders
-    }
+    others = {order_id for order_id in orders_at(conn, visitor) if order_id not in footprint.orders}
     rows = (orders.of_id(conn, order_id) for order_id in sorted(others))
     kept = {key for row in rows if row is not None for key in row.keys}
     for key in erasure.keys_of(conn, visitor):
@@ -406,19 +236,3 @@ def _erase_requests(conn: Connection, keys: Collection[str], order_ids: Collecti
     for row in privacy_requests.about_a_person(conn):
         if {*row.links.split()} & {*keys} or {*row.orders.split()} & {*order_ids}:
             privacy_requests.erase(conn, row.id)
-
-
-def _event_without_client(event: PixelEvent) -> PixelEvent:
-    conversion = event.conversion
-    if conversion is not None:
-        conversion = msgspec.structs.replace(conversion, client="")
-    return msgspec.structs.replace(event, client="", conversion=conversion)
-
-
-def _event_without_phone(event: PixelEvent, erased: Collection[str]) -> PixelEvent:
-    conversion = event.conversion
-    if conversion is not None:
-        identity = conversion.identity.without_phones(erased)
-        conversion = msgspec.structs.replace(conversion, identity=identity)
-    identity = event.identity.without_phones(erased)
-    return msgspec.structs.replace(event, identity=identity, conversion=conversion)

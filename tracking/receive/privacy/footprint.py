@@ -1,0 +1,132 @@
+"""Finds what is stored about one person."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tracking.domain.attribution import touch_key
+from tracking.domain.conversion import event_id_of
+from tracking.domain.identity import digest_of_key, is_client, is_identity
+from tracking.receive.privacy.tombstones import CERTAIN, is_same_person
+from tracking.store import conversions, erasure, identity_graph, orders, outbox, retention
+from tracking.store.conversions import ConversionRow
+from tracking.store.engine.statement import Connection
+from tracking.store.orders import OrderRow
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFootprint:
+    """The stored data of one person.
+
+    `known_by` are the keys of the request and those of the `orders`. The `visitors` are ids of
+    this person alone; others used the `shared` ids as well. The `joined` ids counted as the same
+    person by the identity graph. The `clients` are the keys of the browsers of this person alone.
+    """
+
+    keys: frozenset[str]
+    known_by: frozenset[str]
+    orders: Mapping[str, OrderRow]
+    visitors: frozenset[str]
+    shared: frozenset[str]
+    joined: frozenset[str]
+    clients: frozenset[str]
+
+
+def footprint_of(
+    conn: Connection,
+    keys: Collection[str],
+    order_ids: Collection[str],
+    candidates: Iterable[str] = (),
+) -> PersonFootprint:
+    """Finds the data of the person who has these keys or placed these orders.
+
+    `candidates` are orders that may be the person's, too.
+    """
+    visitors = {*keys, *(visitor for key in keys for visitor in erasure.visitors_of(conn, key))}
+    at_visitors = (order_id for visitor in visitors for order_id in orders_at(conn, visitor))
+    rows = {
+        order_id: orders.of_id(conn, order_id)
+        for order_id in sorted({*order_ids, *candidates, *at_visitors})
+    }
+    own = {
+        order_id: row
+        for order_id, row in rows.items()
+        if row is not None and (order_id in order_ids or is_same_person(row.keys, keys))
+    }
+    order_keys = {key for row in own.values() for key in row.keys}
+    known_by = frozenset({*keys, *filter(is_identity, order_keys)})
+    visitors |= {visitor for key in order_keys for visitor in erasure.visitors_of(conn, key)}
+    visitors |= {row.visitor for row in own.values()}
+    for order_id in {*own, *order_ids}:
+        event = conversions.of_event(conn, event_id_of(order_id))
+        if event is not None:
+            visitors.add(event.visitor)
+    # The ids of persons who were erased before only count their events, and go on doing so.
+    visitors = {v for v in visitors if v and not v.startswith(retention.NOBODY)}
+    alone = frozenset(v for v in visitors if _is_exclusive(conn, v, keys, known_by, own.keys()))
+    clients: set[str] = set()
+    for client in sorted(
+        {key for v in alone for key in erasure.keys_of(conn, v) if is_client(key)}
+    ):
+        # The other visitor ids of a browser are the person's too, if nobody else used it.
+        had = frozenset(erasure.visitors_of(conn, client))
+        if all(_is_exclusive(conn, v, keys, known_by, own.keys()) for v in had - alone):
+            clients.add(client)
+            alone |= had
+    return PersonFootprint(
+        keys=frozenset(keys),
+        known_by=known_by,
+        orders=own,
+        visitors=alone,
+        shared=frozenset(visitors - alone),
+        joined=frozenset(_joined(conn, alone, order_keys | set(keys)) - alone),
+        clients=frozenset(clients),
+    )
+
+
+def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[ConversionRow]:
+    """Yields a person's storefront events; of shared visitors only those that name the person."""
+    certain = {key for key in footprint.known_by if key.startswith(CERTAIN)}
+    digests = [digest_of_key(key).encode() for key in footprint.keys | certain]
+    for visitor in sorted(footprint.visitors | footprint.shared):
+        for event in erasure.browser_events_of(conn, visitor):
+            payloads = [row.payload for row in outbox.of_event(conn, event.event_id)]
+            if visitor in footprint.visitors or _contains(payloads, digests):
+                yield event
+
+
+def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
+    return any(digest in payload for payload in payloads for digest in digests)
+
+
+def _is_exclusive(
+    conn: Connection,
+    visitor: str,
+    keys: Collection[str],
+    known_by: Collection[str],
+    order_ids: Collection[str],
+) -> bool:
+    """Returns True if no other person used a visitor id."""
+    if visitor in keys:
+        return True
+    own = {key for key in erasure.keys_of(conn, visitor) if is_identity(key)}
+    return own <= set(known_by) and set(orders_at(conn, visitor)) <= set(order_ids)
+
+
+def orders_at(conn: Connection, visitor: str) -> list[str]:
+    """Returns the ids of the orders that were placed at a visitor id."""
+    own = touch_key("")
+    keys = [row.key for row in erasure.touches_of(conn, visitor)]
+    return [key.removeprefix(own) for key in keys if key.startswith(own)]
+
+
+def _joined(conn: Connection, visitors: Iterable[str], keys: Collection[str]) -> set[str]:
+    """Returns the visitor ids whose person the identity graph may see differently without these
+    visitors: those joined with them, and those whose keys are too common because of them."""
+    joined: set[str] = set()
+    for visitor in visitors:
+        own = {*keys, *erasure.keys_of(conn, visitor)}
+        joined |= {
+            *identity_graph.person_of(conn, own, visitor),
+            *identity_graph.joined_by(conn, own, visitor),
+        }
+    return joined
