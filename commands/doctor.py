@@ -49,7 +49,7 @@ from tracking.store.values import session_from_json
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
 LONGEST_WITHOUT_SPEND = 86_400
-LONGEST_SEARCH = 86_400
+LONGEST_ERASURE = 86_400
 # How many orders, and how far back, are looked at for links with unfilled macros.
 NEWEST_ORDERS = 500
 NEWEST_SECONDS = 30 * 86_400
@@ -330,15 +330,20 @@ def _privacy_findings(service: Service) -> Iterator[Finding]:
 
 def _erasure_finding(row: PendingErasure, now: int) -> Finding:
     received = instant(row.received_at)
-    if row.topic == SHOP_REDACT:
+    if row.is_held:
         text = (
             f"{row.topic} of {row.asked_as}, received at {received}, is held, as orders came in"
             f" until then: `flask --app app privacy --confirm {row.id}` erases every person, and"
             f" so does time at {instant(row.due_at)}; --drop {row.id} forgets it"
         )
         return Finding("FAIL", "erasure", text)
-    is_late = now - row.received_at > LONGEST_SEARCH
-    text = f"quarantined bodies are searched for a person erased at {received}"
+    is_late = now - row.received_at > LONGEST_ERASURE
+    if row.topic == SHOP_REDACT:
+        text = f"every person is being erased, by the {row.topic} received at {received}"
+    elif row.is_searching:
+        text = f"quarantined bodies are searched for a person erased at {received}"
+    else:
+        text = f"a person is being erased, by the {row.topic} received at {received}"
     late = ": does a deliverer run (DELIVER, deliver)?" if is_late else ""
     return Finding("FAIL" if is_late else "note", "erasure", f"{text}{late}")
 

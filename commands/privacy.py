@@ -50,9 +50,13 @@ def privacy(service: Service, confirmed: int | None, dropped: int | None) -> Non
 
 
 def _pending(row: PendingErasure) -> tuple[object, ...]:
-    if row.topic == SHOP_REDACT:
+    if row.is_held:
         left = f"held: --confirm {row.id} erases every person, which happens by itself at"
         left = f"{left} {instant(row.due_at)}"
+    elif row.topic == SHOP_REDACT:
+        left = "under way: every person is being erased"
+    elif not row.is_searching:
+        left = "under way: the person is being erased"
     else:
         left = "quarantined bodies are searched for the person"
     return row.id, instant(row.received_at), row.topic, row.asked_as, left

@@ -183,6 +183,20 @@ FAULTS: tuple[Fault, ...] = (
         for how in files.ACTS
     ),
     Fault("F36", "bodies that are slow to search", erasure.searched, None, [{}]),
+    Fault(
+        "F38",
+        "killed while a buyer of many orders is erased",
+        erasure.in_pieces,
+        {},
+        [{"orders": 1500, "kills": 3}],
+    ),
+    Fault(
+        "F39",
+        "killed while it holds claims",
+        kills.while_claiming,
+        {},
+        [{"orders": 600, "kills": 4}],
+    ),
 )
 
 

@@ -605,6 +605,8 @@ def test_an_order_that_only_later_turns_out_to_be_the_persons_is_erased_then(
     assert found(service, DEVICE) != []
 
     sends(shop, "orders/updated", canary(1, updated_at=instant(NOW + 60)))
+    assert [row["session"] for row in rows(service.store, "orders")] == [""]
+    assert not service.pending_erasures.go_on()
 
     assert found(service) == []
     assert event_of(service)["state"] == "withdrawn"

@@ -606,7 +606,8 @@ def test_a_person_who_was_erased_does_not_come_back_with_an_event(
     caller.told(lead(event_name="add_to_cart", event_id="before"))
     (row,) = rows(service.store, "conversions")
     assert row["visitor"].startswith("em:")
-    service.store.commit(lambda conn: service.tracker.eraser.erase(conn, [row["visitor"]], [], NOW))
+    service.store.commit(lambda conn: service.tracker.eraser.begin(conn, [row["visitor"]], [], NOW))
+    assert not service.pending_erasures.go_on(seconds=60)
     caller.told(lead(event_name="add_to_cart", event_id="after"))
 
     known_by = row["visitor"]

@@ -335,7 +335,7 @@ class Tracker:
         known = orders.of_id(conn, order.id)
         if known is not None and known.visitor:
             # Only this state of the order says that it is the erased person's.
-            self.eraser.erase(conn, (), (order.id,), now)
+            self.eraser.begin_with(conn, known, now)
         return self._record_without_buyer(conn, order, topic, now)
 
     def _record_without_buyer(

@@ -23,7 +23,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.conversions import COLUMNS, ConversionRow
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.orders import OrderRow
 from tracking.store.schema import (
     TOMBSTONE_LENGTH,
     attempts,
@@ -33,8 +32,6 @@ from tracking.store.schema import (
     links,
     orders,
     outbox,
-    pending_erasures,
-    privacy_requests,
     quarantine,
     told_links,
     tombstones,
@@ -70,11 +67,6 @@ class _OrderId(NamedTuple):
     id: str
 
 
-class _EventVisitor(NamedTuple):
-    id: int
-    visitor: str
-
-
 _NO_PAYLOAD = literal(b"", LargeBinary)
 _put_tombstone = Statement(
     insert(tombstones)
@@ -83,16 +75,6 @@ _put_tombstone = Statement(
 )
 _any_tombstone = Query(_Mark, select(tombstones.c.mark).limit(1))
 _tombstone = Query(_Mark, select(tombstones.c.mark).where(tombstones.c.mark == bindparam("mark")))
-_put_all_orders = Statement(
-    insert(tombstones)
-    .from_select(
-        ["mark", "erased_at"],
-        select(literal_column("'or:'") + orders.c.id, bindparam("erased_at")).where(
-            literal_column("1 = 1")
-        ),
-    )
-    .on_conflict_do_nothing()
-)
 _visitors_of = Query(
     _Visitor,
     union(
@@ -184,14 +166,8 @@ _rename_purchase = Statement(
     .where(conversions.c.event_id == bindparam("b_event_id"))
     .values(visitor=bindparam("b_new"))
 )
-_all_visitors = Query(_EventVisitor, select(conversions.c.id, conversions.c.visitor))
-_rename_row = Statement(
-    update(conversions)
-    .where(conversions.c.id == bindparam("b_id"))
-    .values(visitor=bindparam("b_new"))
-)
-
-_is_unsent = exists(
+# The parts of an event's erasure, each for a condition of its own.
+IS_UNSENT = exists(
     select(outbox.c.id).where(
         outbox.c.event_id == conversions.c.event_id,
         or_(
@@ -206,11 +182,11 @@ _is_unsent = exists(
         ),
     )
 )
-_with_reason = update(conversions).values(reason="erased")
+WITH_REASON = update(conversions).values(reason="erased")
 # The id that an event was sent under stays, as its event id does; one it was only told by goes.
-_without_detail = update(conversions).values(detail="", storefront_id="")
+WITHOUT_DETAIL = update(conversions).values(detail="", storefront_id="")
 # An event that is being sent may still arrive; its settlement stores no payload.
-_withdrawn = (
+WITHDRAWN = (
     update(outbox)
     .where(outbox.c.state != literal_column("'sent'"))
     .values(
@@ -221,38 +197,20 @@ _withdrawn = (
         settled_at=bindparam("b_now"),
     )
 )
-_emptied = (
+EMPTIED = (
     update(outbox)
     .where(outbox.c.state == literal_column("'sent'"))
     .values(payload=_NO_PAYLOAD, reason="")
 )
-_without_answer = update(attempts).values(detail="")
+WITHOUT_ANSWER = update(attempts).values(detail="")
 _event: BindParameter[str] = bindparam("b_event_id")
 _erase_event = (
-    Statement(_with_reason.where(conversions.c.event_id == _event, _is_unsent)),
-    Statement(_without_detail.where(conversions.c.event_id == _event)),
-    Statement(_withdrawn.where(outbox.c.event_id == _event)),
-    Statement(_emptied.where(outbox.c.event_id == _event)),
-    Statement(_without_answer.where(attempts.c.event_id == _event)),
+    Statement(WITH_REASON.where(conversions.c.event_id == _event, IS_UNSENT)),
+    Statement(WITHOUT_DETAIL.where(conversions.c.event_id == _event)),
+    Statement(WITHDRAWN.where(outbox.c.event_id == _event)),
+    Statement(EMPTIED.where(outbox.c.event_id == _event)),
+    Statement(WITHOUT_ANSWER.where(attempts.c.event_id == _event)),
 )
-_erase_events = (
-    Statement(_with_reason.where(_is_unsent)),
-    Statement(
-        _without_detail.where(or_(conversions.c.detail != "", conversions.c.storefront_id != ""))
-    ),
-    Statement(_withdrawn),
-    Statement(_emptied),
-    Statement(_without_answer.where(attempts.c.detail != "")),
-)
-_delete_all = tuple(
-    Statement(delete(table))
-    for table in (links, told_links, clients, touches, visitors, checkouts, pending_erasures)
-)
-_orders = Query(
-    OrderRow,
-    select(orders).where(orders.c.id > bindparam("after")).order_by(orders.c.id).limit(500),
-)
-
 _bodies = Query(
     ErasableBody,
     select(quarantine.c.id, quarantine.c.body)
@@ -264,8 +222,6 @@ _erased_body = update(quarantine).values(
     body=_NO_PAYLOAD, reason="erased", replayed_at=bindparam("b_now")
 )
 _erase_body = Statement(_erased_body.where(quarantine.c.id == bindparam("b_id")))
-_erase_bodies = Statement(_erased_body.where(func.length(quarantine.c.body) > 0))
-_erase_requests = Statement(update(privacy_requests).values(links="", orders=""))
 
 # --- tombstones
 
@@ -320,11 +276,6 @@ def orders_with(conn: Connection, keys: Iterable[str]) -> list[str]:
         rows = _orders_with.all(conn, **{f"link{n}": key for n, key in enumerate(bound)})
         found.update(row.id for row in rows)
     return sorted(found)
-
-
-def orders_page(conn: Connection, after: str) -> list[OrderRow]:
-    """Returns the next orders by id."""
-    return _orders.all(conn, after=after)
 
 
 def bodies(conn: Connection, first: int = 0, most: int = 4) -> list[ErasableBody]:
@@ -385,23 +336,3 @@ def erase_event(conn: Connection, event_id: str, now: int) -> None:
 def erase_body(conn: Connection, id: int, now: int) -> None:
     """Erases a quarantined body."""
     _erase_body.run(conn, b_id=id, b_now=now)
-
-
-def erase_all_persons(conn: Connection, new_ids: Mapping[str, str], now: int) -> None:
-    """Erases every person, except in the rows of the orders. Events get their visitors' new ids."""
-    _put_all_orders.run(conn, erased_at=now)
-    for statement in _erase_events:
-        statement.run(conn, b_now=now)
-    for statement in _delete_all:
-        statement.run(conn)
-    _erase_bodies.run(conn, b_now=now)
-    _erase_requests.run(conn)
-    rows = _all_visitors.all(conn)
-    _rename_row.run_many(
-        conn, ({"b_id": row.id, "b_new": new_ids[row.visitor]} for row in rows if row.visitor)
-    )
-
-
-def all_visitors(conn: Connection) -> set[str]:
-    """Returns every visitor id of the events."""
-    return {row.visitor for row in _all_visitors.all(conn) if row.visitor}

@@ -438,8 +438,9 @@ tombstones = Table(
     sqlite_with_rowid=False,
 )
 
-# What is left of an erasure: the search for a person in the quarantined bodies, up to a position in
-# the text of the body `body_id`; or the erasure of a whole shop, which is held until `due_at`.
+# An erasure that is not complete. `body_id` is its stage; in the last one of a person it is the
+# quarantined body whose text was searched up to `position`, otherwise `position` counts steps, and
+# `rest` (JSON) tells them. The erasure of a whole shop may be held until `due_at` first.
 pending_erasures = Table(
     "pending_erasures",
     metadata,
@@ -453,6 +454,7 @@ pending_erasures = Table(
     _int("due_at"),
     _int("body_id"),
     _int("position"),
+    _text("rest"),
 )
 
 # The requests of Shopify's privacy topics, about a person or the shop. `answered_at` is 0 until the

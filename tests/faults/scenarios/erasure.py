@@ -1,18 +1,23 @@
 """A person who is erased while their event waits, is under way, or is told of once more."""
 
 import json
+import threading
+from collections.abc import Sequence
 from hashlib import sha256
+from typing import Any
 
-from tests.actors import instant
+from tests.actors import instant, notes
 from tests.faults.finding import Finding
-from tests.faults.load import Webhook, meanwhile, webhook
+from tests.faults.load import Webhook, acknowledged, meanwhile, webhook
 from tests.faults.scenarios.kills import IN_TIME, Killer
 from tests.faults.world import World
 from tests.standins.pinterest import Mode
 from tests.store_contents import everything
+from tracking.domain.identity import Digest, identity_key
 
 SHOP = "fault-shop.myshopify.com"
 _SLOW = "canary-slow@example.com"
+_MANY = "canary-many@example.com"
 
 
 def redacted(world: World) -> Finding:
@@ -79,6 +84,57 @@ def searched(
     return found
 
 
+def in_pieces(world: World, orders: int = 150, kills: int = 1, rate: float = 40.0) -> Finding:
+    """Erase a buyer of very many orders, and kill everything before all pieces are done; states of
+    these orders come in between, and orders of others."""
+    found = Finding()
+    hers, others = world.numbers(orders), world.numbers(int(3 * rate))
+    told = [_of_many(number, world.clock()) for number in hers]
+    found.expects("each order is taken", all(answer.is_good for answer in world.posts(told)))
+    before = world.revenue()
+    again = [_of_many(n, world.clock(), updated_at=instant(world.clock() + 60)) for n in hers]
+    load = [webhook for pair in zip(world.placed(others), again, strict=False) for webhook in pair]
+
+    def disturb(done: threading.Event) -> None:
+        world.posts([_redact_by_email(_MANY, hers)])
+        for n in range(kills):
+            world.server.kill()
+            left = world.rows("pending_erasures")
+            found.expects(f"it is not complete at kill {n + 1}", bool(left) or n > 0)
+            world.server.start()
+            done.wait(0.5)
+
+    heard = meanwhile(lambda: world.posts(load, callers=8, per_second=rate), disturb)
+    world.drain()
+    world.until(lambda: not world.rows("pending_erasures"), within=120)
+
+    held = json.dumps(everything(world.store), default=str)
+    digest = sha256(_MANY.encode()).hexdigest()
+    key = identity_key("em", Digest(digest)).partition(":")[2]
+    for trace in (digest, key, "browser-of-many"):
+        found.expects(f"{trace[:16]} is not kept", trace not in held)
+    counted, _ = world.revenue()
+    wanted = before[0] + len({answer.webhook.number for answer in heard} & {*others})
+    found.expects(f"all orders are counted: {counted} of {wanted}", counted == wanted)
+    found.expects("each webhook is taken", acknowledged(heard) >= {w.number for w in load})
+    world.judge_canaries(found)
+    return found
+
+
+def _of_many(number: int, at: float, **changes: Any) -> Webhook:
+    """An order of the buyer of very many, each from another browser."""
+    return webhook(
+        number,
+        "orders/updated" if changes else "orders/create",
+        at,
+        email=_MANY,
+        contact_email=_MANY,
+        customer={"id": 777_777, "email": _MANY},
+        note_attributes=notes(pin_vid=f"browser-of-many-{number}"),
+        **changes,
+    )
+
+
 def _slow_texts(size: int) -> tuple[str, ...]:
     """Texts that are all one address without its end, or phones of any country."""
     countries = "".join(f'"country_code":"{a}{b}"' for a in "ABCD" for b in "EGLMR")
@@ -90,8 +146,10 @@ def _odd(text: str) -> Webhook:
     return Webhook(0, "orders/create", json.dumps({"text": text, "email": _SLOW}).encode())
 
 
-def _redact_by_email(email: str) -> Webhook:
-    body = {"shop_id": 1, "shop_domain": SHOP, "customer": {"email": email}}
+def _redact_by_email(email: str, orders: Sequence[int] = ()) -> Webhook:
+    body: dict[str, Any] = {"shop_id": 1, "shop_domain": SHOP, "customer": {"email": email}}
+    if orders:
+        body["orders_to_redact"] = [*orders]
     return Webhook(0, "customers/redact", json.dumps(body).encode())
 
 

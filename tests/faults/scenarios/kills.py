@@ -12,6 +12,8 @@ from tests.faults.finding import Finding
 from tests.faults.load import Answer, Webhook, acknowledged, meanwhile, webhook
 from tests.faults.world import World
 from tests.standins.pinterest import Mode
+from tracking.deliver.deliverer import LEASE_SECONDS
+from tracking.store.outbox import CLAIM_SEPARATOR
 
 TOPICS = ("orders/create", "orders/paid", "orders/updated")
 # Seconds for 99 of 100 answers while processes die.
@@ -140,6 +142,43 @@ def under_way(world: World, orders: int = 10) -> Finding:
     world.judge(found, acknowledged(heard))
     world.judge_load(found, heard)
     return found
+
+
+def while_claiming(world: World, orders: int = 60, kills: int = 1, rate: float = 60.0) -> Finding:
+    """Kill the processes that hold claims, under load: others send what those held, and nobody
+    waits for the end of a lease."""
+    found = Finding()
+    numbers = world.numbers(orders)
+    killed = 0
+
+    def disturb(done: threading.Event) -> None:
+        nonlocal killed
+        for _ in range(kills):
+            world.pinterest.forget()
+            world.pinterest.mode = "hang"
+            world.until_called()
+            for pid in _claimants(world):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            world.pinterest.mode = "ok"
+            done.wait(0.5)
+
+    load = world.placed(numbers)
+    heard = meanwhile(lambda: world.posts(load, callers=12, per_second=rate), disturb)
+    begun = time.monotonic()
+    world.until(lambda: world.waiting() == 0, within=LEASE_SECONDS / 2)
+    found.tells(f"{killed} processes killed, all sent {time.monotonic() - begun:.1f} s later")
+    found.expects("a process was killed that held claims", killed > 0)
+    found.expects("each order is acknowledged", acknowledged(heard) == set(numbers))
+    world.judge(found, numbers)
+    return found
+
+
+def _claimants(world: World) -> set[int]:
+    """The workers that hold claims now."""
+    owners = {row["claim"].rpartition(CLAIM_SEPARATOR)[0] for row in world.rows("outbox")}
+    known = {int(owner.split("/")[2]) for owner in owners if owner}
+    return known & {*world.server.workers}
 
 
 def _stories(world: World, numbers: list[int], chance: random.Random) -> list[Webhook]:

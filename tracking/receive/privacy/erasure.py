@@ -1,24 +1,22 @@
 """Finds the personal data of a person and erases it. What was sold stays on record."""
 
 import secrets
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 
 import msgspec
 
-from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
-from tracking.domain.identity import (
-    is_identity,
-)
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import Attributor
 from tracking.receive.planner import with_history
-from tracking.receive.privacy.footprint import (
-    PersonFootprint,
-    browser_events_of,
-    footprint_of,
-    orders_at,
+from tracking.receive.privacy.erasure_plan import (
+    ErasurePlan,
+    ErasureStep,
+    StepKind,
+    detachment,
+    plan_of,
 )
+from tracking.receive.privacy.footprint import ErasedBuyer, is_exclusive
 from tracking.receive.rows import with_credit
 from tracking.store import (
     conversions,
@@ -27,69 +25,103 @@ from tracking.store import (
     orders,
     outbox,
     pending_erasures,
-    pixel_backlog,
     privacy_requests,
     refunds,
     retention,
     touches,
 )
 from tracking.store.engine import advisory_locks
-from tracking.store.engine.statement import Connection
+from tracking.store.engine.statement import SHORT_TRANSACTION, Connection
 from tracking.store.identity_graph import ALWAYS
 from tracking.store.orders import OrderRow
+from tracking.store.pending_erasures import PendingErasure
 from tracking.store.values import json_of, path_from
+
+# PostgreSQL has room for some thousand locks, of all transactions together.
+MOST_AT_ONCE = 1_000
+# The steps of one transaction: each has up to two names to lock.
+MOST_STEPS = 100
 
 _ERASED = retention.NOBODY
 
 
 class PersonEraser:
-    """Erases persons, and leaves tombstones, so that later orders and events bring nothing back."""
+    """Erases persons, and leaves tombstones, so that later orders and events bring nothing back.
+
+    An erasure begins with the tombstones. The rest goes on step by step (`PendingErasures`).
+    """
 
     def __init__(self, attributor: Attributor) -> None:
         self.attributor = attributor
 
-    def erase(
-        self,
-        conn: Connection,
-        keys: Iterable[str],
-        order_ids: Iterable[str],
-        now: int,
-        candidates: Iterable[str] = (),
+    def begin(
+        self, conn: Connection, keys: Iterable[str], order_ids: Iterable[str], now: int
     ) -> None:
-        """Erases the person who has these keys or placed these orders.
-
-        `candidates` are orders that may be the person's, too. The quarantined bodies are left to
-        `PendingErasures`: to search them takes longer than the write lock may be held.
-        """
-        keys, order_ids = frozenset(keys), frozenset(order_ids)
-        candidates = tuple(candidates)
-
-        def names() -> set[str]:
-            return _names(footprint_of(conn, keys, order_ids, candidates), order_ids)
-
-        advisory_locks.hold_found(conn, names)
-        footprint = footprint_of(conn, keys, order_ids, candidates)
-        marks = {f"or:{order_id}" for order_id in order_ids | footprint.orders.keys()}
-        erasure.put_tombstones(conn, keys | marks | footprint.clients, now)
-
-        new_ids = {visitor: _new_id() for visitor in footprint.visitors}
-        for row in footprint.orders.values():
-            _erase_order(conn, row, new_ids, now)
-        for order_id in sorted(order_ids | footprint.orders.keys()):
-            # Its events may have been reported by another system, without the order itself.
-            for event_id in (event_id_of(order_id), *naming_events.of_order(conn, order_id)):
-                erasure.erase_event(conn, event_id, now)
-        for event in browser_events_of(conn, footprint):
-            erasure.erase_event(conn, event.event_id, now)
-        _forget_person(conn, footprint, new_ids)
+        """Begins to erase the person who has these keys or placed these orders."""
+        keys, order_ids = sorted(keys), sorted(order_ids)
+        self.put_tombstones(conn, keys, order_ids[:MOST_AT_ONCE], now)
         _erase_requests(conn, keys, order_ids)
+        pending_erasures.add_person(conn, keys, order_ids, now)
 
-        self.attributor.credit_orders(conn, footprint.joined | footprint.shared, ALWAYS, now)
-        for order_id in sorted(set(candidates) - footprint.orders.keys()):
-            _remove_from_order(conn, order_id, footprint)
-        if erasure.bodies(conn, most=1):
-            named = order_ids | footprint.orders.keys()
-            pending_erasures.add_search(conn, sorted(keys), sorted(named), now)
+    def put_tombstones(
+        self, conn: Connection, keys: Iterable[str], order_ids: Iterable[str], now: int
+    ) -> None:
+        """Leaves tombstones once no other transaction writes about the keys and orders, of which
+        there may be MOST_AT_ONCE."""
+        advisory_locks.hold(conn, {*keys, *order_ids})
+        erasure.put_tombstones(conn, {*keys, *(f"or:{order_id}" for order_id in order_ids)}, now)
+
+    def begin_with(self, conn: Connection, known: OrderRow, now: int) -> None:
+        """Erases the buyer from an order, and begins to erase the buyer's browsers."""
+        event = conversions.of_event(conn, event_id_of(known.id))
+        visitors = {known.visitor, *([] if event is None else [event.visitor])}
+        erased = ErasedBuyer(tuple(known.keys), tuple(sorted(visitors)))
+        erasure.put_tombstones(conn, [f"or:{known.id}"], now)
+        _erase_requests(conn, (), (known.id,))
+        _erase_order(conn, known.id, {}, now)
+        rest = msgspec.json.encode(erased).decode()
+        pending_erasures.add_person(conn, (), (known.id,), now, rest)
+
+    def plan(self, conn: Connection, pending: PendingErasure) -> tuple[ErasurePlan, frozenset[str]]:
+        """Returns the steps that erase a person, and the tombstones that belong to them."""
+        rest = pending_erasures.rest_of(conn, pending.id)
+        erased = msgspec.json.decode(rest, type=ErasedBuyer) if rest else ErasedBuyer()
+        keys, order_ids = pending.links.split(), pending.orders.split()
+        return plan_of(conn, keys, order_ids, erased, iter(_new_id, ""))
+
+    def run(self, conn: Connection, plan: ErasurePlan, first: int, now: int) -> int:
+        """Makes steps from the `first` on, as many as others may wait for; returns the next one.
+
+        A step that was made before changes nothing.
+        """
+        steps = plan.steps[first : first + MOST_STEPS]
+        planned = {step.name for step in plan.steps if step.kind is StepKind.EVENT}
+        for n, step in enumerate(steps, 1):
+            self._run_step(conn, plan, step, planned, now)
+            if conn.executed > SHORT_TRANSACTION:
+                return first + n
+        return first + len(steps)
+
+    def _run_step(
+        self, conn: Connection, plan: ErasurePlan, step: ErasureStep, planned: Set[str], now: int
+    ) -> None:
+        match step.kind:
+            case StepKind.ORDER:
+                _erase_order(conn, step.name, plan.visitors, now)
+            case StepKind.EVENT:
+                erasure.erase_event(conn, step.name, now)
+            case StepKind.VISITOR:
+                _erase_visitor(conn, plan, step.name, planned, now)
+            case StepKind.LINK:
+                erasure.unlink(conn, step.name, step.visitor)
+            case StepKind.TOUCH:
+                erasure.forget_touch(conn, step.visitor, step.name)
+            case StepKind.KEY:
+                erasure.forget_key(conn, step.name)
+            case StepKind.CREDIT:
+                self.attributor.credit_each(conn, (step.name,), ALWAYS, now)
+            case StepKind.KEYS_OF_ORDER:
+                _remove_from_order(conn, step.name, plan)
 
     def put_order(self, conn: Connection, order: Order, known: OrderRow | None, now: int) -> None:
         """Stores only the money and the state of an order whose buyer was erased or forgotten, and
@@ -123,17 +155,6 @@ class PersonEraser:
         for event_id in naming_events.of_order(conn, order.id):
             erasure.erase_event(conn, event_id, now)
 
-    def erase_all_persons(self, conn: Connection, now: int) -> None:
-        """Erases every person, and leaves tombstones of all orders."""
-        pixel_backlog.clear(conn)
-        new_ids = {visitor: _new_id() for visitor in erasure.all_visitors(conn)}
-        erasure.erase_all_persons(conn, new_ids, now)
-        last = ""
-        while rows := erasure.orders_page(conn, last):
-            for row in rows:
-                orders.put(conn, _without_person(row))
-            last = rows[-1].id
-
 
 def without_buyer(order: Order) -> Order:
     """Returns the order without its buyer, browser and landing page."""
@@ -153,32 +174,24 @@ def without_buyer(order: Order) -> Order:
     )
 
 
-def _names(footprint: PersonFootprint, order_ids: Iterable[str]) -> set[str]:
-    return {
-        *order_ids,
-        *footprint.known_by,
-        *footprint.orders,
-        *footprint.visitors,
-        *footprint.shared,
-        *footprint.clients,
-    }
-
-
 def _new_id() -> str:
     """Returns a new visitor id for an erased person, of a form that no pixel sends."""
     return f"{_ERASED}{secrets.token_hex(8)}"
 
 
-def _erase_order(conn: Connection, row: OrderRow, new_ids: Mapping[str, str], now: int) -> None:
-    event_id = event_id_of(row.id)
-    event = conversions.of_event(conn, event_id)
+def _erase_order(conn: Connection, order_id: str, new_ids: Mapping[str, str], now: int) -> None:
+    event = conversions.of_event(conn, event_id_of(order_id))
     if event is not None and event.visitor in new_ids:
-        erasure.rename_purchase(conn, event_id, new_ids[event.visitor])
-    erasure.erase_event(conn, event_id, now)
-    orders.put(conn, _without_person(row))
+        erasure.rename_purchase(conn, event.event_id, new_ids[event.visitor])
+    # Its events may have been reported by another system, without the order itself.
+    for event_id in (event_id_of(order_id), *naming_events.of_order(conn, order_id)):
+        erasure.erase_event(conn, event_id, now)
+    row = orders.of_id(conn, order_id)
+    if row is not None:
+        orders.put(conn, without_person(row))
 
 
-def _without_person(row: OrderRow) -> OrderRow:
+def without_person(row: OrderRow) -> OrderRow:
     """Returns an order's row with its money and the campaigns of its path, without its buyer."""
     path = [
         msgspec.structs.replace(touch, visitor="", click_id="") for touch in path_from(row.path)
@@ -193,39 +206,32 @@ def _without_buyer(row: OrderRow) -> OrderRow:
     )
 
 
-def _forget_person(
-    conn: Connection, footprint: PersonFootprint, new_ids: Mapping[str, str]
+def _erase_visitor(
+    conn: Connection, plan: ErasurePlan, visitor: str, planned: Set[str], now: int
 ) -> None:
-    for visitor, new in sorted(new_ids.items()):
-        erasure.forget_visitor(conn, visitor, new)
-    order_keys = {key for row in footprint.orders.values() for key in row.keys}
-    tokens = {key for key in order_keys if not is_identity(key)}
-    for key in sorted(footprint.keys | tokens):
-        erasure.forget_key(conn, key)
-    for visitor in sorted(footprint.shared):
-        _detach_visitor(conn, visitor, footprint)
+    """Deletes a visitor id, and what it did since the steps were `planned`. If another person has
+    used it since, it is left to that person."""
+    if not is_exclusive(conn, visitor, plan.keys, plan.known_by, plan.orders):
+        for step in [*detachment(conn, visitor, plan.known_by, plan.orders)]:
+            if step.kind is StepKind.LINK:
+                erasure.unlink(conn, step.name, visitor)
+            else:
+                erasure.forget_touch(conn, visitor, step.name)
+        return
+    for event in erasure.browser_events_of(conn, visitor):
+        if event.event_id not in planned:
+            erasure.erase_event(conn, event.event_id, now)
+    erasure.forget_visitor(conn, visitor, plan.visitors[visitor])
 
 
-def _detach_visitor(conn: Connection, visitor: str, footprint: PersonFootprint) -> None:
-    """Deletes the person's orders and keys from a shared visitor id, which others keep."""
-    others = {order_id for order_id in orders_at(conn, visitor) if order_id not in footprint.orders}
-    rows = (orders.of_id(conn, order_id) for order_id in sorted(others))
-    kept = {key for row in rows if row is not None for key in row.keys}
-    for key in erasure.keys_of(conn, visitor):
-        if key in footprint.known_by and key not in kept:
-            erasure.unlink(conn, key, visitor)
-    for order_id in footprint.orders:
-        erasure.forget_touch(conn, visitor, touch_key(order_id))
-
-
-def _remove_from_order(conn: Connection, order_id: str, footprint: PersonFootprint) -> None:
+def _remove_from_order(conn: Connection, order_id: str, plan: ErasurePlan) -> None:
     """Deletes the person's keys and visitor ids from an order of another person."""
     row = orders.of_id(conn, order_id)
     if row is None:
         return
-    keys = [key for key in row.keys if key not in footprint.keys]
+    keys = [key for key in row.keys if key not in plan.keys]
     path = [
-        msgspec.structs.replace(touch, visitor="") if touch.visitor in footprint.visitors else touch
+        msgspec.structs.replace(touch, visitor="") if touch.visitor in plan.visitors else touch
         for touch in path_from(row.path)
     ]
     path_left = "" if row.is_forgotten else json_of(path)

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import digest_of_key, is_client, is_identity
@@ -13,17 +15,32 @@ from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 
 
+class ErasedBuyer(msgspec.Struct, frozen=True, gc=False):
+    """The keys and visitor ids of an order whose row was erased first, before they were followed.
+
+    They are stored until then.
+    """
+
+    keys: tuple[str, ...] = ()
+    visitors: tuple[str, ...] = ()
+
+
+NO_BUYER = ErasedBuyer()
+
+
 @dataclass(frozen=True, slots=True)
 class PersonFootprint:
     """The stored data of one person.
 
-    `known_by` are the keys of the request and those of the `orders`. The `visitors` are ids of
+    `known_by` are the keys of the request and the identities of the `orders`, `tokens` the other
+    keys of these. The `visitors` are ids of
     this person alone; others used the `shared` ids as well. The `joined` ids counted as the same
     person by the identity graph. The `clients` are the keys of the browsers of this person alone.
     """
 
     keys: frozenset[str]
     known_by: frozenset[str]
+    tokens: frozenset[str]
     orders: Mapping[str, OrderRow]
     visitors: frozenset[str]
     shared: frozenset[str]
@@ -36,10 +53,12 @@ def footprint_of(
     keys: Collection[str],
     order_ids: Collection[str],
     candidates: Iterable[str] = (),
+    erased: ErasedBuyer = NO_BUYER,
 ) -> PersonFootprint:
     """Finds the data of the person who has these keys or placed these orders.
 
-    `candidates` are orders that may be the person's, too.
+    `candidates` are orders that may be the person's, too. `erased` is what the rows of the orders
+    do not tell any more.
     """
     visitors = {*keys, *(visitor for key in keys for visitor in erasure.visitors_of(conn, key))}
     at_visitors = (order_id for visitor in visitors for order_id in orders_at(conn, visitor))
@@ -52,29 +71,30 @@ def footprint_of(
         for order_id, row in rows.items()
         if row is not None and (order_id in order_ids or is_same_person(row.keys, keys))
     }
-    order_keys = {key for row in own.values() for key in row.keys}
+    order_keys = {*erased.keys, *(key for row in own.values() for key in row.keys)}
     known_by = frozenset({*keys, *filter(is_identity, order_keys)})
     visitors |= {visitor for key in order_keys for visitor in erasure.visitors_of(conn, key)}
-    visitors |= {row.visitor for row in own.values()}
+    visitors |= {*erased.visitors, *(row.visitor for row in own.values())}
     for order_id in {*own, *order_ids}:
         event = conversions.of_event(conn, event_id_of(order_id))
         if event is not None:
             visitors.add(event.visitor)
     # The ids of persons who were erased before only count their events, and go on doing so.
     visitors = {v for v in visitors if v and not v.startswith(retention.NOBODY)}
-    alone = frozenset(v for v in visitors if _is_exclusive(conn, v, keys, known_by, own.keys()))
+    alone = frozenset(v for v in visitors if is_exclusive(conn, v, keys, known_by, own.keys()))
     clients: set[str] = set()
     for client in sorted(
         {key for v in alone for key in erasure.keys_of(conn, v) if is_client(key)}
     ):
         # The other visitor ids of a browser are the person's too, if nobody else used it.
         had = frozenset(erasure.visitors_of(conn, client))
-        if all(_is_exclusive(conn, v, keys, known_by, own.keys()) for v in had - alone):
+        if all(is_exclusive(conn, v, keys, known_by, own.keys()) for v in had - alone):
             clients.add(client)
             alone |= had
     return PersonFootprint(
         keys=frozenset(keys),
         known_by=known_by,
+        tokens=frozenset(key for key in order_keys if not is_identity(key)),
         orders=own,
         visitors=alone,
         shared=frozenset(visitors - alone),
@@ -98,7 +118,7 @@ def _contains(payloads: Iterable[bytes], digests: Collection[bytes]) -> bool:
     return any(digest in payload for payload in payloads for digest in digests)
 
 
-def _is_exclusive(
+def is_exclusive(
     conn: Connection,
     visitor: str,
     keys: Collection[str],
@@ -119,12 +139,12 @@ def orders_at(conn: Connection, visitor: str) -> list[str]:
     return [key.removeprefix(own) for key in keys if key.startswith(own)]
 
 
-def _joined(conn: Connection, visitors: Iterable[str], keys: Collection[str]) -> set[str]:
+def _joined(conn: Connection, visitors: Collection[str], keys: Collection[str]) -> set[str]:
     """Returns the visitor ids whose person the identity graph may see differently without these
     visitors: those joined with them, and those whose keys are too common because of them."""
     joined: set[str] = set()
-    for visitor in visitors:
-        own = {*keys, *erasure.keys_of(conn, visitor)}
+    for n, visitor in enumerate(sorted(visitors)):
+        own = {*erasure.keys_of(conn, visitor), *(() if n else keys)}
         joined |= {
             *identity_graph.person_of(conn, own, visitor),
             *identity_graph.joined_by(conn, own, visitor),

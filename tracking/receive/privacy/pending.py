@@ -1,24 +1,38 @@
-"""Completes erasures whose rest takes long or waits, in the background and after every restart."""
+"""Carries out erasures piece by piece: within a webhook, in the background, after every restart."""
 
-import functools
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
+
+from tracking.receive.privacy import shop_erasure
 from tracking.receive.privacy.body_search import SLICE, BodySearch
-from tracking.receive.privacy.erasure import PersonEraser
+from tracking.receive.privacy.erasure import MOST_STEPS, PersonEraser
+from tracking.receive.privacy.erasure_plan import ErasurePlan, with_credits
+from tracking.receive.privacy.shop_erasure import ShopRest
 from tracking.store import Store, StoreUnavailable, erasure, pending_erasures
+from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.erasure import ErasableBody
-from tracking.store.pending_erasures import SHOP_REDACT, PendingErasure
+from tracking.store.pending_erasures import (
+    CREDITING,
+    ERASING,
+    PLANNING,
+    SEARCHING,
+    SHOP_REDACT,
+    PendingErasure,
+)
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 10.0
-# As long as a search goes on before its progress is stored, and within a webhook.
+POLL_SECONDS = 2.0
+# As long as a search goes on before its progress is stored, and an erasure within a webhook.
 PIECE_SECONDS = 0.5
+# A person with more orders and browsers is not planned within a webhook.
+_FEW = 200
 
 
 class _Position(NamedTuple):
@@ -29,74 +43,82 @@ class _Position(NamedTuple):
 
 
 class PendingErasures:
-    """Searches the quarantined bodies for erased persons, and erases a shop when its time comes.
+    """Erases persons and shops, and searches the quarantined bodies for erased persons.
 
-    A piece of a search reads a snapshot, so no other writer waits for it. Its progress is stored;
-    two processes that search at the same time do nothing worse than the same work twice.
+    A piece is a short transaction, or reads a snapshot, so that no other writer waits for it. Its
+    progress is stored; two processes that go on at the same time do nothing worse than the same
+    work twice.
     """
 
     name = "erasures"
 
     def __init__(self, store: Store, eraser: PersonEraser, clock: Callable[[], float]) -> None:
         self.store = store
+        # A piece takes turns with the webhooks, however many pieces follow.
+        self._pieces = store.yielding()
         self.eraser = eraser
         self.clock = clock
+        self._plan: tuple[int, int, ErasurePlan] | None = None
 
-    def search(self, piece: float = PIECE_SECONDS) -> bool:
-        """Goes on with the searches for about `piece` seconds; returns True if any is left.
+    def go_on(self, seconds: float = PIECE_SECONDS, *, in_webhook: bool = False) -> bool:
+        """Goes on with the erasures for about so many seconds; returns True if any is left.
+
+        Within a webhook a person with very many orders is left to the background.
 
         Raises:
             StoreUnavailable: the progress may not have been stored.
         """
-        deadline = time.monotonic() + piece
-        while (pending := self._oldest_search()) is not None:
-            if not self._search(pending, deadline):
+        deadline = time.monotonic() + seconds
+        while (pending := self._next()) is not None:
+            if in_webhook and pending.body_id == PLANNING and self._is_large(pending):
                 return True
+            self._go_on_with(pending, deadline)
+            if time.monotonic() >= deadline:
+                return self._next() is not None
         return False
 
     def carry_out_due(self) -> None:
-        """Erases every person if a shop's erasure was held for as long as it may be.
+        """Begins to erase every person if a shop's erasure was held for as long as it may be.
 
         Raises:
-            StoreUnavailable: it may not have been carried out.
+            StoreUnavailable: it may not have begun.
         """
         for pending in self.held():
             if pending.due_at <= self.clock():
-                self.confirm(pending.id)
+                self._confirm(pending.id)
 
     def held(self) -> list[PendingErasure]:
         """Returns the erasures of a shop that wait for a confirmation or for their time."""
         with self.store.read() as conn:
             rows = pending_erasures.list_all(conn)
-        return [row for row in rows if row.topic == SHOP_REDACT]
+        return [row for row in rows if row.is_held]
 
     def confirm(self, id: int) -> bool:
         """Erases every person, for the held erasure with this id; returns False if there is none.
 
         Raises:
-            StoreUnavailable: it may not have been carried out.
+            StoreUnavailable: it may not have been carried out; once it has begun, the background
+                worker goes on.
         """
-        if id not in {row.id for row in self.held()}:
+        if not self._confirm(id):
             return False
-
-        def erase(conn: Connection) -> bool:
-            # Another process may have dropped it since.
-            is_held = pending_erasures.remove(conn, id)
-            if is_held:
-                self.eraser.erase_all_persons(conn, int(self.clock()))
-            return is_held
-
-        if not self.store.commit(erase):
-            return False
-        self.store.wipe_log()
-        logger.warning("%s: every person was erased", SHOP_REDACT)
+        while (pending := self._of_id(id)) is not None:
+            self._run_shop(pending)
         return True
+
+    def _confirm(self, id: int) -> bool:
+        # Another process may have dropped it since.
+        now, rest = int(self.clock()), shop_erasure.new_rest()
+        return self.store.commit(lambda conn: pending_erasures.confirm(conn, id, now, rest))
 
     def drop(self, id: int) -> bool:
         """Forgets the held erasure with this id; returns False if there is none."""
-        if id not in {row.id for row in self.held()}:
-            return False
-        return self.store.commit(functools.partial(pending_erasures.remove, id=id))
+
+        def remove(conn: Connection) -> bool:
+            row = pending_erasures.of_id(conn, id)
+            return row is not None and row.is_held and pending_erasures.remove(conn, id)
+
+        return self.store.commit(remove)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Completes what is left whenever there is something, until `stop` is set."""
@@ -107,7 +129,7 @@ class PendingErasures:
     def _go_on_safely(self) -> bool:
         try:
             self.carry_out_due()
-            return self.search()
+            return self.go_on()
         except StoreUnavailable as error:
             logger.warning("erasures wait for the store: %s", error)
         except Exception as error:
@@ -115,13 +137,126 @@ class PendingErasures:
             logger.error("an erasure failed: %s", type(error).__name__)
         return False
 
-    def _oldest_search(self) -> PendingErasure | None:
+    def _next(self) -> PendingErasure | None:
+        """Returns the oldest erasure that can go on now."""
         with self.store.read() as conn:
             rows = pending_erasures.list_all(conn)
-        return next((row for row in rows if row.topic != SHOP_REDACT), None)
+        now = self.clock()
+        return next((row for row in rows if row.is_due(now)), None)
 
-    def _search(self, pending: PendingErasure, deadline: float) -> bool:
-        """Searches until the deadline, at least one slice; returns True if nothing is left."""
+    def _of_id(self, id: int) -> PendingErasure | None:
+        with self.store.read() as conn:
+            return pending_erasures.of_id(conn, id)
+
+    def _is_large(self, pending: PendingErasure) -> bool:
+        with self.store.read() as conn:
+            known = sum(len(erasure.visitors_of(conn, key)) for key in pending.links.split())
+        return known + len(pending.orders.split()) > _FEW
+
+    def _go_on_with(self, pending: PendingErasure, deadline: float) -> None:
+        """Does one piece of an erasure; leaves it alone for a while if that fails."""
+        try:
+            if pending.topic == SHOP_REDACT:
+                self._run_shop(pending)
+            elif pending.is_searching:
+                self._search(pending, deadline)
+            elif pending.body_id == PLANNING:
+                self._plan_person(pending)
+            else:
+                self._run_person(pending)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            # It must not keep the others from it, and its text may quote a body.
+            logger.error("erasure %d failed: %s", pending.id, type(error).__name__)
+            now = int(self.clock())
+            self.store.commit(lambda conn: pending_erasures.postpone(conn, pending.id, now))
+
+    def _plan_person(self, pending: PendingErasure) -> None:
+        with self.store.read() as conn:
+            if pending_erasures.of_id(conn, pending.id) != pending:
+                # Another process has planned it meanwhile.
+                return
+            plan, tombstones = self.eraser.plan(conn, pending)
+
+        def put(conn: Connection) -> None:
+            erasure.put_tombstones(conn, tombstones, int(self.clock()))
+            pending_erasures.enter(conn, pending.id, ERASING, 0, _encoded(plan))
+
+        self._pieces.commit(put)
+
+    def _run_person(self, pending: PendingErasure) -> None:
+        """Makes the next steps of a plan, or enters the next stage after the last one."""
+        plan = self._plan_of(pending)
+        if plan is None:
+            return
+        if pending.position < len(plan.steps):
+            self._pieces.commit(lambda conn: self._run_steps(conn, pending, plan))
+        elif pending.body_id == ERASING:
+            with self.store.read() as conn:
+                credited = with_credits(conn, self.eraser.attributor, plan)
+            rest = _encoded(credited)
+            self._pieces.commit(
+                lambda conn: pending_erasures.enter(conn, pending.id, CREDITING, 0, rest)
+            )
+        elif self._pieces.commit(lambda conn: self._enter_search(conn, pending)):
+            self._end(pending)
+
+    def _run_steps(self, conn: Connection, pending: PendingErasure, plan: ErasurePlan) -> None:
+        first = pending.position
+        steps = plan.steps[first : first + MOST_STEPS]
+        advisory_locks.hold(conn, {name for step in steps for name in step.locked})
+        if pending_erasures.of_id(conn, pending.id) == pending:
+            # No other process has made these steps meanwhile.
+            position = self.eraser.run(conn, plan, first, int(self.clock()))
+            pending_erasures.advance(conn, pending.id, pending.body_id, position)
+
+    def _enter_search(self, conn: Connection, pending: PendingErasure) -> bool:
+        """Begins to search the quarantined bodies; returns True if there are none."""
+        if not erasure.bodies(conn, most=1):
+            return pending_erasures.remove(conn, pending.id)
+        # Every body has a higher number than 0.
+        pending_erasures.enter(conn, pending.id, SEARCHING, 0, "")
+        return False
+
+    def _end(self, pending: PendingErasure) -> None:
+        self.store.wipe_log()
+        logger.info("%s: a person was erased", pending.topic)
+
+    def _plan_of(self, pending: PendingErasure) -> ErasurePlan | None:
+        """Returns the plan of a stage; None if another process has come further."""
+        if self._plan is None or self._plan[:2] != (pending.id, pending.body_id):
+            with self.store.read() as conn:
+                if pending_erasures.of_id(conn, pending.id) != pending:
+                    return None
+                rest = pending_erasures.rest_of(conn, pending.id)
+            plan = msgspec.json.decode(rest, type=ErasurePlan)
+            self._plan = (pending.id, pending.body_id, plan)
+        return self._plan[2]
+
+    def _run_shop(self, pending: PendingErasure) -> None:
+        """Erases the next page of a shop, or enters the next stage after the last one."""
+
+        def erase(conn: Connection) -> bool:
+            if pending_erasures.of_id(conn, pending.id) != pending:
+                return False
+            rest = msgspec.json.decode(pending_erasures.rest_of(conn, pending.id), type=ShopRest)
+            end = shop_erasure.run_page(conn, pending.body_id, rest, int(self.clock()))
+            stage, position = pending.body_id, pending.position + 1
+            if end is None:
+                stage, position = stage + 1, 0
+            if stage > len(shop_erasure.STAGES):
+                return pending_erasures.remove(conn, pending.id)
+            rest = msgspec.structs.replace(rest, after=end or "")
+            pending_erasures.enter(conn, pending.id, stage, position, shop_erasure.encoded(rest))
+            return False
+
+        if self._pieces.commit(erase):
+            self.store.wipe_log()
+            logger.warning("%s: every person was erased", SHOP_REDACT)
+
+    def _search(self, pending: PendingErasure, deadline: float) -> None:
+        """Searches until the deadline, at least one slice."""
         found, rest = self._piece(pending, deadline)
 
         def put(conn: Connection) -> None:
@@ -132,10 +267,9 @@ class PendingErasures:
             else:
                 pending_erasures.advance(conn, pending.id, *rest)
 
-        self.store.commit(put)
+        self._pieces.commit(put)
         if rest is None:
-            self.store.wipe_log()
-        return rest is None
+            self._end(pending)
 
     def _piece(
         self, pending: PendingErasure, deadline: float
@@ -160,3 +294,7 @@ class PendingErasures:
     def _bodies(self, first: int) -> list[ErasableBody]:
         with self.store.read() as conn:
             return erasure.bodies(conn, first)
+
+
+def _encoded(plan: ErasurePlan) -> str:
+    return msgspec.json.encode(plan).decode()

@@ -1,10 +1,13 @@
 """The webhooks of Shopify's privacy topics: data requests, erasure, and an app's uninstallation."""
 
+import functools
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
+from tracking.receive.privacy.erasure import MOST_AT_ONCE, PersonEraser
 from tracking.receive.privacy.pending import PendingErasures
+from tracking.receive.privacy.shop_erasure import new_rest
 from tracking.receive.privacy.subjects import (
     NotAPrivacyRequest,
     PrivacySubject,
@@ -15,7 +18,7 @@ from tracking.receive.privacy.subjects import (
 )
 from tracking.receive.receipt import Receipt
 from tracking.receive.tracker import Tracker
-from tracking.store import Store, conversions, erasure, pending_erasures, privacy_requests
+from tracking.store import Store, conversions, pending_erasures, privacy_requests
 from tracking.store.engine.statement import Connection
 
 logger = logging.getLogger(__name__)
@@ -61,9 +64,9 @@ class PrivacyRequests:
         return _receipt(is_new)
 
     def redact(self, body: bytes, topic: str) -> Receipt:
-        """Erases the person of a customers/redact body before it returns.
+        """Erases the person of a customers/redact body; nothing that comes later brings them back.
 
-        Only the search of the quarantined bodies may go on after that.
+        Mostly all is erased before it returns. What takes longer goes on in the background.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -72,24 +75,21 @@ class PrivacyRequests:
             subject = redaction_of(body)
         except NotAPrivacyRequest as error:
             return self.tracker.receive_otherwise(body, topic, str(error))
-        # This reads every order there is, so it must not hold up other writers.
-        with self.store.read() as conn:
-            candidates = erasure.orders_with(conn, subject.keys)
+        eraser, now = self.tracker.eraser, int(self.clock())
+        # Of very many orders the tombstones come first, in transactions of their own.
+        for ids in _pages(sorted(subject.orders)[MOST_AT_ONCE:]):
+            self.store.commit(functools.partial(_mark, eraser, ids, now))
 
         def write(conn: Connection) -> bool:
-            now = int(self.clock())
-            eraser = self.tracker.eraser
-            eraser.erase(conn, subject.keys, subject.orders, now, candidates)
+            eraser.begin(conn, subject.keys, subject.orders, now)
             return self._add_request(conn, body, topic, PrivacySubject())
 
         is_new = self.store.commit(write)
-        self.store.wipe_log()
-        logger.info("%s: a person was erased", topic)
-        self._search_bodies(topic)
+        self._go_on(topic)
         return _receipt(is_new)
 
     def shop_redact(self, body: bytes, topic: str) -> Receipt:
-        """Erases every person before it returns, for a shop/redact body.
+        """Begins to erase every person, for a shop/redact body, and goes on in the background.
 
         While orders come in, the erasure is held: until it is confirmed, for 25 days at most. A
         shop that returned and leaves again sends the same body, so a duplicate erases, too.
@@ -101,24 +101,23 @@ class PrivacyRequests:
             subject = shop_redaction_of(body)
         except NotAPrivacyRequest as error:
             return self.tracker.receive_otherwise(body, topic, str(error))
-        now = int(self.clock())
+        now, digest = int(self.clock()), _digest(body)
         with self.store.read() as conn:
             is_held = conversions.has_purchase_since(conn, now - _QUIET_DAYS * DAY)
 
         def write(conn: Connection) -> bool:
             if is_held:
                 until = now + HELD_DAYS * DAY
-                pending_erasures.hold_shop(conn, _digest(body), subject.asked_as, now, until)
+                pending_erasures.hold_shop(conn, digest, subject.asked_as, now, until)
             else:
-                self.tracker.eraser.erase_all_persons(conn, now)
+                pending_erasures.add_shop(conn, digest, subject.asked_as, now, new_rest())
             return self._add_request(conn, body, topic, subject)
 
         is_new = self.store.commit(write)
         if is_held:
             logger.warning("%s: held, as orders still come in; see `privacy`", topic)
         else:
-            self.store.wipe_log()
-            logger.warning("%s: every person was erased", topic)
+            self._go_on(topic)
         return _receipt(is_new)
 
     def uninstalled(self, body: bytes, topic: str) -> Receipt:
@@ -135,15 +134,15 @@ class PrivacyRequests:
         logger.warning("%s: Shopify sends no more webhooks until the app is installed again", topic)
         return _receipt(is_new)
 
-    def _search_bodies(self, topic: str) -> None:
-        """Begins the search that the erasure stored; whatever becomes of it, a worker goes on."""
+    def _go_on(self, topic: str) -> None:
+        """Goes on with the erasure that was stored; whatever becomes of it, a worker goes on."""
         try:
-            is_left = self.pending.search()
+            is_left = self.pending.go_on(in_webhook=True)
         except Exception as error:
             is_left = True
-            logger.warning("%s: the search failed: %s", topic, type(error).__name__)
+            logger.warning("%s: the erasure waits: %s", topic, type(error).__name__)
         if is_left:
-            logger.info("%s: the search of quarantined bodies goes on", topic)
+            logger.info("%s: the erasure goes on in the background", topic)
 
     def _add_request(
         self, conn: Connection, body: bytes, topic: str, subject: PrivacySubject
@@ -155,6 +154,16 @@ class PrivacyRequests:
         if not is_new:
             privacy_requests.renew(conn, digest, now)
         return is_new
+
+
+def _mark(eraser: PersonEraser, order_ids: Sequence[str], now: int, conn: Connection) -> None:
+    eraser.put_tombstones(conn, (), order_ids, now)
+
+
+def _pages(order_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (
+        order_ids[first : first + MOST_AT_ONCE] for first in range(0, len(order_ids), MOST_AT_ONCE)
+    )
 
 
 def _digest(body: bytes) -> str:
