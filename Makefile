@@ -11,6 +11,7 @@ setup: .venv/installed ## install the service and its tools into .venv
 .venv/installed: requirements-dev.lock
 	python3 -m venv .venv
 	.venv/bin/pip install -q --require-hashes -r requirements-dev.lock
+	.venv/bin/python environment.py
 	touch $@
 
 .PHONY: demo

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import re
+import sys
+import sysconfig
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -167,6 +169,17 @@ def _without_files_of_flask(environ: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value for name, value in environ.items() if name in own or read.get(name) != value
     }
+
+
+def leave_file_to_service(packages: Path) -> Path:
+    """Has `flask` leave `.env` to the service, in the environment of these installed packages.
+
+    Otherwise it opens the file before any code of ours runs, and ends with a traceback where the
+    file is not UTF-8. Returns the file that sees to it.
+    """
+    file = packages / "env_file_of_tracking.pth"
+    file.write_text('import os; os.environ.setdefault("FLASK_SKIP_DOTENV", "1")\n', "utf-8")
+    return file
 
 
 def _environment_at_start() -> frozenset[str]:
@@ -413,3 +426,18 @@ def time_zone(value: str) -> ZoneInfo:
         raise _BadValue(
             "not a time zone known here", "an IANA name such as Europe/Berlin"
         ) from None
+
+
+def _main() -> int:
+    if sys.prefix == sys.base_prefix:
+        sys.stderr.write(
+            "run it by the Python of the service's own environment: .venv/bin/python\n"
+        )
+        return 1
+    leave_file_to_service(Path(sysconfig.get_path("purelib")))
+    sys.stdout.write("flask leaves .env to the service\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())

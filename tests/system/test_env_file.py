@@ -1,0 +1,59 @@
+"""A file `.env` that is not UTF-8 is told in one line by whatever reads it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from environment import leave_file_to_service
+from tests.servers import ROOT
+
+_FLASK = """
+import site, sys
+site.addsitedir(sys.argv.pop(1))
+from flask.cli import main
+sys.exit(main())
+"""
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with an `.env` as an old editor writes it, and with what the installation adds."""
+    (tmp_path / ".env").write_bytes(b"SHOPIFY_WEBHOOK_SECRET=0123456789abcdef\n# gr\xfc\xdfe\n")
+    (tmp_path / "packages").mkdir()
+    leave_file_to_service(tmp_path / "packages")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["doctor", "purge", "privacy", "routes"])
+def test_a_command_names_the_line(folder: Path, command: str) -> None:
+    told = run(folder, "-c", _FLASK, "packages", "--app", "app", command)
+
+    said = told.stdout + told.stderr
+    assert told.returncode != 0, said
+    assert ".env: cannot be read (not UTF-8: line 2); accepted: UTF-8 text" in said
+    assert "Traceback" not in said
+    assert "0123456789abcdef" not in said
+
+
+def test_gunicorn_names_the_line(folder: Path) -> None:
+    config = str(ROOT / "gunicorn.conf.py")
+    told = run(folder, "-m", "gunicorn", "--config", config, "app:create_app()")
+
+    assert told.returncode != 0
+    assert ".env: cannot be read (not UTF-8: line 2)" in told.stderr
+    assert "Traceback" not in told.stderr
