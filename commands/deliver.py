@@ -30,9 +30,18 @@ _COUNTS_TWICE = "Pinterest would count it beside its app's own event; --late sen
 
 @click.command()
 @click.option("--watch", is_flag=True, help="Go on until SIGTERM or Ctrl-C.")
+@click.option(
+    *("--give-up", "given_up"),
+    metavar="DESTINATION",
+    help="Give up what waits for a destination whose settings are gone.",
+)
 @with_service
-def deliver(service: Service, watch: bool) -> None:
+def deliver(service: Service, watch: bool, given_up: str | None) -> None:
     """Send what is due, until nothing is; or go on sending with --watch."""
+    only_one(watch=watch, give_up=given_up is not None)
+    if given_up is not None:
+        _give_up(service, given_up)
+        return
     if not service.destinations:
         raise click.ClickException(
             "nobody to deliver to: set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID"
@@ -43,6 +52,23 @@ def deliver(service: Service, watch: bool) -> None:
     obstacles = [_deliver_due(service, each) for each in service.destinations.values()]
     if any(obstacles):
         raise click.ClickException("; ".join(filter(None, obstacles)))
+
+
+def _give_up(service: Service, destination: str) -> None:
+    """Gives up all events that wait for a destination without settings.
+
+    Raises:
+        click.ClickException: it has settings, so its events are sent.
+    """
+    if destination in service.destinations:
+        raise click.ClickException(f"{destination} has its settings: `deliver` sends what is due")
+    now, count = int(service.clock()), 0
+    give_up = functools.partial(outbox.give_up, destination=destination, now=now)
+    while page := service.store.commit(give_up):
+        count += page
+    # At a level that no usual setting hides.
+    logger.warning("%s to %s given up: %s", plural(count, "event"), destination, outbox.NO_SETTINGS)
+    click.echo(f"{plural(count, 'event')} to {destination} given up")
 
 
 def _deliver_until_stopped(service: Service) -> None:

@@ -39,6 +39,7 @@ from tracking.store import (
 from tracking.store.accounts import AccountRow
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
+from tracking.store.engine.file_locks import is_in_use
 from tracking.store.engine.schema_version import SchemaChanged, SchemaMissing, is_sufficient
 from tracking.store.engine.sqlite import SqliteStore, protection
 from tracking.store.migrations import head, is_known
@@ -191,6 +192,10 @@ def _database_findings(store: Store) -> Iterator[Finding]:
     """Yields the findings on the database; the last one is "ok" if it can be queried."""
     kind = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[store.dialect]
     if isinstance(store, SqliteStore) and not store.path.is_file():
+        if is_in_use(store.path):
+            text = f"{store.path} is gone, but a process has it open: put it back, or stop the"
+            yield Finding("FAIL", "database", f"{text} service and restore a backup")
+            return
         yield Finding("note", "database", f"none yet: the first start makes {store.path}")
         return
     try:
@@ -227,16 +232,17 @@ def _delivery_findings(service: Service) -> Iterator[Finding]:
     with service.store.read() as conn:
         by_name = {row.destination: row for row in accounts.list_all(conn)}
         states = {(row.destination, row.state): row.events for row in outbox.states(conn)}
-        oldest = outbox.waiting(conn).oldest
+        since = [outbox.waiting_for(conn, name).oldest for name in service.destinations]
+    oldest = min((each for each in since if each is not None), default=None)
     for name in service.destinations:
         waiting = states.get((name, "waiting"), 0)
         problem = _problem_of(by_name[name], now) if name in by_name else ""
         text = f"{states.get((name, 'sent'), 0)} sent, {waiting} waiting"
         yield Finding("FAIL" if problem else "ok", name, f"{text}{problem}")
-    for name, state in states:
-        if state == "waiting" and name not in service.destinations:
-            text = f"{states[name, state]} waiting, but its settings are gone"
-            yield Finding("FAIL", name, text)
+    for name in sorted({name for name, _ in states} - service.destinations.keys()):
+        if left := states.get((name, "waiting"), 0) + states.get((name, "held"), 0):
+            text = f"{left} waiting, but its settings are gone: set again, they are sent;"
+            yield Finding("FAIL", name, f"{text} `deliver --give-up {name}` gives them up")
     if oldest is not None and now - oldest > LONGEST_WAIT:
         hours = (now - oldest) // 3_600
         text = f"the oldest event waits for {hours} h: does a deliverer run (DELIVER, deliver)?"

@@ -32,6 +32,7 @@ from tests.actors import (
     pinned,
 )
 from tests.standins.pinterest import FakePinterest, Mode
+from tests.store_contents import rows
 from tracking.service import Service
 from tracking.store import backup, open_store, outbox, quarantine, retention
 from tracking.store.engine import health
@@ -565,12 +566,35 @@ def test_the_doctor_tells_of_events_that_nobody_delivers(
 
 
 def test_the_doctor_tells_of_events_whose_destination_is_gone(
-    shop: Shop, sqlite_url: str, build_service: BuildService
+    shop: Shop, sqlite_url: str, build_service: BuildService, clock: Clock
 ) -> None:
     shop.sends("orders/create", order())
+    clock.tick(hours=3)
     operator = Operator(assemble(build_service(sqlite_url)))
 
-    assert hands(operator.types("doctor")) == ["pinterest 1 waiting, but its settings are gone"]
+    assert hands(operator.types("doctor")) == [
+        "pinterest 1 waiting, but its settings are gone: set again, they are sent;"
+        " `deliver --give-up pinterest` gives them up"
+    ]
+
+
+def test_what_waits_for_a_destination_that_is_gone_can_be_given_up(
+    shop: Shop, sqlite_url: str, build_service: BuildService, service: Service
+) -> None:
+    shop.sends("orders/create", order())
+    without = build_service(sqlite_url)
+    operator = Operator(assemble(without))
+
+    assert operator.reads("deliver", "--give-up", "pinterest") == "1 event to pinterest given up\n"
+
+    assert hands(operator.types("doctor")) == []
+    assert operator.types("doctor").exit_code == 0
+    (row,) = rows(without.store, "outbox")
+    assert (row["state"], row["payload"]) == ("discarded", b"")
+    why = shop.reads("/orders/5001/journey")["why"]
+    assert why.endswith("given up: the settings of this destination were removed.")
+    told = Operator(assemble(service)).is_told("deliver", "--give-up", "pinterest")
+    assert told == "pinterest has its settings: `deliver` sends what is due"
 
 
 def test_the_doctor_tells_of_links_with_unfilled_macros(
@@ -762,6 +786,23 @@ def test_the_doctor_makes_no_database(empty_folder: Path) -> None:
     assert result.exit_code == 0
     assert "none yet: the first start makes data/tracking.db" in result.stdout
     assert list(empty_folder.iterdir()) == []
+
+
+def test_the_doctor_misses_a_database_that_a_running_service_has_open(
+    empty_folder: Path, sqlite_url: str
+) -> None:
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    running = open_store(sqlite_url)
+    running.commit(lambda _: None)
+    path.unlink()
+
+    told = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=sqlite_url).types("doctor")
+    assert told.exit_code == 1
+    assert f"{path} is gone, but a process has it open" in told.stdout
+
+    running.close()
+    told = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=sqlite_url).types("doctor")
+    assert "none yet: the first start makes" in told.stdout
 
 
 @pytest.mark.usefixtures("empty_folder")

@@ -25,7 +25,7 @@ from tracking.domain.visitor import evidence_of, is_browser
 from tracking.store.attempts import DeliveryAttempt
 from tracking.store.conversions import ConversionRow, SharedId
 from tracking.store.orders import OrderRow
-from tracking.store.outbox import SETTLED, OutboxRow
+from tracking.store.outbox import NO_SETTINGS, SETTLED, OutboxRow
 from tracking.store.touches import CreditRow
 
 _DAY, _HOUR = 86_400, 3_600
@@ -244,6 +244,8 @@ def _delivery_text(row: OutboxRow) -> str:
             return f"sent: {name} accepted the event {tries}"
         case "dead":
             return f"refused: {name} did not take the event ({row.reason})"
+        case "discarded" if row.reason == NO_SETTINGS:
+            return f"given up: {row.reason}"
         case "discarded":
             return f"given up: {name} did not take the event ({row.reason})"
         case "withdrawn":

@@ -120,6 +120,8 @@ LONGEST_WAIT, LONGEST_LEASE = 900, 120
 _LONGEST_SENDABLE = 7 * 86_400
 # Begins the reason of an event that was not sent in time.
 EXPIRED = "expired: "
+# The reason of an event that was given up because nobody was left to send it.
+NO_SETTINGS = "the settings of this destination were removed"
 # Between the owner of a claim and its own part.
 CLAIM_SEPARATOR = "/"
 
@@ -506,6 +508,33 @@ _discard = Query(
     .values(state="discarded", payload=NO_PAYLOAD, settled_at=bindparam("b_now"))
     .returning(*(outbox.c[name] for name in DeadLetter._fields)),
 )
+_given_up = (
+    select(outbox.c.id)
+    .where(
+        outbox.c.destination == bindparam("b_destination"),
+        outbox.c.state.in_([literal_column("'waiting'"), literal_column("'held'")]),
+    )
+    .limit(_DISCARDED_AT_ONCE)
+)
+_give_up = Query(
+    _OutboxId,
+    update(outbox)
+    .where(outbox.c.id.in_(_given_up.scalar_subquery()))
+    .values(
+        state="discarded",
+        payload=NO_PAYLOAD,
+        reason=NO_SETTINGS,
+        settled_at=bindparam("b_now"),
+    )
+    .returning(outbox.c.id),
+)
+_waiting_for = Query(
+    WaitingEvents,
+    select(func.count().label("events"), func.min(SENDABLE_SINCE).label("oldest")).where(
+        outbox.c.state == literal_column("'waiting'"),
+        outbox.c.destination == bindparam("destination"),
+    ),
+)
 _dead_since = Query(
     _EventCount,
     select(func.count().label("events")).where(
@@ -757,6 +786,18 @@ def discard(conn: Connection, now: int, event_id: str = "") -> list[DeadLetter]:
     They are neither listed nor replayed from now on, and their payload is erased.
     """
     return _discard.all(conn, b_now=now, b_event_id=event_id)
+
+
+def give_up(conn: Connection, destination: str, now: int) -> int:
+    """Gives up a page of the events that wait for a destination, as `discard` gives up dead
+    letters; returns how many."""
+    return len(_give_up.all(conn, b_destination=destination, b_now=now))
+
+
+def waiting_for(conn: Connection, destination: str) -> WaitingEvents:
+    """Returns how many events wait for a destination, and since when the oldest of them does."""
+    (found,) = _waiting_for.all(conn, destination=destination)
+    return found
 
 
 def count_dead_since(conn: Connection, since: int) -> int:

@@ -94,6 +94,21 @@ def present(database: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_in_use(database: Path) -> bool:
+    """Returns True if a process has the database open, even if its file is gone."""
+    try:
+        descriptor = os.open(presence_path(database), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextmanager
 def alone(database: Path) -> Iterator[None]:
     """Holds the database exclusively: no other process has it open or opens it meanwhile.
