@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from tracking.domain.conversion import MAY_END
-from tracking.store.engine.name_lists import DIALECTS, among, is_among, selected
+from tracking.store.engine.name_lists import DIALECTS, among, is_among
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.outbox import (
     IS_NEVER_TRIED,
@@ -52,8 +52,9 @@ _is_checkout = exists(
         conversions.c.stage == literal_column("'purchase'"),
     )
 )
-# The second condition is that of the index.
-_names_order = and_(outbox.c.order_id == bindparam("b_order_id"), outbox.c.order_id != "")
+# That of the index, as text: a condition with a placeholder is none that it can be chosen by.
+_names_any = outbox.c.order_id != literal_column("''")
+_names_order = and_(outbox.c.order_id == bindparam("b_order_id"), _names_any)
 _is_other = and_(_names_order, outbox.c.event_id != bindparam("b_event_id"))
 _is_other_checkout = and_(
     _is_other, outbox.c.destination == bindparam("b_destination"), _is_checkout
@@ -130,7 +131,15 @@ _name_order = Statement(
     .where(outbox.c.event_id == bindparam("b_event_id"), outbox.c.order_id == literal_column("''"))
     .values(order_id=bindparam("b_order_id"))
 )
-_named = selected(_NamedOrder, outbox.c.order_id)
+_named = Query(
+    _NamedOrder,
+    {
+        dialect: select(outbox.c.order_id)
+        .where(is_among(dialect, outbox.c.order_id), _names_any)
+        .distinct()
+        for dialect in DIALECTS
+    },
+)
 _told_under = Query(
     _EventId,
     {
