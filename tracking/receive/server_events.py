@@ -1,6 +1,6 @@
 """Records server events: what other systems send as events of their own, each once."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ from tracking.store import (
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection, Contended
-from tracking.store.event_batches import QueuedEvent, RecordedEvent, SeenWith
+from tracking.store.event_batches import KnownBatch, QueuedEvent, RecordedEvent
 from tracking.store.identity_graph import ALWAYS
 
 # Events that are recorded one by one share their commit with what waits beside them. On PostgreSQL
@@ -66,7 +66,7 @@ class BatchResult(NamedTuple):
     reason: str = ""
 
 
-_DUPLICATE = BatchResult("duplicate")
+_ACCEPTED, _DUPLICATE = BatchResult("accepted"), BatchResult("duplicate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +310,9 @@ class ServerEvents:
     ) -> list[BatchResult | None]:
         """Records the events of new persons, all at once. None stands for an event that has to be
         recorded by itself."""
-        advisory_locks.hold(conn, {name for event in events for name in self._lock_names(event)})
-        ids = {event.event_id for event in events} | {_of_its_order(event) for event in events}
+        advisory_locks.hold(conn, (name for event in events for name in self._lock_names(event)))
+        ids = {event.event_id for event in events}
+        ids.update(event_id_of(event.order_id) for event in events if event.order_id)
         keys = {key for event in events for key in event.keys}
         visitors = {event.visitor for event in events}
         order_ids = {event.order_id for event in events}
@@ -329,18 +330,20 @@ class ServerEvents:
                     is_another = _is_another(first, event)
                     results.append(BatchResult("conflict") if is_another else _DUPLICATE)
                 continue
-            is_known = known.is_known(event.keys, event.visitor)
+            is_known = (
+                known.is_known(event.keys, event.visitor)
+                or event.event_id in known.shared_ids
+                or (bool(event.order_id) and _is_of_known_order(event, known, named))
+            )
             known.add(event.keys, event.visitor)
-            is_known = is_known or _of_its_order(event) in known.events
-            is_known = is_known or event.event_id in known.shared_ids
-            is_checkout = event.conversion.stage == "purchase"
-            is_known = is_known or (is_checkout and event.order_id in named)
             if is_known or known.any_erased(event.keys, event.order_id):
                 results.append(None)
             else:
-                results.append(BatchResult("accepted", event.conversion.reason))
+                reason = event.conversion.reason
+                results.append(BatchResult("accepted", reason) if reason else _ACCEPTED)
                 new.append(event)
-                named |= {event.order_id} - {""}
+                if event.order_id:
+                    named.add(event.order_id)
         event_batches.put(
             conn,
             [event.conversion for event in new],
@@ -349,7 +352,7 @@ class ServerEvents:
                 for e in new
                 if e.payload
             ],
-            [SeenWith(key, event.visitor) for event in new for key in event.keys],
+            {(key, event.visitor) for event in new for key in event.keys},
             now,
         )
         return results
@@ -475,6 +478,13 @@ def _is_another(known: ConversionRow | RecordedEvent, event: PreparedEvent) -> b
 def _of_its_order(event: PreparedEvent) -> str:
     """Returns the event id of the order that an event names; if it names none, its own."""
     return event_id_of(event.order_id) if event.order_id else event.event_id
+
+
+def _is_of_known_order(event: PreparedEvent, known: KnownBatch, named: Container[str]) -> bool:
+    """Returns True if the order that an event names is on record, or another checkout names it."""
+    if event_id_of(event.order_id) in known.events:
+        return True
+    return event.conversion.stage == "purchase" and event.order_id in named
 
 
 def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:

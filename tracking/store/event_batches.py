@@ -3,7 +3,6 @@
 One by one, each event would take a dozen queries, on PostgreSQL a round trip each.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,6 +70,8 @@ _erased = selected(_Tombstone, tombstones.c.mark)
 
 _any_erased = Query(_Tombstone, select(tombstones.c.mark).limit(1))
 
+# No visitor id: more than one was seen with the key.
+SEVERAL = ""
 # With one row in each statement, passing the rows costs more than writing them. The remainder is
 # written in few sizes, since each size is a statement that is kept.
 _ROWS_A_STATEMENT = (1000, 100, 10, 1)
@@ -85,13 +86,14 @@ class KnownBatch:
     """Known data about a batch of events.
 
     `events` are the events on record by their ids, `shared_ids` are ids that purchases are sent
-    under or told by, `sharers` the visitor ids seen with a key, `keys` the identity keys of a
-    visitor id, `touched` the visitor ids that have touches, and `erased` the tombstones.
+    under or told by, `sharers` the visitor id seen with a key (SEVERAL if there are more), `keys`
+    the identity keys of a visitor id, `touched` the visitor ids that have touches, and `erased` the
+    tombstones.
     """
 
     events: dict[str, RecordedEvent]
     shared_ids: frozenset[str]
-    sharers: dict[str, set[str]]
+    sharers: dict[str, str]
     keys: dict[str, set[str]]
     touched: frozenset[str]
     erased: frozenset[str]
@@ -105,14 +107,23 @@ class KnownBatch:
         """Returns True if another visitor id shares a key with this one, or it has a touch."""
         if visitor in self.touched:
             return True
-        sharers = (self.sharers.get(key) for key in {*keys, *self.keys.get(visitor, ())})
-        return any(seen is not None and seen != {visitor} for seen in sharers)
+        own = self.keys.get(visitor)
+        sharer = self.sharers.get
+        for key in keys if own is None else own.union(keys):
+            if sharer(key, visitor) != visitor:
+                return True
+        return False
 
-    def add(self, keys: Iterable[str], visitor: str) -> None:
+    def add(self, keys: Collection[str], visitor: str) -> None:
         """Adds that a visitor id was seen with these keys."""
         for key in keys:
-            self.sharers.setdefault(key, set()).add(visitor)
-            self.keys.setdefault(visitor, set()).add(key)
+            if self.sharers.setdefault(key, visitor) != visitor:
+                self.sharers[key] = SEVERAL
+        own = self.keys.get(visitor)
+        if own is None:
+            self.keys[visitor] = set(keys)
+        else:
+            own.update(keys)
 
 
 def known_of(
@@ -123,36 +134,34 @@ def known_of(
     order_ids: Collection[str],
 ) -> KnownBatch:
     """Returns what the store knows of these event ids, identity keys, visitor ids and orders."""
-    seen = set(among(conn, _sharers, keys))
-    own = set(among(conn, _own_keys, visitors))
-    others = {row.link for row in own} - set(keys)
-    seen |= own | set(among(conn, _sharers, others))
-    sharers: dict[str, set[str]] = defaultdict(set)
-    of_visitor: dict[str, set[str]] = defaultdict(set)
-    for key, visitor in seen:
-        sharers[key].add(visitor)
-        of_visitor[visitor].add(key)
-    tombstones = {tombstone_of(name) for name in (*keys, *(f"or:{id}" for id in order_ids))}
-    if _any_erased.first(conn) is None:
-        tombstones = set()
-    return KnownBatch(
+    seen = {*among(conn, _sharers, keys), *among(conn, _own_keys, visitors)}
+    others = {row.link for row in seen}.difference(keys)
+    seen.update(among(conn, _sharers, others))
+    tombstones: Collection[str] = ()
+    if _any_erased.first(conn) is not None:
+        tombstones = {tombstone_of(name) for name in (*keys, *(f"or:{id}" for id in order_ids))}
+    known = KnownBatch(
         events={row.event_id: row for row in among(conn, _recorded, events)},
         shared_ids=frozenset(sent_as(conn, events) | told(conn, events)),
-        sharers=sharers,
-        keys=of_visitor,
+        sharers={},
+        keys={},
         touched=frozenset(row.visitor for row in among(conn, _touched, visitors)),
         erased=frozenset(row.mark for row in among(conn, _erased, tombstones)),
     )
+    for key, visitor in seen:
+        known.add((key,), visitor)
+    return known
 
 
 def put(
     conn: Connection,
     rows: Iterable[ConversionRow],
     events: Iterable[QueuedEvent],
-    seen: Iterable[SeenWith],
+    seen: Iterable[tuple[str, str]],
     now: int,
 ) -> None:
-    """Inserts conversions, queues the events that are sent, and stores the identity keys.
+    """Inserts conversions, queues the events that are sent, and stores the identity keys, each with
+    the visitor id that was `seen` with it.
 
     Rows that are there already stay as they are.
     """
@@ -167,7 +176,7 @@ def put(
         for event in sorted(events)
     ]
     _insert(conn, outbox, _QUEUED, queued)
-    _insert(conn, links, SeenWith._fields, sorted(set(seen)))
+    _insert(conn, links, SeenWith._fields, sorted(seen))
 
 
 def _insert(

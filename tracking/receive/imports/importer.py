@@ -14,7 +14,7 @@ from tracking.domain.order import Order
 from tracking.domain.validation import FieldError
 from tracking.receive.event_input import InboundEvent
 from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile
-from tracking.receive.imports.parallel_reader import Block, blocks_of
+from tracking.receive.imports.parallel_reader import Block, blocks_of, rare_collections
 from tracking.receive.imports.records import (
     ParsedRecord,
     RecordParser,
@@ -109,7 +109,10 @@ class Importer:
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
         readers = self.cores if self.cores > 1 else 0
-        with closing(blocks_of(source, self._check_entries, readers)) as blocks:
+        with (
+            rare_collections(),
+            closing(blocks_of(source, self._check_entries, readers)) as blocks,
+        ):
             for entry in self._usable_entries(source, blocks):
                 self._count_left_out(entry)
         self.on_progress(self.counts)
@@ -131,6 +134,7 @@ class Importer:
         stored: Future[_StoredBatch] | None = None
         # While a batch is stored the next one is read. Closing the blocks ends their processes.
         with (
+            rare_collections(),
             closing(blocks_of(source, self._import_entries, self.cores - 1)) as blocks,
             ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as order_threads,
             ThreadPoolExecutor(1) as writer,

@@ -4,7 +4,7 @@ import gc
 import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,6 +43,20 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(
     tuple[int, int, list[EventRow | RejectedRecord], str | None]
 ).decode
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Lets Python look for reference cycles less often: records hold none, and the search among
+    all of them would take a fifth of the time."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def blocks_of(
@@ -132,9 +146,6 @@ def _send_blocks(
         signal.signal(number, signal.SIG_DFL)
     for pipe in other_pipes:
         pipe.close()
-    # Records hold no reference cycles; collecting garbage takes a tenth of the time.
-    gc.freeze()
-    gc.set_threshold(100_000)
-    with suppress(BrokenPipeError), file.open("rb") as raw:
+    with rare_collections(), suppress(BrokenPipeError), file.open("rb") as raw:
         for block in _read_blocks(ImportSource(raw, file, share), entries_of):
             pipe_out.send_bytes(_encode(block))
