@@ -47,8 +47,9 @@ class ExplainedCursor:
         self._raw, self._cursor, self._scanned = raw, raw.cursor(), scanned
 
     def execute(self, text: str, values: Any = ()) -> Any:
-        for (*_, step) in self._raw.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall():
-            found = re.match(r"SCAN (\w+)", step)
+        for *_, step in self._raw.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall():
+            # An index of the rows that meet a condition is scanned for whether there is any.
+            found = re.fullmatch(r"SCAN (\w+)", step)
             if found and found[1] in metadata.tables:
                 self._scanned.add(f"{step}: {text}")
         return self._cursor.execute(text, values)

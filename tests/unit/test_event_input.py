@@ -16,7 +16,7 @@ from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES, 
 from tracking.domain.conversion import Policy
 from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.validation import ValidationError
-from tracking.receive.event_input import InboundEvent, event_from, inbound_event_of
+from tracking.receive.event_input import InboundEvent, event_from, fields, inbound_event_of
 
 POLICY = Policy()
 LIMIT = Policy(consent_unknown="limit")
@@ -935,3 +935,13 @@ def test_a_placeholder_is_no_product(text: str) -> None:
 
     assert event.left_out == ("/item_id",)
     assert event.event["custom_data"]["contents"] == [{"item_name": "Mug"}]
+
+
+@pytest.mark.parametrize(
+    "parse", [fields.EVENT["event_id"], fields.CUSTOM["order_id"], fields.CONTENT["id"]]
+)
+@given(st.from_regex(r"(?:[A-Za-z][A-Za-z_-]{0,31})?[1-9][A-Za-z0-9_-]{0,31}", fullmatch=True))
+def test_a_plain_id_is_read_as_among_spaces_where_it_is_taken_for_none(
+    parse: fields.Parser, plain: str
+) -> None:
+    assert parse(plain) == parse(f" {plain} ")

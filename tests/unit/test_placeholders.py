@@ -95,3 +95,9 @@ def test_a_number_is_an_id(number: int) -> None:
 @given(st.text(max_size=200))
 def test_no_text_is_too_odd_to_be_judged(text: str) -> None:
     assert names_nothing(text) or not is_placeholder(text)
+
+
+@given(st.text("abcxnoe019 .@:/+-", max_size=20))
+def test_a_text_without_brackets_is_a_placeholder_as_in_marks_that_mean_nothing(text: str) -> None:
+    # A tab is a space to the list of placeholders, but no character of a plain text.
+    assert is_placeholder(text) == is_placeholder(text.replace(" ", "\t"))

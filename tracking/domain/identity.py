@@ -37,6 +37,7 @@ _DIGESTS_OF_PLACEHOLDERS = frozenset(
     for text in {word, word.upper(), word.capitalize()}
 )
 _CODES = frozenset({"st", "country"})
+_FIELD_NAMES = tuple(FIELDS)
 _NO_ADDRESS = Address()
 
 
@@ -65,9 +66,11 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
         At most MOST_KEYS, so that no form full of addresses can join half the shop.
         """
-        kinds = zip(KEY_KINDS, (self.em, self.external_id, self.ph), strict=True)
-        keys = sorted({(kind, digest) for kind, digests in kinds for digest in digests})
-        return tuple([identity_key(kind, digest) for kind, digest in keys[:MOST_KEYS]])
+        keys: list[str] = []
+        for kind, digests in zip(KEY_KINDS, (self.em, self.external_id, self.ph), strict=True):
+            distinct = sorted({*digests}) if len(digests) > 1 else digests
+            keys += [identity_key(kind, digest) for digest in distinct[:MOST_KEYS]]
+        return tuple(keys[:MOST_KEYS])
 
     def completed_by(self, other: "Identity") -> "Identity":
         """Returns the identity with the fields of another in place of its empty ones, unless the
@@ -96,8 +99,8 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
     def user_data(self) -> dict[str, list[str]]:
         """Returns the fields that are not empty, as Pinterest's user_data."""
-        fields = zip(FIELDS, _digests_of(self), strict=True)
-        return {name: list(digests) for name, digests in fields if digests}
+        fields = zip(_FIELD_NAMES, _digests_of(self), strict=True)
+        return {name: [*digests] for name, digests in fields if digests}
 
 
 def identity_key(kind: str, digest: Digest) -> str:

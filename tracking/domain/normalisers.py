@@ -25,13 +25,14 @@ from phonenumbers import (
     parse,
 )
 
-from tracking.domain.placeholders import is_placeholder, names_nothing
+from tracking.domain.placeholders import PLACEHOLDERS, is_placeholder, names_nothing
 from tracking.domain.places import country_code, state_code
 from tracking.domain.spreadsheet import is_shortened, plain_text
 
 Normaliser = Callable[[str, str], str | None]
 
 # MD5, SHA-1, SHA-384, SHA-512: Pinterest accepts none of them, and a digest of one has no match.
+_SHORTEST_DIGEST = 32
 _OTHER_DIGEST = re.compile(r"[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{96}|[0-9a-f]{128}")
 
 _NOT_IN_EMAILS = r'@<>()\[\]\\,;:"'
@@ -121,8 +122,9 @@ def _lower(text: str) -> str:
 
 def _is_placeholder(text: str) -> bool:
     """Returns True if the text is a placeholder, or was hashed in another way."""
-    low = text.lower()
-    return is_placeholder(text) or (len(low) >= 32 and _OTHER_DIGEST.fullmatch(low) is not None)
+    if is_placeholder(text):
+        return True
+    return len(text) >= _SHORTEST_DIGEST and _OTHER_DIGEST.fullmatch(text.lower()) is not None
 
 
 def _email(text: str, _: str) -> str | None:
@@ -199,6 +201,9 @@ def _without_mobile_prefix(number: PhoneNumber) -> PhoneNumber:
 
 def _name(text: str, _: str) -> str | None:
     """Returns the name in lower case with its inner spaces; None if it has no letter."""
+    if text.isascii() and text.isalpha() and len(text) < _SHORTEST_DIGEST:
+        low = text.lower()
+        return None if low in PLACEHOLDERS else low
     return None if _is_placeholder(text) or not _has_letter(text) else _lower(text)
 
 
@@ -211,10 +216,13 @@ def _city(text: str, _: str) -> str | None:
 
     Spacing accents go with the punctuation: they are typed for an apostrophe.
     """
-    if _is_placeholder(text) or not _has_letter(text):
+    if _is_placeholder(text):
         return None
-    if text.isascii() and text.isalnum():
-        return text.lower()
+    if text.isascii():
+        clean = text.translate(_BETWEEN_WORDS).lower()
+        return clean if clean.isalpha() or _has_letter(clean) else None
+    if not _has_letter(text):
+        return None
     kept = [c for c in normalize("NFC", text) if c.isalnum() or not _is_between_words(c)]
     return _lower("".join(kept))
 
@@ -222,6 +230,9 @@ def _city(text: str, _: str) -> str | None:
 def _is_between_words(char: str) -> bool:
     kind = category(char)
     return kind[0] == "P" or kind == "Sk" or char.isspace()
+
+
+_BETWEEN_WORDS = str.maketrans("", "", "".join(filter(_is_between_words, map(chr, range(128)))))
 
 
 def _state(text: str, country: str) -> str | None:
@@ -236,7 +247,8 @@ def _state(text: str, country: str) -> str | None:
 
 def _zip(text: str, country: str) -> str | None:
     """Returns the digits, of a US zip the first five; None for a code with letters in it."""
-    text = plain_text(normalize("NFKC", text).replace(_POSTAL_MARK, ""))
+    if not (text.isascii() and text.isdigit()):
+        text = plain_text(normalize("NFKC", text).replace(_POSTAL_MARK, ""))
     clean = text if text.isdigit() else _SPACES_AND_DASHES.sub("", text)
     if not _ZIP.fullmatch(clean):
         return None

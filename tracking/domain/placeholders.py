@@ -41,6 +41,8 @@ _OPENERS, _CLOSERS = "(<[{\"'`", ")>]}\"'`"
 # Errors of spreadsheets (#N/A, #REF!, #NAME?), and how PostgreSQL and MySQL export NULL.
 _CELL_ERROR = re.compile(r"#(?:n/a|ref!|value!|div/0!|name\?|null!|num!|spill!|calc!)|\\+n")
 _SEPARATORS = re.compile(r"[\s_-]+")
+# No mark is made of these alone but for the words.
+_WORDS = re.compile(r"[a-z0-9][a-z0-9 .@:/+-]*")
 # A UUID of zeros, and the -1 by which tables say that nobody signed in, are the same for everybody.
 _NOTHING_BUT_SIGNS = re.compile(r"[\W_0]+|-1")
 # A template that was not filled in: {epik}, {{campaign.id}}, {{${id}}}, ${id}, #{id},
@@ -69,6 +71,8 @@ def is_placeholder(text: str) -> bool:
     low = text.strip().lower()
     if low.isalnum():
         return low in PLACEHOLDERS
+    if _WORDS.fullmatch(low):
+        return _SEPARATORS.sub(" ", low).strip() in PLACEHOLDERS
     if _CELL_ERROR.fullmatch(low) or is_macro(text):
         return True
     # Not with an expression: one with a repetition at either end takes the cube of the length.

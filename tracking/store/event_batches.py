@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Integer, LargeBinary, Table, select
+from sqlalchemy import Integer, LargeBinary, Table, literal_column, select, union_all
 from sqlalchemy.types import TypeEngine
 
 from tracking.store.conversions import ConversionRow, sent_as, told
@@ -58,6 +58,10 @@ class _Tombstone(NamedTuple):
     mark: str
 
 
+class _SharedId(NamedTuple):
+    event_id: str
+
+
 _recorded = selected(
     RecordedEvent,
     conversions.c.event_id,
@@ -69,6 +73,20 @@ _touched = selected(_TouchedVisitor, touches.c.visitor)
 _erased = selected(_Tombstone, tombstones.c.mark)
 
 _any_erased = Query(_Tombstone, select(tombstones.c.mark).limit(1))
+# Whether Pinterest's own app is beside us, or ever was.
+_any_shared = Query(
+    _SharedId,
+    union_all(
+        *(
+            select(conversions.c.event_id)
+            .where(column != literal_column("''"))
+            .limit(1)
+            .subquery()
+            .select()
+            for column in (conversions.c.sent_as, conversions.c.storefront_id)
+        )
+    ).limit(1),
+)
 
 # No visitor id: more than one was seen with the key.
 SEVERAL = ""
@@ -140,9 +158,12 @@ def known_of(
     tombstones: Collection[str] = ()
     if _any_erased.first(conn) is not None:
         tombstones = {tombstone_of(name) for name in (*keys, *(f"or:{id}" for id in order_ids))}
+    shared: set[str] = set()
+    if _any_shared.first(conn) is not None:
+        shared = sent_as(conn, events) | told(conn, events)
     known = KnownBatch(
         events={row.event_id: row for row in among(conn, _recorded, events)},
-        shared_ids=frozenset(sent_as(conn, events) | told(conn, events)),
+        shared_ids=frozenset(shared),
         sharers={},
         keys={},
         touched=frozenset(row.visitor for row in among(conn, _touched, visitors)),

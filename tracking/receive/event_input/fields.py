@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote, urlencode, urlsplit
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
@@ -31,6 +31,9 @@ _PERSON_LIMIT = 512
 _CONTROL = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ID = re.compile(r"[!-~]{1,128}")
+# Ids as most systems write them: no mark to take off, no placeholder, no person. A test compares
+# them with what the parsers make of any id.
+_PLAIN_ID = re.compile(r"(?:[A-Za-z][A-Za-z_-]{0,31})?[1-9][A-Za-z0-9_-]{0,31}")
 _INTEGER = re.compile(r"([0-9]{1,10})(?:\.0+)?")
 _FLOAT = re.compile(r"(?=\.?[0-9])[0-9]{0,12}(\.[0-9]{0,40})?")
 # A language that has no code of two letters, such as Filipino: fil-PH.
@@ -190,7 +193,13 @@ def _id_text(value: object) -> str:
     return text
 
 
+def _is_plain_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _PLAIN_ID.fullmatch(value) is not None
+
+
 def _event_id(value: object) -> str:
+    if _is_plain_id(value) and not value.startswith(ORDER_EVENT_PREFIX):
+        return value
     text = _id_text(value)
     if text.startswith(ORDER_EVENT_PREFIX):
         text = event_id_of(order_id_in(text.removeprefix(ORDER_EVENT_PREFIX)))
@@ -200,6 +209,8 @@ def _event_id(value: object) -> str:
 
 
 def _order_id(value: object) -> str:
+    if _is_plain_id(value):
+        return value
     text = _id_text(value)
     text = order_id_in(text)
     if len(text) > ORDER_ID_LIMIT or not text.isprintable() or has_email(text):
@@ -339,6 +350,8 @@ def content_id(value: object) -> str:
         Rejected: it is no text, is too long, or was rounded by a spreadsheet.
         Dropped: it is a placeholder, or holds an e-mail address.
     """
+    if _is_plain_id(value):
+        return value
     text = _id_text(value)
     if len(text) > _TEXT_LIMIT:
         raise Rejected(f"longer than {_TEXT_LIMIT} characters")

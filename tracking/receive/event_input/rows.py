@@ -14,7 +14,7 @@ from typing import Any
 
 from tracking.destinations.pinterest_schema import is_valid
 from tracking.domain.conversion import MAX_EVENT_AGE, Policy
-from tracking.domain.identity import Digest, Identity
+from tracking.domain.identity import Digest, Identity, hashed
 from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import fields
@@ -106,7 +106,7 @@ class RowReader:
             ValidationError: the event has errors; all of them are listed, with a JSON pointer to
                 their column.
         """
-        if self._plan is not None and all(type(cell) is str for cell in cells):
+        if self._plan is not None and set(map(type, cells)) == {str}:
             try:
                 return self._read_fast(self._plan, cells, received_at)
             except (_NeedsFullParse, Rejected, Dropped, ValidationError):
@@ -166,7 +166,11 @@ class RowReader:
                     raise _NeedsFullParse
                 if name == "external_id":
                     text = fields.external_id_text(text)
-                added = digests_of(name, text, country, limited=limited)
+                if not limited:
+                    found = hashed(name, text, country)
+                    added = [found] if found else []
+                else:
+                    added = digests_of(name, text, country, limited=True)
                 if not added:
                     left_out.append(f"/{self.header[place]}")
                 digests += added
