@@ -140,6 +140,10 @@ class TimedStore:
         """Opens a read transaction."""
         return self._store.read()
 
+    def bulk(self) -> AbstractContextManager[None]:
+        """Announces many transactions."""
+        return self._store.bulk()
+
 
 def importer(service: Service, store: Any = None, cores: int = 1) -> Importer:
     """An importer that exits at the first rejected record."""

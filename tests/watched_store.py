@@ -52,6 +52,10 @@ class WatchedStore:
         """As the store does it."""
         return self._store.read()
 
+    def bulk(self) -> AbstractContextManager[None]:
+        """As the store does it."""
+        return self._store.bulk()
+
     def wipe_log(self) -> None:
         """As the store does it."""
         self._store.wipe_log()

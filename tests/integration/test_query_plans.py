@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,9 @@ class ExplainedStore:
 
     def commit(self, work: Callable[[Connection], T]) -> T:
         return self._store.commit(lambda conn: work(self._explained(conn)))
+
+    def bulk(self) -> AbstractContextManager[None]:
+        return self._store.bulk()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -122,6 +122,15 @@ def test_a_log_that_grew_beside_a_long_reader_is_cut_back(store: SqliteStore) ->
     assert grown > 60 * MEGABYTE > LONGEST_LOG >= log_bytes(store)
 
 
+def test_a_log_that_grew_while_much_was_written_is_cut_back_at_its_end(store: SqliteStore) -> None:
+    with store.bulk():
+        for number in range(60):
+            store.commit(bulky(number))
+        grown = log_bytes(store)
+
+    assert grown > 40 * MEGABYTE > LONGEST_LOG >= log_bytes(store)
+
+
 def test_what_is_erased_is_wiped_from_the_log_at_once(store: SqliteStore) -> None:
     store.commit(bulky(1))
 

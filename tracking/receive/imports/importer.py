@@ -135,6 +135,7 @@ class Importer:
         # While a batch is stored the next one is read. Closing the blocks ends their processes.
         with (
             rare_collections(),
+            self.events.store.bulk(),
             closing(blocks_of(source, self._import_entries, self.cores - 1)) as blocks,
             ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as order_threads,
             ThreadPoolExecutor(1) as writer,

@@ -31,6 +31,9 @@ class Store(Protocol):
     def read(self) -> AbstractContextManager[Connection]:
         """Returns a snapshot of what is committed."""
 
+    def bulk(self) -> AbstractContextManager[None]:
+        """Announces, while it is open, many transactions of many rows each by this process."""
+
     def wipe_log(self) -> None:
         """Removes erased data from the write-ahead log too, which holds it until it begins anew."""
 

@@ -122,6 +122,10 @@ class GuardedStore:
         """As `Store.read`."""
         return self._store.read()
 
+    def bulk(self) -> AbstractContextManager[None]:
+        """As `Store.bulk`."""
+        return self._store.bulk()
+
     def wipe_log(self) -> None:
         """As `Store.wipe_log`."""
         self._store.wipe_log()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -154,6 +154,10 @@ class PostgresStore:
         if self._yielding is None:
             self._yielding = PostgresStore(self._conninfo, YIELDING_POOL_SIZE)
         return self._yielding
+
+    def bulk(self) -> AbstractContextManager[None]:
+        """Changes nothing: the server's settings decide about its log."""
+        return nullcontext()
 
     def wipe_log(self) -> None:
         """Do nothing: the server recycles its WAL by itself."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from tracking.store.engine import schema_version
 from tracking.store.engine.base import Store
@@ -45,11 +45,24 @@ BUSY_SECONDS = 3.0
 # An attempt waits so long inside SQLite while it holds our own lock. Only a foreign program can
 # make it wait at all, since our own writers queue for the lock file first.
 _BUSY_ATTEMPT_MS = 200
-# The commit after which the WAL has so many pages also moves it into the file.
-_CHECKPOINT_PAGES = 4000
-# The WAL begins anew only while no reader uses it. Where there always is a reader, the WAL is
-# truncated once it has so many bytes: the writer then waits for readers, which never wait for it.
+
+
+class _LogLimits(NamedTuple):
+    """The commit after which the WAL has so many `pages` also moves it into the file.
+
+    The WAL begins anew only while no reader uses it. Where there always is a reader, the WAL is
+    truncated once it is longer than `longest` (bytes): the writer then waits for readers, which
+    never wait for it.
+    """
+
+    pages: int
+    longest: int
+
+
 LONGEST_LOG = 24 * 1024 * 1024
+_USUAL_LIMITS = _LogLimits(4000, LONGEST_LOG)
+# Thousands of rows a transaction write most pages of the trees again and again.
+_BULK_LIMITS = _LogLimits(16_000, 4 * LONGEST_LOG)
 # A reader that lasts longer than an attempt must not delay the writer at every commit.
 _TRUNCATES_EVERY_SECONDS = 0.5
 # These errors mean that one statement was wrong, not that the file cannot be written.
@@ -86,6 +99,9 @@ class SqliteStore:
         self._version = ""
         self._truncates_at = 0.0
         self._must_truncate = False
+        self._limits = _USUAL_LIMITS
+        # The limit that the writing connection has.
+        self._pages = 0
         # A foreign program held the file for longer than a caller may wait.
         self._is_blocked = False
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
@@ -158,6 +174,18 @@ class SqliteStore:
             raise
         raw.rollback()
         self._readers.put(raw)
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Lets the WAL grow longer, so that a page that many transactions write is moved into the
+        file once."""
+        self._limits = _BULK_LIMITS
+        try:
+            yield
+        finally:
+            self._limits = _USUAL_LIMITS
+            with suppress(StoreUnavailable):
+                self.commit(lambda _: None)
 
     def wipe_log(self) -> None:
         """Truncate the WAL, which holds erased data until it begins anew.
@@ -235,7 +263,7 @@ class SqliteStore:
         with suppress(sqlite3.Error, OSError):
             if now >= self._truncates_at and (
                 self._must_truncate
-                or (self._files is not None and self._files.log_bytes > LONGEST_LOG)
+                or (self._files is not None and self._files.log_bytes > self._limits.longest)
             ):
                 self._truncates_at = now + _TRUNCATES_EVERY_SECONDS
                 with self._locked():
@@ -373,7 +401,6 @@ class SqliteStore:
         if self._writer is None:
             writer = self._open()
             try:
-                writer.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
                 for statement in self._setup:
                     writer.execute(statement)
                 files = _files_of(writer, self.path)
@@ -382,7 +409,10 @@ class SqliteStore:
             except BaseException:
                 writer.close()
                 raise
-            self._writer, self._files = writer, files
+            self._writer, self._files, self._pages = writer, files, 0
+        if self._pages != self._limits.pages:
+            self._pages = self._limits.pages
+            self._writer.execute(f"PRAGMA wal_autocheckpoint={self._pages}")
         self._check_schema(self._writer)
         return self._writer
 
@@ -492,6 +522,10 @@ class _YieldingStore:
     def read(self) -> AbstractContextManager[Connection]:
         """As `Store.read`."""
         return self._store.read()
+
+    def bulk(self) -> AbstractContextManager[None]:
+        """As `Store.bulk`."""
+        return self._store.bulk()
 
     def wipe_log(self) -> None:
         """As `Store.wipe_log`."""
