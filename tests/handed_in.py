@@ -97,6 +97,13 @@ def try_in_vain(service: Service, pinterest: FakePinterest) -> None:
     pinterest.mode = "ok"
 
 
+def refuse_theirs(service: Service, pinterest: FakePinterest) -> None:
+    """Let Pinterest refuse what other systems tell, and take the order's own event."""
+    pinterest.mode, pinterest.poisoned = "reject", frozenset({"theirs-1"})
+    deliver(service)
+    pinterest.mode = "ok"
+
+
 def send(service: Service, _: FakePinterest) -> None:
     deliver(service)
 

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
-from tracking.deliver import processes, retry, sent_ids
+from tracking.deliver import processes, retry, sent_ids, spare_purchases
 from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
 from tracking.destinations import Destination
+from tracking.destinations.base import PINTEREST
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.domain.shared_id import is_late
 from tracking.store import Store, StoreUnavailable, accounts, attempts, deliverers, outbox
@@ -290,6 +291,8 @@ class Deliverer:
 
         def write(conn: Connection) -> None:
             outbox.settle(conn, claim.token, settlements)
+            if self.destination.name == PINTEREST and not claim.is_browser:
+                spare_purchases.settle(conn, [event for event, _ in verdicts], now)
             attempts.add(conn, made)
             if outcome is not None:
                 self._update_account(conn, outcome, now)

@@ -70,7 +70,9 @@ OF_THE_ORDER = frozenset(
         *("consent_refused", "erased"),
     }
 )
-# Those of them that end: when the order is paid after all, or its refund fails.
+# The reasons of an event whose purchase another event tells: they end if that is not sent.
+TOLD_OTHERWISE = frozenset({"told_before", "told_by_order"})
+# Those of OF_THE_ORDER that end: when the order is paid after all, or its refund fails.
 MAY_END = frozenset({"unpaid", "never_paid", "refunded"})
 # The reasons that a touch, a visitor, a consent or a refund that fails may still change when it
 # becomes known later.

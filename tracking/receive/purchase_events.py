@@ -22,7 +22,7 @@ from tracking.domain.visitor import Match
 from tracking.receive import storefront_ids
 from tracking.receive.planner import OrderFacts, Planner, figures_in
 from tracking.receive.rows import with_credit, with_visit
-from tracking.store import conversions, erasure, identity_graph, naming_events, outbox
+from tracking.store import attempts, conversions, erasure, identity_graph, naming_events, outbox
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine.statement import Connection
 from tracking.store.new_orders import OrderRows
@@ -80,11 +80,12 @@ class PurchaseEvents:
         gone: Sequence[Content] = (),
     ) -> None:
         """Updates the order's conversion, and its event for as long as it was not sent."""
-        before = conversions.of_event(conn, event_id_of(order.id))
-        if before is None:
+        stored = conversions.of_event(conn, event_id_of(order.id))
+        if stored is None:
             return
         consent = identity_graph.consent_of_order(conn, order, match.visitor)
-        deliveries = outbox.of_event(conn, before.event_id)
+        deliveries = outbox.of_event(conn, stored.event_id)
+        before = self._out_of_reserve(conn, order, stored, deliveries, now)
         visited = with_visit(before, session_from_json(order.session))
         after = with_credit(visited, best)._replace(visitor=match.visitor)
         figures = figures_in(order)
@@ -106,15 +107,13 @@ class PurchaseEvents:
                 reason=self._apply_decision(conn, order, before, reason, deliveries, now)
             )
             value = to_major(figures.revenue, order.currency)
-            is_refused = consent.marketing is False
-            client = "" if is_refused else identity_graph.client_of_browser(conn, match)
-            evidence = Evidence(client=client, click_id=click_id)
+            evidence = Evidence(client=_client_of(conn, match, consent), click_id=click_id)
             self.amend_own(conn, deliveries, evidence, consent, value, gone)
         of_naming = reason_of_naming(before.reason, consent, is_refunded=figures.is_refunded)
         until = self.planner.settles_at(order.source_name, before.at, before.recorded_at)
         if self.settle_naming(conn, order.id, of_naming, consent, until, now):
             after = after._replace(reason="told_before")
-        if after != before:
+        if after != stored:
             conversions.set_credit(conn, after)
 
     def note_storefront_id(
@@ -213,21 +212,41 @@ class PurchaseEvents:
         conversions.set_reason(conn, concerned, reason)
 
     def _is_told_before(self, conn: Connection, order_id: str, now: int) -> bool:
-        """Withdraws the checkouts that the order's own event replaces, or that event, if Pinterest
-        was or may have been told by another one.
+        """Holds the checkouts in reserve that the order's own event replaces, or that event, if
+        Pinterest was or may have been told by another one.
 
-        Returns True if the own event is not sent at all then.
+        Returns True if the own event is not in line at all then.
         """
         own_id = event_id_of(order_id)
-        own = {row.destination: row for row in outbox.of_event(conn, own_id)}
-        if PINTEREST not in own or own[PINTEREST].state not in ("waiting", "sent"):
+        own = {row.destination: row for row in outbox.of_event(conn, own_id)}.get(PINTEREST)
+        if own is None or own.state not in ("waiting", "sent"):
+            is_spare = own is not None and outbox.is_spare(own)
+            if not (is_spare or _was_tried(conn, own_id, own)):
+                self._put_spare_in_line(conn, order_id, now)
             return False
-        replaced = naming_events.replace(conn, order_id, own_id, PINTEREST, "told_by_order", now)
+        naming_events.name_order(conn, own_id, order_id)
+        replaced = naming_events.replace(
+            *(conn, order_id, own_id, PINTEREST, "told_by_order", now), is_sent=own.state == "sent"
+        )
         conversions.set_reason(conn, replaced, "told_by_order")
-        if not naming_events.is_told(conn, order_id, own_id, PINTEREST):
+        rival = naming_events.rival(conn, order_id, own_id, PINTEREST)
+        if not rival:
             return False
-        outbox.withdraw_from(conn, own_id, PINTEREST, "told_before", now)
+        if rival == "sent":
+            outbox.withdraw_from(conn, own_id, PINTEREST, "told_before", now)
+        else:
+            outbox.reserve(conn, own_id, PINTEREST, "told_before")
         return not any(row.state in ("waiting", "sent") for row in outbox.of_event(conn, own_id))
+
+    def _put_spare_in_line(self, conn: Connection, order_id: str, now: int) -> None:
+        """Puts the first checkout in line that was in reserve for the order's own event, which is
+        not to be sent, unless another one is in line."""
+        own_id = event_id_of(order_id)
+        if not naming_events.rival(conn, order_id, own_id, PINTEREST):
+            released = naming_events.release_spare(conn, order_id, own_id, PINTEREST, now)
+            conversions.set_reason(conn, released, "")
+        spares = naming_events.keep_spares(conn, order_id, own_id, PINTEREST, "told_before")
+        conversions.set_reason(conn, spares, "told_before")
 
     def amend_own(
         self,
@@ -269,6 +288,21 @@ class PurchaseEvents:
             payload = destination.amend(row.payload, evidence, limited, value, gone)
             if payload != row.payload:
                 outbox.amend(conn, row.id, payload)
+
+    def _out_of_reserve(
+        self,
+        conn: Connection,
+        order: OrderRow,
+        event: ConversionRow,
+        deliveries: Iterable[OutboxRow],
+        now: int,
+    ) -> ConversionRow:
+        """Returns an event as it is without another one of its purchase: it is decided anew, and
+        goes back in reserve if it may be sent."""
+        if not any(outbox.is_spare(row) for row in deliveries):
+            return event
+        outbox.release_held(conn, event.event_id, self._release_at(conn, order, event, now))
+        return event._replace(reason="")
 
     def _apply_decision(
         self,
@@ -314,6 +348,19 @@ def _of_person(conn: Connection, evidence: Evidence) -> Evidence:
     identity = sent.without_browsers(identity_graph.clients_among(conn, sent.external_id))
     erased = erasure.tombstoned(conn, identity.graph_keys())
     return msgspec.structs.replace(evidence, identity=identity.without_phones(erased))
+
+
+def _client_of(conn: Connection, match: Match, consent: Consent) -> str:
+    """Returns the digest of Shopify's id of an order's browser, "" if it must not be told."""
+    return "" if consent.marketing is False else identity_graph.client_of_browser(conn, match)
+
+
+def _was_tried(conn: Connection, event_id: str, row: OutboxRow | None) -> bool:
+    """Returns True if Pinterest may have been told of an event; `row` is it in the outbox, if it is
+    there."""
+    is_claimed = row is not None and bool(row.claim)
+    made = attempts.of_event(conn, event_id)
+    return is_claimed or any(attempt.destination == PINTEREST for attempt in made)
 
 
 def _is_known_to_destination(row: OutboxRow, now: int) -> bool:

@@ -40,6 +40,7 @@ from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection, Contended
 from tracking.store.event_batches import KnownBatch, QueuedEvent, RecordedEvent
 from tracking.store.identity_graph import ALWAYS
+from tracking.store.outbox import OutboxRow
 
 # Events that are recorded one by one share their commit with what waits beside them. On PostgreSQL
 # each takes a connection, of which there are few, and webhooks want one as well.
@@ -215,9 +216,9 @@ class ServerEvents:
         known = conversions.under_id(conn, event.event_id)
         if known is not None and _is_another(known, event):
             raise EventIdConflict
+        event = _of_told_order(conn, event)
         if _is_sent_by_the_order(conn, event):
             return _DUPLICATE
-        event = _of_told_order(conn, event)
         if known is not None:
             is_sent = resends and self._resend(conn, known, event, now)
             return BatchResult("resent") if is_sent else _DUPLICATE
@@ -228,17 +229,17 @@ class ServerEvents:
             return BatchResult("accepted", "erased")
         best = self._earned_by(conn, event, person())
         event, held_until = self._as_its_order_allows(conn, event, now)
-        is_told = bool(event.payload) and _is_told_before(conn, event, now)
-        if is_told:
-            event = _not_sent(event, "told_before")
-        conversions.put(conn, with_credit(event.conversion, best))
-        if event.payload or is_told:
-            _queue(conn, event, now, held_until)
-        if is_told:
+        told = _told_otherwise(conn, event, now) if event.payload else _NOT_TOLD
+        row = event.conversion
+        if told.reason:
+            row = row._replace(reason=told.reason)
+        conversions.put(conn, with_credit(row, best))
+        if event.payload:
             # What becomes of the order may still be the reason instead.
-            outbox.withdraw(conn, event.event_id, "told_before", now)
+            _queue(conn, event, now, held_until, told)
         self._join(conn, event.keys, event.visitor, now)
-        return BatchResult("accepted", event.conversion.reason)
+        is_duplicate = told.reason == "told_by_order"
+        return _DUPLICATE if is_duplicate else BatchResult("accepted", row.reason)
 
     def _resend(
         self, conn: Connection, known: ConversionRow, event: PreparedEvent, now: int
@@ -250,7 +251,7 @@ class ServerEvents:
         event, held_until = self._as_its_order_allows(conn, event, now)
         if not event.payload or outbox.of_event(conn, event.event_id):
             return False
-        if _is_told_before(conn, event, now):
+        if _told_otherwise(conn, event, now).reason:
             return False
         conversions.put(conn, known._replace(reason=event.conversion.reason, detail=""))
         _queue(conn, event, now, held_until)
@@ -488,17 +489,25 @@ def _is_of_known_order(event: PreparedEvent, known: KnownBatch, named: Container
 
 
 def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:
-    """Returns True for the checkout of an order whose own event Pinterest gets or got."""
+    """Returns True for the checkout of an order whose own event Pinterest has or may have."""
     if event.conversion.stage != "purchase":
         return False
     told = conversions.told_as(conn, event.event_id)
-    own = _of_its_order(event) if told is None else told.event_id
-    if own == event.event_id:
+    own_id = _of_its_order(event) if told is None else told.event_id
+    if own_id == event.event_id:
         return False
-    return any(
-        row.destination == PINTEREST and row.state in ("waiting", "sent")
-        for row in outbox.of_event(conn, own)
-    )
+    is_of_another = own_id != _of_its_order(event)
+    own = _own_deliveries(conn, own_id)
+    return any(row.state == "sent" or row.claim or is_of_another for row in own)
+
+
+def _own_deliveries(conn: Connection, own_id: str) -> list[OutboxRow]:
+    """Returns the own event of an order in the outbox, if Pinterest gets it or got it."""
+    return [
+        row
+        for row in outbox.of_event(conn, own_id)
+        if row.destination == PINTEREST and row.state in ("waiting", "sent")
+    ]
 
 
 def _of_told_order(conn: Connection, event: PreparedEvent) -> PreparedEvent:
@@ -513,33 +522,62 @@ def _of_told_order(conn: Connection, event: PreparedEvent) -> PreparedEvent:
     return msgspec.structs.replace(event, order_id=told.order_id)
 
 
-def _is_told_before(conn: Connection, event: PreparedEvent, now: int) -> bool:
-    """Returns True for a checkout of an order that Pinterest was or may be told of by another one.
+class _Told(NamedTuple):
+    """Why a checkout is not in line, since another event of its purchase is (of TOLD_OTHERWISE, ""
+    if it is in line itself), and True if Pinterest has that one."""
 
-    If it was not, this checkout takes the place of those that Pinterest refused, and that of the
-    order itself the place of those that wait.
+    reason: str
+    is_sent: bool
+
+
+_NOT_TOLD = _Told("", is_sent=False)
+
+
+def _told_otherwise(conn: Connection, event: PreparedEvent, now: int) -> _Told:
+    """Returns by what other event Pinterest is told of the purchase of a checkout.
+
+    In line, this checkout takes the place of those that Pinterest refused, and that of the order
+    itself the place of those that wait.
     """
     if event.conversion.stage != "purchase" or not event.order_id:
-        return False
+        return _NOT_TOLD
     own_id = event_id_of(event.order_id)
     is_own = event.event_id == own_id
+    if not is_own and _own_deliveries(conn, own_id):
+        naming_events.name_order(conn, own_id, event.order_id)
+        return _Told("told_by_order", is_sent=False)
     reason = "told_by_order" if is_own else "told_before"
     replaced = naming_events.replace(
         *(conn, event.order_id, event.event_id, PINTEREST, reason, now), only_dead=not is_own
     )
     conversions.set_reason(conn, replaced, reason)
-    if naming_events.is_told(conn, event.order_id, event.event_id, PINTEREST):
-        return True
+    rival = naming_events.rival(conn, event.order_id, event.event_id, PINTEREST)
+    if rival:
+        return _Told("told_before", is_sent=rival == "sent")
     if not is_own:
         outbox.withdraw_from(conn, own_id, PINTEREST, "told_before", now)
-    return False
+    return _NOT_TOLD
 
 
-def _queue(conn: Connection, event: PreparedEvent, now: int, held_until: int | None) -> None:
+def _queue(
+    conn: Connection,
+    event: PreparedEvent,
+    now: int,
+    held_until: int | None,
+    told: _Told = _NOT_TOLD,
+) -> None:
+    """Puts an event in line; holds it in reserve if another one of its purchase is, and withdraws
+    it if Pinterest has that one."""
+    if told.is_sent:
+        held_until = None
     outbox.queue(
         *(conn, event.event_id, PINTEREST, event.payload, event.at, now, held_until),
         order_id=event.order_id,
     )
+    if told.is_sent:
+        outbox.withdraw(conn, event.event_id, told.reason, now)
+    elif told.reason:
+        outbox.reserve(conn, event.event_id, PINTEREST, told.reason)
 
 
 def _not_sent(event: PreparedEvent, reason: str) -> PreparedEvent:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.conversion import MAY_END
+from tracking.domain.conversion import MAY_END, TOLD_OTHERWISE
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import outbox
 
@@ -49,6 +49,7 @@ class ClaimedEvent(NamedTuple):
     """An event that a deliverer has leased. `event_time` is seconds UTC.
 
     With `shares_id` it is sent under the id that was chosen for it, not under its event id.
+    `order_id` is the order that it names beside other events.
     """
 
     id: int
@@ -59,6 +60,7 @@ class ClaimedEvent(NamedTuple):
     reason: str
     is_withdrawn: int
     shares_id: int
+    order_id: str
 
 
 class Settlement(NamedTuple):
@@ -117,7 +119,7 @@ SETTLED = frozenset({"sent", "dead", "discarded"})
 # The longest wait between two attempts, or for the storefront's id, and the longest lease of a
 # claim. Seconds.
 LONGEST_WAIT, LONGEST_LEASE = 900, 120
-_LONGEST_SENDABLE = 7 * 86_400
+LONGEST_SENDABLE = 7 * 86_400
 # Begins the reason of an event that was not sent in time.
 EXPIRED = "expired: "
 # The reason of an event that was given up because nobody was left to send it.
@@ -188,6 +190,22 @@ _queue = Statement(
     )
 )
 _is_held = outbox.c.state == literal_column("'held'")
+# An event in reserve: another one of the same purchase is in line, and may not be sent in the end.
+IS_SPARE = and_(
+    _is_held,
+    outbox.c.reason.in_([literal_column(f"'{reason}'") for reason in sorted(TOLD_OTHERWISE)]),
+)
+# A spare is of use for as long as any event is.
+SPARE_UNTIL = outbox.c.event_time + LONGEST_SENDABLE
+_reserve = Statement(
+    update(outbox)
+    .where(
+        outbox.c.event_id == bindparam("b_event_id"),
+        outbox.c.destination == bindparam("b_destination"),
+        or_(and_(outbox.c.state == literal_column("'waiting'"), IS_NEVER_TRIED), _is_held),
+    )
+    .values(state="held", due_at=SPARE_UNTIL, reason=bindparam("b_reason"))
+)
 _forget_held = Statement(delete(outbox).where(outbox.c.event_id == bindparam("event_id"), _is_held))
 _overdue = select(outbox.c.id).where(_is_held, outbox.c.due_at <= bindparam("now")).limit(500)
 _drop_expired = Statement(delete(outbox).where(outbox.c.id.in_(_overdue.scalar_subquery())))
@@ -212,7 +230,11 @@ _hold = Statement(
 _release_held = Statement(
     update(outbox)
     .where(outbox.c.event_id == bindparam("b_event_id"), _is_held)
-    .values(state="waiting", due_at=bindparam("b_due_at"))
+    .values(
+        state="waiting",
+        due_at=bindparam("b_due_at"),
+        reason=case((IS_SPARE, ""), else_=outbox.c.reason),
+    )
 )
 # An event that was never tried, and waits for the id that the storefront tells it by.
 _end_wait = Statement(
@@ -268,6 +290,11 @@ _withdraw_from = Statement(
 _withdraw_claimed = Statement(
     WITHDRAWN_AT_ONCE.where(outbox.c.id == bindparam("b_id")).values(claim="", leased_until=0)
 )
+_withdraw_spare = Statement(
+    update(outbox)
+    .where(outbox.c.id == bindparam("b_id"), IS_SPARE)
+    .values(state="withdrawn", is_withdrawn=1, payload=NO_PAYLOAD, settled_at=bindparam("b_now"))
+)
 _undo_withdrawal = Statement(
     update(outbox)
     .where(
@@ -312,7 +339,7 @@ _is_expired_ahead = and_(
     outbox.c.state == literal_column("'dead'"),
     outbox.c.settled_at > bindparam("b_now") + LONGEST_WAIT,
     outbox.c.reason.startswith(EXPIRED),
-    outbox.c.event_time > bindparam("b_now") - _LONGEST_SENDABLE,
+    outbox.c.event_time > bindparam("b_now") - LONGEST_SENDABLE,
 )
 _has_due_too_late = Query(
     _OutboxId,
@@ -376,6 +403,7 @@ _claim = Query(
         outbox.c.reason,
         outbox.c.is_withdrawn,
         outbox.c.shares_id,
+        outbox.c.order_id,
     ),
 )
 _unclaim = Statement(
@@ -620,6 +648,22 @@ def hold(conn: Connection, event_id: str, until: int, now: int) -> None:
 def release_held(conn: Connection, event_id: str, due_at: int) -> None:
     """Makes a held event wait for delivery, due at an instant (seconds UTC)."""
     _release_held.run(conn, b_event_id=event_id, b_due_at=due_at)
+
+
+def reserve(conn: Connection, event_id: str, destination: str, reason: str) -> None:
+    """Holds an event, that the destination was never told of, in reserve for the other event that
+    tells of its purchase (`reason`, of TOLD_OTHERWISE)."""
+    _reserve.run(conn, b_event_id=event_id, b_destination=destination, b_reason=reason)
+
+
+def withdraw_spares(conn: Connection, ids: Iterable[int], now: int) -> None:
+    """Withdraws events that were held in reserve, since another one was sent."""
+    _withdraw_spare.run_many(conn, ({"b_id": id, "b_now": now} for id in ids))
+
+
+def is_spare(row: OutboxRow) -> bool:
+    """Returns True for an event that is held in reserve."""
+    return row.state == "held" and row.reason in TOLD_OTHERWISE
 
 
 def end_wait(conn: Connection, event_id: str, now: int) -> None:
