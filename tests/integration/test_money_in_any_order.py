@@ -59,6 +59,18 @@ SECOND = (
     newer(1, "80.00", "130.00"),
     back(1, 1, 1, "50.00"),
 )
+# An app that may not see refunds leaves them out, not the prices that they left.
+UNLISTED = (
+    ("orders/create", SOLD),
+    newer(1, "50.00", "100.00", refunds=None),
+    back(1, 1, 1, "50.00"),
+)
+UNLISTED_EXCHANGE = (
+    ("orders/create", SOLD),
+    newer(1, "100.00", "150.00", refunds=None),
+    back(1, 1, 1, order_adjustments=OWED),
+    back(2, 3, 0, "5.00"),
+)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +79,16 @@ SECOND = (
         (EXCHANGED, ("150.00", "55.00", "0.00", "95.00")),
         (CANCELLED, ("140.00", "0.00", "140.00", "0.00")),
         (SECOND, ("130.00", "100.00", "0.00", "30.00")),
+        (UNLISTED, ("100.00", "50.00", "0.00", "50.00")),
+        (UNLISTED_EXCHANGE, ("150.00", "55.00", "0.00", "95.00")),
     ],
-    ids=["exchange and goodwill", "cancelled exchange", "refund of the same second"],
+    ids=[
+        "exchange and goodwill",
+        "cancelled exchange",
+        "refund of the same second",
+        "state of the refund's second without refunds",
+        "exchange of the refund's second without refunds",
+    ],
 )
 def test_the_figures_do_not_depend_on_the_order_of_arrival(
     everywhere: BuildWorld, messages: tuple[Message, ...], figures: tuple[str, ...]

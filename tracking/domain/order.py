@@ -17,6 +17,8 @@ COPIED_DRAFT_SOURCE = "copied_draft"
 # An order whose processing lies this much before its creation was imported from another system.
 _IMPORT_LAG = 86_400
 
+# Stands in the version of a state that leaves out its refunds for their number.
+_UNLISTED = "---"
 # The id of the sum of an order's refunds: an export has no single refunds. Shopify's own ids are
 # greater numbers.
 EXPORTED_REFUND_ID = "0"
@@ -179,7 +181,8 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     `was_paid` says that another state of it was paid, `deleted_at` that Shopify told of its
     deletion. `taxes_included` says whether its prices include taxes, None if this state does not.
     `sold` and `peak` are known from other states, by the shop's setting: what it was worth before
-    anything was taken back, and the most that the buyer had by any of them.
+    anything was taken back, and the most that the buyer had by any of them. It `lists_refunds`
+    unless its body leaves out which there are.
     """
 
     id: str
@@ -216,6 +219,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     is_draft: bool = False
     sold: int | None = None
     peak: int | None = None
+    lists_refunds: bool = True
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.
@@ -233,7 +237,8 @@ class Order(msgspec.Struct, frozen=True, gc=False):
         state = version_prefix(self.updated_at, self.financial_status, is_cancelled)
         # "-" sorts before every digit.
         source = "-" if self.is_exported else ""
-        return f"{source}{state}.{len(self.refunds):03d}.{self.digest[:16]}"
+        listed = f"{len(self.refunds):03d}" if self.lists_refunds else _UNLISTED
+        return f"{source}{state}.{listed}.{self.digest[:16]}"
 
     @property
     def is_paid(self) -> bool:
@@ -307,6 +312,11 @@ def changed_at(version: str) -> int:
     """Returns when the state of a version was last changed, in seconds UTC; 0 for no version."""
     text = version.removeprefix("-").partition(".")[0]
     return int(text) if text else 0
+
+
+def lists_refunds(version: str) -> bool:
+    """Returns False if the state of a version leaves out which refunds there are."""
+    return version.split(".")[2:3] != [_UNLISTED]
 
 
 def is_of_storefront(source_name: str) -> bool:

@@ -12,9 +12,10 @@ class OrderWorth(NamedTuple):
     """The worth of an order by its newest state, in minor units.
 
     `value` is what was bought, `kept` what the buyer kept by that state as of `kept_at` (seconds
-    UTC), None if the state does not say. Of an order that `is_total` tax and shipping count, too.
-    `sold` and `peak` are known from all states: the value before anything was taken back, None if
-    no such state is known, and the most that the buyer ever had.
+    UTC), None if the state does not say. It `lists_refunds` unless it leaves out which there are.
+    Of an order that `is_total` tax and shipping count, too. `sold` and `peak` are known from all
+    states: the value before anything was taken back, None if no such state is known, and the most
+    that the buyer ever had.
     """
 
     value: int
@@ -25,6 +26,7 @@ class OrderWorth(NamedTuple):
     is_cancelled: bool
     sold: int | None = None
     peak: int | None = None
+    lists_refunds: bool = True
 
     @property
     def value_before_exchange(self) -> int:
@@ -170,8 +172,11 @@ def _sum(refunds: Iterable[Refund], figure: Callable[[Refund], int]) -> int:
 def _is_known(worth: OrderWorth, refund: Refund) -> bool:
     """Returns True if the order's newest state has taken the lines of a refund off.
 
-    A state of the same second that does not list the refund is the older one.
+    A state of the same second that does not list the refund is the older one. One that leaves out
+    its refunds is the one that Shopify tells because of the refund.
     """
+    if refund.at == worth.kept_at and not worth.lists_refunds:
+        return True
     return refund.is_listed or refund.at < worth.kept_at
 
 

@@ -112,6 +112,7 @@ def order_of(body: bytes) -> Order:
         kept_net=_minor(kept.net, currency),
         kept_total=_minor(kept.total, currency),
         is_draft=_is_draft(raw),
+        lists_refunds=raw.refunds is not None,
     )
 
 

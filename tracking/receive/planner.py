@@ -57,6 +57,7 @@ from tracking.domain.order import (
     is_of_storefront,
     is_without_visit,
     least,
+    lists_refunds,
     most,
 )
 from tracking.domain.revenue import (
@@ -582,6 +583,7 @@ class Planner:
             value=value,
             kept=kept,
             kept_at=changed_at(version),
+            lists_refunds=lists_refunds(version),
             is_total=self.policy.value == "total",
             taxes_included=taxes_included,
             is_cancelled=is_cancelled,

@@ -11,7 +11,7 @@ import msgspec
 from tracking.domain.attribution import touch_key
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import NO_EVIDENCE, Evidence, event_id_of
-from tracking.domain.order import Order, Refund, changed_at
+from tracking.domain.order import Order, Refund, changed_at, lists_refunds
 from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
 from tracking.domain.shopify_checkout import checkout_of
 from tracking.domain.shopify_order import order_of
@@ -560,6 +560,7 @@ def _in_state_of(known: OrderRow, order: Order) -> Order:
         order,
         name=known.name,
         updated_at=changed_at(known.version),
+        lists_refunds=lists_refunds(known.version),
         cancelled_at=known.cancelled_at,
         currency=known.currency,
         net=known.gross,
