@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -17,14 +17,37 @@ def _name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+class Trees(Mapping[str, ast.Module]):
+    """The syntax trees of modules by their names, each parsed once it is asked for: whoever
+    collects the tests needs the names alone."""
+
+    def __init__(self, paths: Iterator[Path]) -> None:
+        self._paths = {_name(path): path for path in paths}
+        self._parsed: dict[str, ast.Module] = {}
+
+    def __getitem__(self, module: str) -> ast.Module:
+        if module not in self._parsed:
+            self._parsed[module] = ast.parse(self._paths[module].read_text("utf-8"))
+        return self._parsed[module]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __contains__(self, module: object) -> bool:
+        return module in self._paths
+
+
 # gunicorn reads its file, no module imports it; a migration's name is a number.
-TREES = {
-    _name(path): ast.parse(path.read_text("utf-8"))
+TREES = Trees(
+    path
     for folder in ("api", "commands", "server", "tracking", "webhooks", ".")
     for path in (ROOT / folder).glob("*.py" if folder == "." else "**/*.py")
     if path.name != "gunicorn.conf.py" and "versions" not in path.parts
-}
-TESTS = {_name(path): ast.parse(path.read_text("utf-8")) for path in (ROOT / "tests").rglob("*.py")}
+)
+TESTS = Trees((ROOT / "tests").rglob("*.py"))
 
 
 def part_of(module: str) -> str:
