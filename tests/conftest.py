@@ -1,10 +1,12 @@
 """The world of the tests: two real databases, a clock that is turned by hand, and the actors."""
 
+import gc
 import itertools
 import os
 import shutil
+import sys
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,17 @@ def arrivals_of(request: pytest.FixtureRequest) -> ArrivalsOf:
         return turns + [turn[::-1] for turn in turns]
 
     return arrivals
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end: the garbage collector has nothing to find in it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -207,6 +220,9 @@ def pytest_configure(config: Any) -> None:
     """The environment of the machine decides nothing in a test."""
     for name in ("SHOPIFY_WEBHOOK_SECRET", "API_TOKEN", "DATABASE_URL", "PINTEREST_ACCESS_TOKEN"):
         os.environ.pop(name, None)
+    # Images set it, and every worker would compile all the tests anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
