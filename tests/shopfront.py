@@ -9,10 +9,11 @@ import threading
 import uuid
 from collections.abc import Mapping
 from http.cookies import SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from commands.demo.http_server import PromptServer
 from webhooks.collector import pixel_script
 
 KEY = "site-key-of-the-tests"
@@ -343,17 +344,15 @@ class Recorder:
         self._server.end()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(PromptServer):
     def __init__(self, handler: type[BaseHTTPRequestHandler], owner: Any) -> None:
-        super().__init__(("127.0.0.1", 0), handler)
+        super().__init__(0, handler)
         self.owner = owner
         self._is_up = False
 
     def begin(self) -> None:
         self._is_up = True
-        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        self.start("shopfront")
 
     def end(self) -> None:
         if self._is_up:

@@ -2,6 +2,7 @@
 
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -74,10 +75,41 @@ class StandInHandler(BaseHTTPRequestHandler):
         self.send(self.server.respond(request))
 
 
-class StandInServer(ThreadingHTTPServer):
-    """Listens on a loopback port and answers each connection in a thread of its own."""
+class PromptServer(ThreadingHTTPServer):
+    """Answers each connection in a thread of its own, and stops without waiting for a poll."""
 
     daemon_threads = True
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._is_stopping = False
+        self._stopped = threading.Event()
+        super().__init__(("127.0.0.1", port), handler)
+
+    def start(self, name: str) -> None:
+        """Serves from a thread of its own until `shutdown`."""
+        threading.Thread(target=self.serve_forever, name=name, daemon=True).start()
+
+    def serve_forever(self, poll_interval: float = 0) -> None:
+        """Serves until `shutdown`, without polling."""
+        while not self._is_stopping:
+            self.handle_request()
+        self._stopped.set()
+
+    def shutdown(self) -> None:
+        """Stops serving."""
+        self._is_stopping = True
+        # Wakes the thread that waits for the next connection.
+        socket.create_connection(("127.0.0.1", self.server_port)).close()
+        self._stopped.wait()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Refuses the connections that come with the stop."""
+        return not self._is_stopping
+
+
+class StandInServer(PromptServer):
+    """Listens on a loopback port, and can close every connection at once."""
+
     request_queue_size = 128
 
     def __init__(
@@ -85,7 +117,7 @@ class StandInServer(ThreadingHTTPServer):
     ) -> None:
         self.respond = respond
         self._connections: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), handler)
+        super().__init__(port, handler)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accepts a connection and remembers it."""

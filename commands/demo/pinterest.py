@@ -75,9 +75,7 @@ class PinterestStandIn:
         self.stopped.clear()
         self._server = self.create_server()
         self.port = self._server.server_address[1]
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="pinterest-stand-in", daemon=True
-        ).start()
+        self._server.start("pinterest-stand-in")
 
     def stop(self) -> None:
         """Ends every reply under way, closes every connection and stops listening."""

@@ -9,13 +9,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from commands.demo.http_server import PromptServer
 from commands.demo.pinterest import ACCOUNT_ID, TOKEN, PinterestStandIn
 from tests.conversions import EVA, ORDER, decoded, events
 from tests.standins.pinterest import FakePinterest, Mode
@@ -437,17 +438,17 @@ class Mailbox:
             def log_message(self, format: str, *args: Any) -> None:
                 """Nobody reads it."""
 
-        class Server(ThreadingHTTPServer):
+        class Server(PromptServer):
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that hangs up in the handshake is what the test is about."""
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server(0, Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/collect"
         if context is not None:
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def __enter__(self) -> "Mailbox":
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        self._server.start("mailbox")
         return self
 
     def __exit__(self, *_: object) -> None:

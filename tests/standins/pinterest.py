@@ -168,10 +168,9 @@ class _FaultyServer(StandInServer):
         self._fake = fake
         super().__init__(fake.port, fake.respond, _FaultyHandler)
 
-    def get_request(self) -> tuple[Any, Any]:
-        accepted = super().get_request()
+    def process_request(self, request: Any, client_address: Any) -> None:
         self._fake.connections += 1
-        return accepted
+        super().process_request(request, client_address)
 
 
 class _FaultyHandler(StandInHandler):

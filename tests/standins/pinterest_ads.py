@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
+
+from commands.demo.http_server import PromptServer
 
 ACCOUNT_ID = "549755885175"
 TOKEN = "pina_ads_token_of_the_tests"
@@ -74,11 +76,10 @@ class FakePinterestAds:
         self.page_size = MOST_IDS
         self.ends_with_null = True
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), self)
+        self._server = _Server(self)
 
     def __enter__(self) -> Self:
-        serve = self._server.serve_forever
-        threading.Thread(target=serve, args=(0.02,), name="fake-ads", daemon=True).start()
+        self._server.start("fake-ads")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -262,11 +263,9 @@ def _trouble(trouble: int | str | Answer) -> Answer:
     return trouble, {"code": 0, "message": "Sorry! Something went wrong on our end."}, {}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], fake: FakePinterestAds) -> None:
-        super().__init__(address, _Handler)
+class _Server(PromptServer):
+    def __init__(self, fake: FakePinterestAds) -> None:
+        super().__init__(0, _Handler)
         self.fake = fake
 
 

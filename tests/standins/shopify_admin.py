@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs
@@ -37,6 +37,7 @@ from graphql import (
     validate,
 )
 
+from commands.demo.http_server import PromptServer
 from tests.standins.shopify_nodes import Node, gid, order_node, paged, refund_node
 
 SHOP = "mug.myshopify.com"
@@ -96,11 +97,10 @@ class FakeShopifyAdmin:
         self.served_version = ""
         self._schema = shopifys_schema()
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), self)
+        self._server = _Server(self)
 
     def __enter__(self) -> Self:
-        serve = self._server.serve_forever
-        threading.Thread(target=serve, args=(0.02,), name="fake-shopify", daemon=True).start()
+        self._server.start("fake-shopify")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -415,11 +415,9 @@ def _trouble(trouble: int | str | Answer) -> Answer:
     return trouble, {"errors": "Something went wrong on our end"}, {}
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], fake: FakeShopifyAdmin) -> None:
-        super().__init__(address, _Handler)
+class _Server(PromptServer):
+    def __init__(self, fake: FakeShopifyAdmin) -> None:
+        super().__init__(0, _Handler)
         self.fake = fake
 
 
