@@ -33,6 +33,9 @@ from tracking.store.schema import metadata
 hypothesis_settings.register_profile("shared-machine", deadline=None)
 hypothesis_settings.load_profile("shared-machine")
 
+# What the folders of all tests under way may hold.
+_MOST_BYTES_AT_ONCE = 2 * 1024**3
+
 POSTGRES = os.environ.get("TEST_POSTGRES", "postgresql:///test")
 
 
@@ -237,6 +240,10 @@ def pytest_configure(config: Any) -> None:
     # Images set it, and every worker would compile all the tests anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    # Databases are filled and thrown away by the thousand: in memory no write waits for a disk.
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > _MOST_BYTES_AT_ONCE:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

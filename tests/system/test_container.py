@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -25,11 +26,11 @@ shift && exec unshare --user --map-user=65534 --map-group=65534 \
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which only `data` can be written."""
-    folder = tmp_path_factory.mktemp("confined")
-    (folder / "data").mkdir()
-    return folder
+def folder() -> Iterator[Path]:
+    """A folder in which only `data` can be written; the confinement hides those in memory."""
+    with TemporaryDirectory() as name:
+        (Path(name) / "data").mkdir()
+        yield Path(name)
 
 
 @pytest.fixture(scope="module")
