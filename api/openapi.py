@@ -315,6 +315,11 @@ DESCRIPTION: Schema = {
             *_DAYS,
             _query("traffic", one_of("pinterest", "all"), "Whose visits; pinterest by default."),
             _query("campaign", TEXT, "Only this campaign, by id or name."),
+            _query(
+                "by_campaign",
+                one_of("true", "false"),
+                "With false only the totals, in a fraction of the time; by_campaign is empty.",
+            ),
         ),
         "/roi-analysis": _report(
             "Revenue, spend, ROAS, ROI and CPA, by campaign and currency.",

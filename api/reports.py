@@ -27,7 +27,9 @@ def report_routes(service: Service) -> Blueprint:
 
     @routes.get("/conversion-funnel")
     def funnel() -> Response:
-        report = reports.funnel(**_parameters("start_date", "end_date", "traffic", "campaign"))
+        report = reports.funnel(
+            **_parameters("start_date", "end_date", "traffic", "campaign", "by_campaign")
+        )
         return _report(report, _funnel_rows(report))
 
     @routes.get("/roi-analysis")

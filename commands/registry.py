@@ -10,6 +10,7 @@ from commands.doctor import doctor
 from commands.files import export, import_events, import_spend
 from commands.privacy import data_requests, privacy, purge
 from commands.quarantine import quarantine_
+from commands.reports import rebuild_reports
 from commands.shopify import reconcile, subscribe_
 from commands.spend import spend_, sync_spend
 
@@ -33,6 +34,7 @@ COMMANDS: tuple[click.Command, ...] = (
     import_spend,
     import_events,
     export,
+    rebuild_reports,
     sync_spend,
     spend_,
     backup_,

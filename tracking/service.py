@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from config import ConfigurationError, Settings
 from tracking.clients.pinterest_ads import ads_access_of
@@ -13,6 +14,7 @@ from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
 from tracking.domain.pinterest_traffic import media_with
+from tracking.domain.shop_days import ShopDays
 from tracking.domain.web_text import host_of
 from tracking.operate.background import BackgroundWorkers, Worker
 from tracking.operate.refused_webhooks import RefusedWebhooks
@@ -25,6 +27,9 @@ from tracking.receive.server_events import ServerEvents
 from tracking.receive.spend.sync import SpendSync
 from tracking.receive.spend.upload import SpendUpload
 from tracking.receive.tracker import Tracker
+from tracking.report.credit_writer import CreditWriter
+from tracking.report.figures_worker import FiguresWorker
+from tracking.report.funnel_writer import FunnelWriter
 from tracking.report.reports import Reports
 from tracking.store import Store, StoreUnavailable, open_store, outbox
 from tracking.store.engine import health
@@ -50,6 +55,7 @@ class Service:
     reports: Reports
     spend_upload: SpendUpload
     spend_sync: SpendSync | None
+    figures: FiguresWorker
     retention: Retention
     refused_webhooks: RefusedWebhooks
     disk_guard: DiskGuard | None
@@ -94,6 +100,7 @@ class Service:
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
             self.retention,
             self.pending_erasures,
+            self.figures,
         ]
         return BackgroundWorkers([*workers, self.spend_sync] if self.spend_sync else workers)
 
@@ -183,12 +190,19 @@ def service_of(
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
+        figures=_figures_of(store.yielding(), settings.shop_timezone, rules),
         retention=Retention(store, settings.retention_days, clock, planner.reach),
         refused_webhooks=RefusedWebhooks(store, clock),
         disk_guard=disk_guard,
         clock=clock,
         shops=accesses_of(settings),
     )
+
+
+def _figures_of(store: Store, zone: ZoneInfo, rules: Rules) -> FiguresWorker:
+    days = ShopDays(zone)
+    longest_window = max(rules.click_window, rules.view_window)
+    return FiguresWorker(FunnelWriter(store, days), CreditWriter(store, days, longest_window))
 
 
 def _shop_origin_of(settings: Settings) -> str:

@@ -53,6 +53,14 @@ STAY = {
     "tokens": "one row for each refresh token that was configured",
     "limits": "forgotten when they are free again",
     "refused_webhooks": "counts by reason, which are summed up after two hours",
+    "report_progress": "one row for each kind of figures",
+    "report_visitors": "visitor ids without rows are deleted once their events are renamed",
+    "report_campaigns": "names of campaigns",
+    "funnel_totals": "what the funnel counts, without visitor ids",
+    "funnel_campaigns": "what the funnel counts, without visitor ids",
+    "report_marks": "gone once the marked days are counted anew",
+    "credit_days": "the shop's books: sums by day",
+    "credit_changes": "gone once they are summed up",
 }
 
 

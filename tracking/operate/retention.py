@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from tracking.store import Store, StoreUnavailable, limits, retention
+from tracking.store import Store, StoreUnavailable, funnel_figures, limits, retention
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +130,7 @@ class Retention:
                 rows = retention.old_events(conn, before, last)
                 young = retention.young_visitors(conn, before, {row.visitor for row in rows})
             if not rows:
+                self.store.commit(funnel_figures.forget_renamed)
                 return count
             new = {row.id: _new_id(secret, row.visitor) for row in rows if row.visitor not in young}
             for ids in _pages(list(new)):

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Any, Literal
+from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,9 +13,12 @@ from tracking.domain.attribution import MODELS, Model, Rules, Scope, bit
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import event_id_of
 from tracking.domain.instants import instant
+from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
+from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.funnel import funnel_report
+from tracking.report.funnel_counts import FunnelSpan, funnel_counts
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
@@ -31,9 +34,10 @@ from tracking.store import (
     touches,
 )
 from tracking.store.conversions import ConversionRow, LoggedDelivery
+from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
-from tracking.store.reports import CampaignStageCount, CreditedName, CreditSum
+from tracking.store.reports import CreditedName, CreditSum
 from tracking.store.spend import CampaignSum, DailySpend
 from tracking.store.touches import CreditRow
 from tracking.store.values import consent_from_json
@@ -42,7 +46,6 @@ DEFAULT_DAYS = 30
 MOST_EVENTS = 1000
 # The rows of an event, one for each destination: more than there will ever be.
 _ROWS_AN_EVENT = 4
-ReportDay = Literal["order_date", "click_date"]
 _STATES = ("", "waiting", "sent", "dead", "discarded", "withdrawn", "held", "not_sent")
 
 
@@ -73,6 +76,7 @@ class Reports:
         self.rules = rules
         self.model = model
         self.zone = zone
+        self._calendar = ShopDays(zone)
         self.clock = clock
 
     def funnel(
@@ -81,8 +85,11 @@ class Reports:
         end_date: str | None = None,
         traffic: str | None = None,
         campaign: str | None = None,
+        by_campaign: str | None = None,
     ) -> dict[str, Any]:
         """Returns the events and distinct visitors of each stage, from product view to purchase.
+
+        With `by_campaign` "false" it counts the total alone, which takes a fraction of the time.
 
         Raises:
             ValidationError: a parameter is not accepted.
@@ -90,30 +97,29 @@ class Reports:
         errors: list[FieldError] = []
         days = self._days(start_date, end_date, errors)
         chosen = choice_of("traffic", traffic, ("pinterest", "all"), errors)
+        is_by_campaign = choice_of("by_campaign", by_campaign, ("true", "false"), errors) == "true"
         raise_if_any(errors)
 
-        filters = (days.since, days.before, chosen == "all")
+        span = FunnelSpan(days.start.toordinal(), days.end.toordinal(), chosen == "all")
         with self.store.read() as conn:
-            rows = reports.funnel_by_campaign(conn, *filters)
-            told = [*map(_label, sorted(rows, key=lambda row: (row.newest, row.campaign)))]
-            names = CampaignNames([*told, *_paid_for(conn)])
+            counts = funnel_counts(conn, span, self._calendar)
+            labels = counts.labels() if campaign or is_by_campaign else ()
+            names = CampaignNames([*labels, *_paid_for(conn)])
             if campaign:
-                if not any(names.is_called(label, campaign) for label in told):
+                if not any(names.is_called(label, campaign) for label in labels):
                     # It may have had this name before these days.
                     older = map(_label, reports.names_of_campaigns(conn, 0, {campaign}))
-                    names = CampaignNames([*older, *told, *_paid_for(conn)])
-                rows = [row for row in rows if names.is_called(_label(row), campaign)]
-                counts = _counts(conn, filters, rows)
-            else:
-                counts = {row.stage: row[1:] for row in reports.funnel(conn, *filters)}
-            lines: dict[CampaignKey, list[CampaignStageCount]] = {}
-            for row in rows:
-                lines.setdefault(names.key_of(_label(row)), []).append(row)
-            campaigns = {key: _counts(conn, filters, some) for key, some in lines.items()}
+                    names = CampaignNames([*older, *labels, *_paid_for(conn)])
+                labels = [label for label in labels if names.is_called(label, campaign)]
+            total = counts.of(labels) if campaign else counts.total()
+            lines: dict[CampaignKey, list[CampaignLabel]] = {}
+            for label in labels if is_by_campaign else ():
+                lines.setdefault(names.key_of(label), []).append(label)
+            campaigns = {key: counts.of(some) for key, some in lines.items()}
         return {
             **self._span(days),
             "traffic": chosen,
-            **funnel_report(counts, campaigns),
+            **funnel_report(total, campaigns),
         }
 
     def roi(
@@ -135,12 +141,17 @@ class Reports:
         over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)
         by: ReportDay = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
         raise_if_any(errors)
+        span = CreditSpan(
+            first=days.start.toordinal(),
+            last=days.end.toordinal(),
+            bit=bit(over, chosen),
+            report_by=by,
+            longest_window=max(self.rules.click_window, self.rules.view_window),
+        )
 
         with self.store.read() as conn:
             # The last name of a campaign is shown.
-            credits = sorted(
-                self._credits(conn, days, bit(over, chosen), by), key=lambda row: row.newest
-            )
+            credits = credit_sums(conn, span, self._calendar)
             spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
             paid_for = _paid_for(conn)
         return {
@@ -244,24 +255,14 @@ class Reports:
         raise_if_any(errors)
         return days
 
-    def _credits(
-        self, conn: Connection, days: Days, model_bit: int, report_by: ReportDay
-    ) -> list[CreditSum]:
-        if report_by == "order_date":
-            return reports.credits_by_order_date(conn, days.since, days.before, model_bit)
-        longest = max(self.rules.click_window, self.rules.view_window)
-        return reports.credits_by_click_date(conn, days.since, days.before, model_bit, longest)
-
     def _days(self, start: str | None, end: str | None, errors: list[FieldError]) -> Days:
         today = datetime.fromtimestamp(self.clock(), self.zone).date()
         last = date_of("end_date", end, errors) or today
         first = date_of("start_date", start, errors) or last - timedelta(days=DEFAULT_DAYS - 1)
         if first > last and not errors:
             errors.append(FieldError("start_date", "lies after end_date"))
-        return Days(first, last, self._begin(first), self._begin(last + timedelta(days=1)))
-
-    def _begin(self, day: date) -> int:
-        return int(datetime.combine(day, time.min, self.zone).timestamp())
+        since, before = map(self._calendar.begin, (first.toordinal(), last.toordinal() + 1))
+        return Days(first, last, since, before)
 
     def _span(self, days: Days) -> dict[str, Any]:
         return {
@@ -288,7 +289,7 @@ def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None
     return identity_graph.consent_of_order(conn, order, conversion.visitor)
 
 
-def _label(row: CampaignStageCount | CreditRow | CreditedName) -> CampaignLabel:
+def _label(row: CreditRow | CreditedName) -> CampaignLabel:
     return CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
 
 
@@ -301,18 +302,6 @@ def _is_of_another(conn: Connection, storefront_id: str) -> bool:
     """Returns True if an event has a storefront's id that its purchase is not sent under."""
     ids = [storefront_id] if storefront_id else []
     return bool(conversions.recorded(conn, ids) or conversions.sent_as(conn, ids))
-
-
-def _counts(
-    conn: Connection, filters: tuple[int, int, bool], rows: Sequence[CampaignStageCount]
-) -> dict[str, tuple[int, int]]:
-    """Returns the events and distinct visitors of each stage of some campaigns together."""
-    counts = {row.stage: (row.events, row.visitors) for row in rows}
-    if len(counts) < len(rows):
-        # Under two names: a visitor of both is one visitor.
-        whole = reports.funnel_of_campaigns(conn, filters, rows)
-        return {row.stage: (row.events, row.visitors) for row in whole}
-    return counts
 
 
 def _renamed(

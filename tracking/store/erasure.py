@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store import funnel_figures
 from tracking.store.conversions import COLUMNS, ConversionRow
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
@@ -297,6 +298,8 @@ def forget_visitor(conn: Connection, visitor: str, new: str) -> None:
     for statement in _delete_visitor.values():
         statement.run(conn, visitor=visitor)
     _rename_browser_events.run(conn, b_visitor=visitor, b_new=new)
+    # The new id has its number by now, and the figures go on counting it.
+    funnel_figures.forget_visitors(conn, [visitor])
 
 
 def forget_key(conn: Connection, key: str) -> None:

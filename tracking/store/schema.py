@@ -258,6 +258,12 @@ conversions = Table(
         postgresql_where=text("storefront_id <> ''"),
     ),
     Index(
+        "conversions_purchases",
+        "at",
+        sqlite_where=text("stage = 'purchase'"),
+        postgresql_where=text("stage = 'purchase'"),
+    ),
+    Index(
         "conversions_of_visitor",
         "visitor",
         "at",
@@ -470,4 +476,117 @@ privacy_requests = Table(
     _text("orders"),
     _int("received_at"),
     _int("answered_at"),
+)
+
+# How far the figures of the reports go, for the days of which zone. Those of the `funnel` count the
+# events up to the number `through`, and have given `numbers` numbers to visitors; those of the
+# `credits` sum up the orders placed before the instant `through`. Each change of the figures has a
+# new version.
+report_progress = Table(
+    "report_progress",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("zone"),
+    _int("through"),
+    _int("numbers"),
+    _int("version"),
+    _int("renamed"),
+)
+
+# The number that a visitor id counts as. Ids of one person who was renamed share a number, and the
+# one that was replaced is deleted soon.
+report_visitors = Table(
+    "report_visitors",
+    metadata,
+    Column("visitor", Text, primary_key=True),
+    _int("number"),
+    _int("is_renamed"),
+    Index(
+        "report_visitors_renamed",
+        "visitor",
+        sqlite_where=text("is_renamed = 1"),
+        postgresql_where=text("is_renamed = 1"),
+    ),
+    sqlite_with_rowid=False,
+)
+
+# The campaigns of the figures, each as an event or a credit names it.
+report_campaigns = Table(
+    "report_campaigns",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    _int("is_pinterest"),
+    _text("campaign_id"),
+    _text("campaign"),
+    UniqueConstraint("is_pinterest", "campaign_id", "campaign", name="report_campaign_once"),
+)
+
+# The counted events of a shop day (as an ordinal) and stage, and the numbers of their visitors as a
+# roaring bitmap: of Pinterest's traffic and of the rest, and of each campaign.
+funnel_totals = Table(
+    "funnel_totals",
+    metadata,
+    Column("day", BigInteger, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("is_pinterest", BigInteger, primary_key=True),
+    _int("events"),
+    Column("visitors", LargeBinary, nullable=False),
+)
+funnel_campaigns = Table(
+    "funnel_campaigns",
+    metadata,
+    Column("day", BigInteger, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("campaign", BigInteger, primary_key=True),
+    _int("events"),
+    _int("newest"),
+    Column("visitors", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# An event of this stage and instant changed after it was counted, so its day is counted anew.
+report_marks = Table(
+    "report_marks",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    _int("at"),
+    _text("stage"),
+)
+
+# The sums of the credits of a shop day (as an ordinal), by the date of the order and by that of the
+# click, for each (scope, model) pair.
+credit_days = Table(
+    "credit_days",
+    metadata,
+    Column("report_by", Text, primary_key=True),
+    Column("bit", BigInteger, primary_key=True),
+    Column("day", BigInteger, primary_key=True),
+    Column("campaign", BigInteger, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    _int("credits"),
+    _int("share"),
+    _int("gross"),
+    _int("net"),
+    _int("cancellations"),
+    _int("newest"),
+    sqlite_with_rowid=False,
+)
+
+# Credits that were added (sign 1) or dropped (-1) and are not in the sums yet.
+credit_changes = Table(
+    "credit_changes",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    _int("sign"),
+    _int("placed_at"),
+    _int("credited_at"),
+    _int("mask"),
+    _text("currency"),
+    _int("is_pinterest"),
+    _text("campaign_id"),
+    _text("campaign"),
+    _int("share"),
+    _int("gross"),
+    _int("net"),
+    _int("cancellations"),
 )

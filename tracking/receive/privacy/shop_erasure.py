@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tracking.receive.privacy.erasure import without_person
-from tracking.store import erasure, orders, pending_erasures, retention, shop_erasure
+from tracking.store import (
+    erasure,
+    funnel_figures,
+    orders,
+    pending_erasures,
+    retention,
+    shop_erasure,
+)
 from tracking.store.engine.statement import Connection
 
 
@@ -72,6 +79,7 @@ def _erase_bodies(conn: Connection, rest: ShopRest, now: int) -> str | None:
 
 def _erase_requests(conn: Connection, rest: ShopRest, now: int) -> None:
     shop_erasure.erase_requests(conn)
+    funnel_figures.forget_renamed(conn)
     pending_erasures.forget_others(conn)
 
 

@@ -1,0 +1,398 @@
+"""Reports that add up stored days tell what the raw rows tell, whatever changed meanwhile."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from random import Random
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from app import assemble
+from tests.actors import DAY, HOUR, NOW, Operator, Shop
+from tests.conftest import BuildService
+from tests.store_contents import rows
+from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
+from tracking.domain.conversion import STAGES
+from tracking.domain.shop_days import ShopDays
+from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.credit_writer import CreditWriter
+from tracking.report.figures_worker import FiguresWorker
+from tracking.report.funnel_counts import CountedBySql, FiguresByDay, FunnelSpan
+from tracking.report.funnel_writer import FunnelWriter
+from tracking.store import (
+    Store,
+    conversions,
+    erasure,
+    funnel_figures,
+    open_store,
+    report_progress,
+    reports,
+    retention,
+    touches,
+)
+from tracking.store.conversions import ConversionRow
+from tracking.store.credit_figures import FOREVER, ReportDay
+from tracking.store.engine.statement import Connection
+from tracking.store.touches import CreditRow
+
+ZONES = ("America/New_York", "Asia/Kathmandu", "Pacific/Auckland")
+CAMPAIGNS = (("11", "summer"), ("11", "sommer"), ("22", "autumn"), ("", "brand"), ("", ""))
+TODAY = int(NOW) // DAY * DAY
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    opened = open_store(database_url)
+    yield opened
+    opened.close()
+
+
+class StoredEvent(NamedTuple):
+    """An event on record."""
+
+    event_id: str
+    visitor: str
+    order_id: str
+
+
+class History:
+    """A made-up shop's rows, which change as they do in the product."""
+
+    def __init__(self, store: Store, random: Random) -> None:
+        self.store = store
+        self.random = random
+        self.events: dict[str, ConversionRow] = {}
+        self.orders: dict[str, int] = {}
+
+    def goes_on(self) -> None:
+        """Lets one thing happen."""
+        happens: list[Callable[[Connection], None]] = [
+            *[self._an_event_comes] * 6,
+            *[self._an_order_is_credited] * 3,
+            self._an_event_changes,
+            self._an_event_is_credited,
+            self._an_event_stops_counting,
+            self._an_order_is_credited_again,
+            self._a_visitor_is_forgotten,
+            self._the_newest_event_is_deleted,
+        ]
+        self.store.commit(self.random.choice(happens))
+
+    def _an_event_comes(self, conn: Connection) -> None:
+        for _ in range(self.random.choice((1, 1, 2, 9))):
+            row = self._event(f"e{self.random.randrange(400)}")
+            self.events[row.event_id] = row
+            conversions.put(conn, row)
+
+    def _rows(self, conn: Connection) -> list[StoredEvent]:
+        conn.cursor.execute("SELECT event_id, visitor, order_id FROM conversions")
+        return [StoredEvent(*row) for row in conn.cursor.fetchall()]
+
+    def _event(self, event_id: str) -> ConversionRow:
+        campaign_id, campaign = self.random.choice(CAMPAIGNS)
+        stage = self.random.choice(STAGES)
+        return ConversionRow(
+            event_id=event_id,
+            stage=stage,
+            order_id=event_id if stage == "purchase" else "",
+            visitor=self.random.choice(("", *(f"v{n}" for n in range(25)))),
+            at=self._instant(),
+            is_counted=self.random.choice((1, 1, 1, 0)),
+            is_pinterest=self.random.choice((0, 1)),
+            campaign_id=campaign_id,
+            campaign=campaign,
+            currency="",
+            value=0,
+            reason="",
+            detail="",
+            recorded_at=0,
+        )
+
+    def _instant(self) -> int:
+        return TODAY - self.random.randrange(6) * DAY + self.random.randrange(DAY)
+
+    def _an_event_changes(self, conn: Connection) -> None:
+        if self.events:
+            event_id = self.random.choice(sorted(self.events))
+            changed = self._event(event_id)
+            known = self.events[event_id]
+            names = self.random.sample(("at", "stage", "visitor", "campaign_id", "is_counted"), 2)
+            row = known._replace(**{name: getattr(changed, name) for name in names})
+            self.events[event_id] = row
+            conversions.put(conn, row)
+
+    def _an_event_is_credited(self, conn: Connection) -> None:
+        if self.events:
+            event_id = self.random.choice(sorted(self.events))
+            row = self._event(event_id)._replace(at=self.events[event_id].at)
+            conversions.set_credit(conn, row)
+
+    def _an_event_stops_counting(self, conn: Connection) -> None:
+        if self.events:
+            conversions.count(conn, self.random.choice(sorted(self.events)), is_counted=False)
+
+    def _a_visitor_is_forgotten(self, conn: Connection) -> None:
+        visitor, new = f"v{self.random.randrange(25)}", f"er:{self.random.randrange(10**9)}"
+        for event in self._rows(conn):
+            if event.visitor == visitor and event.order_id:
+                erasure.rename_purchase(conn, event.event_id, new)
+        erasure.forget_visitor(conn, visitor, new)
+
+    def old_visitors_are_renamed(self, meanwhile: Callable[[], None]) -> None:
+        """Renames the events of visitors who did not come lately, page by page as a purge does."""
+        before = TODAY - 2 * DAY
+        with self.store.read() as conn:
+            rows = retention.old_events(conn, before, 0)
+            young = retention.young_visitors(conn, before, {row.visitor for row in rows})
+        run = self.random.randrange(10**9)
+        new = {row.id: f"er:{run}{row.visitor}" for row in rows if row.visitor not in young}
+        first = set(self.random.sample(sorted(new), len(new) // 2))
+        for page in (first, new.keys() - first):
+            names = {id: new[id] for id in page}
+            self.store.commit(partial(retention.rename_events, names=names))
+            meanwhile()
+        self.store.commit(funnel_figures.forget_renamed)
+
+    def _the_newest_event_is_deleted(self, conn: Connection) -> None:
+        conn.cursor.execute("DELETE FROM conversions WHERE id = (SELECT max(id) FROM conversions)")
+
+    def _an_order_is_credited(self, conn: Connection) -> None:
+        order_id = f"o{len(self.orders)}"
+        self.orders[order_id] = self._instant()
+        touches.put_credits(conn, order_id, self._credits(order_id), is_new=True)
+
+    def _an_order_is_credited_again(self, conn: Connection) -> None:
+        if self.orders:
+            order_id = self.random.choice(sorted(self.orders))
+            touches.put_credits(conn, order_id, self._credits(order_id), is_new=False)
+
+    def _credits(self, order_id: str) -> list[CreditRow]:
+        placed_at = self.orders[order_id]
+        return [self._credit(order_id, n, placed_at) for n in range(self.random.randrange(4))]
+
+    def _credit(self, order_id: str, n: int, placed_at: int) -> CreditRow:
+        campaign_id, campaign = self.random.choice(CAMPAIGNS)
+        return CreditRow(
+            placed_at=placed_at,
+            order_id=order_id,
+            n=n,
+            mask=self.random.randrange(1, 2**14),
+            credited_at=placed_at - self.random.choice((0, HOUR, 2 * DAY)),
+            currency=self.random.choice(("EUR", "USD")),
+            touch_key="",
+            is_pinterest=self.random.choice((0, 1)),
+            campaign_id=campaign_id,
+            campaign=campaign,
+            share=self.random.randrange(1_000_000),
+            gross=self.random.randrange(10_000),
+            net=self.random.randrange(10_000),
+            cancellations=self.random.randrange(100),
+        )
+
+
+def writers(store: Store, zone: str) -> tuple[FunnelWriter, CreditWriter]:
+    days = ShopDays(ZoneInfo(zone))
+    return FunnelWriter(store, days, events=7), CreditWriter(store, days, Rules().click_window)
+
+
+def assert_the_figures_are_those_of_the_rows(store: Store, zone: str, random: Random) -> None:
+    days = ShopDays(ZoneInfo(zone))
+    today = days.day_of(TODAY)
+    first = today - random.randrange(8)
+    last = random.randrange(first, today + 2)
+    with store.read() as conn:
+        progress = report_progress.of(conn, "funnel")
+        if progress.zone == zone:
+            for all_traffic in (True, False):
+                span = FunnelSpan(first, last, all_traffic)
+                ours = FiguresByDay(conn, span, days, progress)
+                told = CountedBySql(conn, span, days)
+                assert ours.total() == told.total()
+                assert list(ours.labels()) == list(told.labels())
+                for count in range(3):
+                    labels = random.sample(list(told.labels()), min(count, len(told.labels())))
+                    assert ours.of(labels) == told.of(labels)
+        model_bit = bit(random.choice(SCOPES), random.choice(list(MODELS)))
+        dates: tuple[ReportDay, ...] = ("order_date", "click_date")
+        for by in dates:
+            assert_credits(conn, CreditSpan(first, last, model_bit, by, Rules().click_window), days)
+
+
+def assert_credits(conn: Connection, span: CreditSpan, days: ShopDays) -> None:
+    since, before = days.begin(span.first), days.begin(span.last + 1)
+    if span.report_by == "order_date":
+        told = reports.credits_by_order_date(conn, since, before, span.bit)
+    else:
+        window = span.longest_window
+        told = reports.credits_by_click_date(conn, since, before, span.bit, window)
+    assert sums_of(credit_sums(conn, span, days)) == sums_of(told)
+
+
+def sums_of(rows: Any) -> list[tuple[Any, ...]]:
+    """The sums by campaign. When a campaign was credited last only counts among its names."""
+    return sorted(tuple(map(str, row[:-1])) for row in rows)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_figures_by_day_are_those_of_the_rows_after_whatever_happened(
+    store: Store, seed: int
+) -> None:
+    random = Random(seed)
+    history = History(store, random)
+    zone = random.choice(ZONES)
+
+    def some_steps() -> None:
+        for writer in writers(store, zone):
+            for _ in range(random.randrange(4)):
+                writer.step()
+
+    for _ in range(120):
+        for _ in range(random.randrange(4)):
+            history.goes_on()
+        if random.random() < 0.04:
+            history.old_visitors_are_renamed(meanwhile=some_steps)
+        if random.random() < 0.02:
+            zone = random.choice(ZONES)
+        some_steps()
+        assert_the_figures_are_those_of_the_rows(store, zone, random)
+    FiguresWorker(*writers(store, zone)).finish()
+    with store.read() as conn:
+        assert report_progress.of(conn, "credits").through == FOREVER
+        assert report_progress.marks(conn, 1) == []
+    for _ in range(5):
+        assert_the_figures_are_those_of_the_rows(store, zone, random)
+
+
+def counts_of(store: Store, zone: str = "UTC") -> dict[str, tuple[int, int]]:
+    """What the figures of these days say of all traffic."""
+    days = ShopDays(ZoneInfo(zone))
+    today = days.day_of(TODAY)
+    with store.read() as conn:
+        progress = report_progress.of(conn, "funnel")
+        assert progress.zone == zone
+        return FiguresByDay(conn, FunnelSpan(today - 9, today, True), days, progress).total()
+
+
+def an_event(event_id: str, visitor: str, stage: str = "product_view") -> ConversionRow:
+    return ConversionRow(*(event_id, stage, "", visitor, TODAY, 1, 0), "", "", "", 0, "", "", TODAY)
+
+
+def comes(store: Store, *events: ConversionRow) -> None:
+    for event in events:
+        store.commit(partial(conversions.put, row=event))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_event_that_is_committed_after_newer_ones_were_counted_is_counted(
+    store: Store, database_url: str
+) -> None:
+    writer = FunnelWriter(store, ShopDays(ZoneInfo("UTC")), patience=0.0)
+    FiguresWorker(writer).finish()
+    url = database_url.replace("+psycopg", "", 1)
+    with psycopg.connect(url) as slow:
+        slow.execute(
+            "INSERT INTO conversions (event_id, stage, visitor, at, is_counted)"
+            " VALUES ('late', 'product_view', 'a', %s, 1)",
+            [TODAY],
+        )
+        comes(store, an_event("newer", "b"))
+        assert writer.step() is False
+        assert counts_of(store) == {"product_view": (1, 1)}
+        slow.commit()
+
+    FiguresWorker(writer).finish()
+
+    assert counts_of(store) == {"product_view": (2, 2)}
+    with store.read() as conn:
+        assert report_progress.of(conn, "funnel").through == report_progress.newest_event(conn)
+
+
+class InterruptedStore:
+    """A store in which something happens before the next transaction is written."""
+
+    def __init__(self, store: Store) -> None:
+        self.dialect = store.dialect
+        self._store = store
+        self.next: Callable[[], object] | None = None
+        self.read = store.read
+
+    def commit(self, work: Callable[[Connection], Any]) -> Any:
+        happens, self.next = self.next, None
+        if happens is not None:
+            happens()
+        return self._store.commit(work)
+
+
+@pytest.mark.parametrize("happens", ["renamed", "changed", "counted by another process"])
+def test_what_happens_between_counting_and_writing_is_not_overwritten(
+    store: Store, happens: str
+) -> None:
+    interrupted = InterruptedStore(store)
+    writer = FunnelWriter(interrupted, ShopDays(ZoneInfo("UTC")))  # type: ignore[arg-type]
+    other = FunnelWriter(store, ShopDays(ZoneInfo("UTC")))
+    comes(store, an_event("one", "a"), an_event("two", "a"), an_event("three", "b"))
+    FiguresWorker(other).finish()
+    comes(store, an_event("four", "c"), an_event("five", "c", stage="add_to_cart"))
+    expected = {"product_view": (4, 3), "add_to_cart": (1, 1)}
+    match happens:
+        case "renamed":
+            forget = partial(erasure.forget_visitor, visitor="c", new="er:1")
+            interrupted.next = partial(store.commit, forget)
+        case "changed":
+            interrupted.next = partial(comes, store, an_event("five", "c"))
+            expected = {"product_view": (5, 3)}
+        case _:
+            interrupted.next = FiguresWorker(other).finish
+
+    FiguresWorker(writer).finish()
+
+    assert counts_of(store) == expected
+    visitors = {row["visitor"] for row in rows(store, "report_visitors")}
+    assert visitors == {"a", "b", "er:1" if happens == "renamed" else "c"}
+    assert interrupted.next is None
+
+
+def test_an_erased_visitor_is_in_no_figures_and_goes_on_counting_as_one(store: Store) -> None:
+    comes(store, an_event("one", "a"), an_event("two", "a"), an_event("three", "b"))
+    FiguresWorker(*writers(store, "UTC")).finish()
+    store.commit(partial(erasure.forget_visitor, visitor="a", new="er:1"))
+
+    assert counts_of(store) == {"product_view": (3, 2)}
+    assert {row["visitor"] for row in rows(store, "report_visitors")} == {"b", "er:1"}
+    assert rows(store, "report_marks") == []
+
+
+def test_figures_are_made_anew_on_request_while_reports_go_on(
+    build_service: BuildService, database_url: str
+) -> None:
+    service = build_service(database_url)
+    app = assemble(service)
+    at = int(service.clock())
+    comes(service.store, an_event("one", "a")._replace(at=at), an_event("two", "b")._replace(at=at))
+    service.figures.finish()
+    before = Shop(app.test_client()).reads("/conversion-funnel", traffic="all")
+    service.store.commit(lambda conn: conn.cursor.execute("DELETE FROM funnel_totals"))
+    assert Shop(app.test_client()).reads("/conversion-funnel", traffic="all") != before
+
+    said = Operator(app).reads("rebuild-reports")
+
+    assert said == "the figures of all reports were made anew: 2 events\n"
+    assert Shop(app.test_client()).reads("/conversion-funnel", traffic="all") == before
+    assert len(rows(service.store, "funnel_totals")) == 1
+
+
+def test_the_totals_alone_are_those_of_the_whole_report(
+    build_service: BuildService, database_url: str
+) -> None:
+    service = build_service(database_url)
+    shop = Shop(assemble(service).test_client())
+    at = int(service.clock())
+    comes(service.store, an_event("one", "a")._replace(at=at), an_event("two", "b")._replace(at=at))
+    for _ in range(2):
+        whole = shop.reads("/conversion-funnel", traffic="all")
+        totals = shop.reads("/conversion-funnel", traffic="all", by_campaign="false")
+        assert totals == {**whole, "by_campaign": []}
+        assert len(whole["by_campaign"]) == 1
+        service.figures.finish()

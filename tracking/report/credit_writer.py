@@ -1,0 +1,159 @@
+"""Writes the sums of the credits by day: of all orders once, and then of what changes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+
+from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import CampaignLabel
+from tracking.store import Store, credit_figures, report_progress
+from tracking.store.credit_figures import FOREVER, CreditChange, CreditDay, ReportDay
+from tracking.store.engine.statement import Connection
+from tracking.store.report_progress import Progress
+
+# So many changes are summed up at once: a few milliseconds of the write lock.
+CHANGES = 500
+
+_Key = tuple[ReportDay, int, int, CampaignLabel, str]
+
+
+class CreditWriter:
+    """Brings the sums of the credits up to date, step by step.
+
+    Each step reads a snapshot, sums up without any lock, and writes the sums, unless they changed
+    meanwhile. Until the orders of all days are in them, it goes on by a day of orders at a step.
+    """
+
+    def __init__(self, store: Store, days: ShopDays, longest_window: int) -> None:
+        """Sums up for these shop days; the longest attribution window is in seconds."""
+        self._store = store
+        self._days = days
+        self._longest_window = longest_window
+
+    def restart(self) -> None:
+        """Has the next steps make all figures anew.
+
+        Raises:
+            StoreUnavailable: they will not.
+        """
+        restart = partial(report_progress.restart, figures="credits")
+        while not self._store.commit(restart):
+            pass  # Another process has just written some.
+
+    def step(self) -> bool:
+        """Writes the next sums; returns False if there was nothing to do.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        with self._store.read() as conn:
+            progress = report_progress.of(conn, "credits")
+            has_changes = credit_figures.has_changes(conn)
+        if progress.zone != self._days.zone.key:
+            return self._begin_anew(progress)
+        if not has_changes and progress.through == FOREVER:
+            return False
+        self._sum_up()
+        return True
+
+    def _begin_anew(self, progress: Progress) -> bool:
+        """Deletes the sums of other days, a part at a time, and begins those of this zone."""
+
+        def begin(conn: Connection) -> None:
+            is_empty = not credit_figures.has_sums(conn) and not progress.zone
+            new = progress._replace(zone=self._days.zone.key if is_empty else "", through=0)
+            if report_progress.begin(conn, "credits", progress, new) and not is_empty:
+                credit_figures.drop_a_day(conn)
+
+        self._store.commit(begin)
+        return True
+
+    def _sum_up(self) -> None:
+        with self._store.read() as conn:
+            progress = report_progress.of(conn, "credits")
+            changes = credit_figures.changes_before(conn, progress.through, CHANGES)
+            done = [change.id for change in changes]
+            through = progress.through
+            if through < FOREVER:
+                through = self._end_of_orders_at(credit_figures.first_order(conn, through))
+                changes += credit_figures.credits_of_orders(conn, progress.through, through)
+                # They are part of the orders' credits just read.
+                done += credit_figures.change_ids(conn, progress.through, through)
+            labels = {label_of_change(change) for change in changes}
+        ids = self._store.commit(partial(report_progress.campaign_ids, labels=sorted(labels)))
+        # Should the sums change meanwhile, nothing is written.
+        with self._store.read() as conn:
+            rows = [*self._rows(conn, changes, ids)]
+        new = progress._replace(through=through)
+
+        def write(conn: Connection) -> None:
+            if report_progress.advance(conn, "credits", progress, new):
+                credit_figures.drop_changes(conn, done)
+                credit_figures.put(conn, rows)
+
+        self._store.commit(write)
+
+    def _end_of_orders_at(self, at: int | None) -> int:
+        """Returns when the shop day of an instant ends."""
+        return FOREVER if at is None else self._days.begin(self._days.day_of(at) + 1)
+
+    def _rows(
+        self, conn: Connection, changes: Iterable[CreditChange], ids: Mapping[CampaignLabel, int]
+    ) -> Iterator[CreditDay]:
+        """Yields the sums of the days, campaigns and pairs that the changes are of."""
+        for (by, bit, day, label, currency), sums in self._summed(changes).items():
+            change = CreditDay(by, bit, day, ids[label], currency, *sums[:-1])
+            known = credit_figures.of_key(conn, change)
+            whole = change if known is None else _added(known, change)
+            if sums[-1] >= whole.newest and whole.credits:
+                # The newest credit was dropped.
+                span = self._days.begin(day), self._days.begin(day + 1)
+                newest = credit_figures.newest_credit(
+                    conn, by, bit, label, currency, span, self._longest_window
+                )
+                whole = whole._replace(newest=newest)
+            yield whole
+
+    def _summed(self, changes: Iterable[CreditChange]) -> dict[_Key, list[int]]:
+        """Returns the sums of changes by key, in the order of a CreditDay, and at the end the
+        newest credited instant of those that were dropped."""
+        summed: dict[_Key, list[int]] = {}
+        for change in changes:
+            label, sign = label_of_change(change), change.sign
+            newest = [change.credited_at, 0] if sign > 0 else [0, change.credited_at]
+            days = self._days.day_of(change.placed_at), self._days.day_of(change.credited_at)
+            for bit in _bits(change.mask):
+                for by, day in zip(_DATES, days, strict=True):
+                    sums = summed.setdefault((by, bit, day, label, change.currency), [0] * 7)
+                    sums[0] += sign
+                    sums[1] += sign * change.share
+                    sums[2] += sign * change.gross
+                    sums[3] += sign * change.net
+                    sums[4] += sign * change.cancellations
+                    sums[5:] = map(max, sums[5:], newest)
+        return summed
+
+
+_DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
+
+
+def label_of_change(change: CreditChange) -> CampaignLabel:
+    """Returns the campaign that a credit names."""
+    return CampaignLabel(bool(change.is_pinterest), change.campaign_id, change.campaign)
+
+
+def _bits(mask: int) -> Iterator[int]:
+    while mask:
+        yield mask & -mask
+        mask &= mask - 1
+
+
+def _added(known: CreditDay, change: CreditDay) -> CreditDay:
+    """Returns two sums of the same key as one."""
+    return known._replace(
+        credits=known.credits + change.credits,
+        share=known.share + change.share,
+        gross=known.gross + change.gross,
+        net=known.net + change.net,
+        cancellations=known.cancellations + change.cancellations,
+        newest=max(known.newest, change.newest),
+    )

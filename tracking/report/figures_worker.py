@@ -1,0 +1,68 @@
+"""Keeps the figures of the reports up to date, in the background."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from tracking.store import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+# The reports count by themselves what came since. Of several processes each looks in turn.
+POLL_SECONDS = 10.0
+
+
+class FiguresWriter(Protocol):
+    """Writes figures step by step."""
+
+    def restart(self) -> None:
+        """Has the next steps make all figures anew."""
+
+    def step(self) -> bool:
+        """Writes the next figures; returns False if there was nothing to do."""
+
+
+class FiguresWorker:
+    """Has each writer write its figures, whenever there is something to do."""
+
+    name = "figures"
+
+    def __init__(self, *writers: FiguresWriter) -> None:
+        self._writers = writers
+
+    def restart(self) -> None:
+        """Has all figures be made anew; until then the reports count the rows.
+
+        Raises:
+            StoreUnavailable: not all figures will be.
+        """
+        for writer in self._writers:
+            writer.restart()
+
+    def finish(self, tell: Callable[[], None] = lambda: None) -> None:
+        """Writes all that is to be written; calls `tell` after each step.
+
+        Raises:
+            StoreUnavailable: the rest was not written.
+        """
+        for writer in self._writers:
+            while writer.step():
+                tell()
+
+    def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
+        """Writes until `stop` is set."""
+        while not stop.is_set():
+            self._write_safely(stop)
+            stop.wait(poll)
+
+    def _write_safely(self, stop: threading.Event) -> None:
+        try:
+            for writer in self._writers:
+                while not stop.is_set() and writer.step():
+                    pass
+        except StoreUnavailable as error:
+            logger.log(error.level(logging.WARNING), "figures wait for the store: %s", error)
+        except Exception as error:
+            # The thread must outlive every error of one step.
+            logger.error("figures were not written: %s", type(error).__name__)

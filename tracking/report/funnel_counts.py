@@ -1,0 +1,181 @@
+"""Reads the counts of the funnel: from the figures by day where there are some, else by SQL."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import CampaignLabel
+from tracking.report.visitor_counts import Numbering, Tally
+from tracking.store import funnel_figures, report_progress, reports
+from tracking.store.engine.statement import Connection
+from tracking.store.funnel_figures import CountedEvent
+from tracking.store.report_progress import Progress
+from tracking.store.reports import CampaignStageCount
+
+# The events and distinct visitors of each stage.
+StageCounts = dict[str, tuple[int, int]]
+# With more events that no figures count yet, SQL is faster.
+_MOST_NEW_EVENTS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelSpan:
+    """The shop days [first, last] (as ordinals) of a report, and whether it counts all traffic or
+    Pinterest's alone."""
+
+    first: int
+    last: int
+    all_traffic: bool
+
+
+class FunnelCounts(Protocol):
+    """The counts of a funnel."""
+
+    def labels(self) -> Sequence[CampaignLabel]:
+        """Returns the campaigns as events name them, the one with the newest event last."""
+
+    def total(self) -> StageCounts:
+        """Returns the counts of all events."""
+
+    def of(self, labels: Sequence[CampaignLabel]) -> StageCounts:
+        """Returns the counts of some campaigns together."""
+
+
+def funnel_counts(conn: Connection, span: FunnelSpan, days: ShopDays) -> FunnelCounts:
+    """Returns the counts of a funnel, exact to the newest event."""
+    progress = report_progress.of(conn, "funnel")
+    new_events = report_progress.newest_event(conn) - progress.through
+    if progress.zone == days.zone.key and new_events <= _MOST_NEW_EVENTS:
+        return FiguresByDay(conn, span, days, progress)
+    return CountedBySql(conn, span, days)
+
+
+class CountedBySql:
+    """The counts of the stored events, as SQL counts them."""
+
+    def __init__(self, conn: Connection, span: FunnelSpan, days: ShopDays) -> None:
+        self._conn = conn
+        self._filters = (days.begin(span.first), days.begin(span.last + 1), span.all_traffic)
+
+    def labels(self) -> Sequence[CampaignLabel]:
+        """Returns the campaigns as events name them, the one with the newest event last."""
+        rows = sorted(self._rows, key=lambda row: (row.newest, row.campaign))
+        return list(reversed(dict.fromkeys(map(_label, reversed(rows)))))
+
+    def total(self) -> StageCounts:
+        """Returns the counts of all events."""
+        rows = reports.funnel(self._conn, *self._filters)
+        return {row.stage: (row.events, row.visitors) for row in rows}
+
+    def of(self, labels: Sequence[CampaignLabel]) -> StageCounts:
+        """Returns the counts of some campaigns together."""
+        wanted = {*labels}
+        rows = [row for row in self._rows if _label(row) in wanted]
+        counts = {row.stage: (row.events, row.visitors) for row in rows}
+        if len(counts) < len(rows):
+            # Under two names: a visitor of both is one visitor.
+            whole = reports.funnel_of_campaigns(self._conn, self._filters, rows)
+            return {row.stage: (row.events, row.visitors) for row in whole}
+        return counts
+
+    @cached_property
+    def _rows(self) -> list[CampaignStageCount]:
+        return reports.funnel_by_campaign(self._conn, *self._filters)
+
+
+class FiguresByDay:
+    """The counts as the figures by day sum them up, with the events that are not in them yet."""
+
+    def __init__(
+        self, conn: Connection, span: FunnelSpan, days: ShopDays, progress: Progress
+    ) -> None:
+        self._conn = conn
+        self._span = span
+        self._days = days
+        self._through = progress.through
+        since, before = days.begin(span.first), days.begin(span.last + 1)
+        self._marked = {
+            (days.day_of(row.at), row.stage) for row in report_progress.marked(conn, since, before)
+        }
+        numbering = Numbering(progress.numbers)
+        self._new = [(event, numbering.of(event)) for event in self._uncounted(since, before)]
+
+    def labels(self) -> Sequence[CampaignLabel]:
+        """Returns the campaigns as events name them, the one with the newest event last."""
+        newest = {
+            label: max(tally.newest for tally in stages.values())
+            for label, stages in self._campaigns.items()
+        }
+        return sorted(newest, key=lambda label: (newest[label], label.campaign))
+
+    def total(self) -> StageCounts:
+        """Returns the counts of all events."""
+        tallies: dict[str, Tally] = defaultdict(Tally)
+        span = self._span
+        stored = funnel_figures.totals(
+            self._conn, span.first, span.last, all_traffic=span.all_traffic
+        )
+        for row in stored:
+            if (row.day, row.stage) not in self._marked:
+                tallies[row.stage].merge(row.events, row.visitors)
+        for event, number in self._new:
+            tallies[event.stage].add(number, event.at)
+        return {stage: tally.counts() for stage, tally in tallies.items()}
+
+    def of(self, labels: Sequence[CampaignLabel]) -> StageCounts:
+        """Returns the counts of some campaigns together."""
+        tallies: dict[str, list[Tally]] = defaultdict(list)
+        for label in labels:
+            for stage, tally in self._campaigns[label].items():
+                tallies[stage].append(tally)
+        return {
+            stage: (some[0] if len(some) == 1 else Tally.together(some)).counts()
+            for stage, some in tallies.items()
+        }
+
+    @cached_property
+    def _campaigns(self) -> dict[CampaignLabel, dict[str, Tally]]:
+        label_of = {
+            row.id: CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
+            for row in funnel_figures.campaigns(self._conn)
+        }
+        found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
+        span = self._span
+        stored = funnel_figures.by_campaign(
+            self._conn, span.first, span.last, all_traffic=span.all_traffic
+        )
+        for day, stage, campaign, events, newest, visitors in stored:
+            if (day, stage) not in self._marked:
+                found[label_of[campaign]][stage].merge(events, visitors, newest)
+        for event, number in self._new:
+            found[label_of_event(event)][event.stage].add(number, event.at)
+        return found
+
+    def _uncounted(self, since: int, before: int) -> list[CountedEvent]:
+        """Returns the events that the figures lack, or count as what they are no longer."""
+        all_traffic = self._span.all_traffic
+        events = funnel_figures.new_events(
+            self._conn, self._through, since, before, all_traffic=all_traffic
+        )
+        for day, stage in sorted(self._marked):
+            begin, end = self._days.begin(day), self._days.begin(day + 1)
+            events += funnel_figures.events_of_stage(
+                self._conn, stage, begin, end, self._through, all_traffic=all_traffic
+            )
+        return events
+
+
+def label_of_event(event: CountedEvent) -> CampaignLabel:
+    """Returns the campaign that an event names."""
+    return CampaignLabel(bool(event.is_pinterest), event.campaign_id, event.campaign)
+
+
+def _label(row: CampaignStageCount) -> CampaignLabel:
+    return CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
+
+
+def _tallies() -> dict[str, Tally]:
+    return defaultdict(Tally)

@@ -1,0 +1,221 @@
+"""Writes the funnel's figures by day: counts new events, and days anew in which some changed."""
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import CampaignLabel
+from tracking.report.funnel_counts import label_of_event
+from tracking.report.visitor_counts import Numbering, Tally
+from tracking.store import Store, funnel_figures, report_progress
+from tracking.store.engine.statement import Connection
+from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
+from tracking.store.report_progress import Mark, Progress
+
+# So many events are counted at once: a few milliseconds of the write lock.
+EVENTS = 5_000
+_MARKS = 20_000
+# How long transactions that began before are waited for, and how often they are looked at.
+WAIT_SECONDS = 5.0
+_LOOKS_EVERY_SECONDS = 0.02
+
+_Stages = Collection[tuple[int, str]]
+
+
+class FunnelWriter:
+    """Brings the funnel's figures up to date, step by step.
+
+    Each step reads a snapshot, counts without any lock, and writes what it counted, unless the
+    figures changed meanwhile.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        days: ShopDays,
+        events: int = EVENTS,
+        patience: float = WAIT_SECONDS,
+    ) -> None:
+        """Counts for these shop days, so many events in one step.
+
+        It waits for so many seconds for transactions that began before.
+        """
+        self._patience = patience
+        self._store = store
+        self._days = days
+        self._events = events
+        self._ids: dict[CampaignLabel, int] = {}
+
+    def restart(self) -> None:
+        """Has the next steps make all figures anew.
+
+        Raises:
+            StoreUnavailable: they will not.
+        """
+        restart = partial(report_progress.restart, figures="funnel")
+        while not self._store.commit(restart):
+            pass  # Another process has just written some.
+
+    def step(self) -> bool:
+        """Writes the next figures; returns False if there was nothing to do.
+
+        Raises:
+            StoreUnavailable: nothing was written.
+        """
+        with self._store.read() as conn:
+            progress = report_progress.of(conn, "funnel")
+            newest = report_progress.newest_event(conn)
+            marks = report_progress.marks(conn, _MARKS)
+        if progress.zone != self._days.zone.key:
+            return self._begin_anew(progress)
+        if marks:
+            return self._count_days_anew()
+        if newest > progress.through:
+            return self._count_new(newest)
+        return False
+
+    def _begin_anew(self, progress: Progress) -> bool:
+        """Deletes the figures of other days a day at a time, and begins those of this zone."""
+
+        def begin(conn: Connection) -> None:
+            oldest = funnel_figures.oldest_day(conn)
+            is_empty = oldest is None and not progress.zone
+            new = progress._replace(zone=self._days.zone.key if is_empty else "", through=0)
+            is_ours = report_progress.begin(conn, "funnel", progress, new)
+            if is_ours and oldest is not None:
+                funnel_figures.drop_day(conn, oldest)
+
+        self._store.commit(begin)
+        return True
+
+    def _count_new(self, newest: int) -> bool:
+        """Counts the next events, up to the number `newest`, all of which are committed."""
+        if not self._is_settled():
+            return False
+        with self._store.read() as conn:
+            progress = report_progress.of(conn, "funnel")
+            if newest <= progress.through:
+                return True
+            until = min(newest, progress.through + self._events)
+            events = funnel_figures.events_after(conn, progress.through, until)
+        numbering = Numbering(progress.numbers)
+        counted = _Counted(self._days, events, numbering)
+        ids = self._campaign_ids(counted.labels())
+        # Should these figures change meanwhile, nothing is written.
+        with self._store.read() as conn:
+            counted.add_stored(conn, ids)
+        self._write(progress, progress._replace(through=until), counted, numbering)
+        return True
+
+    def _count_days_anew(self) -> bool:
+        """Counts the marked stages of days anew, until there are enough events for one step."""
+        with self._store.read() as conn:
+            progress = report_progress.of(conn, "funnel")
+            marked: dict[tuple[int, str], list[Mark]] = defaultdict(list)
+            for mark in report_progress.marks(conn, _MARKS):
+                marked[self._days.day_of(mark.at), mark.stage].append(mark)
+            events: list[CountedEvent] = []
+            done: dict[tuple[int, str], list[Mark]] = {}
+            for (day, stage), marks in sorted(marked.items()):
+                if len(events) > self._events:
+                    break
+                done[day, stage] = marks
+                begin, end = self._days.begin(day), self._days.begin(day + 1)
+                events += funnel_figures.events_of_stage(conn, stage, begin, end, progress.through)
+        numbering = Numbering(progress.numbers)
+        counted = _Counted(self._days, events, numbering)
+        ids = [mark.id for marks in done.values() for mark in marks]
+        self._write(progress, progress, counted, numbering, anew=done, marks=ids)
+        return True
+
+    def _write(
+        self,
+        known: Progress,
+        new: Progress,
+        counted: "_Counted",
+        numbering: Numbering,
+        anew: _Stages = (),
+        marks: Sequence[int] = (),
+    ) -> None:
+        ids = self._campaign_ids(counted.labels())
+        totals, campaigns = counted.rows(ids)
+        new = new._replace(numbers=numbering.count)
+
+        def write(conn: Connection) -> None:
+            if not report_progress.advance(conn, "funnel", known, new):
+                return
+            for day, stage in anew:
+                funnel_figures.drop_stage(conn, day, stage)
+            report_progress.drop_marks(conn, marks)
+            funnel_figures.put_visitors(conn, numbering.new)
+            funnel_figures.put(conn, totals, campaigns)
+
+        self._store.commit(write)
+
+    def _campaign_ids(self, labels: Iterable[CampaignLabel]) -> Mapping[CampaignLabel, int]:
+        """Returns the ids of campaigns, which stay the same for ever."""
+        missing = sorted({*labels} - self._ids.keys())
+        if missing:
+            if len(self._ids) > _MARKS:
+                self._ids.clear()
+            self._ids |= self._store.commit(partial(report_progress.campaign_ids, labels=missing))
+        return self._ids
+
+    def _is_settled(self) -> bool:
+        """Waits for the transactions that write events now; returns False if one of them is slow.
+
+        Each may have a number that is lower than the newest one, and not have committed it yet.
+        """
+        with self._store.read() as conn:
+            writers = report_progress.writers(conn)
+        deadline = time.monotonic() + self._patience
+        while writers:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOKS_EVERY_SECONDS)
+            with self._store.read() as conn:
+                writers &= report_progress.writers(conn)
+        return True
+
+
+class _Counted:
+    """Some events, counted by day, stage and campaign."""
+
+    def __init__(
+        self, days: ShopDays, events: Iterable[CountedEvent], numbering: Numbering
+    ) -> None:
+        self._totals: dict[tuple[int, str, int], Tally] = defaultdict(Tally)
+        self._campaigns: dict[tuple[int, str, CampaignLabel], Tally] = defaultdict(Tally)
+        for event in events:
+            number, day = numbering.of(event), days.day_of(event.at)
+            self._totals[day, event.stage, event.is_pinterest].add(number, event.at)
+            self._campaigns[day, event.stage, label_of_event(event)].add(number, event.at)
+
+    def labels(self) -> set[CampaignLabel]:
+        """Returns the campaigns of the events."""
+        return {label for _, _, label in self._campaigns}
+
+    def add_stored(self, conn: Connection, ids: Mapping[CampaignLabel, int]) -> None:
+        """Adds the figures that are stored of the same days, stages and campaigns."""
+        for (day, stage, is_pinterest), tally in self._totals.items():
+            total = funnel_figures.total_of(conn, day, stage, is_pinterest)
+            if total is not None:
+                tally.merge(total.events, total.visitors)
+        for (day, stage, label), tally in self._campaigns.items():
+            part = funnel_figures.campaign_of(conn, day, stage, ids[label])
+            if part is not None:
+                tally.merge(part.events, part.visitors, part.newest)
+
+    def rows(self, ids: Mapping[CampaignLabel, int]) -> tuple[list[DayTotal], list[CampaignDay]]:
+        """Returns the figures as rows."""
+        totals = [
+            DayTotal(day, stage, is_pinterest, tally.events, tally.stored())
+            for (day, stage, is_pinterest), tally in self._totals.items()
+        ]
+        campaigns = [
+            CampaignDay(day, stage, ids[label], tally.events, tally.newest, tally.stored())
+            for (day, stage, label), tally in self._campaigns.items()
+        ]
+        return totals, campaigns

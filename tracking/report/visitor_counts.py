@@ -1,0 +1,81 @@
+"""Counts events and distinct visitors. A visitor is a number in a roaring bitmap."""
+
+from collections.abc import Iterable
+from typing import Self
+
+from pyroaring import BitMap
+
+from tracking.store.funnel_figures import CountedEvent
+
+
+class Numbering:
+    """The numbers of visitors. A visitor without one gets the next, as `new` has it."""
+
+    def __init__(self, count: int) -> None:
+        """Begins after the `count` numbers that visitors have."""
+        self.new: dict[str, int] = {}
+        self._count = count
+
+    @property
+    def count(self) -> int:
+        """The number of numbers that visitors have."""
+        return self._count + len(self.new)
+
+    def of(self, event: CountedEvent) -> int:
+        """Returns the number of an event's visitor."""
+        if event.number is not None:
+            return event.number
+        number = self.new.get(event.visitor)
+        if number is None:
+            number = self.new[event.visitor] = self.count + 1
+        return number
+
+
+class Tally:
+    """The number of some events, the instant of the newest, and their visitors."""
+
+    __slots__ = ("_parts", "events", "newest", "visitors")
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.newest = 0
+        self.visitors = BitMap()
+        self._parts: list[BitMap] = []
+
+    def add(self, number: int, at: int) -> None:
+        """Adds an event of a visitor."""
+        self.events += 1
+        self.newest = max(self.newest, at)
+        self.visitors.add(number)
+
+    def merge(self, events: int, visitors: bytes, newest: int = 0) -> None:
+        """Adds stored figures."""
+        self.events += events
+        self.newest = max(self.newest, newest)
+        self._parts.append(BitMap.deserialize(visitors))
+
+    @classmethod
+    def together(cls, tallies: Iterable[Self]) -> Self:
+        """Returns several tallies as one: a visitor of two of them is one visitor."""
+        whole = cls()
+        for tally in tallies:
+            whole.events += tally.events
+            whole.newest = max(whole.newest, tally.newest)
+            whole._parts += (tally.visitors, *tally._parts)
+        return whole
+
+    def counts(self) -> tuple[int, int]:
+        """Returns the events and the distinct visitors."""
+        return self.events, len(self._union())
+
+    def stored(self) -> bytes:
+        """Returns the visitors as they are stored."""
+        visitors = self._union()
+        visitors.run_optimize()
+        return visitors.serialize()
+
+    def _union(self) -> BitMap:
+        if self._parts:
+            self.visitors = BitMap.union(self.visitors, *self._parts)
+            self._parts = []
+        return self.visitors

@@ -1,0 +1,315 @@
+"""The credits summed up by shop day, and the credits that are not in these sums yet."""
+
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from tracking.store.engine.statement import Connection, Query, Statement
+from tracking.store.schema import credit_changes, credit_days, credits, report_campaigns
+
+ReportDay = Literal["order_date", "click_date"]
+# The instant before which every order was placed.
+FOREVER = 2**62
+
+
+class CreditChange(NamedTuple):
+    """A credit that was added (sign 1) or dropped (-1); instants are seconds UTC."""
+
+    id: int
+    sign: int
+    placed_at: int
+    credited_at: int
+    mask: int
+    currency: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    share: int
+    gross: int
+    net: int
+    cancellations: int
+
+
+class CreditDay(NamedTuple):
+    """The sums of some credits of one shop day (an ordinal): those of one campaign (an id) in one
+    currency, under the scope and model of a bit. `newest` is the newest credited instant."""
+
+    report_by: ReportDay
+    bit: int
+    day: int
+    campaign: int
+    currency: str
+    credits: int = 0
+    share: int = 0
+    gross: int = 0
+    net: int = 0
+    cancellations: int = 0
+    newest: int = 0
+
+
+class SummedCredits(NamedTuple):
+    """A number of credits of one campaign in one currency, and their sums.
+
+    Of changes, those that were dropped count as negative; `newest` is the newest credited instant
+    of those that were added, `dropped` the number of those that were dropped.
+    """
+
+    currency: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    credits: int | Decimal
+    share: int | Decimal
+    gross: int | Decimal
+    net: int | Decimal
+    cancellations: int | Decimal
+    newest: int
+    dropped: int
+
+
+class _Instant(NamedTuple):
+    at: int | None
+
+
+class _ChangeId(NamedTuple):
+    id: int
+
+
+class _SummedDay(NamedTuple):
+    report_by: str
+    bit: int
+    day: int
+
+
+_KEY = ("report_by", "bit", "day", "campaign", "currency")
+_SUMS = ("share", "gross", "net", "cancellations")
+_LABEL = ("is_pinterest", "campaign_id", "campaign")
+_day = {
+    "order_date": (credits.c.placed_at, credit_changes.c.placed_at),
+    "click_date": (credits.c.credited_at, credit_changes.c.credited_at),
+}
+_changes_before = Query(
+    CreditChange,
+    select(credit_changes)
+    .where(credit_changes.c.placed_at < bindparam("through"))
+    .order_by(credit_changes.c.id)
+    .limit(bindparam("most")),
+)
+_changes_between = Query(
+    _ChangeId,
+    select(credit_changes.c.id).where(
+        credit_changes.c.placed_at >= bindparam("since"),
+        credit_changes.c.placed_at < bindparam("before"),
+    ),
+)
+_any_change = Query(_ChangeId, select(credit_changes.c.id).limit(1))
+_drop_change = Statement(delete(credit_changes).where(credit_changes.c.id == bindparam("b_id")))
+_first_order = Query(
+    _Instant,
+    select(func.min(credits.c.placed_at).label("at")).where(
+        credits.c.placed_at >= bindparam("since")
+    ),
+)
+_of_orders = Query(
+    CreditChange,
+    select(
+        literal_column("0").label("id"),
+        literal_column("1").label("sign"),
+        *(credits.c[name] for name in CreditChange._fields[2:]),
+    ).where(credits.c.placed_at >= bindparam("since"), credits.c.placed_at < bindparam("before")),
+)
+_of_key = Query(
+    CreditDay,
+    select(credit_days).where(*(credit_days.c[name] == bindparam(name) for name in _KEY)),
+)
+_put = Statement(
+    insert(credit_days)
+    .values({name: bindparam(name) for name in CreditDay._fields})
+    .on_conflict_do_update(
+        index_elements=_KEY,
+        set_={
+            name: literal_column(f"excluded.{name}")
+            for name in CreditDay._fields
+            if name not in _KEY
+        },
+    )
+)
+_drop = Statement(
+    delete(credit_days).where(*(credit_days.c[name] == bindparam(f"b_{name}") for name in _KEY))
+)
+_KEY_OF_DAY = _KEY[:3]
+_any_day = Query(_SummedDay, select(*(credit_days.c[name] for name in _KEY_OF_DAY)).limit(1))
+_drop_day = Statement(
+    delete(credit_days).where(
+        *(credit_days.c[name] == bindparam(f"b_{name}") for name in _KEY_OF_DAY)
+    )
+)
+
+
+def _is_of_bit(mask: ColumnElement[int]) -> ColumnElement[bool]:
+    return mask.op("&")(bindparam("bit")) != 0
+
+
+_newest = {
+    by: Query(
+        _Instant,
+        select(func.max(credits.c.credited_at).label("at")).where(
+            # A touch is credited with orders that were placed after it, within its window.
+            credits.c.placed_at >= bindparam("since"),
+            credits.c.placed_at < bindparam("latest"),
+            day_of >= bindparam("since"),
+            day_of < bindparam("before"),
+            credits.c.currency == bindparam("currency"),
+            *(credits.c[name] == bindparam(name) for name in _LABEL),
+            _is_of_bit(credits.c.mask),
+        ),
+    )
+    for by, (day_of, _) in _day.items()
+}
+_sums = Query(
+    SummedCredits,
+    select(
+        credit_days.c.currency,
+        *(report_campaigns.c[name] for name in _LABEL),
+        func.sum(credit_days.c.credits).label("credits"),
+        *(func.sum(credit_days.c[name]).label(name) for name in _SUMS),
+        func.max(credit_days.c.newest).label("newest"),
+        literal_column("0").label("dropped"),
+    )
+    .select_from(
+        credit_days.join(report_campaigns, report_campaigns.c.id == credit_days.c.campaign)
+    )
+    .where(
+        credit_days.c.report_by == bindparam("report_by"),
+        credit_days.c.bit == bindparam("bit"),
+        credit_days.c.day >= bindparam("first"),
+        credit_days.c.day <= bindparam("last"),
+    )
+    .group_by(credit_days.c.currency, *(report_campaigns.c[name] for name in _LABEL)),
+)
+_pending_columns = (credit_changes.c.currency, *(credit_changes.c[name] for name in _LABEL))
+_pending = {
+    by: Query(
+        SummedCredits,
+        select(
+            *_pending_columns,
+            func.sum(credit_changes.c.sign).label("credits"),
+            *(
+                func.sum(credit_changes.c.sign * credit_changes.c[name]).label(name)
+                for name in _SUMS
+            ),
+            func.max(
+                case((credit_changes.c.sign > 0, credit_changes.c.credited_at), else_=0)
+            ).label("newest"),
+            func.sum(case((credit_changes.c.sign < 0, 1), else_=0)).label("dropped"),
+        )
+        .where(
+            and_(day_of >= bindparam("since"), day_of < bindparam("before")),
+            _is_of_bit(credit_changes.c.mask),
+        )
+        .group_by(*_pending_columns),
+    )
+    for by, (_, day_of) in _day.items()
+}
+
+
+def changes_before(conn: Connection, through: int, most: int) -> list[CreditChange]:
+    """Returns the oldest changes, up to `most`, of orders placed before an instant."""
+    return _changes_before.all(conn, through=through, most=most)
+
+
+def change_ids(conn: Connection, since: int, before: int) -> list[int]:
+    """Returns the ids of the changes of the orders placed in [since, before)."""
+    return [row.id for row in _changes_between.all(conn, since=since, before=before)]
+
+
+def has_changes(conn: Connection) -> bool:
+    """Returns True if a credit is not in the sums yet."""
+    return _any_change.first(conn) is not None
+
+
+def drop_changes(conn: Connection, ids: Collection[int]) -> None:
+    """Deletes changes by their ids."""
+    _drop_change.run_many(conn, ({"b_id": id} for id in ids))
+
+
+def first_order(conn: Connection, since: int) -> int | None:
+    """Returns when the first credited order since an instant was placed; None if there is none."""
+    (row,) = _first_order.all(conn, since=since)
+    return row.at
+
+
+def credits_of_orders(conn: Connection, since: int, before: int) -> list[CreditChange]:
+    """Returns the credits of the orders placed in [since, before), each as an added one."""
+    return _of_orders.all(conn, since=since, before=before)
+
+
+def of_key(conn: Connection, key: CreditDay) -> CreditDay | None:
+    """Returns the stored sums that have the key of these."""
+    return _of_key.first(conn, **{name: getattr(key, name) for name in _KEY})
+
+
+def newest_credit(
+    conn: Connection,
+    report_by: ReportDay,
+    bit: int,
+    label: tuple[int, str, str],
+    currency: str,
+    span: tuple[int, int],
+    longest_window: int,
+) -> int:
+    """Returns the newest credited instant of a campaign (is_pinterest, campaign_id, campaign) in
+    [since, before); 0 if there is none. The longest attribution window is in seconds."""
+    since, before = span
+    is_pinterest, campaign_id, campaign = label
+    (row,) = _newest[report_by].all(
+        conn,
+        since=since,
+        before=before,
+        latest=before + longest_window,
+        bit=bit,
+        currency=currency,
+        is_pinterest=int(is_pinterest),
+        campaign_id=campaign_id,
+        campaign=campaign,
+    )
+    return row.at or 0
+
+
+def put(conn: Connection, rows: Iterable[CreditDay]) -> None:
+    """Stores sums in place of those of the same keys; sums of no credits are deleted."""
+    kept: list[CreditDay] = []
+    empty: list[CreditDay] = []
+    for row in rows:
+        (kept if row.credits else empty).append(row)
+    _put.run_many(conn, (row._asdict() for row in kept))
+    _drop.run_many(conn, ({f"b_{name}": getattr(row, name) for name in _KEY} for row in empty))
+
+
+def has_sums(conn: Connection) -> bool:
+    """Returns True if any sums are stored."""
+    return _any_day.first(conn) is not None
+
+
+def drop_a_day(conn: Connection) -> None:
+    """Deletes the sums of some day, scope and model, if there are any."""
+    found = _any_day.first(conn)
+    if found is not None:
+        _drop_day.run(conn, **{f"b_{name}": value for name, value in found._asdict().items()})
+
+
+def sums(
+    conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
+) -> list[SummedCredits]:
+    """Returns the sums of the days [first, last], by campaign and currency."""
+    return _sums.all(conn, report_by=report_by, bit=bit, first=first, last=last)
+
+
+def pending(
+    conn: Connection, report_by: ReportDay, bit: int, since: int, before: int
+) -> list[SummedCredits]:
+    """Returns what is not in the sums of [since, before) yet, by campaign and currency."""
+    return _pending[report_by].all(conn, since=since, before=before, bit=bit)

@@ -1,0 +1,296 @@
+"""The funnel's figures by shop day: the visitors of each stage, as roaring bitmaps of numbers."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from sqlalchemy import Select, bindparam, delete, func, literal_column, select
+from sqlalchemy.dialects.postgresql import insert
+
+from tracking.store.engine.statement import Connection, Query, Statement
+from tracking.store.schema import (
+    conversions,
+    funnel_campaigns,
+    funnel_totals,
+    report_campaigns,
+    report_visitors,
+)
+
+
+class CountedEvent(NamedTuple):
+    """An event that counts in the funnel, and the number of its visitor; None if it has none yet.
+
+    `id` is the number of the event, `at` is seconds UTC.
+    """
+
+    id: int
+    at: int
+    stage: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    visitor: str
+    number: int | None
+
+
+class DayTotal(NamedTuple):
+    """The events of one day and stage, Pinterest's or the others', and their visitors' numbers."""
+
+    day: int
+    stage: str
+    is_pinterest: int
+    events: int
+    visitors: bytes
+
+
+class CampaignDay(NamedTuple):
+    """The events of one day, stage and campaign (an id), and their visitors' numbers.
+
+    `newest` is the instant (seconds UTC) of the newest of them.
+    """
+
+    day: int
+    stage: str
+    campaign: int
+    events: int
+    newest: int
+    visitors: bytes
+
+
+class NamedCampaign(NamedTuple):
+    """A campaign of the figures, as an event or a credit names it."""
+
+    id: int
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+
+
+class _Day(NamedTuple):
+    day: int | None
+
+
+_events = (
+    select(
+        *(conversions.c[name] for name in CountedEvent._fields if name != "number"),
+        report_visitors.c.number,
+    )
+    .select_from(
+        conversions.outerjoin(report_visitors, report_visitors.c.visitor == conversions.c.visitor)
+    )
+    .where(conversions.c.is_counted == literal_column("1"))
+)
+_numbered_after = Query(
+    CountedEvent,
+    _events.where(
+        conversions.c.id > bindparam("after"), conversions.c.id <= bindparam("until")
+    ).order_by(conversions.c.id),
+)
+_in_span = (
+    conversions.c.at >= bindparam("since"),
+    conversions.c.at < bindparam("before"),
+)
+_new_in_span = Query(
+    CountedEvent,
+    _events.where(
+        conversions.c.id > bindparam("after"),
+        *_in_span,
+        conversions.c.is_pinterest >= bindparam("is_pinterest"),
+    ),
+)
+# The stage is written out, for there is an index of the purchases alone.
+_of_stage = {
+    is_purchase: Query(
+        CountedEvent,
+        _events.where(
+            *_in_span,
+            conversions.c.id <= bindparam("until"),
+            conversions.c.is_pinterest >= bindparam("is_pinterest"),
+            conversions.c.stage == literal_column("'purchase'")
+            if is_purchase
+            else conversions.c.stage == bindparam("stage"),
+        ).order_by(conversions.c.id),
+    )
+    for is_purchase in (True, False)
+}
+_totals = Query(
+    DayTotal,
+    select(funnel_totals).where(
+        funnel_totals.c.day >= bindparam("first"),
+        funnel_totals.c.day <= bindparam("last"),
+        funnel_totals.c.is_pinterest >= bindparam("is_pinterest"),
+    ),
+)
+
+
+def _campaigns_where(*conditions: object) -> Select[tuple[int, str, int, int, int, bytes]]:
+    return select(funnel_campaigns).where(*conditions)  # type: ignore[arg-type]
+
+
+_of_days = (
+    funnel_campaigns.c.day >= bindparam("first"),
+    funnel_campaigns.c.day <= bindparam("last"),
+)
+_campaigns = Query(CampaignDay, _campaigns_where(*_of_days))
+_campaigns_of_pinterest = Query(
+    CampaignDay,
+    _campaigns_where(
+        *_of_days,
+        funnel_campaigns.c.campaign.in_(
+            select(report_campaigns.c.id).where(report_campaigns.c.is_pinterest == 1)
+        ),
+    ),
+)
+_total_of = Query(
+    DayTotal,
+    select(funnel_totals).where(
+        funnel_totals.c.day == bindparam("day"),
+        funnel_totals.c.stage == bindparam("stage"),
+        funnel_totals.c.is_pinterest == bindparam("is_pinterest"),
+    ),
+)
+_campaign_of = Query(
+    CampaignDay,
+    _campaigns_where(
+        funnel_campaigns.c.day == bindparam("day"),
+        funnel_campaigns.c.stage == bindparam("stage"),
+        funnel_campaigns.c.campaign == bindparam("campaign"),
+    ),
+)
+_named = Query(NamedCampaign, select(report_campaigns))
+_put_total = Statement(
+    insert(funnel_totals)
+    .values({name: bindparam(name) for name in DayTotal._fields})
+    .on_conflict_do_update(
+        index_elements=["day", "stage", "is_pinterest"],
+        set_={name: literal_column(f"excluded.{name}") for name in ("events", "visitors")},
+    )
+)
+_put_campaign = Statement(
+    insert(funnel_campaigns)
+    .values({name: bindparam(name) for name in CampaignDay._fields})
+    .on_conflict_do_update(
+        index_elements=["day", "stage", "campaign"],
+        set_={
+            name: literal_column(f"excluded.{name}") for name in ("events", "newest", "visitors")
+        },
+    )
+)
+_drop_stage = tuple(
+    Statement(
+        delete(table).where(
+            table.c.day == bindparam("b_day"), table.c.stage == bindparam("b_stage")
+        )
+    )
+    for table in (funnel_totals, funnel_campaigns)
+)
+_oldest_day = Query(_Day, select(func.min(funnel_campaigns.c.day).label("day")))
+_drop_day = tuple(
+    Statement(delete(table).where(table.c.day == bindparam("b_day")))
+    for table in (funnel_totals, funnel_campaigns)
+)
+_put_visitor = Statement(
+    insert(report_visitors)
+    .values(visitor=bindparam("visitor"), number=bindparam("number"))
+    .on_conflict_do_nothing()
+)
+_drop_visitor = Statement(
+    delete(report_visitors).where(report_visitors.c.visitor == bindparam("b_visitor"))
+)
+_drop_renamed = Statement(
+    delete(report_visitors).where(report_visitors.c.is_renamed == literal_column("1"))
+)
+
+
+def events_after(conn: Connection, after: int, until: int) -> list[CountedEvent]:
+    """Returns the counted events with a number in (after, until], in their order."""
+    return _numbered_after.all(conn, after=after, until=until)
+
+
+def new_events(
+    conn: Connection, after: int, since: int, before: int, *, all_traffic: bool
+) -> list[CountedEvent]:
+    """Returns the counted events in [since, before) with a number above `after`."""
+    return _new_in_span.all(
+        conn, after=after, since=since, before=before, is_pinterest=int(not all_traffic)
+    )
+
+
+def events_of_stage(
+    conn: Connection, stage: str, since: int, before: int, until: int, *, all_traffic: bool = True
+) -> list[CountedEvent]:
+    """Returns the counted events of a stage in [since, before) with a number up to `until`."""
+    return _of_stage[stage == "purchase"].all(
+        conn,
+        stage=stage,
+        since=since,
+        before=before,
+        until=until,
+        is_pinterest=int(not all_traffic),
+    )
+
+
+def totals(conn: Connection, first: int, last: int, *, all_traffic: bool) -> list[DayTotal]:
+    """Returns the figures of the days [first, last], stage by stage."""
+    return _totals.all(conn, first=first, last=last, is_pinterest=int(not all_traffic))
+
+
+def by_campaign(conn: Connection, first: int, last: int, *, all_traffic: bool) -> list[CampaignDay]:
+    """Returns the figures of the days [first, last], campaign by campaign."""
+    query = _campaigns if all_traffic else _campaigns_of_pinterest
+    return query.all(conn, first=first, last=last)
+
+
+def campaigns(conn: Connection) -> list[NamedCampaign]:
+    """Returns every campaign that figures are stored of."""
+    return _named.all(conn)
+
+
+def total_of(conn: Connection, day: int, stage: str, is_pinterest: int) -> DayTotal | None:
+    """Returns the figures of one day and stage."""
+    return _total_of.first(conn, day=day, stage=stage, is_pinterest=is_pinterest)
+
+
+def campaign_of(conn: Connection, day: int, stage: str, campaign: int) -> CampaignDay | None:
+    """Returns the figures of one day, stage and campaign."""
+    return _campaign_of.first(conn, day=day, stage=stage, campaign=campaign)
+
+
+def put(conn: Connection, totals: Iterable[DayTotal], campaigns: Iterable[CampaignDay]) -> None:
+    """Stores figures in place of those of the same days."""
+    _put_total.run_many(conn, (row._asdict() for row in totals))
+    _put_campaign.run_many(conn, (row._asdict() for row in campaigns))
+
+
+def drop_stage(conn: Connection, day: int, stage: str) -> None:
+    """Deletes the figures of one day and stage."""
+    for statement in _drop_stage:
+        statement.run(conn, b_day=day, b_stage=stage)
+
+
+def oldest_day(conn: Connection) -> int | None:
+    """Returns the oldest day that has figures."""
+    (row,) = _oldest_day.all(conn)
+    return row.day
+
+
+def drop_day(conn: Connection, day: int) -> None:
+    """Deletes the figures of a day."""
+    for statement in _drop_day:
+        statement.run(conn, b_day=day)
+
+
+def put_visitors(conn: Connection, numbers: Mapping[str, int]) -> None:
+    """Stores the numbers of new visitor ids."""
+    _put_visitor.run_many(
+        conn, ({"visitor": visitor, "number": number} for visitor, number in numbers.items())
+    )
+
+
+def forget_visitors(conn: Connection, visitors: Iterable[str]) -> None:
+    """Deletes visitor ids. The figures go on counting their numbers."""
+    _drop_visitor.run_many(conn, ({"b_visitor": visitor} for visitor in visitors))
+
+
+def forget_renamed(conn: Connection) -> None:
+    """Deletes the visitor ids that events no longer have, as they were renamed."""
+    _drop_renamed.run(conn)
