@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from app import assemble
-from tests.actors import NOW, BuildWorld, Clock, Operator, World, deliver, instant, notes
+from tests.actors import NOW, BuildWorld, Clock, Operator, Shop, World, deliver, instant, notes
 from tests.handed_in import (
     BOTH_APPS,
     CREATED,
@@ -49,6 +50,14 @@ def refuse(found: World, clock: Clock, *event_ids: str) -> None:
     found.pinterest.mode, found.pinterest.poisoned = "reject", frozenset(event_ids)
     deliver(found.service)
     found.pinterest.mode = "ok"
+
+
+def sell(found: World, number: int) -> int:
+    """Take an order of a buyer of its own; returns the status of the answer."""
+    who = f"buyer{number}@example.com"
+    body = placed(id=number, email=who, contact_email=who, customer=None, checkout_token=None)
+    client = assemble(found.service).test_client()
+    return Shop(client).sends("orders/create", {**body, "billing_address": None}).status_code
 
 
 def payload(found: World, event_id: str) -> Any:
@@ -99,6 +108,28 @@ def test_the_order_is_not_sent_where_pinterest_takes_the_checkout_that_was_being
     assert purchases(found, clock) == ["theirs-1"]
     assert found.reason() == "told_before"
     assert payload(found, OWN) is None
+
+
+def test_orders_that_arrive_while_pinterest_refuses_their_checkouts_are_each_sent_once(
+    everywhere: BuildWorld, clock: Clock
+) -> None:
+    found = everywhere(PINTEREST_SEND="all")
+    numbers = range(1, 25)
+    for n in numbers:
+        who = {"em": f"buyer{n}@example.com"}
+        custom = {"order_id": str(n), "value": "40.00", "currency": "USD"}
+        hand_in(found, checkout(f"theirs-{n}", user_data=who, custom_data=custom))
+    found.pinterest.mode = "reject"
+    found.pinterest.poisoned = frozenset(f"theirs-{n}" for n in numbers)
+
+    with ThreadPoolExecutor(4) as threads:
+        done = [threads.submit(deliver, found.service)]
+        done += [threads.submit(sell, found, n) for n in numbers]
+        for each in done:
+            each.result()
+    found.pinterest.mode = "ok"
+
+    assert purchases(found, clock) == sorted(f"checkout-{n}" for n in numbers)
 
 
 @pytest.mark.parametrize(
