@@ -496,9 +496,14 @@ def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:
     own_id = _of_its_order(event) if told is None else told.event_id
     if own_id == event.event_id:
         return False
-    is_of_another = own_id != _of_its_order(event)
-    own = _own_deliveries(conn, own_id)
-    return any(row.state == "sent" or row.claim or is_of_another for row in own)
+    if own_id != _of_its_order(event):
+        return bool(_own_deliveries(conn, own_id))
+    return _has_sent(conn, own_id)
+
+
+def _has_sent(conn: Connection, own_id: str) -> bool:
+    """Returns True if Pinterest has the own event of an order, or may have it."""
+    return any(row.state == "sent" or row.claim for row in _own_deliveries(conn, own_id))
 
 
 def _own_deliveries(conn: Connection, own_id: str) -> list[OutboxRow]:
@@ -545,7 +550,8 @@ def _told_otherwise(conn: Connection, event: PreparedEvent, now: int) -> _Told:
     is_own = event.event_id == own_id
     if not is_own and _own_deliveries(conn, own_id):
         naming_events.name_order(conn, own_id, event.order_id)
-        return _Told("told_by_order", is_sent=False)
+        # A deliverer that claimed it before it named the order would miss what it replaces.
+        return _Told("told_by_order", is_sent=_has_sent(conn, own_id))
     reason = "told_by_order" if is_own else "told_before"
     replaced = naming_events.replace(
         *(conn, event.order_id, event.event_id, PINTEREST, reason, now), only_dead=not is_own
