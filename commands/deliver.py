@@ -16,9 +16,9 @@ from tracking.destinations import Destination
 from tracking.domain.instants import instant
 from tracking.domain.shared_id import OFFLINE_AFTER
 from tracking.service import Service
-from tracking.store import Store, accounts, attempts, conversions, outbox
+from tracking.store import Store, accounts, attempts, claims, conversions, dead_letter_queue, outbox
+from tracking.store.dead_letter_queue import DeadLetter
 from tracking.store.engine.statement import Connection
-from tracking.store.outbox import DeadLetter
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _give_up(service: Service, destination: str) -> None:
     if destination in service.destinations:
         raise click.ClickException(f"{destination} has its settings: `deliver` sends what is due")
     now, count = int(service.clock()), 0
-    give_up = functools.partial(outbox.give_up, destination=destination, now=now)
+    give_up = functools.partial(dead_letter_queue.give_up, destination=destination, now=now)
     while page := service.store.commit(give_up):
         count += page
     # At a level that no usual setting hides.
@@ -92,7 +92,7 @@ def _deliver_due(service: Service, destination: Destination) -> str:
         tried += count
         with service.store.read() as conn:
             obstacle = _obstacle(conn, destination, int(service.clock()))
-            is_due = outbox.has_due(conn, destination.name, int(service.clock()))
+            is_due = claims.has_due(conn, destination.name, int(service.clock()))
         if obstacle or not is_due:
             break
         if not count:
@@ -147,7 +147,7 @@ def dead_letters(
 
 def _list(service: Service, limit: int) -> None:
     with service.store.read() as conn:
-        rows = outbox.dead(conn, most=limit + 1)
+        rows = dead_letter_queue.dead(conn, most=limit + 1)
     if not rows:
         click.echo("no dead letters")
         return
@@ -184,7 +184,9 @@ def _discard(service: Service, event_id: str) -> int:
         click.ClickException: the event is no dead letter.
     """
     now, own_id, count = int(service.clock()), _own_id(service, event_id), 0
-    while rows := service.store.commit(functools.partial(outbox.discard, now=now, event_id=own_id)):
+    while rows := service.store.commit(
+        functools.partial(dead_letter_queue.discard, now=now, event_id=own_id)
+    ):
         count += len(rows)
         for row in rows:
             # At a level that no usual setting hides.
@@ -207,7 +209,7 @@ def replay(service: Service, event_id: str, late: bool) -> None:
     oldest, own_id = now - GIVE_UP_AFTER, _own_id(service, event_id)
     shared_since = 0 if late else now - OFFLINE_AFTER
     count = service.store.commit(
-        lambda conn: outbox.replay(conn, now, oldest, own_id, shared_since)
+        lambda conn: dead_letter_queue.replay(conn, now, oldest, own_id, shared_since)
     )
     if event_id and not count:
         raise click.ClickException(_why_not_replayed(service, event_id, own_id, oldest))
@@ -226,7 +228,7 @@ def _own_id(service: Service, event_id: str) -> str:
 def _say_what_is_left(service: Service, oldest: int) -> None:
     with service.store.read() as conn:
         left = sum(row.events for row in outbox.states(conn) if row.state == "dead")
-        late = outbox.count_dead_since(conn, oldest)
+        late = dead_letter_queue.count_dead_since(conn, oldest)
     if left - late:
         click.echo(f"{left - late} left: their events are older than Pinterest takes")
     if late:

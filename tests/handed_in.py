@@ -18,7 +18,7 @@ from tests.actors import (
 from tests.standins.pinterest import FakePinterest
 from tracking.deliver.deliverer import LEASE_SECONDS
 from tracking.service import Service
-from tracking.store import outbox
+from tracking.store import claims
 
 Body = dict[str, Any]
 Message = tuple[str, Body]
@@ -87,7 +87,7 @@ def begin_to_send(service: Service, _: FakePinterest) -> None:
     """Let a deliverer claim what is due, and die."""
     now = int(service.clock())
     service.store.commit(
-        lambda conn: outbox.claim(conn, "pinterest", "dead", now, now + LEASE_SECONDS, 100)
+        lambda conn: claims.claim(conn, "pinterest", "dead", now, now + LEASE_SECONDS, 100)
     )
 
 

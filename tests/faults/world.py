@@ -21,7 +21,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
 from tracking.deliver.deliverer import LEASE_SECONDS
 from tracking.deliver.retry import GIVE_UP_AFTER, LOCKED_OUT
-from tracking.store import Store, open_store, outbox
+from tracking.store import Store, dead_letter_queue, open_store, outbox
 from tracking.store.migrations import migrate
 
 CLOCKED = "tests.faults.start_up.clocked:create_app()"
@@ -122,7 +122,9 @@ class World:
     def replayed(self) -> int:
         """Put the dead letters back in line, as `flask replay` does; how many."""
         now = int(self.clock())
-        return self.store.commit(lambda conn: outbox.replay(conn, now, now - GIVE_UP_AFTER))
+        return self.store.commit(
+            lambda conn: dead_letter_queue.replay(conn, now, now - GIVE_UP_AFTER)
+        )
 
     def calm(self) -> None:
         """Bring everything back to where a fault can begin: Pinterest answers, nothing waits."""

@@ -34,7 +34,7 @@ from tests.actors import (
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.store_contents import rows
 from tracking.service import Service
-from tracking.store import backup, open_store, outbox, quarantine, retention
+from tracking.store import backup, dead_letter_queue, open_store, quarantine, retention
 from tracking.store.engine import health
 from tracking.store.engine.statement import Connection
 from tracking.store.migrations import head
@@ -362,7 +362,7 @@ def test_a_dead_letter_replayed_during_a_purge_is_not_forgotten(
         rows = retention.page(conn, "settled events", NOW + DAY)
     assert len(rows) == 1
 
-    store.commit(lambda conn: outbox.replay(conn, NOW, 0))
+    store.commit(lambda conn: dead_letter_queue.replay(conn, NOW, 0))
     store.commit(lambda conn: retention.forget(conn, "settled events", NOW + DAY, rows))
 
     assert counts(long_lived)["outbox"] == 1

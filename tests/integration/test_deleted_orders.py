@@ -27,7 +27,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, rows, state
 from tracking import PinterestConversionTracker
 from tracking.clients.outcome import BatchRefused
-from tracking.store import outbox
+from tracking.store import dead_letter_queue
 
 Message = tuple[str, dict[str, Any]]
 
@@ -185,7 +185,7 @@ def test_a_dead_letter_of_a_deleted_order_is_not_replayed(
         patched.setattr(destination, "send", lambda events: BatchRefused("no such thing"))
         deliver(found.service)
     tell(found, DELETED)
-    found.service.store.commit(lambda conn: outbox.replay(conn, NOW, NOW - 86_400))
+    found.service.store.commit(lambda conn: dead_letter_queue.replay(conn, NOW, NOW - 86_400))
 
     assert found.told() == {}
 

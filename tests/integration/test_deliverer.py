@@ -26,7 +26,7 @@ from tracking.domain.identity import Digest, Identity
 from tracking.domain.instants import instant as instant_of
 from tracking.operate.background import BackgroundWorkers
 from tracking.service import Service, service_of
-from tracking.store import open_store, outbox
+from tracking.store import dead_letter_queue, open_store, outbox
 
 PATIENCE = 20.0
 IP, BROWSER = "203.0.113.7", "Mozilla/5.0 (Macintosh)"
@@ -154,7 +154,7 @@ def states(service: Service) -> dict[str, int]:
 
 def dead_letters(service: Service) -> dict[str, str]:
     with service.store.read() as conn:
-        return {row.event_id: row.reason for row in outbox.dead(conn, most=1000)}
+        return {row.event_id: row.reason for row in dead_letter_queue.dead(conn, most=1000)}
 
 
 def once(count: int) -> dict[str, int]:
@@ -286,7 +286,7 @@ def test_dead_letters_are_sent_after_a_fix_and_only_once(
     pinterest.poisoned = frozenset()
 
     def replay(conn: Any) -> int:
-        return outbox.replay(conn, NOW, NOW - GIVE_UP_AFTER)
+        return dead_letter_queue.replay(conn, NOW, NOW - GIVE_UP_AFTER)
 
     assert service.store.commit(replay) == 2
     assert deliver(service) == 2

@@ -34,7 +34,7 @@ from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.domain.identity import Digest, identity_key
 from tracking.receive.pixel import ClientInfo, pixel_batch_of
 from tracking.service import Service
-from tracking.store import outbox
+from tracking.store import claims
 
 EMAIL, PHONE_NUMBER, CUSTOMER = "canary.bird@example.com", "+12125550187", 987654321012
 OTHER_EMAIL = "canary.at.work@example.com"
@@ -488,14 +488,14 @@ def claim(service: Service) -> Deliverer:
     deliverer = Deliverer(service.store, service.destinations["pinterest"], service.clock)
     now = int(service.clock())
     until = now + LEASE_SECONDS
-    service.store.commit(lambda conn: outbox.claim(conn, "pinterest", "under-way", now, until, 10))
+    service.store.commit(lambda conn: claims.claim(conn, "pinterest", "under-way", now, until, 10))
     return deliverer
 
 
 def settle(service: Service, deliverer: Deliverer, state: str) -> None:
     """What the deliverer writes once it is answered."""
     event, now = event_of(service), int(service.clock())
-    row = outbox.Settlement(
+    row = claims.Settlement(
         id=event["id"],
         state="waiting" if state == "later" else state,
         payload=json.dumps({"user_data": {"em": [DIGESTS[0]]}}).encode(),
@@ -504,7 +504,7 @@ def settle(service: Service, deliverer: Deliverer, state: str) -> None:
         used=1,
         settled_at=0 if state == "later" else now,
     )
-    deliverer.store.commit(lambda conn: outbox.settle(conn, "under-way", [row]))
+    deliverer.store.commit(lambda conn: claims.settle(conn, "under-way", [row]))
 
 
 def test_orders_that_come_together_with_the_redaction_leave_nothing(

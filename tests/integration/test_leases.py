@@ -16,7 +16,7 @@ from tests.store_contents import rows
 from tracking.deliver import processes
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.service import Service
-from tracking.store import accounts, deliverers, outbox
+from tracking.store import accounts, claims, deliverers
 from tracking.store.deliverers import DelivererRow
 
 
@@ -33,7 +33,7 @@ def holds(service: Service, owner: str) -> None:
     now = int(service.clock())
     until = now + LEASE_SECONDS
     service.store.commit(
-        lambda conn: outbox.claim(conn, "pinterest", f"{owner}/x", now, until, 1000)
+        lambda conn: claims.claim(conn, "pinterest", f"{owner}/x", now, until, 1000)
     )
     row = DelivererRow(owner, "pinterest", until)
     service.store.commit(lambda conn: deliverers.put(conn, row))

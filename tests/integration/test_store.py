@@ -22,6 +22,8 @@ from tracking.domain.order import Refund
 from tracking.store import (
     Store,
     StoreUnavailable,
+    claims,
+    dead_letter_queue,
     identity_graph,
     open_store,
     orders,
@@ -31,13 +33,14 @@ from tracking.store import (
     touches,
 )
 from tracking.store import spend as spends
+from tracking.store.claims import ClaimedEvent, Settlement
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.postgres import POOL_SIZE
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
 from tracking.store.migrations import migrate
-from tracking.store.outbox import ClaimedEvent, OutboxRow, Settlement
+from tracking.store.outbox import OutboxRow
 from tracking.store.spend import SpendRow
 from tracking.store.touches import MOST_TOUCHES
 
@@ -94,7 +97,7 @@ def only(store: Store, name: str) -> OutboxRow:
 
 def claimed(store: Store, token: str, now: int = NOW, most: int = 1000) -> list[ClaimedEvent]:
     """Events leased for a minute."""
-    return store.commit(lambda conn: outbox.claim(conn, "pinterest", token, now, now + 60, most))
+    return store.commit(lambda conn: claims.claim(conn, "pinterest", token, now, now + 60, most))
 
 
 def put_events(store: Store, *names: str) -> None:
@@ -599,16 +602,16 @@ def test_a_stale_claim_cannot_settle_what_passed_on_to_another(store: Store) -> 
     put_events(store, "event")
     (row,) = claimed(store, "slow")
     claimed(store, "heir", now=NOW + 60)
-    store.commit(lambda conn: outbox.settle(conn, "slow", [settled(row, "dead")]))
+    store.commit(lambda conn: claims.settle(conn, "slow", [settled(row, "dead")]))
     assert only(store, "event").state == "waiting"
-    store.commit(lambda conn: outbox.settle(conn, "heir", [settled(row, "sent")]))
+    store.commit(lambda conn: claims.settle(conn, "heir", [settled(row, "sent")]))
     assert only(store, "event").state == "sent"
 
 
 def test_a_late_settling_holds_if_nobody_else_claimed_meanwhile(store: Store) -> None:
     put_events(store, "event")
     (row,) = claimed(store, "slow")
-    store.commit(lambda conn: outbox.settle(conn, "slow", [settled(row)]))
+    store.commit(lambda conn: claims.settle(conn, "slow", [settled(row)]))
     found = only(store, "event")
     assert (found.state, found.attempts, bytes(found.payload)) == ("sent", 1, b"stripped")
 
@@ -616,8 +619,8 @@ def test_a_late_settling_holds_if_nobody_else_claimed_meanwhile(store: Store) ->
 def test_a_released_event_can_be_claimed_at_once(store: Store) -> None:
     put_events(store, "tried", "untried")
     tried, _ = claimed(store, "a")
-    store.commit(lambda conn: outbox.settle(conn, "a", [settled(tried)]))
-    store.commit(lambda conn: outbox.release(conn, "a"))
+    store.commit(lambda conn: claims.settle(conn, "a", [settled(tried)]))
+    store.commit(lambda conn: claims.release(conn, "a"))
     assert [row.event_id for row in claimed(store, "b")] == ["untried"]
     assert only(store, "tried").state == "sent"
 
@@ -626,7 +629,7 @@ def test_a_settled_event_is_not_due_before_its_time(store: Store) -> None:
     put_events(store, "event")
     (row,) = claimed(store, "a")
     later = settled(row, "waiting")._replace(due_at=NOW + 100)
-    store.commit(lambda conn: outbox.settle(conn, "a", [later]))
+    store.commit(lambda conn: claims.settle(conn, "a", [later]))
     assert claimed(store, "b", now=NOW + 99) == []
     assert len(claimed(store, "c", now=NOW + 100)) == 1
 
@@ -637,8 +640,8 @@ def test_whatever_waits_for_another_attempt_is_hastened_but_not_what_is_under_wa
     put_events(store, "waits", "leased")
     rows = {row.event_id: row for row in claimed(store, "a")}
     put_off = settled(rows["waits"], "waiting")._replace(due_at=NOW + 900)
-    store.commit(lambda conn: outbox.settle(conn, "a", [put_off]))
-    store.commit(lambda conn: outbox.retry_now(conn, "pinterest", NOW))
+    store.commit(lambda conn: claims.settle(conn, "a", [put_off]))
+    store.commit(lambda conn: claims.retry_now(conn, "pinterest", NOW))
     assert [row.event_id for row in claimed(store, "b")] == ["waits"]
 
 
@@ -654,7 +657,7 @@ def test_an_event_that_pinterest_may_know_is_not_replaced(store: Store, state: s
     put_events(store, "event")
     (row,) = claimed(store, "a")
     if state != "leased":
-        store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, state)]))
+        store.commit(lambda conn: claims.settle(conn, "a", [settled(row, state)]))
     before = only(store, "event")
     store.commit(lambda conn: put_event(conn, "event", payload=b"newer"))
     assert only(store, "event") == before
@@ -685,7 +688,7 @@ def test_an_event_withdrawn_under_way_is_withdrawn_unless_it_arrived(
     (row,) = claimed(store, "a")
     store.commit(lambda conn: outbox.withdraw(conn, "event", "cancelled", NOW))
     words = {"sent": "", "dead": "Pinterest's words", "waiting": "HTTP 503"}[outcome]
-    store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, outcome, reason=words)]))
+    store.commit(lambda conn: claims.settle(conn, "a", [settled(row, outcome, reason=words)]))
     found = only(store, "event")
     assert (found.state, found.reason) == (state, reason)
 
@@ -711,22 +714,22 @@ def test_dead_letters_are_paged_and_replayed_once(store: Store) -> None:
         settled(row, "sent" if row.event_id == "fine" else "dead", reason="Pinterest's words")
         for row in claimed(store, "a")
     ]
-    store.commit(lambda conn: outbox.settle(conn, "a", fates))
+    store.commit(lambda conn: claims.settle(conn, "a", fates))
     with store.read() as conn:
-        first = outbox.dead(conn, most=2)
-        rest = outbox.dead(conn, after=first[-1].id, most=2)
+        first = dead_letter_queue.dead(conn, most=2)
+        rest = dead_letter_queue.dead(conn, after=first[-1].id, most=2)
     assert [row.event_id for row in (*first, *rest)] == ["one", "two", "three"]
     assert {row.reason for row in first} == {"Pinterest's words"}
 
     since = NOW - 100
-    assert store.commit(lambda conn: outbox.replay(conn, NOW, since, "two")) == 1
-    assert store.commit(lambda conn: outbox.replay(conn, NOW, since)) == 2
-    assert store.commit(lambda conn: outbox.replay(conn, NOW, since)) == 0
+    assert store.commit(lambda conn: dead_letter_queue.replay(conn, NOW, since, "two")) == 1
+    assert store.commit(lambda conn: dead_letter_queue.replay(conn, NOW, since)) == 2
+    assert store.commit(lambda conn: dead_letter_queue.replay(conn, NOW, since)) == 0
     assert len(claimed(store, "b")) == 3
 
 
 def test_a_dead_letter_too_old_to_send_is_not_replayed(store: Store) -> None:
     put_events(store, "old")
     (row,) = claimed(store, "a")
-    store.commit(lambda conn: outbox.settle(conn, "a", [settled(row, "dead")]))
-    assert store.commit(lambda conn: outbox.replay(conn, NOW, NOW)) == 0
+    store.commit(lambda conn: claims.settle(conn, "a", [settled(row, "dead")]))
+    assert store.commit(lambda conn: dead_letter_queue.replay(conn, NOW, NOW)) == 0

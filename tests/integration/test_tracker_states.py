@@ -38,7 +38,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import folder_in_memory, rows, state
 from tracking import PinterestConversionTracker
 from tracking.clients.outcome import BatchRefused, TryLater
-from tracking.store import outbox
+from tracking.store import dead_letter_queue
 
 LAPTOP = "laptop-browser-1"
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
@@ -146,7 +146,7 @@ def test_a_dead_letter_is_not_replayed_against_a_refusal(
     assert [row["state"] for row in rows(found.service.store, "outbox")] == ["dead"]
 
     tell(found, [refused])
-    found.service.store.commit(lambda conn: outbox.replay(conn, NOW, NOW - DAY))
+    found.service.store.commit(lambda conn: dead_letter_queue.replay(conn, NOW, NOW - DAY))
     deliver(found.service)
 
     assert pinterest.accepted == {}

@@ -19,12 +19,12 @@ from tracking.destinations import Destination
 from tracking.destinations.base import PINTEREST
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.domain.shared_id import is_late
-from tracking.store import Store, StoreUnavailable, accounts, attempts, deliverers, outbox
+from tracking.store import Store, StoreUnavailable, accounts, attempts, claims, deliverers, outbox
 from tracking.store.accounts import AccountRow
 from tracking.store.attempts import DeliveryAttempt
+from tracking.store.claims import ClaimedEvent, Settlement
 from tracking.store.deliverers import DelivererRow
 from tracking.store.engine.statement import Connection
-from tracking.store.outbox import ClaimedEvent, Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class Deliverer:
             self._settle_call(claim, result)
             settled += len(result.events)
         if settled < len(claim.events):
-            self.store.commit(lambda conn: outbox.release(conn, claim.token))
+            self.store.commit(lambda conn: claims.release(conn, claim.token))
         return len(claim.events)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
@@ -136,9 +136,9 @@ class Deliverer:
             known = deliverers.to(conn, name)
             gone = [row for row in known if processes.is_gone(row.owner)]
             is_ahead = any(row.leased_until > now + LEASE_SECONDS for row in known)
-            is_ahead = is_ahead or was_set_back or outbox.has_due_too_late(conn, name, now)
-            is_ahead = is_ahead and outbox.has_ahead(conn, name, now)
-            has_due = outbox.has_due(conn, name, now)
+            is_ahead = is_ahead or was_set_back or claims.has_due_too_late(conn, name, now)
+            is_ahead = is_ahead and claims.has_ahead(conn, name, now)
+            has_due = claims.has_due(conn, name, now)
             has_overdue = outbox.has_overdue(conn, now)
             idle = [row for row in known if row.leased_until < now - _FORGOTTEN_SECONDS]
         if gone or idle or is_ahead or has_overdue:
@@ -157,11 +157,11 @@ class Deliverer:
         is_ahead: bool,
     ) -> None:
         for row in gone:
-            outbox.end_leases(conn, row.destination, row.owner)
+            claims.end_leases(conn, row.destination, row.owner)
         for row in {*gone, *idle}:
             deliverers.remove(conn, row)
         if is_ahead:
-            outbox.bring_back(conn, self.destination.name, now)
+            claims.bring_back(conn, self.destination.name, now)
         outbox.drop_expired(conn, now)
 
     def _claim(self, conn: Connection) -> Claim | None:
@@ -171,12 +171,12 @@ class Deliverer:
         if account.is_paused(now) or allowance == 0:
             return None
         # The pixel's events, which anybody can make, come after all others.
-        is_browser = not outbox.has_due(conn, name, now, is_browser=False)
+        is_browser = not claims.has_due(conn, name, now, is_browser=False)
         if not self._take_slot(conn, account, is_browser=is_browser):
             return None
         owner, until = processes.this_process(), now + LEASE_SECONDS
-        token = f"{owner}{outbox.CLAIM_SEPARATOR}{secrets.token_hex(8)}"
-        claimed = outbox.claim(conn, name, token, now, until, allowance, is_browser=is_browser)
+        token = f"{owner}{claims.CLAIM_SEPARATOR}{secrets.token_hex(8)}"
+        claimed = claims.claim(conn, name, token, now, until, allowance, is_browser=is_browser)
         deliverers.put(conn, DelivererRow(owner, name, until))
         events, sent_as = sent_ids.choose(conn, name, claimed, now)
         return Claim(token, until, events, sent_as, is_browser) if events else None
@@ -290,7 +290,7 @@ class Deliverer:
         ]
 
         def write(conn: Connection) -> None:
-            outbox.settle(conn, claim.token, settlements)
+            claims.settle(conn, claim.token, settlements)
             if self.destination.name == PINTEREST and not claim.is_browser:
                 spare_purchases.settle(conn, [event for event, _ in verdicts], now)
             attempts.add(conn, made)
@@ -329,11 +329,11 @@ class Deliverer:
             case Answered():
                 changed = changed._replace(paused_until=0, pause_reason="")
                 if account.failures:
-                    outbox.retry_now(conn, self.destination.name, now)
+                    claims.retry_now(conn, self.destination.name, now)
             case TryLater():
                 # Each event may wait for longer than the breaker is open, and only a call shows
                 # that the destination answers again.
-                outbox.bring_forward(conn, self.destination.name, now, now + OPEN_AT_MOST)
+                claims.bring_forward(conn, self.destination.name, now, now + OPEN_AT_MOST)
         accounts.put(conn, changed)
 
     def _log_call(self, outcome: Outcome, verdicts: Sequence[tuple[ClaimedEvent, Verdict]]) -> None:

@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from tracking.destinations.base import PINTEREST
-from tracking.store import conversions, naming_events, outbox
+from tracking.store import claims, conversions, naming_events, outbox
+from tracking.store.claims import ClaimedEvent
 from tracking.store.conversions import SharedId
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
-from tracking.store.outbox import ClaimedEvent
 
 
 class NamedEvents(NamedTuple):
@@ -48,7 +48,7 @@ def choose(
         handed_in | conversions.taken(conn, held),
     )
     conversions.set_sent_as(conn, chosen)
-    outbox.unclaim(conn, [event.id for event in events if event.event_id in busy])
+    claims.unclaim(conn, [event.id for event in events if event.event_id in busy])
     sent_as = {row.event_id: row.sent_as for row in known.values() if row.sent_as}
     sent_as.update(chosen)
     return NamedEvents(
@@ -59,7 +59,7 @@ def choose(
 
 def _hold_back(conn: Connection, events: Sequence[ClaimedEvent], now: int) -> None:
     """Withdraws purchases that Pinterest is told of by another system."""
-    outbox.withdraw_claimed(conn, [event.id for event in events], "told_before", now)
+    claims.withdraw_claimed(conn, [event.id for event in events], "told_before", now)
     unsent = [
         event.event_id
         for event in events

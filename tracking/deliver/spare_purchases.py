@@ -6,9 +6,9 @@ from tracking.destinations.base import PINTEREST
 from tracking.domain.conversion import TOLD_OTHERWISE, event_id_of, is_event_id_of_order
 from tracking.domain.shared_id import waits_until
 from tracking.store import conversions, naming_events, outbox
+from tracking.store.claims import ClaimedEvent
 from tracking.store.engine.statement import Connection
 from tracking.store.naming_events import PurchaseEvent
-from tracking.store.outbox import ClaimedEvent
 
 
 def settle(conn: Connection, settled: Iterable[ClaimedEvent], now: int) -> None:

@@ -13,7 +13,7 @@ from tests.faults.load import Answer, Webhook, acknowledged, meanwhile, webhook
 from tests.faults.world import World
 from tests.standins.pinterest import Mode
 from tracking.deliver.deliverer import LEASE_SECONDS
-from tracking.store.outbox import CLAIM_SEPARATOR
+from tracking.store.claims import CLAIM_SEPARATOR
 
 TOPICS = ("orders/create", "orders/paid", "orders/updated")
 # Seconds for 99 of 100 answers while processes die.

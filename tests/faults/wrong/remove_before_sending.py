@@ -3,11 +3,11 @@
 from sqlalchemy import bindparam, update
 
 from tests.faults.start_up.clocked import create_app
-from tracking.store import outbox
+from tracking.store import claims
 from tracking.store.engine.statement import Connection, Statement
 from tracking.store.schema import outbox as table
 
-_claim = outbox.claim
+_claim = claims.claim
 _removed = Statement(
     update(table).where(table.c.claim == bindparam("b_claim")).values(state="sent")
 )
@@ -22,12 +22,12 @@ def _claim_and_remove(
     most: int,
     *,
     is_browser: bool = False,
-) -> list[outbox.ClaimedEvent]:
+) -> list[claims.ClaimedEvent]:
     rows = _claim(conn, destination, claim, now, until, most, is_browser=is_browser)
     _removed.run(conn, b_claim=claim)
     return rows
 
 
-outbox.claim = _claim_and_remove
+claims.claim = _claim_and_remove
 
 __all__ = ["create_app"]
