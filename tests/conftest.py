@@ -133,15 +133,18 @@ def empty_postgres(postgres_url: str) -> Iterator[Callable[[], object]]:
     times as long.
     """
     deletes = "; ".join(str(table.delete()) for table in metadata.tables.values())
-    counters = "SELECT oid FROM pg_class WHERE relkind = 'S' AND relnamespace = %s::regnamespace"
     with psycopg.connect(postgres_url.replace("+psycopg", "", 1), autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
-        empty = f"FUNCTION pg_temp.empty() RETURNS void LANGUAGE plpgsql AS 'BEGIN {deletes}; END'"
-        connection.execute(f"CREATE {empty}")
-        schema = connection.execute("SELECT current_schema()").fetchone()
-        found = connection.execute(counters, schema).fetchall()
-        restarts = "".join(f", setval({oid}::regclass, 1, false)" for (oid,) in found)
-        yield lambda: connection.execute(f"SELECT pg_temp.empty(){restarts}")
+        connection.execute(
+            f"""
+            CREATE FUNCTION pg_temp.empty() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+                {deletes};
+                PERFORM setval(oid::regclass, 1, false) FROM pg_class
+                    WHERE relkind = 'S' AND relnamespace = current_schema()::regnamespace;
+            END $$
+            """
+        )
+        yield lambda: connection.execute("SELECT pg_temp.empty()")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
