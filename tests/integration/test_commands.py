@@ -834,10 +834,14 @@ def test_a_server_gets_the_whole_application(
     monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
     monkeypatch.setenv("DELIVER", "false")
+    stops: list[Callable[[], None]] = []
+    monkeypatch.setattr("atexit.register", stops.append)
 
     app = create_app()
 
     service: Service = app.extensions["service"]
     service.store.commit(health.write)
+    for stop in stops:
+        stop()
     service.store.close()
     assert app.test_client().get("/health").status_code == 200
