@@ -19,7 +19,7 @@ import sys
 
 from alembic import op
 
-revision = "next"
+revision = "9999"
 down_revision = "{head}"
 
 

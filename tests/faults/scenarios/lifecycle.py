@@ -134,9 +134,7 @@ def _fill_first_release(
 ) -> None:
     """Bring an empty database to the first schema, with these events waiting in it."""
     with migrations._begun(url) as connection:
-        config = migrations._config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, FIRST_RELEASE)
+        command.upgrade(migrations._config(connection), FIRST_RELEASE)
     engine = create_engine(url, poolclass=NullPool)
     has = {name: {c["name"] for c in inspect(engine).get_columns(name)} for name in known}
     ids = {event_id.removeprefix("checkout-") for event_id in event_ids}

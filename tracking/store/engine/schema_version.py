@@ -11,8 +11,9 @@ from tracking.store.engine.statement import StoreUnavailable
 from tracking.store.schema import metadata
 
 _VERSIONS = Path(__file__).parents[1] / "migrations" / "versions"
-# The version that this release brings a database to.
-NEWEST = max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+# The versions that this release knows, and the one that it brings a database to.
+KNOWN = frozenset(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+NEWEST = max(KNOWN)
 QUERY = "SELECT version_num FROM alembic_version"
 
 

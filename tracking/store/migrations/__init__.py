@@ -3,15 +3,25 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 
 from tracking.store.engine.file_locks import writing
-from tracking.store.engine.schema_version import is_sufficient
+from tracking.store.engine.schema_version import KNOWN, NEWEST, QUERY, is_sufficient
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _HERE = Path(__file__).parent
 _LOCK_KEY = 7_240_117_002  # any number that nobody else locks
@@ -43,38 +53,49 @@ def migrate(database_url: str) -> None:
 
 def _upgrade(database_url: str) -> None:
     with _begun(database_url) as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-        if found is not None and not is_known(found):
-            if is_sufficient(found):
-                return
+        found = _revision_of(connection)
+        if found is None or found in KNOWN - {NEWEST}:
+            _run_missing(connection)
+        elif found not in KNOWN and not is_sufficient(found):
             raise NewerSchema(
-                f"the database is at schema {found}, this release has {head()}: a newer release "
+                f"the database is at schema {found}, this release has {NEWEST}: a newer release "
                 "made it: start that one again, or restore a backup of this release's"
             )
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+
+
+def _revision_of(connection: Connection) -> str | None:
+    """The revision of a database; None if it has none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text(QUERY))
+    return found
+
+
+def _run_missing(connection: Connection) -> None:
+    # Most starts find nothing to do, and do not wait until Alembic is imported.
+    from alembic import command
+
+    command.upgrade(_config(connection), "head")
+
+
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_HERE))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
 
 
 def head() -> str:
     """The newest revision this release knows."""
-    return _scripts().get_current_head() or ""
+    return NEWEST
 
 
 def is_known(revision: str) -> bool:
     """Returns True if this release can bring a database at this revision to its own."""
-    return any(each.revision == revision for each in _scripts().walk_revisions())
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_HERE))
-    config.set_main_option("path_separator", "os")
-    return config
+    return revision in KNOWN
 
 
 def _make_private(path: Path) -> None:
