@@ -8,13 +8,17 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.actors import NOW
 from tests.conftest import BuildService
 from tests.import_files import sale, table
+from tracking.domain.conversion import event_id_of
 from tracking.receive.imports import Importer, ImportSource
+from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
-from tracking.store import Store
+from tracking.store import Store, conversions, event_batches, outbox
 from tracking.store.engine.statement import Connection
+from tracking.store.outbox import Settlement
 from tracking.store.schema import metadata
 
 T = TypeVar("T")
@@ -81,3 +85,51 @@ def test_an_import_of_events_that_name_orders_reads_no_table_from_end_to_end(
         Importer(events, service.tracker, int(service.clock()), refuse).run(ImportSource(raw, file))
     # The command finds out once whether anybody was ever erased: it needs no index to.
     assert {step for step in store.scanned if "tombstones" not in step} == set()
+
+
+def put_not_sent(store: Store, numbers: range) -> None:
+    """Events that are sent to nobody, of which a shop has millions."""
+    put = [
+        purchase_of_unknown(f"{number}", NOW)._replace(reason="not_attributed")
+        for number in numbers
+    ]
+    store.commit(lambda conn: event_batches.put(conn, put, [], [], NOW))
+
+
+def kill(store: Store, order_id: str) -> None:
+    """Pinterest refuses the event of an order."""
+    event_id = event_id_of(order_id)
+    store.commit(lambda conn: outbox.queue(conn, event_id, "pinterest", b"{}", NOW, NOW))
+    (row,) = store.commit(lambda conn: outbox.claim(conn, "pinterest", "a", NOW, NOW + 60, 1))
+    dead = Settlement(row.id, "dead", b"{}", "refused", NOW, 1, NOW)
+    store.commit(lambda conn: outbox.settle(conn, "a", [dead]))
+
+
+def steps_of(store: Store, state: str, event_id: str = "") -> int:
+    """How many steps SQLite takes for a page of the delivery log."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    with store.read() as conn:
+        conn.raw.set_progress_handler(count, 1)
+        (found,) = conversions.log(conn, state, 0, 100, event_id)
+        conn.raw.set_progress_handler(None, 1)
+    assert found.order_id == "7"
+    return steps
+
+
+@pytest.mark.parametrize(("state", "event_id"), [("dead", ""), ("", event_id_of("7"))])
+def test_an_event_is_found_in_as_many_steps_however_many_others_there_are(
+    service: Service, state: str, event_id: str
+) -> None:
+    put_not_sent(service.store, range(1, 11))
+    kill(service.store, "7")
+    few = steps_of(service.store, state, event_id)
+
+    put_not_sent(service.store, range(11, 511))
+
+    assert steps_of(service.store, state, event_id) <= few + 10

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.name_lists import DIALECTS, among, is_among, names_of, selected
@@ -238,8 +238,7 @@ _matches_of = Query(
         for dialect in DIALECTS
     },
 )
-_log = Query(
-    LoggedDelivery,
+_logged = (
     select(
         conversions.c.id,
         conversions.c.event_id,
@@ -257,17 +256,39 @@ _log = Query(
         outbox.c.settled_at,
     )
     .select_from(conversions.outerjoin(outbox, outbox.c.event_id == conversions.c.event_id))
-    .where(
-        conversions.c.id > bindparam("after"),
-        or_(bindparam("event_id") == "", conversions.c.event_id == bindparam("event_id")),
-        or_(
-            bindparam("state") == "",
-            func.coalesce(outbox.c.state, "not_sent") == bindparam("state"),
-        ),
-    )
+    .where(conversions.c.id > bindparam("after"))
     .order_by(conversions.c.id, outbox.c.destination)
-    .limit(bindparam("most")),
+    .limit(bindparam("most"))
 )
+_is_in_state: ColumnElement[bool] = or_(
+    bindparam("state") == "", func.coalesce(outbox.c.state, "not_sent") == bindparam("state")
+)
+_log = Query(LoggedDelivery, _logged.where(_is_in_state))
+_log_of_event = Query(
+    LoggedDelivery,
+    _logged.where(conversions.c.event_id == bindparam("event_id"), _is_in_state),
+)
+# The states whose events have an index of their own. Few events are in them, mostly the newest, for
+# which the log would be read from its beginning.
+_INDEXED_STATES = ("waiting", "held", "dead")
+_MOST_FROM_INDEX = 20_000
+
+
+def _in_indexed_state(state: str) -> ColumnElement[bool]:
+    return outbox.c.state == literal_column(f"'{state}'")
+
+
+_log_in_state = {
+    state: Query(LoggedDelivery, _logged.where(_in_indexed_state(state)))
+    for state in _INDEXED_STATES
+}
+_is_common = {
+    state: Query(
+        _RecordedId,
+        select(outbox.c.event_id).where(_in_indexed_state(state)).offset(_MOST_FROM_INDEX).limit(1),
+    )
+    for state in _INDEXED_STATES
+}
 
 
 def put(conn: Connection, row: ConversionRow) -> None:
@@ -393,4 +414,9 @@ def log(
 
     With `event_id` only that event.
     """
-    return _log.all(conn, state=state, after=after, most=most, event_id=event_id)
+    page = {"after": after, "most": most}
+    if event_id:
+        return _log_of_event.all(conn, **page, event_id=event_id, state=state)
+    if state in _INDEXED_STATES and _is_common[state].first(conn) is None:
+        return _log_in_state[state].all(conn, **page)
+    return _log.all(conn, **page, state=state)
