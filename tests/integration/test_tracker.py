@@ -22,7 +22,8 @@ from tests.actors import (
     refund,
 )
 from tracking.domain.attribution import MODELS
-from tracking.receive.planner import OrderFacts, Planner
+from tracking.receive.order_facts import OrderFacts
+from tracking.receive.planner import Planner
 from tracking.store.new_orders import OrderRows
 
 NOBODY = "(not attributed)"

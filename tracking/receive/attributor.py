@@ -14,7 +14,8 @@ from tracking.domain.order import Order, is_without_visit
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
-from tracking.receive.planner import OrderFacts, Planner
+from tracking.receive.order_facts import OrderFacts
+from tracking.receive.planner import Planner
 from tracking.receive.purchase_events import PurchaseEvents
 from tracking.receive.rows import visit_of, with_credit
 from tracking.store import (

@@ -20,7 +20,8 @@ from tracking.domain.conversion import (
 from tracking.domain.money import to_major
 from tracking.domain.visitor import Match
 from tracking.receive import storefront_ids
-from tracking.receive.planner import OrderFacts, Planner, figures_in
+from tracking.receive.order_facts import OrderFacts
+from tracking.receive.planner import Planner, figures_in
 from tracking.receive.rows import with_credit, with_visit
 from tracking.store import attempts, conversions, erasure, identity_graph, naming_events, outbox
 from tracking.store.conversions import ConversionRow

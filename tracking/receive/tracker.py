@@ -18,9 +18,10 @@ from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.domain.visitor import Match, match_without_graph
 from tracking.receive.attributor import Attributor
+from tracking.receive.order_facts import OrderFacts
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.pixel_recorder import PixelRecorder
-from tracking.receive.planner import OrderFacts, Planner
+from tracking.receive.planner import Planner
 from tracking.receive.privacy.erasure import PersonEraser
 from tracking.receive.privacy.subjects import privacy_topic_of
 from tracking.receive.privacy.tombstones import erased_of

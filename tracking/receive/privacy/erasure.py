@@ -8,7 +8,7 @@ import msgspec
 from tracking.domain.conversion import event_id_of
 from tracking.domain.order import Browser, Buyer, Order
 from tracking.receive.attributor import Attributor
-from tracking.receive.planner import with_history
+from tracking.receive.order_facts import with_history
 from tracking.receive.privacy.erasure_plan import (
     ErasurePlan,
     ErasureStep,
