@@ -16,9 +16,9 @@ from tracking.receive.imports import Importer, ImportSource
 from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
-from tracking.store import Store, conversions, event_batches, outbox
+from tracking.store import Store, claims, conversions, event_batches, outbox
+from tracking.store.claims import Settlement
 from tracking.store.engine.statement import Connection
-from tracking.store.outbox import Settlement
 from tracking.store.schema import metadata
 
 T = TypeVar("T")
@@ -100,9 +100,9 @@ def kill(store: Store, order_id: str) -> None:
     """Pinterest refuses the event of an order."""
     event_id = event_id_of(order_id)
     store.commit(lambda conn: outbox.queue(conn, event_id, "pinterest", b"{}", NOW, NOW))
-    (row,) = store.commit(lambda conn: outbox.claim(conn, "pinterest", "a", NOW, NOW + 60, 1))
+    (row,) = store.commit(lambda conn: claims.claim(conn, "pinterest", "a", NOW, NOW + 60, 1))
     dead = Settlement(row.id, "dead", b"{}", "refused", NOW, 1, NOW)
-    store.commit(lambda conn: outbox.settle(conn, "a", [dead]))
+    store.commit(lambda conn: claims.settle(conn, "a", [dead]))
 
 
 def steps_of(store: Store, state: str, event_id: str = "") -> int:
