@@ -5,7 +5,6 @@ import json
 import os
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import BinaryIO
 
 import click
@@ -89,10 +88,22 @@ def data_requests(service: Service, file: BinaryIO | None, number: int | None) -
 
 
 def _keep_private(file: BinaryIO) -> None:
-    """Has only the file's owner read it, unless it is a pipe or a terminal."""
-    with suppress(OSError):
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            os.fchmod(file.fileno(), 0o600)
+    """Has only the file's owner read it, unless it is a pipe or a terminal.
+
+    Raises:
+        click.ClickException: the file is another user's, who would read it.
+    """
+    try:
+        number = file.fileno()
+    except OSError:
+        return
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        try:
+            os.fchmod(number, 0o600)
+        except OSError as error:
+            raise click.ClickException(
+                f"{file.name}: cannot be kept private ({error.strerror})"
+            ) from None
 
 
 def _export(

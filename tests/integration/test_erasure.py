@@ -1,7 +1,9 @@
 """Who asks to be erased is gone from every place, stays gone, and leaves the sums as they were."""
 
 import json
+import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -909,6 +911,41 @@ def test_the_owner_gets_all_that_is_kept_about_a_person_who_asks(
     assert LAPTOP in {one["visitor"] for one in told["touches"]}
     assert hashes("bob@example.com")[0] not in file.read_text()
     assert "no open requests" in runner.invoke(args=["data-requests"]).output
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_only_its_owner_can_read_the_answer(
+    service: Service, shop: Shop, tmp_path: Path, is_there: bool
+) -> None:
+    sends(shop, "customers/data_request", data_request(1))
+    file = tmp_path / "answer.json"
+    if is_there:
+        file.touch()
+        file.chmod(0o666)
+
+    runner, mask = assemble(service).test_cli_runner(), os.umask(0)
+    try:
+        assert runner.invoke(args=["data-requests", "--export", str(file)]).exit_code == 0
+    finally:
+        os.umask(mask)
+
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_bytes().startswith(b"{")
+
+
+def test_an_answer_is_not_written_where_it_cannot_be_kept_private(
+    service: Service, shop: Shop, tmp_path: Path
+) -> None:
+    sends(shop, "customers/data_request", data_request(1))
+    others = Path("/proc/self/comm")
+
+    result = (
+        assemble(service).test_cli_runner().invoke(args=["data-requests", "--export", str(others)])
+    )
+
+    assert result.exit_code == 1
+    assert f"{others}: cannot be kept private" in result.output
+    assert "9999" in assemble(service).test_cli_runner().invoke(args=["data-requests"]).output
 
 
 def test_a_request_is_kept_without_clear_text(service: Service, shop: Shop) -> None:
