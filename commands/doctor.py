@@ -20,6 +20,7 @@ from tracking.clients import shopify_access
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.destinations import connect_all
 from tracking.domain.instants import instant
+from tracking.operate.retention import LONGEST_GAP_DAYS
 from tracking.service import Service, place_problem, service_of
 from tracking.store import (
     Store,
@@ -105,6 +106,9 @@ def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
         yield from _quarantine_findings(service.store)
         yield from _privacy_findings(service)
         yield _clock_finding(service)
+        if service.retention.is_doubtful():
+            text = f"held, as nothing was bought or purged for {LONGEST_GAP_DAYS} days"
+            yield Finding("FAIL", "purge", f"{text}: is the clock right? Then `purge` goes on")
 
 
 def _settings_findings(settings: Settings) -> Iterator[Finding]:

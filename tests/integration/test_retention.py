@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert
 
 from app import assemble
-from tests.actors import DAY, NOW, Clock, Shop, order
+from tests.actors import DAY, HOUR, NOW, Clock, Operator, Shop, instant, order
 from tests.conftest import BuildService
 from tests.servers import PATIENCE
 from tests.standins.pinterest import FakePinterest
@@ -193,6 +193,71 @@ def test_a_store_that_is_away_is_waited_for(
     purging.run(OneRound())
 
     assert names(store) == set()
+
+
+def test_a_clock_that_jumped_ahead_forgets_nothing(
+    service: Service, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop(assemble(service).test_client())
+    shop.sends("orders/create", order())
+    odd(service.store, "odd", NOW)
+    operator = Operator(assemble(service))
+    service.retention.run(OneRound())
+    assert "purge" not in operator.types("doctor").output
+
+    clock.tick(days=3 * 365)
+    # By Shopify's clock it is placed at the right time.
+    shop.sends("orders/create", order(id=2))
+    for _ in range(2):
+        service.retention.run(OneRound())
+        clock.tick(hours=7)
+
+    assert all(row["links"] and row["session"] for row in rows(service.store, "orders"))
+    assert names(service.store) == {"odd"}
+    assert [m for m in caplog.messages if m.startswith("nothing is forgotten")] == [
+        "nothing is forgotten: no order and no purge for 7 days; is the clock right?"
+    ]
+    assert "held, as nothing was bought or purged for 7 days" in operator.types("doctor").output
+
+    clock.now = NOW + 7 * HOUR
+    service.retention.run(OneRound())
+    assert "held, as nothing" not in operator.types("doctor").output
+
+
+def test_a_shop_without_orders_is_purged_on_and_on(service: Service, clock: Clock) -> None:
+    Shop(assemble(service).test_client()).sends("orders/create", order())
+    odd(service.store, "odd", NOW)
+
+    for _ in range(35):
+        service.retention.run(OneRound())
+        clock.tick(days=1)
+
+    assert names(service.store) == set()
+
+
+def test_after_a_long_rest_an_order_or_the_operator_says_that_the_clock_is_right(
+    service: Service, clock: Clock
+) -> None:
+    shop = Shop(assemble(service).test_client())
+    shop.sends("orders/create", order())
+    odd(service.store, "first", NOW)
+    clock.tick(days=60)
+
+    service.retention.run(OneRound())
+    assert names(service.store) == {"first"}
+    shop.sends("orders/create", order(id=2, **placed(clock())))
+    service.retention.run(OneRound())
+    assert names(service.store) == set()
+
+    odd(service.store, "second", clock())
+    clock.tick(days=60)
+    Operator(assemble(service)).reads("purge")
+    assert names(service.store) == set()
+    assert not service.retention.is_doubtful()
+
+
+def placed(at: float) -> dict[str, str]:
+    return dict.fromkeys(("created_at", "processed_at", "updated_at"), instant(at))
 
 
 def test_whoever_writes_meanwhile_comes_in_between(store: Store, clock: Clock) -> None:

@@ -8,7 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from tracking.store import Store, StoreUnavailable, funnel_figures, limits, retention
+from tracking.store import (
+    Store,
+    StoreUnavailable,
+    conversions,
+    funnel_figures,
+    limits,
+    retention,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -18,8 +25,9 @@ QUARANTINE_DAYS = 30
 UNRECORDABLE_DAYS = 7
 INTERVAL_SECONDS = 6 * 3_600
 POLL_SECONDS = 60.0
-# The rate limit that all processes of one store share.
-_LIMIT = "purging"
+# A clock that is set too far ahead must not have everything forgotten: an order (by Shopify's clock)
+# or a purge within so many days says that it is right.
+LONGEST_GAP_DAYS = 7
 
 
 class PurgeCount(NamedTuple):
@@ -48,6 +56,7 @@ class Retention:
         self.clock = clock
         self._days = retention_days
         self._next_check = 0.0
+        self._was_doubtful = False
 
     def purge(self) -> Iterator[PurgeCount]:
         """Deletes the rows that are too old now, kind by kind.
@@ -56,6 +65,8 @@ class Retention:
             StoreUnavailable: the rest was not deleted.
         """
         now = int(self.clock())
+        next_at = (now + INTERVAL_SECONDS) * 1000
+        self.store.commit(partial(limits.put, name=limits.PURGING, next_at=next_at))
         for kind in retention.KINDS:
             if kind == retention.QUARANTINED:
                 # The next purge comes an interval later, which would be too late.
@@ -68,6 +79,24 @@ class Retention:
                 yield PurgeCount(kind, self._delete(kind, now - days * DAY), days)
         count = self._forget_visitors(now - self._days * DAY)
         yield PurgeCount("visitors of events", count, self._days)
+
+    def is_doubtful(self) -> bool:
+        """Returns True if the clock may be ahead: nothing was bought or purged for so long by it.
+
+        As long as that is so, only the command purges.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        now, gap = self.clock(), LONGEST_GAP_DAYS * DAY
+        with self.store.read() as conn:
+            next_at = limits.next_at(conn, limits.PURGING)
+            last = 0.0 if next_at is None else next_at / 1000 - INTERVAL_SECONDS
+            return not (
+                now - gap <= last <= now
+                or conversions.has_purchase_since(conn, int(now) - gap)
+                or conversions.last_recorded(conn) is None
+            )
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Purges whenever it is time, until `stop` is set."""
@@ -95,15 +124,22 @@ class Retention:
     def _is_due(self) -> bool:
         now = self.clock()
         # An instant further ahead was stored before the clock was set back.
-        if 0 < self._next_check - now <= INTERVAL_SECONDS:
+        if 0 < self._next_check - now <= INTERVAL_SECONDS or self._is_held():
             return False
         wait_ms = self.store.commit(
             lambda conn: limits.take(
-                conn, _LIMIT, 1, INTERVAL_SECONDS * 1000, burst=1, now_ms=int(now * 1000)
+                conn, limits.PURGING, 1, INTERVAL_SECONDS * 1000, burst=1, now_ms=int(now * 1000)
             )
         )
         self._next_check = now + (wait_ms / 1000 or INTERVAL_SECONDS)
         return not wait_ms
+
+    def _is_held(self) -> bool:
+        was_doubtful, self._was_doubtful = self._was_doubtful, self.is_doubtful()
+        if self._was_doubtful and not was_doubtful:
+            text = "nothing is forgotten: no order and no purge for %d days; is the clock right?"
+            logger.warning(text, LONGEST_GAP_DAYS)
+        return self._was_doubtful
 
     def _delete(self, kind: str, before: int) -> int:
         count, last = 0, None

@@ -17,6 +17,8 @@ from tracking.store.schema import limits
 # No process can take more than a burst ahead. An instant that lies further ahead than a burst and
 # this was written before a clock was set back, and must not close the limit until then.
 _SKEW_MS = 60_000
+# The limit of the purge. It is kept, since it also tells when the last one was.
+PURGING = "purging"
 
 
 class _NextCall(NamedTuple):
@@ -39,10 +41,15 @@ _take = Query(
     .returning(limits.c.next_at),
 )
 _next = Query(_NextCall, select(limits.c.next_at).where(limits.c.name == bindparam("name")))
+_put = Statement(
+    insert(limits)
+    .values(name=bindparam("name"), next_at=bindparam("next_at"))
+    .on_conflict_do_update(index_elements=[limits.c.name], set_={"next_at": bindparam("next_at")})
+)
 # Rows that another transaction has locked are skipped, so that no two wait for one another.
 _old = (
     select(limits.c.name)
-    .where(limits.c.next_at < bindparam("before"))
+    .where(limits.c.next_at < bindparam("before"), limits.c.name != PURGING)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -69,6 +76,17 @@ def take(
         return 0
     (row,) = _next.all(conn, name=name)
     return row.next_at + cost - capacity - now_ms
+
+
+def put(conn: Connection, name: str, next_at: int) -> None:
+    """Closes a limit until an instant (milliseconds UTC)."""
+    _put.run(conn, name=name, next_at=next_at)
+
+
+def next_at(conn: Connection, name: str) -> int | None:
+    """Returns when a limit is or was free (milliseconds UTC); None if it was never taken."""
+    row = _next.first(conn, name=name)
+    return None if row is None else row.next_at
 
 
 def forget(conn: Connection, before_ms: int, most: int) -> None:
