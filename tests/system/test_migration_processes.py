@@ -8,8 +8,11 @@ from shutil import ignore_patterns
 
 import pytest
 
+from app import assemble
+from tests.actors import Shop, order
+from tests.conftest import BuildService
 from tests.servers import ROOT
-from tests.store_contents import is_complete, tables_of
+from tests.store_contents import everything, is_complete, rows, tables_of
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
 
@@ -72,6 +75,28 @@ def test_a_migration_that_fails_takes_all_of_its_start_with_it(
     assert tables_of(new_url) == set()
     migrate(new_url)
     assert is_complete(new_url)
+
+
+def test_after_a_migration_that_fails_the_last_release_goes_on(
+    build_service: BuildService, database_url: str, next_release: Path
+) -> None:
+    service = build_service(database_url)
+    shop = Shop(assemble(service).test_client())
+    shop.sends("orders/create", order(id=1))
+    before = everything(service.store)
+
+    assert "ZeroDivisionError" in errors_of(start(next_release, database_url, "fail"))
+
+    assert is_complete(database_url)
+    assert everything(service.store) == before
+    # A process that runs, and one that starts.
+    after = build_service(database_url)
+    migrate(database_url)
+    for number, each in enumerate((service, after), 2):
+        client = assemble(each).test_client()
+        assert Shop(client).sends("orders/create", order(id=number)).status_code == 200
+        assert client.get("/ready").status_code == 200
+    assert {row["id"] for row in rows(after.store, "orders")} == {"1", "2", "3"}
 
 
 def test_a_start_that_is_killed_in_the_middle_leaves_what_was_there_before(
