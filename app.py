@@ -29,6 +29,7 @@ from server.problems import CONTENT_TYPE, problem_body
 from server.security_headers import with_security_headers
 from tracking.domain.validation import ValidationError
 from tracking.operate.background import BackgroundWorkers
+from tracking.operate.error_lines import error_line
 from tracking.operate.monitoring import Monitor
 from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
 from tracking.operate.rate_limiter import Rate, RateLimiter
@@ -75,7 +76,7 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
         _refuse_to_start(str(error))
     except Exception as error:
         # The driver of the configured database may raise any class.
-        logger.debug("the start failed", exc_info=True)
+        logger.debug("the start failed: %s", error_line(error))
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         _refuse_to_start(f"the service cannot be opened: {first_line}")
     return _served(service)
@@ -266,7 +267,7 @@ def error_response(error: Exception) -> Response:
         case _:
             request_id = uuid.uuid4().hex
             # The type and the position, never the text: it may quote personal data.
-            logger.error("%s %s %s", request_id, type(error).__name__, _position(error))
+            logger.error("%s %s", request_id, error_line(error))
             detail = "It was logged under this request_id."
             return problem(500, "Internal error", detail, request_id=request_id)
 
@@ -276,13 +277,6 @@ def _http_problem(error: HTTPException) -> Response:
     kept = ("Allow", "Retry-After", "WWW-Authenticate")
     answer.headers.extend((name, value) for name, value in error.get_headers() if name in kept)
     return answer
-
-
-def _position(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else ""
 
 
 def _health() -> Response:

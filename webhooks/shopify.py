@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +14,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
+from tracking.operate.error_lines import error_line
 from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.privacy.subjects import shop_named_in
@@ -273,8 +273,7 @@ def _quarantine_reason(error: Exception, topic: str) -> str:
     Whatever the fault, the order must not be lost, nor cost the subscription by failing for ever:
     it is stored, and replayed once the fault is mended.
     """
-    place = "".join(traceback.format_tb(error.__traceback__)[-1:]).split("\n")[0].strip()
-    logger.error("%s quarantined: %s %s", topic, type(error).__name__, place)
+    logger.error("%s quarantined: %s", topic, error_line(error))
     return f"failed: {type(error).__name__}"
 
 

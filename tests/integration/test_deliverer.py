@@ -782,14 +782,14 @@ def test_track_ai_has_a_row_of_its_own_beside_pinterests(
 
 
 def test_a_deliverer_goes_on_after_whatever_went_wrong(
-    telling: Tell, sqlite_url: str, clock: Clock
+    telling: Tell, sqlite_url: str, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     arrived = threading.Event()
 
     def stumbles(events: Sequence[bytes]) -> Outcome:
         if len(told.calls) == 1:
             clock.tick(seconds=LEASE_SECONDS)
-            raise RuntimeError("a bug")
+            raise RuntimeError("a bug about ada@example.com")
         arrived.set()
         return takes(events)
 
@@ -804,6 +804,9 @@ def test_a_deliverer_goes_on_after_whatever_went_wrong(
     run.join(PATIENCE)
     assert not run.is_alive()
     assert row_of(service).state == "sent"
+    assert "delivery to told failed: RuntimeError at " in caplog.text
+    assert "ada@" not in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_deliverer_waits_for_a_store_that_is_away(

@@ -16,7 +16,7 @@ from tests.store_contents import rows
 from tracking.deliver import processes
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.service import Service
-from tracking.store import accounts, claims, deliverers
+from tracking.store import accounts, claims, deliverers, outbox
 from tracking.store.deliverers import DelivererRow
 
 
@@ -210,6 +210,17 @@ def test_the_pixel_uses_at_most_half_of_pinterests_limit_and_comes_after_the_ord
     )
     used = int(account["next_browser_call_at"]) - NOW * 1_000_000
     assert used >= 2 * (int(account["next_call_at"]) - int(before)) > 0
+
+
+def test_an_event_that_is_queued_again_counts_for_who_told_it_last(service: Service) -> None:
+    for is_browser in (True, False):
+        service.store.commit(
+            lambda conn, is_browser=is_browser: outbox.queue(  # type: ignore[misc]
+                conn, "told", "pinterest", b"{}", NOW, NOW, is_browser=is_browser
+            )
+        )
+        (row,) = rows(service.store, "outbox")
+        assert row["is_browser"] == int(is_browser)
 
 
 def test_while_the_pixel_has_used_its_half_orders_still_go_out(

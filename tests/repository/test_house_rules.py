@@ -49,6 +49,22 @@ def test_nothing_is_printed_past_click() -> None:
     assert printing == set()
 
 
+def test_no_trace_is_logged() -> None:
+    """Its text may quote personal data, secrets or SQL: `error_line` says enough."""
+    tracing = {
+        f"{module}:{node.lineno}"
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and (
+            ast.unparse(node.func) in ("logger.exception", "logging.exception")
+            or getattr(node.func, "attr", "") in ("print_exc", "format_exc", "format_tb")
+            or any(keyword.arg == "exc_info" for keyword in node.keywords)
+        )
+    }
+    assert tracing == set()
+
+
 def test_a_class_name_stands_once_in_the_house() -> None:
     names = Counter(
         node.name

@@ -19,6 +19,7 @@ from tracking.destinations import Destination
 from tracking.destinations.base import PINTEREST
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.domain.shared_id import is_late
+from tracking.operate.error_lines import error_line
 from tracking.store import Store, StoreUnavailable, accounts, attempts, claims, deliverers, outbox
 from tracking.store.accounts import AccountRow
 from tracking.store.attempts import DeliveryAttempt
@@ -119,9 +120,9 @@ class Deliverer:
             return self.deliver()
         except StoreUnavailable as error:
             logger.log(error.level(logging.WARNING), "delivery waits for the store: %s", error)
-        except Exception:
+        except Exception as error:
             # The thread must outlive every error of one batch.
-            logger.exception("delivery to %s failed", self.destination.name)
+            logger.error("delivery to %s failed: %s", self.destination.name, error_line(error))
         return 0
 
     def _now(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
+from tracking.operate.error_lines import error_line
 from tracking.store import Store, StoreUnavailable, refused_webhooks
 from tracking.store.refused_webhooks import RefusedKey
 
@@ -88,7 +89,7 @@ class RefusedWebhooks:
             # Whatever happens, the refusal is answered. Its caller must not wait for the store
             # again and again.
             if not isinstance(error, StoreUnavailable):
-                logger.error("refused webhooks are not counted: %s", type(error).__name__)
+                logger.error("refused webhooks are not counted: %s", error_line(error))
             with self._mutex:
                 self._pending += counts
                 self._free_at = self._monotonic() + WRITES_AT_ONCE * WRITE_SECONDS

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from tracking.operate.error_lines import error_line
 from tracking.store import (
     Store,
     StoreUnavailable,
@@ -25,8 +26,8 @@ QUARANTINE_DAYS = 30
 UNRECORDABLE_DAYS = 7
 INTERVAL_SECONDS = 6 * 3_600
 POLL_SECONDS = 60.0
-# A clock that is set too far ahead must not have everything forgotten: an order (by Shopify's clock)
-# or a purge within so many days says that it is right.
+# A clock that is too far ahead must not have everything forgotten. It is right if an order, whose
+# time is Shopify's, or a purge came within so many days.
 LONGEST_GAP_DAYS = 7
 
 
@@ -110,9 +111,9 @@ class Retention:
                 self._purge_and_log(stop)
         except StoreUnavailable as error:
             logger.log(error.level(logging.WARNING), "purge waits for the store: %s", error)
-        except Exception:
+        except Exception as error:
             # The thread must outlive every error of one purge.
-            logger.exception("purge failed")
+            logger.error("purge failed: %s", error_line(error))
 
     def _purge_and_log(self, stop: threading.Event) -> None:
         for count in self.purge():

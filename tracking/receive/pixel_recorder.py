@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from tracking.operate.error_lines import error_line
 from tracking.receive.attributor import Attributor
 from tracking.receive.browser_events import Unrecorded, record_events
 from tracking.receive.pixel import PixelEvent
@@ -79,7 +80,7 @@ class PixelRecorder:
             if not taken:
                 raise
             # What cannot be recorded must not keep the rest from it.
-            logger.error("pixel backlog: row %s failed: %s", taken[-1:], type(error).__name__)
+            logger.error("pixel backlog: row %s failed: %s", taken[-1:], error_line(error))
             now = self._now()
             self._store.commit(lambda conn: pixel_backlog.postpone(conn, taken[-1], now))
             return True
@@ -97,7 +98,7 @@ class PixelRecorder:
             logger.warning("the pixel's backlog waits for the store: %s", error)
         except Exception as error:
             # The thread must outlive every error of one row. Its text may quote personal data.
-            logger.error("the pixel's backlog failed: %s", type(error).__name__)
+            logger.error("the pixel's backlog failed: %s", error_line(error))
         return False
 
     def _record(self, conn: Connection, told: Unrecorded) -> None:

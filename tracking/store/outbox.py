@@ -120,6 +120,7 @@ _queue = Statement(
                 ),
                 else_=literal_column("excluded.due_at"),
             ),
+            "is_browser": literal_column("excluded.is_browser"),
             # What was sent once under its event id is sent under it again.
             "shares_id": case(
                 (_never_claimed, literal_column("excluded.shares_id")), else_=outbox.c.shares_id

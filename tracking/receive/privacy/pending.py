@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tracking.operate.error_lines import error_line
 from tracking.receive.privacy import shop_erasure
 from tracking.receive.privacy.body_search import SLICE, BodySearch
 from tracking.receive.privacy.erasure import MOST_STEPS, PersonEraser
@@ -134,7 +135,7 @@ class PendingErasures:
             logger.warning("erasures wait for the store: %s", error)
         except Exception as error:
             # The thread must outlive every error, and its text may quote a body.
-            logger.error("an erasure failed: %s", type(error).__name__)
+            logger.error("an erasure failed: %s", error_line(error))
         return False
 
     def _next(self) -> PendingErasure | None:
@@ -168,7 +169,7 @@ class PendingErasures:
             raise
         except Exception as error:
             # It must not keep the others from it, and its text may quote a body.
-            logger.error("erasure %d failed: %s", pending.id, type(error).__name__)
+            logger.error("erasure %d failed: %s", pending.id, error_line(error))
             now = int(self.clock())
             self.store.commit(lambda conn: pending_erasures.postpone(conn, pending.id, now))
 

@@ -25,6 +25,7 @@ from tracking.clients.pinterest_ads import (
     Unreachable,
 )
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.operate.error_lines import error_line
 from tracking.receive.spend.sync_session import (
     LEASE_SECONDS,
     LONGEST_PAUSE,
@@ -128,9 +129,10 @@ class SpendSync:
             return  # It is stored and logged.
         except StoreUnavailable as error:
             logger.log(error.level(logging.WARNING), "reading spend waits for the store: %s", error)
-        except Exception:
+        except Exception as error:
             # The thread must outlive every error of one sync.
-            logger.exception("reading the spend of %s failed", self.access.account_id)
+            account = self.access.account_id
+            logger.error("reading the spend of %s failed: %s", account, error_line(error))
 
     def _check_day(self, since: date | None) -> None:
         today = self._today()
