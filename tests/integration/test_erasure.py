@@ -252,7 +252,11 @@ def in_links(digest: str) -> str:
 
 
 def found(service: Service, traces: Sequence[str] = TRACES) -> list[tuple[str, str]]:
-    """Where any of the traces stands in the database, as table and trace."""
+    """Where any of the traces stands in the database, as table and trace.
+
+    On a busy machine an erasure may still be under way, as it may in a shop.
+    """
+    assert not service.pending_erasures.go_on(seconds=60)
     return [
         (table, trace)
         for table, some in everything(service.store).items()

@@ -30,8 +30,10 @@ from tracking.store.pending_erasures import (
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
-# As long as a search goes on before its progress is stored, and an erasure within a webhook.
+# As long as a search goes on before its progress is stored.
 PIECE_SECONDS = 0.5
+# As long as erasures go on within a webhook. Shopify waits for five seconds.
+IN_WEBHOOK_SECONDS = 2.0
 # A person with more orders and browsers is not planned within a webhook.
 _FEW = 200
 

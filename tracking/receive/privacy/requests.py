@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from tracking.receive.privacy.erasure import MOST_AT_ONCE, PersonEraser
-from tracking.receive.privacy.pending import PendingErasures
+from tracking.receive.privacy.pending import IN_WEBHOOK_SECONDS, PendingErasures
 from tracking.receive.privacy.shop_erasure import new_rest
 from tracking.receive.privacy.subjects import (
     NotAPrivacyRequest,
@@ -137,7 +137,7 @@ class PrivacyRequests:
     def _go_on(self, topic: str) -> None:
         """Goes on with the erasure that was stored; whatever becomes of it, a worker goes on."""
         try:
-            is_left = self.pending.go_on(in_webhook=True)
+            is_left = self.pending.go_on(IN_WEBHOOK_SECONDS, in_webhook=True)
         except Exception as error:
             is_left = True
             logger.warning("%s: the erasure waits: %s", topic, type(error).__name__)
