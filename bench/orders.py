@@ -8,7 +8,7 @@ from typing import Any
 from webhooks.signature import sign
 
 _PINTEREST = "utm_source=pinterest&utm_medium=cpc&utm_campaign=autumn&utm_campaign_id=626735565838"
-_EPIK = "dj0yJnU9" + "aB3" * 30
+EPIK = "dj0yJnU9" + "aB3" * 30
 
 
 def signed_orders(secret: bytes, first: int, count: int) -> Iterator[tuple[str, bytes]]:
@@ -123,7 +123,7 @@ def _order() -> dict[str, Any]:
         "email": "buyer-@NUMBER@@example.com",
         "financial_status": "paid",
         "fulfillment_status": None,
-        "landing_site": f"/products/linen-shirt?{_PINTEREST}&epik={_EPIK}",
+        "landing_site": f"/products/linen-shirt?{_PINTEREST}&epik={EPIK}",
         "name": "#@NUMBER@",
         "note_attributes": [
             {"name": "__pin_vid", "value": "visitor-@NUMBER@"},
