@@ -17,6 +17,7 @@ from tracking.domain.conversion import Policy
 from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import InboundEvent, event_from, fields, inbound_event_of
+from tracking.receive.event_input.times import unix_seconds
 
 POLICY = Policy()
 LIMIT = Policy(consent_unknown="limit")
@@ -554,6 +555,27 @@ def test_an_event_without_a_time_happens_now() -> None:
     assert made(LEAST).event["event_time"] == NOW
 
 
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026/11/20 04:00",
+        "2026-11-20 4:00:00",
+        "2026/11/20 4:00:00Z",
+        "2026/11/20 5:00 +0100",
+        "2026/11/20 5:00 CET",
+        "2026-11-20T4:00",
+    ],
+)
+def test_with_the_year_first_a_time_may_be_written_shortly(time: str) -> None:
+    eight_hours_ago = NOW - 8 * 3600
+    assert made({**LEAST, "event_time": time}).event["event_time"] == eight_hours_ago
+
+
+def test_a_day_may_have_one_digit() -> None:
+    assert unix_seconds("2026/9/5 7:30") == unix_seconds("2026-09-05T07:30:00Z")
+    assert unix_seconds("2026/9/5") == unix_seconds("2026-09-05")
+
+
 def test_a_clock_that_is_a_little_ahead_is_believed_and_set_right() -> None:
     assert made({**LEAST, "event_time": NOW + 300}).event["event_time"] == NOW
 
@@ -571,6 +593,12 @@ def test_seven_days_ago_is_the_earliest_an_event_may_have_happened() -> None:
         NOW * 10**12,
         f"{NOW:.5e}",
         "2026-11-20 12:00:00 IST",
+        "11/20/2026 12:00",
+        "20.11.2026 12:00",
+        "2026/11-20 12:00",
+        "2026/20/11 12:00",
+        "2026/11/20 11:00 PM",
+        "26/11/20 11:00",
         "2026-11-20 12:00:00 Europe/Nowhere",
         "2026-11-20 12:00:00 ../../etc/passwd",
         "yesterday",

@@ -13,6 +13,10 @@ _SCIENTIFIC = re.compile(r"[0-9](?:\.([0-9]{1,20}))?[eE](\+?)0?([0-9]|1[0-9])")
 # So many digits follow the point of a number of seconds that was not rounded.
 _DIGITS_OF_SECONDS = 9
 _ZONE = re.compile(r"(.*[0-9])(?: ?\[([A-Za-z0-9_+/-]+)\]| ([A-Za-z][A-Za-z0-9_+/-]*))")
+# The year stands first, so that day and month cannot be mistaken for one another: 2026/11/29 4:00.
+_YEAR_FIRST = re.compile(
+    r"([0-9]{4})([/-])([0-9]{1,2})\2([0-9]{1,2})(?:[T ]([0-9]{1,2})(:[0-9]{2}.*))?"
+)
 _OFFSET_APART = re.compile(r"(?<=[0-9]) (?=[+-][0-9]{2}:?[0-9]{2}$)")
 
 # The zones that RFC 2822 names, and those of Europe's clocks. Other abbreviations mean several.
@@ -49,10 +53,15 @@ def unix_seconds(text: str) -> int | None:
             return None
         text, zone = named[1], found
     try:
-        moment = datetime.fromisoformat(_OFFSET_APART.sub("", text))
+        moment = datetime.fromisoformat(_OFFSET_APART.sub("", _YEAR_FIRST.sub(_as_iso, text, 1)))
         return int((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp())
     except (ValueError, OverflowError):
         return None
+
+
+def _as_iso(found: re.Match[str]) -> str:
+    year, _, month, day, hour, rest = found.groups()
+    return f"{year}-{month:0>2}-{day:0>2}" + (f"T{hour:0>2}{rest}" if rest else "")
 
 
 @cache
