@@ -1,5 +1,6 @@
 """The settings of gunicorn, which finds this file itself: `gunicorn "app:create_app()"`."""
 
+import gc
 from typing import Any
 
 from config import ConfigurationError, Settings
@@ -28,3 +29,6 @@ control_socket_disable = True
 def post_worker_init(worker: Any) -> None:
     """Keeps the pixel's calls, which anybody can send, from the threads of the webhooks."""
     worker.serve_aside("/collect", threads=4)
+    # What was loaded stays. To search all of it for garbage would keep webhooks waiting.
+    gc.collect()
+    gc.freeze()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from tracking.domain.shared_domains import site_of
 from tracking.domain.web_text import host_of
@@ -68,6 +69,8 @@ def source_of(referrer: str, own_hosts: Iterable[str]) -> str:
     return "" if any(is_same_site(host, own) for own in own_hosts if own) else host
 
 
+# A shop's visitors come from few hosts, and a host names no person.
+@lru_cache(maxsize=1024)
 def is_passed_through(host: str) -> bool:
     """Returns True if a host is a payment provider's, the Shop app's or Shopify's checkout."""
     if any(domain in _PASSED_THROUGH for domain in _domains_of(host)):

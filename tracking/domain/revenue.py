@@ -57,11 +57,14 @@ class OrderFigures(NamedTuple):
 def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
     """Returns the figures of an order that these refunds are known of, in any order."""
     every = tuple(refunds)
-    worth = worth._replace(taxes_included=includes_taxes(worth.taxes_included, every))
-    single = [refund for refund in every if refund.id != EXPORTED_REFUND_ID]
+    value = worth.value
     if worth.kept is not None or worth.is_cancelled:
         # What was added stays a part of the order when it, or all of it, is taken back.
-        worth = worth._replace(value=max(worth.value, worth.peak or 0))
+        value = max(value, worth.peak or 0)
+    taxes_included = includes_taxes(worth.taxes_included, every)
+    if (value, taxes_included) != (worth.value, worth.taxes_included):
+        worth = worth._replace(value=value, taxes_included=taxes_included)
+    single = [refund for refund in every if refund.id != EXPORTED_REFUND_ID]
     if worth.kept is None or worth.is_cancelled:
         gross = worth.value
         refunded = sum(_given_back(worth, refund) for refund in single)

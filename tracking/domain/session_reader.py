@@ -142,8 +142,11 @@ def _page_url(order: Order, session: Session, query: Iterable[tuple[str, str]]) 
 def _read(
     fields: SessionFields, origin: str, names: Mapping[str, str], pairs: Iterable[tuple[str, str]]
 ) -> None:
-    # utm_id is a campaign's id for want of utm_campaign_id only.
-    for name, text in sorted(pairs, key=lambda pair: pair[0] == "utm_id"):
+    told = [*pairs]
+    if any(name == "utm_id" for name, _ in told):
+        # It is a campaign's id for want of utm_campaign_id only.
+        told.sort(key=lambda pair: pair[0] == "utm_id")
+    for name, text in told:
         field = names.get(name)
         if field is None or field in fields:
             continue

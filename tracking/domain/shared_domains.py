@@ -5,6 +5,7 @@ link to shops.
 """
 
 import re
+from functools import lru_cache
 
 _IP_ADDRESS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 # A shop or a page has one of these for its own as a subdomain: `my-shop.myshopify.com`.
@@ -69,6 +70,7 @@ _REGISTRIES = frozenset(
 )
 
 
+@lru_cache(maxsize=1024)
 def site_of(host: str) -> str:
     """Returns the domain that the owner of a host registered; an IP address is one itself."""
     if _IP_ADDRESS.fullmatch(host):

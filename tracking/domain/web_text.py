@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 _URL_LIMIT = 4096
@@ -147,10 +148,17 @@ def host_of(url: str) -> str:
 def shop_origin_of(url: str, of_relative: str = "") -> str:
     """Returns scheme and host of a page of a shop, `of_relative` for a URL without a host; "" for
     a host that all shops share."""
-    if not _authority_and_path(url)[0]:
+    authority, _ = _authority_and_path(url)
+    if not authority:
         return of_relative
     scheme = "https" if url.startswith("//") else url.partition(":")[0].lower()
-    host = host_of(url)
+    return _origin_of(scheme, authority)
+
+
+# A page of a shop is mostly one of few shops'.
+@lru_cache(maxsize=256)
+def _origin_of(scheme: str, authority: str) -> str:
+    host = host_of(f"//{authority}")
     if not host.isascii() or not host or _SHARED_HOST.fullmatch(host):
         return ""
     if scheme not in ("http", "https"):

@@ -105,7 +105,8 @@ class OrderReader:
             touch = None
         if self._has_pixel:
             keys = (*_token_keys(order), *keys)
-        identity = identity.completed_by(waiting.identity)
+        if waiting is not NO_EVIDENCE:
+            identity = identity.completed_by(waiting.identity)
         if known is not None:
             keys = with_earlier_keys(keys, known.keys)
             identity = identity.completed_by(identity_of_keys(known.keys))

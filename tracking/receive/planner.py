@@ -199,6 +199,9 @@ class Planner:
 
     def figures_of(self, order: Order) -> OrderFigures:
         """Returns the figures of an order of which nothing else is known."""
+        return self._figures_of(order, order.refunds)
+
+    def _figures_of(self, order: Order, refunds: Iterable[Refund]) -> OrderFigures:
         worth = self._worth(
             value=value_of(order, self.policy),
             kept=kept_of(order, self.policy),
@@ -208,7 +211,7 @@ class Planner:
             peak=peak_of(order, self.policy),
             is_cancelled=order.cancelled_at is not None or order.is_never_paid,
         )
-        return figures_of(worth, order.refunds)
+        return figures_of(worth, refunds)
 
     def contents_gone(
         self, row: OrderRow, changes: Iterable[tuple[Refund | None, Refund]]
@@ -394,7 +397,8 @@ class Planner:
         self, facts: OrderFacts, path: Sequence[Touch], refunds: Sequence[Refund], match: Match
     ) -> OrderRow:
         order = facts.order
-        row = OrderRow(
+        figures = self._figures_of(order, refunds)
+        return OrderRow(
             id=order.id,
             name=order.name,
             version=order.version,
@@ -402,9 +406,9 @@ class Planner:
             cancelled_at=order.cancelled_at,
             deleted_at=order.deleted_at,
             currency=order.currency,
-            gross=value_of(order, self.policy),
-            refunds=0,
-            cancellations=0,
+            gross=figures.gross,
+            refunds=figures.refunds,
+            cancellations=figures.cancellations,
             is_counted=int(is_purchase(order, self.policy)),
             is_paid=int(order.is_paid),
             is_test=int(order.test),
@@ -424,7 +428,6 @@ class Planner:
             peak=peak_of(order, self.policy),
             lines=json_of(content_lines_of(order.lines, self.policy.content_id)),
         )
-        return self._settled(row, refunds)
 
     def _purchase_row(
         self,

@@ -46,16 +46,18 @@ def conversion_row(
         detail: the error message of the refusal.
         is_visit_pinterest: that visit is Pinterest's, and stored as no touch.
     """
-    row = ConversionRow(
+    # As `with_credit` does for a row that is stored already.
+    credited: Touch | Session = session if credited_to is None else credited_to
+    return ConversionRow(
         event_id=event_id,
         stage=stage,
         order_id=order_id,
         visitor=visitor,
         at=at,
         is_counted=int(is_counted),
-        is_pinterest=0,
-        campaign_id="",
-        campaign="",
+        is_pinterest=int(credited_to is not None),
+        campaign_id=credited.campaign_id,
+        campaign=credited.campaign,
         currency=currency,
         value=value,
         reason=reason,
@@ -65,7 +67,6 @@ def conversion_row(
         visit_campaign=session.campaign,
         is_visit_pinterest=int(is_visit_pinterest),
     )
-    return with_credit(row, credited_to)
 
 
 def purchase_of_unknown(order_id: str, now: int) -> ConversionRow:
