@@ -132,7 +132,7 @@ def test_an_order_that_waits_gets_the_id_that_its_known_browser_is_told_with_lat
 def test_an_order_is_sent_with_the_newest_id_in_whatever_order_of_arrival(
     fronts: BuildFront, arrivals_of: ArrivalsOf, customer: Any
 ) -> None:
-    front = fronts(PINTEREST_SEND="all")
+    front = fronts(PINTEREST_SEND="all", COLLECTOR_RATE="1000")
     older, newer = f"{CLIENT[:-1]}d", f"{CLIENT[:-1]}e"
     told = ((older, 5 * HOUR), (newer, 2 * HOUR), (newer, 4 * HOUR), (older, 3 * HOUR), None)
     person = [] if customer is None else [sha("9001")]
