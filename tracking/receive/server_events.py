@@ -18,13 +18,25 @@ from tracking.domain.conversion import (
     reason_not_to_send_event,
     reason_of_naming,
 )
-from tracking.domain.identity import KEY_KINDS
-from tracking.domain.touch import touch_of_session
 from tracking.receive.attributor import Attributor
-from tracking.receive.event_input import MAX_AHEAD, InboundEvent, inbound_events_of
+from tracking.receive.event_input import InboundEvent, inbound_events_of
+from tracking.receive.handed_in_purchases import (
+    NOT_TOLD,
+    is_sent_by_the_order,
+    of_told_order,
+    queue,
+    told_otherwise,
+)
 from tracking.receive.planner import Planner, figures_in
+from tracking.receive.prepared_event import (
+    PreparedEvent,
+    event_row,
+    is_another,
+    not_sent,
+    visit_named_by,
+)
 from tracking.receive.privacy.tombstones import erased_of
-from tracking.receive.rows import conversion_row, with_credit
+from tracking.receive.rows import with_credit
 from tracking.store import (
     Store,
     conversions,
@@ -40,7 +52,6 @@ from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection, Contended
 from tracking.store.event_batches import KnownBatch, QueuedEvent, RecordedEvent
 from tracking.store.identity_graph import ALWAYS
-from tracking.store.outbox import OutboxRow
 
 # Events that are recorded one by one share their commit with what waits beside them. On PostgreSQL
 # each takes a connection, of which there are few, and webhooks want one as well.
@@ -93,29 +104,6 @@ class EventReceipts:
 
 class EventIdConflict(Exception):
     """Another event has this event id already."""
-
-
-class PreparedEvent(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event"):
-    """An event with all that is stored of it if its person is new, made before the transaction,
-    so that it is short.
-
-    `keys` are the identity keys of the person, `visit` is the one the event itself names,
-    `conversion` is the event's row, and `payload` what is sent, empty if nothing is.
-    """
-
-    event_id: str
-    order_id: str
-    at: int
-    visitor: str
-    keys: tuple[str, ...]
-    visit: Touch | None
-    conversion: ConversionRow
-    payload: bytes
-
-    @property
-    def lock_names(self) -> Sequence[str]:
-        """Returns the names that no other transaction may write about meanwhile."""
-        return [name for name in (self.order_id, self.visitor, *self.keys) if name]
 
 
 class ServerEvents:
@@ -176,7 +164,7 @@ class ServerEvents:
         at, keys = conversion.event_time, conversion.identity.graph_keys()
         visitor = keys[0] if keys else conversion.event_id
         reason = self._reason(event, now)
-        visit = _visit(event, visitor, self.planner.policy.pinterest_media)
+        visit = visit_named_by(event, visitor, self.planner.policy.pinterest_media)
         best = self.planner.newest_from_pinterest([visit], at) if visit else None
         return PreparedEvent(
             event_id=conversion.event_id,
@@ -185,7 +173,7 @@ class ServerEvents:
             visitor=visitor,
             keys=keys,
             visit=visit,
-            conversion=_conversion_row(event, visitor, visit, best, reason, now),
+            conversion=event_row(event, visitor, visit, best, reason, now),
             payload=b"" if reason else msgspec.json.encode(event.event),
         )
 
@@ -214,10 +202,10 @@ class ServerEvents:
 
         advisory_locks.hold_found(conn, lambda: {event.event_id, *event.lock_names, *person()})
         known = conversions.under_id(conn, event.event_id)
-        if known is not None and _is_another(known, event):
+        if known is not None and is_another(known, event):
             raise EventIdConflict
-        event = _of_told_order(conn, event)
-        if _is_sent_by_the_order(conn, event):
+        event = of_told_order(conn, event)
+        if is_sent_by_the_order(conn, event):
             return _DUPLICATE
         if known is not None:
             is_sent = resends and self._resend(conn, known, event, now)
@@ -229,14 +217,14 @@ class ServerEvents:
             return BatchResult("accepted", "erased")
         best = self._earned_by(conn, event, person())
         event, held_until = self._as_its_order_allows(conn, event, now)
-        told = _told_otherwise(conn, event, now) if event.payload else _NOT_TOLD
+        told = told_otherwise(conn, event, now) if event.payload else NOT_TOLD
         row = event.conversion
         if told.reason:
             row = row._replace(reason=told.reason)
         conversions.put(conn, with_credit(row, best))
         if event.payload:
             # What becomes of the order may still be the reason instead.
-            _queue(conn, event, now, held_until, told)
+            queue(conn, event, now, held_until, told)
         self._join(conn, event.keys, event.visitor, now)
         is_duplicate = told.reason == "told_by_order"
         return _DUPLICATE if is_duplicate else BatchResult("accepted", row.reason)
@@ -251,10 +239,10 @@ class ServerEvents:
         event, held_until = self._as_its_order_allows(conn, event, now)
         if not event.payload or outbox.of_event(conn, event.event_id):
             return False
-        if _told_otherwise(conn, event, now).reason:
+        if told_otherwise(conn, event, now).reason:
             return False
         conversions.put(conn, known._replace(reason=event.conversion.reason, detail=""))
-        _queue(conn, event, now, held_until)
+        queue(conn, event, now, held_until)
         return held_until is None
 
     def _as_its_order_allows(
@@ -284,7 +272,7 @@ class ServerEvents:
         if reason in MAY_END and until > now:
             row = event.conversion._replace(reason=reason)
             return msgspec.structs.replace(event, conversion=row), until
-        return _not_sent(event, reason), None
+        return not_sent(event, reason), None
 
     def _chunks(self, events: Sequence[PreparedEvent]) -> Iterator[Sequence[PreparedEvent]]:
         """Yields as many events at a time as one transaction may hold the names of."""
@@ -328,8 +316,8 @@ class ServerEvents:
                 if resends and isinstance(first, RecordedEvent):
                     results.append(None)
                 else:
-                    is_another = _is_another(first, event)
-                    results.append(BatchResult("conflict") if is_another else _DUPLICATE)
+                    differs = is_another(first, event)
+                    results.append(BatchResult("conflict") if differs else _DUPLICATE)
                 continue
             is_known = (
                 known.is_known(event.keys, event.visitor)
@@ -415,177 +403,8 @@ def _receipt(event: InboundEvent, result: BatchResult) -> EventReceipt:
     return EventReceipt(event.conversion.event_id, status, event.left_out, result.reason)
 
 
-def _conversion_row(
-    event: InboundEvent,
-    visitor: str,
-    visit: Touch | None,
-    best: Touch | None,
-    reason: str,
-    now: int,
-) -> ConversionRow:
-    conversion = event.conversion
-    # The order of any other checkout may be received as well, and would count twice.
-    is_purchase = event.stage == "purchase"
-    return conversion_row(
-        event_id=conversion.event_id,
-        stage=event.stage or "",
-        visitor=visitor,
-        at=conversion.event_time,
-        is_counted=event.is_order_event if is_purchase else event.stage is not None,
-        credited_to=best,
-        session=event.session,
-        is_visit_pinterest=visit is not None,
-        currency=conversion.currency,
-        value=event.value,
-        reason=reason,
-        recorded_at=now,
-    )
-
-
-def _visit(event: InboundEvent, visitor: str, media: frozenset[str]) -> Touch | None:
-    """Returns the visit from Pinterest that an event itself names."""
-    conversion = event.conversion
-    is_named = bool(conversion.click_id or conversion.event_source_url)
-    if not (is_named and event.session.is_from_pinterest(media)):
-        return None
-    key = f"event:{conversion.event_id}"
-    return touch_of_session(event.session, key, visitor, conversion.event_time, media)
-
-
-def _is_another(known: ConversionRow | RecordedEvent, event: PreparedEvent) -> bool:
-    """Returns True if an event on record is not the one that now comes with its event id.
-
-    Two senders of one event need not know the same of it: what only one of them says is no
-    difference. An order knows its purchase better, and a browser has a clock of its own.
-    """
-    told = event.conversion
-    if known.stage != told.stage:
-        return True
-    kind = known.visitor.partition(":")[0]
-    is_told_by_a_server = kind in KEY_KINDS or known.visitor == told.event_id
-    if known.order_id or not is_told_by_a_server:
-        return False
-    # An event that is told without a time has that of its receipt.
-    has_time = told.at != told.recorded_at
-    if has_time and abs(known.at - told.at) > MAX_AHEAD:
-        return True
-    has_money = told.value and known.currency and told.currency
-    if has_money and (known.currency, known.value) != (told.currency, told.value):
-        return True
-    names_person = any(key.startswith(f"{kind}:") for key in event.keys)
-    return kind in KEY_KINDS and names_person and known.visitor not in event.keys
-
-
-def _of_its_order(event: PreparedEvent) -> str:
-    """Returns the event id of the order that an event names; if it names none, its own."""
-    return event_id_of(event.order_id) if event.order_id else event.event_id
-
-
 def _is_of_known_order(event: PreparedEvent, known: KnownBatch, named: Container[str]) -> bool:
     """Returns True if the order that an event names is on record, or another checkout names it."""
     if event_id_of(event.order_id) in known.events:
         return True
     return event.conversion.stage == "purchase" and event.order_id in named
-
-
-def _is_sent_by_the_order(conn: Connection, event: PreparedEvent) -> bool:
-    """Returns True for the checkout of an order whose own event Pinterest has or may have."""
-    if event.conversion.stage != "purchase":
-        return False
-    told = conversions.told_as(conn, event.event_id)
-    own_id = _of_its_order(event) if told is None else told.event_id
-    if own_id == event.event_id:
-        return False
-    if own_id != _of_its_order(event):
-        return bool(_own_deliveries(conn, own_id))
-    return _has_sent(conn, own_id)
-
-
-def _has_sent(conn: Connection, own_id: str) -> bool:
-    """Returns True if Pinterest has the own event of an order, or may have it."""
-    return any(row.state == "sent" or row.claim for row in _own_deliveries(conn, own_id))
-
-
-def _own_deliveries(conn: Connection, own_id: str) -> list[OutboxRow]:
-    """Returns the own event of an order in the outbox, if Pinterest gets it or got it."""
-    return [
-        row
-        for row in outbox.of_event(conn, own_id)
-        if row.destination == PINTEREST and row.state in ("waiting", "sent")
-    ]
-
-
-def _of_told_order(conn: Connection, event: PreparedEvent) -> PreparedEvent:
-    """Returns a checkout that names no order, but has the id that the storefront tells an order's
-    purchase by, with that order."""
-    if event.order_id or event.conversion.stage != "purchase":
-        return event
-    told = conversions.told_as(conn, event.event_id)
-    if told is None:
-        return event
-    advisory_locks.hold(conn, [told.order_id])
-    return msgspec.structs.replace(event, order_id=told.order_id)
-
-
-class _Told(NamedTuple):
-    """Why a checkout is not in line, since another event of its purchase is (of TOLD_OTHERWISE, ""
-    if it is in line itself), and True if Pinterest has that one."""
-
-    reason: str
-    is_sent: bool
-
-
-_NOT_TOLD = _Told("", is_sent=False)
-
-
-def _told_otherwise(conn: Connection, event: PreparedEvent, now: int) -> _Told:
-    """Returns by what other event Pinterest is told of the purchase of a checkout.
-
-    In line, this checkout takes the place of those that Pinterest refused, and that of the order
-    itself the place of those that wait.
-    """
-    if event.conversion.stage != "purchase" or not event.order_id:
-        return _NOT_TOLD
-    own_id = event_id_of(event.order_id)
-    is_own = event.event_id == own_id
-    if not is_own and _own_deliveries(conn, own_id):
-        naming_events.name_order(conn, own_id, event.order_id)
-        # A deliverer that claimed it before it named the order would miss what it replaces.
-        return _Told("told_by_order", is_sent=_has_sent(conn, own_id))
-    reason = "told_by_order" if is_own else "told_before"
-    replaced = naming_events.replace(
-        *(conn, event.order_id, event.event_id, PINTEREST, reason, now), only_dead=not is_own
-    )
-    conversions.set_reason(conn, replaced, reason)
-    rival = naming_events.rival(conn, event.order_id, event.event_id, PINTEREST)
-    if rival:
-        return _Told("told_before", is_sent=rival == "sent")
-    if not is_own:
-        outbox.withdraw_from(conn, own_id, PINTEREST, "told_before", now)
-    return _NOT_TOLD
-
-
-def _queue(
-    conn: Connection,
-    event: PreparedEvent,
-    now: int,
-    held_until: int | None,
-    told: _Told = _NOT_TOLD,
-) -> None:
-    """Puts an event in line; holds it in reserve if another one of its purchase is, and withdraws
-    it if Pinterest has that one."""
-    if told.is_sent:
-        held_until = None
-    outbox.queue(
-        *(conn, event.event_id, PINTEREST, event.payload, event.at, now, held_until),
-        order_id=event.order_id,
-    )
-    if told.is_sent:
-        outbox.withdraw(conn, event.event_id, told.reason, now)
-    elif told.reason:
-        outbox.reserve(conn, event.event_id, PINTEREST, told.reason)
-
-
-def _not_sent(event: PreparedEvent, reason: str) -> PreparedEvent:
-    row = event.conversion._replace(reason=reason)
-    return msgspec.structs.replace(event, conversion=row, payload=b"")

@@ -24,12 +24,8 @@ from tracking.receive.imports.records import (
     parse_records,
 )
 from tracking.receive.imports.row_groups import REACH, EventRow, event_of, groups_of
-from tracking.receive.server_events import (
-    AT_ONCE,
-    BatchResult,
-    PreparedEvent,
-    ServerEvents,
-)
+from tracking.receive.prepared_event import PreparedEvent
+from tracking.receive.server_events import AT_ONCE, BatchResult, ServerEvents
 from tracking.receive.tracker import Tracker
 
 TOPIC = "orders/export"

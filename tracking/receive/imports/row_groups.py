@@ -13,7 +13,7 @@ from tracking.receive.event_input import InboundEvent
 from tracking.receive.event_input.joining import joined
 from tracking.receive.imports.file_reader import Record, UnreadableFile
 from tracking.receive.imports.records import RecordParser, RejectedRecord
-from tracking.receive.server_events import PreparedEvent
+from tracking.receive.prepared_event import PreparedEvent
 
 # Rows of one event are joined if they are not farther apart than this many records.
 REACH = 5000
