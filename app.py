@@ -103,7 +103,7 @@ def _served(service: Service) -> Flask:
     if isinstance(service.store, SqliteStore):
         logger.info("%s", protection())
     if _serves():
-        _start(BackgroundWorkers([service.refused_webhooks, service.tracker.pixel]))
+        _start(service.workers())
         if service.settings.deliver:
             _start(service.deliverers())
     return assemble(service)

@@ -354,7 +354,7 @@ def _erasure_finding(row: PendingErasure, now: int) -> Finding:
         text = f"quarantined bodies are searched for a person erased at {received}"
     else:
         text = f"a person is being erased, by the {row.topic} received at {received}"
-    late = ": does a deliverer run (DELIVER, deliver)?" if is_late else ""
+    late = ": does the service run?" if is_late else ""
     return Finding("FAIL" if is_late else "note", "erasure", f"{text}{late}")
 
 

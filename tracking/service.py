@@ -94,12 +94,15 @@ class Service:
             "without_room": self.disk_guard is not None and not self.disk_guard.has_space,
         }
 
+    def workers(self) -> BackgroundWorkers:
+        """Background threads that every serving process has, not started yet."""
+        return BackgroundWorkers([self.refused_webhooks, self.tracker.pixel, self.pending_erasures])
+
     def deliverers(self) -> BackgroundWorkers:
         """Background threads for delivery, retention and spend, not started yet."""
         workers: list[Worker] = [
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
             self.retention,
-            self.pending_erasures,
             self.figures,
         ]
         return BackgroundWorkers([*workers, self.spend_sync] if self.spend_sync else workers)
@@ -177,7 +180,8 @@ def service_of(
     pixel_store = GuardedStore(store, pixel_guard) if pixel_guard else store
     tracker = Tracker(guarded_store, planner, clock, pixel_store.yielding())
     # Not guarded: on a full disk, too, whoever asked to be erased goes.
-    pending_erasures = PendingErasures(store, tracker.eraser, clock)
+    retention = Retention(store, settings.retention_days, clock, planner.reach)
+    pending_erasures = PendingErasures(store, tracker.eraser, clock, retention.is_doubtful)
     return Service(
         settings=settings,
         store=store,
@@ -191,7 +195,7 @@ def service_of(
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
         figures=_figures_of(store.yielding(), settings.shop_timezone, rules),
-        retention=Retention(store, settings.retention_days, clock, planner.reach),
+        retention=retention,
         refused_webhooks=RefusedWebhooks(store, clock),
         disk_guard=disk_guard,
         clock=clock,

@@ -55,8 +55,15 @@ class PendingErasures:
 
     name = "erasures"
 
-    def __init__(self, store: Store, eraser: PersonEraser, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        eraser: PersonEraser,
+        clock: Callable[[], float],
+        is_clock_doubtful: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.store = store
+        self._is_clock_doubtful = is_clock_doubtful
         # A piece takes turns with the webhooks, however many pieces follow.
         self._pieces = store.yielding()
         self.eraser = eraser
@@ -81,13 +88,14 @@ class PendingErasures:
         return False
 
     def carry_out_due(self) -> None:
-        """Begins to erase every person if a shop's erasure was held for as long as it may be.
+        """Begins to erase every person if a shop's erasure was held for as long as it may be, by a
+        clock that is not in doubt.
 
         Raises:
             StoreUnavailable: it may not have begun.
         """
         for pending in self.held():
-            if pending.due_at <= self.clock():
+            if pending.due_at <= self.clock() and not self._is_clock_doubtful():
                 self._confirm(pending.id)
 
     def held(self) -> list[PendingErasure]:
