@@ -1,6 +1,6 @@
 """Writes the sums of the credits by day: of all orders once, and then of what changes."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from tracking.domain.shop_days import ShopDays
@@ -116,29 +116,47 @@ class CreditWriter:
     def _summed(self, changes: Iterable[CreditChange]) -> dict[_Key, list[int]]:
         """Returns the sums of changes by key, in the order of a CreditDay, and at the end the
         newest credited instant of those that were dropped."""
-        summed: dict[_Key, list[int]] = {}
+        # By mask first: there are few masks, of many bits each.
+        by_mask: dict[_Key, list[int]] = {}
         for change in changes:
             label, sign = label_of_change(change), change.sign
-            newest = [change.credited_at, 0] if sign > 0 else [0, change.credited_at]
+            news = (
+                sign,
+                sign * change.share,
+                sign * change.gross,
+                sign * change.net,
+                sign * change.cancellations,
+                change.credited_at if sign > 0 else 0,
+                change.credited_at if sign < 0 else 0,
+            )
             days = self._days.day_of(change.placed_at), self._days.day_of(change.credited_at)
-            for bit in _bits(change.mask):
-                for by, day in zip(_DATES, days, strict=True):
-                    sums = summed.setdefault((by, bit, day, label, change.currency), [0] * 7)
-                    sums[0] += sign
-                    sums[1] += sign * change.share
-                    sums[2] += sign * change.gross
-                    sums[3] += sign * change.net
-                    sums[4] += sign * change.cancellations
-                    sums[5:] = map(max, sums[5:], newest)
+            for by, day in zip(_DATES, days, strict=True):
+                _add_to(by_mask, (by, change.mask, day, label, change.currency), news)
+        summed: dict[_Key, list[int]] = {}
+        for (by, mask, day, label, currency), sums in by_mask.items():
+            for bit in _bits(mask):
+                _add_to(summed, (by, bit, day, label, currency), sums)
         return summed
 
 
+# The position of the newest instant among the sums of a key.
+_NEWEST = 5
 _DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
 
 
 def label_of_change(change: CreditChange) -> CampaignLabel:
     """Returns the campaign that a credit names."""
     return CampaignLabel(bool(change.is_pinterest), change.campaign_id, change.campaign)
+
+
+def _add_to(summed: dict[_Key, list[int]], key: _Key, news: Sequence[int]) -> None:
+    sums = summed.get(key)
+    if sums is None:
+        summed[key] = [*news]
+        return
+    for n in range(_NEWEST):
+        sums[n] += news[n]
+    sums[_NEWEST:] = map(max, sums[_NEWEST:], news[_NEWEST:])
 
 
 def _bits(mask: int) -> Iterator[int]:

@@ -169,18 +169,13 @@ _newest = {
     )
     for by, (day_of, _) in _day.items()
 }
-_sums = Query(
-    SummedCredits,
+_of_days = (
     select(
         credit_days.c.currency,
-        *(report_campaigns.c[name] for name in _LABEL),
+        credit_days.c.campaign.label("id"),
         func.sum(credit_days.c.credits).label("credits"),
         *(func.sum(credit_days.c[name]).label(name) for name in _SUMS),
         func.max(credit_days.c.newest).label("newest"),
-        literal_column("0").label("dropped"),
-    )
-    .select_from(
-        credit_days.join(report_campaigns, report_campaigns.c.id == credit_days.c.campaign)
     )
     .where(
         credit_days.c.report_by == bindparam("report_by"),
@@ -188,7 +183,17 @@ _sums = Query(
         credit_days.c.day >= bindparam("first"),
         credit_days.c.day <= bindparam("last"),
     )
-    .group_by(credit_days.c.currency, *(report_campaigns.c[name] for name in _LABEL)),
+    .group_by(credit_days.c.currency, credit_days.c.campaign)
+    .subquery("of_days")
+)
+_sums = Query(
+    SummedCredits,
+    select(
+        _of_days.c.currency,
+        *(report_campaigns.c[name] for name in _LABEL),
+        *(_of_days.c[name] for name in ("credits", *_SUMS, "newest")),
+        literal_column("0").label("dropped"),
+    ).select_from(_of_days.join(report_campaigns, report_campaigns.c.id == _of_days.c.id)),
 )
 _pending_columns = (credit_changes.c.currency, *(credit_changes.c[name] for name in _LABEL))
 _pending = {
