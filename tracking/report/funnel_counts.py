@@ -8,8 +8,9 @@ from typing import Protocol
 
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel
+from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
-from tracking.store import funnel_figures, report_progress, reports
+from tracking.store import StoreUnavailable, funnel_figures, report_progress, reports
 from tracking.store.engine.statement import Connection
 from tracking.store.funnel_figures import CountedEvent
 from tracking.store.report_progress import Progress
@@ -45,12 +46,24 @@ class FunnelCounts(Protocol):
 
 
 def funnel_counts(conn: Connection, span: FunnelSpan, days: ShopDays) -> FunnelCounts:
-    """Returns the counts of a funnel, exact to the newest event."""
+    """Returns the counts of a funnel, exact to the newest event.
+
+    Raises:
+        StoreUnavailable: there are closed days, and the figures of the others are made anew.
+    """
     progress = report_progress.of(conn, "funnel")
-    new_events = report_progress.newest_event(conn) - progress.through
-    if progress.zone == days.zone.key and new_events <= _MOST_NEW_EVENTS:
+    has_closed = OpenDays(days, progress).is_closed(span.first, "")
+    is_made = progress.zone == days.zone.key
+    if not is_made:
+        progress = progress._replace(through=0)
+    is_short = report_progress.newest_event(conn) - progress.through <= _MOST_NEW_EVENTS
+    if is_made and (is_short or has_closed):
         return FiguresByDay(conn, span, days, progress)
-    return CountedBySql(conn, span, days)
+    if not has_closed:
+        return CountedBySql(conn, span, days)
+    if is_short:
+        return FiguresByDay(conn, span, days, progress, closed_alone=True)
+    raise StoreUnavailable("the figures by day are made anew; ask again in some minutes")
 
 
 class CountedBySql:
@@ -90,15 +103,25 @@ class FiguresByDay:
     """The counts as the figures by day sum them up, with the events that are not in them yet."""
 
     def __init__(
-        self, conn: Connection, span: FunnelSpan, days: ShopDays, progress: Progress
+        self,
+        conn: Connection,
+        span: FunnelSpan,
+        days: ShopDays,
+        progress: Progress,
+        *,
+        closed_alone: bool = False,
     ) -> None:
+        """Adds up days; with `closed_alone` the figures of closed days alone are of use."""
         self._conn = conn
         self._span = span
-        self._days = days
+        self._days = OpenDays(days, progress)
         self._through = progress.through
+        self._closed_alone = closed_alone
         since, before = days.begin(span.first), days.begin(span.last + 1)
         self._marked = {
-            (days.day_of(row.at), row.stage) for row in report_progress.marked(conn, since, before)
+            (self._days.day_of(row.at, row.stage), row.stage)
+            for row in report_progress.marked(conn, since, before)
+            if self._days.has(row.at, row.stage) and not closed_alone
         }
         numbering = Numbering(progress.numbers)
         self._new = [(event, numbering.of(event)) for event in self._uncounted(since, before)]
@@ -119,7 +142,7 @@ class FiguresByDay:
             self._conn, span.first, span.last, all_traffic=span.all_traffic
         )
         for row in stored:
-            if (row.day, row.stage) not in self._marked:
+            if self._is_valid(row.day, row.stage):
                 tallies[row.stage].merge(row.events, row.visitors)
         for event, number in self._new:
             tallies[event.stage].add(number, event.at)
@@ -148,20 +171,25 @@ class FiguresByDay:
             self._conn, span.first, span.last, all_traffic=span.all_traffic
         )
         for day, stage, campaign, events, newest, visitors in stored:
-            if (day, stage) not in self._marked:
+            if self._is_valid(day, stage):
                 found[label_of[campaign]][stage].merge(events, visitors, newest)
         for event, number in self._new:
             found[label_of_event(event)][event.stage].add(number, event.at)
         return found
 
+    def _is_valid(self, day: int, stage: str) -> bool:
+        if self._closed_alone:
+            return self._days.is_closed(day, stage)
+        return (day, stage) not in self._marked
+
     def _uncounted(self, since: int, before: int) -> list[CountedEvent]:
         """Returns the events that the figures lack, or count as what they are no longer."""
         all_traffic = self._span.all_traffic
         events = funnel_figures.new_events(
-            self._conn, self._through, since, before, all_traffic=all_traffic
+            self._conn, self._through, (since, before), self._days.closed, all_traffic=all_traffic
         )
         for day, stage in sorted(self._marked):
-            begin, end = self._days.begin(day), self._days.begin(day + 1)
+            begin, end = self._days.begin(day, stage), self._days.begin(day + 1, stage)
             events += funnel_figures.events_of_stage(
                 self._conn, stage, begin, end, self._through, all_traffic=all_traffic
             )

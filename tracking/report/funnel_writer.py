@@ -8,11 +8,12 @@ from functools import partial
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel
 from tracking.report.funnel_counts import label_of_event
+from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import Store, funnel_figures, report_progress
 from tracking.store.engine.statement import Connection
 from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
-from tracking.store.report_progress import Mark, Progress
+from tracking.store.report_progress import Progress
 
 # So many events are counted at once: a few milliseconds of the write lock.
 EVENTS = 5_000
@@ -78,14 +79,15 @@ class FunnelWriter:
 
     def _begin_anew(self, progress: Progress) -> bool:
         """Deletes the figures of other days a day at a time, and begins those of this zone."""
+        closed = OpenDays(self._days, progress).last_closed
 
         def begin(conn: Connection) -> None:
-            oldest = funnel_figures.oldest_day(conn)
-            is_empty = oldest is None and not progress.zone
+            day = funnel_figures.newest_day(conn, closed)
+            is_empty = day is None and not progress.zone
             new = progress._replace(zone=self._days.zone.key if is_empty else "", through=0)
             is_ours = report_progress.begin(conn, "funnel", progress, new)
-            if is_ours and oldest is not None:
-                funnel_figures.drop_day(conn, oldest)
+            if is_ours and day is not None:
+                funnel_figures.drop_day(conn, day, closed)
 
         self._store.commit(begin)
         return True
@@ -99,9 +101,9 @@ class FunnelWriter:
             if newest <= progress.through:
                 return True
             until = min(newest, progress.through + self._events)
-            events = funnel_figures.events_after(conn, progress.through, until)
+            events = funnel_figures.events_after(conn, progress.through, until, progress.closed)
         numbering = Numbering(progress.numbers)
-        counted = _Counted(self._days, events, numbering)
+        counted = _Counted(OpenDays(self._days, progress), events, numbering)
         ids = self._campaign_ids(counted.labels())
         # Should these figures change meanwhile, nothing is written.
         with self._store.read() as conn:
@@ -113,21 +115,26 @@ class FunnelWriter:
         """Counts the marked stages of days anew, until there are enough events for one step."""
         with self._store.read() as conn:
             progress = report_progress.of(conn, "funnel")
-            marked: dict[tuple[int, str], list[Mark]] = defaultdict(list)
-            for mark in report_progress.marks(conn, _MARKS):
-                marked[self._days.day_of(mark.at), mark.stage].append(mark)
+            days = OpenDays(self._days, progress)
+            marks = report_progress.marks(conn, _MARKS)
+            # Nothing can be counted anew of a closed day.
+            done = [mark.id for mark in marks if not days.has(mark.at, mark.stage)]
+            marked: dict[tuple[int, str], list[int]] = defaultdict(list)
+            for mark in marks:
+                if days.has(mark.at, mark.stage):
+                    marked[days.day_of(mark.at, mark.stage), mark.stage].append(mark.id)
             events: list[CountedEvent] = []
-            done: dict[tuple[int, str], list[Mark]] = {}
-            for (day, stage), marks in sorted(marked.items()):
+            anew: list[tuple[int, str]] = []
+            for (day, stage), ids in sorted(marked.items()):
                 if len(events) > self._events:
                     break
-                done[day, stage] = marks
-                begin, end = self._days.begin(day), self._days.begin(day + 1)
+                anew.append((day, stage))
+                done += ids
+                begin, end = days.begin(day, stage), days.begin(day + 1, stage)
                 events += funnel_figures.events_of_stage(conn, stage, begin, end, progress.through)
         numbering = Numbering(progress.numbers)
-        counted = _Counted(self._days, events, numbering)
-        ids = [mark.id for marks in done.values() for mark in marks]
-        self._write(progress, progress, counted, numbering, anew=done, marks=ids)
+        counted = _Counted(days, events, numbering)
+        self._write(progress, progress, counted, numbering, anew=anew, marks=done)
         return True
 
     def _write(
@@ -184,12 +191,12 @@ class _Counted:
     """Some events, counted by day, stage and campaign."""
 
     def __init__(
-        self, days: ShopDays, events: Iterable[CountedEvent], numbering: Numbering
+        self, days: OpenDays, events: Iterable[CountedEvent], numbering: Numbering
     ) -> None:
         self._totals: dict[tuple[int, str, int], Tally] = defaultdict(Tally)
         self._campaigns: dict[tuple[int, str, CampaignLabel], Tally] = defaultdict(Tally)
         for event in events:
-            number, day = numbering.of(event), days.day_of(event.at)
+            number, day = numbering.of(event), days.day_of(event.at, event.stage)
             self._totals[day, event.stage, event.is_pinterest].add(number, event.at)
             self._campaigns[day, event.stage, label_of_event(event)].add(number, event.at)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Select, bindparam, delete, func, literal_column, select
+from sqlalchemy import Select, bindparam, delete, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
@@ -79,10 +79,15 @@ _events = (
     )
     .where(conversions.c.is_counted == literal_column("1"))
 )
+# Of a closed day the figures count the storefront's events, which are deleted by and by.
+_is_open = or_(
+    conversions.c.at >= bindparam("closed"),
+    conversions.c.stage == literal_column("'purchase'"),
+)
 _numbered_after = Query(
     CountedEvent,
     _events.where(
-        conversions.c.id > bindparam("after"), conversions.c.id <= bindparam("until")
+        conversions.c.id > bindparam("after"), conversions.c.id <= bindparam("until"), _is_open
     ).order_by(conversions.c.id),
 )
 _in_span = (
@@ -94,6 +99,7 @@ _new_in_span = Query(
     _events.where(
         conversions.c.id > bindparam("after"),
         *_in_span,
+        _is_open,
         conversions.c.is_pinterest >= bindparam("is_pinterest"),
     ),
 )
@@ -183,9 +189,23 @@ _drop_stage = tuple(
     )
     for table in (funnel_totals, funnel_campaigns)
 )
-_oldest_day = Query(_Day, select(func.min(funnel_campaigns.c.day).label("day")))
+# Of a closed day the purchases alone can be counted anew.
+_newest_day = Query(
+    _Day,
+    select(func.max(funnel_campaigns.c.day).label("day")).where(
+        or_(
+            funnel_campaigns.c.day > bindparam("closed"),
+            funnel_campaigns.c.stage == literal_column("'purchase'"),
+        )
+    ),
+)
 _drop_day = tuple(
-    Statement(delete(table).where(table.c.day == bindparam("b_day")))
+    Statement(
+        delete(table).where(
+            table.c.day == bindparam("b_day"),
+            or_(table.c.day > bindparam("b_closed"), table.c.stage == literal_column("'purchase'")),
+        )
+    )
     for table in (funnel_totals, funnel_campaigns)
 )
 _put_visitor = Statement(
@@ -201,17 +221,29 @@ _drop_renamed = Statement(
 )
 
 
-def events_after(conn: Connection, after: int, until: int) -> list[CountedEvent]:
-    """Returns the counted events with a number in (after, until], in their order."""
-    return _numbered_after.all(conn, after=after, until=until)
+def events_after(conn: Connection, after: int, until: int, closed: int) -> list[CountedEvent]:
+    """Returns the counted events with a number in (after, until], in their order.
+
+    The storefront's events before the instant `closed` are left out.
+    """
+    return _numbered_after.all(conn, after=after, until=until, closed=closed)
 
 
 def new_events(
-    conn: Connection, after: int, since: int, before: int, *, all_traffic: bool
+    conn: Connection, after: int, span: tuple[int, int], closed: int, *, all_traffic: bool
 ) -> list[CountedEvent]:
-    """Returns the counted events in [since, before) with a number above `after`."""
+    """Returns the counted events in [since, before), the span, with a number above `after`.
+
+    The storefront's events before the instant `closed` are left out.
+    """
+    since, before = span
     return _new_in_span.all(
-        conn, after=after, since=since, before=before, is_pinterest=int(not all_traffic)
+        conn,
+        after=after,
+        since=since,
+        before=before,
+        closed=closed,
+        is_pinterest=int(not all_traffic),
     )
 
 
@@ -267,16 +299,17 @@ def drop_stage(conn: Connection, day: int, stage: str) -> None:
         statement.run(conn, b_day=day, b_stage=stage)
 
 
-def oldest_day(conn: Connection) -> int | None:
-    """Returns the oldest day that has figures."""
-    (row,) = _oldest_day.all(conn)
+def newest_day(conn: Connection, closed: int) -> int | None:
+    """Returns the newest day that has figures that can be made anew, if the days up to `closed`
+    (an ordinal) are closed; None if there is none."""
+    (row,) = _newest_day.all(conn, closed=closed)
     return row.day
 
 
-def drop_day(conn: Connection, day: int) -> None:
-    """Deletes the figures of a day."""
+def drop_day(conn: Connection, day: int, closed: int) -> None:
+    """Deletes those figures of a day that can be made anew."""
     for statement in _drop_day:
-        statement.run(conn, b_day=day)
+        statement.run(conn, b_day=day, b_closed=closed)
 
 
 def put_visitors(conn: Connection, numbers: Mapping[str, int]) -> None:

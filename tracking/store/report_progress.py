@@ -22,6 +22,8 @@ class Progress(NamedTuple):
     numbers: int
     version: int
     renamed: int
+    closed: int = 0
+    closed_zone: str = ""
 
 
 class Mark(NamedTuple):
@@ -79,6 +81,8 @@ _advance = Query(
         zone=bindparam("b_zone"),
         through=bindparam("b_through"),
         numbers=bindparam("b_numbers"),
+        closed=bindparam("b_closed"),
+        closed_zone=bindparam("b_closed_zone"),
         version=report_progress.c.version + 1,
     )
     .returning(report_progress.c.version),
@@ -107,6 +111,15 @@ _marked = Query(
     )
     .where(report_marks.c.at >= bindparam("since"), report_marks.c.at < bindparam("before"))
     .distinct(),
+)
+_open_mark = Query(
+    MarkedTime,
+    select(report_marks.c.at, report_marks.c.stage)
+    .where(
+        report_marks.c.at < bindparam("before"),
+        report_marks.c.stage != literal_column("'purchase'"),
+    )
+    .limit(1),
 )
 _drop_mark = Statement(delete(report_marks).where(report_marks.c.id == bindparam("b_id")))
 _add_campaign = Statement(
@@ -146,6 +159,8 @@ def advance(conn: Connection, figures: Figures, known: Progress, new: Progress) 
         b_zone=new.zone,
         b_through=new.through,
         b_numbers=new.numbers,
+        b_closed=new.closed,
+        b_closed_zone=new.closed_zone,
     )
     return changed is not None
 
@@ -180,6 +195,11 @@ def marks(conn: Connection, most: int) -> list[Mark]:
 def marked(conn: Connection, since: int, before: int) -> list[MarkedTime]:
     """Returns which stages changed in [since, before), by quarters of an hour."""
     return _marked.all(conn, since=since - since % QUARTER_HOUR, before=before)
+
+
+def has_open_marks(conn: Connection, before: int) -> bool:
+    """Returns True if the storefront's events before an instant are to be counted anew."""
+    return _open_mark.first(conn, before=before) is not None
 
 
 def drop_marks(conn: Connection, ids: Collection[int]) -> None:

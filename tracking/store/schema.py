@@ -481,7 +481,8 @@ privacy_requests = Table(
 # How far the figures of the reports go, for the days of which zone. Those of the `funnel` count the
 # events up to the number `through`, and have given `numbers` numbers to visitors; those of the
 # `credits` sum up the orders placed before the instant `through`. Each change of the figures has a
-# new version.
+# new version. Of the storefront's events before the instant `closed` the figures alone are left,
+# for the days of `closed_zone`.
 report_progress = Table(
     "report_progress",
     metadata,
@@ -491,6 +492,8 @@ report_progress = Table(
     _int("numbers"),
     _int("version"),
     _int("renamed"),
+    _int("closed"),
+    _text("closed_zone"),
 )
 
 # The number that a visitor id counts as. Ids of one person who was renamed share a number, and the

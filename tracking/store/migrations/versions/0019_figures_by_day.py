@@ -58,7 +58,8 @@ def _create_tables() -> None:
         "report_progress",
         sa.Column("name", sa.Text(), nullable=False),
         _text("zone"),
-        *(_number(name) for name in ("through", "numbers", "version", "renamed")),
+        *(_number(name) for name in ("through", "numbers", "version", "renamed", "closed")),
+        _text("closed_zone"),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
