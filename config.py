@@ -309,6 +309,12 @@ class Settings:
         whole_number(1, 3_650),
         "People, touches and delivered payloads older than this many days are forgotten.",
     )
+    event_retention_days: int = _variable(
+        "EVENT_RETENTION_DAYS",
+        "90",
+        whole_number(8, 3_650),
+        "Storefront events older than this many shop days leave only their figures by day.",
+    )
     free_space_floor_mb: int = _variable(
         "FREE_SPACE_FLOOR_MB",
         "200",

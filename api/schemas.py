@@ -59,6 +59,8 @@ _STAGES = {
 _SPAN = {"start_date": DATE, "end_date": DATE, "timezone": TEXT}
 FUNNEL = object_of(
     **_SPAN,
+    closed_through={"type": ["string", "null"], "format": "date"},
+    closed_timezone={"type": ["string", "null"]},
     traffic=one_of("pinterest", "all"),
     **_STAGES,
     by_campaign=list_of(object_of(campaign_id=TEXT, campaign=TEXT, **_STAGES)),

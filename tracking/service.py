@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from config import ConfigurationError, Settings
 from tracking.clients.pinterest_ads import ads_access_of
@@ -17,6 +16,7 @@ from tracking.domain.pinterest_traffic import media_with
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.web_text import host_of
 from tracking.operate.background import BackgroundWorkers, Worker
+from tracking.operate.event_retention import EventRetention
 from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
@@ -172,6 +172,7 @@ def service_of(
         has_pixel=bool(settings.collector_key),
         is_beside_app=settings.is_beside_app,
     )
+    days = ShopDays(settings.shop_timezone)
     ads_access = ads_access_of(settings)
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
     guarded_store = GuardedStore(store, disk_guard) if disk_guard else store
@@ -180,7 +181,8 @@ def service_of(
     pixel_store = GuardedStore(store, pixel_guard) if pixel_guard else store
     tracker = Tracker(guarded_store, planner, clock, pixel_store.yielding())
     # Not guarded: on a full disk, too, whoever asked to be erased goes.
-    retention = Retention(store, settings.retention_days, clock, planner.reach)
+    events = EventRetention(store, days, settings.event_retention_days, clock)
+    retention = Retention(store, settings.retention_days, clock, planner.reach, events)
     pending_erasures = PendingErasures(store, tracker.eraser, clock, retention.is_doubtful)
     return Service(
         settings=settings,
@@ -194,7 +196,7 @@ def service_of(
         reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
-        figures=_figures_of(store.yielding(), settings.shop_timezone, rules),
+        figures=_figures_of(store.yielding(), days, rules),
         retention=retention,
         refused_webhooks=RefusedWebhooks(store, clock),
         disk_guard=disk_guard,
@@ -203,8 +205,7 @@ def service_of(
     )
 
 
-def _figures_of(store: Store, zone: ZoneInfo, rules: Rules) -> FiguresWorker:
-    days = ShopDays(zone)
+def _figures_of(store: Store, days: ShopDays, rules: Rules) -> FiguresWorker:
     longest_window = max(rules.click_window, rules.view_window)
     return FiguresWorker(FunnelWriter(store, days), CreditWriter(store, days, longest_window))
 

@@ -20,6 +20,7 @@ from tracking.service import Service
 from tracking.store.migrations import migrate
 
 KEPT_DAYS, STEP_DAYS, STEPS = 400, 100, 11
+NOTHING_CLOSED = {"closed_through": None, "closed_timezone": None}
 # Steps after which an order is one of long ago.
 LONG_AGO = 5
 EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
@@ -56,6 +57,7 @@ class Shops:
             service.tracker.record_pixel_events(batch.events)
 
     def purges(self) -> None:
+        self.forgetful.figures.finish()
         for _ in self.forgetful.retention.purge():
             pass
 
@@ -68,7 +70,9 @@ class Shops:
             *(("/roi-analysis", {"model": m, "scope": s}) for m in MODELS for s in SCOPES),
         ]
         days = {"start_date": since, "end_date": until}
-        return [[shop.reads(path, **days, **how) for path, how in asked] for shop in self._shops]
+        told = [[shop.reads(path, **days, **how) for path, how in asked] for shop in self._shops]
+        # Which days are closed is told by the one that forgets alone.
+        return [[report | NOTHING_CLOSED for report in reports] for reports in told]
 
 
 SCOPES = ("pinterest", "all")

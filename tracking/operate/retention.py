@@ -9,6 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from tracking.operate.error_lines import error_line
+from tracking.operate.event_retention import EventRetention
 from tracking.store import (
     Store,
     StoreUnavailable,
@@ -50,9 +51,15 @@ class Retention:
     name = "purge"
 
     def __init__(
-        self, store: Store, retention_days: int, clock: Callable[[], float], window: int = 0
+        self,
+        store: Store,
+        retention_days: int,
+        clock: Callable[[], float],
+        window: int = 0,
+        events: EventRetention | None = None,
     ) -> None:
         self.store = store
+        self._events = events
         self._window = window
         self.clock = clock
         self._days = retention_days
@@ -68,6 +75,10 @@ class Retention:
         now = int(self.clock())
         next_at = (now + INTERVAL_SECONDS) * 1000
         self.store.commit(partial(limits.put, name=limits.PURGING, next_at=next_at))
+        if self._events is not None:
+            yield PurgeCount(
+                "events of the storefront", self._events.purge(), self._events.kept_days
+            )
         for kind in retention.KINDS:
             if kind == retention.QUARANTINED:
                 # The next purge comes an interval later, which would be too late.
@@ -80,6 +91,8 @@ class Retention:
                 yield PurgeCount(kind, self._delete(kind, now - days * DAY), days)
         count = self._forget_visitors(now - self._days * DAY)
         yield PurgeCount("visitors of events", count, self._days)
+        kind, before = retention.VISITORS_OF_FIGURES, now - self._days * DAY
+        yield PurgeCount(kind, self._delete(kind, before), self._days)
 
     def is_doubtful(self) -> bool:
         """Returns True if the clock may be ahead: nothing was bought or purged for so long by it.

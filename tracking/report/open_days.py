@@ -25,10 +25,13 @@ class OpenDays:
         # The last closed day, as an ordinal; 0 if there is none.
         self.last_closed = closed_days.day_of(progress.closed) - 1 if progress.closed else 0
 
-    def closed_through(self, first: int) -> str | None:
-        """Returns the last closed day, as an ISO date, if the day `first` is closed."""
-        is_closed = first <= self.last_closed
-        return date.fromordinal(self.last_closed).isoformat() if is_closed else None
+    def closed_part(self, first: int) -> dict[str, str | None]:
+        """Returns the last closed day of a report that begins on the day `first`, and the time zone
+        of the closed days; None where it has none."""
+        if first > self.last_closed or self.zone is None:
+            return {"closed_through": None, "closed_timezone": None}
+        last = date.fromordinal(self.last_closed).isoformat()
+        return {"closed_through": last, "closed_timezone": self.zone.key}
 
     def is_closed(self, day: int, stage: str) -> bool:
         """Returns True if a day's events of a stage cannot be counted anew."""

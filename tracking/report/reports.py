@@ -20,6 +20,7 @@ from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.funnel import funnel_report
 from tracking.report.funnel_counts import FunnelSpan, funnel_counts
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
+from tracking.report.open_days import OpenDays
 from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
 from tracking.store import (
@@ -29,6 +30,7 @@ from tracking.store import (
     identity_graph,
     orders,
     outbox,
+    report_progress,
     reports,
     spend,
     touches,
@@ -116,8 +118,10 @@ class Reports:
             for label in labels if is_by_campaign else ():
                 lines.setdefault(names.key_of(label), []).append(label)
             campaigns = {key: counts.of(some) for key, some in lines.items()}
+            open_days = OpenDays(self._calendar, report_progress.of(conn, "funnel"))
         return {
             **self._span(days),
+            **open_days.closed_part(span.first),
             "traffic": chosen,
             **funnel_report(total, campaigns),
         }

@@ -36,6 +36,7 @@ from tracking.store.schema import (
     privacy_requests,
     quarantine,
     receipts,
+    report_visitors,
     told_links,
     touches,
     visitors,
@@ -45,6 +46,7 @@ PAGE = 500
 EVENTS = 5_000
 QUARANTINED = "quarantined bodies"
 UNRECORDABLE = "unrecordable calls of the pixel"
+VISITORS_OF_FIGURES = "visitors of figures"
 # Begins the visitor ids of persons who were erased or forgotten, which no pixel sends.
 NOBODY = "er:"
 
@@ -311,9 +313,17 @@ _KINDS: Mapping[str, _AnyKind] = {
     "links": _kind(links, LinkKey("", ""), _is_gone(links.c.visitor)),
     "links told by the pixel": _kind(told_links, LinkKey("", ""), _is_gone(told_links.c.visitor)),
     "browsers": _kind(clients, LinkKey("", ""), _is_gone(clients.c.visitor)),
+    # A visitor of closed days who comes again counts as the same one until then.
+    VISITORS_OF_FIGURES: _kind(
+        report_visitors,
+        VisitorKey(""),
+        not_(report_visitors.c.visitor.startswith(literal_column(f"'{NOBODY}'"))),
+        _is_gone(report_visitors.c.visitor),
+    ),
     "consent of visitors": _kind(visitors, VisitorKey(""), _is_gone(visitors.c.visitor)),
 }
-KINDS = tuple(_KINDS)
+# Those whose old events have new visitor ids by then are known by `forget_renamed`.
+KINDS = tuple(kind for kind in _KINDS if kind != VISITORS_OF_FIGURES)
 
 
 def page(
