@@ -53,6 +53,7 @@ bench: setup ## run each benchmark in its quick form (needs wrk and PostgreSQL)
 	$(PYTHON) -m bench.collector --rounds 2 --seconds 1
 	$(PYTHON) -m bench.workers --rounds 2 --seconds 1
 	$(PYTHON) -m bench.scale --seconds 2
+	$(PYTHON) -m bench.reports --events 100000 --rounds 2
 	$(PYTHON) -m bench.imports --rows 10000 --rounds 1
 	$(PYTHON) -m bench.storage --items 1000
 
