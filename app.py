@@ -126,7 +126,9 @@ def assemble(service: Service) -> Flask:
         service.refused_webhooks,
     )
     auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
+    collector = Collector(service.tracker, _collector_limiter(service), settings)
     app.register_blueprint(webhooks.routes())
+    app.register_blueprint(collector.routes())
     _add_routes(app, service, auth)
     if not settings.trusted_proxies:
         _warn_of_proxies(app)
@@ -134,7 +136,8 @@ def assemble(service: Service) -> Flask:
     _require_token(app, auth)
     app.register_error_handler(Exception, error_response)
     register_commands(app)
-    front = with_security_headers(webhooks.in_front_of(app.wsgi_app, error_response))
+    behind = collector.in_front_of(app.wsgi_app, error_response)
+    front = with_security_headers(webhooks.in_front_of(behind, error_response))
     app.wsgi_app = front  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -144,8 +147,6 @@ def assemble(service: Service) -> Flask:
 
 def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
     settings = service.settings
-    collector = Collector(service.tracker, _collector_limiter(service), settings)
-    app.register_blueprint(collector.routes())
     events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
     app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))

@@ -1,11 +1,15 @@
 """Serves the pixel to the shop's pages, and receives the events that it sends."""
 
+from __future__ import annotations
+
 import hmac
 import json
+from collections.abc import Callable, Iterable
 from functools import cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from flask import Blueprint, Response, request
@@ -16,6 +20,7 @@ from werkzeug.exceptions import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from werkzeug.wrappers import Request
 
 from config import Settings
 from server.problems import NotConfigured
@@ -26,6 +31,9 @@ from tracking.domain.validation import ValidationError
 from tracking.operate.rate_limiter import RateLimiter
 from tracking.receive.pixel import ClientInfo, PixelBatch, decoded_call_of, events_in
 from tracking.receive.tracker import Tracker
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PATH = "/collect"
 MAX_CALL = 64 * 1024
@@ -59,14 +67,32 @@ class Collector:
         """Returns the routes of the pixel and the collector, with the collector's preflight."""
         routes = Blueprint("collector", __name__)
         routes.add_url_rule("/pixel.js", "pixel", self.pixel)
+        # A call is answered by `in_front_of`, and does not reach Flask.
         for name, view, method in (
-            ("collect", self.collect, "POST"),
+            ("collect", None, "POST"),
             ("preflight", self.preflight, "OPTIONS"),
         ):
             routes.add_url_rule(PATH, name, view, provide_automatic_options=False, methods=[method])
         # On the whole application: a wrong method matches no route of this blueprint.
-        routes.after_app_request(self._add_cors_headers)
+        routes.after_app_request(lambda response: self._with_cors_headers(request, response))
         return routes
+
+    def in_front_of(
+        self, app: WSGIApplication, problem_of: Callable[[Exception], Response]
+    ) -> WSGIApplication:
+        """Returns the application with the one door for a call, which needs no Flask."""
+
+        def door(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"].upper() != "POST":
+                return app(environ, start_response)
+            call = Request(environ)
+            try:
+                answer = self._collect(call)
+            except Exception as error:
+                answer = problem_of(error)
+            return self._with_cors_headers(call, answer)(environ, start_response)
+
+        return door
 
     def pixel(self) -> Response:
         """Returns the pixel with the key and the collector's URL in it. Any site may load it."""
@@ -89,14 +115,14 @@ class Collector:
     def preflight(self) -> Response:
         """Returns the method and header that a page of another origin may use."""
         self._check_configured()
-        self._check_origin()
+        self._check_origin(request)
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = "POST"
         response.headers["Access-Control-Allow-Headers"] = "content-type"
         response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE)
         return response
 
-    def collect(self) -> Response:
+    def _collect(self, call: Request) -> Response:
         """Stores the events of one call; returns once they are on disk.
 
         Raises:
@@ -105,42 +131,42 @@ class Collector:
             StoreUnavailable: the events may not have been stored.
         """
         self._check_configured()
-        self._check_origin()
-        if request.mimetype not in CONTENT_TYPES:
+        self._check_origin(call)
+        if call.mimetype not in CONTENT_TYPES:
             raise UnsupportedMediaType("Send JSON text, as text/plain or application/json.")
         # Before its events are known a call counts as one of them.
-        self._check_rate(1)
-        batch = self._read_batch(self._client_info())
+        self._check_rate(call, 1)
+        batch = self._read_batch(call)
         if not batch.events and not batch.ignored:
             raise ValidationError(*batch.errors)
         if batch.events:
             self._tracker.record_pixel_events(batch.events)
         return _accepted(batch)
 
-    def _read_batch(self, client: ClientInfo) -> PixelBatch:
-        key = request.args.get("key")
+    def _read_batch(self, call: Request) -> PixelBatch:
+        key = call.args.get("key")
         if key is not None:
             self._check_key(key)
-        call = decoded_call_of(raw_body(request.environ, MAX_CALL))
+        told = decoded_call_of(raw_body(call.environ, MAX_CALL))
         if key is None:
-            self._check_key(call.site_key)
-        if len(call.events) > 1:
-            self._check_rate(len(call.events) - 1)
+            self._check_key(told.site_key)
+        if len(told.events) > 1:
+            self._check_rate(call, len(told.events) - 1)
         now = int(self._tracker.clock())
-        return events_in(call, client, self._tracker.planner.policy, now)
+        return events_in(told, self._client_info(call), self._tracker.planner.policy, now)
 
-    def _client_info(self) -> ClientInfo:
+    def _client_info(self, call: Request) -> ClientInfo:
         agent, languages, gpc = map(
-            request.headers.get, ("User-Agent", "Accept-Language", "Sec-GPC"), ("", "", "")
+            call.headers.get, ("User-Agent", "Accept-Language", "Sec-GPC"), ("", "", "")
         )
-        return ClientInfo(self._client_ip(), agent, languages, gpc.strip() == "1")
+        return ClientInfo(self._client_ip(call), agent, languages, gpc.strip() == "1")
 
     def _check_configured(self) -> None:
         if not self._key:
             raise NotConfigured("Set COLLECTOR_KEY to open this endpoint.")
 
-    def _check_origin(self) -> None:
-        origin = request.headers.get("Origin")
+    def _check_origin(self, call: Request) -> None:
+        origin = call.headers.get("Origin")
         if origin and not self._allowed_origin(origin):
             raise Forbidden("COLLECTOR_ORIGINS does not name the origin of this page.")
 
@@ -148,8 +174,8 @@ class Collector:
         if not hmac.compare_digest(key.encode(errors="replace"), self._key.encode()):
             raise Unauthorized("")
 
-    def _check_rate(self, events: int) -> None:
-        seconds = self._limiter.refusal(_address(request.remote_addr), events)
+    def _check_rate(self, call: Request, events: int) -> None:
+        seconds = self._limiter.refusal(_address(call.remote_addr), events)
         if seconds:
             raise TooManyRequests("Too many events.", retry_after=ceil(seconds))
 
@@ -160,23 +186,23 @@ class Collector:
             return origin
         return "" if self._origins else "*"
 
-    def _add_cors_headers(self, response: Response) -> Response:
+    def _with_cors_headers(self, call: Request, response: Response) -> Response:
         """Lets the calling page read a response of the collector, never with credentials."""
-        if request.path == PATH:
+        if call.path == PATH:
             response.vary.add("Origin")
-            allowed = self._allowed_origin(request.headers.get("Origin", ""))
+            allowed = self._allowed_origin(call.headers.get("Origin", ""))
             if allowed:
                 response.headers["Access-Control-Allow-Origin"] = allowed
         return response
 
-    def _client_ip(self) -> str:
+    def _client_ip(self, call: Request) -> str:
         """Returns the visitor's public IP address; "" if the address may be a proxy's."""
         trusted = self._trusted_proxies
-        chain = request.headers.get("X-Forwarded-For", "")
-        has_unknown_proxy = not trusted and any(map(request.headers.__contains__, _PROXY_HEADERS))
+        chain = call.headers.get("X-Forwarded-For", "")
+        has_unknown_proxy = not trusted and any(map(call.headers.__contains__, _PROXY_HEADERS))
         if has_unknown_proxy or len(list(filter(None, chain.split(",")))) < trusted:
             return ""
-        return client_ip_of(request.remote_addr or "")
+        return client_ip_of(call.remote_addr or "")
 
     def _base_url(self) -> str:
         if not self._public_url and not request.host:
