@@ -187,6 +187,7 @@ class _Shop:
         self._clock.ahead += 8 * DAY
         for _ in self._service.retention.purge():
             pass
+        self._service.retention.settled.pack_payloads()
         later = self._database.sizes()
         at_once.subtract(before)
         later.subtract(before)

@@ -276,6 +276,7 @@ def test_purge_forgets_what_is_old_and_keeps_what_is_not(long_lived: Service, cl
     said = operator.reads("purge").splitlines()
 
     assert said == [
+        "events of the storefront: 0 older than 90 days forgotten",
         "settled events: 1 older than 40 days forgotten",
         "delivery attempts: 1 older than 40 days forgotten",
         "receipts: 1 older than 40 days forgotten",
@@ -290,6 +291,10 @@ def test_purge_forgets_what_is_old_and_keeps_what_is_not(long_lived: Service, cl
         "browsers: 0 older than 40 days forgotten",
         "consent of visitors: 0 older than 40 days forgotten",
         "visitors of events: 0 older than 40 days forgotten",
+        "visitors of figures: 0 older than 40 days forgotten",
+        "payloads of storefront events: 0 older than 7 days forgotten",
+        "attempts that succeeded at once: 0 older than 1 day forgotten",
+        "lines of orders: 1 older than 8 days forgotten",
     ]
     assert counts(long_lived) == dict.fromkeys(counts(long_lived), 1)
     story = shop.reads("/orders/2/journey")

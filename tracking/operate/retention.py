@@ -10,6 +10,12 @@ from typing import NamedTuple
 
 from tracking.operate.error_lines import error_line
 from tracking.operate.event_retention import EventRetention
+from tracking.operate.settled_rows import (
+    BROWSER_PAYLOAD_DAYS,
+    LINES_DAYS,
+    PACKED_AFTER_DAYS,
+    SettledRows,
+)
 from tracking.store import (
     Store,
     StoreUnavailable,
@@ -65,6 +71,7 @@ class Retention:
         self._days = retention_days
         self._next_check = 0.0
         self._was_doubtful = False
+        self.settled = SettledRows(store, clock)
 
     def purge(self) -> Iterator[PurgeCount]:
         """Deletes the rows that are too old now, kind by kind.
@@ -93,6 +100,15 @@ class Retention:
         yield PurgeCount("visitors of events", count, self._days)
         kind, before = retention.VISITORS_OF_FIGURES, now - self._days * DAY
         yield PurgeCount(kind, self._delete(kind, before), self._days)
+        yield from self._make_settled_smaller()
+
+    def _make_settled_smaller(self) -> Iterator[PurgeCount]:
+        days = min(self._days, BROWSER_PAYLOAD_DAYS)
+        count = self.settled.erase_payloads(days)
+        yield PurgeCount("payloads of storefront events", count, days)
+        count = self.settled.delete_attempts()
+        yield PurgeCount("attempts that succeeded at once", count, PACKED_AFTER_DAYS)
+        yield PurgeCount("lines of orders", self.settled.empty_lines(), LINES_DAYS)
 
     def is_doubtful(self) -> bool:
         """Returns True if the clock may be ahead: nothing was bought or purged for so long by it.
@@ -134,6 +150,9 @@ class Retention:
                 logger.info("%s: %d older than %d days forgotten", *count)
             if stop.is_set():
                 return
+        packed = self.settled.pack_payloads()
+        if packed:
+            logger.info("payloads of events sent before: %d packed", packed)
 
     def _is_due(self) -> bool:
         now = self.clock()

@@ -327,7 +327,15 @@ def _delivery(row: OutboxRow, attempts: Sequence[DeliveryAttempt]) -> dict[str, 
         "reason": row.reason,
         "attempts": [
             {"at": instant(a.at), "outcome": a.outcome, "answer": a.detail}
-            for a in attempts
-            if a.destination == row.destination
+            for a in _attempts_of(row, attempts)
         ],
     }
+
+
+def _attempts_of(row: OutboxRow, attempts: Sequence[DeliveryAttempt]) -> list[DeliveryAttempt]:
+    """Returns the attempts of a delivery; the one that succeeded at once is not kept for long."""
+    made = [attempt for attempt in attempts if attempt.destination == row.destination]
+    if row.state == "sent" and not any(attempt.outcome in ("sent", "late") for attempt in made):
+        last = DeliveryAttempt(row.event_id, row.destination, row.settled_at, "sent", row.reason)
+        made.append(last)
+    return made

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.conversion import TOLD_OTHERWISE
 from tracking.store.engine.statement import Connection, Query, Statement
+from tracking.store.packed_payloads import unpacked
 from tracking.store.schema import outbox
 
 
@@ -382,7 +383,8 @@ def undo_withdrawal(conn: Connection, event_id: str) -> None:
 
 def of_event(conn: Connection, event_id: str) -> list[OutboxRow]:
     """Returns the event's row for each destination."""
-    return _of_event.all(conn, event_id=event_id)
+    rows = _of_event.all(conn, event_id=event_id)
+    return [row._replace(payload=unpacked(row.payload)) for row in rows]
 
 
 def waiting(conn: Connection) -> WaitingEvents:
