@@ -15,6 +15,8 @@ _TAX_PERCENT = 10
 _SHIPPING = 700
 _PRODUCTS = {"111": 2000, "222": 1550, "333": 4990}
 _EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
+# An app notes later that the visit came from elsewhere.
+_OTHERS_VISIT = notes(utm_source="google", utm_medium="cpc")
 _LANDINGS = (
     "/",
     "/products/mug",
@@ -185,7 +187,7 @@ def _visits_of(random: Random, browser: str) -> list[tuple[float, Fact]]:
     found = []
     for _ in range(random.randint(1, 3)):
         ago = float(random.randint(200, 23 * HOUR))
-        page, client = random.choice(_LANDINGS), _client_of(browser)
+        page, client = random.choice(_LANDINGS), _client_of(random, browser)
         found.append((-ago, pixel("page_viewed", browser, ago, page, clientId=client)))
         for name in ("product_viewed", "product_added_to_cart"):
             if random.random() < 0.6:
@@ -201,10 +203,12 @@ def _visits_of(random: Random, browser: str) -> list[tuple[float, Fact]]:
     return found
 
 
-def _client_of(browser: str) -> str:
-    """Shopify's id of a browser, which two visitor ids have: the older cookie was lost."""
+def _client_of(random: Random, browser: str) -> str:
+    """Shopify's id of a browser, which two visitor ids have: the older cookie was lost. A browser
+    may have lost Shopify's, too."""
     number = int(browser.rpartition("-")[2]) // 2
-    return f"1fd529f6-8f05-4118-ba6b-{number + 1:012}"
+    kept = "8f05" if random.random() < 0.8 else "9f05"
+    return f"1fd529f6-{kept}-4118-ba6b-{number + 1:012}"
 
 
 _VIEWED = {
@@ -253,8 +257,9 @@ def _order_of(
     found.append((basket.at - NOW, Fact(f"order {order_id}", basket.body(), "orders/create")))
     if is_by_token and random.random() < 0.5:
         found.append((-ago - 60, _signed_checkout(order_id, token, person)))
-    if random.random() < 0.4:
-        found.append((basket.at - NOW + 1, _handed_in(random, order_id, person, int(basket.at))))
+    for n in range(random.choices([0, 1, 2], weights=[6, 3, 1])[0]):
+        handed_in = _handed_in(random, order_id, person, int(basket.at), n)
+        found.append((basket.at - NOW + 1 + n, handed_in))
     for change in _changes(random):
         basket.at += random.randint(1, 40 if is_recent else HOUR // 2)
         found += [(basket.at - NOW, fact) for fact in _changed(random, basket, change)]
@@ -266,10 +271,10 @@ def told_as(order_id: int) -> str:
     return f"sh-checkout-of-{order_id}"
 
 
-def _handed_in(random: Random, order_id: int, person: _Person, at: int) -> Fact:
+def _handed_in(random: Random, order_id: int, person: _Person, at: int, number: int) -> Fact:
     """The checkout of an order by another system, under an id of its own, that of the order, or
     that of the storefront."""
-    ids = (f"theirs-{order_id}", f"checkout-{order_id}", told_as(order_id))
+    ids = (f"theirs-{order_id}-{number}", f"checkout-{order_id}", told_as(order_id))
     event = {
         "event_name": random.choice(["checkout", "checkout", "checkout", "lead"]),
         "event_id": random.choice(ids),
@@ -303,7 +308,7 @@ def _notes_of(random: Random, browser: str) -> list[dict[str, str]]:
 
 def _changes(random: Random) -> list[str]:
     """What happens to an order, in its order."""
-    later = ["refund", "money", "edit", "exchange", "touch", "pending"]
+    later = ["refund", "money", "edit", "exchange", "touch", "pending", "visit"]
     drawn = random.choices(later, k=random.randint(0, 3))
     if "pending" in drawn:
         drawn += random.choice([["failure"], ["success"], []])
@@ -328,6 +333,8 @@ def _changed(random: Random, basket: _Basket, change: str) -> list[Fact]:
         told.append(basket.give_back(random.choice(left), is_paid=True, status=change))
     elif change in ("failure", "success"):
         basket.end(change)
+    elif change == "visit":
+        basket.base["note_attributes"] = [*basket.base["note_attributes"], *_OTHERS_VISIT]
     elif change == "money":
         told.append(basket.give_money_back(random.randint(1, 500)))
     elif change == "exchange" and left:
@@ -336,5 +343,9 @@ def _changed(random: Random, basket: _Basket, change: str) -> list[Fact]:
     if any(refund["transactions"] for refund in basket.refunds):
         basket.status = "partially_refunded"
     name = f"{change} {basket.id}"
+    body = basket.body()
+    if told and random.random() < 0.2:
+        # An app that may not see refunds writes the state.
+        del body["refunds"]
     refunds = [Fact(f"{name} alone", refund, "refunds/create") for refund in told]
-    return [*refunds, Fact(name, basket.body(), topic)]
+    return [*refunds, Fact(name, body, topic)]

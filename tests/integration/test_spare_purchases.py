@@ -8,7 +8,21 @@ from typing import Any
 import pytest
 
 from app import assemble
-from tests.actors import NOW, BuildWorld, Clock, Operator, Shop, World, deliver, instant, notes
+from tests.actors import (
+    COLLECTOR_KEY,
+    HOUR,
+    NOW,
+    BuildWorld,
+    Clock,
+    Operator,
+    Shop,
+    Storefront,
+    World,
+    deliver,
+    instant,
+    notes,
+    pinned,
+)
 from tests.handed_in import (
     BOTH_APPS,
     CREATED,
@@ -29,6 +43,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
 from tracking.deliver.deliverer import LEASE_SECONDS
 from tracking.service import Service
+from tracking.store.identity_graph import MOST_VISITORS
 
 GOOGLE = notes(utm_source="google", utm_medium="cpc")
 REFUSED = notes(__pin_consent="marketing=no")
@@ -262,6 +277,31 @@ def test_the_checkout_is_sent_as_it_was_once_its_order_has_lost_its_credit(
     assert reasons(found) == {"theirs-1": "", OWN: "not_attributed"}
     assert purchases(found, clock) == ["theirs-1"]
     assert found.pinterest.events["theirs-1"]["custom_data"]["value"] == "39.00"
+
+
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_the_checkout_is_sent_once_a_later_fact_takes_the_credit_of_its_order(
+    everywhere: BuildWorld, clock: Clock, is_sent: bool
+) -> None:
+    """An address that a whole staff orders with joins nobody."""
+    found = everywhere(PINTEREST_SEND="attributed", COLLECTOR_KEY=COLLECTOR_KEY)
+    front = Storefront(found.service, found.pinterest, clock)
+    nobody = {"customer": None, "billing_address": None, "email": "shop@example.com"}
+    front.sees("page_viewed", "staff-browser-000", 5 * HOUR, page=pinned())
+    for n in range(MOST_VISITORS + 1):
+        token = f"token-of-the-staff-{n:03}"
+        front.checks_out(f"staff-browser-{n:03}", 3 * HOUR, token)
+        front.sells(id=100 + n, checkout_token=token, landing_site="/", **nobody)
+        if n == 0:
+            front.sells(id=5001, landing_site="/", **nobody)
+            hand_in(found, checkout())
+            assert reasons(found)[OWN] == ""
+            if is_sent:
+                deliver(found.service)
+
+    told = (OWN if is_sent else "theirs-1") in purchases(found, clock)
+    others = ("theirs-1" if is_sent else OWN) in purchases(found, clock)
+    assert (told, others) == (True, False)
 
 
 @BEGUN
