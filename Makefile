@@ -55,6 +55,7 @@ bench: setup ## run each benchmark in its quick form (needs wrk and PostgreSQL)
 	$(PYTHON) -m bench.scale --seconds 2
 	$(PYTHON) -m bench.reports --events 100000 --rounds 2
 	$(PYTHON) -m bench.imports --rows 10000 --rounds 1
+	$(PYTHON) -m bench.drain --events 5000 --rounds 1
 	$(PYTHON) -m bench.storage --items 1000
 
 .PHONY: check

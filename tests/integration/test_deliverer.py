@@ -853,3 +853,29 @@ def test_a_day_of_orders_in_any_mood_ends_with_each_accepted(
     deliver(service)
     assert states(service) == {"sent": 240}
     assert set(pinterest.accepted) == set(once(240))
+
+
+def test_a_call_is_settled_while_the_next_one_is_made(telling: Tell, sqlite_url: str) -> None:
+    calls = [threading.Event(), threading.Event()]
+    stop, was_called = threading.Event(), list[bool]()
+
+    def takes_in_turn(events: Sequence[bytes]) -> Outcome:
+        next(call for call in calls if not call.is_set()).set()
+        return takes(events)
+
+    class Settled(Told):
+        max_batch = 1
+
+        def strip(self, event: bytes) -> bytes:
+            # Only the call after it ends the settling of the first.
+            was_called.append(calls[1].wait(PATIENCE))
+            if len(was_called) == 2:
+                stop.set()
+            return event
+
+    service = telling(sqlite_url, Settled(takes_in_turn))
+    queue(service, 2, name="told")
+    deliverer_of(service, "told").run(stop, 0.01)
+
+    assert was_called == [True, True]
+    assert row_of(service, "checkout-0").state == row_of(service, "checkout-1").state == "sent"

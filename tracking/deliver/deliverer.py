@@ -10,11 +10,15 @@ import random
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
 from tracking.deliver import processes, retry, sent_ids, spare_purchases
 from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
+from tracking.deliver.settlers import Settler, SettlesAtOnce, SettlesMeanwhile
 from tracking.destinations import Destination
 from tracking.destinations.base import PINTEREST
 from tracking.domain.rate_limit import MICROS, next_slot
@@ -27,6 +31,7 @@ from tracking.store.claims import ClaimedEvent, Settlement
 from tracking.store.deliverers import DelivererRow
 from tracking.store.engine.statement import Connection
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 # Longer than the longest call, which ends after 30 s.
@@ -94,6 +99,9 @@ class Deliverer:
         Raises:
             StoreUnavailable: the store cannot be read or written; leases end by themselves.
         """
+        return self._deliver(SettlesAtOnce())
+
+    def _deliver(self, settler: Settler) -> int:
         if not self._has_due():
             return 0
         claim = self.store.commit(self._claim)
@@ -103,27 +111,45 @@ class Deliverer:
         self._settle(claim, unsent)
         settled = len(unsent)
         for result in self._send(claim, sendable):
-            self._settle_call(claim, result)
+            if isinstance(result.outcome, Answered):
+                settler.settle(partial(self._settle_call, claim, result))
+            else:
+                # What the account may do next depends on it.
+                settler.wait()
+                self._settle_call(claim, result)
             settled += len(result.events)
         if settled < len(claim.events):
+            settler.wait()
             self.store.commit(lambda conn: claims.release(conn, claim.token))
         return len(claim.events)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Delivers until `stop` is set."""
-        while not stop.is_set():
-            if not self._deliver_safely():
-                stop.wait(poll)
+        with ThreadPoolExecutor(1, thread_name_prefix=f"settle-{self.destination.name}") as thread:
+            settler = SettlesMeanwhile(thread)
+            while not stop.is_set():
+                if not self._deliver_safely(settler):
+                    stop.wait(poll)
+            self._safely(settler.wait)
 
-    def _deliver_safely(self) -> int:
+    def _deliver_safely(self, settler: Settler) -> int:
+        def deliver() -> int:
+            count = self._deliver(settler)
+            if not count:
+                settler.wait()
+            return count
+
+        return self._safely(deliver) or 0
+
+    def _safely(self, work: Callable[[], T]) -> T | None:
         try:
-            return self.deliver()
+            return work()
         except StoreUnavailable as error:
             logger.log(error.level(logging.WARNING), "delivery waits for the store: %s", error)
         except Exception as error:
             # The thread must outlive every error of one batch.
             logger.error("delivery to %s failed: %s", self.destination.name, error_line(error))
-        return 0
+        return None
 
     def _now(self) -> int:
         return int(self.clock())
