@@ -224,6 +224,16 @@ def test_a_clock_that_jumped_ahead_forgets_nothing(
     assert "held, as nothing" not in operator.types("doctor").output
 
 
+def test_a_clock_that_is_set_back_by_an_hour_is_in_no_doubt(service: Service, clock: Clock) -> None:
+    Shop(assemble(service).test_client()).sends("orders/create", order())
+    clock.tick(days=20)
+    [*service.retention.purge()]
+
+    clock.tick(hours=-1)
+
+    assert not service.retention.is_doubtful()
+
+
 def test_a_shop_without_orders_is_purged_on_and_on(service: Service, clock: Clock) -> None:
     Shop(assemble(service).test_client()).sends("orders/create", order())
     odd(service.store, "odd", NOW)

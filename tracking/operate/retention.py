@@ -123,7 +123,8 @@ class Retention:
             next_at = limits.next_at(conn, limits.PURGING)
             last = 0.0 if next_at is None else next_at / 1000 - INTERVAL_SECONDS
             return not (
-                now - gap <= last <= now
+                # A clock that was set back by hours was hardly ever ahead by years.
+                now - gap <= last <= now + DAY
                 or conversions.has_purchase_since(conn, int(now) - gap)
                 or conversions.last_recorded(conn) is None
             )

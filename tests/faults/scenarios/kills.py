@@ -169,6 +169,7 @@ def while_claiming(world: World, orders: int = 60, kills: int = 1, rate: float =
     world.until(lambda: world.waiting() == 0, within=LEASE_SECONDS / 2)
     found.tells(f"{killed} processes killed, all sent {time.monotonic() - begun:.1f} s later")
     found.expects("a process was killed that held claims", killed > 0)
+    world.judge_load(found, heard, slowest=None)
     found.expects("each order is acknowledged", acknowledged(heard) == set(numbers))
     world.judge(found, numbers)
     return found
