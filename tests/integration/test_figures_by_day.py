@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from app import assemble
-from tests.actors import DAY, HOUR, NOW, Operator, Shop
+from tests.actors import DAY, HOUR, NOW, Operator, Shop, order
 from tests.conftest import BuildService
 from tests.store_contents import rows
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
@@ -396,3 +396,21 @@ def test_the_totals_alone_are_those_of_the_whole_report(
         assert totals == {**whole, "by_campaign": []}
         assert len(whole["by_campaign"]) == 1
         service.figures.finish()
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_an_order_of_the_first_or_last_day_of_all_keeps_no_figures_from_being_made(
+    build_service: BuildService, database_url: str, zone: str, at: str
+) -> None:
+    service = build_service(database_url, SHOP_TIMEZONE=zone)
+    shop = Shop(assemble(service).test_client())
+    placed = dict.fromkeys(("created_at", "processed_at", "updated_at"), at)
+    assert shop.sends("orders/create", order(**placed)).status_code == 200
+    assert shop.sends("orders/create", order(id=2)).status_code == 200
+    before = shop.reads("/roi-analysis", scope="all")
+
+    service.figures.finish()
+
+    assert shop.reads("/roi-analysis", scope="all") == before
+    assert before["orders"] == 1

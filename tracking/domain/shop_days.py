@@ -1,11 +1,14 @@
 """The days of a shop, which begin at midnight in its time zone."""
 
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 # No zone has begun a day within one since 1972, so all its instants have one day.
 QUARTER_HOUR = 900
+# The first and the last day that a date can have, and an instant after the last one in every zone.
+_FIRST, _LAST = date.min.toordinal(), date.max.toordinal()
+_END = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) + 3 * 86_400
 
 
 class ShopDays:
@@ -21,9 +24,15 @@ class ShopDays:
 
     def begin(self, day: int) -> int:
         """Returns the instant (seconds UTC) at which a day begins."""
-        midnight = datetime.combine(date.fromordinal(day), time.min, self.zone)
+        if day > _LAST:
+            return _END
+        midnight = datetime.combine(date.fromordinal(max(day, _FIRST)), time.min, self.zone)
         return int(midnight.timestamp())
 
     def _found_day_of(self, quarter: int) -> int:
-        at = datetime.fromtimestamp(quarter * QUARTER_HOUR, self.zone)
+        try:
+            at = datetime.fromtimestamp(quarter * QUARTER_HOUR, self.zone)
+        except (OverflowError, ValueError):
+            # In this zone it is another year than any that a date can have.
+            return _FIRST if quarter < 0 else _LAST
         return at.date().toordinal()
