@@ -27,8 +27,8 @@ from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.packed_payloads import BEGIN, packed
 from tracking.store.schema import attempts, orders, outbox
 
-# So many rows a transaction: some ten milliseconds, as others wait for it.
-PAGE = 100
+# So many rows a transaction: some fifteen milliseconds, as others wait for it.
+PAGE = 50
 
 
 class _RowNumber(NamedTuple):
