@@ -1,5 +1,6 @@
 """The money of an order is the same whatever message of it comes first."""
 
+import itertools
 import json
 from typing import Any
 
@@ -103,3 +104,24 @@ def test_the_figures_do_not_depend_on_the_order_of_arrival(
             found.shop.sends(topic, told)
         journey = found.shop.reads(f"/orders/{number}/journey")
         assert tuple(journey[name] for name in names) == figures, [m[0] for m in shuffled]
+
+
+@pytest.mark.parametrize("reduced", [{"current_quantity": 1}, {}], ids=["reduced lines", "lines"])
+def test_the_event_loses_once_what_a_state_without_refunds_has_lost(
+    everywhere: BuildWorld, reduced: dict[str, Any]
+) -> None:
+    lines = [line(id=1, price="50.00", quantity=2, tax_lines=[], **reduced)]
+    state = newer(1, "50.00", "100.00", line_items=lines)
+    del state[1]["refunds"]
+    messages = (("orders/create", SOLD), state, back(1, 1, 1, "50.00"))
+    found = everywhere(PINTEREST_SEND="all")
+    arrivals = list(itertools.permutations(messages))
+    for number, arrival in enumerate(arrivals, start=1):
+        for topic, body in arrival:
+            name = "order_id" if topic == "refunds/create" else "id"
+            found.shop.sends(topic, {**body, name: number})
+
+    told = [event["custom_data"] for event in found.told().values()]
+    assert len(told) == len(arrivals)
+    assert {(event["value"], event["num_items"]) for event in told} == {("50.00", 1)}
+    assert {event["contents"][0]["quantity"] for event in told} == {1}
