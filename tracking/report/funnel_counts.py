@@ -165,14 +165,17 @@ class FiguresByDay:
             row.id: CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
             for row in funnel_figures.campaigns(self._conn)
         }
-        found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
+        tallies: dict[tuple[int, str], Tally] = defaultdict(Tally)
         span = self._span
         stored = funnel_figures.by_campaign(
             self._conn, span.first, span.last, all_traffic=span.all_traffic
         )
         for day, stage, campaign, events, newest, visitors in stored:
             if self._is_valid(day, stage):
-                found[label_of[campaign]][stage].merge(events, visitors, newest)
+                tallies[campaign, stage].merge(events, visitors, newest)
+        found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
+        for (campaign, stage), tally in tallies.items():
+            found[label_of[campaign]][stage] = tally
         for event, number in self._new:
             found[label_of_event(event)][event.stage].add(number, event.at)
         return found

@@ -40,7 +40,7 @@ class Tally:
         self.events = 0
         self.newest = 0
         self.visitors = BitMap()
-        self._parts: list[BitMap] = []
+        self._parts: list[bytes] = []
 
     def add(self, number: int, at: int) -> None:
         """Adds an event of a visitor."""
@@ -51,8 +51,9 @@ class Tally:
     def merge(self, events: int, visitors: bytes, newest: int = 0) -> None:
         """Adds stored figures."""
         self.events += events
-        self.newest = max(self.newest, newest)
-        self._parts.append(BitMap.deserialize(visitors))
+        if newest > self.newest:
+            self.newest = newest
+        self._parts.append(visitors)
 
     @classmethod
     def together(cls, tallies: Iterable[Self]) -> Self:
@@ -61,7 +62,8 @@ class Tally:
         for tally in tallies:
             whole.events += tally.events
             whole.newest = max(whole.newest, tally.newest)
-            whole._parts += (tally.visitors, *tally._parts)
+            whole.visitors |= tally.visitors
+            whole._parts += tally._parts
         return whole
 
     def counts(self) -> tuple[int, int]:
@@ -76,6 +78,6 @@ class Tally:
 
     def _union(self) -> BitMap:
         if self._parts:
-            self.visitors = BitMap.union(self.visitors, *self._parts)
+            self.visitors = BitMap.union(self.visitors, *map(BitMap.deserialize, self._parts))
             self._parts = []
         return self.visitors
