@@ -48,15 +48,8 @@ shops: setup ## tell twenty random shops, and a few orders in every order of arr
 		tests/integration
 
 .PHONY: bench
-bench: setup ## run each benchmark in its quick form (needs wrk and PostgreSQL)
-	$(PYTHON) -m bench.webhooks --rounds 2 --seconds 1
-	$(PYTHON) -m bench.collector --rounds 2 --seconds 1
-	$(PYTHON) -m bench.workers --rounds 2 --seconds 1
-	$(PYTHON) -m bench.scale --seconds 2
-	$(PYTHON) -m bench.reports --events 100000 --rounds 2
-	$(PYTHON) -m bench.imports --rows 10000 --rounds 1
-	$(PYTHON) -m bench.drain --events 5000 --rounds 1
-	$(PYTHON) -m bench.storage --items 1000
+bench: setup ## run each benchmark in its short form and write bench/RESULTS.md (needs wrk and PostgreSQL)
+	$(PYTHON) -m bench.results
 
 .PHONY: check
 check: ## run everything that a change must pass

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ from tracking.store.engine.statement import Connection
 _PORT = 8815
 _TOKEN = "a-token-for-benchmarks-only"
 _STEP = 50_000
+_FEW = 100_000
 _DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
 _SHOP_DAYS = ShopDays(ZoneInfo("UTC"))
 _WINDOW = Rules().click_window
@@ -99,6 +101,7 @@ def main() -> None:
             for span in spans:
                 _compare_funnel(store, span, get, ask, args.rounds)
                 _compare_roi(store, span, args.rounds)
+        _compare_sizes(store, spans[0], Path(folder), args.rounds)
         store.close()
 
 
@@ -231,6 +234,29 @@ def _compare_roi(store: Store, span: Span, rounds: int) -> None:
     print(f"  raw scan ÷ ours: {_ratio(seconds['raw scan'], seconds['ours'])}")
 
 
+def _compare_sizes(store: Store, span: Span, folder: Path, rounds: int) -> None:
+    """Compares the reports of this store with those of one of a few events."""
+    url = f"sqlite:///{folder / 'small.db'}"
+    seed(url, _FEW, folder / "few.csv")
+    small = open_store(url)
+    _make_figures(small)
+
+    def whole(of: Store) -> None:
+        with of.read() as conn:
+            progress = report_progress.of(conn, "funnel")
+            counts = FiguresByDay(
+                conn, FunnelSpan(span.first, span.last, True), _SHOP_DAYS, progress
+            )
+            counts.total()
+            for label in counts.labels():
+                counts.of([label])
+
+    seconds = _in_turns({"many": partial(whole, store), "few": partial(whole, small)}, rounds)
+    print(f"the same with {_FEW:,} events: " + _medians(seconds))
+    print(f"  many events ÷ few, whole: {_ratio(seconds['many'], seconds['few'])}")
+    small.close()
+
+
 def _in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Runs each work once a round, after a first round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
@@ -250,8 +276,8 @@ def _medians(seconds: Mapping[str, list[float]]) -> str:
 
 
 def _ratio(theirs: list[float], ours: list[float]) -> str:
-    ratios = sorted(a / b for a, b in zip(theirs, ours, strict=True))
-    low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+    low, _, high = statistics.quantiles(ratios * 2, n=4, method="inclusive")
     whole = statistics.median(theirs) / statistics.median(ours)
     return f"{whole:.1f} [{low:.1f} to {high:.1f}]"
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from api.openapi import DESCRIPTION
+from bench.results import BENCHMARKS
 from commands.registry import COMMANDS
 from config import VARIABLES
 from tracking.clients.outcome import Accepted, Answered
@@ -170,11 +171,14 @@ def test_make_knows_what_a_target_runs(target: str) -> None:
 def test_every_program_that_the_makefile_runs_as_a_module_exists() -> None:
     modules = re.findall(r"-m ((?:bench|tests)\.\w+)", text_of("Makefile"))
 
-    assert {f"bench.{path.stem}" for path in ROOT.glob("bench/*.py") if is_program(path)} <= {
-        *modules
-    }
     for module in modules:
         assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists(), module
+
+
+def test_every_benchmark_is_among_the_results() -> None:
+    programs = {path.stem for path in ROOT.glob("bench/*.py") if is_program(path)}
+
+    assert {benchmark.name for benchmark in BENCHMARKS} == programs - {"results"}
 
 
 def is_program(path: Path) -> bool:
