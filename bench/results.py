@@ -87,9 +87,8 @@ def _sections() -> dict[str, str]:
 
 
 def _write(results: dict[str, str]) -> None:
-    text = (
-        f"{_HEAD}\n\nWritten by `python -m bench.results`; other work beside it lengthens times.\n"
-    )
+    note = "Written by `python -m bench.results`; other work beside it lengthens times."
+    text = f"{_HEAD}\n\n{note}\n"
     for benchmark in BENCHMARKS:
         if benchmark.name in results:
             text += f"\n## {benchmark.name}\n\n{results[benchmark.name]}"
