@@ -1,18 +1,27 @@
 """Reads the counts of the funnel: from the figures by day where there are some, else by SQL."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+from tracking.domain.conversion import STAGES
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
-from tracking.store import StoreUnavailable, funnel_figures, report_progress, reports
+from tracking.store import (
+    StoreUnavailable,
+    funnel_figures,
+    funnel_weeks,
+    report_progress,
+    reports,
+)
 from tracking.store.engine.statement import Connection
-from tracking.store.funnel_figures import CountedEvent
+from tracking.store.funnel_figures import CampaignDay, CountedEvent
+from tracking.store.funnel_weeks import DAYS as WEEK
+from tracking.store.funnel_weeks import CampaignWeek
 from tracking.store.report_progress import Progress
 from tracking.store.reports import CampaignStageCount
 
@@ -166,19 +175,49 @@ class FiguresByDay:
             for row in funnel_figures.campaigns(self._conn)
         }
         tallies: dict[tuple[int, str], Tally] = defaultdict(Tally)
-        span = self._span
-        stored = funnel_figures.by_campaign(
-            self._conn, span.first, span.last, all_traffic=span.all_traffic
-        )
-        for day, stage, campaign, events, newest, visitors in stored:
-            if self._is_valid(day, stage):
-                tallies[campaign, stage].merge(events, visitors, newest)
+        for _, stage, campaign, events, newest, visitors in self._stored():
+            tallies[campaign, stage].merge(events, visitors, newest)
         found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
         for (campaign, stage), tally in tallies.items():
             found[label_of[campaign]][stage] = tally
         for event, number in self._new:
             found[label_of_event(event)][event.stage].add(number, event.at)
         return found
+
+    def _stored(self) -> Iterator[CampaignDay | CampaignWeek]:
+        """Yields the figures of whole weeks, and of the days before, after and between them."""
+        first, last = self._span.first, self._span.last
+        flag = {"all_traffic": self._span.all_traffic}
+        first_week, end = -(-first // WEEK), (last + 1) // WEEK
+        if first_week >= end:
+            yield from filter(
+                self._counts, funnel_figures.by_campaign(self._conn, first, last, **flag)
+            )
+            return
+        before = funnel_figures.by_campaign(self._conn, first, first_week * WEEK - 1, **flag)
+        after = funnel_figures.by_campaign(self._conn, end * WEEK, last, **flag)
+        yield from filter(self._counts, [*before, *after])
+        whole = self._whole_weeks(first_week, end - 1)
+        weeks = funnel_weeks.by_campaign(self._conn, first_week, end - 1, **flag)
+        yield from (row for row in weeks if (row.week, row.stage) in whole)
+        for week in range(first_week, end):
+            for stage in STAGES:
+                if (week, stage) not in whole:
+                    days = (week * WEEK, week * WEEK + WEEK - 1)
+                    rows = funnel_figures.of_stage(self._conn, stage, *days, **flag)
+                    yield from filter(self._counts, rows)
+
+    def _whole_weeks(self, first: int, last: int) -> set[tuple[int, str]]:
+        """Returns the weeks [first, last] and stages of which no day changed."""
+        changed = {(day // WEEK, stage) for day, stage in self._marked}
+        return {
+            (week, stage)
+            for week, stage in funnel_weeks.whole(self._conn, first, last)
+            if (week, stage) not in changed and self._is_valid(week * WEEK + WEEK - 1, stage)
+        }
+
+    def _counts(self, row: CampaignDay) -> bool:
+        return self._is_valid(row.day, row.stage)
 
     def _is_valid(self, day: int, stage: str) -> bool:
         if self._closed_alone:

@@ -10,9 +10,10 @@ from tracking.report.campaigns import CampaignLabel
 from tracking.report.funnel_counts import label_of_event
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
-from tracking.store import Store, funnel_figures, report_progress
+from tracking.store import Store, funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
 from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
+from tracking.store.funnel_weeks import CampaignWeek
 from tracking.store.report_progress import Progress
 
 # So many events are counted at once: a few milliseconds of the write lock.
@@ -75,7 +76,7 @@ class FunnelWriter:
             return self._count_days_anew()
         if newest > progress.through:
             return self._count_new(newest)
-        return False
+        return self._sum_up_week()
 
     def _begin_anew(self, progress: Progress) -> bool:
         """Deletes the figures of other days a day at a time, and begins those of this zone."""
@@ -88,6 +89,7 @@ class FunnelWriter:
             is_ours = report_progress.begin(conn, "funnel", progress, new)
             if is_ours and day is not None:
                 funnel_figures.drop_day(conn, day, closed)
+                funnel_weeks.drop_week_of(conn, day)
 
         self._store.commit(begin)
         return True
@@ -137,6 +139,32 @@ class FunnelWriter:
         self._write(progress, progress, counted, numbering, anew=anew, marks=done)
         return True
 
+    def _sum_up_week(self) -> bool:
+        """Sums up a week that has no figures of its own; returns False if there is none."""
+        with self._store.read() as conn:
+            progress = report_progress.of(conn, "funnel")
+            week = funnel_weeks.missing(conn)
+            if week is None:
+                return False
+            first = week.week * funnel_weeks.DAYS
+            days = funnel_figures.of_stage(
+                conn, week.stage, first, first + funnel_weeks.DAYS - 1, all_traffic=True
+            )
+        tallies: dict[int, Tally] = defaultdict(Tally)
+        for row in days:
+            tallies[row.campaign].merge(row.events, row.visitors, row.newest)
+        rows = [
+            CampaignWeek(*week, campaign, tally.events, tally.newest, tally.stored())
+            for campaign, tally in sorted(tallies.items())
+        ]
+
+        def write(conn: Connection) -> None:
+            if report_progress.advance(conn, "funnel", progress, progress):
+                funnel_weeks.put(conn, week, rows)
+
+        self._store.commit(write)
+        return True
+
     def _write(
         self,
         known: Progress,
@@ -158,6 +186,7 @@ class FunnelWriter:
             report_progress.drop_marks(conn, marks)
             funnel_figures.put_visitors(conn, numbering.new)
             funnel_figures.put(conn, totals, campaigns)
+            funnel_weeks.drop(conn, {*anew, *((row.day, row.stage) for row in totals)})
 
         self._store.commit(write)
 

@@ -136,16 +136,18 @@ _of_days = (
     funnel_campaigns.c.day >= bindparam("first"),
     funnel_campaigns.c.day <= bindparam("last"),
 )
-_campaigns = Query(CampaignDay, _campaigns_where(*_of_days))
-_campaigns_of_pinterest = Query(
-    CampaignDay,
-    _campaigns_where(
-        *_of_days,
-        funnel_campaigns.c.campaign.in_(
-            select(report_campaigns.c.id).where(report_campaigns.c.is_pinterest == 1)
-        ),
-    ),
+_is_pinterest = funnel_campaigns.c.campaign.in_(
+    select(report_campaigns.c.id).where(report_campaigns.c.is_pinterest == 1)
 )
+_is_stage = funnel_campaigns.c.stage == bindparam("stage")
+_campaigns = {
+    True: Query(CampaignDay, _campaigns_where(*_of_days)),
+    False: Query(CampaignDay, _campaigns_where(*_of_days, _is_pinterest)),
+}
+_campaigns_of_stage = {
+    True: Query(CampaignDay, _campaigns_where(*_of_days, _is_stage)),
+    False: Query(CampaignDay, _campaigns_where(*_of_days, _is_stage, _is_pinterest)),
+}
 _total_of = Query(
     DayTotal,
     select(funnel_totals).where(
@@ -268,8 +270,14 @@ def totals(conn: Connection, first: int, last: int, *, all_traffic: bool) -> lis
 
 def by_campaign(conn: Connection, first: int, last: int, *, all_traffic: bool) -> list[CampaignDay]:
     """Returns the figures of the days [first, last], campaign by campaign."""
-    query = _campaigns if all_traffic else _campaigns_of_pinterest
-    return query.all(conn, first=first, last=last)
+    return _campaigns[all_traffic].all(conn, first=first, last=last)
+
+
+def of_stage(
+    conn: Connection, stage: str, first: int, last: int, *, all_traffic: bool
+) -> list[CampaignDay]:
+    """Returns the figures of a stage on the days [first, last], campaign by campaign."""
+    return _campaigns_of_stage[all_traffic].all(conn, stage=stage, first=first, last=last)
 
 
 def campaigns(conn: Connection) -> list[NamedCampaign]:

@@ -547,6 +547,26 @@ funnel_campaigns = Table(
     sqlite_with_rowid=False,
 )
 
+# The same of whole weeks (seven ordinals), and for which stages it counts: as long as no day of the
+# week has changed.
+funnel_weeks = Table(
+    "funnel_weeks",
+    metadata,
+    Column("week", BigInteger, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("campaign", BigInteger, primary_key=True),
+    _int("events"),
+    _int("newest"),
+    Column("visitors", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+report_weeks = Table(
+    "report_weeks",
+    metadata,
+    Column("week", BigInteger, primary_key=True),
+    Column("stage", Text, primary_key=True),
+)
+
 # An event of this stage and instant changed after it was counted, so its day is counted anew.
 report_marks = Table(
     "report_marks",
