@@ -204,3 +204,21 @@ def test_figures_are_read_and_nothing_is_written(service: Service) -> None:
     Monitor(store, service.destinations, service.clock, service.modes).text()
 
     assert store.commits == 0
+
+
+def test_attempts_that_are_not_kept_are_counted_all_the_same(
+    shop: Shop, service: Service, monitors: Callable[[], Monitor], clock: Clock
+) -> None:
+    delivered = 'tracking_delivery_attempts_total{destination="pinterest",outcome="sent"}'
+    for number in range(1, 6):
+        shop.sends("orders/create", order(id=number))
+    deliver(service)
+    old = monitors()
+    assert figures_of(old.text())[delivered] == 5
+
+    for _ in range(2):
+        clock.tick(days=2)
+        list(service.retention.purge())
+
+        assert figures_of(old.text())[delivered] == 5
+        assert figures_of(monitors().text())[delivered] == 5

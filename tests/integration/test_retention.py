@@ -48,6 +48,7 @@ STAY = {
     "tombstones": "who was erased stays erased",
     "pending_erasures": "gone once the erasure is complete",
     "accounts": "one row for each destination",
+    "attempt_sums": "one row for each destination and outcome",
     "deliverers": "one row for each process that delivers, removed with it",
     "syncs": "one row for each ad account",
     "tokens": "one row for each refresh token that was configured",

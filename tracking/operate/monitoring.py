@@ -48,6 +48,7 @@ class Monitor:
         self._lock = threading.Lock()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._counted_through = 0
+        self._deleted: Counter[tuple[str, str]] = Counter()
         self._webhooks: list[BodyCount] = []
         self._webhooks_until = 0.0
 
@@ -143,11 +144,16 @@ class Monitor:
         return sorted({*self._destinations, *others})
 
     def _count_attempts(self, conn: Connection) -> Counter[tuple[str, str]]:
+        deleted = _tally(metrics.deleted_attempts(conn))
+        if deleted != self._deleted:
+            # Some that were counted here may be among them.
+            self._attempts, self._counted_through, self._deleted = Counter(), 0, deleted
         last = metrics.last_attempt(conn)
         settled = max(self._counted_through, last - self._unsettled)
         self._attempts += _tally(metrics.attempts_between(conn, self._counted_through, settled))
         self._counted_through = settled
-        return self._attempts + _tally(metrics.attempts_between(conn, settled, last))
+        newest = _tally(metrics.attempts_between(conn, settled, last))
+        return deleted + self._attempts + newest
 
     def _other_families(self, conn: Connection) -> Iterator[Family]:
         now = int(self._clock())

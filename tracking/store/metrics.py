@@ -18,7 +18,14 @@ from sqlalchemy import (
 
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.outbox import SENDABLE_SINCE
-from tracking.store.schema import attempts, conversions, outbox, quarantine, receipts
+from tracking.store.schema import (
+    attempt_sums,
+    attempts,
+    conversions,
+    outbox,
+    quarantine,
+    receipts,
+)
 
 # The states by which the outbox is indexed. Settled events are counted as attempts, below.
 OPEN_STATES = ("waiting", "held", "dead")
@@ -99,6 +106,14 @@ _attempts = Query(
     .where(attempts.c.id > bindparam("after"), attempts.c.id <= bindparam("through"))
     .group_by(attempts.c.destination, attempts.c.outcome),
 )
+_deleted_attempts = Query(
+    AttemptCount,
+    select(
+        attempt_sums.c.destination,
+        attempt_sums.c.outcome,
+        attempt_sums.c.attempts.label("events"),
+    ),
+)
 _recorded = Query(
     RecordedCount,
     select(conversions.c.stage, conversions.c.reason, func.count().label("events"))
@@ -178,6 +193,11 @@ def last_attempt(conn: Connection) -> int:
 def attempts_between(conn: Connection, after: int, through: int) -> list[AttemptCount]:
     """Returns how many of the delivery attempts with these ids ended in which outcome."""
     return _attempts.all(conn, after=after, through=through)
+
+
+def deleted_attempts(conn: Connection) -> list[AttemptCount]:
+    """Returns how many delivery attempts ended in which outcome that are not kept any more."""
+    return _deleted_attempts.all(conn)
 
 
 def recorded(conn: Connection, since: int) -> list[RecordedCount]:

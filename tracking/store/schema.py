@@ -340,6 +340,16 @@ attempts = Table(
     Index("attempts_of_event", "event_id"),
 )
 
+# How many delivery attempts were deleted, which the metrics count on.
+attempt_sums = Table(
+    "attempt_sums",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    _int("attempts"),
+    sqlite_with_rowid=False,
+)
+
 # The state of each destination's account, shared by all deliverers.
 accounts = Table(
     "accounts",

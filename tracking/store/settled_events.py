@@ -4,6 +4,7 @@ Payloads are packed or erased. Attempts that tell nothing which the event does n
 lines of orders emptied by which no event is changed any more.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -22,10 +23,11 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.packed_payloads import BEGIN, packed
-from tracking.store.schema import attempts, orders, outbox
+from tracking.store.schema import attempt_sums, attempts, orders, outbox
 
 # So many rows a transaction: some fifteen milliseconds, as others wait for it.
 PAGE = 50
@@ -37,6 +39,11 @@ class _RowNumber(NamedTuple):
 
 class _OrderKey(NamedTuple):
     id: str
+
+
+class _DeletedAttempt(NamedTuple):
+    destination: str
+    outcome: str
 
 
 class _StoredPayload(NamedTuple):
@@ -102,8 +109,23 @@ _packable = Query(
 _set_payload = Statement(
     update(outbox).where(outbox.c.id == bindparam("b_id")).values(payload=bindparam("b_payload"))
 )
-_delete_attempt = Statement(
-    delete(attempts).where(attempts.c.id == bindparam("b_id"), _is_needless)
+_delete_attempt = Query(
+    _DeletedAttempt,
+    delete(attempts)
+    .where(attempts.c.id == bindparam("b_id"), _is_needless)
+    .returning(attempts.c.destination, attempts.c.outcome),
+)
+_add_to_sum = Statement(
+    insert(attempt_sums)
+    .values(
+        destination=bindparam("destination"),
+        outcome=bindparam("outcome"),
+        attempts=bindparam("more"),
+    )
+    .on_conflict_do_update(
+        index_elements=[attempt_sums.c.destination, attempt_sums.c.outcome],
+        set_={"attempts": attempt_sums.c.attempts + bindparam("more")},
+    )
 )
 _empty_lines = Statement(
     update(orders).where(orders.c.id == bindparam("b_id")).values(lines=literal_column("''"))
@@ -131,8 +153,12 @@ def pack_payloads(conn: Connection, before: int, ids: Iterable[int | str]) -> No
 
 
 def delete_attempts(conn: Connection, before: int, ids: Iterable[int | str]) -> None:
-    """Deletes attempts before an instant by which an event was sent at once."""
-    _delete_attempt.run_many(conn, ({"b_before": before, "b_id": id} for id in ids))
+    """Deletes attempts before an instant by which an event was sent at once, and adds them up."""
+    deleted = Counter(
+        row for id in ids for row in _delete_attempt.all(conn, b_before=before, b_id=id)
+    )
+    for row, more in deleted.items():
+        _add_to_sum.run(conn, **row._asdict(), more=more)
 
 
 def empty_lines(conn: Connection, before: int, ids: Iterable[int | str]) -> None:
