@@ -35,6 +35,7 @@ BENCHMARKS = (
     Benchmark("reports", "--events 100000 --rounds 2", "--events 10000000 --rounds 5"),
     Benchmark("imports", "--rows 10000 --rounds 1", "--rows 200000 --rounds 3"),
     Benchmark("drain", "--events 5000 --rounds 1", "--events 200000 --rounds 3"),
+    Benchmark("memory", "--webhooks 5000 --funnels 20", "--webhooks 200000"),
     Benchmark("storage", "--items 1000", "--items 10000"),
 )
 

@@ -92,7 +92,7 @@ _any_shared = Query(
 SEVERAL = ""
 # With one row in each statement, passing the rows costs more than writing them. The remainder is
 # written in few sizes, since each size is a statement that is kept.
-_ROWS_A_STATEMENT = (1000, 100, 10, 1)
+_ROWS_A_STATEMENT = (100, 10, 1)
 _QUEUED = (
     *("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at"),
     "order_id",

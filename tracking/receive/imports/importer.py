@@ -32,7 +32,7 @@ TOPIC = "orders/export"
 # The larger a batch, the fewer database pages each of its rows writes; but webhooks wait while it
 # is stored.
 _BATCH_SECONDS = 0.4
-_FIRST_BATCH, _LARGEST_BATCH = 500, 10_000
+_FIRST_BATCH, _LARGEST_BATCH = 500, 3_000
 
 
 @dataclass(slots=True)

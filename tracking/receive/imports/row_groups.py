@@ -3,6 +3,7 @@
 The rows are held for a while, so that those of an order need not stand side by side.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -18,8 +19,10 @@ from tracking.receive.prepared_event import PreparedEvent
 # Rows of one event are joined if they are not farther apart than this many records.
 REACH = 5000
 _MAX_LINES = 10
-# Of so many orders the rows are known after they are no longer held, to notice one that comes late.
-_REMEMBERED = 500_000
+# Of so many rows and orders, and up to as many more, it is known that they are no longer held, to
+# notice a row that comes late. Half of the slots for them stay empty, so that each is found soon.
+_REMEMBERED = 250_000
+_SLOTS = 2**19
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="row"):
@@ -72,29 +75,59 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
         raise end
 
 
-class _PassedRows:
-    """The rows of orders that are no longer held."""
+class _LinesByHash:
+    """Numbers of lines by the hashes of texts, in a tenth of the memory of a dict."""
 
     def __init__(self) -> None:
-        # Hashes, since a file may have a million rows.
-        self._lines: dict[int, int] = {}
-        self._rows: dict[int, None] = {}
+        self.count = 0
+        self._hashes = array("q", bytes(8 * _SLOTS))
+        self._lines = array("I", bytes(4 * _SLOTS))
+
+    def get(self, hashed: int) -> int:
+        """Returns the line, 0 if there is none."""
+        return self._lines[self._slot(hashed)]
+
+    def put(self, hashed: int, line: int) -> None:
+        """Stores the line."""
+        slot = self._slot(hashed)
+        self.count += not self._lines[slot]
+        self._hashes[slot], self._lines[slot] = hashed, line
+
+    def _slot(self, hashed: int) -> int:
+        hashes, lines = self._hashes, self._lines
+        slot = hashed % _SLOTS
+        while lines[slot] and hashes[slot] != hashed:
+            slot = (slot + 1) % _SLOTS
+        return slot
+
+
+class _PassedRows:
+    """The rows of orders that are no longer held: the newest, and as many before them."""
+
+    def __init__(self) -> None:
+        self._newest = _LinesByHash()
+        self._before: _LinesByHash | None = None
 
     def add(self, group: Sequence[EventRow]) -> None:
         """Adds the rows of an event, if they are those of an order."""
         if not group[0].order_id:
             return
-        self._lines.setdefault(hash(group[0].event_id), group[0].records[0].line)
-        self._rows |= dict.fromkeys(map(_row_hash, group))
-        for known in (self._lines, self._rows):
-            while len(known) > _REMEMBERED:
-                del known[next(iter(known))]
+        if self._newest.count >= _REMEMBERED:
+            self._newest, self._before = _LinesByHash(), self._newest
+        line = group[0].records[0].line
+        for hashed in (hash(group[0].event_id), *map(_row_hash, group)):
+            if not self._line(hashed):
+                self._newest.put(hashed, line)
+
+    def _line(self, hashed: int) -> int:
+        line = self._newest.get(hashed)
+        return line if line or self._before is None else self._before.get(hashed)
 
     def late_row(self, row: EventRow, reach: int) -> RejectedRecord | None:
         """Returns a row as rejected if it is another one of an order that is no longer held; None
         if it is not, or is the same row again."""
-        line = self._lines.get(hash(row.event_id)) if row.order_id else None
-        if line is None or _row_hash(row) in self._rows:
+        line = self._line(hash(row.event_id)) if row.order_id else 0
+        if not line or self._line(_row_hash(row)):
             return None
         error = FieldError(
             "order_id",

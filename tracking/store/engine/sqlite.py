@@ -52,17 +52,19 @@ class _LogLimits(NamedTuple):
 
     The WAL begins anew only while no reader uses it. Where there always is a reader, the WAL is
     truncated once it is longer than `longest` (bytes): the writer then waits for readers, which
-    never wait for it.
+    never wait for it. `cache` is the memory for pages of the file (kilobytes).
     """
 
     pages: int
     longest: int
+    cache: int
 
 
 LONGEST_LOG = 24 * 1024 * 1024
-_USUAL_LIMITS = _LogLimits(4000, LONGEST_LOG)
-# Thousands of rows a transaction write most pages of the trees again and again.
-_BULK_LIMITS = _LogLimits(16_000, 4 * LONGEST_LOG)
+_USUAL_LIMITS = _LogLimits(4000, LONGEST_LOG, 32_000)
+# Thousands of rows a transaction write most pages of the trees again and again, and more of them
+# than any cache of a modest size holds.
+_BULK_LIMITS = _LogLimits(16_000, 4 * LONGEST_LOG, 20_000)
 # A reader that lasts longer than an attempt must not delay the writer at every commit.
 _TRUNCATES_EVERY_SECONDS = 0.5
 # These errors mean that one statement was wrong, not that the file cannot be written.
@@ -413,6 +415,7 @@ class SqliteStore:
         if self._pages != self._limits.pages:
             self._pages = self._limits.pages
             self._writer.execute(f"PRAGMA wal_autocheckpoint={self._pages}")
+            self._writer.execute(f"PRAGMA cache_size=-{self._limits.cache}")
         self._check_schema(self._writer)
         return self._writer
 
@@ -484,7 +487,7 @@ class SqliteStore:
             "temp_store=MEMORY",
             # Erased data (addresses, browsers, bodies) is overwritten, not only unlinked.
             "secure_delete=ON",
-            "cache_size=-32000",
+            f"cache_size=-{_USUAL_LIMITS.cache}",
             # Only the writer makes checkpoints, since it holds the lock file meanwhile.
             "wal_autocheckpoint=0",
         ):
