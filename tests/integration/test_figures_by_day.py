@@ -153,7 +153,8 @@ class History:
             names = {id: new[id] for id in page}
             self.store.commit(partial(retention.rename_events, names=names))
             meanwhile()
-        self.store.commit(funnel_figures.forget_renamed)
+        while self.store.commit(funnel_figures.forget_renamed):
+            pass
 
     def _the_newest_event_is_deleted(self, conn: Connection) -> None:
         conn.cursor.execute("DELETE FROM conversions WHERE id = (SELECT max(id) FROM conversions)")

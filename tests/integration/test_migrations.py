@@ -197,6 +197,7 @@ def drop_figures(connection: Connection) -> None:
     for name in _FIGURES:
         connection.execute(text(f"DROP TABLE {name}"))
     connection.execute(text("DROP INDEX conversions_purchases"))
+    connection.execute(text("DROP INDEX conversions_of_buyer"))
 
 
 def as_of_0002(told: Any) -> Any:

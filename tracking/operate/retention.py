@@ -200,7 +200,8 @@ class Retention:
                 rows = retention.old_events(conn, before, last)
                 young = retention.young_visitors(conn, before, {row.visitor for row in rows})
             if not rows:
-                self.store.commit(funnel_figures.forget_renamed)
+                while self.store.commit(funnel_figures.forget_renamed):
+                    pass
                 return count
             new = {row.id: _new_id(secret, row.visitor) for row in rows if row.visitor not in young}
             for ids in _pages(list(new)):

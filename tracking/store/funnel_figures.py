@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Select, bindparam, delete, func, literal_column, or_, select
+from sqlalchemy import Select, bindparam, delete, func, literal_column, not_, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
@@ -63,6 +63,10 @@ class NamedCampaign(NamedTuple):
     is_pinterest: int
     campaign_id: str
     campaign: str
+
+
+class _CountedVisitor(NamedTuple):
+    visitor: str
 
 
 class _Day(NamedTuple):
@@ -218,8 +222,22 @@ _put_visitor = Statement(
 _drop_visitor = Statement(
     delete(report_visitors).where(report_visitors.c.visitor == bindparam("b_visitor"))
 )
-_drop_renamed = Statement(
-    delete(report_visitors).where(report_visitors.c.is_renamed == literal_column("1"))
+_PAGE = 500
+_renamed = Query(
+    _CountedVisitor,
+    select(report_visitors.c.visitor)
+    .where(report_visitors.c.is_renamed == literal_column("1"))
+    .limit(_PAGE),
+)
+_known_after = Query(
+    _CountedVisitor,
+    select(report_visitors.c.visitor)
+    .where(
+        report_visitors.c.visitor > bindparam("after"),
+        not_(report_visitors.c.visitor.startswith(bindparam("nobody"))),
+    )
+    .order_by(report_visitors.c.visitor)
+    .limit(_PAGE),
 )
 
 
@@ -328,10 +346,24 @@ def put_visitors(conn: Connection, numbers: Mapping[str, int]) -> None:
 
 
 def forget_visitors(conn: Connection, visitors: Iterable[str]) -> None:
-    """Deletes visitor ids. The figures go on counting their numbers."""
+    """Deletes visitor ids. The figures go on counting their numbers, but for the days on which
+    events still have such an id: these are counted anew."""
     _drop_visitor.run_many(conn, ({"b_visitor": visitor} for visitor in visitors))
 
 
-def forget_renamed(conn: Connection) -> None:
-    """Deletes the visitor ids that events no longer have, as they were renamed."""
-    _drop_renamed.run(conn)
+def forget_renamed(conn: Connection) -> bool:
+    """Deletes some of the visitor ids that events no longer have, as they were renamed; returns
+    False if there were none."""
+    rows = _renamed.all(conn)
+    forget_visitors(conn, (row.visitor for row in rows))
+    return bool(rows)
+
+
+def forget_page(conn: Connection, after: str, nobody: str) -> str | None:
+    """Deletes the next visitor ids after one, but for those that begin with `nobody`.
+
+    Returns the last one; None if there is none.
+    """
+    rows = _known_after.all(conn, after=after, nobody=nobody)
+    forget_visitors(conn, (row.visitor for row in rows))
+    return rows[-1].visitor if rows else None

@@ -270,6 +270,12 @@ conversions = Table(
         sqlite_where=text("order_id = ''"),
         postgresql_where=text("order_id = ''"),
     ),
+    Index(
+        "conversions_of_buyer",
+        "visitor",
+        sqlite_where=text("order_id <> ''"),
+        postgresql_where=text("order_id <> ''"),
+    ),
 )
 
 # Events to deliver: waiting → sent | dead | withdrawn, dead → waiting | discarded.

@@ -21,6 +21,7 @@ from tracking.receive.rows import with_credit
 from tracking.store import (
     conversions,
     erasure,
+    funnel_figures,
     naming_events,
     orders,
     outbox,
@@ -217,6 +218,8 @@ def _erase_visitor(
                 erasure.unlink(conn, step.name, visitor)
             else:
                 erasure.forget_touch(conn, visitor, step.name)
+        # The person's purchases may have another id by now, which counts as somebody else.
+        funnel_figures.forget_visitors(conn, [visitor])
         return
     for event in erasure.browser_events_of(conn, visitor):
         if event.event_id not in planned:

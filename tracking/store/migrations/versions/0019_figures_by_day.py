@@ -17,13 +17,20 @@ _SIGNED = (
     "placed_at, credited_at, mask, currency, is_pinterest, campaign_id, campaign, "
     "share, gross, net, cancellations"
 )
-# What an event counts as. An event that counts in no report changes none.
-_COUNTED = ("stage", "at", "is_counted", "is_pinterest", "campaign_id", "campaign", "visitor")
-_IS_OTHER = "(old.is_counted = 1 OR new.is_counted = 1) AND ({})".format(
-    " OR ".join(f"old.{name} <> new.{name}" for name in _COUNTED)
-)
 # A person who was erased or forgotten goes on counting as the same one, under another id.
-_IS_RENAMED = "old.visitor <> new.visitor AND substr(new.visitor, 1, 3) = 'er:'"
+_IS_RENAMED = (
+    "old.visitor <> new.visitor AND old.visitor <> '' AND substr(new.visitor, 1, 3) = 'er:'"
+)
+# What an event counts as. An event that counts in no report changes none.
+_COUNTED = ("stage", "at", "is_counted", "is_pinterest", "campaign_id", "campaign")
+_IS_OTHER = "(old.is_counted = 1 OR new.is_counted = 1) AND ({})".format(
+    " OR ".join(
+        (
+            *(f"old.{name} <> new.{name}" for name in _COUNTED),
+            f"(old.visitor <> new.visitor AND NOT ({_IS_RENAMED}))",
+        )
+    )
+)
 _OLD_NUMBER = "(SELECT number FROM report_visitors WHERE visitor = old.visitor)"
 _NEW_NUMBER = "(SELECT number FROM report_visitors WHERE visitor = new.visitor)"
 _MARK_OLD = "INSERT INTO report_marks (at, stage) VALUES (old.at, old.stage)"
@@ -35,11 +42,26 @@ _MARK_UNLESS_SAME_VISITOR = f"""
     WHERE {_OLD_NUMBER} IS DISTINCT FROM {_NEW_NUMBER}"""  # noqa: S608
 # First of all, so that a transaction that numbers visitors meanwhile comes wholly before or after.
 _RENAMING = "UPDATE report_progress SET renamed = renamed + 1 WHERE name = 'funnel'"
+# Once a transaction: PostgreSQL would keep each version of the row until its end, and read them all
+# for the next one.
+_RENAMING_ONCE = """
+    UPDATE report_progress SET renamed = txid_current()
+    WHERE name = 'funnel' AND renamed <> txid_current()"""
 _SHARE_NUMBER = """
     INSERT INTO report_visitors (visitor, number)
     SELECT new.visitor, number FROM report_visitors WHERE visitor = old.visitor
     ON CONFLICT DO NOTHING"""
-_FORGET_LATER = "UPDATE report_visitors SET is_renamed = 1 WHERE visitor = old.visitor"
+_FORGET_LATER = """
+    UPDATE report_visitors SET is_renamed = 1 WHERE visitor = old.visitor AND is_renamed = 0"""
+# A visitor id that has lost its number gets another one, so all its events are counted anew.
+_MARK_EVENTS = tuple(
+    f"""
+    INSERT INTO report_marks (at, stage) SELECT at, stage FROM conversions
+    WHERE visitor = old.visitor AND {has_order} AND is_counted = 1"""  # noqa: S608
+    for has_order in ("order_id = ''", "order_id <> ''")
+)
+# SQLite gives the number of the newest event again, once that one was deleted.
+_RENAMING_IF_NEWEST = f"{_RENAMING} AND old.id > (SELECT coalesce(max(id), 0) FROM conversions)"  # noqa: S608
 
 
 def upgrade() -> None:
@@ -136,6 +158,13 @@ def _create_tables() -> None:
         sqlite_where=sa.text("stage = 'purchase'"),
         postgresql_where=sa.text("stage = 'purchase'"),
     )
+    op.create_index(
+        "conversions_of_buyer",
+        "conversions",
+        ["visitor"],
+        sqlite_where=sa.text("order_id <> ''"),
+        postgresql_where=sa.text("order_id <> ''"),
+    )
 
 
 def _sqlite_triggers() -> list[str]:
@@ -150,8 +179,7 @@ def _sqlite_triggers() -> list[str]:
     return [
         _sqlite_trigger(
             "conversions_changed",
-            f"UPDATE OF {', '.join(_COUNTED)} ON conversions WHEN {_IS_OTHER} AND NOT ("
-            f"{_IS_RENAMED})",
+            f"UPDATE OF {', '.join(_COUNTED)}, visitor ON conversions WHEN {_IS_OTHER}",
             _MARK_OLD,
             _MARK_NEW,
         ),
@@ -163,12 +191,16 @@ def _sqlite_triggers() -> list[str]:
             _FORGET_LATER,
             _MARK_UNLESS_SAME_VISITOR.replace("IS DISTINCT FROM", "IS NOT"),
         ),
-        _sqlite_trigger("conversions_deleted", "DELETE ON conversions", _MARK_OLD),
-        # SQLite gives the number of the newest row again, once that row was deleted.
+        _sqlite_trigger(
+            "conversions_deleted", "DELETE ON conversions", _RENAMING_IF_NEWEST, _MARK_OLD
+        ),
         _sqlite_trigger(
             "conversions_numbered_again",
             f"INSERT ON conversions WHEN new.id <= {through}",
             "INSERT INTO report_marks (at, stage) VALUES (new.at, new.stage)",
+        ),
+        _sqlite_trigger(
+            "report_visitors_deleted", "DELETE ON report_visitors", _RENAMING, *_MARK_EVENTS
         ),
         _sqlite_trigger("credits_added", "INSERT ON credits", journal["new"]),
         _sqlite_trigger("credits_dropped", "DELETE ON credits", journal["old"]),
@@ -189,8 +221,8 @@ def _postgresql_triggers() -> list[str]:
     return [
         *_postgresql_trigger(
             "conversions_changed",
-            f"UPDATE OF {', '.join(_COUNTED)} ON conversions",
-            f"{_IS_OTHER} AND NOT ({_IS_RENAMED})",
+            f"UPDATE OF {', '.join(_COUNTED)}, visitor ON conversions",
+            _IS_OTHER,
             _MARK_OLD,
             _MARK_NEW,
         ),
@@ -198,10 +230,17 @@ def _postgresql_triggers() -> list[str]:
             "conversions_renamed",
             "UPDATE OF visitor ON conversions",
             _IS_RENAMED,
-            _RENAMING,
+            _RENAMING_ONCE,
             _SHARE_NUMBER,
             _FORGET_LATER,
             _MARK_UNLESS_SAME_VISITOR,
+        ),
+        *_postgresql_trigger(
+            "report_visitors_deleted",
+            "DELETE ON report_visitors",
+            "",
+            _RENAMING_ONCE,
+            *_MARK_EVENTS,
         ),
         *_postgresql_trigger("conversions_deleted", "DELETE ON conversions", "", _MARK_OLD),
         *_postgresql_trigger("credits_added", "INSERT ON credits", "", new),
