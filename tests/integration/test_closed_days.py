@@ -162,3 +162,23 @@ def test_an_order_of_a_closed_day_that_changes_is_counted_anew(front: Front, clo
         assert stages["purchase"] == (0, 0)
         assert stages["product_view"] == (2, 2)
         shop.service.figures.finish()
+
+
+def test_a_shops_erasure_forgets_the_visitors_of_closed_days(front: Front, clock: Clock) -> None:
+    shop, begun = front(), clock.now
+    days_go_by(shop, 1, 2)
+    clock.tick(days=KEPT_DAYS)
+    shop.service.figures.finish()
+    purges(shop.service)
+    days_go_by(shop, 3, 1)
+    shop.service.figures.finish()
+    before = funnel_since(shop, begun)
+    assert "browser-000001" in repr(rows(shop.service.store, "report_visitors"))
+
+    asked = {"shop_id": 1, "shop_domain": "a.myshopify.com"}
+    assert shop.shop.sends("shop/redact", asked).status_code == 200
+    (held,) = shop.service.pending_erasures.held()
+    assert shop.service.pending_erasures.confirm(held.id)
+
+    assert "browser-" not in repr(rows(shop.service.store, "report_visitors"))
+    assert funnel_since(shop, begun)["stages"] == before["stages"]

@@ -77,10 +77,13 @@ def _erase_bodies(conn: Connection, rest: ShopRest, now: int) -> str | None:
     return rest.after if ids else None
 
 
-def _erase_requests(conn: Connection, rest: ShopRest, now: int) -> None:
-    shop_erasure.erase_requests(conn)
-    funnel_figures.forget_renamed(conn)
-    pending_erasures.forget_others(conn)
+def _erase_requests(conn: Connection, rest: ShopRest, now: int) -> str | None:
+    """Forgets the visitors first whom the figures know, of whom some have no event any more."""
+    last = funnel_figures.forget_page(conn, rest.after, retention.NOBODY)
+    if last is None:
+        shop_erasure.erase_requests(conn)
+        pending_erasures.forget_others(conn)
+    return last
 
 
 def _delete(table: str) -> Callable[[Connection, ShopRest, int], str | None]:
