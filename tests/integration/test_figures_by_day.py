@@ -18,8 +18,10 @@ from tracking.domain.conversion import STAGES
 from tracking.domain.shop_days import ShopDays
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
+from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.figures_worker import FiguresWorker
-from tracking.report.funnel_counts import CountedBySql, FiguresByDay, FunnelSpan
+from tracking.report.funnel_counts import CountedBySql
+from tracking.report.funnel_span import FunnelSpan
 from tracking.report.funnel_writer import FunnelWriter
 from tracking.store import (
     Store,

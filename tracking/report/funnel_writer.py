@@ -7,7 +7,7 @@ from functools import partial
 
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel
-from tracking.report.funnel_counts import label_of_event
+from tracking.report.funnel_span import label_of_event
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import Store, funnel_figures, funnel_weeks, report_progress

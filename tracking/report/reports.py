@@ -18,7 +18,8 @@ from tracking.domain.validation import FieldError
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.funnel import funnel_report
-from tracking.report.funnel_counts import FunnelSpan, funnel_counts
+from tracking.report.funnel_counts import funnel_counts
+from tracking.report.funnel_span import FunnelSpan
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.open_days import OpenDays
 from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of

@@ -1,0 +1,152 @@
+"""Adds up the figures of days and weeks to a funnel, with the events that they lack."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from tracking.domain.conversion import STAGES
+from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import CampaignLabel
+from tracking.report.funnel_span import FunnelSpan, StageCounts, label_of_event
+from tracking.report.open_days import OpenDays
+from tracking.report.visitor_counts import Numbering, Tally
+from tracking.store import funnel_figures, funnel_weeks, report_progress
+from tracking.store.engine.statement import Connection
+from tracking.store.funnel_figures import CampaignDay, CountedEvent
+from tracking.store.funnel_weeks import DAYS as WEEK
+from tracking.store.funnel_weeks import CampaignWeek
+from tracking.store.report_progress import Progress
+
+
+class FiguresByDay:
+    """The counts as the figures by day sum them up, with the events that are not in them yet."""
+
+    def __init__(
+        self,
+        conn: Connection,
+        span: FunnelSpan,
+        days: ShopDays,
+        progress: Progress,
+        *,
+        closed_alone: bool = False,
+    ) -> None:
+        """Adds up days; with `closed_alone` the figures of closed days alone are of use."""
+        self._conn = conn
+        self._span = span
+        self._days = OpenDays(days, progress)
+        self._through = progress.through
+        self._closed_alone = closed_alone
+        since, before = days.begin(span.first), days.begin(span.last + 1)
+        self._marked = {
+            (self._days.day_of(row.at, row.stage), row.stage)
+            for row in report_progress.marked(conn, since, before)
+            if self._days.has(row.at, row.stage) and not closed_alone
+        }
+        numbering = Numbering(progress.numbers)
+        self._new = [(event, numbering.of(event)) for event in self._uncounted(since, before)]
+
+    def labels(self) -> Sequence[CampaignLabel]:
+        """Returns the campaigns as events name them, the one with the newest event last."""
+        newest = {
+            label: max(tally.newest for tally in stages.values())
+            for label, stages in self._campaigns.items()
+        }
+        return sorted(newest, key=lambda label: (newest[label], label.campaign))
+
+    def total(self) -> StageCounts:
+        """Returns the counts of all events."""
+        tallies: dict[str, Tally] = defaultdict(Tally)
+        span = self._span
+        stored = funnel_figures.totals(
+            self._conn, span.first, span.last, all_traffic=span.all_traffic
+        )
+        for row in stored:
+            if self._is_valid(row.day, row.stage):
+                tallies[row.stage].merge(row.events, row.visitors)
+        for event, number in self._new:
+            tallies[event.stage].add(number, event.at)
+        return {stage: tally.counts() for stage, tally in tallies.items()}
+
+    def of(self, labels: Sequence[CampaignLabel]) -> StageCounts:
+        """Returns the counts of some campaigns together."""
+        tallies: dict[str, list[Tally]] = defaultdict(list)
+        for label in labels:
+            for stage, tally in self._campaigns[label].items():
+                tallies[stage].append(tally)
+        return {
+            stage: (some[0] if len(some) == 1 else Tally.together(some)).counts()
+            for stage, some in tallies.items()
+        }
+
+    @cached_property
+    def _campaigns(self) -> dict[CampaignLabel, dict[str, Tally]]:
+        label_of = {
+            row.id: CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
+            for row in funnel_figures.campaigns(self._conn)
+        }
+        tallies: dict[tuple[int, str], Tally] = defaultdict(Tally)
+        for _, stage, campaign, events, newest, visitors in self._stored():
+            tallies[campaign, stage].merge(events, visitors, newest)
+        found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
+        for (campaign, stage), tally in tallies.items():
+            found[label_of[campaign]][stage] = tally
+        for event, number in self._new:
+            found[label_of_event(event)][event.stage].add(number, event.at)
+        return found
+
+    def _stored(self) -> Iterator[CampaignDay | CampaignWeek]:
+        """Yields the figures of whole weeks, and of the days before, after and between them."""
+        first, last = self._span.first, self._span.last
+        flag = {"all_traffic": self._span.all_traffic}
+        first_week, end = -(-first // WEEK), (last + 1) // WEEK
+        if first_week >= end:
+            yield from filter(
+                self._counts, funnel_figures.by_campaign(self._conn, first, last, **flag)
+            )
+            return
+        before = funnel_figures.by_campaign(self._conn, first, first_week * WEEK - 1, **flag)
+        after = funnel_figures.by_campaign(self._conn, end * WEEK, last, **flag)
+        yield from filter(self._counts, [*before, *after])
+        whole = self._whole_weeks(first_week, end - 1)
+        weeks = funnel_weeks.by_campaign(self._conn, first_week, end - 1, **flag)
+        yield from (row for row in weeks if (row.week, row.stage) in whole)
+        for week in range(first_week, end):
+            for stage in STAGES:
+                if (week, stage) not in whole:
+                    days = (week * WEEK, week * WEEK + WEEK - 1)
+                    rows = funnel_figures.of_stage(self._conn, stage, *days, **flag)
+                    yield from filter(self._counts, rows)
+
+    def _whole_weeks(self, first: int, last: int) -> set[tuple[int, str]]:
+        """Returns the weeks [first, last] and stages of which no day changed."""
+        changed = {(day // WEEK, stage) for day, stage in self._marked}
+        return {
+            (week, stage)
+            for week, stage in funnel_weeks.whole(self._conn, first, last)
+            if (week, stage) not in changed and self._is_valid(week * WEEK + WEEK - 1, stage)
+        }
+
+    def _counts(self, row: CampaignDay) -> bool:
+        return self._is_valid(row.day, row.stage)
+
+    def _is_valid(self, day: int, stage: str) -> bool:
+        if self._closed_alone:
+            return self._days.is_closed(day, stage)
+        return (day, stage) not in self._marked
+
+    def _uncounted(self, since: int, before: int) -> list[CountedEvent]:
+        """Returns the events that the figures lack, or count as what they are no longer."""
+        all_traffic = self._span.all_traffic
+        events = funnel_figures.new_events(
+            self._conn, self._through, (since, before), self._days.closed, all_traffic=all_traffic
+        )
+        for day, stage in sorted(self._marked):
+            begin, end = self._days.begin(day, stage), self._days.begin(day + 1, stage)
+            events += funnel_figures.events_of_stage(
+                self._conn, stage, begin, end, self._through, all_traffic=all_traffic
+            )
+        return events
+
+
+def _tallies() -> dict[str, Tally]:
+    return defaultdict(Tally)

@@ -1,0 +1,24 @@
+"""Which events a funnel counts, and the campaign that each of them names."""
+
+from dataclasses import dataclass
+
+from tracking.report.campaigns import CampaignLabel
+from tracking.store.funnel_figures import CountedEvent
+
+# The events and distinct visitors of each stage.
+StageCounts = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelSpan:
+    """The shop days [first, last] (as ordinals) of a report, and whether it counts all traffic or
+    Pinterest's alone."""
+
+    first: int
+    last: int
+    all_traffic: bool
+
+
+def label_of_event(event: CountedEvent) -> CampaignLabel:
+    """Returns the campaign that an event names."""
+    return CampaignLabel(bool(event.is_pinterest), event.campaign_id, event.campaign)
