@@ -10,6 +10,7 @@ count of the rows; each line is a ratio of medians, with that of the quartiles i
 
 import argparse
 import json
+import re
 import statistics
 import tempfile
 import time
@@ -26,6 +27,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from bench.report_store import DAYS, seed
+from bench.scale import serving
 from bench.webhooks import SECRET, gunicorn
 from tests.faults.postgres import cluster
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
@@ -103,6 +105,7 @@ def main() -> None:
             for span in spans:
                 _compare_funnel(store, span, get, ask, args.rounds)
                 _compare_roi(store, span, args.rounds)
+            _measure_memory(spans[0], get)
         _compare_sizes(store, spans[0], Path(folder), args.rounds)
         store.close()
 
@@ -234,6 +237,22 @@ def _compare_roi(store: Store, span: Span, rounds: int) -> None:
     seconds = _in_turns({"ours": ours, "raw scan": raw}, rounds)
     print(f"ROI of {span.days} days, 14 pairs by both dates: " + _medians(seconds))
     print(f"  raw scan ÷ ours: {_ratio(seconds['raw scan'], seconds['ours'])}")
+
+
+def _measure_memory(span: Span, get: Callable[[str], Any]) -> None:
+    """Prints the memory of the serving processes before and after a hundred reports."""
+    before = _megabytes()
+    for _ in range(100):
+        get(f"/conversion-funnel?traffic=all&{span.query}")
+    print(
+        f"memory of all serving processes: {before:.0f} MB, {_megabytes():.0f} MB 100 funnels later"
+    )
+
+
+def _megabytes() -> float:
+    found = (Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in serving(_PORT))
+    resident = (re.search(r"VmRSS:\s+(\d+) kB", status) for status in found)
+    return sum(int(match[1]) for match in resident if match) / 1024
 
 
 def _compare_sizes(store: Store, span: Span, folder: Path, rounds: int) -> None:

@@ -6,14 +6,14 @@ from functools import partial
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel
 from tracking.store import Store, credit_figures, report_progress
-from tracking.store.credit_figures import FOREVER, CreditChange, CreditDay, ReportDay
+from tracking.store.credit_figures import FOREVER, WEEK, CreditChange, CreditDay, Period, ReportDay
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
 
 # So many changes are summed up at once: a few milliseconds of the write lock.
 CHANGES = 500
 
-_Key = tuple[ReportDay, int, int, CampaignLabel, str]
+_Key = tuple[Period, int, int, CampaignLabel, str]
 
 
 class CreditWriter:
@@ -106,9 +106,10 @@ class CreditWriter:
             whole = change if known is None else _added(known, change)
             if sums[-1] >= whole.newest and whole.credits:
                 # The newest credit was dropped.
-                span = self._days.begin(day), self._days.begin(day + 1)
+                report_by, days = _DAYS_OF[by]
+                span = self._days.begin(day * days), self._days.begin(day * days + days)
                 newest = credit_figures.newest_credit(
-                    conn, by, bit, label, currency, span, self._longest_window
+                    conn, report_by, bit, label, currency, span, self._longest_window
                 )
                 whole = whole._replace(newest=newest)
             yield whole
@@ -129,9 +130,13 @@ class CreditWriter:
                 change.credited_at if sign > 0 else 0,
                 change.credited_at if sign < 0 else 0,
             )
-            days = self._days.day_of(change.placed_at), self._days.day_of(change.credited_at)
-            for by, day in zip(_DATES, days, strict=True):
-                _add_to(by_mask, (by, change.mask, day, label, change.currency), news)
+            at: dict[ReportDay, int] = {
+                "order_date": self._days.day_of(change.placed_at),
+                "click_date": self._days.day_of(change.credited_at),
+            }
+            for by, (report_by, days) in _DAYS_OF.items():
+                key = (by, change.mask, at[report_by] // days, label, change.currency)
+                _add_to(by_mask, key, news)
         summed: dict[_Key, list[int]] = {}
         for (by, mask, day, label, currency), sums in by_mask.items():
             for bit in _bits(mask):
@@ -141,7 +146,13 @@ class CreditWriter:
 
 # The position of the newest instant among the sums of a key.
 _NEWEST = 5
-_DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
+# The date by which each period counts, and its days.
+_DAYS_OF: Mapping[Period, tuple[ReportDay, int]] = {
+    "order_date": ("order_date", 1),
+    "click_date": ("click_date", 1),
+    "order_week": ("order_date", WEEK),
+    "click_week": ("click_date", WEEK),
+}
 
 
 def label_of_change(change: CreditChange) -> CampaignLabel:

@@ -2,15 +2,29 @@
 
 from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import credit_changes, credit_days, credits, report_campaigns
 
 ReportDay = Literal["order_date", "click_date"]
+# The days, or whole weeks (seven ordinals), that sums are of.
+Period = Literal["order_date", "click_date", "order_week", "click_week"]
+WEEK = 7
 # The instant before which every order was placed.
 FOREVER = 2**62
 
@@ -34,10 +48,11 @@ class CreditChange(NamedTuple):
 
 
 class CreditDay(NamedTuple):
-    """The sums of some credits of one shop day (an ordinal): those of one campaign (an id) in one
-    currency, under the scope and model of a bit. `newest` is the newest credited instant."""
+    """The sums of some credits of one shop day (an ordinal) or week (a seventh of one): those of
+    one campaign (an id) in one currency, under the scope and model of a bit. `newest` is the newest
+    credited instant."""
 
-    report_by: ReportDay
+    report_by: Period
     bit: int
     day: int
     campaign: int
@@ -169,31 +184,44 @@ _newest = {
     )
     for by, (day_of, _) in _day.items()
 }
-_of_days = (
-    select(
-        credit_days.c.currency,
-        credit_days.c.campaign.label("id"),
-        func.sum(credit_days.c.credits).label("credits"),
-        *(func.sum(credit_days.c[name]).label(name) for name in _SUMS),
-        func.max(credit_days.c.newest).label("newest"),
-    )
-    .where(
-        credit_days.c.report_by == bindparam("report_by"),
+
+
+def _part(by: str, first: str, last: str) -> Select[Any]:
+    return select(
+        *(credit_days.c[name] for name in ("currency", "campaign", "credits", *_SUMS, "newest"))
+    ).where(
+        credit_days.c.report_by == bindparam(by),
         credit_days.c.bit == bindparam("bit"),
-        credit_days.c.day >= bindparam("first"),
-        credit_days.c.day <= bindparam("last"),
+        credit_days.c.day >= bindparam(first),
+        credit_days.c.day <= bindparam(last),
     )
-    .group_by(credit_days.c.currency, credit_days.c.campaign)
-    .subquery("of_days")
+
+
+# The days before, the whole weeks, and the days after them.
+_parts = union_all(
+    _part("by_day", "first", "before"),
+    _part("by_week", "first_week", "last_week"),
+    _part("by_day", "after", "last"),
+).subquery("parts")
+_of_parts = (
+    select(
+        _parts.c.currency,
+        _parts.c.campaign.label("id"),
+        func.sum(_parts.c.credits).label("credits"),
+        *(func.sum(_parts.c[name]).label(name) for name in _SUMS),
+        func.max(_parts.c.newest).label("newest"),
+    )
+    .group_by(_parts.c.currency, _parts.c.campaign)
+    .subquery("of_parts")
 )
 _sums = Query(
     SummedCredits,
     select(
-        _of_days.c.currency,
+        _of_parts.c.currency,
         *(report_campaigns.c[name] for name in _LABEL),
-        *(_of_days.c[name] for name in ("credits", *_SUMS, "newest")),
+        *(_of_parts.c[name] for name in ("credits", *_SUMS, "newest")),
         literal_column("0").label("dropped"),
-    ).select_from(_of_days.join(report_campaigns, report_campaigns.c.id == _of_days.c.id)),
+    ).select_from(_of_parts.join(report_campaigns, report_campaigns.c.id == _of_parts.c.id)),
 )
 _pending_columns = (credit_changes.c.currency, *(credit_changes.c[name] for name in _LABEL))
 _pending = {
@@ -310,7 +338,25 @@ def sums(
     conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
 ) -> list[SummedCredits]:
     """Returns the sums of the days [first, last], by campaign and currency."""
-    return _sums.all(conn, report_by=report_by, bit=bit, first=first, last=last)
+    first_week, end = -(-first // WEEK), (last + 1) // WEEK
+    is_short = first_week >= end
+    return _sums.all(
+        conn,
+        bit=bit,
+        by_day=report_by,
+        by_week=week_of(report_by),
+        first=first,
+        before=last if is_short else first_week * WEEK - 1,
+        first_week=first_week,
+        last_week=end - 1,
+        after=last + 1 if is_short else end * WEEK,
+        last=last,
+    )
+
+
+def week_of(report_by: ReportDay) -> Period:
+    """Returns the weeks that a kind of day makes up."""
+    return "order_week" if report_by == "order_date" else "click_week"
 
 
 def pending(

@@ -592,8 +592,8 @@ report_marks = Table(
     _text("stage"),
 )
 
-# The sums of the credits of a shop day (as an ordinal), by the date of the order and by that of the
-# click, for each (scope, model) pair.
+# The sums of the credits of a shop day (an ordinal) or of a week (a seventh of one), by the date of
+# the order and by that of the click, for each (scope, model) pair.
 credit_days = Table(
     "credit_days",
     metadata,
