@@ -45,6 +45,8 @@ def credit_sums(conn: Connection, span: CreditSpan, days: ShopDays) -> list[Cred
 def _summed_by_day(conn: Connection, span: CreditSpan, bounds: tuple[int, int]) -> list[CreditSum]:
     stored = credit_figures.sums(conn, span.report_by, span.bit, span.first, span.last)
     pending = credit_figures.pending(conn, span.report_by, span.bit, *bounds)
+    if not pending:
+        return [*map(_sum_of, stored)]
     both = sorted([*stored, *pending], key=_key_of)
     rows = [reduce(_added, rows) for _, rows in groupby(both, key=_key_of)]
     rows = [row for row in rows if row.credits]
@@ -81,4 +83,4 @@ def _added(one: SummedCredits, other: SummedCredits) -> SummedCredits:
 
 
 def _sum_of(row: SummedCredits) -> CreditSum:
-    return CreditSum(**{name: getattr(row, name) for name in CreditSum._fields})
+    return CreditSum._make(row[: len(CreditSum._fields)])

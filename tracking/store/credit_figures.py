@@ -66,7 +66,7 @@ class CreditDay(NamedTuple):
 
 
 class SummedCredits(NamedTuple):
-    """A number of credits of one campaign in one currency, and their sums.
+    """The sums of a number of credits of one campaign in one currency: first those of a CreditSum.
 
     Of changes, those that were dropped count as negative; `newest` is the newest credited instant
     of those that were added, `dropped` the number of those that were dropped.
@@ -76,12 +76,12 @@ class SummedCredits(NamedTuple):
     is_pinterest: int
     campaign_id: str
     campaign: str
-    credits: int | Decimal
     share: int | Decimal
     gross: int | Decimal
     net: int | Decimal
     cancellations: int | Decimal
     newest: int
+    credits: int | Decimal
     dropped: int
 
 
@@ -219,7 +219,7 @@ _sums = Query(
     select(
         _of_parts.c.currency,
         *(report_campaigns.c[name] for name in _LABEL),
-        *(_of_parts.c[name] for name in ("credits", *_SUMS, "newest")),
+        *(_of_parts.c[name] for name in (*_SUMS, "newest", "credits")),
         literal_column("0").label("dropped"),
     ).select_from(_of_parts.join(report_campaigns, report_campaigns.c.id == _of_parts.c.id)),
 )
@@ -229,7 +229,6 @@ _pending = {
         SummedCredits,
         select(
             *_pending_columns,
-            func.sum(credit_changes.c.sign).label("credits"),
             *(
                 func.sum(credit_changes.c.sign * credit_changes.c[name]).label(name)
                 for name in _SUMS
@@ -237,6 +236,7 @@ _pending = {
             func.max(
                 case((credit_changes.c.sign > 0, credit_changes.c.credited_at), else_=0)
             ).label("newest"),
+            func.sum(credit_changes.c.sign).label("credits"),
             func.sum(case((credit_changes.c.sign < 0, 1), else_=0)).label("dropped"),
         )
         .where(
