@@ -16,12 +16,17 @@ from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
 from tracking.store.funnel_weeks import CampaignWeek
 from tracking.store.report_progress import Progress
 
-# So many events are counted at once: a few milliseconds of the write lock.
+# So many events are counted at once: a few milliseconds of the write lock. After an upgrade there
+# are millions, of which more are counted at once.
 EVENTS = 5_000
+_TIMES_WHEN_BEHIND = 4
+_BEHIND = 20 * EVENTS
 _MARKS = 20_000
 # How long transactions that began before are waited for, and how often they are looked at.
 WAIT_SECONDS = 5.0
 _LOOKS_EVERY_SECONDS = 0.02
+# Where another process has just written the same figures, it may go ahead.
+_STEPS_BACK_SECONDS = 1.0
 
 _Stages = Collection[tuple[int, str]]
 
@@ -102,7 +107,9 @@ class FunnelWriter:
             progress = report_progress.of(conn, "funnel")
             if newest <= progress.through:
                 return True
-            until = min(newest, progress.through + self._events)
+            is_behind = newest - progress.through > _BEHIND
+            count = self._events * (_TIMES_WHEN_BEHIND if is_behind else 1)
+            until = min(newest, progress.through + count)
             events = funnel_figures.events_after(conn, progress.through, until, progress.closed)
         numbering = Numbering(progress.numbers)
         counted = _Counted(OpenDays(self._days, progress), events, numbering)
@@ -178,17 +185,19 @@ class FunnelWriter:
         totals, campaigns = counted.rows(ids)
         new = new._replace(numbers=numbering.count)
 
-        def write(conn: Connection) -> None:
+        def write(conn: Connection) -> bool:
             if not report_progress.advance(conn, "funnel", known, new):
-                return
+                return False
             for day, stage in anew:
                 funnel_figures.drop_stage(conn, day, stage)
             report_progress.drop_marks(conn, marks)
             funnel_figures.put_visitors(conn, numbering.new)
             funnel_figures.put(conn, totals, campaigns)
             funnel_weeks.drop(conn, {*anew, *((row.day, row.stage) for row in totals)})
+            return True
 
-        self._store.commit(write)
+        if not self._store.commit(write):
+            time.sleep(_STEPS_BACK_SECONDS)
 
     def _campaign_ids(self, labels: Iterable[CampaignLabel]) -> Mapping[CampaignLabel, int]:
         """Returns the ids of campaigns, which stay the same for ever."""
