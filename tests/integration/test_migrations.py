@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import everything, is_complete, rows
+from tracking.domain.consent import Consent
 from tracking.domain.identity import readable_key
 from tracking.service import Service
 from tracking.store import identity_graph, open_store, outbox
@@ -406,3 +408,47 @@ def test_what_an_older_release_still_writes_beside_this_one_is_refused(
     link = f"em:{'0a' * 32}"
     with pytest.raises(psycopg.errors.CheckViolation):
         service.store.commit(lambda conn: identity_graph.link(conn, [link], link))
+
+
+# --- tables in the tree of their key
+
+
+def test_in_sqlite_a_table_of_short_rows_is_stored_in_the_tree_of_its_key(sqlite_url: str) -> None:
+    described = {
+        name
+        for name, table in metadata.tables.items()
+        if not table.dialect_options["sqlite"]["with_rowid"]
+    }
+    engine = create_engine(sqlite_url, poolclass=NullPool)
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT name FROM sqlite_schema WHERE sql LIKE '%WITHOUT ROWID%'")
+        )
+        assert set(found.scalars()) == described
+    engine.dispose()
+
+
+def test_consent_is_known_after_the_visitors_were_stored_once(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY)
+    consents = (
+        Consent(marketing=False, sale_of_data=None),
+        Consent(marketing=None, sale_of_data=True),
+    )
+    for number, consent in enumerate(consents):
+        service.store.commit(
+            partial(identity_graph.put_consent, visitor=f"v{number}", consent=consent, at=NOW)
+        )
+    before = rows(service.store, "visitors")
+    engine = create_engine(sqlite_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE visitors RENAME TO newer"))
+        connection.execute(text("CREATE TABLE visitors AS SELECT * FROM newer"))
+        connection.execute(text("DROP TABLE newer"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0021'"))
+    engine.dispose()
+
+    migrate(sqlite_url)
+
+    assert rows(service.store, "visitors") == before

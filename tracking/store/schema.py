@@ -179,6 +179,7 @@ visitors = Table(
     _int("marketing_at"),
     Column("sale_of_data", Integer),
     _int("sale_of_data_at"),
+    sqlite_with_rowid=False,
 )
 
 # What was accepted from browsers and is not recorded yet (JSON, with digests for personal data): so
