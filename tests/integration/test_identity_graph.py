@@ -1,5 +1,7 @@
 """From the pixel to the purchase: who was it, what brought them, and what is told of it."""
 
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -593,3 +595,23 @@ def test_nothing_a_browser_says_makes_a_purchase_or_money(front: Storefront) -> 
     assert front.stages(traffic="all")["purchase"] == (0, 0)
     assert front.shop.reads("/roi-analysis")["orders"] == 0
     assert front.sent() == {}
+
+
+@pytest.mark.parametrize("arrival", list(itertools.permutations(range(4))))
+def test_a_checkout_belongs_to_whoever_opened_it_first_in_every_order_of_arrival(
+    quick: Storefront, arrival: tuple[int, ...]
+) -> None:
+    steps: list[Callable[[], object]] = [
+        lambda: quick.sees("page_viewed", "the-other-browser", HOUR, LANDING),
+        lambda: quick.checks_out(LAPTOP, 120),
+        lambda: quick.checks_out("the-other-browser", 60),
+        lambda: quick.sells(
+            **{**NOBODY, "email": "ada@example.com"}, checkout_token=CHECKOUT_TOKEN
+        ),
+    ]
+    for number in arrival:
+        steps[number]()
+
+    journey = quick.journey()
+    assert (journey["visitor"], journey["match_method"]) == (LAPTOP, "checkout_token")
+    assert journey["why"].startswith("Not credited")

@@ -120,6 +120,7 @@ def fill_from_pixel(session: Session, stored: Session) -> Session:
     The pixel stored it under the order's checkout or cart token. Its fields replace those that the
     pixel had stored before, and those of Shopify's customer journey.
     """
+    session = _without_pixel(session, stored)
     weaker = {field for field, origin in session.origins if origin in (JOURNEY, PIXEL)}
     missing = {
         name: getattr(stored, name)
@@ -140,6 +141,18 @@ def fill_from_pixel(session: Session, stored: Session) -> Session:
     )
 
 
+def _without_pixel(session: Session, stored: Session) -> Session:
+    """Returns a session without the fields that the pixel had stored, and does not any more."""
+    gone = {
+        field for field, origin in session.origins if origin == PIXEL and not getattr(stored, field)
+    }
+    if not gone:
+        return session
+    unset = {field: getattr(_EMPTY, field) for field in gone}
+    origins = tuple((field, origin) for field, origin in session.origins if field not in gone)
+    return msgspec.structs.replace(session, **unset, origins=origins)
+
+
 def session_from_fields(fields: SessionFields) -> Session:
     """Returns the session of some fields, each with its origin."""
     if "click_id" in fields:
@@ -152,5 +165,6 @@ def session_from_fields(fields: SessionFields) -> Session:
     return Session(**values, origins=tuple(origins))
 
 
+_EMPTY = Session()
 # The fields of the visit itself; the others describe these fields.
 _FIELDS = tuple(f for f in Session.__struct_fields__ if f not in ("origins", "older"))

@@ -14,7 +14,7 @@ from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.tombstones import without_erased
-from tracking.store import conversions, identity_graph, outbox, touches
+from tracking.store import conversions, identity_graph, orders, outbox, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import SHORT_TRANSACTION, Connection
@@ -267,13 +267,16 @@ def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _
         facts.consenting.add(event.visitor)
     opened = []
     for key in event.tokens:
-        is_theirs, is_new = identity_graph.claim_checkout(
+        claim = identity_graph.claim_checkout(
             conn, key, event.visitor, json_of(event.session), event.at
         )
-        if is_theirs:
+        if claim.is_theirs:
             opened.append(key)
-        if is_new:
+        if claim.is_new:
             facts.joined.add(event.visitor)
+        if claim.former:
+            _release_token(conn, key, claim.former)
+            facts.joined.add(claim.former)
     identity_graph.tell(conn, event.identity.graph_keys(), event.visitor)
     concerned = identity_graph.link_tokens(conn, opened, event.visitor)
     if event.client:
@@ -284,6 +287,17 @@ def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _
             facts.identified.add(event.visitor)
     if concerned:
         facts.joined |= {event.visitor, *concerned}
+
+
+def _release_token(conn: Connection, token: str, visitor: str) -> None:
+    """Forgets that a browser opened a checkout or cart, which another one opened before."""
+    rows = touches.of_visitors(conn, (visitor,), *ALWAYS)
+    order_ids = {touches.touch_of(row).order_id for row in rows} - {""}
+    placed = (orders.of_id(conn, order_id) for order_id in sorted(order_ids))
+    named = {key for order in placed if order is not None for key in order.keys}
+    # Which buyer a signed checkout named with the browser is stored in its links alone.
+    is_any_named = any(row.key == "checkout" for row in rows)
+    identity_graph.release_token(conn, token, visitor, named, keeps_buyers=is_any_named)
 
 
 def _touch_of(event: PixelEvent, media: frozenset[str]) -> Touch | None:

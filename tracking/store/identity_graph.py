@@ -72,6 +72,17 @@ class LinkedClient(NamedTuple):
     may_be_newest: bool
 
 
+class CheckoutClaim(NamedTuple):
+    """Whose a checkout or cart is: it `is_theirs` who told of it if no other visitor id opened it
+    before, and that or its session `is_new`. `former` is the visitor id that it belonged to until
+    now, by a later event.
+    """
+
+    is_theirs: bool
+    is_new: bool
+    former: str = ""
+
+
 class _KeyOfVisitor(NamedTuple):
     link: str
 
@@ -215,12 +226,17 @@ _tell = Statement(
 _checkout_row: dict[str, Any] = {
     name: bindparam(name) for name in ("link", "visitor", "session", "at")
 }
+_unlink = Statement(
+    delete(links).where(
+        links.c.link == bindparam("b_link"), links.c.visitor == bindparam("b_visitor")
+    )
+)
 _put_checkout = Statement(
     insert(checkouts)
     .values(_checkout_row)
     .on_conflict_do_update(
         index_elements=[checkouts.c.link],
-        set_={name: bindparam(name) for name in ("session", "at")},
+        set_={name: bindparam(name) for name in ("visitor", "session", "at")},
     )
 )
 _complete_checkout = Statement(
@@ -426,19 +442,35 @@ def _is_no_persons(sharers: Collection[str]) -> bool:
 
 def claim_checkout(
     conn: Connection, key: str, visitor: str, session: str, at: int
-) -> tuple[bool, bool]:
-    """Stores which visitor id opened a checkout or cart, and with what session.
-
-    Returns two flags: the checkout belongs to this visitor id, since no other was first; and this
-    or the session is new. Of one visitor's sessions that of the earliest event counts.
-    """
+) -> CheckoutClaim:
+    """Stores which visitor id opened a checkout or cart first, and with what session: those of its
+    earliest event, whichever was told first."""
     known = checkout(conn, key)
-    if known is not None and known.visitor != visitor:
-        return False, False
-    if known is not None and (known.at, known.session) <= (at, session):
-        return True, False
+    if known is not None and (known.at, known.visitor, known.session) <= (at, visitor, session):
+        return CheckoutClaim(is_theirs=known.visitor == visitor, is_new=False)
     _put_checkout.run(conn, link=key, visitor=visitor, session=session, at=at)
-    return True, known is None or known.session != session
+    if known is None or known.visitor == visitor:
+        return CheckoutClaim(True, is_new=known is None or known.session != session)
+    return CheckoutClaim(True, is_new=True, former=known.visitor)
+
+
+def release_token(
+    conn: Connection, token: str, visitor: str, named: Collection[str], *, keeps_buyers: bool
+) -> None:
+    """Forgets that a browser opened a checkout or cart, since another one did before, and the
+    buyers that it is known by from this alone, unless it `keeps_buyers`.
+
+    `named` are the keys that a signed body held together with its visitor id.
+    """
+    if token not in named:
+        _unlink.run(conn, b_link=token, b_visitor=visitor)
+    if keeps_buyers:
+        return
+    others = _tokens_of.find(conn, {visitor}, most=MOST_VISITORS).get(visitor, ())
+    kept = sharers_of(conn, {*others})
+    buyers = {*filter(is_identity, sharers_of(conn, (token,)))}
+    for buyer in buyers - kept - {*named}:
+        _unlink.run(conn, b_link=buyer, b_visitor=visitor)
 
 
 def complete_checkout(conn: Connection, key: str, event_id: str, at: int) -> bool:
