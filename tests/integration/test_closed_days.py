@@ -1,17 +1,30 @@
 """Storefront events are deleted after a time, and what the reports count of them stays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from app import assemble
-from tests.actors import COLLECTOR_KEY, DAY, Clock, Operator, Storefront, instant, order, pinned
+from tests.actors import (
+    COLLECTOR_KEY,
+    DAY,
+    HOUR,
+    Clock,
+    Operator,
+    Storefront,
+    instant,
+    order,
+    pinned,
+)
 from tests.conftest import BuildService
 from tests.pixel_events import DATA
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
 from tracking.service import Service
+from tracking.store import conversions
+from tracking.store.conversions import ConversionRow
 
 KEPT_DAYS = 30
 Front = Callable[..., Storefront]
@@ -182,3 +195,59 @@ def test_a_shops_erasure_forgets_the_visitors_of_closed_days(front: Front, clock
 
     assert "browser-" not in repr(rows(shop.service.store, "report_visitors"))
     assert funnel_since(shop, begun)["stages"] == before["stages"]
+
+
+def views(shop: Storefront, instants: Iterable[float]) -> None:
+    """A product view of somebody new at each instant."""
+    for at in map(int, instants):
+        names = (f"e{at}", "product_view", "", f"v{at}")
+        row = ConversionRow(*names, at, 1, 0, "", "", "", 0, "", "", at)
+        shop.service.store.commit(partial(conversions.put, row=row))
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+def test_figures_stay_when_more_days_are_closed_in_another_zone(
+    front: Front, clock: Clock, zone: str
+) -> None:
+    shop, begun = front(), clock.now // DAY * DAY
+    views(shop, (begun + hour * HOUR for hour in range(0, 96, 3)))
+    clock.now = begun + (KEPT_DAYS + 2) * DAY + 20 * HOUR
+    shop.service.figures.finish()
+    purges(shop.service)
+
+    moved = front(SHOP_TIMEZONE=zone)
+    moved.service.figures.finish()
+    span = {"start_date": instant(begun - 2 * DAY)[:10], "end_date": instant(clock.now)[:10]}
+    before = moved.stages(traffic="all", **span)
+    assert before["product_view"] == (32, 32)
+    for _ in range(8):
+        purges(moved.service)
+        Operator(assemble(moved.service)).reads("rebuild-reports")
+        assert moved.stages(traffic="all", **span) == before
+        clock.tick(hours=6)
+    assert len(rows(moved.service.store, "conversions")) < 8
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
+def test_new_events_of_the_first_open_day_count_where_the_figures_count_them(
+    front: Front, clock: Clock, zone: str
+) -> None:
+    shop, begun = front(), clock.now // DAY * DAY
+    views(shop, [begun])
+    clock.now = begun + (KEPT_DAYS + 1) * DAY
+    shop.service.figures.finish()
+    purges(shop.service)
+    moved = front(SHOP_TIMEZONE=zone)
+    moved.service.figures.finish()
+    dates = [instant(begun + n * DAY)[:10] for n in range(-2, 4)]
+    spans = [
+        {"start_date": first, "end_date": last, "traffic": "all"}
+        for n, first in enumerate(dates)
+        for last in dates[n:]
+    ]
+    views(moved, (begun + DAY + hour * HOUR for hour in (1, 6, 12, 30)))
+
+    new = [moved.stages(**span) for span in spans]
+    moved.service.figures.finish()
+
+    assert [moved.stages(**span) for span in spans] == new

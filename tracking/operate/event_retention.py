@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from tracking.domain.shop_days import ShopDays
 from tracking.store import Store, event_retention, report_progress
@@ -45,9 +46,17 @@ class EventRetention:
 
     def _close(self, conn: Connection, until: int) -> None:
         progress = report_progress.of(conn, "funnel")
-        if until > progress.closed and self._is_counted(conn, progress, until):
+        if self._is_later_day(progress, until) and self._is_counted(conn, progress, until):
             closed = progress._replace(closed=until, closed_zone=self._days.zone.key)
             report_progress.advance(conn, "funnel", progress, closed)
+
+    def _is_later_day(self, progress: Progress, until: int) -> bool:
+        """Returns True if more days end before an instant than are closed: of a day that begins
+        later than in the zone of the closed ones, not a part alone must be closed."""
+        if not progress.closed:
+            return True
+        closed_days = ShopDays(ZoneInfo(progress.closed_zone))
+        return self._days.day_of(until) > closed_days.day_of(progress.closed)
 
     def _is_counted(self, conn: Connection, progress: Progress, until: int) -> bool:
         return (

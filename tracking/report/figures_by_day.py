@@ -36,11 +36,15 @@ class FiguresByDay:
         self._days = OpenDays(days, progress)
         self._through = progress.through
         self._closed_alone = closed_alone
-        since, before = days.begin(span.first), days.begin(span.last + 1)
+        since = min(days.begin(span.first), self._days.begin(span.first, ""))
+        before = days.begin(span.last + 1)
+        marked = report_progress.marked(conn, since, before)
         self._marked = {
             (self._days.day_of(row.at, row.stage), row.stage)
-            for row in report_progress.marked(conn, since, before)
-            if self._days.has(row.at, row.stage) and not closed_alone
+            for row in marked
+            if self._is_in_span(row.at, row.stage)
+            and self._days.has(row.at, row.stage)
+            and not closed_alone
         }
         numbering = Numbering(progress.numbers)
         self._new = [(event, numbering.of(event)) for event in self._uncounted(since, before)]
@@ -134,12 +138,16 @@ class FiguresByDay:
             return self._days.is_closed(day, stage)
         return (day, stage) not in self._marked
 
+    def _is_in_span(self, at: int, stage: str) -> bool:
+        return self._span.first <= self._days.day_of(at, stage) <= self._span.last
+
     def _uncounted(self, since: int, before: int) -> list[CountedEvent]:
         """Returns the events that the figures lack, or count as what they are no longer."""
         all_traffic = self._span.all_traffic
         events = funnel_figures.new_events(
             self._conn, self._through, (since, before), self._days.closed, all_traffic=all_traffic
         )
+        events = [event for event in events if self._is_in_span(event.at, event.stage)]
         for day, stage in sorted(self._marked):
             begin, end = self._days.begin(day, stage), self._days.begin(day + 1, stage)
             events += funnel_figures.events_of_stage(

@@ -41,7 +41,8 @@ def funnel_counts(conn: Connection, span: FunnelSpan, days: ShopDays) -> FunnelC
         StoreUnavailable: there are closed days, and the figures of the others are made anew.
     """
     progress = report_progress.of(conn, "funnel")
-    has_closed = OpenDays(days, progress).is_closed(span.first, "")
+    # Of the first open day a part may lie on another day of this zone.
+    has_closed = OpenDays(days, progress).begin(span.first, "") != days.begin(span.first)
     is_made = progress.zone == days.zone.key
     if not is_made:
         progress = progress._replace(through=0)
