@@ -159,7 +159,8 @@ def known_of(
     if _any_erased.first(conn) is not None:
         tombstones = {tombstone_of(name) for name in (*keys, *(f"or:{id}" for id in order_ids))}
     shared: set[str] = set()
-    if _any_shared.first(conn) is not None:
+    # Without statistics PostgreSQL would look for any from end to end.
+    if conn.dialect == "postgresql" or _any_shared.first(conn) is not None:
         shared = sent_as(conn, events) | told(conn, events)
     known = KnownBatch(
         events={row.event_id: row for row in among(conn, _recorded, events)},
@@ -203,16 +204,17 @@ def put(
 def _insert(
     conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Parameters]
 ) -> None:
+    if conn.dialect == "postgresql":
+        if rows:
+            text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in rows])
+            conn.cursor.execute(_postgresql(table, columns), [text.decode()])
+        return
     first = 0
     while first < len(rows):
         size = next(size for size in _ROWS_A_STATEMENT if size <= len(rows) - first)
         chunk = rows[first : first + size]
         first += size
-        if conn.dialect == "postgresql":
-            text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in chunk])
-            conn.cursor.execute(_postgresql(table, columns), [text.decode()])
-        else:
-            conn.cursor.execute(_sqlite(table, columns, len(chunk)), [*chain.from_iterable(chunk)])
+        conn.cursor.execute(_sqlite(table, columns, len(chunk)), [*chain.from_iterable(chunk)])
 
 
 @lru_cache(maxsize=64)
