@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -175,3 +176,27 @@ def test_a_visitor_of_many_events_is_renamed_at_once(store: Store, database_url:
     store.commit(partial(erasure.forget_visitor, visitor="a", new="er:1"))
     # A lock is waited for that long.
     assert time.perf_counter() - begun < 10
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_purge_and_an_erasure_of_one_visitor_wait_for_each_other_in_one_order(
+    store: Store, database_url: str
+) -> None:
+    comes(store, seen("one", "a"), seen("two", "b"))
+    finish(store)
+    url = database_url.replace("+psycopg", "", 1)
+    rename = "UPDATE conversions SET visitor = %s WHERE visitor = %s"
+    with (
+        psycopg.connect(url) as erasure_of_both,
+        psycopg.connect(url, autocommit=True) as purge,
+        psycopg.connect(url, autocommit=True) as watch,
+        ThreadPoolExecutor() as threads,
+    ):
+        erasure_of_both.execute(rename, ["er:2", "b"])
+        forgotten = threads.submit(purge.execute, "DELETE FROM report_visitors WHERE visitor = 'a'")
+        blocked = "SELECT 1 FROM pg_locks WHERE pid = %s AND NOT granted"
+        while watch.execute(blocked, [purge.info.backend_pid]).fetchone() is None:
+            assert not forgotten.done()
+        erasure_of_both.execute(rename, ["er:1", "a"])
+        erasure_of_both.commit()
+        forgotten.result()

@@ -236,11 +236,15 @@ def _postgresql_triggers() -> list[str]:
             _MARK_UNLESS_SAME_VISITOR,
         ),
         *_postgresql_trigger(
-            "report_visitors_deleted",
+            "report_visitors_deleted", "DELETE ON report_visitors", "", *_MARK_EVENTS
+        ),
+        # Before it locks the first row, which an erasure may wait for.
+        *_postgresql_trigger(
+            "report_visitors_to_delete",
             "DELETE ON report_visitors",
             "",
             _RENAMING_ONCE,
-            *_MARK_EVENTS,
+            fires="BEFORE {} FOR EACH STATEMENT",
         ),
         *_postgresql_trigger("conversions_deleted", "DELETE ON conversions", "", _MARK_OLD),
         *_postgresql_trigger("credits_added", "INSERT ON credits", "", new),
@@ -249,12 +253,14 @@ def _postgresql_triggers() -> list[str]:
     ]
 
 
-def _postgresql_trigger(name: str, event: str, condition: str, *steps: str) -> tuple[str, str]:
+def _postgresql_trigger(
+    name: str, event: str, condition: str, *steps: str, fires: str = "AFTER {} FOR EACH ROW"
+) -> tuple[str, str]:
     when = f" WHEN ({condition})" if condition else ""
     return (
         f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql "
         f"SET search_path FROM CURRENT AS $$ BEGIN {'; '.join(steps)}; RETURN NULL; END $$",
-        f"CREATE TRIGGER {name} AFTER {event} FOR EACH ROW{when} EXECUTE FUNCTION {name}()",
+        f"CREATE TRIGGER {name} {fires.format(event)}{when} EXECUTE FUNCTION {name}()",
     )
 
 
