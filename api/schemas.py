@@ -21,6 +21,11 @@ def object_of(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
+def with_optional(schema: Schema, **properties: Schema) -> Schema:
+    """Schema of the same object with properties that may be missing."""
+    return {**schema, "properties": {**schema["properties"], **properties}}
+
+
 def list_of(items: Schema) -> Schema:
     """Schema of a list of items."""
     return {"type": "array", "items": items}
@@ -57,13 +62,16 @@ _STAGES = {
     ),
 }
 _SPAN = {"start_date": DATE, "end_date": DATE, "timezone": TEXT}
-FUNNEL = object_of(
-    **_SPAN,
-    closed_through={"type": ["string", "null"], "format": "date"},
-    closed_timezone={"type": ["string", "null"]},
-    traffic=one_of("pinterest", "all"),
-    **_STAGES,
-    by_campaign=list_of(object_of(campaign_id=TEXT, campaign=TEXT, **_STAGES)),
+FUNNEL = with_optional(
+    object_of(
+        **_SPAN,
+        traffic=one_of("pinterest", "all"),
+        **_STAGES,
+        by_campaign=list_of(object_of(campaign_id=TEXT, campaign=TEXT, **_STAGES)),
+    ),
+    # Of a report that begins on a closed day.
+    closed_through=DATE,
+    closed_timezone=TEXT,
 )
 _RATIOS = {"roas": _MONEY, "roi": _MONEY, "cpa": _MONEY}
 _CAMPAIGNS = list_of(

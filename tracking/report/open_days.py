@@ -25,11 +25,11 @@ class OpenDays:
         # The last closed day, as an ordinal; 0 if there is none.
         self.last_closed = closed_days.day_of(progress.closed) - 1 if progress.closed else 0
 
-    def closed_part(self, first: int) -> dict[str, str | None]:
+    def closed_part(self, first: int) -> dict[str, str]:
         """Returns the last closed day of a report that begins on the day `first`, and the time zone
-        of the closed days; None where it has none."""
+        of the closed days; nothing if it has none."""
         if first > self.last_closed or self.zone is None:
-            return {"closed_through": None, "closed_timezone": None}
+            return {}
         last = date.fromordinal(self.last_closed).isoformat()
         return {"closed_through": last, "closed_timezone": self.zone.key}
 
