@@ -270,8 +270,8 @@ def growth(parse: Callable[[str], object], hostile: Callable[[int], str]) -> flo
         is_shown = is_shown or before >= LEAST_SECONDS
         if before >= LEAST_SECONDS and took > max(SHORT_SECONDS, MOST_GROWTH * before):
             shorter = hostile(length)
-            # It may have been a page fault, or a cache that was cold.
-            ratios = (seconds(parse, text, 3) / seconds(parse, shorter, 3) for _ in range(3))
+            # It may have been a page fault, or a cache that others fill.
+            ratios = (seconds(parse, text, 3) / seconds(parse, shorter, 3) for _ in range(9))
             most = max(most, min(ratios))
         length, before = 2 * length, took
     return most
