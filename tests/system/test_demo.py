@@ -129,11 +129,20 @@ def test_the_demos_campaigns_sum_to_the_total(told: Told) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A demo that stays up, on a machine that is configured for a shop."""
+    """A demo that stays up, on a machine that is configured for a shop.
 
+    `folder` is where it keeps what it needs.
+    """
+
+    process: subprocess.Popen[str]
     address: str
     token: str
     database: Path
+    folder: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
 
     def reads(self, path: str) -> Any:
         """A report, asked for as the demo says."""
@@ -158,8 +167,9 @@ def staying(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
                 said += line
             yield process, said
         finally:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=PATIENCE)
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=PATIENCE)
 
 
 def address_in(said: str) -> str:
@@ -172,17 +182,19 @@ def address_in(said: str) -> str:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     database = tmp_path_factory.mktemp("shop") / "shop.db"
+    folder = tmp_path_factory.mktemp("temporary")
     env = {
         **NOTHING,
+        "TMPDIR": str(folder),
         "SHOPIFY_WEBHOOK_SECRET": SECRET,
         "DATABASE_URL": f"sqlite:///{database}",
         "DELIVER": "false",
         "TRACK_AI_ENDPOINT": "http://127.0.0.1:1/events",
     }
-    with staying(env) as (_, said):
+    with staying(env) as (process, said):
         bearer = re.search(r"Bearer (\w+)", said)
         assert bearer is not None, said
-        yield Served(address_in(said), bearer[1], database)
+        yield Served(process, address_in(said), bearer[1], database, folder)
 
 
 def test_a_served_demo_can_be_looked_around_in(served: Served) -> None:
@@ -204,30 +216,28 @@ def test_the_demo_keeps_away_from_the_shops_own_settings(served: Served) -> None
 def test_the_images_health_check_tells_a_living_service_from_a_dead_one(served: Served) -> None:
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
     (code,) = re.findall(r'CMD \["python", "-c", "(.*)"\]', dockerfile)
-    port = served.address.rpartition(":")[2]
 
     def is_healthy(port: str) -> bool:
         check = [sys.executable, "-c", code]
         done = subprocess.run(check, env={"PORT": port}, capture_output=True, check=False)
         return done.returncode == 0
 
-    assert is_healthy(port)
+    assert is_healthy(str(served.port))
     assert not is_healthy("1")
 
 
-def test_a_demo_that_is_told_to_stop_takes_everything_with_it(tmp_path: Path) -> None:
-    with staying({**NOTHING, "TMPDIR": str(tmp_path)}) as (process, said):
-        port = int(address_in(said).rpartition(":")[2])
-        assert list(tmp_path.iterdir()) != []
+# The last of them: nobody can look around in it afterwards.
+def test_a_demo_that_is_told_to_stop_takes_everything_with_it(served: Served) -> None:
+    assert list(served.folder.iterdir()) != []
 
-        process.send_signal(signal.SIGTERM)
-        last, _ = process.communicate(timeout=PATIENCE)
+    served.process.send_signal(signal.SIGTERM)
+    last, _ = served.process.communicate(timeout=PATIENCE)
 
-    assert process.returncode == 0
+    assert served.process.returncode == 0
     assert last.endswith("Everything is stopped and removed.\n")
-    assert list(tmp_path.iterdir()) == []
+    assert list(served.folder.iterdir()) == []
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
+        socket.create_connection(("127.0.0.1", served.port))
 
 
 # --- When it cannot run
