@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, DefaultClause, NullPool, create_engine, inspect, text
@@ -33,7 +34,7 @@ from tests.store_contents import everything, is_complete, rows
 from tracking.domain.consent import Consent
 from tracking.domain.identity import readable_key
 from tracking.service import Service
-from tracking.store import identity_graph, open_store, outbox
+from tracking.store import identity_graph, migrations, open_store, outbox
 from tracking.store.migrations import head, migrate
 from tracking.store.schema import metadata
 
@@ -452,3 +453,35 @@ def test_consent_is_known_after_the_visitors_were_stored_once(
     migrate(sqlite_url)
 
     assert rows(service.store, "visitors") == before
+
+
+@pytest.mark.parametrize("tables", [("credits", "conversions"), ("conversions", "credits")])
+@pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
+def test_the_figures_come_while_the_last_release_writes(
+    new_url: str, tables: tuple[str, str]
+) -> None:
+    with migrations._begun(new_url) as connection:
+        command.upgrade(migrations._config(connection), "0018")
+    values = {
+        "credits": "credits (placed_at, order_id, n, mask) VALUES (1, 'a', 1, 1)",
+        "conversions": "conversions (event_id, stage) VALUES ('a', 'purchase')",
+    }
+    url = new_url.replace("+psycopg", "", 1)
+    with (
+        psycopg.connect(url) as webhook,
+        psycopg.connect(url, autocommit=True) as watch,
+        ThreadPoolExecutor() as threads,
+    ):
+        webhook.execute(f"INSERT INTO {values[tables[0]]}")
+        migrated = threads.submit(migrations.migrate, new_url)
+        waits = (
+            "SELECT 1 FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
+            " WHERE NOT granted AND relname = %s AND relnamespace = current_schema()::regnamespace"
+        )
+        while watch.execute(waits, [tables[0]]).fetchone() is None:
+            assert not migrated.done()
+        webhook.execute(f"INSERT INTO {values[tables[1]]}")
+        webhook.commit()
+        migrated.result()
+        assert watch.execute("SELECT count(*) FROM report_progress").fetchone() == (0,)
+        assert watch.execute("SELECT count(*) FROM credit_changes").fetchone() == (0,)

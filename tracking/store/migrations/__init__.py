@@ -16,6 +16,7 @@ from sqlalchemy import (
     make_url,
     text,
 )
+from sqlalchemy.exc import OperationalError
 
 from tracking.store.engine.file_locks import writing
 from tracking.store.engine.schema_version import KNOWN, NEWEST, QUERY, is_sufficient
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 _LOCK_KEY = 7_240_117_002  # any number that nobody else locks
 _WAIT_SECONDS = 60
+_DEADLOCK, _ATTEMPTS = "40P01", 10
 _PRIVATE = 0o600
 
 
@@ -52,6 +54,17 @@ def migrate(database_url: str) -> None:
 
 
 def _upgrade(database_url: str) -> None:
+    """Runs every migration that is missing, again if it and a webhook waited for one another."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _attempt(database_url)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != _DEADLOCK:
+                raise
+    return _attempt(database_url)
+
+
+def _attempt(database_url: str) -> None:
     with _begun(database_url) as connection:
         found = _revision_of(connection)
         if found is None or found in KNOWN - {NEWEST}:

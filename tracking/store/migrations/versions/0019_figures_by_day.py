@@ -66,6 +66,9 @@ _RENAMING_IF_NEWEST = f"{_RENAMING} AND old.id > (SELECT coalesce(max(id), 0) FR
 
 def upgrade() -> None:
     """Bring the schema to this revision."""
+    if op.get_bind().dialect.name == "postgresql":
+        # In the order in which the last release writes them, which works on meanwhile.
+        op.execute("LOCK TABLE credits, conversions IN SHARE ROW EXCLUSIVE MODE")
     _create_tables()
     if op.get_bind().dialect.name == "sqlite":
         for statement in _sqlite_triggers():
