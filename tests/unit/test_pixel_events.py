@@ -1283,6 +1283,19 @@ def test_a_persons_browser_is_no_bot(user_agent: str) -> None:
     assert not is_bot(user_agent)
 
 
+@pytest.mark.parametrize("agent", ["", "curl/8.5.0", "python-requests/2.32.3", "Wget/1.21"])
+def test_a_program_may_tell_of_a_view_of_an_ad(agent: str) -> None:
+    caller = ClientInfo("203.0.113.7", agent)
+
+    assert not call(event("ad_viewed", context={}), caller=caller).events[0].is_bot
+
+
+def test_a_crawler_sees_no_ad() -> None:
+    caller = ClientInfo("203.0.113.7", "Mozilla/5.0 (compatible; Googlebot/2.1)")
+
+    assert call(event("ad_viewed"), caller=caller).events[0].is_bot
+
+
 def test_the_pixels_word_for_the_browser_counts_only_where_the_request_has_none() -> None:
     told = event(context={"navigator": {"userAgent": CHROME}})
 

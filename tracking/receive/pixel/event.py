@@ -63,10 +63,10 @@ _AGENT_LIMIT = 2048
 
 # The phones of CUBOT have that name in their user agent, and shops watch their own pages with
 # HeadlessChrome.
-_BOT = re.compile(
+_CRAWLER = re.compile(
     r"(?<!cu)bot|crawl|spider|slurp|facebookexternalhit|preview|lighthouse|gtmetrix|pingdom"
-    r"|curl/|python-|wget"
 )
+_SCRIPT = re.compile(r"curl/|python-|wget")
 
 
 class ClientInfo(msgspec.Struct, frozen=True, gc=False):
@@ -198,7 +198,15 @@ def events_in(
 
 def is_bot(user_agent: str) -> bool:
     """Returns True if the user agent is that of a crawler, a link preview or a script."""
-    return not user_agent.strip() or _BOT.search(user_agent.lower()) is not None
+    agent = user_agent.lower()
+    return not agent.strip() or any(words.search(agent) for words in (_CRAWLER, _SCRIPT))
+
+
+def _is_told_by_bot(name: str, user_agent: str) -> bool:
+    # Of the views of ads programs tell, since no page knows of them.
+    if name == "ad_viewed":
+        return _CRAWLER.search(user_agent.lower()) is not None
+    return is_bot(user_agent)
 
 
 def _pixel_event(
@@ -231,7 +239,7 @@ def _pixel_event(
         tokens=tokens_of(checkout, call.batch, page) if checkout else (),
         conversion=None,
         value=0,
-        is_bot=is_bot(agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
+        is_bot=_is_told_by_bot(header.name, agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
         client=client_key(event.client_id or call.batch.client_id),
         unfilled=unfilled_in(page) if visit is not None else "",
     )
