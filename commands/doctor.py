@@ -36,6 +36,7 @@ from tracking.store import (
     quarantine,
     spend_syncs,
     touches,
+    why_unreachable,
 )
 from tracking.store.accounts import AccountRow
 from tracking.store.engine import health
@@ -95,7 +96,7 @@ def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
     yield _app_finding(service.settings)
     yield from _shopify_findings(service.settings)
     yield from _disk_findings(service.store, service.settings)
-    database = list(_database_findings(service.store))
+    database = list(_database_findings(service.store, service.settings.database_url))
     yield from database
     if database[-1].mark == "ok":
         yield from webhook_findings(service)
@@ -192,7 +193,7 @@ def _disk_findings(store: Store, settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "log", protection())
 
 
-def _database_findings(store: Store) -> Iterator[Finding]:
+def _database_findings(store: Store, database_url: str) -> Iterator[Finding]:
     """Yields the findings on the database; the last one is "ok" if it can be queried."""
     kind = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[store.dialect]
     if isinstance(store, SqliteStore) and not store.path.is_file():
@@ -213,7 +214,8 @@ def _database_findings(store: Store) -> Iterator[Finding]:
     except SchemaChanged as error:
         revision = error.version
     except StoreUnavailable as error:
-        yield Finding("FAIL", "database", str(error).splitlines()[0])
+        reason = why_unreachable(database_url) or str(error).splitlines()[0]
+        yield Finding("FAIL", "database", reason)
         return
     if revision == head():
         yield Finding("ok", "database", f"{kind}, writable, at schema {revision}")

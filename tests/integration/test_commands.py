@@ -793,6 +793,17 @@ def test_the_doctor_makes_no_database(empty_folder: Path) -> None:
     assert list(empty_folder.iterdir()) == []
 
 
+@pytest.mark.usefixtures("empty_folder")
+def test_the_doctor_says_why_postgresql_lets_nobody_in() -> None:
+    url = "postgresql+psycopg://tracking:secret@127.0.0.1:1/tracking"
+
+    result = Shell(SHOPIFY_WEBHOOK_SECRET=SECRET, DATABASE_URL=url).types("doctor")
+
+    assert result.exit_code == 1
+    assert "port 1 failed: Connection refused" in result.stdout
+    assert "secret@" not in result.stdout
+
+
 def test_the_doctor_misses_a_database_that_a_running_service_has_open(
     empty_folder: Path, sqlite_url: str
 ) -> None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from tracking.store.engine import postgres
 from tracking.store.engine.base import Store
-from tracking.store.engine.postgres import PostgresStore, wait_for_server
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.engine.statement import StoreUnavailable
 from tracking.store.new_orders import SQLITE_SETUP
 
-__all__ = ["Store", "StoreUnavailable", "open_store", "wait_until_reachable"]
+__all__ = ["Store", "StoreUnavailable", "open_store", "wait_until_reachable", "why_unreachable"]
 
 
 def open_store(database_url: str) -> Store:
@@ -18,13 +18,20 @@ def open_store(database_url: str) -> Store:
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         return SqliteStore(Path(url.database or ""), setup=SQLITE_SETUP)
-    return PostgresStore(_conninfo(database_url))
+    return postgres.PostgresStore(_conninfo(database_url))
 
 
 def wait_until_reachable(database_url: str) -> None:
     """Waits until the database server can be reached; returns at once if the database is a file."""
     if make_url(database_url).get_backend_name() != "sqlite":
-        wait_for_server(_conninfo(database_url))
+        postgres.wait_for_server(_conninfo(database_url))
+
+
+def why_unreachable(database_url: str) -> str:
+    """Returns why the database server lets nobody in; "" if it does, or the database is a file."""
+    if make_url(database_url).get_backend_name() == "sqlite":
+        return ""
+    return postgres.why_unreachable(_conninfo(database_url))
 
 
 def _conninfo(database_url: str) -> str:

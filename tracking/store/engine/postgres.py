@@ -255,17 +255,25 @@ class PostgresStore:
 
 
 def wait_for_server(conninfo: str, pause: float = _RETRIES_EVERY_SECONDS) -> None:
-    """Waits until a connection can be made.
+    """Waits until a connection can be made, and logs why none can, once for each reason.
 
     A worker that exited instead while the server starts would stop all other workers.
     """
-    while True:
-        try:
-            psycopg.connect(conninfo, connect_timeout=3).close()
-            return
-        except psycopg.OperationalError as error:
-            logger.warning("the start waits for the database: %s", str(error).partition("\n")[0])
+    logged = ""
+    while reason := why_unreachable(conninfo):
+        if reason != logged:
+            logger.warning("the start waits for the database: %s", reason)
+            logged = reason
         time.sleep(pause)
+
+
+def why_unreachable(conninfo: str) -> str:
+    """Returns the reason in one line why no connection can be made; "" if one can."""
+    try:
+        psycopg.connect(conninfo, connect_timeout=3).close()
+    except psycopg.OperationalError as error:
+        return str(error).partition("\n")[0] or type(error).__name__
+    return ""
 
 
 def _is_direct(raw: Any) -> bool:
