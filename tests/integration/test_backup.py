@@ -167,7 +167,10 @@ def of_a_later_release(path: Path) -> None:
     [
         (cut, ""),
         (overwritten, ""),
-        (lambda path: path.write_bytes(b"an e-mail" * 999), "file is not a database"),
+        (
+            lambda path: path.write_bytes(b"an e-mail" * 999),
+            "copy.db cannot be restored: file is not a database",
+        ),
         (lambda path: path.write_bytes(b""), "no schema version"),
         (lambda path: path.unlink(), "there is no backup at "),
         (of_another_program, "no schema version"),

@@ -428,8 +428,16 @@ def test_a_backup_overwrites_nothing(operator: Operator, tmp_path: Path) -> None
     path = tmp_path / "precious"
     path.write_text("precious")
 
-    assert operator.is_told("backup", str(path)) == f"{path} exists already"
+    said = operator.is_told("backup", str(path))
+
+    assert said == f"{path} exists already: name a new file, with the day in its name, say"
     assert path.read_text() == "precious"
+
+
+def test_a_backup_makes_no_folder(operator: Operator, tmp_path: Path) -> None:
+    said = operator.is_told("backup", str(tmp_path / "backups" / "copy.db"))
+
+    assert said == f"there is no folder {tmp_path / 'backups'}"
 
 
 def test_a_backup_of_a_broken_database_fails_and_leaves_nothing(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def copy(source: Path, target: Path) -> int:
     if not source.is_file():
         raise NoBackup(f"there is no database at {source}")
     if target.exists():
-        raise NoBackup(f"{target} exists already")
+        raise NoBackup(f"{target} exists already: name a new file, with the day in its name, say")
+    if not target.parent.is_dir():
+        raise NoBackup(f"there is no folder {target.parent}")
     try:
         with present(source), _unfinished(target) as part:
             _copy(f"{_uri(source)}?mode=ro", part)
@@ -78,7 +80,9 @@ def restore(backup: Path, database: Path, kept_as: Path) -> str:
             _flush(database.parent)
     except InUse:
         raise NoRestore(f"{database} is in use: stop the service first") from None
-    except (OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        raise NoRestore(f"{backup} cannot be restored: {error}") from error
+    except OSError as error:
         raise NoRestore(str(error)) from error
     return revision
 
