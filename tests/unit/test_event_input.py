@@ -15,7 +15,7 @@ from tests.actors import DAY, NOW, instant
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES, problems_of
 from tracking.domain.conversion import Policy
 from tracking.domain.normalisers import FIELDS as PERSON
-from tracking.domain.validation import ValidationError
+from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import InboundEvent, event_from, fields, inbound_event_of
 from tracking.receive.event_input.times import unix_seconds
 
@@ -163,6 +163,13 @@ def nested(section: str, name: str, told: Any) -> dict[str, Any]:
     else:
         event[name] = told
     return event
+
+
+def test_an_error_of_the_whole_body_is_told_without_a_field() -> None:
+    whole, part = FieldError("", "not JSON text in UTF-8"), FieldError("/name", "missing")
+
+    assert str(ValidationError(whole)) == "not JSON text in UTF-8"
+    assert str(ValidationError(whole, part)) == "not JSON text in UTF-8; /name: missing"
 
 
 def errors(told: Any, where: str = "") -> dict[str, str]:
