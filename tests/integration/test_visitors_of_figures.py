@@ -200,3 +200,13 @@ def test_a_purge_and_an_erasure_of_one_visitor_wait_for_each_other_in_one_order(
         erasure_of_both.execute(rename, ["er:1", "a"])
         erasure_of_both.commit()
         forgotten.result()
+
+
+def test_of_two_campaigns_of_one_name_and_instant_the_same_comes_last(store: Store) -> None:
+    comes(store, seen("one", "a", campaign_id="22", campaign="summer", is_pinterest=1))
+    finish(store)
+    comes(store, seen("two", "b", campaign_id="11", campaign="summer", is_pinterest=1))
+    comes(store, seen("three", "c", campaign_id="11", campaign="summer"))
+    for _ in range(2):
+        assert_figures_are_those_of_the_rows(store)
+        finish(store)

@@ -39,7 +39,7 @@ def credit_sums(conn: Connection, span: CreditSpan, days: ShopDays) -> list[Cred
         rows = reports.credits_by_order_date(conn, *bounds, span.bit)
     else:
         rows = reports.credits_by_click_date(conn, *bounds, span.bit, span.longest_window)
-    return sorted(rows, key=lambda row: row.newest)
+    return sorted(rows, key=lambda row: (row.newest, _key_of(row)))
 
 
 def _summed_by_day(conn: Connection, span: CreditSpan, bounds: tuple[int, int]) -> list[CreditSum]:

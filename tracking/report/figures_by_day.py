@@ -7,7 +7,7 @@ from functools import cached_property
 from tracking.domain.conversion import STAGES
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel
-from tracking.report.funnel_span import FunnelSpan, StageCounts, label_of_event
+from tracking.report.funnel_span import FunnelSpan, StageCounts, label_of_event, order_of_label
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import funnel_figures, funnel_weeks, report_progress
@@ -55,7 +55,7 @@ class FiguresByDay:
             label: max(tally.newest for tally in stages.values())
             for label, stages in self._campaigns.items()
         }
-        return sorted(newest, key=lambda label: (newest[label], label.campaign))
+        return sorted(newest, key=lambda label: order_of_label(newest[label], label))
 
     def total(self) -> StageCounts:
         """Returns the counts of all events."""

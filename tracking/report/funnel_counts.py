@@ -7,7 +7,7 @@ from typing import Protocol
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel
 from tracking.report.figures_by_day import FiguresByDay
-from tracking.report.funnel_span import FunnelSpan, StageCounts
+from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
 from tracking.report.open_days import OpenDays
 from tracking.store import (
     StoreUnavailable,
@@ -65,7 +65,7 @@ class CountedBySql:
 
     def labels(self) -> Sequence[CampaignLabel]:
         """Returns the campaigns as events name them, the one with the newest event last."""
-        rows = sorted(self._rows, key=lambda row: (row.newest, row.campaign))
+        rows = sorted(self._rows, key=lambda row: order_of_label(row.newest, _label(row)))
         return list(reversed(dict.fromkeys(map(_label, reversed(rows)))))
 
     def total(self) -> StageCounts:

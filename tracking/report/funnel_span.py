@@ -22,3 +22,9 @@ class FunnelSpan:
 def label_of_event(event: CountedEvent) -> CampaignLabel:
     """Returns the campaign that an event names."""
     return CampaignLabel(bool(event.is_pinterest), event.campaign_id, event.campaign)
+
+
+def order_of_label(newest: int, label: CampaignLabel) -> tuple[int, str, str, bool]:
+    """Returns what campaigns are ordered by: the instant of the newest event, and then the name, so
+    that two of one instant never change places."""
+    return newest, label.campaign, label.campaign_id, label.is_pinterest
