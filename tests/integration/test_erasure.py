@@ -877,6 +877,15 @@ def test_a_body_that_cannot_be_understood_is_kept(
     assert (answer.status_code, answer.get_json()["status"]) == (200, "quarantined")
 
 
+@pytest.mark.parametrize("missing", ["shop_id", "shop_domain"])
+def test_a_body_without_its_shop_is_kept_with_what_is_missing(
+    service: Service, shop: Shop, missing: str
+) -> None:
+    shop.sends("shop/redact", {k: v for k, v in ASKED_BY.items() if k != missing})
+
+    assert [row["reason"] for row in rows(service.store, "quarantine")] == [f"{missing}: missing"]
+
+
 def test_a_wrong_signature_asks_nothing(service: Service, shop: Shop) -> None:
     sends(shop, "orders/create", canary())
 

@@ -143,10 +143,11 @@ def _keys_of(customer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _shop(tree: Mapping[str, Any]) -> str:
-    shop = _text(tree.get("shop_domain"))
-    if not shop or not _id(tree.get("shop_id")):
-        raise NotAPrivacyRequest("shop_id, shop_domain: missing")
-    return shop
+    told = {"shop_id": _id(tree.get("shop_id")), "shop_domain": _text(tree.get("shop_domain"))}
+    missing = [name for name, value in told.items() if not value]
+    if missing:
+        raise NotAPrivacyRequest(f"{', '.join(missing)}: missing")
+    return told["shop_domain"]
 
 
 def _id(value: object) -> str:
