@@ -92,6 +92,8 @@ def _opened(settings: Settings) -> Service:
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    # It names a handful of plugins of its own wherever a database is migrated.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     for warning in settings.warnings:
         logger.warning("%s", warning)
     if _serves():

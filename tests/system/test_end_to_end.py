@@ -337,6 +337,11 @@ def test_without_a_secret_it_does_not_start_and_says_why(
     assert "Traceback" not in server.log
 
 
+def test_the_first_start_logs_the_schemas_and_no_plugins(server: Server) -> None:
+    assert "Running upgrade  -> 0001" in server.log
+    assert "alembic.runtime.plugins" not in server.log
+
+
 def test_importing_the_service_starts_nothing() -> None:
     code = "import app, sys; sys.exit(bool({'gunicorn', 'alembic'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True)
