@@ -417,3 +417,13 @@ def test_an_order_of_the_first_or_last_day_of_all_keeps_no_figures_from_being_ma
 
     assert shop.reads("/roi-analysis", scope="all") == before
     assert before["orders"] == 1
+
+
+def test_the_log_tells_when_the_days_of_another_zone_are_counted(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    FiguresWorker(*writers(store, "UTC")).finish()
+    assert caplog.messages == []
+    FiguresWorker(*writers(store, "Asia/Kathmandu")).finish()
+    (told,) = caplog.messages
+    assert told == "the figures by day are made anew for Asia/Kathmandu; they were for UTC"

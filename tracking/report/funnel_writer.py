@@ -1,5 +1,6 @@
 """Writes the funnel's figures by day: counts new events, and days anew in which some changed."""
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,6 +16,8 @@ from tracking.store.engine.statement import Connection
 from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
 from tracking.store.funnel_weeks import CampaignWeek
 from tracking.store.report_progress import Progress
+
+logger = logging.getLogger(__name__)
 
 # So many events are counted at once: a few milliseconds of the write lock. After an upgrade there
 # are millions, of which more are counted at once.
@@ -85,6 +88,9 @@ class FunnelWriter:
 
     def _begin_anew(self, progress: Progress) -> bool:
         """Deletes the figures of other days a day at a time, and begins those of this zone."""
+        if progress.zone:
+            text = "the figures by day are made anew for %s; they were for %s"
+            logger.warning(text, self._days.zone.key, progress.zone)
         closed = OpenDays(self._days, progress).last_closed
 
         def begin(conn: Connection) -> None:
