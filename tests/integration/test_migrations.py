@@ -148,7 +148,7 @@ _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
 }
 _FIGURES = (
     *("report_progress", "report_visitors", "report_campaigns", "report_marks"),
-    *("funnel_weeks", "report_weeks"),
+    *("funnel_weeks", "funnel_week_totals", "report_weeks"),
     *("funnel_totals", "funnel_campaigns", "credit_days", "credit_changes"),
 )
 _TRIGGERS = (

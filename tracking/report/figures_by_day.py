@@ -1,8 +1,9 @@
 """Adds up the figures of days and weeks to a funnel, with the events that they lack."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 from tracking.domain.conversion import STAGES
 from tracking.domain.shop_days import ShopDays
@@ -12,10 +13,13 @@ from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
-from tracking.store.funnel_figures import CampaignDay, CountedEvent
+from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
 from tracking.store.funnel_weeks import DAYS as WEEK
-from tracking.store.funnel_weeks import CampaignWeek
+from tracking.store.funnel_weeks import CampaignWeek, WeekTotal
 from tracking.store.report_progress import Progress
+
+_D = TypeVar("_D", DayTotal, CampaignDay)
+_W = TypeVar("_W", WeekTotal, CampaignWeek)
 
 
 class FiguresByDay:
@@ -60,13 +64,8 @@ class FiguresByDay:
     def total(self) -> StageCounts:
         """Returns the counts of all events."""
         tallies: dict[str, Tally] = defaultdict(Tally)
-        span = self._span
-        stored = funnel_figures.totals(
-            self._conn, span.first, span.last, all_traffic=span.all_traffic
-        )
-        for row in stored:
-            if self._is_valid(row.day, row.stage):
-                tallies[row.stage].merge(row.events, row.visitors)
+        for row in self._stored(funnel_figures.totals, funnel_weeks.totals):
+            tallies[row.stage].merge(row.events, row.visitors)
         for event, number in self._new:
             tallies[event.stage].add(number, event.at)
         return {stage: tally.counts() for stage, tally in tallies.items()}
@@ -89,7 +88,9 @@ class FiguresByDay:
             for row in funnel_figures.campaigns(self._conn)
         }
         tallies: dict[tuple[int, str], Tally] = defaultdict(Tally)
-        for _, stage, campaign, events, newest, visitors in self._stored():
+        for _, stage, campaign, events, newest, visitors in self._stored(
+            funnel_figures.by_campaign, funnel_weeks.by_campaign
+        ):
             tallies[campaign, stage].merge(events, visitors, newest)
         found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
         for (campaign, stage), tally in tallies.items():
@@ -98,28 +99,31 @@ class FiguresByDay:
             found[label_of_event(event)][event.stage].add(number, event.at)
         return found
 
-    def _stored(self) -> Iterator[CampaignDay | CampaignWeek]:
+    def _stored(
+        self, by_day: Callable[..., list[_D]], by_week: Callable[..., list[_W]]
+    ) -> Iterator[_D | _W]:
         """Yields the figures of whole weeks, and of the days before, after and between them."""
+
+        all_traffic = self._span.all_traffic
+
+        def of_days(first: int, last: int, *stage: str) -> Iterator[_D]:
+            rows = by_day(self._conn, first, last, *stage, all_traffic=all_traffic)
+            return (row for row in rows if self._is_valid(row.day, row.stage))
+
         first, last = self._span.first, self._span.last
-        flag = {"all_traffic": self._span.all_traffic}
         first_week, end = -(-first // WEEK), (last + 1) // WEEK
         if first_week >= end:
-            yield from filter(
-                self._counts, funnel_figures.by_campaign(self._conn, first, last, **flag)
-            )
+            yield from of_days(first, last)
             return
-        before = funnel_figures.by_campaign(self._conn, first, first_week * WEEK - 1, **flag)
-        after = funnel_figures.by_campaign(self._conn, end * WEEK, last, **flag)
-        yield from filter(self._counts, [*before, *after])
+        yield from of_days(first, first_week * WEEK - 1)
+        yield from of_days(end * WEEK, last)
         whole = self._whole_weeks(first_week, end - 1)
-        weeks = funnel_weeks.by_campaign(self._conn, first_week, end - 1, **flag)
+        weeks = by_week(self._conn, first_week, end - 1, all_traffic=all_traffic)
         yield from (row for row in weeks if (row.week, row.stage) in whole)
         for week in range(first_week, end):
             for stage in STAGES:
                 if (week, stage) not in whole:
-                    days = (week * WEEK, week * WEEK + WEEK - 1)
-                    rows = funnel_figures.of_stage(self._conn, stage, *days, **flag)
-                    yield from filter(self._counts, rows)
+                    yield from of_days(week * WEEK, week * WEEK + WEEK - 1, stage)
 
     def _whole_weeks(self, first: int, last: int) -> set[tuple[int, str]]:
         """Returns the weeks [first, last] and stages of which no day changed."""
@@ -129,9 +133,6 @@ class FiguresByDay:
             for week, stage in funnel_weeks.whole(self._conn, first, last)
             if (week, stage) not in changed and self._is_valid(week * WEEK + WEEK - 1, stage)
         }
-
-    def _counts(self, row: CampaignDay) -> bool:
-        return self._is_valid(row.day, row.stage)
 
     def _is_valid(self, day: int, stage: str) -> bool:
         if self._closed_alone:

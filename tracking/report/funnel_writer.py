@@ -14,7 +14,7 @@ from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import Store, funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
 from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
-from tracking.store.funnel_weeks import CampaignWeek
+from tracking.store.funnel_weeks import CampaignWeek, WeekTotal
 from tracking.store.report_progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -160,20 +160,24 @@ class FunnelWriter:
             if week is None:
                 return False
             first = week.week * funnel_weeks.DAYS
-            days = funnel_figures.of_stage(
-                conn, week.stage, first, first + funnel_weeks.DAYS - 1, all_traffic=True
-            )
-        tallies: dict[int, Tally] = defaultdict(Tally)
-        for row in days:
-            tallies[row.campaign].merge(row.events, row.visitors, row.newest)
-        rows = [
-            CampaignWeek(*week, campaign, tally.events, tally.newest, tally.stored())
-            for campaign, tally in sorted(tallies.items())
+            days = (first, first + funnel_weeks.DAYS - 1, week.stage)
+            by_day = funnel_figures.totals(conn, *days, all_traffic=True)
+            by_campaign = funnel_figures.by_campaign(conn, *days, all_traffic=True)
+        totals: dict[int, Tally] = defaultdict(Tally)
+        campaigns: dict[int, Tally] = defaultdict(Tally)
+        for total in by_day:
+            totals[total.is_pinterest].merge(total.events, total.visitors)
+        for part in by_campaign:
+            campaigns[part.campaign].merge(part.events, part.visitors, part.newest)
+        of_week = [WeekTotal(*week, key, t.events, t.stored()) for key, t in totals.items()]
+        of_campaigns = [
+            CampaignWeek(*week, key, tally.events, tally.newest, tally.stored())
+            for key, tally in sorted(campaigns.items())
         ]
 
         def write(conn: Connection) -> None:
             if report_progress.advance(conn, "funnel", progress, progress):
-                funnel_weeks.put(conn, week, rows)
+                funnel_weeks.put(conn, week, of_week, of_campaigns)
 
         self._store.commit(write)
         return True

@@ -3,7 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from sqlalchemy import Select, bindparam, delete, func, literal_column, not_, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Table,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
@@ -122,35 +133,33 @@ _of_stage = {
     )
     for is_purchase in (True, False)
 }
+_EVERY_STAGE = ""
+
+
+def _of_days(table: Table) -> tuple[ColumnElement[bool], ...]:
+    stage: BindParameter[str] = bindparam("stage")
+    return (
+        table.c.day >= bindparam("first"),
+        table.c.day <= bindparam("last"),
+        or_(stage == literal_column("''"), table.c.stage == stage),
+    )
+
+
 _totals = Query(
     DayTotal,
     select(funnel_totals).where(
-        funnel_totals.c.day >= bindparam("first"),
-        funnel_totals.c.day <= bindparam("last"),
-        funnel_totals.c.is_pinterest >= bindparam("is_pinterest"),
+        *_of_days(funnel_totals), funnel_totals.c.is_pinterest >= bindparam("is_pinterest")
     ),
-)
-
-
-def _campaigns_where(*conditions: object) -> Select[tuple[int, str, int, int, int, bytes]]:
-    return select(funnel_campaigns).where(*conditions)  # type: ignore[arg-type]
-
-
-_of_days = (
-    funnel_campaigns.c.day >= bindparam("first"),
-    funnel_campaigns.c.day <= bindparam("last"),
 )
 _is_pinterest = funnel_campaigns.c.campaign.in_(
     select(report_campaigns.c.id).where(report_campaigns.c.is_pinterest == 1)
 )
-_is_stage = funnel_campaigns.c.stage == bindparam("stage")
 _campaigns = {
-    True: Query(CampaignDay, _campaigns_where(*_of_days)),
-    False: Query(CampaignDay, _campaigns_where(*_of_days, _is_pinterest)),
-}
-_campaigns_of_stage = {
-    True: Query(CampaignDay, _campaigns_where(*_of_days, _is_stage)),
-    False: Query(CampaignDay, _campaigns_where(*_of_days, _is_stage, _is_pinterest)),
+    True: Query(CampaignDay, select(funnel_campaigns).where(*_of_days(funnel_campaigns))),
+    False: Query(
+        CampaignDay,
+        select(funnel_campaigns).where(*_of_days(funnel_campaigns), _is_pinterest),
+    ),
 }
 _total_of = Query(
     DayTotal,
@@ -162,7 +171,7 @@ _total_of = Query(
 )
 _campaign_of = Query(
     CampaignDay,
-    _campaigns_where(
+    select(funnel_campaigns).where(
         funnel_campaigns.c.day == bindparam("day"),
         funnel_campaigns.c.stage == bindparam("stage"),
         funnel_campaigns.c.campaign == bindparam("campaign"),
@@ -281,21 +290,18 @@ def events_of_stage(
     )
 
 
-def totals(conn: Connection, first: int, last: int, *, all_traffic: bool) -> list[DayTotal]:
-    """Returns the figures of the days [first, last], stage by stage."""
-    return _totals.all(conn, first=first, last=last, is_pinterest=int(not all_traffic))
+def totals(
+    conn: Connection, first: int, last: int, stage: str = _EVERY_STAGE, *, all_traffic: bool
+) -> list[DayTotal]:
+    """Returns the figures of the days [first, last], of one stage or of all of them."""
+    return _totals.all(conn, first=first, last=last, stage=stage, is_pinterest=int(not all_traffic))
 
 
-def by_campaign(conn: Connection, first: int, last: int, *, all_traffic: bool) -> list[CampaignDay]:
-    """Returns the figures of the days [first, last], campaign by campaign."""
-    return _campaigns[all_traffic].all(conn, first=first, last=last)
-
-
-def of_stage(
-    conn: Connection, stage: str, first: int, last: int, *, all_traffic: bool
+def by_campaign(
+    conn: Connection, first: int, last: int, stage: str = _EVERY_STAGE, *, all_traffic: bool
 ) -> list[CampaignDay]:
-    """Returns the figures of a stage on the days [first, last], campaign by campaign."""
-    return _campaigns_of_stage[all_traffic].all(conn, stage=stage, first=first, last=last)
+    """Returns the figures of the days [first, last] by campaign, of one stage or of all of them."""
+    return _campaigns[all_traffic].all(conn, first=first, last=last, stage=stage)
 
 
 def campaigns(conn: Connection) -> list[NamedCampaign]:

@@ -1,4 +1,4 @@
-"""The funnel's figures by week: those of its seven days together, campaign by campaign.
+"""The funnel's figures by week: those of its seven days together.
 
 A week is seven ordinals of days, from one that can be divided by seven on. Its figures count only
 as long as its row in `report_weeks` is there: whatever changes a day deletes that.
@@ -11,7 +11,13 @@ from sqlalchemy import ColumnElement, bindparam, delete, exists, func, not_, sel
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.schema import funnel_totals, funnel_weeks, report_campaigns, report_weeks
+from tracking.store.schema import (
+    funnel_totals,
+    funnel_week_totals,
+    funnel_weeks,
+    report_campaigns,
+    report_weeks,
+)
 
 DAYS = 7
 
@@ -27,6 +33,16 @@ class CampaignWeek(NamedTuple):
     campaign: int
     events: int
     newest: int
+    visitors: bytes
+
+
+class WeekTotal(NamedTuple):
+    """The events of one week and stage, Pinterest's or the others', and their visitors' numbers."""
+
+    week: int
+    stage: str
+    is_pinterest: int
+    events: int
     visitors: bytes
 
 
@@ -57,6 +73,14 @@ _by_campaign = {
         ),
     ),
 }
+_totals = Query(
+    WeekTotal,
+    select(funnel_week_totals).where(
+        funnel_week_totals.c.week >= bindparam("first"),
+        funnel_week_totals.c.week <= bindparam("last"),
+        funnel_week_totals.c.is_pinterest >= bindparam("is_pinterest"),
+    ),
+)
 _whole = Query(
     StageWeek,
     select(report_weeks).where(
@@ -90,20 +114,31 @@ _add_whole = Statement(
     .values(week=bindparam("week"), stage=bindparam("stage"))
     .on_conflict_do_nothing()
 )
-_drop_rows = Statement(
-    delete(funnel_weeks).where(
-        funnel_weeks.c.week == bindparam("b_week"), funnel_weeks.c.stage == bindparam("b_stage")
+_drop_rows = tuple(
+    Statement(
+        delete(table).where(
+            table.c.week == bindparam("b_week"), table.c.stage == bindparam("b_stage")
+        )
     )
+    for table in (funnel_weeks, funnel_week_totals)
 )
-_add_row = Statement(
+_add_campaign = Statement(
     insert(funnel_weeks).values({name: bindparam(name) for name in CampaignWeek._fields})
 )
+_add_total = Statement(
+    insert(funnel_week_totals).values({name: bindparam(name) for name in WeekTotal._fields})
+)
+
+
+def totals(conn: Connection, first: int, last: int, *, all_traffic: bool) -> list[WeekTotal]:
+    """Returns the figures of the weeks [first, last], whether they count or not."""
+    return _totals.all(conn, first=first, last=last, is_pinterest=int(not all_traffic))
 
 
 def by_campaign(
     conn: Connection, first: int, last: int, *, all_traffic: bool
 ) -> list[CampaignWeek]:
-    """Returns the figures of the weeks [first, last], whether they count or not."""
+    """Returns the figures of the weeks [first, last] by campaign, whether they count or not."""
     return _by_campaign[all_traffic].all(conn, first=first, last=last)
 
 
@@ -120,10 +155,17 @@ def missing(conn: Connection) -> StageWeek | None:
     return _missing.first(conn, before=newest.day - newest.day % DAYS)
 
 
-def put(conn: Connection, of: StageWeek, rows: Iterable[CampaignWeek]) -> None:
+def put(
+    conn: Connection,
+    of: StageWeek,
+    totals: Iterable[WeekTotal],
+    campaigns: Iterable[CampaignWeek],
+) -> None:
     """Stores the figures of a stage in a week, which count from now on."""
-    _drop_rows.run(conn, b_week=of.week, b_stage=of.stage)
-    _add_row.run_many(conn, (row._asdict() for row in rows))
+    for statement in _drop_rows:
+        statement.run(conn, b_week=of.week, b_stage=of.stage)
+    _add_total.run_many(conn, (row._asdict() for row in totals))
+    _add_campaign.run_many(conn, (row._asdict() for row in campaigns))
     _add_whole.run(conn, week=of.week, stage=of.stage)
 
 

@@ -577,6 +577,15 @@ funnel_weeks = Table(
     Column("visitors", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+funnel_week_totals = Table(
+    "funnel_week_totals",
+    metadata,
+    Column("week", BigInteger, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("is_pinterest", BigInteger, primary_key=True),
+    _int("events"),
+    Column("visitors", LargeBinary, nullable=False),
+)
 report_weeks = Table(
     "report_weeks",
     metadata,

@@ -18,6 +18,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("week", "stage"),
     )
     op.create_table(
+        "funnel_week_totals",
+        sa.Column("week", sa.BigInteger(), nullable=False),
+        sa.Column("stage", sa.Text(), nullable=False),
+        sa.Column("is_pinterest", sa.BigInteger(), nullable=False),
+        _number("events"),
+        sa.Column("visitors", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("week", "stage", "is_pinterest"),
+    )
+    op.create_table(
         "funnel_weeks",
         sa.Column("week", sa.BigInteger(), nullable=False),
         sa.Column("stage", sa.Text(), nullable=False),
