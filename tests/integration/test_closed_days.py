@@ -1,8 +1,10 @@
 """Storefront events are deleted after a time, and what the reports count of them stays."""
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -22,8 +24,13 @@ from tests.conftest import BuildService
 from tests.pixel_events import DATA
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
+from tracking.domain.shop_days import ShopDays
+from tracking.report.figures_by_day import FiguresByDay
+from tracking.report.funnel_counts import CountedBySql, funnel_counts
+from tracking.report.funnel_span import FunnelSpan, StageCounts
+from tracking.report.funnel_writer import FunnelWriter
 from tracking.service import Service
-from tracking.store import conversions
+from tracking.store import StoreUnavailable, conversions
 from tracking.store.conversions import ConversionRow
 
 KEPT_DAYS = 30
@@ -195,6 +202,67 @@ def test_a_shops_erasure_forgets_the_visitors_of_closed_days(front: Front, clock
 
     assert "browser-" not in repr(rows(shop.service.store, "report_visitors"))
     assert funnel_since(shop, begun)["stages"] == before["stages"]
+
+
+def asks(shop: Storefront, begun: float, most: int) -> StageCounts | None:
+    """The totals of the funnel, of which so many events at most may be counted in memory; None if
+    they are refused."""
+    days = [int(at) // DAY + date(1970, 1, 1).toordinal() for at in (begun, shop.clock())]
+    with shop.service.store.read() as conn:
+        try:
+            counts = funnel_counts(
+                conn, FunnelSpan(*days, all_traffic=True), ShopDays(ZoneInfo("UTC")), most
+            )
+        except StoreUnavailable:
+            return None
+        return counts.total()
+
+
+def test_a_funnel_of_closed_days_is_refused_rather_than_counted_in_memory_from_the_first_event(
+    front: Front, clock: Clock
+) -> None:
+    shop, begun = front(), clock.now
+    days_go_by(shop, 1, 1)
+    clock.tick(days=KEPT_DAYS)
+    shop.service.figures.finish()
+    purges(shop.service)
+    days_go_by(shop, 2, 1)
+    shop.service.figures.finish()
+    before = asks(shop, begun, 0)
+    assert before is not None
+    writer = FunnelWriter(shop.service.store, ShopDays(ZoneInfo("UTC")))
+    writer.restart()
+
+    told = [asks(shop, begun, 0)]
+    while writer.step():
+        told.append(asks(shop, begun, 0))
+
+    assert told[0] is None
+    assert told[-1] == before
+    assert {repr(counts) for counts in told} == {repr(None), repr(before)}
+
+
+def test_days_that_changed_are_counted_by_sql_where_they_have_too_many_events(
+    front: Front, clock: Clock
+) -> None:
+    shop, begun = front(), clock.now
+    days_go_by(shop, 1, 1)
+    shop.service.figures.finish()
+    before = asks(shop, begun, 0)
+    shop.service.store.commit(
+        lambda conn: conn.cursor.execute(
+            "UPDATE conversions SET is_counted = 0 WHERE stage = 'product_view'"
+        )
+    )
+    span = FunnelSpan(
+        int(begun) // DAY + date(1970, 1, 1).toordinal(), date.max.toordinal(), all_traffic=True
+    )
+    with shop.service.store.read() as conn:
+        few, many = (
+            funnel_counts(conn, span, ShopDays(ZoneInfo("UTC")), most) for most in (1, 1_000)
+        )
+        assert (type(few), type(many)) == (CountedBySql, FiguresByDay)
+        assert few.total() == many.total() != before
 
 
 def views(shop: Storefront, instants: Iterable[float]) -> None:

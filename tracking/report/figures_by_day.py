@@ -41,8 +41,8 @@ class FiguresByDay:
         self._through = progress.through
         self._closed_alone = closed_alone
         since = min(days.begin(span.first), self._days.begin(span.first, ""))
-        before = days.begin(span.last + 1)
-        marked = report_progress.marked(conn, since, before)
+        self._bounds = since, days.begin(span.last + 1)
+        marked = report_progress.marked(conn, *self._bounds)
         self._marked = {
             (self._days.day_of(row.at, row.stage), row.stage)
             for row in marked
@@ -50,8 +50,16 @@ class FiguresByDay:
             and self._days.has(row.at, row.stage)
             and not closed_alone
         }
-        numbering = Numbering(progress.numbers)
-        self._new = [(event, numbering.of(event)) for event in self._uncounted(since, before)]
+        self._numbering = Numbering(progress.numbers)
+
+    def counted_anew(self) -> int:
+        """Returns how many events have the days that changed, as far as the figures know."""
+        return sum(
+            row.events
+            for day in {day for day, _ in self._marked}
+            for row in funnel_figures.totals(self._conn, day, day, all_traffic=True)
+            if (day, row.stage) in self._marked
+        )
 
     def labels(self) -> Sequence[CampaignLabel]:
         """Returns the campaigns as events name them, the one with the newest event last."""
@@ -80,6 +88,10 @@ class FiguresByDay:
             stage: (some[0] if len(some) == 1 else Tally.together(some)).counts()
             for stage, some in tallies.items()
         }
+
+    @cached_property
+    def _new(self) -> list[tuple[CountedEvent, int]]:
+        return [(event, self._numbering.of(event)) for event in self._uncounted()]
 
     @cached_property
     def _campaigns(self) -> dict[CampaignLabel, dict[str, Tally]]:
@@ -142,11 +154,11 @@ class FiguresByDay:
     def _is_in_span(self, at: int, stage: str) -> bool:
         return self._span.first <= self._days.day_of(at, stage) <= self._span.last
 
-    def _uncounted(self, since: int, before: int) -> list[CountedEvent]:
+    def _uncounted(self) -> list[CountedEvent]:
         """Returns the events that the figures lack, or count as what they are no longer."""
         all_traffic = self._span.all_traffic
         events = funnel_figures.new_events(
-            self._conn, self._through, (since, before), self._days.closed, all_traffic=all_traffic
+            self._conn, self._through, self._bounds, self._days.closed, all_traffic=all_traffic
         )
         events = [event for event in events if self._is_in_span(event.at, event.stage)]
         for day, stage in sorted(self._marked):

@@ -19,6 +19,8 @@ from tracking.store.reports import CampaignStageCount
 
 # With more events that no figures count yet, SQL is faster.
 _MOST_NEW_EVENTS = 50_000
+# A report holds no more events in memory than these, half a kilobyte each.
+_MOST_IN_MEMORY = 300_000
 
 
 class FunnelCounts(Protocol):
@@ -34,11 +36,14 @@ class FunnelCounts(Protocol):
         """Returns the counts of some campaigns together."""
 
 
-def funnel_counts(conn: Connection, span: FunnelSpan, days: ShopDays) -> FunnelCounts:
+def funnel_counts(
+    conn: Connection, span: FunnelSpan, days: ShopDays, most_in_memory: int = _MOST_IN_MEMORY
+) -> FunnelCounts:
     """Returns the counts of a funnel, exact to the newest event.
 
     Raises:
-        StoreUnavailable: there are closed days, and the figures of the others are made anew.
+        StoreUnavailable: there are closed days, and the figures of the others lack so many events
+            that they would not fit in memory.
     """
     progress = report_progress.of(conn, "funnel")
     # Of the first open day a part may lie on another day of this zone.
@@ -46,14 +51,14 @@ def funnel_counts(conn: Connection, span: FunnelSpan, days: ShopDays) -> FunnelC
     is_made = progress.zone == days.zone.key
     if not is_made:
         progress = progress._replace(through=0)
-    is_short = report_progress.newest_event(conn) - progress.through <= _MOST_NEW_EVENTS
-    if is_made and (is_short or has_closed):
-        return FiguresByDay(conn, span, days, progress)
-    if not has_closed:
-        return CountedBySql(conn, span, days)
-    if is_short:
-        return FiguresByDay(conn, span, days, progress, closed_alone=True)
-    raise StoreUnavailable("the figures by day are made anew; ask again in some minutes")
+    new = report_progress.newest_event(conn) - progress.through
+    if has_closed or (is_made and new <= _MOST_NEW_EVENTS):
+        figures = FiguresByDay(conn, span, days, progress, closed_alone=not is_made)
+        if new + figures.counted_anew() <= most_in_memory:
+            return figures
+    if has_closed:
+        raise StoreUnavailable("too many events are in no figures yet; ask again in some minutes")
+    return CountedBySql(conn, span, days)
 
 
 class CountedBySql:
