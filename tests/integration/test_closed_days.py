@@ -207,12 +207,11 @@ def test_a_shops_erasure_forgets_the_visitors_of_closed_days(front: Front, clock
 def asks(shop: Storefront, begun: float, most: int) -> StageCounts | None:
     """The totals of the funnel, of which so many events at most may be counted in memory; None if
     they are refused."""
-    days = [int(at) // DAY + date(1970, 1, 1).toordinal() for at in (begun, shop.clock())]
+    first, last = (int(at) // DAY + date(1970, 1, 1).toordinal() for at in (begun, shop.clock()))
+    span = FunnelSpan(first, last, all_traffic=True)
     with shop.service.store.read() as conn:
         try:
-            counts = funnel_counts(
-                conn, FunnelSpan(*days, all_traffic=True), ShopDays(ZoneInfo("UTC")), most
-            )
+            counts = funnel_counts(conn, span, ShopDays(ZoneInfo("UTC")), most)
         except StoreUnavailable:
             return None
         return counts.total()

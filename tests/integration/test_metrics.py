@@ -7,9 +7,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import assemble
-from tests.actors import HOUR, Clock, Shop, bearer, deliver, order
+from tests.actors import COLLECTOR_KEY, HOUR, Clock, Shop, Storefront, bearer, deliver, order
 from tests.conftest import BuildService
+from tests.pixel_events import DATA
 from tests.standins.pinterest import FakePinterest
+from tests.store_contents import rows
 from tests.watched_store import WatchedStore
 from tracking.operate.monitoring import WEBHOOKS_COUNTED_EVERY, Monitor
 from tracking.service import Service
@@ -222,3 +224,30 @@ def test_attempts_that_are_not_kept_are_counted_all_the_same(
 
         assert figures_of(old.text())[delivered] == 5
         assert figures_of(monitors().text())[delivered] == 5
+
+
+def test_attempts_that_go_with_their_event_are_counted_all_the_same(
+    build_service: BuildService, database_url: str, pinterest: FakePinterest, clock: Clock
+) -> None:
+    kept = {"EVENT_RETENTION_DAYS": "30", "RETENTION_DAYS": "400", "PINTEREST_SEND": "all"}
+    service = build_service(database_url, pinterest=pinterest, COLLECTOR_KEY=COLLECTOR_KEY, **kept)
+    shop = Storefront(service, pinterest, clock)
+    shop.sees("product_viewed", "browser-000001", 1, "/products/mug", DATA["product_viewed"])
+    pinterest.mode = "down"
+    deliver(service)
+    pinterest.mode = "ok"
+    clock.tick(hours=2)
+    shop.sells(id=1)
+    shop.sent()
+
+    def attempts() -> dict[str, float]:
+        told = figures_of(Monitor(service.store, service.destinations, clock, service.modes).text())
+        return {name: n for name, n in told.items() if "delivery_attempts" in name}
+
+    before = attempts()
+    for days in (31, 400):
+        clock.tick(days=days)
+        service.figures.finish()
+        list(service.retention.purge())
+        assert attempts() == before
+    assert rows(service.store, "attempts") == []

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.schema import attempts
+from tracking.store.schema import attempt_sums, attempts
 
 
 class DeliveryAttempt(NamedTuple):
@@ -26,6 +26,24 @@ _of_event = Query(
     DeliveryAttempt,
     select(*_columns).where(attempts.c.event_id == bindparam("event_id")).order_by(attempts.c.id),
 )
+
+
+def added_up(*conditions: ColumnElement[bool]) -> Statement:
+    """Returns the statement that adds up the attempts of these conditions, which are deleted next:
+    the metrics count them on."""
+    return Statement(
+        insert(attempt_sums)
+        .from_select(
+            [*attempt_sums.c.keys()],
+            select(attempts.c.destination, attempts.c.outcome, func.count())
+            .where(*conditions)
+            .group_by(attempts.c.destination, attempts.c.outcome),
+        )
+        .on_conflict_do_update(
+            index_elements=[attempt_sums.c.destination, attempt_sums.c.outcome],
+            set_={"attempts": attempt_sums.c.attempts + literal_column("excluded.attempts")},
+        )
+    )
 
 
 def add(conn: Connection, rows: Iterable[DeliveryAttempt]) -> None:

@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, delete, exists, literal_column, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 
+from tracking.store.attempts import added_up
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import attempts, conversions, outbox, report_marks
 
@@ -51,8 +62,10 @@ _any_after = Query(
     )
     .limit(1),
 )
+_is_attempt: ColumnElement[bool] = attempts.c.event_id == bindparam("b_event_id")
 _delete = (
-    Statement(delete(attempts).where(attempts.c.event_id == bindparam("b_event_id"))),
+    added_up(_is_attempt),
+    Statement(delete(attempts).where(_is_attempt)),
     Statement(delete(outbox).where(outbox.c.event_id == bindparam("b_event_id"))),
     Statement(delete(conversions).where(conversions.c.id == bindparam("b_id"))),
 )
@@ -78,6 +91,6 @@ def has_event_after(conn: Connection, through: int, closed: int) -> bool:
 
 def delete_events(conn: Connection, rows: Sequence[ClosedEvent], closed: int) -> None:
     """Deletes events with their deliveries and the attempts of these."""
-    for statement, name in zip(_delete, ("event_id", "event_id", "id"), strict=True):
+    for statement, name in zip(_delete, (*["event_id"] * 3, "id"), strict=True):
         statement.run_many(conn, ({f"b_{name}": getattr(row, name)} for row in rows))
     _drop_marks.run(conn, b_closed=closed)

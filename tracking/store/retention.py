@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
+from tracking.store.attempts import added_up
 from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
@@ -284,7 +285,12 @@ _KINDS: Mapping[str, _AnyKind] = {
         outbox.c.state != "held",
         outbox.c.settled_at < _before,
     ),
-    "delivery attempts": _kind(attempts, RowId(0), attempts.c.at < _before),
+    "delivery attempts": _kind(
+        attempts,
+        RowId(0),
+        attempts.c.at < _before,
+        before=(added_up(attempts.c.id == bindparam("b_id"), attempts.c.at < _before),),
+    ),
     "receipts": _kind(receipts, ReceiptKey("", ""), receipts.c.received_at < _before),
     "touches": _kind(
         touches, TouchKey("", 0, ""), touches.c.at < _before, not_(_is_needed_touch())
