@@ -1,5 +1,6 @@
 """Reports that add up stored days tell what the raw rows tell, whatever changed meanwhile."""
 
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
@@ -399,6 +400,61 @@ def test_the_totals_alone_are_those_of_the_whole_report(
         assert totals == {**whole, "by_campaign": []}
         assert len(whole["by_campaign"]) == 1
         service.figures.finish()
+
+
+def test_figures_of_more_campaigns_than_a_writer_remembers_are_made_all_the_same(
+    store: Store,
+) -> None:
+    writer = FunnelWriter(store, ShopDays(ZoneInfo("UTC")), remembered=2)
+    for batch in (("1", "2", "3"), ("1", "4"), ("3", "5")):
+        for name in batch:
+            event = an_event(f"{batch}-{name}", name)._replace(campaign_id=name)
+            comes(store, event)
+        while writer.step():
+            pass
+
+    assert counts_of(store) == {"product_view": (7, 5)}
+
+
+class FaultyWriter:
+    """A writer of figures that fails at each step."""
+
+    def restart(self) -> None:
+        """Nothing."""
+
+    def step(self) -> bool:
+        """Fails."""
+        raise KeyError("a row that nobody expects")
+
+
+class LastWriter(FunnelWriter):
+    """A writer that stops the worker once it has nothing to do."""
+
+    def __init__(self, store: Store, stop: threading.Event) -> None:
+        super().__init__(store, ShopDays(ZoneInfo("UTC")))
+        self._stop = stop
+
+    def step(self) -> bool:
+        """Writes the next figures."""
+        if not super().step():
+            self._stop.set()
+            return False
+        return True
+
+
+def test_figures_that_cannot_be_written_keep_no_others_from_being_written(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    comes(store, an_event("one", "a"))
+    stop = threading.Event()
+
+    FiguresWorker(FaultyWriter(), LastWriter(store, stop)).run(stop)
+
+    assert counts_of(store) == {"product_view": (1, 1)}
+    assert len(rows(store, "funnel_totals")) == 1
+    (line,) = caplog.messages
+    assert line.startswith("figures were not written: KeyError")
+    assert "a row that" not in line
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
+from tracking.operate.error_lines import error_line
 from tracking.store import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -53,16 +54,16 @@ class FiguresWorker:
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Writes until `stop` is set."""
         while not stop.is_set():
-            self._write_safely(stop)
+            for writer in self._writers:
+                self._write_safely(writer, stop)
             stop.wait(poll)
 
-    def _write_safely(self, stop: threading.Event) -> None:
+    def _write_safely(self, writer: FiguresWriter, stop: threading.Event) -> None:
         try:
-            for writer in self._writers:
-                while not stop.is_set() and writer.step():
-                    pass
+            while not stop.is_set() and writer.step():
+                pass
         except StoreUnavailable as error:
             logger.log(error.level(logging.WARNING), "figures wait for the store: %s", error)
         except Exception as error:
             # The thread must outlive every error of one step.
-            logger.error("figures were not written: %s", type(error).__name__)
+            logger.error("figures were not written: %s", error_line(error))

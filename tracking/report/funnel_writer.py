@@ -25,6 +25,8 @@ EVENTS = 5_000
 _TIMES_WHEN_BEHIND = 4
 _BEHIND = 20 * EVENTS
 _MARKS = 20_000
+# A campaign of which the id is remembered saves a query for each batch of events.
+_REMEMBERED = 20_000
 # How long transactions that began before are waited for, and how often they are looked at.
 WAIT_SECONDS = 5.0
 _LOOKS_EVERY_SECONDS = 0.02
@@ -47,11 +49,14 @@ class FunnelWriter:
         days: ShopDays,
         events: int = EVENTS,
         patience: float = WAIT_SECONDS,
+        remembered: int = _REMEMBERED,
     ) -> None:
         """Counts for these shop days, so many events in one step.
 
-        It waits for so many seconds for transactions that began before.
+        It waits for so many seconds for transactions that began before, and remembers the ids of
+        so many campaigns from step to step.
         """
+        self._remembered = remembered
         self._patience = patience
         self._store = store
         self._days = days
@@ -211,10 +216,11 @@ class FunnelWriter:
 
     def _campaign_ids(self, labels: Iterable[CampaignLabel]) -> Mapping[CampaignLabel, int]:
         """Returns the ids of campaigns, which stay the same for ever."""
-        missing = sorted({*labels} - self._ids.keys())
+        wanted = {*labels}
+        if len(self._ids.keys() | wanted) > self._remembered:
+            self._ids.clear()
+        missing = sorted(wanted - self._ids.keys())
         if missing:
-            if len(self._ids) > _MARKS:
-                self._ids.clear()
             self._ids |= self._store.commit(partial(report_progress.campaign_ids, labels=missing))
         return self._ids
 
