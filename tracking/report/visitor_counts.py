@@ -77,7 +77,8 @@ class Tally:
         return visitors.serialize()
 
     def _union(self) -> BitMap:
-        if self._parts:
-            self.visitors = BitMap.union(self.visitors, *map(BitMap.deserialize, self._parts))
-            self._parts = []
+        # One after the other, which takes half the time of `BitMap.union`.
+        for part in self._parts:
+            self.visitors |= BitMap.deserialize(part)
+        self._parts = []
         return self.visitors
