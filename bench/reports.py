@@ -1,6 +1,6 @@
 """Benchmark: the reports of a large shop, compared with DuckDB and with our own count of the rows.
 
-    python -m bench.reports [--events 1000000] [--rounds 5] [--database-url URL]
+    python -m bench.reports [--events 1000000] [--rounds 5] [--postgresql]
 
 It seeds a store of its own with the events of ninety days, has the worker make the figures by day,
 and checks every figure against a count of the raw rows. Then it asks a real gunicorn for reports,
