@@ -20,12 +20,15 @@ def rebuild_reports(service: Service) -> None:
         nonlocal steps
         steps += 1
         if steps % _TELLS_EVERY == 0:
-            click.echo(f"{_through(service):,} events are counted")
+            click.echo(f"counted {_reach(service)}")
 
     service.figures.finish(tell)
-    click.echo(f"the figures of all reports were made anew: {_through(service):,} events")
+    click.echo(f"the figures of all reports were made anew, {_reach(service)}")
 
 
-def _through(service: Service) -> int:
+def _reach(service: Service) -> str:
+    """Returns how far the figures go: events have numbers with gaps, and on PostgreSQL a slow
+    transaction may hold up the newest ones."""
     with service.store.read() as conn:
-        return report_progress.of(conn, "funnel").through
+        through = report_progress.of(conn, "funnel").through
+        return f"up to event {through} of {report_progress.newest_event(conn)}"

@@ -375,6 +375,11 @@ def test_figures_are_made_anew_on_request_while_reports_go_on(
     app = assemble(service)
     at = int(service.clock())
     comes(service.store, an_event("one", "a")._replace(at=at), an_event("two", "b")._replace(at=at))
+    comes(service.store, an_event("three", "c")._replace(at=at))
+    # The events that are left have the numbers 1 and 3.
+    service.store.commit(
+        lambda conn: conn.cursor.execute("DELETE FROM conversions WHERE event_id = 'two'")
+    )
     service.figures.finish()
     before = Shop(app.test_client()).reads("/conversion-funnel", traffic="all")
     service.store.commit(lambda conn: conn.cursor.execute("DELETE FROM funnel_totals"))
@@ -382,7 +387,7 @@ def test_figures_are_made_anew_on_request_while_reports_go_on(
 
     said = Operator(app).reads("rebuild-reports")
 
-    assert said == "the figures of all reports were made anew: 2 events\n"
+    assert said == "the figures of all reports were made anew, up to event 3 of 3\n"
     assert Shop(app.test_client()).reads("/conversion-funnel", traffic="all") == before
     assert len(rows(service.store, "funnel_totals")) == 1
 
