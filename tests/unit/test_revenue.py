@@ -519,6 +519,15 @@ worths = st.builds(
 )
 
 
+@pytest.mark.parametrize("paid", ["0.00", "3.00"])
+def test_a_refund_without_lines_that_owes_more_than_was_paid_takes_off_what_was_paid(
+    paid: str,
+) -> None:
+    whole, owed = body(), without_lines(paid, order_adjustments=adjusted("-5.00"))
+
+    assert figures(whole, owed).refunds == round(float(paid) * 100)
+
+
 @given(worth=worths, some=st.lists(refunds, max_size=5, unique_by=lambda r: r.id), data=st.data())
 def test_what_is_left_is_never_negative_and_adds_up_in_any_order(
     worth: OrderWorth, some: list[Refund], data: st.DataObject

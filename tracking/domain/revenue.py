@@ -215,7 +215,7 @@ def _given_back(worth: OrderWorth, refund: Refund) -> int:
     if refund.status != "paid":
         return lines + refund.extra
     priced, covered = _priced(refund, worth.taxes_included), refund.paid - refund.extra
-    if covered < priced:
+    if max(0, covered) < priced:
         lines = _share(lines, max(0, covered), priced)
     return min(lines + refund.extra, refund.paid)
 
