@@ -10,7 +10,8 @@ from tracking.store.credit_figures import FOREVER, WEEK, CreditChange, CreditDay
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
 
-# So many changes are summed up at once: a few milliseconds of the write lock.
+# So many changes are summed up at once: a few milliseconds of the write lock, or up to a hundred if
+# they are of as many days and campaigns.
 CHANGES = 500
 
 _Key = tuple[Period, int, int, CampaignLabel, str]

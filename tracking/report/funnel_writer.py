@@ -82,7 +82,7 @@ class FunnelWriter:
         with self._store.read() as conn:
             progress = report_progress.of(conn, "funnel")
             newest = report_progress.newest_event(conn)
-            marks = report_progress.marks(conn, _MARKS)
+            marks = report_progress.marks(conn, 1)
         if progress.zone != self._days.zone.key:
             return self._begin_anew(progress)
         if marks:

@@ -33,9 +33,9 @@ class PersonFootprint:
     """The stored data of one person.
 
     `known_by` are the keys of the request and the identities of the `orders`, `tokens` the other
-    keys of these. The `visitors` are ids of
-    this person alone; others used the `shared` ids as well. The `joined` ids counted as the same
-    person by the identity graph. The `clients` are the keys of the browsers of this person alone.
+    keys of these. The `visitors` are ids of this person alone; others used the `shared` ids as
+    well. The `joined` ids counted as the same person by the identity graph. The `clients` are the
+    keys of the browsers of this person alone.
     """
 
     keys: frozenset[str]
