@@ -1,7 +1,7 @@
 """The names of campaigns in reports."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 NOT_ATTRIBUTED = "(not attributed)"
 NO_CAMPAIGN = "(no campaign)"
@@ -21,6 +21,24 @@ class CampaignLabel(NamedTuple):
     is_pinterest: bool
     campaign_id: str
     campaign: str
+
+
+class NamesCampaign(Protocol):
+    """A row that names a campaign."""
+
+    @property
+    def is_pinterest(self) -> int: ...
+
+    @property
+    def campaign_id(self) -> str: ...
+
+    @property
+    def campaign(self) -> str: ...
+
+
+def label_of(row: NamesCampaign) -> CampaignLabel:
+    """Returns the campaign that a row names."""
+    return CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
 
 
 class CampaignNames:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from tracking.domain.shop_days import ShopDays
-from tracking.report.campaigns import CampaignLabel
+from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.store import Store, credit_figures, report_progress
 from tracking.store.credit_figures import FOREVER, WEEK, CreditChange, CreditDay, Period, ReportDay
 from tracking.store.engine.statement import Connection
@@ -79,7 +79,7 @@ class CreditWriter:
                 changes += credit_figures.credits_of_orders(conn, progress.through, through)
                 # They are part of the orders' credits just read.
                 done += credit_figures.change_ids(conn, progress.through, through)
-            labels = {label_of_change(change) for change in changes}
+            labels = {label_of(change) for change in changes}
         ids = self._store.commit(partial(report_progress.campaign_ids, labels=sorted(labels)))
         # Should the sums change meanwhile, nothing is written.
         with self._store.read() as conn:
@@ -121,7 +121,7 @@ class CreditWriter:
         # By mask first: there are few masks, of many bits each.
         by_mask: dict[_Key, list[int]] = {}
         for change in changes:
-            label, sign = label_of_change(change), change.sign
+            label, sign = label_of(change), change.sign
             news = (
                 sign,
                 sign * change.share,
@@ -154,11 +154,6 @@ _DAYS_OF: Mapping[Period, tuple[ReportDay, int]] = {
     "order_week": ("order_date", WEEK),
     "click_week": ("click_date", WEEK),
 }
-
-
-def label_of_change(change: CreditChange) -> CampaignLabel:
-    """Returns the campaign that a credit names."""
-    return CampaignLabel(bool(change.is_pinterest), change.campaign_id, change.campaign)
 
 
 def _add_to(summed: dict[_Key, list[int]], key: _Key, news: Sequence[int]) -> None:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from tracking.domain.conversion import STAGES
 from tracking.domain.shop_days import ShopDays
-from tracking.report.campaigns import CampaignLabel
-from tracking.report.funnel_span import FunnelSpan, StageCounts, label_of_event, order_of_label
+from tracking.report.campaigns import CampaignLabel, label_of
+from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import funnel_figures, funnel_weeks, report_progress
@@ -95,10 +95,7 @@ class FiguresByDay:
 
     @cached_property
     def _campaigns(self) -> dict[CampaignLabel, dict[str, Tally]]:
-        label_of = {
-            row.id: CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
-            for row in funnel_figures.campaigns(self._conn)
-        }
+        labels = {row.id: label_of(row) for row in funnel_figures.campaigns(self._conn)}
         tallies: dict[tuple[int, str], Tally] = defaultdict(Tally)
         for _, stage, campaign, events, newest, visitors in self._stored(
             funnel_figures.by_campaign, funnel_weeks.by_campaign
@@ -106,9 +103,9 @@ class FiguresByDay:
             tallies[campaign, stage].merge(events, visitors, newest)
         found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
         for (campaign, stage), tally in tallies.items():
-            found[label_of[campaign]][stage] = tally
+            found[labels[campaign]][stage] = tally
         for event, number in self._new:
-            found[label_of_event(event)][event.stage].add(number, event.at)
+            found[label_of(event)][event.stage].add(number, event.at)
         return found
 
     def _stored(

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Protocol
 
 from tracking.domain.shop_days import ShopDays
-from tracking.report.campaigns import CampaignLabel
+from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
 from tracking.report.open_days import OpenDays
@@ -70,8 +70,8 @@ class CountedBySql:
 
     def labels(self) -> Sequence[CampaignLabel]:
         """Returns the campaigns as events name them, the one with the newest event last."""
-        rows = sorted(self._rows, key=lambda row: order_of_label(row.newest, _label(row)))
-        return list(reversed(dict.fromkeys(map(_label, reversed(rows)))))
+        rows = sorted(self._rows, key=lambda row: order_of_label(row.newest, label_of(row)))
+        return list(reversed(dict.fromkeys(map(label_of, reversed(rows)))))
 
     def total(self) -> StageCounts:
         """Returns the counts of all events."""
@@ -81,7 +81,7 @@ class CountedBySql:
     def of(self, labels: Sequence[CampaignLabel]) -> StageCounts:
         """Returns the counts of some campaigns together."""
         wanted = {*labels}
-        rows = [row for row in self._rows if _label(row) in wanted]
+        rows = [row for row in self._rows if label_of(row) in wanted]
         counts = {row.stage: (row.events, row.visitors) for row in rows}
         if len(counts) < len(rows):
             # Under two names: a visitor of both is one visitor.
@@ -92,7 +92,3 @@ class CountedBySql:
     @cached_property
     def _rows(self) -> list[CampaignStageCount]:
         return reports.funnel_by_campaign(self._conn, *self._filters)
-
-
-def _label(row: CampaignStageCount) -> CampaignLabel:
-    return CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)

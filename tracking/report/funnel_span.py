@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from tracking.report.campaigns import CampaignLabel
-from tracking.store.funnel_figures import CountedEvent
 
 # The events and distinct visitors of each stage.
 StageCounts = dict[str, tuple[int, int]]
@@ -17,11 +16,6 @@ class FunnelSpan:
     first: int
     last: int
     all_traffic: bool
-
-
-def label_of_event(event: CountedEvent) -> CampaignLabel:
-    """Returns the campaign that an event names."""
-    return CampaignLabel(bool(event.is_pinterest), event.campaign_id, event.campaign)
 
 
 def order_of_label(newest: int, label: CampaignLabel) -> tuple[int, str, str, bool]:

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from tracking.domain.shop_days import ShopDays
-from tracking.report.campaigns import CampaignLabel
-from tracking.report.funnel_span import label_of_event
+from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import Store, funnel_figures, funnel_weeks, report_progress
@@ -252,7 +251,7 @@ class _Counted:
         for event in events:
             number, day = numbering.of(event), days.day_of(event.at, event.stage)
             self._totals[day, event.stage, event.is_pinterest].add(number, event.at)
-            self._campaigns[day, event.stage, label_of_event(event)].add(number, event.at)
+            self._campaigns[day, event.stage, label_of(event)].add(number, event.at)
 
     def labels(self) -> set[CampaignLabel]:
         """Returns the campaigns of the events."""

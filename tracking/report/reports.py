@@ -15,7 +15,7 @@ from tracking.domain.conversion import event_id_of
 from tracking.domain.instants import instant
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
-from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
+from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames, label_of
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.funnel import funnel_report
 from tracking.report.funnel_counts import funnel_counts
@@ -40,7 +40,7 @@ from tracking.store.conversions import ConversionRow, LoggedDelivery
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
-from tracking.store.reports import CreditedName, CreditSum
+from tracking.store.reports import CreditSum
 from tracking.store.spend import CampaignSum, DailySpend
 from tracking.store.touches import CreditRow
 from tracking.store.values import consent_from_json
@@ -111,7 +111,7 @@ class Reports:
             if campaign:
                 if not any(names.is_called(label, campaign) for label in labels):
                     # It may have had this name before these days.
-                    older = map(_label, reports.names_of_campaigns(conn, 0, {campaign}))
+                    older = map(label_of, reports.names_of_campaigns(conn, 0, {campaign}))
                     names = CampaignNames([*older, *labels, *_paid_for(conn)])
                 labels = [label for label in labels if names.is_called(label, campaign)]
             total = counts.of(labels) if campaign else counts.total()
@@ -294,10 +294,6 @@ def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None
     return identity_graph.consent_of_order(conn, order, conversion.visitor)
 
 
-def _label(row: CreditRow | CreditedName) -> CampaignLabel:
-    return CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
-
-
 def _paid_for(conn: Connection) -> list[CampaignLabel]:
     """Returns the names that Pinterest's campaigns have in the spend, which knows them best."""
     return [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
@@ -317,9 +313,9 @@ def _renamed(
     if not told:
         return credits
     since = min(order.placed_at, *(row.credited_at for row in credits))
-    later = map(_label, reports.names_of_campaigns(conn, since, told))
+    later = map(label_of, reports.names_of_campaigns(conn, since, told))
     names = CampaignNames([*later, *_paid_for(conn)])
-    return [_with_key(row, names.key_of(_label(row))) for row in credits]
+    return [_with_key(row, names.key_of(label_of(row))) for row in credits]
 
 
 def _with_key(row: CreditRow, key: CampaignKey) -> CreditRow:

@@ -15,6 +15,7 @@ from tracking.report.campaigns import (
     CampaignKey,
     CampaignLabel,
     CampaignNames,
+    label_of,
 )
 
 _CENT = Decimal("0.01")
@@ -98,7 +99,7 @@ def roi_report(
     that the spend of all days tells.
     """
     earned, spent = list(earned), list(spent)
-    told = [CampaignLabel(row.is_pinterest, row.campaign_id, row.campaign) for row in earned]
+    told = [label_of(row) for row in earned]
     names = CampaignNames([*told, *map(_label, spent), *paid_for])
     currencies: dict[str, _CurrencyTotals] = {}
     for row in earned:
@@ -138,8 +139,7 @@ def _label(cost: CampaignSpend) -> CampaignLabel:
 
 
 def _line(totals: _CurrencyTotals, row: EarnedCredit, names: CampaignNames) -> _CampaignLine:
-    label = CampaignLabel(row.is_pinterest, row.campaign_id, row.campaign)
-    return _campaign_line(totals, names.key_of(label))
+    return _campaign_line(totals, names.key_of(label_of(row)))
 
 
 def _campaign_line(totals: _CurrencyTotals, key: CampaignKey) -> _CampaignLine:
