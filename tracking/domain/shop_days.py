@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 # No zone has begun a day within one since 1972, so all its instants have one day.
 QUARTER_HOUR = 900
+# A week is seven ordinals of days, from one that can be divided by seven on.
+WEEK = 7
 # The first and the last day that a date can have, and an instant after the last one in every zone.
 _FIRST, _LAST = date.min.toordinal(), date.max.toordinal()
 _END = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) + 3 * 86_400
@@ -36,3 +38,9 @@ class ShopDays:
             # In this zone it is another year than any that a date can have.
             return _FIRST if quarter < 0 else _LAST
         return at.date().toordinal()
+
+
+def whole_weeks(first: int, last: int) -> range:
+    """Returns the weeks (each a seventh of its first day) that lie wholly in the days [first,
+    last]."""
+    return range(-(-first // WEEK), (last + 1) // WEEK)

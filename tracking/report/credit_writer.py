@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
-from tracking.domain.shop_days import ShopDays
+from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.store import Store, credit_figures, report_progress
-from tracking.store.credit_figures import FOREVER, WEEK, CreditChange, CreditDay, Period, ReportDay
+from tracking.store.credit_figures import FOREVER, CreditChange, CreditDay, Period, ReportDay
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
 

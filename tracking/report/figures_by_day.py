@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from tracking.domain.conversion import STAGES
-from tracking.domain.shop_days import ShopDays
+from tracking.domain.shop_days import WEEK, ShopDays, whole_weeks
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
 from tracking.report.open_days import OpenDays
@@ -14,7 +14,6 @@ from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
 from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
-from tracking.store.funnel_weeks import DAYS as WEEK
 from tracking.store.funnel_weeks import CampaignWeek, WeekTotal
 from tracking.store.report_progress import Progress
 
@@ -120,26 +119,26 @@ class FiguresByDay:
             return (row for row in rows if self._is_valid(row.day, row.stage))
 
         first, last = self._span.first, self._span.last
-        first_week, end = -(-first // WEEK), (last + 1) // WEEK
-        if first_week >= end:
+        inside = whole_weeks(first, last)
+        if not inside:
             yield from of_days(first, last)
             return
-        yield from of_days(first, first_week * WEEK - 1)
-        yield from of_days(end * WEEK, last)
-        whole = self._whole_weeks(first_week, end - 1)
-        weeks = by_week(self._conn, first_week, end - 1, all_traffic=all_traffic)
+        yield from of_days(first, inside.start * WEEK - 1)
+        yield from of_days(inside.stop * WEEK, last)
+        whole = self._unchanged(inside)
+        weeks = by_week(self._conn, inside.start, inside.stop - 1, all_traffic=all_traffic)
         yield from (row for row in weeks if (row.week, row.stage) in whole)
-        for week in range(first_week, end):
+        for week in inside:
             for stage in STAGES:
                 if (week, stage) not in whole:
                     yield from of_days(week * WEEK, week * WEEK + WEEK - 1, stage)
 
-    def _whole_weeks(self, first: int, last: int) -> set[tuple[int, str]]:
-        """Returns the weeks [first, last] and stages of which no day changed."""
+    def _unchanged(self, weeks: range) -> set[tuple[int, str]]:
+        """Returns those of the weeks, by stage, of which no day changed."""
         changed = {(day // WEEK, stage) for day, stage in self._marked}
         return {
             (week, stage)
-            for week, stage in funnel_weeks.whole(self._conn, first, last)
+            for week, stage in funnel_weeks.whole(self._conn, weeks.start, weeks.stop - 1)
             if (week, stage) not in changed and self._is_valid(week * WEEK + WEEK - 1, stage)
         }
 

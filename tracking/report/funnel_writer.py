@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from tracking.domain.shop_days import ShopDays
+from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
@@ -163,8 +163,8 @@ class FunnelWriter:
             week = funnel_weeks.missing(conn)
             if week is None:
                 return False
-            first = week.week * funnel_weeks.DAYS
-            days = (first, first + funnel_weeks.DAYS - 1, week.stage)
+            first = week.week * WEEK
+            days = (first, first + WEEK - 1, week.stage)
             by_day = funnel_figures.totals(conn, *days, all_traffic=True)
             by_campaign = funnel_figures.by_campaign(conn, *days, all_traffic=True)
         totals: dict[int, Tally] = defaultdict(Tally)

@@ -18,13 +18,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.domain.shop_days import WEEK, whole_weeks
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import credit_changes, credit_days, credits, report_campaigns
 
 ReportDay = Literal["order_date", "click_date"]
-# The days, or whole weeks (seven ordinals), that sums are of.
+# The days, or whole weeks, that sums are of.
 Period = Literal["order_date", "click_date", "order_week", "click_week"]
-WEEK = 7
 # The instant before which every order was placed.
 FOREVER = 2**62
 
@@ -338,18 +338,17 @@ def sums(
     conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
 ) -> list[SummedCredits]:
     """Returns the sums of the days [first, last], by campaign and currency."""
-    first_week, end = -(-first // WEEK), (last + 1) // WEEK
-    is_short = first_week >= end
+    weeks = whole_weeks(first, last)
     return _sums.all(
         conn,
         bit=bit,
         by_day=report_by,
         by_week=week_of(report_by),
         first=first,
-        before=last if is_short else first_week * WEEK - 1,
-        first_week=first_week,
-        last_week=end - 1,
-        after=last + 1 if is_short else end * WEEK,
+        before=weeks.start * WEEK - 1 if weeks else last,
+        first_week=weeks.start,
+        last_week=weeks.stop - 1,
+        after=weeks.stop * WEEK if weeks else last + 1,
         last=last,
     )
 

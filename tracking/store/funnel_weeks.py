@@ -1,7 +1,7 @@
 """The funnel's figures by week: those of its seven days together.
 
-A week is seven ordinals of days, from one that can be divided by seven on. Its figures count only
-as long as its row in `report_weeks` is there: whatever changes a day deletes that.
+The figures of a week count only as long as its row in `report_weeks` is there: whatever changes a
+day deletes that.
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, not_, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.domain.shop_days import WEEK
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
     funnel_totals,
@@ -18,8 +19,6 @@ from tracking.store.schema import (
     report_campaigns,
     report_weeks,
 )
-
-DAYS = 7
 
 
 class CampaignWeek(NamedTuple):
@@ -88,7 +87,7 @@ _whole = Query(
     ),
 )
 _newest_day = Query(_NewestDay, select(func.max(funnel_totals.c.day).label("day")))
-_week_of_total: ColumnElement[int] = funnel_totals.c.day.op("/")(DAYS)
+_week_of_total: ColumnElement[int] = funnel_totals.c.day.op("/")(WEEK)
 _missing = Query(
     StageWeek,
     select(_week_of_total.label("week"), funnel_totals.c.stage)
@@ -152,7 +151,7 @@ def missing(conn: Connection) -> StageWeek | None:
     (newest,) = _newest_day.all(conn)
     if newest.day is None:
         return None
-    return _missing.first(conn, before=newest.day - newest.day % DAYS)
+    return _missing.first(conn, before=newest.day - newest.day % WEEK)
 
 
 def put(
@@ -171,10 +170,10 @@ def put(
 
 def drop(conn: Connection, days: Iterable[tuple[int, str]]) -> None:
     """Has the weeks of these days and stages no longer count."""
-    weeks = sorted({(day // DAYS, stage) for day, stage in days})
+    weeks = sorted({(day // WEEK, stage) for day, stage in days})
     _drop_whole.run_many(conn, ({"b_week": week, "b_stage": stage} for week, stage in weeks))
 
 
 def drop_week_of(conn: Connection, day: int) -> None:
     """Has no stage of the week of a day count any longer."""
-    _drop_week.run(conn, b_week=day // DAYS)
+    _drop_week.run(conn, b_week=day // WEEK)
