@@ -13,10 +13,10 @@ from flask.cli import with_appcontext
 
 from commands.findings import Finding
 from commands.shell import table
+from commands.shop_findings import shop_findings
 from commands.token_findings import token_findings
 from commands.webhook_findings import webhook_findings
 from config import ConfigurationError, Settings
-from tracking.clients import shopify_access
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.destinations import connect_all
 from tracking.domain.instants import instant
@@ -68,7 +68,7 @@ _KEPT = "; --replay tries them again, --discard-all gives them up"
 def findings(service: Service | None = None, *, asks: bool = True) -> Iterator[Finding]:
     """Yields the findings on this service, or else on the one that the environment configures.
 
-    Where it `asks`, Pinterest is called.
+    Where it `asks`, Pinterest and Shopify are called.
     """
     if service is not None:
         yield from _service_findings(service, asks)
@@ -94,7 +94,7 @@ def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
     if asks:
         yield from token_findings(service.settings, int(service.clock()))
     yield _app_finding(service.settings)
-    yield from _shopify_findings(service.settings)
+    yield from shop_findings(service, asks)
     yield from _disk_findings(service.store, service.settings)
     database = list(_database_findings(service.store, service.settings.database_url))
     yield from database
@@ -159,19 +159,6 @@ def _app_finding(settings: Settings) -> Finding:
     else:
         text = f"{question} If so, set COLLECTOR_KEY; if not, set PINTEREST_APP to none"
     return Finding("note", "Pinterest app", text)
-
-
-def _shopify_findings(settings: Settings) -> Iterator[Finding]:
-    if lack := shopify_access.missing_settings(settings):
-        text = f"not asked: what webhooks lose, only reconcile finds ({lack})"
-        yield Finding("note", "Shopify", text)
-        return
-    by = "its own token" if settings.shopify_admin_token else "the app's client id and secret"
-    shops = ", ".join(sorted(settings.shopify_shops))
-    yield Finding("ok", "Shopify", f"reconcile and subscribe ask {shops} with {by}")
-    if settings.shopify_client_secret.encode() not in (b"", *settings.shopify_webhook_secrets):
-        text = "the app's own could not be verified: SHOPIFY_WEBHOOK_SECRET lacks its client secret"
-        yield Finding("note", "webhooks", text)
 
 
 def _disk_findings(store: Store, settings: Settings) -> Iterator[Finding]:
@@ -375,7 +362,7 @@ def _clock_finding(service: Service) -> Finding:
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Do not ask Pinterest whether it accepts the token.")
+@click.option("--offline", is_flag=True, help="Ask neither Pinterest nor Shopify.")
 @with_appcontext
 def doctor(offline: bool) -> None:
     """Check the service; exit code 1 if a finding is marked FAIL."""

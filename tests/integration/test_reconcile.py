@@ -858,7 +858,7 @@ def test_an_app_that_is_not_installed_is_told_by_name(
 ) -> None:
     shopify.is_installed = False
 
-    with pytest.raises(ShopifyError, match=r"app_not_installed \(install the app on this shop\)"):
+    with pytest.raises(ShopifyError, match=r"app_not_installed \(in the Dev Dashboard, release"):
         list(admin.orders(SINCE))
 
 

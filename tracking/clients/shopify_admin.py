@@ -11,7 +11,7 @@ import msgspec
 from tracking.clients.http import DEADLINE_SECONDS
 from tracking.clients.responses import sanitized
 from tracking.clients.shopify_access import ShopAccess
-from tracking.clients.shopify_graphql import ShopifyGraphQL
+from tracking.clients.shopify_graphql import MAX_ATTEMPTS, ShopifyGraphQL
 from tracking.clients.shopify_http import ShopifyError
 from tracking.clients.shopify_orders import (
     GraphQLConnection,
@@ -108,14 +108,15 @@ class ShopifyAdmin:
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], object] = time.sleep,
         deadline: float = DEADLINE_SECONDS,
+        attempts: int = MAX_ATTEMPTS,
     ) -> None:
-        """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
+        """Sets up calls of at most `attempts` times `deadline` seconds; nothing is called yet.
 
         Raises:
             ValueError: the shop's address may not be called.
         """
         self.shop = access.shop
-        self._graphql = ShopifyGraphQL(access, clock, pause, deadline)
+        self._graphql = ShopifyGraphQL(access, clock, pause, deadline, attempts)
 
     def __repr__(self) -> str:
         return f"<ShopifyAdmin {self.shop}>"

@@ -117,6 +117,7 @@ class ShopifyGraphQL:
         clock: Callable[[], float] = time.time,
         pause: Callable[[float], object] = time.sleep,
         deadline: float = DEADLINE_SECONDS,
+        attempts: int = MAX_ATTEMPTS,
     ) -> None:
         """Sets up calls that take at most `deadline` seconds each; nothing is called yet.
 
@@ -126,6 +127,7 @@ class ShopifyGraphQL:
         self.hidden: set[str] = set()
         self._shop = access.shop
         self._pause = pause
+        self._attempts = attempts
         self._http = ShopifyHttp(access, clock, deadline)
         self._budget = QueryBudget(clock)
         self._page_sizes = dict(PAGE_SIZES)
@@ -142,7 +144,7 @@ class ShopifyGraphQL:
             ShopifyError: Shopify refused the document, or every attempt failed.
         """
         reason, has_renewed = "", False
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(self._attempts):
             paged = {"first": self._page_sizes[name]} if name in self._page_sizes else {}
             try:
                 return self._execute_once(name, {**variables, **paged}, kind)
@@ -156,7 +158,7 @@ class ShopifyGraphQL:
                 self._halve_page(name, str(error))
             except RetryableError as error:
                 reason = str(error)
-                if attempt + 1 < MAX_ATTEMPTS:
+                if attempt + 1 < self._attempts:
                     self._pause(error.pause(attempt))
         raise ShopifyError(reason or "Shopify refuses every page size")
 

@@ -19,10 +19,10 @@ _RENEWAL_MARGIN = 60
 _DEFAULT_LIFETIME = 86_400
 _OAUTH_ERROR = re.compile(rb"[Oo]auth error (\w{1,64})")
 _OAUTH_HINTS = {
-    "app_not_installed": "install the app on this shop",
+    "app_not_installed": "in the Dev Dashboard, release the app and install it on this shop",
     "application_cannot_be_found": "SHOPIFY_CLIENT_ID names no app",
     "invalid_client": "client id and secret do not belong together",
-    "shop_not_permitted": "app and shop must belong to one organization",
+    "shop_not_permitted": "make the app in the organization that owns this shop",
 }
 _DENIED = {
     402: "the shop is frozen",
