@@ -134,5 +134,10 @@ def test_compose_gives_the_service_nothing_it_does_not_need(service: Any) -> Non
     assert not {"privileged", "cap_add", "user", "network_mode", "pid"} & service.keys()
 
 
+def test_compose_builds_the_image_that_it_names(service: Any) -> None:
+    assert service["build"] == "."
+    assert service["image"] == "${IMAGE:-pinterest-conversions}"
+
+
 def test_compose_shows_the_service_to_this_machine_only(service: Any) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
