@@ -7,7 +7,6 @@ import hmac
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -25,6 +24,8 @@ from api.openapi import DESCRIPTION
 from api.reports import report_routes
 from commands.registry import register_commands
 from config import ConfigurationError, Settings
+from server import request_ids
+from server.log_lines import begin_log
 from server.problems import CONTENT_TYPE, problem_body
 from server.security_headers import with_security_headers
 from tracking.domain.validation import ValidationError
@@ -89,9 +90,7 @@ def _refuse_to_start(reason: str) -> NoReturn:
 
 
 def _opened(settings: Settings) -> Service:
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    begin_log(settings.log_level, settings.log_format)
     # It names a handful of plugins of its own wherever a database is migrated.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     for warning in settings.warnings:
@@ -140,7 +139,7 @@ def assemble(service: Service) -> Flask:
     register_commands(app)
     behind = collector.in_front_of(app.wsgi_app, error_response)
     front = with_security_headers(webhooks.in_front_of(behind, error_response))
-    app.wsgi_app = front  # type: ignore[assignment,method-assign]
+    app.wsgi_app = request_ids.with_request_ids(front)  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
@@ -249,7 +248,7 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     request_id: str = "",
 ) -> Response:
-    """Returns a problem after RFC 9457, with an id that also stands in the log."""
+    """Returns a problem after RFC 9457, with the id of its request, which stands in the log."""
     body = problem_body(status, title, detail, errors, request_id)
     return Response(body, status, content_type=CONTENT_TYPE)
 
@@ -268,7 +267,7 @@ def error_response(error: Exception) -> Response:
         case HTTPException():
             return _http_problem(error)
         case _:
-            request_id = uuid.uuid4().hex
+            request_id = request_ids.current() or request_ids.new()
             # The type and the position, never the text: it may quote personal data.
             logger.error("%s %s", request_id, error_line(error))
             detail = "It was logged under this request_id."

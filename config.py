@@ -352,6 +352,12 @@ class Settings:
         one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
         "DEBUG, INFO, WARNING, ERROR or CRITICAL.",
     )
+    log_format: Literal["text", "json"] = _variable(
+        "LOG_FORMAT",
+        "text",
+        one_of("text", "json"),
+        "json: each line is a JSON object, with request_id where it belongs to a request.",
+    )
 
     # A question for each variable whose name is nearly that of a setting.
     look_alikes: tuple[str, ...] = field(default=(), compare=False)

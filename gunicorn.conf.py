@@ -16,6 +16,8 @@ workers = _settings.web_concurrency
 # gthread, whose threads never wait for a slow client.
 worker_class = "server.worker.BufferingWorker"
 threads = 16
+if _settings.log_format == "json":
+    logger_class = "server.log_lines.JsonLogger"
 # The workers share one listener. With one each, a second service could take the same port, and a
 # worker that ends would cut the connections in its own queue.
 reuse_port = False

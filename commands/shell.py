@@ -13,6 +13,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from config import ConfigurationError, Settings
+from server.log_lines import begin_log
 from tracking.domain.validation import ValidationError
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, backup
@@ -91,9 +92,7 @@ def service_from_environment() -> Service:
     """
     try:
         settings = Settings.load()
-        logging.basicConfig(
-            level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-        )
+        begin_log(settings.log_level, settings.log_format)
         # The check for migrations is of no interest to the user of a command.
         logging.getLogger("alembic").setLevel(logging.WARNING)
         return open_service(settings, time.time)

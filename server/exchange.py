@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.http import wsgi
 
+from server import request_ids
 from server.connection import Client
 from server.deferred import DEFERRED
 
@@ -26,6 +27,7 @@ class Exchange:
         )
         self.environ["wsgi.multithread"] = True
         self.client = client
+        self.request_id = request_ids.current()
 
     def run(self, app: "WSGIApplication", *, is_last: bool) -> bool:
         """Runs an application and writes its answer; returns False if it will answer later.

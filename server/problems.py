@@ -1,10 +1,11 @@
 """Problem details after RFC 9457, the form of every error response of this service."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 
 import msgspec
 from werkzeug.exceptions import ServiceUnavailable
+
+from server import request_ids
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -16,9 +17,12 @@ def problem_body(
     errors: Sequence[Mapping[str, str]] = (),
     request_id: str = "",
 ) -> bytes:
-    """Returns the problem as JSON, with an id that also stands in the log."""
+    """Returns the problem as JSON, with the id of its request, which also stands in the log."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    more = {"errors": list(errors), "request_id": request_id or uuid.uuid4().hex}
+    more = {
+        "errors": list(errors),
+        "request_id": request_id or request_ids.current() or request_ids.new(),
+    }
     return msgspec.json.encode({**body, **more})
 
 

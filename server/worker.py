@@ -13,11 +13,12 @@ import time
 from concurrent.futures import Future
 from functools import partial
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.http.errors import ChunkMissingTerminator, NoMoreData
 from gunicorn.workers import gthread
 
+from server import request_ids
 from server.answer_sender import AnswerSender
 from server.connection import Client
 from server.deferred import ANSWER_DEFERRED, DEFERRED
@@ -27,6 +28,9 @@ from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
 from server.side_threads import SideThreads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 # Open files that are not connections of clients: database, log, Pinterest.
 _OTHER_FILES = 128
@@ -161,16 +165,20 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _send_deferred(self) -> None:
         for exchange, answer in self.deferred_answers.take_all():
-            client = exchange.client
-            try:
-                exchange.run(answer, is_last=self._is_full)
-                client.keep_alive = self._keepalive_after(client, exchange.keeps_alive)
-            except OSError:
-                client.keep_alive = False
-            except Exception as error:
-                client.keep_alive = False
-                self.handle_error(None, client.sock, client.client, error)
-            self.sender.finish(client)
+            with request_ids.serving(exchange.request_id):
+                self._send(exchange, answer)
+            self.sender.finish(exchange.client)
+
+    def _send(self, exchange: Exchange, answer: "WSGIApplication") -> None:
+        client = exchange.client
+        try:
+            exchange.run(answer, is_last=self._is_full)
+            client.keep_alive = self._keepalive_after(client, exchange.keeps_alive)
+        except OSError:
+            client.keep_alive = False
+        except Exception as error:
+            client.keep_alive = False
+            self.handle_error(None, client.sock, client.client, error)
 
     def _keep(self, client: Client) -> None:
         """Waits for the next request, or receives it if it arrived together with the last."""
@@ -199,6 +207,11 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
 
     # --- In a thread
+
+    def handle(self, conn: Client) -> Any:
+        """Serves a request as gunicorn does, with an id for all that is logged of it."""
+        with request_ids.serving(request_ids.new()):
+            return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Client) -> Any:
         """Serves a request as gunicorn does, after it has checked the form of the whole body."""

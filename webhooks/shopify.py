@@ -11,6 +11,7 @@ import msgspec
 from flask import Blueprint, Response
 from werkzeug.exceptions import Forbidden, Unauthorized
 
+from server import request_ids
 from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
@@ -200,7 +201,7 @@ class ShopifyWebhooks:
 class _DeferredWebhook:
     """A webhook that is answered once it is on disk: recorded, or in quarantine."""
 
-    __slots__ = ("_answer_later", "_body", "_problem_of", "_receivers", "_topic")
+    __slots__ = ("_answer_later", "_body", "_problem_of", "_receivers", "_request_id", "_topic")
 
     def __init__(
         self,
@@ -215,6 +216,7 @@ class _DeferredWebhook:
         self._topic = topic
         self._answer_later = answer_later
         self._problem_of = problem_of
+        self._request_id = request_ids.current()
 
     def record(self) -> None:
         """Begins to record it.
@@ -233,10 +235,11 @@ class _DeferredWebhook:
 
     def _recorded(self, receipt: Future[Receipt]) -> None:
         error = receipt.exception()
-        if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
-            self._quarantine(error)
-        else:
-            self._answer_with(receipt)
+        with request_ids.serving(self._request_id):
+            if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
+                self._quarantine(error)
+            else:
+                self._answer_with(receipt)
 
     def _quarantine(self, error: Exception) -> None:
         reason = _quarantine_reason(error, self._topic)
@@ -250,10 +253,11 @@ class _DeferredWebhook:
 
     def _answer_with(self, receipt: Future[Receipt]) -> None:
         error = receipt.exception()
-        if isinstance(error, Exception):
-            self._answer_later(with_security_headers(self._problem_of(error)))
-        else:
-            self._answer_later(with_security_headers(_answer(receipt.result())))
+        with request_ids.serving(self._request_id):
+            if isinstance(error, Exception):
+                self._answer_later(with_security_headers(self._problem_of(error)))
+            else:
+                self._answer_later(with_security_headers(_answer(receipt.result())))
 
 
 def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tracking.service": {*LINES, *BELOW, "tracking.operate", "config"},
     "webhooks": {*BELOW, "tracking.receive", "tracking.operate", "server", "config"},
     "api": TRACKING | {"webhooks", "server"},
-    "commands": TRACKING | {"webhooks", "config"},
+    "commands": TRACKING | {"webhooks", "server", "config"},
     "tracking.python_api": TRACKING | {"config"},
     "tracking": {"tracking.python_api"},
     "app": TRACKING | {"api", "commands", "webhooks", "server", "config"},

@@ -81,6 +81,7 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ("WEB_CONCURRENCY", "2", "web_concurrency", 2),
     ("DELIVER", "true", "deliver", True),
     ("LOG_LEVEL", "INFO", "log_level", "INFO"),
+    ("LOG_FORMAT", "text", "log_format", "text"),
 ]
 ATTRIBUTE = {name: attribute for name, _, attribute, _ in CONTRACT}
 
@@ -101,6 +102,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "CONTENT_ID": ("product", "variant", "sku"),
     "CONSENT_UNKNOWN": ("send", "limit", "hold"),
     "LOG_LEVEL": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    "LOG_FORMAT": ("text", "json"),
 }
 RANGES = {
     "COLLECTOR_RATE": (1, 10_000),
