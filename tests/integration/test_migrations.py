@@ -155,7 +155,13 @@ _TRIGGERS = (
     *("conversions_changed", "conversions_renamed", "conversions_deleted"),
     *("credits_added", "credits_dropped", "credits_changed"),
 )
+_WITHOUT_PINTERESTS_FIGURES = (
+    "DROP TABLE pinterest_figures",
+    "DROP TABLE pinterest_readings",
+    "DROP TABLE pinterest_calls",
+)
 _WITHOUT_REFUSED = (
+    *_WITHOUT_PINTERESTS_FIGURES,
     "DROP TABLE refused_webhooks",
     "DROP TABLE pending_erasures",
     "DROP TABLE pixel_backlog",
@@ -447,6 +453,8 @@ def test_consent_is_known_after_the_visitors_were_stored_once(
         connection.execute(text("ALTER TABLE visitors RENAME TO newer"))
         connection.execute(text("CREATE TABLE visitors AS SELECT * FROM newer"))
         connection.execute(text("DROP TABLE newer"))
+        for statement in _WITHOUT_PINTERESTS_FIGURES:
+            connection.execute(text(statement))
         connection.execute(text("UPDATE alembic_version SET version_num = '0021'"))
     engine.dispose()
 

@@ -431,6 +431,56 @@ syncs = Table(
     _int("leased_until"),
 )
 
+# What Pinterest itself says a campaign brought on a UTC day, which is that of the order or of the
+# click (`report_by`), and the windows in days that it counted with. Values are millionths of the
+# currency's major unit.
+pinterest_figures = Table(
+    "pinterest_figures",
+    metadata,
+    Column("date", Text, primary_key=True),
+    Column("campaign_id", Text, primary_key=True),
+    Column("report_by", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    _text("campaign"),
+    _int("orders"),
+    _int("value_micros"),
+    _int("click_orders"),
+    _int("click_micros"),
+    _int("view_orders"),
+    _int("view_micros"),
+    _int("web_orders"),
+    _int("offline_orders"),
+    _int("click_window_days"),
+    _int("view_window_days"),
+    _int("recorded_at"),
+    sqlite_with_rowid=False,
+)
+
+# Up to which day each kind of figures of an ad account was read from Pinterest, and with which
+# settings: with others it is read from the beginning. The lease of `syncs` is for all of them.
+pinterest_readings = Table(
+    "pinterest_readings",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    _text("through"),
+    _int("read_at"),
+    _int("next_at"),
+    _text("failure"),
+    _text("settings"),
+    sqlite_with_rowid=False,
+)
+
+# How many requests for an ad account's figures were sent on a UTC day (ISO date).
+pinterest_calls = Table(
+    "pinterest_calls",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    _int("calls"),
+    sqlite_with_rowid=False,
+)
+
 # The refresh tokens that replace configured ones, which are known by their digests. They are of no
 # use without the app's secret, which is not stored.
 tokens = Table(
