@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from api.schemas import (
+    ACCURACY,
     COLLECT_BODY,
     COLLECT_RECEIPT,
     COUNT,
@@ -332,6 +333,9 @@ DESCRIPTION: Schema = {
                 one_of("order_date", "click_date"),
                 "Book an order on its own day, or on the day of the touch that earned it.",
             ),
+        ),
+        "/accuracy": _report(
+            "How many orders were sent, left out for a reason, and lost, by day.", ACCURACY, *_DAYS
         ),
         "/orders/{order_id}/journey": {
             "parameters": [{"name": "order_id", "in": "path", "required": True, "schema": TEXT}],

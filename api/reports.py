@@ -37,6 +37,11 @@ def report_routes(service: Service) -> Blueprint:
         report = reports.roi(**_parameters("start_date", "end_date", "model", "scope", "report_by"))
         return _report(report, _roi_rows(report))
 
+    @routes.get("/accuracy")
+    def accuracy() -> Response:
+        report = reports.accuracy(**_parameters("start_date", "end_date"))
+        return _report(report, _accuracy_rows(report))
+
     @routes.get("/orders/<path:order_id>/journey")
     def journey(order_id: str) -> Response:
         is_text = "\x00" not in order_id
@@ -159,6 +164,19 @@ def _roi_rows(report: Mapping[str, Any]) -> list[ReportLine]:
         {"currency": currency["currency"], **line}
         for currency in report["currencies"]
         for line in currency["campaigns"]
+    ]
+
+
+def _accuracy_rows(report: Mapping[str, Any]) -> list[ReportLine]:
+    """The days, with a column for each reason that left an order out."""
+    reasons = report["totals"]["left_out"]
+    return [
+        {
+            **day,
+            "left_out": sum(day["left_out"].values()),
+            **{f"left_out_{reason}": day["left_out"].get(reason, 0) for reason in reasons},
+        }
+        for day in report["days"]
     ]
 
 

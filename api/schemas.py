@@ -97,6 +97,21 @@ ROI = object_of(
     **_FIGURES,
     currencies=list_of(object_of(currency=TEXT, **_FIGURES)),
 )
+_FATES = {
+    "orders": COUNT,
+    "sent": COUNT,
+    "left_out": {
+        "type": "object",
+        "description": "How many orders were not sent, by reason.",
+        "additionalProperties": COUNT,
+    },
+    "waiting": COUNT,
+    "lost": COUNT,
+    "accuracy": {"type": ["number", "null"], "minimum": 0, "maximum": 1},
+}
+ACCURACY = object_of(
+    **_SPAN, totals=object_of(**_FATES), days=list_of(object_of(date=DATE, **_FATES))
+)
 JOURNEY = object_of(
     order_id=TEXT,
     name=TEXT,

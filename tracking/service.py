@@ -27,6 +27,7 @@ from tracking.receive.server_events import ServerEvents
 from tracking.receive.spend.sync import SpendSync
 from tracking.receive.spend.upload import SpendUpload
 from tracking.receive.tracker import Tracker
+from tracking.report.accuracy_writer import AccuracyWriter
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_writer import FunnelWriter
@@ -193,10 +194,16 @@ def service_of(
         pending_erasures=pending_erasures,
         events=ServerEvents(guarded_store, planner, clock, settings.pinterest_ad_account_id),
         event_trials=EventTrials(guarded_store, planner, settings, clock),
-        reports=Reports(store, destinations, rules, model, settings.shop_timezone, clock),
+        reports=Reports(
+            *(store, destinations, rules, model, settings.shop_timezone, clock),
+            retention_days=settings.retention_days,
+        ),
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
-        figures=_figures_of(store.yielding(), days, rules),
+        figures=FiguresWorker(
+            *_figures_of(store.yielding(), days, rules),
+            AccuracyWriter(store.yielding(), settings.retention_days, clock),
+        ),
         retention=retention,
         refused_webhooks=RefusedWebhooks(store, clock),
         disk_guard=disk_guard,
@@ -205,9 +212,9 @@ def service_of(
     )
 
 
-def _figures_of(store: Store, days: ShopDays, rules: Rules) -> FiguresWorker:
+def _figures_of(store: Store, days: ShopDays, rules: Rules) -> tuple[FunnelWriter, CreditWriter]:
     longest_window = max(rules.click_window, rules.view_window)
-    return FiguresWorker(FunnelWriter(store, days), CreditWriter(store, days, longest_window))
+    return FunnelWriter(store, days), CreditWriter(store, days, longest_window)
 
 
 def _shop_origin_of(settings: Settings) -> str:

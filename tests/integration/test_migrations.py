@@ -1,6 +1,7 @@
 """Every start brings the database to the newest schema: whole, once, and whatever interrupts it."""
 
 import re
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -160,6 +161,11 @@ _WITHOUT_PINTERESTS_FIGURES = (
     "DROP TABLE pinterest_readings",
     "DROP TABLE pinterest_calls",
 )
+_FATES = ("accuracy_quarters", "accuracy_marks")
+_FATE_TRIGGERS = (
+    *("fates_added", "fates_decided", "fates_deleted"),
+    *("fates_queued", "fates_settled", "fates_told"),
+)
 _WITHOUT_REFUSED = (
     *_WITHOUT_PINTERESTS_FIGURES,
     "DROP TABLE refused_webhooks",
@@ -197,14 +203,19 @@ _WITHOUT_SOLD = (
 _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 
 
-def drop_figures(connection: Connection) -> None:
-    """Takes away what came with the nineteenth schema."""
-    on_sqlite = connection.dialect.name == "sqlite"
-    for name in (*_TRIGGERS, *["conversions_numbered_again"] * on_sqlite):
-        drop = f"DROP TRIGGER {name}" if on_sqlite else f"DROP FUNCTION {name} CASCADE"
-        connection.execute(text(drop))
-    for name in _FIGURES:
+def drop(connection: Connection, triggers: Iterable[str], tables: Iterable[str]) -> None:
+    for name in triggers:
+        trigger = f"TRIGGER {name}" if connection.dialect.name == "sqlite" else ""
+        connection.execute(text(f"DROP {trigger or f'FUNCTION {name} CASCADE'}"))
+    for name in tables:
         connection.execute(text(f"DROP TABLE {name}"))
+
+
+def drop_figures(connection: Connection) -> None:
+    """Takes away the tables of figures, and their triggers."""
+    on_sqlite = connection.dialect.name == "sqlite"
+    drop(connection, (*_TRIGGERS, *["conversions_numbered_again"] * on_sqlite), _FIGURES)
+    drop(connection, _FATE_TRIGGERS, _FATES)
     connection.execute(text("DROP INDEX conversions_purchases"))
     connection.execute(text("DROP INDEX conversions_of_buyer"))
 
@@ -228,7 +239,7 @@ def test_people_are_known_again_after_their_links_were_shortened(
         shop.sends("orders/create", placed | {"customer": {"id": number % 2 + 1}})
     service.figures.finish()
     before = everything(service.store)
-    before |= {name: [] for name in _FIGURES}
+    before |= {name: [] for name in (*_FIGURES, *_FATES)}
     assert {len(row["link"]) for row in before["links"]} == {46}
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.begin() as connection:
@@ -455,6 +466,7 @@ def test_consent_is_known_after_the_visitors_were_stored_once(
         connection.execute(text("DROP TABLE newer"))
         for statement in _WITHOUT_PINTERESTS_FIGURES:
             connection.execute(text(statement))
+        drop(connection, _FATE_TRIGGERS, _FATES)
         connection.execute(text("UPDATE alembic_version SET version_num = '0021'"))
     engine.dispose()
 

@@ -68,6 +68,8 @@ STAY = {
     "report_marks": "gone once the marked days are counted anew",
     "credit_days": "the shop's books: sums by day",
     "credit_changes": "gone once they are summed up",
+    "accuracy_quarters": "counts of orders by what became of them",
+    "accuracy_marks": "gone once the marked quarters are counted anew",
 }
 
 

@@ -15,6 +15,7 @@ from tracking.domain.conversion import event_id_of
 from tracking.domain.instants import instant
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
+from tracking.report.accuracy import accuracy_by_day, accuracy_report
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames, label_of
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.funnel import funnel_report
@@ -46,6 +47,7 @@ from tracking.store.touches import CreditRow
 from tracking.store.values import consent_from_json
 
 DEFAULT_DAYS = 30
+_DAY = 86_400
 MOST_EVENTS = 1000
 # The rows of an event, one for each destination: more than there will ever be.
 _ROWS_AN_EVENT = 4
@@ -73,6 +75,8 @@ class Reports:
         model: Model,
         zone: ZoneInfo,
         clock: Callable[[], float],
+        *,
+        retention_days: int,
     ) -> None:
         self.store = store
         self.destinations = destinations
@@ -81,6 +85,7 @@ class Reports:
         self.zone = zone
         self._calendar = ShopDays(zone)
         self.clock = clock
+        self._retention_days = retention_days
 
     def funnel(
         self,
@@ -165,6 +170,23 @@ class Reports:
             "report_by": by,
             **roi_report(map(_earned_credit, credits), map(_campaign_spend, spent), paid_for),
         }
+
+    def accuracy(
+        self, start_date: str | None = None, end_date: str | None = None
+    ) -> dict[str, Any]:
+        """Returns how many orders were sent, left out for a reason, and lost, by day.
+
+        Raises:
+            ValidationError: a date is not one.
+        """
+        days = self.days(start_date, end_date)
+        with self.store.read() as conn:
+            by_day = accuracy_by_day(
+                conn,
+                *(days.start.toordinal(), days.end.toordinal(), self._calendar),
+                forgotten=int(self.clock()) - self._retention_days * _DAY,
+            )
+        return {**self._span(days), **accuracy_report(by_day)}
 
     def journey(self, order_id: str, scope: str | None = None) -> dict[str, Any] | None:
         """Returns the journey of an order, or None if the order is not known.

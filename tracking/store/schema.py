@@ -689,3 +689,22 @@ credit_changes = Table(
     _int("net"),
     _int("cancellations"),
 )
+
+# How many orders of a quarter of an hour (its first second) have which fate: a reason not to send
+# them, or what became of their event.
+accuracy_quarters = Table(
+    "accuracy_quarters",
+    metadata,
+    Column("at", BigInteger, primary_key=True),
+    Column("fate", Text, primary_key=True),
+    _int("orders"),
+    sqlite_with_rowid=False,
+)
+
+# An order placed at this instant may have another fate now, so its quarter is counted anew.
+accuracy_marks = Table(
+    "accuracy_marks",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    _int("at"),
+)
