@@ -1,7 +1,5 @@
 """Routes for the reports, as JSON or CSV, and for ad spend."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,15 +7,12 @@ import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMediaType
 
+from api.csv_text import ReportLine, csv_text
 from tracking.domain.order import order_id_in
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.service import Service
 
 MAX_SPEND_BODY = 2 * 1024 * 1024
-# Characters that begin a formula in a spreadsheet.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-ReportLine = Mapping[str, Any]
 
 
 def report_routes(service: Service) -> Blueprint:
@@ -122,32 +117,12 @@ def _report(report: Mapping[str, Any], rows: Iterable[ReportLine]) -> Response:
     chosen = request.args.get("format")
     wants_csv = request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
     if chosen == "csv" or (chosen is None and wants_csv):
-        return Response(_csv(rows), content_type="text/csv; charset=utf-8")
+        return Response(csv_text(rows), content_type="text/csv; charset=utf-8")
     return _json(report)
 
 
 def _json(body: object) -> Response:
     return Response(msgspec.json.encode(body), content_type="application/json")
-
-
-def _csv(rows: Iterable[ReportLine]) -> str:
-    records = list(rows)
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    if records:
-        writer.writerow(records[0])
-        writer.writerows([[_cell(value) for value in row.values()] for row in records])
-    return out.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value):
-        return f"'{value}"
-    return "" if value is None else value
-
-
-def _is_number(text: str) -> bool:
-    return text.removeprefix("-").replace(".", "", 1).isdecimal()
 
 
 def _funnel_rows(report: Mapping[str, Any]) -> list[ReportLine]:
