@@ -18,6 +18,8 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.auth import ALL_WRONG_TOKENS, WRONG_TOKENS, BearerAuth
+from api.dashboard.routes import BLUEPRINT as DASHBOARD
+from api.dashboard.routes import OPEN_ENDPOINTS, Dashboard
 from api.events import EventRoutes
 from api.front_page import front_page
 from api.openapi import DESCRIPTION
@@ -54,6 +56,7 @@ PUBLIC = frozenset(
         *("shopify.receive", "front_page", "health", "ready", "openapi"),
         *("collector.pixel", "collector.collect", "collector.preflight"),
         "events.preflight",
+        *(f"{DASHBOARD}.{name}" for name in OPEN_ENDPOINTS),
     }
 )
 
@@ -151,8 +154,14 @@ def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
     events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
     app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))
+    dashboard = Dashboard(service, auth, error_response)
+    app.register_blueprint(dashboard.routes())
+    app.extensions["dashboard_login_link"] = dashboard.links.new_path
     sends = settings.pinterest_send != "off"
-    app.add_url_rule("/", "front_page", lambda: front_page(service.modes(), sends=sends))
+    leads_on = bool(settings.api_tokens)
+    app.add_url_rule(
+        "/", "front_page", lambda: front_page(service.modes(), sends=sends, leads_on=leads_on)
+    )
     app.add_url_rule("/health", "health", _health)
     description = msgspec.json.encode(DESCRIPTION)
     app.add_url_rule("/openapi.json", "openapi", lambda: Response(description, content_type=_JSON))
@@ -236,7 +245,9 @@ def _refuse_double_slashes(app: Flask) -> None:
 def _require_token(app: Flask, auth: BearerAuth) -> None:
     @app.before_request
     def check_token() -> Response | None:
-        if request.endpoint not in PUBLIC and request.endpoint is not None:
+        # The dashboard checks its sessions itself.
+        is_other = request.endpoint in PUBLIC or request.blueprint == DASHBOARD
+        if request.endpoint is not None and not is_other:
             auth.check(request.headers.get("Authorization"), request.remote_addr)
         return None
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from environment import (
     ConfigurationError,
+    Network,
     Variable,
     bearer_tokens,
     boolean,
@@ -18,6 +19,7 @@ from environment import (
     load_env,
     look_alikes,
     matching,
+    networks,
     one_of,
     page_origin,
     page_origins,
@@ -200,6 +202,18 @@ class Settings:
         bearer_tokens,
         "Bearer token for reports and events (openssl rand -hex 32); empty closes them.",
         secret=True,
+    )
+    dashboard_auth_header: str = _variable(
+        "DASHBOARD_AUTH_HEADER",
+        "",
+        matching(r"(?:[A-Za-z][A-Za-z0-9-]{0,63})?", "the name of a header"),
+        "Header in which a proxy names whom it signed in to the dashboard; empty: token only.",
+    )
+    dashboard_auth_peers: tuple[Network, ...] = _variable(
+        "DASHBOARD_AUTH_PEERS",
+        "",
+        networks,
+        "Addresses (CIDR, by comma) of the proxies whose header is believed; it needs them.",
     )
     collector_key: str = _variable(
         "COLLECTOR_KEY",
@@ -386,7 +400,7 @@ class Settings:
         }
         values, found = read_all(variables, env)
         questions = tuple(look_alikes([each.name for each in variables.values()], env))
-        found = [*problems, *found, *_shared_keys(values)]
+        found = [*problems, *found, *_shared_keys(values), *_believed_header(values)]
         if found:
             raise ConfigurationError((*found, *questions))
         return cls(**values, look_alikes=questions)
@@ -475,4 +489,13 @@ def _shared_keys(values: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "COLLECTOR_KEY: also given as a secret of Shopify's, PINTEREST_ACCESS_TOKEN or "
             "API_TOKEN; accepted: a key of its own, since every visitor can read it"
+        )
+
+
+def _believed_header(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a problem if any caller could name a person who is signed in."""
+    if values.get("dashboard_auth_header") and values.get("dashboard_auth_peers") == ():
+        yield (
+            "DASHBOARD_AUTH_HEADER: anybody could send it; accepted: together with "
+            "DASHBOARD_AUTH_PEERS, the addresses of the proxies that set it"
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from dotenv import dotenv_values, find_dotenv
 
 T = TypeVar("T")
+Network = IPv4Network | IPv6Network
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -254,6 +255,18 @@ def listening_address(value: str) -> str:
         raise _BadValue(
             "not an address to listen on", "127.0.0.1, 0.0.0.0, or another IP address"
         ) from None
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Returns networks of addresses, none of which holds every address."""
+    parts = _comma_separated(value)
+    try:
+        found = tuple(map(ip_network, parts))
+    except ValueError:
+        found = ()
+    if len(found) < len(parts) or (value and not parts) or any(n.prefixlen == 0 for n in found):
+        raise _BadValue("not a list of networks", "10.0.0.5 or 10.0.0.0/24, separated by commas")
+    return found
 
 
 def one_of(*choices: T) -> Callable[[str], T]:

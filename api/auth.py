@@ -1,4 +1,4 @@
-"""Bearer authentication of the API, with a rate limit for wrong tokens."""
+"""The check of API tokens, with a rate limit for wrong ones."""
 
 import hmac
 import re
@@ -38,29 +38,54 @@ class BearerAuth:
             Unauthorized: the header holds no token, or a wrong one.
             TooManyRequests: the token is wrong, and this address, or all, sent too many of them.
         """
-        if not self._tokens:
-            raise NotConfigured("Set API_TOKEN to open this endpoint.")
+        self._check_configured()
         if bears_token(authorization, self._tokens):
             return
-        # A request without a header is not an attempt to guess.
-        if authorization and (seconds := self._wrong_tokens.refusal(address or "")):
-            raise TooManyRequests("Too many wrong tokens.", retry_after=ceil(seconds))
+        self._count_wrong(authorization, address)
         raise Unauthorized(
             "A bearer token is required: Authorization: Bearer <API_TOKEN>.",
             www_authenticate=WWWAuthenticate("bearer"),
         )
 
+    def token_equal_to(self, given: str, address: str | None) -> bytes:
+        """Returns the configured token that somebody typed in.
+
+        Raises:
+            NotConfigured: no token is configured.
+            Unauthorized: it is none of them.
+            TooManyRequests: it is none of them, and this address, or all, sent too many such.
+        """
+        self._check_configured()
+        token = _token_equal_to(given, self._tokens)
+        if token is None:
+            self._count_wrong(given, address)
+            raise Unauthorized("This is not the API token." if given else "Type in the API token.")
+        return token
+
+    def _check_configured(self) -> None:
+        if not self._tokens:
+            raise NotConfigured("Set API_TOKEN to open this endpoint.")
+
+    def _count_wrong(self, given: str | None, address: str | None) -> None:
+        # A request that gives nothing is not an attempt to guess.
+        if given and (seconds := self._wrong_tokens.refusal(address or "")):
+            raise TooManyRequests("Too many wrong tokens.", retry_after=ceil(seconds))
+
 
 def bears_token(authorization: str | None, tokens: Sequence[bytes]) -> bool:
-    """Returns whether an Authorization header holds one of the tokens; False if there are none.
+    """Returns whether an Authorization header holds one of the tokens; False if there are none."""
+    match = _BEARER.fullmatch(authorization or "")
+    return match is not None and _token_equal_to(match[1], tokens) is not None
+
+
+def _token_equal_to(given: str, tokens: Sequence[bytes]) -> bytes | None:
+    """Returns the token of this text, or None.
 
     It compares digests, not tokens: they are equally long, so the time does not reveal a length.
     """
-    match = _BEARER.fullmatch(authorization or "")
-    if match is None:
-        return False
-    digest = sha256(match[1].encode()).digest()
-    is_known = False
+    digest = sha256(given.encode(errors="replace")).digest()
+    found = None
     for token in tokens:
-        is_known |= hmac.compare_digest(sha256(token).digest(), digest)
-    return is_known
+        if hmac.compare_digest(sha256(token).digest(), digest):
+            found = token
+    return found

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from html import escape
 
-from flask import Response
+from flask import Response, request
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem;"
@@ -21,6 +21,7 @@ _ADDRESSES = (
     ("GET /health", "says that it runs"),
     ("GET /ready", "says whether it can take webhooks; with the API token also why not"),
     ("GET /openapi.json", "describes every address, for programs"),
+    ("GET /dashboard", "is for browsers; it wants the API token, too"),
     ("GET /roi-analysis, GET /conversion-funnel", "are the reports; they want the API token"),
     ("POST /webhooks/…", "is where Shopify calls"),
 )
@@ -32,12 +33,15 @@ _PAGES = (
 )
 
 
-def front_page(modes: Mapping[str, bool], *, sends: bool) -> Response:
+def front_page(modes: Mapping[str, bool], *, sends: bool, leads_on: bool) -> Response:
     """Returns the page for people. It is public, so it says nothing of the shop.
 
     `modes` are those of the service that an operator should notice; `sends` is False if
-    PINTEREST_SEND is off.
+    PINTEREST_SEND is off. Where it `leads_on`, a browser is led to the dashboard: it asks for HTML
+    by name, which monitors and scripts do not.
     """
+    if leads_on and "text/html" in request.accept_mimetypes.values():
+        return Response(status=303, headers={"Location": "/dashboard", "Vary": "Accept"})
     kind, sentence = _mode(modes, sends)
     addresses = "".join(f"<li><code>{escape(a)}</code> {escape(b)}</li>" for a, b in _ADDRESSES)
     pages = "".join(f"<li><code>{escape(a)}</code>: {escape(b)}</li>" for a, b in _PAGES)
@@ -57,6 +61,7 @@ def front_page(modes: Mapping[str, bool], *, sends: bool) -> Response:
     )
     response = Response(body, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = _POLICY
+    response.vary.add("Accept")
     return response
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from api.dashboard.description import DASHBOARD_PATHS
+from api.dashboard.sessions import COOKIE
 from api.schemas import (
     ACCURACY,
     COLLECT_BODY,
@@ -275,6 +277,7 @@ _SPEND_PATH: Schema = {
     },
 }
 
+
 DESCRIPTION: Schema = {
     "openapi": "3.1.0",
     "info": {
@@ -291,6 +294,12 @@ DESCRIPTION: Schema = {
                 "name": "X-Shopify-Hmac-Sha256",
                 "description": "Base64 of the HMAC-SHA256 of the raw body.",
             },
+            "session": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": COOKIE,
+                "description": "Made by POST /dashboard/login; it opens pages alone.",
+            },
         }
     },
     "paths": {
@@ -298,13 +307,12 @@ DESCRIPTION: Schema = {
             "get": {
                 "summary": "A page for people: what runs here, in which mode, where to read on.",
                 "responses": {
-                    "200": {
-                        "description": "The page.",
-                        "content": {"text/html": {"schema": TEXT}},
-                    }
+                    "200": {"description": "The page.", "content": {"text/html": {"schema": TEXT}}},
+                    "303": {"description": "A browser is led to the dashboard, if that is open."},
                 },
             }
         },
+        **DASHBOARD_PATHS,
         **{f"/webhooks/{topic}": _webhook(topic) for topic in TOPICS},
         "/pixel.js": _PIXEL_PATH,
         "/collect": _COLLECT_PATH,

@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -58,6 +59,8 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
         "sqlite:///data/tracking.db",
     ),
     ("API_TOKEN", "", "api_tokens", ()),
+    ("DASHBOARD_AUTH_HEADER", "", "dashboard_auth_header", ""),
+    ("DASHBOARD_AUTH_PEERS", "", "dashboard_auth_peers", ()),
     ("COLLECTOR_KEY", "", "collector_key", ""),
     ("COLLECTOR_ORIGINS", "", "collector_origins", frozenset()),
     ("COLLECTOR_RATE", "10", "collector_rate", 10),
@@ -161,6 +164,12 @@ GOOD: list[tuple[str, str, Any]] = [
     ("DATABASE_URL", "postgres://u:p@db/t?x=1", "postgresql+psycopg://u:p@db/t?x=1"),
     ("DATABASE_URL", "postgresql:///t", "postgresql+psycopg:///t"),
     ("API_TOKEN", f"{TOKEN},another+one/of=them!", (TOKEN.encode(), b"another+one/of=them!")),
+    ("DASHBOARD_AUTH_HEADER", "X-Forwarded-User", "X-Forwarded-User"),
+    (
+        "DASHBOARD_AUTH_PEERS",
+        "10.0.0.5, fd00::/8",
+        (ip_network("10.0.0.5/32"), ip_network("fd00::/8")),
+    ),
     ("COLLECTOR_KEY", "0f-A_z9Q", "0f-A_z9Q"),
     ("COLLECTOR_KEY", "k" * 128, "k" * 128),
     ("COLLECTOR_ORIGINS", "https://mug.example", {"https://mug.example"}),
@@ -260,6 +269,8 @@ BAD: list[tuple[str, str]] = [
     *(("API_TOKEN", bad) for bad in (f"{TOKEN},spa ces", "spaces in the token", "t\u00f6ken")),
     *(("API_TOKEN", bad) for bad in ("umlaut-ä-in-the-token", "'" + TOKEN + "'")),
     *(("API_TOKEN", bad) for bad in ("15-letters-long", "your_api_token_goes_here", "change-me")),
+    *(("DASHBOARD_AUTH_HEADER", bad) for bad in ("X-User:", "two words", "x" * 65, "größe")),
+    *(("DASHBOARD_AUTH_PEERS", bad) for bad in ("proxy", "10.0.0.1/24", ",", "0.0.0.0/0", "::/0")),
     *(("SHOPIFY_WEBHOOK_SECRET", bad) for bad in ("your_secret_from_shopify", "<your secret>")),
     *(
         ("COLLECTOR_KEY", bad)
@@ -336,9 +347,14 @@ def test_an_empty_value_is_no_value(name: str) -> None:
     assert settings(**{name: " "}) == settings()
 
 
+def needed_by(name: str) -> dict[str, str]:
+    """The other variables without which this one is refused."""
+    return {"DASHBOARD_AUTH_PEERS": "::1"} if name == "DASHBOARD_AUTH_HEADER" else {}
+
+
 @pytest.mark.parametrize(("name", "text", "value"), GOOD)
 def test_a_good_value_is_understood(name: str, text: str, value: Any) -> None:
-    assert getattr(settings(**{name: text}), ATTRIBUTE[name]) == value
+    assert getattr(settings(**{name: text}, **needed_by(name)), ATTRIBUTE[name]) == value
 
 
 @pytest.mark.parametrize(("name", "bad"), BAD)
@@ -483,6 +499,7 @@ def test_every_variable_can_be_kept_in_a_file(
 ) -> None:
     (tmp_path / "value").write_text(f"{text}\n", "utf-8")
     env = {k: v for k, v in NEEDED.items() if k != name} | {f"{name}_FILE": str(tmp_path / "value")}
+    env |= needed_by(name)
 
     assert getattr(Settings.from_env(env), ATTRIBUTE[name]) == value
 

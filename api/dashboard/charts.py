@@ -1,0 +1,46 @@
+"""Charts of a page: drawn on the server from a table, and by the script again with a cursor."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from api.dashboard.tables import PageTable, TableColumn
+
+# The units of a drawing, whatever size it is shown at.
+WIDTH, HEIGHT = 1000, 200
+
+
+@dataclass(frozen=True, slots=True)
+class LineChart:
+    """Lines over days. The table has the days in its first column, and a column for each line.
+
+    The table stands beside the chart for who cannot see it, and the script reads it.
+    """
+
+    title: str
+    table: PageTable
+
+    @property
+    def lines(self) -> Sequence[TableColumn]:
+        """Returns the columns that are drawn."""
+        return self.table.columns[1:]
+
+    def path(self, column: TableColumn) -> str:
+        """Returns the line of a column as an SVG path."""
+        highest = max((value for each in self.lines for value in self._values(each)), default=0.0)
+        return path_of(self._values(column), highest)
+
+    def _values(self, column: TableColumn) -> list[float]:
+        return [float(Decimal(row[column.key] or 0)) for row in self.table.rows]
+
+
+def path_of(values: Sequence[float], highest: float) -> str:
+    """Returns an SVG path over the whole width, from 0 at the bottom to `highest` at the top."""
+    if not values:
+        return ""
+    step = WIDTH / max(1, len(values) - 1)
+    heights = [HEIGHT - HEIGHT * value / (highest or 1) for value in values]
+    points = [f"{n * step:.0f} {height:.1f}" for n, height in enumerate(heights)]
+    if len(points) == 1:
+        points.append(f"{WIDTH} {heights[0]:.1f}")
+    return f"M{'L'.join(points)}"

@@ -1,0 +1,22 @@
+"""Figures and instants in the form in which people read them."""
+
+from datetime import datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+NOTHING = "\N{EN DASH}"
+
+
+def count_text(value: int | None) -> str:
+    """Returns a number with commas between its thousands; a dash for None."""
+    return NOTHING if value is None else f"{value:,}"
+
+
+def money_text(value: str | Decimal | None) -> str:
+    """Returns an amount with commas between its thousands, and all its decimals."""
+    return NOTHING if value in (None, "") else f"{Decimal(value or 0):,}"
+
+
+def time_text(seconds: float, zone: ZoneInfo) -> str:
+    """Returns an instant (seconds UTC) to the minute, as the clocks of a zone show it."""
+    return datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,7 @@
+"""The table of all pages, in the order of the navigation."""
+
+from api.dashboard.funnel import FUNNEL_PAGE
+from api.dashboard.overview import OVERVIEW_PAGE
+from api.dashboard.page import DashboardPage
+
+PAGES: tuple[DashboardPage, ...] = (OVERVIEW_PAGE, FUNNEL_PAGE)

@@ -1,0 +1,49 @@
+"""Tables of a page, which are shown and had as CSV from the same rows."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# `money` has its currency in the row's field "currency"; `share` is a number from 0 to 1 that is
+# drawn as a bar.
+Kind = Literal["text", "code", "count", "money", "number", "percent", "share", "time"]
+_TO_THE_RIGHT = {"count", "money", "number", "percent"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column: the rows' field, its title, and the kind of its values.
+
+    `link` returns the address that a row's cell leads to, or "".
+    """
+
+    key: str
+    title: str
+    kind: Kind = "text"
+    link: Callable[[Mapping[str, Any]], str] | None = None
+
+    @property
+    def is_figure(self) -> bool:
+        """Returns True if its values are aligned by their digits."""
+        return self.kind in _TO_THE_RIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """A table of a page. `name` tells it apart in the address of its CSV; `empty` is the sentence
+    that stands in its place when it has no rows; the first column names its rows."""
+
+    name: str
+    title: str
+    columns: Sequence[TableColumn]
+    rows: Sequence[Mapping[str, Any]]
+    empty: str = "There is nothing in these days."
+    note: str = ""
+
+    def csv_rows(self) -> Iterator[dict[str, Any]]:
+        """Yields the rows as CSV has them: the shown columns, and the currency of money."""
+        keys = [column.key for column in self.columns if column.kind != "share"]
+        if any(column.kind == "money" for column in self.columns) and "currency" not in keys:
+            keys.append("currency")
+        for row in self.rows:
+            yield {key: row.get(key) for key in keys}
