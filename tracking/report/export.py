@@ -16,7 +16,8 @@ from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.report.journey import id_sent_as
-from tracking.report.reports import Days, Reports
+from tracking.report.parameters import Days
+from tracking.report.reports import Reports
 from tracking.store import Store, exports
 from tracking.store.engine import sqlite_file
 from tracking.store.engine.sqlite import SqliteStore

@@ -1,11 +1,33 @@
 """Reads the query parameters of a report."""
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
+from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError, ValidationError
 
 _C = TypeVar("_C", bound=str)
+DEFAULT_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Shop days, both ends included, and the instants (seconds UTC) at which they begin and end."""
+
+    start: date
+    end: date
+    since: int
+    before: int
+
+    def told(self, zone: ZoneInfo) -> dict[str, str]:
+        """Returns the days, and the time zone whose days they are, as a report begins."""
+        return {
+            "start_date": self.start.isoformat(),
+            "end_date": self.end.isoformat(),
+            "timezone": zone.key,
+        }
 
 
 def raise_if_any(errors: list[FieldError]) -> None:
@@ -62,3 +84,19 @@ def whole_number_of(
         errors.append(FieldError(name, f"not a whole number from {least} to {most}"))
         return default
     return int(value)
+
+
+def days_of(
+    start: str | None, end: str | None, calendar: ShopDays, now: float, errors: list[FieldError]
+) -> Days:
+    """Returns the days from one date to another; by default the last thirty.
+
+    For dates that are none it returns some days, with errors added.
+    """
+    today = datetime.fromtimestamp(now, calendar.zone).date()
+    last = date_of("end_date", end, errors) or today
+    first = date_of("start_date", start, errors) or last - timedelta(days=DEFAULT_DAYS - 1)
+    if first > last and not errors:
+        errors.append(FieldError("start_date", "lies after end_date"))
+    since, before = map(calendar.begin, (first.toordinal(), last.toordinal() + 1))
+    return Days(first, last, since, before)

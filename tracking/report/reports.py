@@ -1,8 +1,6 @@
 """The reports of the HTTP API and the Python API, made from the store's rows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -23,7 +21,13 @@ from tracking.report.funnel_counts import funnel_counts
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.open_days import OpenDays
-from tracking.report.parameters import choice_of, date_of, raise_if_any, whole_number_of
+from tracking.report.parameters import (
+    Days,
+    choice_of,
+    days_of,
+    raise_if_any,
+    whole_number_of,
+)
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
 from tracking.store import (
     Store,
@@ -46,22 +50,11 @@ from tracking.store.spend import CampaignSum, DailySpend
 from tracking.store.touches import CreditRow
 from tracking.store.values import consent_from_json
 
-DEFAULT_DAYS = 30
 _DAY = 86_400
 MOST_EVENTS = 1000
 # The rows of an event, one for each destination: more than there will ever be.
 _ROWS_AN_EVENT = 4
 _STATES = ("", "waiting", "sent", "dead", "discarded", "withdrawn", "held", "not_sent")
-
-
-@dataclass(frozen=True, slots=True)
-class Days:
-    """Shop days, both ends included, and the instants (seconds UTC) at which they begin and end."""
-
-    start: date
-    end: date
-    since: int
-    before: int
 
 
 class Reports:
@@ -283,20 +276,10 @@ class Reports:
         return days
 
     def _days(self, start: str | None, end: str | None, errors: list[FieldError]) -> Days:
-        today = datetime.fromtimestamp(self.clock(), self.zone).date()
-        last = date_of("end_date", end, errors) or today
-        first = date_of("start_date", start, errors) or last - timedelta(days=DEFAULT_DAYS - 1)
-        if first > last and not errors:
-            errors.append(FieldError("start_date", "lies after end_date"))
-        since, before = map(self._calendar.begin, (first.toordinal(), last.toordinal() + 1))
-        return Days(first, last, since, before)
+        return days_of(start, end, self._calendar, self.clock(), errors)
 
     def _span(self, days: Days) -> dict[str, Any]:
-        return {
-            "start_date": days.start.isoformat(),
-            "end_date": days.end.isoformat(),
-            "timezone": self.zone.key,
-        }
+        return days.told(self.zone)
 
     def _event(self, facts: JourneyFacts) -> Any:
         """Returns the event as the first destination gets it, without IP address and browser."""
