@@ -8,6 +8,7 @@ from api.schemas import (
     ACCURACY,
     COLLECT_BODY,
     COLLECT_RECEIPT,
+    COMPARISON,
     COUNT,
     DATE,
     EVENT_BODY,
@@ -344,6 +345,17 @@ DESCRIPTION: Schema = {
         ),
         "/accuracy": _report(
             "How many orders were sent, left out for a reason, and lost, by day.", ACCURACY, *_DAYS
+        ),
+        "/comparison": _report(
+            "Pinterest says, we credit, the shop sold: the difference, in parts that sum to it.",
+            COMPARISON,
+            *_DAYS,
+            _query(
+                "report_by",
+                one_of("order_date", "click_date"),
+                "Compare by the day of the order, or by that of the touch that earned it.",
+            ),
+            _query("model", one_of(*MODELS), "ATTRIBUTION_MODEL by default."),
         ),
         "/orders/{order_id}/journey": {
             "parameters": [{"name": "order_id", "in": "path", "required": True, "schema": TEXT}],

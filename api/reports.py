@@ -10,9 +10,15 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge, UnsupportedMedi
 from api.csv_text import ReportLine, csv_text
 from tracking.domain.order import order_id_in
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.domain.waterfall import PARTS
 from tracking.service import Service
 
 MAX_SPEND_BODY = 2 * 1024 * 1024
+# The columns of Pinterest's own figures.
+_PINTEREST_FIGURES = (
+    *("orders", "value", "currency", "click_orders", "click_value"),
+    *("view_orders", "view_value", "web_orders", "offline_orders"),
+)
 
 
 def report_routes(service: Service) -> Blueprint:
@@ -36,6 +42,13 @@ def report_routes(service: Service) -> Blueprint:
     def accuracy() -> Response:
         report = reports.accuracy(**_parameters("start_date", "end_date"))
         return _report(report, _accuracy_rows(report))
+
+    @routes.get("/comparison")
+    def comparison() -> Response:
+        report = service.comparison.report(
+            **_parameters("start_date", "end_date", "report_by", "model")
+        )
+        return _report(report, _comparison_rows(report))
 
     @routes.get("/orders/<path:order_id>/journey")
     def journey(order_id: str) -> Response:
@@ -153,6 +166,42 @@ def _accuracy_rows(report: Mapping[str, Any]) -> list[ReportLine]:
         }
         for day in report["days"]
     ]
+
+
+def _comparison_rows(report: Mapping[str, Any]) -> list[ReportLine]:
+    """A row for the totals, each day and each campaign, with the parts side by side."""
+    lines = [
+        *(("total", {}, report["totals"]),),
+        *(("day", {}, line) for line in report["days"]),
+        *(("campaign", line, line) for line in report["campaigns"]),
+    ]
+    return [
+        {
+            "line": kind,
+            "date": line.get("date", ""),
+            "campaign_id": named.get("campaign_id", ""),
+            "campaign": named.get("campaign", ""),
+            **_prefixed("pinterest", _PINTEREST_FIGURES, line["pinterest"]),
+            **_prefixed("credited", ("orders", "value", "currency"), line["credited"]),
+            **_prefixed("sold", ("orders", "revenue", "currency"), line.get("sold")),
+            **_prefixed("difference", ("orders", "value", "currency"), line["difference"]),
+            **_part_cells(line["difference"]),
+        }
+        for kind, named, line in lines
+    ]
+
+
+def _prefixed(prefix: str, names: Iterable[str], told: ReportLine | None) -> dict[str, Any]:
+    return {f"{prefix}_{name}": told[name] if told else None for name in names}
+
+
+def _part_cells(difference: ReportLine | None) -> dict[str, Any]:
+    told = {part["part"]: part for part in difference["parts"]} if difference else {}
+    return {
+        f"{name}_{figure}": told[name][figure] if told else None
+        for name in PARTS
+        for figure in ("orders", "value")
+    }
 
 
 def _event_rows(events: Iterable[ReportLine]) -> list[ReportLine]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import MODELS
+from tracking.domain.waterfall import PARTS
 from tracking.receive.pixel import MOST_EVENTS, STAGE_OF
 
 Schema = Mapping[str, Any]
@@ -111,6 +112,75 @@ _FATES = {
 }
 ACCURACY = object_of(
     **_SPAN, totals=object_of(**_FATES), days=list_of(object_of(date=DATE, **_FATES))
+)
+_OR_NULL: Schema = {"type": ["string", "null"]}
+_SHARES: Schema = {
+    "type": "string",
+    "pattern": r"^-?[0-9]+\.[0-9]{6}$",
+    "description": "Orders, with six decimals where several touches share one.",
+}
+_PART_OF_DIFFERENCE = {"orders": _SHARES, "value": _MONEY}
+_PARTS = list_of(
+    object_of(
+        part=one_of(*PARTS),
+        basis=one_of(*dict.fromkeys(PARTS.values())),
+        **_PART_OF_DIFFERENCE,
+        reasons=list_of(object_of(reason=TEXT, text=TEXT, **_PART_OF_DIFFERENCE)),
+        order_ids=list_of(TEXT),
+    )
+)
+_PINTEREST_SAYS = {
+    **object_of(
+        orders=COUNT,
+        value=_MONEY,
+        currency=_OR_NULL,
+        click_orders=COUNT,
+        click_value=_MONEY,
+        view_orders=COUNT,
+        view_value=_MONEY,
+        web_orders=COUNT,
+        offline_orders=COUNT,
+    ),
+    "type": ["object", "null"],
+    "description": "Pinterest's own figures of its campaigns, by UTC days; null if none were read.",
+}
+_DIFFERENCE = {
+    **object_of(**_PART_OF_DIFFERENCE, currency=_OR_NULL, parts=_PARTS),
+    "type": ["object", "null"],
+    "description": "Pinterest's figure less ours; the parts sum to it. A value of several"
+    " currencies is null.",
+}
+_COMPARED = {
+    "pinterest": _PINTEREST_SAYS,
+    "credited": object_of(orders=_SHARES, value=_MONEY, currency=_OR_NULL),
+    "difference": _DIFFERENCE,
+}
+_SOLD = object_of(orders=COUNT, revenue=_MONEY, currency=_OR_NULL)
+WITHHELD = object_of(
+    orders=COUNT,
+    reasons=list_of(object_of(reason=TEXT, text=TEXT, orders=COUNT, remedy=_OR_NULL)),
+)
+COMPARISON = object_of(
+    **_SPAN,
+    report_by=one_of("order_date", "click_date"),
+    model=one_of(*MODELS),
+    missing={**_OR_NULL, "description": "What is missing of Pinterest's own figures."},
+    windows=object_of(
+        ours=object_of(click_days=COUNT, view_hours=COUNT),
+        pinterest=list_of(object_of(click_days=COUNT, view_days=COUNT)),
+        note={**_OR_NULL, "description": "How the windows differ."},
+    ),
+    currency=_OR_NULL,
+    note={**_OR_NULL, "description": "Which currencies are not subtracted from each other."},
+    totals=object_of(**_COMPARED, sold=_SOLD),
+    days=list_of(object_of(date=DATE, **_COMPARED, sold=_SOLD)),
+    campaigns=list_of(object_of(campaign_id=TEXT, campaign=TEXT, **_COMPARED)),
+    withheld=WITHHELD,
+    hints=list_of(
+        object_of(
+            hint=TEXT, text=TEXT, orders={"type": ["integer", "null"]}, order_ids=list_of(TEXT)
+        )
+    ),
 )
 JOURNEY = object_of(
     order_id=TEXT,

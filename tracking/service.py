@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config import ConfigurationError, Settings
-from tracking.clients.pinterest_ads import ads_access_of
+from tracking.clients.pinterest_ads import ads_access_of, missing_settings
 from tracking.clients.shopify_access import ShopAccess, accesses_of
 from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
@@ -28,6 +28,7 @@ from tracking.receive.spend.sync import SpendSync
 from tracking.receive.spend.upload import SpendUpload
 from tracking.receive.tracker import Tracker
 from tracking.report.accuracy_writer import AccuracyWriter
+from tracking.report.comparison import Comparison, PinterestSource
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_writer import FunnelWriter
@@ -54,6 +55,7 @@ class Service:
     events: ServerEvents
     event_trials: EventTrials
     reports: Reports
+    comparison: Comparison
     spend_upload: SpendUpload
     spend_sync: SpendSync | None
     figures: FiguresWorker
@@ -198,6 +200,7 @@ def service_of(
             *(store, destinations, rules, model, settings.shop_timezone, clock),
             retention_days=settings.retention_days,
         ),
+        comparison=Comparison(store, _source_of(settings), rules, model, days, clock),
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
         figures=FiguresWorker(
@@ -209,6 +212,14 @@ def service_of(
         disk_guard=disk_guard,
         clock=clock,
         shops=accesses_of(settings),
+    )
+
+
+def _source_of(settings: Settings) -> PinterestSource:
+    return PinterestSource(
+        settings.pinterest_ad_account_id,
+        missing_settings(settings),
+        is_test_mode=settings.pinterest_test_mode,
     )
 
 

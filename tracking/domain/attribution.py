@@ -281,7 +281,8 @@ def bit(scope: Scope, model: Model) -> int:
 
 def share_text(share: int) -> str:
     """Returns a share of an order, in parts of WHOLE_ORDER, as a decimal: "0.250000"."""
-    return f"{share // WHOLE_ORDER}.{share % WHOLE_ORDER:06d}"
+    whole, part = divmod(abs(share), WHOLE_ORDER)
+    return f"{'-' if share < 0 else ''}{whole}.{part:06d}"
 
 
 def split(amount: int, shares: Sequence[Fraction]) -> tuple[int, ...]:

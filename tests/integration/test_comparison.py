@@ -1,0 +1,325 @@
+"""Pinterest says, we credit, the shop sold: the difference, from the tables of the store."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from tests.actors import (
+    COLLECTOR_KEY,
+    DAY,
+    HOUR,
+    NOW,
+    BuildWorld,
+    Clock,
+    Storefront,
+    World,
+    bearer,
+    deliver,
+    instant,
+    notes,
+    order,
+    pinned,
+    refund,
+)
+from tests.handed_in import checkout, hand_in
+from tracking.domain.waterfall import PARTS
+from tracking.store import pinterest_figures, pinterest_readings
+from tracking.store.pinterest_figures import PinterestFigures
+from tracking.store.pinterest_readings import ReadingRow
+
+ZONE = "America/New_York"
+DAYS = {"start_date": "2026-11-19", "end_date": "2026-11-20"}
+NOTHING = {"orders": "0.000000", "value": "0.00"}
+# Three o'clock in the morning UTC, which is ten in the evening of the day before in New York.
+NIGHT = NOW - 9 * HOUR
+ADS = {"PINTEREST_ADS_TOKEN": "pina_ads_token_of_the_tests"}
+
+
+def sell(world: World, number: int, at: float = NOW, **changes: Any) -> None:
+    """Take in an order of its own buyer, who clicked on a pin of campaign 11."""
+    when = {"created_at": instant(at), "processed_at": instant(at), "updated_at": instant(at)}
+    buyer = {"email": f"buyer-{number}@example.com", "contact_email": None, "customer": None}
+    told = {"id": number, "billing_address": None, "landing_site": pinned("11"), **when, **buyer}
+    assert world.shop.sends("orders/create", order(**{**told, **changes})).status_code == 200
+
+
+def pinterest_says(
+    world: World, orders: int, value: int, views: tuple[int, int] = (0, 0), **changes: Any
+) -> None:
+    """Store what Pinterest says of campaign 11 and 20 November; values are whole units."""
+    micros, view_orders, view_micros = value * 1_000_000, views[0], views[1] * 1_000_000
+    row = PinterestFigures(
+        "2026-11-20",
+        "11",
+        "order_date",
+        "USD",
+        "Summer",
+        orders,
+        micros,
+        orders - view_orders,
+        micros - view_micros,
+        view_orders,
+        view_micros,
+        orders,
+        0,
+        30,
+        1,
+        NOW,
+    )._replace(**changes)
+    account = world.service.settings.pinterest_ad_account_id
+    reading = ReadingRow(account, "conversions", through="2026-11-20", read_at=NOW)
+
+    def write(conn: Any) -> None:
+        pinterest_figures.put(conn, [row])
+        pinterest_readings.put(conn, reading)
+
+    world.service.store.commit(write)
+
+
+def parts(line: Any) -> dict[str, tuple[str, str]]:
+    """The parts of a line's difference that are not nothing."""
+    return {
+        part["part"]: (part["orders"], part["value"])
+        for part in line["difference"]["parts"]
+        if (part["orders"], part["value"]) != ("0.000000", "0.00")
+    }
+
+
+def part(line: Any, name: str) -> Any:
+    return next(part for part in line["difference"]["parts"] if part["part"] == name)
+
+
+def test_a_comparison_has_the_keys_of_its_contract(everywhere: BuildWorld) -> None:
+    world = everywhere(**ADS)
+    sell(world, 1)
+    pinterest_says(world, 1, 40)
+    found = world.shop.reads("/comparison", **DAYS)
+    assert [*found] == [
+        *("start_date", "end_date", "timezone", "report_by", "model", "missing", "windows"),
+        *("currency", "note", "totals", "days", "campaigns", "withheld", "hints"),
+    ]
+    assert [*found["totals"]] == ["pinterest", "credited", "sold", "difference"]
+    assert [*found["days"][0]] == ["date", "pinterest", "credited", "sold", "difference"]
+    (campaign,) = found["campaigns"]
+    assert [*campaign] == ["campaign_id", "campaign", "pinterest", "credited", "difference"]
+    assert campaign["campaign"] == "Summer"
+    told = campaign["difference"]["parts"]
+    assert {one["part"]: one["basis"] for one in told} == PARTS
+    assert all(
+        [*one] == ["part", "basis", "orders", "value", "reasons", "order_ids"] for one in told
+    )
+
+
+def test_every_order_explains_its_part_of_the_difference(everywhere: BuildWorld) -> None:
+    world = everywhere(SHOP_TIMEZONE=ZONE, PINTEREST_SEND="all", **ADS)
+    sell(world, 1)
+    sell(world, 2, note_attributes=notes(pin_consent="marketing=no"))
+    sell(world, 3, NIGHT)
+    sell(world, 4)
+    sell(world, 5)
+    deliver(world.service)
+    sell(world, 6)
+    world.shop.sends("refunds/create", refund(order_id=4))
+    world.shop.sends("orders/delete", {"id": 5})
+    # Four were sent, of which one counts on the day before here; a fifth was nobody's.
+    pinterest_says(world, 5, 205)
+
+    today = {"start_date": "2026-11-20", "end_date": "2026-11-20"}
+    found = world.shop.reads("/comparison", **today)
+
+    totals = found["totals"]
+    assert totals["sold"] == {"orders": 4, "revenue": "150.00", "currency": "USD"}
+    assert totals["credited"] == {"orders": "4.000000", "value": "150.00", "currency": "USD"}
+    assert (totals["difference"]["orders"], totals["difference"]["value"]) == ("1.000000", "55.00")
+    assert parts(totals) == {
+        "days": ("1.000000", "40.00"),
+        "not_sent": ("-1.000000", "-40.00"),
+        "undelivered": ("-1.000000", "-40.00"),
+        "refunded_since": ("1.000000", "50.00"),
+        "not_explained": ("1.000000", "45.00"),
+    }
+    assert found["days"][0] == {"date": "2026-11-20", **totals}
+    assert part(totals, "days")["order_ids"] == ["3"]
+    assert part(totals, "refunded_since")["order_ids"] == ["5", "4"]
+    (reason,) = part(totals, "not_sent")["reasons"]
+    assert (reason["reason"], reason["orders"]) == ("consent_refused", "-1.000000")
+    assert part(totals, "undelivered")["reasons"][0]["reason"] == "waiting"
+    both = world.shop.reads("/comparison", **DAYS)
+    assert "days" not in parts(both["totals"])
+    assert [parts(day).get("days") for day in both["days"]] == [
+        ("-1.000000", "-40.00"),
+        ("1.000000", "40.00"),
+    ]
+
+
+def test_a_view_counts_as_a_view_on_both_sides(everywhere: BuildWorld, clock: Clock) -> None:
+    world = everywhere(COLLECTOR_KEY=COLLECTOR_KEY, **ADS)
+    visitor = "visitor-0123456789"
+    shop = Storefront(world.service, world.pinterest, clock)
+    shop.sees("ad_viewed", visitor, HOUR, customData=None, data={"utm_campaign_id": "11"})
+    shop.sells(note_attributes=notes(pin_vid=visitor))
+    deliver(world.service)
+    pinterest_says(world, 3, 120, views=(3, 120))
+
+    found = world.shop.reads("/comparison", **DAYS)
+
+    assert found["totals"]["credited"]["orders"] == "1.000000"
+    assert parts(found["totals"]) == {"views": ("2.000000", "80.00")}
+
+
+def test_an_order_that_another_systems_event_told_is_not_missing(everywhere: BuildWorld) -> None:
+    world = everywhere(PINTEREST_SEND="all", **ADS)
+    hand_in(world, checkout())
+    deliver(world.service)
+    world.sells(landing_site=pinned("11"), subtotal_price="44.00")
+    pinterest_says(world, 1, 40)
+
+    found = world.shop.reads("/comparison", **DAYS)
+
+    assert parts(found["totals"]) == {"value_sent": ("0.000000", "-4.00")}
+
+
+def test_the_clicks_day_is_compared_with_pinterests_days_of_the_click(
+    everywhere: BuildWorld,
+) -> None:
+    world = everywhere(SHOP_TIMEZONE=ZONE, **ADS)
+    sell(world, 1, note_attributes=notes(pin_touch=instant(NOW - 2 * DAY)))
+    sell(world, 2, NOW + HOUR)
+    deliver(world.service)
+    pinterest_says(world, 1, 40, report_by="click_date")
+
+    by_order = world.shop.reads("/comparison", **DAYS)["totals"]
+    by_click = world.shop.reads("/comparison", **DAYS, report_by="click_date")["totals"]
+
+    assert by_order["pinterest"]["orders"] == 0
+    assert by_click["pinterest"]["orders"] == 1
+    assert by_click["sold"]["orders"] == by_order["sold"]["orders"] == 2
+
+
+def test_shares_of_two_campaigns_are_compared_to_the_millionth(everywhere: BuildWorld) -> None:
+    world = everywhere(ATTRIBUTION_MODEL="linear", **ADS)
+    mail = {"email": "ada@example.com", "subtotal_price": "40.01"}
+    for number, campaign, at in ((1, "11", NOW - 4 * HOUR), (2, "22", NOW)):
+        sell(world, number, at, landing_site=pinned(campaign), **mail)
+    deliver(world.service)
+    pinterest_says(world, 1, 40)
+
+    found = world.shop.reads("/comparison", **DAYS)
+
+    told = {line["campaign_id"]: line["credited"] for line in found["campaigns"]}
+    assert told["11"] == {"orders": "1.500000", "value": "60.02", "currency": "USD"}
+    assert told["22"] == {"orders": "0.500000", "value": "20.00", "currency": "USD"}
+    rest = {line["campaign_id"]: parts(line) for line in found["campaigns"]}
+    assert rest["11"] == {"not_explained": ("-0.500000", "-20.02")}
+    assert rest["22"] == {"not_explained": ("-0.500000", "-20.00")}
+
+
+def test_amounts_of_two_currencies_are_not_subtracted(everywhere: BuildWorld) -> None:
+    world = everywhere(**ADS)
+    sell(world, 1)
+    deliver(world.service)
+    pinterest_says(world, 1, 38, currency="EUR")
+
+    found = world.shop.reads("/comparison", **DAYS)
+
+    assert found["currency"] is None
+    assert found["note"] == (
+        "Values in EUR and USD are never subtracted from each other: such a value is null."
+    )
+    totals = found["totals"]
+    assert (totals["pinterest"]["value"], totals["pinterest"]["currency"]) == ("38.00", "EUR")
+    assert (totals["credited"]["value"], totals["credited"]["currency"]) == ("40.00", "USD")
+    assert (totals["difference"]["orders"], totals["difference"]["value"]) == ("0.000000", None)
+
+
+def test_without_an_ads_token_the_report_says_what_is_missing(everywhere: BuildWorld) -> None:
+    world = everywhere()
+    sell(world, 1)
+    found = world.shop.reads("/comparison", **DAYS)
+    assert found["missing"] == ("Pinterest's figures are not read: PINTEREST_ADS_TOKEN is not set.")
+    totals = found["totals"]
+    assert (totals["pinterest"], totals["difference"]) == (None, None)
+    assert totals["credited"]["orders"] == "1.000000"
+    assert totals["sold"]["orders"] == 1
+
+
+def test_days_that_were_not_read_yet_are_compared_with_nothing(everywhere: BuildWorld) -> None:
+    world = everywhere(**ADS)
+    assert "not read yet" in world.shop.reads("/comparison", **DAYS)["missing"]
+    pinterest_says(world, 0, 0)
+    found = world.shop.reads("/comparison", start_date="2026-11-20", end_date="2026-11-21")
+    assert found["missing"] == "Pinterest's figures were read up to 2026-11-20."
+    assert [day["difference"] is None for day in found["days"]] == [False, True]
+
+
+def test_windows_that_are_not_ours_are_told(everywhere: BuildWorld) -> None:
+    world = everywhere(CLICK_WINDOW_DAYS="28", VIEW_WINDOW_HOURS="12", **ADS)
+    pinterest_says(world, 0, 0)
+    found = world.shop.reads("/comparison", **DAYS)["windows"]
+    assert found["ours"] == {"click_days": 28, "view_hours": 12}
+    assert found["pinterest"] == [{"click_days": 30, "view_days": 1}]
+    assert found["note"].startswith(
+        "Pinterest counts with 30 days after a click and 1 after a view"
+    )
+
+
+def test_what_is_withheld_is_told_with_what_it_would_take(everywhere: BuildWorld) -> None:
+    world = everywhere(CONSENT_UNKNOWN="hold")
+    sell(world, 1)
+    sell(world, 2, landing_site="/", note_attributes=notes(pin_consent="marketing=yes"))
+    sell(world, 3, landing_site="/", note_attributes=notes(pin_consent="marketing=yes"))
+    found = world.shop.reads("/comparison", **DAYS)["withheld"]
+    assert found["orders"] == 3
+    told = {one["reason"]: (one["orders"], one["remedy"]) for one in found["reasons"]}
+    assert told["not_attributed"] == (2, "PINTEREST_SEND=all sends every order.")
+    orders, remedy = told["consent_unknown"]
+    assert orders == 1
+    assert "CONSENT_UNKNOWN" in remedy
+
+
+def test_a_late_event_is_a_hint(everywhere: BuildWorld, clock: Clock) -> None:
+    world = everywhere(**ADS)
+    sell(world, 1)
+    clock.tick(hours=2)
+    deliver(world.service)
+    (found,) = world.shop.reads("/comparison", **DAYS)["hints"]
+    assert (found["hint"], found["orders"], found["order_ids"]) == ("late", 1, ["1"])
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"report_by": "week"}, "report_by"),
+        ({"model": "best"}, "model"),
+        ({"start_date": "yesterday"}, "start_date"),
+        ({"start_date": "2020-01-01"}, "start_date"),
+        ({"scope": "all"}, "scope"),
+    ],
+)
+def test_a_bad_parameter_is_refused_by_its_name(
+    world: BuildWorld, query: dict[str, str], field: str
+) -> None:
+    found = world().shop.client.get("/comparison", query_string=query, headers=bearer())
+    assert found.status_code == 400
+    assert [error["field"] for error in found.get_json()["errors"]] == [field]
+
+
+def test_the_table_has_a_row_for_the_totals_each_day_and_each_campaign(world: BuildWorld) -> None:
+    found = world(**ADS)
+    sell(found, 1)
+    pinterest_says(found, 1, 40)
+    query = {**DAYS, "format": "csv"}
+    text = found.shop.client.get("/comparison", query_string=query, headers=bearer()).text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["line"], row["date"] or row["campaign_id"]) for row in rows] == [
+        ("total", ""),
+        ("day", "2026-11-19"),
+        ("day", "2026-11-20"),
+        ("campaign", "11"),
+    ]
+    assert (rows[0]["difference_orders"], rows[0]["undelivered_orders"]) == (
+        "0.000000",
+        "-1.000000",
+    )

@@ -1,0 +1,194 @@
+"""Explains why Pinterest counts other orders than those that it is credited with here.
+
+The difference is Pinterest's figure less ours. It falls apart into named parts, from the days on
+which both sides count to what nothing explains; the parts sum to it exactly. Shares are millionths
+of an order, amounts are minor units of one currency.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from tracking.domain.attribution import WHOLE_ORDER
+
+Outcome = Literal["sent", "not_sent", "undelivered", "uncounted"]
+PartName = Literal[
+    "days",
+    "not_sent",
+    "undelivered",
+    "refunded_since",
+    "value_sent",
+    "views",
+    "not_explained",
+]
+Basis = Literal["orders", "pinterest", "rest"]
+
+# The parts in their order, and by what each is known.
+PARTS: Mapping[PartName, Basis] = {
+    "days": "orders",
+    "not_sent": "orders",
+    "undelivered": "orders",
+    "refunded_since": "orders",
+    "value_sent": "orders",
+    "views": "pinterest",
+    "not_explained": "rest",
+}
+MOST_ORDER_IDS = 20
+
+
+class ComparedShare(NamedTuple):
+    """Shares that Pinterest is credited with here, and what became of their orders' events.
+
+    They count on a shop day here and on a UTC day at Pinterest (ordinals). `net` is the revenue
+    that counts now, `value` what Pinterest was told, if the event was `sent`. `reason` says why it
+    was not. An `uncounted` order was sent and deleted since, so that it counts here no more. Of an
+    order that `is_taken_back` something was given back, now or before it was sent.
+    """
+
+    utc_day: int
+    shop_day: int
+    outcome: Outcome
+    reason: str
+    is_view: bool
+    is_taken_back: bool
+    share: int
+    net: int
+    value: int
+    order_ids: tuple[str, ...] = ()
+
+
+class PinterestSums(NamedTuple):
+    """Pinterest's own figures: whole orders, and values in minor units."""
+
+    orders: int = 0
+    value: int = 0
+    click_orders: int = 0
+    click_value: int = 0
+    view_orders: int = 0
+    view_value: int = 0
+    web_orders: int = 0
+    offline_orders: int = 0
+
+
+class Amount(NamedTuple):
+    """A part of orders (millionths) and of money (minor units)."""
+
+    share: int = 0
+    value: int = 0
+
+
+_NOTHING = Amount()
+
+
+@dataclass(slots=True)
+class Part:
+    """A named part of the difference, with some of the orders that it is made of.
+
+    `reasons` are its own parts, by the reason why an event was not sent or delivered.
+    """
+
+    name: PartName
+    share: int = 0
+    value: int = 0
+    reasons: dict[str, Amount] = field(default_factory=dict)
+    order_ids: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def basis(self) -> Basis:
+        """The source that the part is known by."""
+        return PARTS[self.name]
+
+    def add(self, share: int, value: int, order_ids: Iterable[str], reason: str = "") -> None:
+        """Adds shares and money of these orders; of no use if both are nothing."""
+        if not (share or value):
+            return
+        self.share += share
+        self.value += value
+        if reason:
+            known = self.reasons.get(reason, _NOTHING)
+            self.reasons[reason] = Amount(known.share + share, known.value + value)
+        for order_id in order_ids:
+            if len(self.order_ids) >= MOST_ORDER_IDS:
+                break
+            self.order_ids[order_id] = None
+
+
+@dataclass(slots=True)
+class Waterfall:
+    """The difference of one line of the report, built up share by share.
+
+    Each share goes into the first part that holds for it.
+    """
+
+    credited: Amount = _NOTHING
+    _sent_views: Amount = _NOTHING
+    _parts: dict[PartName, Part] = field(
+        default_factory=lambda: {name: Part(name) for name in PARTS}
+    )
+
+    def add(self, found: ComparedShare, *, in_utc: bool, in_shop: bool) -> None:
+        """Adds a share that counts in the UTC days of this line, in its shop days, or in both."""
+        if found.outcome == "uncounted":
+            if in_utc:
+                self._add_sent(found)
+            return
+        if in_shop:
+            self.credited = _plus(self.credited, found.share, found.net)
+        if in_utc != in_shop:
+            sign = 1 if in_utc else -1
+            self._put("days", found, sign * found.share, sign * found.net)
+        if in_utc:
+            self._add_outcome(found)
+
+    def parts(self, pinterest: PinterestSums) -> tuple[Part, ...]:
+        """Returns the parts of the difference; they sum to `difference` exactly."""
+        parts = dict(self._parts)
+        views = Amount(
+            pinterest.view_orders * WHOLE_ORDER - self._sent_views.share,
+            pinterest.view_value - self._sent_views.value,
+        )
+        parts["views"] = Part("views", *views)
+        known = [part for name, part in parts.items() if name != "not_explained"]
+        whole = self.difference(pinterest)
+        parts["not_explained"] = Part(
+            "not_explained",
+            whole.share - sum(part.share for part in known),
+            whole.value - sum(part.value for part in known),
+        )
+        return tuple(parts.values())
+
+    def difference(self, pinterest: PinterestSums) -> Amount:
+        """Returns what Pinterest counts more than is credited to it here."""
+        return Amount(
+            pinterest.orders * WHOLE_ORDER - self.credited.share,
+            pinterest.value - self.credited.value,
+        )
+
+    def _add_outcome(self, found: ComparedShare) -> None:
+        if found.outcome == "sent":
+            self._add_sent(found)
+        elif found.outcome == "not_sent":
+            self._put("not_sent", found, -found.share, -found.net, found.reason)
+        else:
+            self._put("undelivered", found, -found.share, -found.net, found.reason)
+
+    def _add_sent(self, found: ComparedShare) -> None:
+        more = found.value - found.net
+        if found.outcome == "uncounted":
+            self._put("refunded_since", found, found.share, found.value)
+        elif found.is_taken_back and more > 0:
+            # Pinterest takes nothing back, so it has what was given back since.
+            self._put("refunded_since", found, 0, more)
+        else:
+            self._put("value_sent", found, 0, more)
+        if found.is_view:
+            self._sent_views = _plus(self._sent_views, found.share, found.value)
+
+    def _put(
+        self, name: PartName, found: ComparedShare, share: int, value: int, reason: str = ""
+    ) -> None:
+        self._parts[name].add(share, value, found.order_ids, reason)
+
+
+def _plus(amount: Amount, share: int, value: int) -> Amount:
+    return Amount(amount.share + share, amount.value + value)

@@ -1,0 +1,354 @@
+"""The comparison: Pinterest says, we credit, the shop sold, and why they differ."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from tracking.domain.attribution import MODELS, Model, Rules, bit, share_text
+from tracking.domain.conversion import REASONS
+from tracking.domain.shop_days import ShopDays
+from tracking.domain.validation import FieldError
+from tracking.domain.waterfall import ComparedShare
+from tracking.domain.withheld import REMEDIES
+from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
+from tracking.report.compared_shares import OrderShare, order_shares, withheld_by_reason
+from tracking.report.comparison_hints import hint, hints_of
+from tracking.report.comparison_lines import ComparisonLine
+from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
+from tracking.store import Store, compared_orders, pinterest_figures, pinterest_readings, spend
+from tracking.store.credit_figures import ReportDay
+from tracking.store.engine.statement import Connection
+from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay, PinterestWindows
+
+# Each day is a line of the report.
+MOST_DAYS = 366
+_DAY, _HOUR = 86_400, 3_600
+_UTC_DAYS = ShopDays(ZoneInfo("UTC"))
+# The kind of figures in the readings of Pinterest's.
+_CONVERSIONS = "conversions"
+
+
+@dataclass(frozen=True, slots=True)
+class PinterestSource:
+    """The ad account whose figures are compared, and the settings that are missing to read them.
+    In test mode Pinterest counts no event."""
+
+    account: str
+    missing_settings: tuple[str, ...] = ()
+    is_test_mode: bool = False
+
+
+class DatedShare(NamedTuple):
+    """A share on the days that it counts on, of a campaign as the touch named it."""
+
+    label: CampaignLabel
+    currency: str
+    found: ComparedShare
+
+
+class _Asked(NamedTuple):
+    days: Days
+    model: Model
+    report_by: ReportDay
+
+
+@dataclass(slots=True)
+class PinterestSays:
+    """Pinterest's figures of the days asked for, and up to which day (ISO) they were read."""
+
+    by_day: Sequence[PinterestDay]
+    by_campaign: Sequence[PinterestCampaign]
+    windows: Sequence[PinterestWindows]
+    through: str
+    failure: str
+
+    @property
+    def is_read(self) -> bool:
+        """True if there are any figures, or there could be."""
+        return bool(self.through or self.by_day)
+
+    def is_day_read(self, day: date) -> bool:
+        """Returns True if the figures of a day were read."""
+        text = day.isoformat()
+        return text <= self.through or any(row.date == text for row in self.by_day)
+
+
+@dataclass(slots=True)
+class ComparisonLines:
+    """The lines of the report, by what they are of."""
+
+    totals: ComparisonLine = field(default_factory=ComparisonLine)
+    days: dict[int, ComparisonLine] = field(default_factory=dict)
+    campaigns: dict[CampaignKey, ComparisonLine] = field(default_factory=dict)
+
+
+class Comparison:
+    """Compares Pinterest's conversions with our credits, for a shop whose days are `days`."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: PinterestSource,
+        rules: Rules,
+        model: Model,
+        days: ShopDays,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._rules = rules
+        self._longest_window = max(rules.click_window, rules.view_window)
+        self._model = model
+        self._days = days
+        self._clock = clock
+
+    def report(
+        self,
+        start_date: str | None = None,
+        end_date: str | None = None,
+        report_by: str | None = None,
+        model: str | None = None,
+    ) -> dict[str, Any]:
+        """Returns both figures and their difference, in total, by day and by campaign.
+
+        Raises:
+            ValidationError: a parameter is not accepted.
+        """
+        asked = self._asked(start_date, end_date, report_by, model)
+        days = asked.days
+        with self._store.read() as conn:
+            says = self._pinterest_says(conn, asked)
+            shares = self._shares(conn, asked)
+            names = _names(conn, shares, says)
+            lines = lines_of(days, shares, names, says)
+            self._add_sold(conn, asked, lines)
+            withheld = withheld_by_reason(compared_orders.withheld(conn, days.since, days.before))
+            hints = [*hints_of(conn, days.since, days.before)]
+        return {
+            **days.told(self._days.zone),
+            "report_by": asked.report_by,
+            "model": asked.model,
+            "missing": self._missing(says, days),
+            "windows": self._windows(says),
+            **_told(lines, says, days),
+            "withheld": withheld_report(withheld),
+            "hints": [*self._own_hints(lines), *hints],
+        }
+
+    def _asked(
+        self, start: str | None, end: str | None, report_by: str | None, model: str | None
+    ) -> _Asked:
+        errors: list[FieldError] = []
+        days = days_of(start, end, self._days, self._clock(), errors)
+        if (days.end - days.start).days >= MOST_DAYS:
+            errors.append(FieldError("start_date", f"lies {MOST_DAYS} days or more before the end"))
+        by: ReportDay = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
+        chosen: Model = choice_of("model", model, (self._model, *MODELS), errors)
+        raise_if_any(errors)
+        return _Asked(days, chosen, by)
+
+    def _pinterest_says(self, conn: Connection, asked: _Asked) -> PinterestSays:
+        span = asked.days.start.isoformat(), asked.days.end.isoformat(), asked.report_by
+        readings = pinterest_readings.of_account(conn, self._source.account)
+        reading = next((row for row in readings if row.kind == _CONVERSIONS), None)
+        return PinterestSays(
+            by_day=pinterest_figures.by_day(conn, *span),
+            by_campaign=pinterest_figures.by_campaign(conn, *span),
+            windows=pinterest_figures.windows(conn, *span),
+            through=reading.through if reading else "",
+            failure=reading.failure if reading else "",
+        )
+
+    def _shares(self, conn: Connection, asked: _Asked) -> list[DatedShare]:
+        """Returns the shares that count on one of the days here, or on one of Pinterest's."""
+        first, last = asked.days.start.toordinal(), asked.days.end.toordinal()
+        since = min(_UTC_DAYS.begin(first), asked.days.since)
+        before = max(_UTC_DAYS.begin(last + 1), asked.days.before)
+        # A touch is credited only with orders within its window.
+        latest = before if asked.report_by == "order_date" else before + self._longest_window
+        model_bit = bit("pinterest", asked.model)
+        found = order_shares(conn, since, latest, model_bit, self._rules)
+        dated = (dated_share(share, asked.report_by, self._days) for share in found)
+        span = range(first, last + 1)
+        return [one for one in dated if one.found.utc_day in span or one.found.shop_day in span]
+
+    def _add_sold(self, conn: Connection, asked: _Asked, lines: ComparisonLines) -> None:
+        for day, line in lines.days.items():
+            span = CreditSpan(
+                day, day, bit("pinterest", asked.model), "order_date", self._longest_window
+            )
+            for row in credit_sums(conn, span, self._days):
+                line.add_sold(row.currency, int(row.share), int(row.net))
+                lines.totals.add_sold(row.currency, int(row.share), int(row.net))
+
+    def _missing(self, says: PinterestSays, days: Days) -> str | None:
+        """Returns what is missing of Pinterest's figures; None if nothing is."""
+        if self._source.missing_settings:
+            names = ", ".join(self._source.missing_settings)
+            return f"Pinterest's figures are not read: {names} is not set."
+        if says.failure:
+            return f"Pinterest's figures were not read to the end: {says.failure}"
+        if not says.is_read:
+            return "Pinterest's figures were not read yet: sync-pinterest does it now."
+        if says.through < days.end.isoformat():
+            return f"Pinterest's figures were read up to {says.through or 'no day yet'}."
+        return None
+
+    def _windows(self, says: PinterestSays) -> dict[str, Any]:
+        rules = self._rules
+        ours = {"click_days": rules.click_window // _DAY, "view_hours": rules.view_window // _HOUR}
+        theirs = [
+            {"click_days": each.click_window_days, "view_days": each.view_window_days}
+            for each in says.windows
+        ]
+        differ = any(
+            (each["click_days"], each["view_days"] * 24) != (ours["click_days"], ours["view_hours"])
+            for each in theirs
+        )
+        text = (
+            f"Pinterest counts with {_windows_text(says.windows)}, this service with"
+            f" {ours['click_days']} days after a click and {ours['view_hours']} hours after a view."
+        )
+        return {"ours": ours, "pinterest": theirs, "note": text if differ else None}
+
+    def _own_hints(self, lines: ComparisonLines) -> Iterator[dict[str, Any]]:
+        if self._source.is_test_mode:
+            text = "PINTEREST_TEST_MODE is on: Pinterest counts no event that is sent."
+            yield hint("test_mode", text)
+        unnamed = sum(
+            line.waterfall.credited.share
+            for key, line in lines.campaigns.items()
+            if not key.campaign_id
+        )
+        if unnamed:
+            text = (
+                f"{share_text(unnamed)} orders are credited to visits from Pinterest that name no"
+                " campaign's id, pins that nobody paid for among them: Pinterest's figures are"
+                " those of its campaigns."
+            )
+            yield hint("no_campaign", text)
+
+
+def dated_share(share: OrderShare, report_by: ReportDay, days: ShopDays) -> DatedShare:
+    """Returns a share on the day of its order, or on that of its touch: the shop's and the UTC
+    day."""
+    at = share.placed_at if report_by == "order_date" else share.credited_at
+    found = ComparedShare(
+        utc_day=_UTC_DAYS.day_of(at),
+        shop_day=days.day_of(at),
+        outcome=share.outcome,
+        reason=share.reason,
+        is_view=share.is_view,
+        is_taken_back=share.is_taken_back,
+        share=share.share,
+        net=share.net,
+        value=share.value,
+        order_ids=(share.order_id,),
+    )
+    return DatedShare(share.label, share.currency, found)
+
+
+def withheld_report(withheld: Mapping[str, int]) -> dict[str, Any]:
+    """Returns how many orders were not sent, by reason, with what it would take."""
+    ordered = sorted(withheld.items(), key=lambda item: (-item[1], item[0]))
+    return {
+        "orders": sum(withheld.values()),
+        "reasons": [
+            {
+                "reason": reason,
+                "text": REASONS[reason],
+                "orders": orders,
+                "remedy": REMEDIES.get(reason),
+            }
+            for reason, orders in ordered
+        ],
+    }
+
+
+def lines_of(
+    days: Days, shares: Iterable[DatedShare], names: CampaignNames, says: PinterestSays
+) -> ComparisonLines:
+    """Returns the lines of these days, of what counts on one of them here or at Pinterest."""
+    span = range(days.start.toordinal(), days.end.toordinal() + 1)
+    lines = ComparisonLines(days={day: ComparisonLine() for day in span})
+    for label, currency, found in shares:
+        in_utc, in_shop = found.utc_day in span, found.shop_day in span
+        campaign = lines.campaigns.setdefault(names.key_of(label), ComparisonLine())
+        for line in (lines.totals, campaign):
+            line.add_share(found, currency, in_utc=in_utc, in_shop=in_shop)
+        for day in {found.utc_day, found.shop_day} & lines.days.keys():
+            lines.days[day].add_share(
+                found, currency, in_utc=found.utc_day == day, in_shop=found.shop_day == day
+            )
+    for day_row in says.by_day:
+        lines.totals.add_pinterest(day_row)
+        lines.days[date.fromisoformat(day_row.date).toordinal()].add_pinterest(day_row)
+    for row in says.by_campaign:
+        key = names.key_of(CampaignLabel(True, row.campaign_id, row.campaign))
+        lines.campaigns.setdefault(key, ComparisonLine()).add_pinterest(row)
+    return lines
+
+
+def _names(conn: Connection, shares: Sequence[DatedShare], says: PinterestSays) -> CampaignNames:
+    """Returns the names of the campaigns: Pinterest's, or else that of the newest order."""
+    ours = [share.label for share in reversed(shares)]
+    theirs = [CampaignLabel(True, row.campaign_id, row.campaign) for row in says.by_campaign]
+    paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
+    return CampaignNames([*ours, *paid_for, *theirs])
+
+
+def _told(lines: ComparisonLines, says: PinterestSays, days: Days) -> dict[str, Any]:
+    currencies = lines.totals.all_currencies or {*lines.totals.sold}
+    currency = min(currencies) if len(currencies) == 1 else ""
+    return {
+        "currency": currency or None,
+        "note": _currency_note(currencies),
+        "totals": _line_with_sold(lines.totals, currency, is_read=says.is_read),
+        "days": [_day(day, line, currency, says) for day, line in lines.days.items()],
+        "campaigns": _campaigns(lines, currency, is_read=says.is_read),
+    }
+
+
+def _currency_note(currencies: set[str]) -> str | None:
+    if len(currencies) < 2:
+        return None
+    names = " and ".join(sorted(currencies))
+    return f"Values in {names} are never subtracted from each other: such a value is null."
+
+
+def _line_with_sold(line: ComparisonLine, currency: str, *, is_read: bool) -> dict[str, Any]:
+    told = line.told(currency, is_read=is_read)
+    difference = told.pop("difference")
+    return {**told, "sold": line.told_sold(currency), "difference": difference}
+
+
+def _day(day: int, line: ComparisonLine, currency: str, says: PinterestSays) -> dict[str, Any]:
+    of = date.fromordinal(day)
+    told = _line_with_sold(line, currency, is_read=says.is_day_read(of))
+    return {"date": of.isoformat(), **told}
+
+
+def _campaigns(lines: ComparisonLines, currency: str, *, is_read: bool) -> list[dict[str, Any]]:
+    ordered = sorted(
+        ((key, line) for key, line in lines.campaigns.items() if not line.is_empty),
+        key=lambda item: (not item[0].campaign_id, -item[1].size, item[0]),
+    )
+    return [
+        {
+            "campaign_id": key.campaign_id,
+            "campaign": key.campaign,
+            **line.told(currency, is_read=is_read),
+        }
+        for key, line in ordered
+    ]
+
+
+def _windows_text(windows: Iterable[PinterestWindows]) -> str:
+    each = (
+        f"{row.click_window_days} days after a click and {row.view_window_days} after a view"
+        for row in windows
+    )
+    return " or ".join(each)

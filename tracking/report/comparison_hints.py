@@ -1,0 +1,28 @@
+"""Hints at why Pinterest may count otherwise, which explain no part of the difference by number."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tracking.store import compared_orders
+from tracking.store.engine.statement import Connection
+
+_TEXTS: Mapping[str, str] = {
+    "another_sender": "were sent under an id that is not the one the storefront told. If"
+    " Pinterest's own app sends them as well, each counts twice there.",
+    "late": "were sent more than an hour after the order: Pinterest counts those as offline.",
+    "not_sent_here": "were not sent, and the storefront told an id of them: Pinterest counts them"
+    " if its own app sends them.",
+}
+
+
+def hints_of(conn: Connection, since: int, before: int) -> Iterator[dict[str, Any]]:
+    """Yields the hints about the orders placed in [since, before), in seconds UTC."""
+    for name, orders in compared_orders.hinted(conn, since, before)._asdict().items():
+        if orders:
+            order_ids = compared_orders.hinted_ids(conn, since, before, name)
+            yield hint(name, f"{orders} orders {_TEXTS[name]}", int(orders), order_ids)
+
+
+def hint(name: str, text: str, orders: int | None = None, order_ids: Any = ()) -> dict[str, Any]:
+    """Returns a hint as the report tells it; `orders` is None where it is about no known ones."""
+    return {"hint": name, "text": text, "orders": orders, "order_ids": [*order_ids]}
