@@ -301,7 +301,7 @@ def _ready(service: Service, auth: BearerAuth) -> Response:
     authorization = request.headers.get("Authorization")
     if authorization is not None:
         auth.check(authorization, request.remote_addr)
-    state = service.readiness()
+    state = service.readiness(with_withheld=authorization is not None)
     body = {"status": state["status"]} if authorization is None else state
     return _json(body, 200 if state["status"] == "ok" else 503)
 

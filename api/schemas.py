@@ -253,6 +253,11 @@ READINESS = object_of(
     oldest_waiting_seconds={"type": ["integer", "null"]},
     report_only={"type": "boolean"},
     test_mode={"type": "boolean"},
+    withheld={
+        **WITHHELD,
+        "type": ["object", "null"],
+        "description": "Orders of the last day that were not sent; null if that cannot be read.",
+    },
 )
 _ANY: Schema = {"type": "object"}
 _SWITCH: Schema = {"type": ["boolean", "null"]}

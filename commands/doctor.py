@@ -12,7 +12,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from commands.findings import Finding
-from commands.shell import table
+from commands.shell import plural, table
 from commands.shop_findings import shop_findings
 from commands.token_findings import token_findings
 from commands.webhook_findings import webhook_findings
@@ -61,6 +61,7 @@ NEWEST_VISITS = 1000
 FIRST_POSSIBLE_TIME = 1_767_225_600
 _CLOCK_TOLERANCE = 60
 _SHARED_ID_DAYS = 7
+_WITHHELD_DAYS = 30
 _DEAD = "; `replay` sends them again, `dead-letters --discard-all` gives them up"
 _KEPT = "; --replay tries them again, --discard-all gives them up"
 
@@ -102,6 +103,7 @@ def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
         yield from webhook_findings(service)
         yield from _delivery_findings(service)
         yield from _shared_id_findings(service)
+        yield from _withheld_findings(service)
         yield from _spend_findings(service)
         yield from _link_findings(service)
         yield from _quarantine_findings(service.store)
@@ -262,6 +264,16 @@ def _shared_id_findings(service: Service) -> Iterator[Finding]:
     )
     is_doubled = found.missed or found.taken or found.late
     yield Finding("note" if is_doubled else "ok", "event ids", text)
+
+
+def _withheld_findings(service: Service) -> Iterator[Finding]:
+    """Yields how many of the last days' orders were not sent, for each reason that may end."""
+    found = service.comparison.withheld(_WITHHELD_DAYS * 86_400)
+    for each in found["reasons"]:
+        if each["remedy"]:
+            orders = plural(each["orders"], "order")
+            text = f"{orders} of {_WITHHELD_DAYS} days: {each['text']}"
+            yield Finding("note", "not sent", f"{text} {each['remedy']}")
 
 
 def _spend_findings(service: Service) -> Iterator[Finding]:

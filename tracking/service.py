@@ -41,6 +41,9 @@ from tracking.store.engine.schema_version import is_sufficient
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.migrations import migrate
 
+# The seconds whose orders GET /ready looks at.
+LAST_DAY = 86_400
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -65,8 +68,11 @@ class Service:
     clock: Callable[[], float]
     shops: tuple[ShopAccess, ...] = ()
 
-    def readiness(self) -> dict[str, Any]:
-        """Readiness of the service: status, reasons and modes, as GET /ready returns them."""
+    def readiness(self, *, with_withheld: bool = False) -> dict[str, Any]:
+        """Readiness of the service: status, reasons and modes, as GET /ready returns them.
+
+        With `withheld`, too: the orders of the last day that were not sent.
+        """
         state: dict[str, Any] = {
             "status": "ok",
             "store_writable": True,
@@ -76,11 +82,15 @@ class Service:
             "report_only": self.settings.is_report_only,
             "test_mode": self.settings.pinterest_test_mode,
         }
+        if with_withheld:
+            state["withheld"] = None
         try:
             self.store.commit(health.write)
             with self.store.read() as conn:
                 waiting = outbox.waiting(conn)
                 state["migrations_at_head"] = is_sufficient(health.revision(conn))
+            if with_withheld and state["migrations_at_head"]:
+                state["withheld"] = self.comparison.withheld(LAST_DAY)
         except StoreUnavailable:
             return {**state, "status": "unavailable", "store_writable": False}
         if waiting.oldest is not None:

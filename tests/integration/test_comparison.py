@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from commands.doctor import findings
 from tests.actors import (
     COLLECTOR_KEY,
     DAY,
@@ -277,6 +278,25 @@ def test_what_is_withheld_is_told_with_what_it_would_take(everywhere: BuildWorld
     orders, remedy = told["consent_unknown"]
     assert orders == 1
     assert "CONSENT_UNKNOWN" in remedy
+
+
+def test_what_is_withheld_is_told_by_ready_to_the_owner_alone(world: BuildWorld) -> None:
+    found = world(CONSENT_UNKNOWN="hold")
+    sell(found, 1)
+    sell(found, 2, NOW - 2 * DAY)
+    told = found.shop.reads("/ready")["withheld"]
+    assert (told["orders"], told["reasons"][0]["reason"]) == (1, "consent_unknown")
+    assert found.shop.client.get("/ready").get_json() == {"status": "ok"}
+
+
+def test_what_is_withheld_is_told_by_doctor(world: BuildWorld) -> None:
+    found = world(CONSENT_UNKNOWN="hold")
+    sell(found, 1)
+    lines = findings(found.service, asks=False)
+    (line,) = (each for each in lines if each.subject == "not sent")
+    assert line.mark == "note"
+    assert line.text.startswith("1 order of 30 days: The buyer's consent is not known")
+    assert "CONSENT_UNKNOWN" in line.text
 
 
 def test_a_late_event_is_a_hint(everywhere: BuildWorld, clock: Clock) -> None:

@@ -138,6 +138,14 @@ class Comparison:
             "hints": [*self._own_hints(lines), *hints],
         }
 
+    def withheld(self, seconds: int) -> dict[str, Any]:
+        """Returns how many orders of the last seconds were not sent, by reason, with what it would
+        take."""
+        now = int(self._clock())
+        with self._store.read() as conn:
+            rows = compared_orders.withheld(conn, now - seconds, now + 1)
+        return withheld_report(withheld_by_reason(rows))
+
     def _asked(
         self, start: str | None, end: str | None, report_by: str | None, model: str | None
     ) -> _Asked:
