@@ -24,7 +24,7 @@ class HintCount(NamedTuple):
     not_sent_here: int
 
 
-class _OrderId(NamedTuple):
+class _HintedOrder(NamedTuple):
     order_id: str
 
 
@@ -205,7 +205,7 @@ _hinted = Query(
 )
 _hinted_ids = {
     name: Query(
-        _OrderId,
+        _HintedOrder,
         select(conversions.c.order_id)
         .select_from(_own_delivery)
         .where(_is_purchase, condition)
