@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from api.dashboard.tables import PageTable
-from tracking.report.reports import Days
+from tracking.report.parameters import Days
 from tracking.service import Service
 
 ROOT = "/dashboard"
