@@ -40,7 +40,7 @@ from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, wait_until_reachable
 from tracking.store.engine.sqlite import SqliteStore, protection
-from webhooks.collector import Collector
+from webhooks.collector import PATH, Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
 
 logger = logging.getLogger(__name__)
@@ -131,6 +131,9 @@ def assemble(service: Service) -> Flask:
     )
     auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
     collector = Collector(service.tracker, _collector_limiter(service), settings)
+    if service.store.dialect == "sqlite":
+        # PostgreSQL's transactions wait for the server, so there each of them needs a thread.
+        app.extensions["never_waits"] = {*webhooks.deferred_paths(), PATH}
     app.register_blueprint(webhooks.routes())
     app.register_blueprint(collector.routes())
     _add_routes(app, service, auth)

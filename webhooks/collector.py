@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from functools import cache
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import (
     BadRequest,
     Forbidden,
+    HTTPException,
     TooManyRequests,
     Unauthorized,
     UnsupportedMediaType,
@@ -23,14 +24,25 @@ from werkzeug.exceptions import (
 from werkzeug.wrappers import Request
 
 from config import Settings
+from server import request_ids
+from server.answers import answer_follows, json_answer, with_more_headers
+from server.deferred import ANSWER_DEFERRED
 from server.problems import NotConfigured
 from server.request_body import raw_body
+from server.security_headers import with_security_headers
 from tracking.domain.client_ip import client_ip_of
 from tracking.domain.placeholders import browser_patterns
 from tracking.domain.validation import ValidationError
-from tracking.operate.rate_limiter import RateLimiter
-from tracking.receive.pixel import ClientInfo, PixelBatch, decoded_call_of, events_in
+from tracking.operate.rate_limiter import RateLimiter, Turn
+from tracking.receive.pixel import (
+    ClientInfo,
+    PixelBatch,
+    PixelEvent,
+    decoded_call_of,
+    events_in,
+)
 from tracking.receive.tracker import Tracker
+from tracking.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,7 +57,18 @@ CONTENT_TYPES = frozenset(
 )
 
 # No browser sends any of these by itself.
-_PROXY_HEADERS = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+_PROXY_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+
+
+class _Told(NamedTuple):
+    """A call as it was read: how many events it has, and what can be used or why nothing can."""
+
+    event_count: int
+    batch: PixelBatch | ValidationError | HTTPException
+
+    @property
+    def events(self) -> Sequence[PixelEvent]:
+        return self.batch.events if isinstance(self.batch, PixelBatch) else ()
 
 
 class Collector:
@@ -74,7 +97,7 @@ class Collector:
         ):
             routes.add_url_rule(PATH, name, view, provide_automatic_options=False, methods=[method])
         # On the whole application: a wrong method matches no route of this blueprint.
-        routes.after_app_request(lambda response: self._with_cors_headers(request, response))
+        routes.after_app_request(self._add_cors_headers)
         return routes
 
     def in_front_of(
@@ -85,12 +108,11 @@ class Collector:
         def door(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"].upper() != "POST":
                 return app(environ, start_response)
-            call = Request(environ)
             try:
-                answer = self._collect(call)
+                answer = self._receive(environ, problem_of)
             except Exception as error:
-                answer = problem_of(error)
-            return self._with_cors_headers(call, answer)(environ, start_response)
+                answer = self._with_cors_headers(environ, problem_of(error))
+            return answer(environ, start_response)
 
         return door
 
@@ -115,15 +137,17 @@ class Collector:
     def preflight(self) -> Response:
         """Returns the method and header that a page of another origin may use."""
         self._check_configured()
-        self._check_origin(request)
+        self._check_origin(request.headers.get("Origin"))
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = "POST"
         response.headers["Access-Control-Allow-Headers"] = "content-type"
         response.headers["Access-Control-Max-Age"] = str(PREFLIGHT_MAX_AGE)
         return response
 
-    def _collect(self, call: Request) -> Response:
-        """Stores the events of one call; returns once they are on disk.
+    def _receive(
+        self, environ: WSGIEnvironment, problem_of: Callable[[Exception], Response]
+    ) -> WSGIApplication:
+        """Records the events of a call; returns its answer, or DEFERRED where the answer follows.
 
         Raises:
             HTTPException: the call is refused, and nothing was stored.
@@ -131,53 +155,79 @@ class Collector:
             StoreUnavailable: the events may not have been stored.
         """
         self._check_configured()
-        self._check_origin(call)
-        if call.mimetype not in CONTENT_TYPES:
+        self._check_origin(environ.get("HTTP_ORIGIN"))
+        if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() not in CONTENT_TYPES:
             raise UnsupportedMediaType("Send JSON text, as text/plain or application/json.")
-        # Before its events are known a call counts as one of them.
-        self._check_rate(call, 1)
-        batch = self._read_batch(call)
-        if not batch.events and not batch.ignored:
-            raise ValidationError(*batch.errors)
-        if batch.events:
-            self._tracker.record_pixel_events(batch.events)
-        return _accepted(batch)
+        turn = self._limiter.turn(_address(environ.get("REMOTE_ADDR")))
+        _check_turn(turn.refused)
+        told = self._told_in(environ)
+        # A call of which nothing can be used counts as one event.
+        turn.spend(told.event_count)
+        recorded = self._record(told, turn)
+        answer_later = environ.get(ANSWER_DEFERRED)
+        if answer_later is None or recorded.done():
+            return self._with_cors_headers(environ, _answer_once_recorded(recorded, told, turn))
+        request_id = request_ids.current()
 
-    def _read_batch(self, call: Request) -> PixelBatch:
-        key = call.args.get("key")
-        if key is not None:
-            self._check_key(key)
-        told = decoded_call_of(raw_body(call.environ, MAX_CALL))
-        if key is None:
-            self._check_key(told.site_key)
-        if len(told.events) > 1:
-            self._check_rate(call, len(told.events) - 1)
+        def answer(recorded: Future[float]) -> None:
+            with request_ids.serving(request_id):
+                try:
+                    response = _answer_once_recorded(recorded, told, turn)
+                except Exception as error:
+                    response = problem_of(error)
+            answer_later(with_security_headers(self._with_cors_headers(environ, response)))
+
+        recorded.add_done_callback(answer)
+        return answer_follows
+
+    def _told_in(self, environ: WSGIEnvironment) -> _Told:
+        try:
+            key = Request(environ).args.get("key") if environ.get("QUERY_STRING") else None
+            if key is not None:
+                self._check_key(key)
+            decoded = decoded_call_of(raw_body(environ, MAX_CALL))
+            if key is None:
+                self._check_key(decoded.site_key)
+        except (ValidationError, HTTPException) as error:
+            return _Told(1, error)
         now = int(self._tracker.clock())
-        return events_in(told, self._client_info(call), self._tracker.planner.policy, now)
+        client, policy = self._client_info(environ), self._tracker.planner.policy
+        batch = events_in(decoded, client, policy, now)
+        if not batch.events and not batch.ignored:
+            return _Told(len(decoded.events), ValidationError(*batch.errors))
+        return _Told(len(decoded.events), batch)
 
-    def _client_info(self, call: Request) -> ClientInfo:
-        agent, languages, gpc = map(
-            call.headers.get, ("User-Agent", "Accept-Language", "Sec-GPC"), ("", "", "")
+    def _record(self, told: _Told, turn: Turn) -> Future[float]:
+        """Begins to record the events of a call, in one transaction with what its turn takes."""
+        if not told.events and not turn.needs_store:
+            nothing: Future[float] = Future()
+            nothing.set_result(0.0)
+            return nothing
+        try:
+            return self._tracker.pixel.record_later(told.events, turn.take)
+        except StoreUnavailable:
+            turn.drop()
+            raise
+
+    def _client_info(self, environ: WSGIEnvironment) -> ClientInfo:
+        return ClientInfo(
+            self._client_ip(environ),
+            environ.get("HTTP_USER_AGENT", ""),
+            environ.get("HTTP_ACCEPT_LANGUAGE", ""),
+            environ.get("HTTP_SEC_GPC", "").strip() == "1",
         )
-        return ClientInfo(self._client_ip(call), agent, languages, gpc.strip() == "1")
 
     def _check_configured(self) -> None:
         if not self._key:
             raise NotConfigured("Set COLLECTOR_KEY to open this endpoint.")
 
-    def _check_origin(self, call: Request) -> None:
-        origin = call.headers.get("Origin")
+    def _check_origin(self, origin: str | None) -> None:
         if origin and not self._allowed_origin(origin):
             raise Forbidden("COLLECTOR_ORIGINS does not name the origin of this page.")
 
     def _check_key(self, key: str) -> None:
         if not hmac.compare_digest(key.encode(errors="replace"), self._key.encode()):
             raise Unauthorized("")
-
-    def _check_rate(self, call: Request, events: int) -> None:
-        seconds = self._limiter.refusal(_address(call.remote_addr), events)
-        if seconds:
-            raise TooManyRequests("Too many events.", retry_after=ceil(seconds))
 
     def _allowed_origin(self, origin: str) -> str:
         """Returns the Access-Control-Allow-Origin for a page's origin; "" if it may not call."""
@@ -186,23 +236,30 @@ class Collector:
             return origin
         return "" if self._origins else "*"
 
-    def _with_cors_headers(self, call: Request, response: Response) -> Response:
-        """Lets the calling page read a response of the collector, never with credentials."""
-        if call.path == PATH:
-            response.vary.add("Origin")
-            allowed = self._allowed_origin(call.headers.get("Origin", ""))
-            if allowed:
-                response.headers["Access-Control-Allow-Origin"] = allowed
+    def _with_cors_headers(
+        self, environ: WSGIEnvironment, answer: WSGIApplication
+    ) -> WSGIApplication:
+        """Lets the calling page read an answer of the collector, never with credentials."""
+        return with_more_headers(answer, self._cors_headers(environ.get("HTTP_ORIGIN", "")))
+
+    def _add_cors_headers(self, response: Response) -> Response:
+        if request.path == PATH:
+            response.headers.extend(self._cors_headers(request.headers.get("Origin", "")))
         return response
 
-    def _client_ip(self, call: Request) -> str:
+    def _cors_headers(self, origin: str) -> Sequence[tuple[str, str]]:
+        allowed = self._allowed_origin(origin)
+        vary = [("Vary", "Origin")]
+        return [*vary, ("Access-Control-Allow-Origin", allowed)] if allowed else vary
+
+    def _client_ip(self, environ: WSGIEnvironment) -> str:
         """Returns the visitor's public IP address; "" if the address may be a proxy's."""
         trusted = self._trusted_proxies
-        chain = call.headers.get("X-Forwarded-For", "")
-        has_unknown_proxy = not trusted and any(map(call.headers.__contains__, _PROXY_HEADERS))
+        chain = environ.get("HTTP_X_FORWARDED_FOR", "")
+        has_unknown_proxy = not trusted and any(name in environ for name in _PROXY_HEADERS)
         if has_unknown_proxy or len(list(filter(None, chain.split(",")))) < trusted:
             return ""
-        return client_ip_of(call.remote_addr or "")
+        return client_ip_of(environ.get("REMOTE_ADDR") or "")
 
     def _base_url(self) -> str:
         if not self._public_url and not request.host:
@@ -237,7 +294,32 @@ def _address(address: str | None) -> str:
     return str(ip.ipv4_mapped or ip if isinstance(ip, IPv6Address) else ip)
 
 
-def _accepted(batch: PixelBatch) -> Response:
+def _check_turn(seconds: float) -> None:
+    if seconds:
+        raise TooManyRequests("Too many events.", retry_after=ceil(seconds))
+
+
+def _answer_once_recorded(recorded: Future[float], told: _Told, turn: Turn) -> WSGIApplication:
+    """Returns the answer to a call that was recorded, or was to be; it waits for that.
+
+    Raises:
+        HTTPException: the store refused the call, or it was not usable.
+        ValidationError: none of its events is usable.
+        StoreUnavailable: the events may not have been stored.
+    """
+    try:
+        refused = recorded.result()
+    except BaseException:
+        turn.drop()
+        raise
+    turn.settle()
+    _check_turn(refused)
+    if not isinstance(told.batch, PixelBatch):
+        raise told.batch
+    return _accepted(told.batch)
+
+
+def _accepted(batch: PixelBatch) -> WSGIApplication:
     refused = [{"field": error.field, "message": error.message} for error in batch.errors]
     body = {"accepted": len(batch.events), "ignored": batch.ignored, "refused": refused}
-    return Response(msgspec.json.encode(body), 202, content_type="application/json")
+    return json_answer("202 Accepted", body)

@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from flask import Blueprint, Response
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from server import request_ids
-from server.deferred import ANSWER_DEFERRED, DEFERRED
+from server.answers import answer_follows, json_answer
+from server.deferred import ANSWER_DEFERRED
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
 from tracking.operate.error_lines import error_line
-from tracking.operate.refused_webhooks import RefusedWebhooks
+from tracking.operate.refused_webhooks import Reason, RefusedWebhooks
 from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.privacy.subjects import shop_named_in
 from tracking.receive.receipt import Receipt
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 2 * 1024 * 1024
-_JSON = "application/json"
 _OTHER_SHOP = "The webhook names a shop that SHOPIFY_STORE_URL does not."
 
 
@@ -140,6 +139,10 @@ class ShopifyWebhooks:
             routes.add_url_rule(f"/{topic}", "receive", methods=["POST"])
         return routes
 
+    def deferred_paths(self) -> frozenset[str]:
+        """Returns the addresses at which a webhook is answered without waiting for the disk."""
+        return frozenset(f"/webhooks/{topic}" for topic in DEFERRED_TOPICS)
+
     def in_front_of(
         self, app: WSGIApplication, problem_of: Callable[[Exception], Response]
     ) -> WSGIApplication:
@@ -175,19 +178,22 @@ class ShopifyWebhooks:
         if answer_later is None:
             return _answer(_receipt_of(self._receivers, body, topic))
         _DeferredWebhook(self._receivers, body, topic, answer_later, problem_of).record()
-        return _answer_follows
+        return answer_follows
 
     def _checked_body(self, environ: WSGIEnvironment, topic: str) -> bytes:
         """Returns the body of a webhook that is signed and comes from a shop of ours."""
         body = raw_body(environ, MAX_BODY)
         signature = environ.get("HTTP_X_SHOPIFY_HMAC_SHA256")
         if not is_signed(body, signature, self._secrets):
-            self._refused.count("wrong_signature" if signature else "no_signature", topic)
+            self._count_refused("wrong_signature" if signature else "no_signature", environ, topic)
             raise Unauthorized("The X-Shopify-Hmac-Sha256 header does not sign this body.")
         if not self._is_of_our_shops(environ.get("HTTP_X_SHOPIFY_SHOP_DOMAIN"), body, topic):
-            self._refused.count("other_shop", topic)
+            self._count_refused("other_shop", environ, topic)
             raise Forbidden(_OTHER_SHOP)
         return body
+
+    def _count_refused(self, reason: Reason, environ: WSGIEnvironment, topic: str) -> None:
+        self._refused.count(reason, topic, waits=ANSWER_DEFERRED not in environ)
 
     def _is_of_our_shops(self, shop: str | None, body: bytes, topic: str) -> bool:
         if not self._shops:
@@ -282,15 +288,4 @@ def _quarantine_reason(error: Exception, topic: str) -> str:
 
 
 def _answer(receipt: Receipt) -> WSGIApplication:
-    body = msgspec.json.encode({"status": receipt.status, "order_id": receipt.order_id})
-    headers = [("Content-Type", _JSON), ("Content-Length", str(len(body)))]
-
-    def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        start_response("200 OK", headers)
-        return [body]
-
-    return respond
-
-
-def _answer_follows(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    return DEFERRED
+    return json_answer("200 OK", {"status": receipt.status, "order_id": receipt.order_id})

@@ -17,6 +17,7 @@ from tests.watched_store import WatchedStore
 from tracking.operate import rate_limiter
 from tracking.operate.rate_limiter import SHARE_SECONDS, Rate, RateLimiter
 from tracking.store import Store, StoreUnavailable, limits, open_store
+from tracking.store.engine.statement import Connection
 
 NOW_MS = NOW * 1000
 HOME = "203.0.113.7"
@@ -513,3 +514,78 @@ def test_however_processes_and_addresses_mingle_no_limit_is_exceeded(
         assert max(passed) <= each.burst + each.a_second * elapsed
         assert sum(passed) <= total.burst + total.a_second * elapsed
     store.close()
+
+
+# --- Turns, which take from the store in a transaction of their caller's
+
+
+def turn_taken(store: Store, limiter: RateLimiter, count: int = 1) -> bool:
+    """Whether a turn of so many calls is granted."""
+    turn = limiter.turn(HOME)
+    if turn.refused:
+        return False
+    turn.spend(count)
+    refused = store.commit(turn.take) if turn.needs_store else 0.0
+    turn.settle()
+    return not refused
+
+
+def test_turns_and_calls_share_one_limit(store: Store, clock: Clock) -> None:
+    limiter = limiter_of(store, clock)
+
+    passed = sum(turn_taken(store, limiter) for _ in range(400)) + let_through(limiter, 400)
+
+    assert 600 - 600 // 8 <= passed <= 600
+    assert not turn_taken(store, limiter)
+
+
+def test_turns_come_out_of_a_share_in_memory(quick: WatchedStore, clock: Clock) -> None:
+    limiter = limiter_of(quick, clock)
+
+    assert all(turn_taken(quick, limiter) for _ in range(500))
+    assert quick.commits < 50
+
+
+def test_turns_that_come_together_take_no_more_than_a_burst(store: Store, clock: Clock) -> None:
+    limiter = limiter_of(store, clock, each=Rate(1, burst=60))
+    turns = [limiter.turn(HOME) for _ in range(100)]
+    for turn in turns:
+        turn.spend(1)
+
+    granted = 0
+    for turn in turns:
+        granted += not store.commit(turn.take)
+        turn.settle()
+
+    granted += let_through(limiter, 100)
+    assert 60 - 60 // 8 <= granted <= 60
+
+
+def test_a_turn_whose_transaction_failed_took_nothing(store: Store, clock: Clock) -> None:
+    limiter = limiter_of(store, clock)
+    for _ in range(1_000):
+        turn = limiter.turn(HOME)
+        turn.spend(1)
+        turn.drop()
+
+    assert 600 - 600 // 8 <= let_through(limiter, 5_000) <= 600
+
+
+def test_a_turn_that_is_taken_twice_counts_as_the_last_time(store: Store, clock: Clock) -> None:
+    limiter = limiter_of(store, clock)
+
+    def take_and_fail(turn: rate_limiter.Turn) -> None:
+        def work(conn: Connection) -> None:
+            turn.take(conn)
+            raise ValueError("rolled back")
+
+        with pytest.raises(ValueError, match="rolled back"):
+            store.commit(work)
+
+    for _ in range(300):
+        turn = limiter.turn(HOME)
+        turn.spend(1)
+        take_and_fail(turn)
+        assert not store.commit(turn.take)
+        turn.settle()
+    assert 300 - 600 // 8 <= let_through(limiter, 1_000) <= 300

@@ -117,6 +117,13 @@ def test_requests_sent_at_once_are_answered_in_their_order(server: Server) -> No
             assert json.loads(caller.answer().body)["order_id"] == str(number)
 
 
+def test_a_thousand_requests_in_one_piece_are_answered_one_after_the_other(server: Server) -> None:
+    refused = POST + b"Content-Length: 0\r\n\r\n"
+    with Caller(server) as caller:
+        caller.sends(refused * 1_000)
+        assert [caller.answer().status for _ in range(1_000)] == [401] * 1_000
+
+
 def test_whoever_waits_to_be_told_to_go_on_is_told_once(server: Server) -> None:
     head, body = signed(401)
     with Caller(server) as caller:

@@ -7,7 +7,7 @@ refusals of the store, so that a flood of calls costs no more than their respons
 import hmac
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 
@@ -76,6 +76,15 @@ class RateLimiter:
         total = self._total
         return share.refusal() or (total.spend(count) if total else 0.0) or share.spend(count)
 
+    def turn(self, address: str) -> "Turn":
+        """Returns the turn of a call of an address, which may be refused already.
+
+        It counts as `refusal` does, but leaves to its caller's own transaction what has to be taken
+        from the store, and fails with that.
+        """
+        share = self._share_of(self._name_of(address))
+        return Turn(self._quota, (share,) if self._total is None else (self._total, share))
+
     def _share_of(self, name: str) -> "_Share":
         with self._mutex:
             share = self._shares.pop(name, None) or _Share(self._quota, name, self._each)
@@ -101,6 +110,54 @@ def _network_of(address: str) -> str:
     return str(ip.ipv4_mapped or ip.packed[:8].hex())
 
 
+class Turn:
+    """The turn of a call whose events are recorded in one transaction with what it takes of the
+    limits. `refused` are the seconds to wait, 0 where no refusal is known.
+
+    Its caller runs `take` in the transaction if it `needs_store`, and then `settle` or `drop`.
+    """
+
+    __slots__ = ("_needs", "_quota", "_shares", "refused")
+
+    def __init__(self, quota: "_SharedQuota", shares: "Sequence[_Share]") -> None:
+        self._quota = quota
+        self._shares = shares
+        self._needs: list[_Need] = []
+        self.refused = max(share.refusal() for share in shares)
+
+    def spend(self, count: int) -> None:
+        """Spends so many calls (at most a burst) of the shares of this process."""
+        found = [share.hold(count) for share in self._shares]
+        self._needs = [need for need in found if need is not None]
+
+    @property
+    def needs_store(self) -> bool:
+        """Returns True if a share of this process was too small."""
+        return bool(self._needs)
+
+    def take(self, conn: Connection) -> float:
+        """Takes what is needed; returns 0, or the seconds to wait if that is refused."""
+        # The transaction may run twice, the first time being rolled back.
+        for need in self._needs:
+            need.refused = None
+        for need in self._needs:
+            need.refused = self._quota.take_in(conn, need.share.name, need.share.rate, need.count)
+            if need.refused:
+                return need.refused
+        return 0.0
+
+    def settle(self) -> None:
+        """Remembers what the store has granted and refused, once that is on disk."""
+        for need in self._needs:
+            need.share.settle(need)
+
+    def drop(self) -> None:
+        """Forgets the turn: the transaction failed, and the store has granted nothing."""
+        for need in self._needs:
+            need.refused = None
+        self.settle()
+
+
 class _SharedQuota:
     """Takes shares of the limits from the store."""
 
@@ -117,25 +174,24 @@ class _SharedQuota:
         Raises:
             StoreUnavailable: the limiter fails closed, and the store cannot be reached.
         """
-        now = self.clock()
-        if _ahead(self._retries_at, now, _STORE_RETRY_SECONDS):
+        if _ahead(self._retries_at, self.clock(), _STORE_RETRY_SECONDS):
             return 0.0
-        deletes_old = self._is_time_to_delete(now)
-
-        def work(conn: Connection) -> int:
-            now_ms = int(now * 1000)
-            if deletes_old:
-                limits.forget(conn, now_ms, _DELETE_MOST)
-            return limits.take(conn, name, count, 1000 / rate.a_second, rate.burst, now_ms)
-
         try:
-            return self._store.commit(work) / 1000
+            return self._store.commit(lambda conn: self.take_in(conn, name, rate, count))
         except StoreUnavailable:
             if self._fails_closed:
                 raise
             self._retries_at = self.clock() + _STORE_RETRY_SECONDS
             # The endpoint of the call needs the store as well, and reports its error.
             return 0.0
+
+    def take_in(self, conn: Connection, name: str, rate: Rate, count: int) -> float:
+        """As `take`, in a transaction of the caller's."""
+        now = self.clock()
+        now_ms = int(now * 1000)
+        if self._is_time_to_delete(now):
+            limits.forget(conn, now_ms, _DELETE_MOST)
+        return limits.take(conn, name, count, 1000 / rate.a_second, rate.burst, now_ms) / 1000
 
     def _is_time_to_delete(self, now: float) -> bool:
         if _ahead(self._deletes_at, now, _DELETE_SECONDS):
@@ -144,15 +200,36 @@ class _SharedQuota:
         return True
 
 
+class _Need:
+    """The calls that a turn takes of one limit in the store, since the share left is too small.
+
+    A turn that asks for the next share takes `count` calls, of which it has `used` its own.
+    """
+
+    __slots__ = ("count", "is_renewal", "refused", "share", "used")
+
+    def __init__(self, share: "_Share", count: int, used: int, *, is_renewal: bool) -> None:
+        self.share = share
+        self.count = count
+        self.used = used
+        self.is_renewal = is_renewal
+        # The seconds to wait, if the store refuses it; None if it was not asked.
+        self.refused: float | None = None
+
+
 class _Share:
     """The calls of one limit that this process may allow, or the instant until which it refuses."""
 
-    __slots__ = ("_closed_until", "_left", "_lock", "_name", "_quota", "_rate", "_spent", "_until")
+    __slots__ = (
+        *("_closed_until", "_is_asked_for", "_left", "_lock", "_quota", "_spent", "_until"),
+        *("name", "rate"),
+    )
 
     def __init__(self, quota: _SharedQuota, name: str, rate: Rate) -> None:
         self._quota = quota
-        self._name = name
-        self._rate = rate
+        self.name = name
+        self.rate = rate
+        self._is_asked_for = False
         self._left = 0
         self._spent = 0
         self._until = 0.0
@@ -162,14 +239,13 @@ class _Share:
 
     def refusal(self) -> float:
         """Returns the seconds until the store may grant a share again, as far as known, or 0."""
-        longest = self._rate.burst / self._rate.a_second
+        longest = self.rate.burst / self.rate.a_second
         return _ahead(self._closed_until, self._quota.clock(), longest)
 
     def spend(self, count: int) -> float:
         """Spends so many calls; returns 0, or the seconds to wait if the share is used up."""
         with self._lock:
-            if self._quota.clock() >= self._until:
-                self._left = 0
+            self._let_lapse()
             is_open = self._left >= count
             if not is_open and (seconds := self.refusal() or self._renewal(count - self._left)):
                 return seconds
@@ -177,19 +253,59 @@ class _Share:
             self._spent += count
             return 0.0
 
+    def hold(self, count: int) -> _Need | None:
+        """Spends so many calls of the share; returns what the store must grant if it is too small.
+
+        Of turns that come together, one asks for the next share, and the others for their calls.
+        """
+        with self._lock:
+            self._let_lapse()
+            if self._left >= count:
+                self._left -= count
+                self._spent += count
+                return None
+            if self._is_asked_for:
+                return _Need(self, count, count, is_renewal=False)
+            self._is_asked_for = True
+            return _Need(self, self._next_size(count), count, is_renewal=True)
+
+    def settle(self, need: _Need) -> None:
+        """Adds to the share what the store has granted to a turn, or closes it for as long as the
+        store has refused it."""
+        with self._lock:
+            if need.is_renewal:
+                self._is_asked_for = False
+            if need.refused:
+                self._close(need.refused)
+            elif need.refused is not None and need.is_renewal:
+                self._add(need.count - need.used)
+                self._spent = need.used
+
     def _renewal(self, needed: int) -> float:
-        """Takes a share twice as large as the used part of the last one, or as large as `needed`;
-        returns 0 or a wait."""
-        most = max(1, self._rate.burst // SHARES_IN_BURST)
-        count = max(needed, min(most, max(FIRST_SHARE, 2 * self._spent)))
-        seconds = self._quota.take(self._name, self._rate, count)
-        now = self._quota.clock()
+        """Takes the next share, of `needed` calls at least; returns 0 or a wait."""
+        count = self._next_size(needed)
+        seconds = self._quota.take(self.name, self.rate, count)
         if seconds:
-            self._closed_until = now + seconds
+            self._close(seconds)
         else:
-            self._left += count
-            self._spent, self._until = 0, now + SHARE_SECONDS
+            self._add(count)
         return seconds
+
+    def _next_size(self, needed: int) -> int:
+        """Returns the size of the next share: twice what was used of the last, or the need."""
+        most = max(1, self.rate.burst // SHARES_IN_BURST)
+        return max(needed, min(most, max(FIRST_SHARE, 2 * self._spent)))
+
+    def _let_lapse(self) -> None:
+        if self._quota.clock() >= self._until:
+            self._left = 0
+
+    def _add(self, count: int) -> None:
+        self._left += count
+        self._spent, self._until = 0, self._quota.clock() + SHARE_SECONDS
+
+    def _close(self, seconds: float) -> None:
+        self._closed_until = self._quota.clock() + seconds
 
 
 def _ahead(instant: float, now: float, longest: float) -> float:

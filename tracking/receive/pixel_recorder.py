@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 import msgspec
 
@@ -62,6 +63,39 @@ class PixelRecorder:
             self._log_at_times(error)
             raise
 
+    def record_later(
+        self, events: Sequence[PixelEvent], take: Callable[[Connection], float]
+    ) -> Future[float]:
+        """As `record`, without waiting, unless `take` refuses the call in the same transaction.
+
+        The result is 0, or the seconds to wait that `take` returned. A callback must never block.
+
+        Raises:
+            StoreUnavailable: nothing was stored, as the disk is full.
+        """
+        told = Unrecorded(tuple(events))
+        recorded: Future[float] = Future()
+
+        def pass_on(written: Future[float]) -> None:
+            error = written.exception()
+            if isinstance(error, BacklogFull):
+                self._log_at_times(error)
+            if error is None:
+                recorded.set_result(written.result())
+            else:
+                recorded.set_exception(error)
+
+        def pass_on_or_add(written: Future[float]) -> None:
+            if not isinstance(written.exception(), Contended):
+                pass_on(written)
+                return
+            added = self._store.commit_later(lambda conn: take(conn) or self._add(conn, told))
+            added.add_done_callback(pass_on)
+
+        written = self._store.commit_later(lambda conn: take(conn) or self._record(conn, told))
+        written.add_done_callback(pass_on_or_add)
+        return recorded
+
     def record_waiting(self) -> bool:
         """Records some of what waits; returns False if nothing does.
 
@@ -101,15 +135,17 @@ class PixelRecorder:
             logger.error("the pixel's backlog failed: %s", error_line(error))
         return False
 
-    def _record(self, conn: Connection, told: Unrecorded) -> None:
-        rest = record_events(conn, self._attributor, told, self._now())
+    def _record(self, conn: Connection, told: Unrecorded) -> float:
+        rest = record_events(conn, self._attributor, told, self._now()) if told else told
         if rest:
             self._add(conn, rest)
+        return 0.0
 
-    def _add(self, conn: Connection, rest: Unrecorded) -> None:
+    def _add(self, conn: Connection, rest: Unrecorded) -> float:
         if pixel_backlog.length(conn, LONGEST_BACKLOG) >= LONGEST_BACKLOG:
             raise BacklogFull("too many calls of the pixel wait to be recorded")
         pixel_backlog.add(conn, msgspec.json.encode(rest), self._now())
+        return 0.0
 
     def _record_next(self, conn: Connection, taken: list[int]) -> bool:
         """Records some of the oldest row that waits; notes its id in `taken`."""
