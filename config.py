@@ -2,11 +2,12 @@
 """The environment as one frozen `Settings`, or every problem with it at once."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo
 
+from combinations import problems_among
 from environment import (
     ConfigurationError,
     Network,
@@ -400,7 +401,7 @@ class Settings:
         }
         values, found = read_all(variables, env)
         questions = tuple(look_alikes([each.name for each in variables.values()], env))
-        found = [*problems, *found, *_shared_keys(values), *_believed_header(values)]
+        found = [*problems, *found, *problems_among(values)]
         if found:
             raise ConfigurationError((*found, *questions))
         return cls(**values, look_alikes=questions)
@@ -467,35 +468,3 @@ class Settings:
 VARIABLES: tuple[Variable[Any], ...] = tuple(
     f.metadata["variable"] for f in fields(Settings) if f.metadata
 )
-
-
-def _shared_keys(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yields a problem for each key with two purposes.
-
-    A reader of reports must not be able to sign orders, and the collector key, which every visitor
-    can read, must open nothing else.
-    """
-    secrets = {*values.get("shopify_webhook_secrets", ())}
-    for name in ("pinterest_access_token", "shopify_client_secret", "shopify_admin_token"):
-        secrets.add(values.get(name, "").encode())
-    tokens = {*values.get("api_tokens", ())}
-    if not secrets.isdisjoint(tokens):
-        yield (
-            "API_TOKEN: also given as a secret of Shopify's or as PINTEREST_ACCESS_TOKEN; "
-            "accepted: a token of its own"
-        )
-    collector_key = values.get("collector_key", "").encode()
-    if collector_key and collector_key in secrets | tokens:
-        yield (
-            "COLLECTOR_KEY: also given as a secret of Shopify's, PINTEREST_ACCESS_TOKEN or "
-            "API_TOKEN; accepted: a key of its own, since every visitor can read it"
-        )
-
-
-def _believed_header(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yields a problem if any caller could name a person who is signed in."""
-    if values.get("dashboard_auth_header") and values.get("dashboard_auth_peers") == ():
-        yield (
-            "DASHBOARD_AUTH_HEADER: anybody could send it; accepted: together with "
-            "DASHBOARD_AUTH_PEERS, the addresses of the proxies that set it"
-        )

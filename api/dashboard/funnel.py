@@ -54,7 +54,7 @@ def _stage_table(rows: Sequence[Mapping[str, Any]]) -> PageTable:
         TableColumn("title", "Stage"),
         TableColumn("part", "Part of the largest stage", "share"),
         TableColumn("visitors", "Visitors", "count"),
-        TableColumn("rate_from_previous", "Of the stage before", "percent"),
+        TableColumn("rate_from_previous", "From previous", "percent"),
         TableColumn("events", "Events", "count"),
     ]
     return PageTable("stages", "Stages", columns, rows)

@@ -22,8 +22,9 @@ TRACKING = {*LINES, *BELOW, "tracking.operate", "tracking.service"}
 MAY_IMPORT: dict[str, set[str]] = {
     "tracking.domain": set(),
     "server": set(),
+    "combinations": set(),
     "environment": set(),
-    "config": {"environment"},
+    "config": {"combinations", "environment"},
     "tracking.store": {"tracking.domain"},
     "tracking.clients": {"tracking.domain"},
     "tracking.destinations": {"tracking.clients", "tracking.domain"},
