@@ -1,0 +1,195 @@
+"""The dashboard in a real browser: login, days, hostile names under the policy, accessibility."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+import pytest
+import requests
+
+from api.dashboard.pages import PAGES
+from tests.actors import API_TOKEN, SECRET, bearer, instant, order, pinned
+from tests.browser import PATIENCE, Visitor, chromium, visitor_of, why_there_is_none
+from tests.servers import Server, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.skipif(bool(why_there_is_none()), reason=why_there_is_none())
+
+HOSTILE = '"><script>document.title="gone"</script><img src=x onerror=alert(1)> مبيعات'
+PHONE, DESK = (390, 844), (1280, 900)
+MOST_ON_FIRST_VIEW = 60_000
+# What axe finds of these kinds keeps somebody from using a page.
+SERIOUS = {"serious", "critical"}
+# Reported by the browser for each thing that the policy of a page forbids.
+_WATCHES = """
+    window.violations = [];
+    document.addEventListener("securitypolicyviolation", (event) =>
+        window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """One Chromium for all; each owner has a profile of their own in it."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A shop that sold something every day of a week, by a campaign with a hostile name."""
+    folder = tmp_path_factory.mktemp("dashboard")
+    env = {
+        "SHOPIFY_WEBHOOK_SECRET": SECRET,
+        "API_TOKEN": API_TOKEN,
+        "DATABASE_URL": f"sqlite:///{folder}/tracking.db",
+        "WEB_CONCURRENCY": "1",
+    }
+    with serving(folder, env) as running:
+        for n in range(7):
+            _sell(running, n)
+        yield running
+
+
+def _sell(service: Server, days_ago: int) -> None:
+    at = instant(time.time() - days_ago * 86_400 - 60)
+    placed = dict.fromkeys(("created_at", "processed_at", "updated_at"), at)
+    page = pinned("626735565838", utm_campaign=quote(HOSTILE))
+    names = {"name": f"#{1001 + days_ago} {HOSTILE}", "currency": "EUR" if days_ago == 6 else "USD"}
+    body = order(id=7001 + days_ago, landing_site=page, **placed, **names)
+    assert service.sends("orders/create", json.dumps(body).encode()).status_code == 200
+    day = (datetime.now(UTC) - timedelta(days=days_ago)).date().isoformat()
+    row = {"date": day, "campaign_id": "626735565838", "campaign": HOSTILE, "spend": "5.00"}
+    spend = {"rows": [{**row, "currency": "USD"}]}
+    sent = requests.post(f"{service.url}/spend", json=spend, headers=bearer(), timeout=PATIENCE)
+    assert sent.status_code == 200
+
+
+Scheme = Literal["light", "dark"]
+
+
+class Watcher(Visitor):
+    """An owner whose browser tells what a page's policy forbids, and what its scripts throw."""
+
+    def look(self, url: str) -> None:
+        """Open a page; nothing in it may be forbidden or throw."""
+        self.visits(url)
+        assert self.page.evaluate("window.violations") == [], url
+        assert self.errors == [], url
+
+
+@contextmanager
+def owner_of(
+    browser: "Browser", service: Server, size: tuple[int, int] = DESK, scheme: Scheme = "light"
+) -> Iterator[Watcher]:
+    """The shop's owner, logged in by the form."""
+    width, height = size
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.add_init_script(_WATCHES)
+    owner = Watcher(context)
+    owner.look(f"{service.url}/dashboard/funnel")
+    owner.page.fill("#token", API_TOKEN)
+    owner.clicks("main button")
+    yield owner
+    context.close()
+
+
+def addresses(service: Server) -> list[str]:
+    """Every page that needs no more than its days."""
+    return [f"{service.url}/dashboard{page.rule}" for page in PAGES if "<" not in page.rule]
+
+
+def test_an_owner_logs_in_chooses_days_and_logs_out(browser: "Browser", service: Server) -> None:
+    with owner_of(browser, service) as owner:
+        page = owner.page
+        assert "/dashboard/funnel?start_date=" in page.url
+        assert page.text_content("h1") == "Funnel"
+
+        owner.clicks("text=7 days")
+        first = (datetime.now(UTC) - timedelta(days=6)).date().isoformat()
+        assert f"start_date={first}" in page.url
+        shown = page.text_content("section:has(#stages) tbody tr:last-child td:nth-child(3)")
+        report = service.reads(f"/conversion-funnel?start_date={first}")
+        assert shown is not None
+        assert shown.strip() == str(report["stages"][-1]["visitors"])
+
+        page.fill("[name=end_date]", first)
+        owner.clicks("text=Show")
+        assert page.url.endswith(f"start_date={first}&end_date={first}")
+
+        owner.clicks("text=Log out")
+        assert page.url == f"{service.url}/dashboard/login"
+        owner.look(f"{service.url}/dashboard/funnel")
+        assert page.locator("#token").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(DESK, "light"), (PHONE, "dark")], ids=["desk, light", "phone, dark"]
+)
+def test_every_page_can_be_used_by_everybody(
+    browser: "Browser", service: Server, size: tuple[int, int], scheme: Scheme
+) -> None:
+    with owner_of(browser, service, size, scheme) as owner:
+        asked: set[str] = set()
+        owner.page.on("request", lambda request: asked.add(request.url))
+        for address in addresses(service):
+            owner.look(address)
+            assert owner.page.title() != "gone"
+            assert _serious_findings(owner.page) == [], address
+            wide = "document.documentElement.scrollWidth > window.innerWidth"
+            assert not owner.page.evaluate(wide), f"{address} is wider than the screen"
+        assert {url for url in asked if not url.startswith(f"{service.url}/")} == set()
+
+
+def test_the_door_can_be_used_by_everybody(browser: "Browser", service: Server) -> None:
+    with visitor_of(browser) as stranger:
+        stranger.visits(f"{service.url}/dashboard")
+        assert _serious_findings(stranger.page) == []
+
+
+def test_a_page_works_without_scripts(browser: "Browser", service: Server) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    owner = Visitor(context)
+    owner.visits(f"{service.url}/dashboard/funnel")
+    owner.page.fill("#token", API_TOKEN)
+    owner.clicks("main button")
+    owner.clicks("text=All traffic")
+    assert "traffic=all" in owner.page.url
+    context.close()
+
+
+def test_the_first_view_is_light(browser: "Browser", service: Server) -> None:
+    with owner_of(browser, service) as owner:
+        sizes: list[int] = []
+        session = owner.context.new_cdp_session(owner.page)
+        session.send("Network.enable")
+        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        session.on("Network.loadingFinished", lambda told: sizes.append(_length(told)))
+        owner.look(f"{service.url}/dashboard")
+        owner.page.wait_for_load_state("networkidle")
+
+        assert len(sizes) > 3
+        assert sum(sizes) < MOST_ON_FIRST_VIEW
+
+
+def _length(told: Any) -> int:
+    return int(told["encodedDataLength"])
+
+
+def _serious_findings(page: Any) -> list[str]:
+    # It is only there where browsers are tested.
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in found
+        if each["impact"] in SERIOUS
+        for node in each["nodes"]
+    ]
