@@ -256,7 +256,7 @@ READINESS = object_of(
     withheld={
         **WITHHELD,
         "type": ["object", "null"],
-        "description": "Orders of the last day that were not sent; null if that cannot be read.",
+        "description": "Orders of today and yesterday that were not sent, unless unreadable.",
     },
 )
 _ANY: Schema = {"type": "object"}

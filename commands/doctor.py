@@ -268,7 +268,7 @@ def _shared_id_findings(service: Service) -> Iterator[Finding]:
 
 def _withheld_findings(service: Service) -> Iterator[Finding]:
     """Yields how many of the last days' orders were not sent, for each reason that may end."""
-    found = service.comparison.withheld(_WITHHELD_DAYS * 86_400)
+    found = service.comparison.withheld(_WITHHELD_DAYS)
     for each in found["reasons"]:
         if each["remedy"]:
             orders = plural(each["orders"], "order")

@@ -41,8 +41,8 @@ from tracking.store.engine.schema_version import is_sufficient
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.migrations import migrate
 
-# The seconds whose orders GET /ready looks at.
-LAST_DAY = 86_400
+# Today and yesterday, whose orders GET /ready looks at.
+READY_DAYS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Service:
     def readiness(self, *, with_withheld: bool = False) -> dict[str, Any]:
         """Readiness of the service: status, reasons and modes, as GET /ready returns them.
 
-        With `withheld`, too: the orders of the last day that were not sent.
+        With `withheld`, too: the orders of today and yesterday that were not sent.
         """
         state: dict[str, Any] = {
             "status": "ok",
@@ -90,7 +90,7 @@ class Service:
                 waiting = outbox.waiting(conn)
                 state["migrations_at_head"] = is_sufficient(health.revision(conn))
             if with_withheld and state["migrations_at_head"]:
-                state["withheld"] = self.comparison.withheld(LAST_DAY)
+                state["withheld"] = self.comparison.withheld(READY_DAYS)
         except StoreUnavailable:
             return {**state, "status": "unavailable", "store_writable": False}
         if waiting.oldest is not None:
@@ -210,7 +210,10 @@ def service_of(
             *(store, destinations, rules, model, settings.shop_timezone, clock),
             retention_days=settings.retention_days,
         ),
-        comparison=Comparison(store, _source_of(settings), rules, model, days, clock),
+        comparison=Comparison(
+            *(store, _source_of(settings), rules, model, days, clock),
+            retention_days=settings.retention_days,
+        ),
         spend_upload=SpendUpload(store, clock),
         spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
         figures=FiguresWorker(

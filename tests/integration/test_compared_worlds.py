@@ -57,9 +57,10 @@ class Told:
         return self.placed_at if report_by == "order_date" else self.touched_at
 
     def row(self) -> CreditedRow:
-        own = (self.reason, self.state, "", packed(_payload(self.sent_value)))
+        fate = "lost" if self.state in ("dead", "discarded") else self.state or ""
+        own = (self.reason or fate, self.state, packed(_payload(self.sent_value)))
         if self.is_told_by_other:
-            own = ("told_before", "withdrawn", "told_before", b"")
+            own = ("told_before", "withdrawn", b"")
         return CreditedRow(
             self.placed_at,
             str(self.n),

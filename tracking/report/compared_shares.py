@@ -3,7 +3,7 @@
 It reads the raw rows.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import groupby
 from operator import attrgetter
@@ -32,7 +32,7 @@ from tracking.store.values import path_from
 # The bit that says that an order's credits are of views, whatever the model: it credits no click.
 _VIEWS = bit("pinterest", "view_through")
 # The states of a delivery that may still come, or was given up.
-_UNDELIVERED = ("waiting", "dead", "discarded")
+UNDELIVERED = ("waiting", "dead", "discarded")
 
 
 class OrderShare(NamedTuple):
@@ -78,10 +78,12 @@ _order_of = attrgetter("placed_at", "order_id")
 
 
 def order_shares(
-    conn: Connection, since: int, before: int, model_bit: int, rules: Rules
+    conn: Connection, span: tuple[int, int], model_bit: int, rules: Rules, forgotten: int
 ) -> list[OrderShare]:
-    """Returns the shares of the orders placed in [since, before), the newest order first."""
-    rows = compared_orders.credited(conn, since, before, model_bit | _VIEWS)
+    """Returns the shares of the orders placed in a span (two instants, the end excluded), the
+    newest order first. Deliveries settled before the instant `forgotten` have been deleted."""
+    since, before = span
+    rows = compared_orders.credited(conn, since, before, model_bit | _VIEWS, forgotten)
     named = naming_of(compared_orders.naming(conn, _told_by_others(rows)))
     shares = list(shares_of(rows, named, model_bit))
     for row in compared_orders.deleted(conn, since, before):
@@ -91,11 +93,7 @@ def order_shares(
 
 
 def _told_by_others(rows: Iterable[CreditedRow]) -> set[str]:
-    return {
-        row.order_id
-        for row in rows
-        if row.state != "sent" and TOLD_OTHERWISE & {row.reason, row.held_for}
-    }
+    return {row.order_id for row in rows if row.fate in TOLD_OTHERWISE}
 
 
 def naming_of(deliveries: Iterable[NamingDelivery]) -> dict[str, NamingDelivery]:
@@ -109,7 +107,7 @@ def naming_of(deliveries: Iterable[NamingDelivery]) -> dict[str, NamingDelivery]
     return found
 
 
-_RANKS = {state: rank for rank, state in enumerate(("sent", *_UNDELIVERED))}
+_RANKS = {state: rank for rank, state in enumerate(("sent", *UNDELIVERED))}
 
 
 def shares_of(
@@ -165,21 +163,17 @@ def _values(rows: Sequence[CreditedRow], told: Told) -> list[int]:
 def told_of(row: CreditedRow, naming: NamingDelivery | None) -> Told:
     """Returns what became of the event of a credit's order. The event of another system, that
     names the order, may have told Pinterest of it instead."""
-    if row.state == "sent":
+    if row.fate == "sent":
         return Told("sent", value=value_in(row.payload or b"", row.currency))
-    if naming is not None and naming.state == "sent":
-        return Told("sent", value=value_in(naming.payload, row.currency))
-    state = naming.state if naming is not None else row.state
-    return Told(*outcome_of(row.reason, state, row.held_for))
-
-
-def outcome_of(reason: str, state: str | None, held_for: str | None) -> tuple[Outcome, str]:
-    """Returns what became of an event that was not sent, and why: a key of REASONS, or the state of
-    its delivery. An event without a reason was recorded while Pinterest was not connected."""
-    if state in _UNDELIVERED:
-        return "undelivered", str(state)
-    why = reason or (held_for if held_for in REASONS else "")
-    return "not_sent", why or "report_only"
+    if row.fate in TOLD_OTHERWISE and naming is not None:
+        if naming.state == "sent":
+            return Told("sent", value=value_in(naming.payload, row.currency))
+        return Told("undelivered", naming.state)
+    if row.fate in REASONS:
+        return Told("not_sent", row.fate)
+    # A dead letter, or one that was given up, is lost until it is replayed.
+    state = row.state if row.state in UNDELIVERED else ""
+    return Told("undelivered", state or row.fate)
 
 
 def value_in(payload: bytes, currency: str) -> int | None:
@@ -215,13 +209,3 @@ def shares_of_deleted(row: DeletedRow, model_bit: int, rules: Rules) -> Iterator
                 net=0,
                 value=sent,
             )
-
-
-def withheld_by_reason(rows: Collection[compared_orders.WithheldCount]) -> dict[str, int]:
-    """Returns how many orders Pinterest was not told of, by the reason (a key of REASONS)."""
-    found: dict[str, int] = {}
-    for row in rows:
-        outcome, why = outcome_of(row.reason, row.state or None, row.held_for)
-        if outcome == "not_sent":
-            found[why] = found.get(why, 0) + row.orders
-    return found

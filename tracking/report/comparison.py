@@ -1,5 +1,6 @@
 """The comparison: Pinterest says, we credit, the shop sold, and why they differ."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,13 +13,14 @@ from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
 from tracking.domain.waterfall import ComparedShare
 from tracking.domain.withheld import REMEDIES
+from tracking.report.accuracy import accuracy_by_day
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
-from tracking.report.compared_shares import OrderShare, order_shares, withheld_by_reason
+from tracking.report.compared_shares import OrderShare, order_shares
 from tracking.report.comparison_hints import hint, hints_of
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
-from tracking.store import Store, compared_orders, pinterest_figures, pinterest_readings, spend
+from tracking.store import Store, pinterest_figures, pinterest_readings, spend
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
 from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay, PinterestWindows
@@ -96,8 +98,11 @@ class Comparison:
         model: Model,
         days: ShopDays,
         clock: Callable[[], float],
+        retention_days: int,
     ) -> None:
+        """Deliveries settled `retention_days` ago are deleted."""
         self._store = store
+        self._retention = retention_days * _DAY
         self._source = source
         self._rules = rules
         self._longest_window = max(rules.click_window, rules.view_window)
@@ -125,7 +130,7 @@ class Comparison:
             names = _names(conn, shares, says)
             lines = lines_of(days, shares, names, says)
             self._add_sold(conn, asked, lines)
-            withheld = withheld_by_reason(compared_orders.withheld(conn, days.since, days.before))
+            withheld = self._withheld(conn, days.start.toordinal(), days.end.toordinal())
             hints = [*hints_of(conn, days.since, days.before)]
         return {
             **days.told(self._days.zone),
@@ -138,13 +143,22 @@ class Comparison:
             "hints": [*self._own_hints(lines), *hints],
         }
 
-    def withheld(self, seconds: int) -> dict[str, Any]:
-        """Returns how many orders of the last seconds were not sent, by reason, with what it would
-        take."""
-        now = int(self._clock())
+    def withheld(self, days: int) -> dict[str, Any]:
+        """Returns how many orders of the last shop days were not sent, by reason, with what it
+        would take to send them."""
+        today = self._days.day_of(int(self._clock()))
         with self._store.read() as conn:
-            rows = compared_orders.withheld(conn, now - seconds, now + 1)
-        return withheld_report(withheld_by_reason(rows))
+            return withheld_report(self._withheld(conn, today - days + 1, today))
+
+    def _withheld(self, conn: Connection, first: int, last: int) -> Counter[str]:
+        by_day = accuracy_by_day(conn, first, last, self._days, self._forgotten())
+        left_out: Counter[str] = Counter()
+        for day in by_day.values():
+            left_out.update(day.left_out)
+        return left_out
+
+    def _forgotten(self) -> int:
+        return int(self._clock()) - self._retention
 
     def _asked(
         self, start: str | None, end: str | None, report_by: str | None, model: str | None
@@ -178,10 +192,15 @@ class Comparison:
         # A touch is credited only with orders within its window.
         latest = before if asked.report_by == "order_date" else before + self._longest_window
         model_bit = bit("pinterest", asked.model)
-        found = order_shares(conn, since, latest, model_bit, self._rules)
+        span = since, latest
+        found = order_shares(conn, span, model_bit, self._rules, self._forgotten())
         dated = (dated_share(share, asked.report_by, self._days) for share in found)
-        span = range(first, last + 1)
-        return [one for one in dated if one.found.utc_day in span or one.found.shop_day in span]
+        asked_days = range(first, last + 1)
+        return [
+            one
+            for one in dated
+            if one.found.utc_day in asked_days or one.found.shop_day in asked_days
+        ]
 
     def _add_sold(self, conn: Connection, asked: _Asked, lines: ComparisonLines) -> None:
         for day, line in lines.days.items():

@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tracking.domain.waterfall import MOST_ORDER_IDS
 from tracking.store import compared_orders
 from tracking.store.engine.statement import Connection
 
+# So many of the newest orders are looked at.
+NEWEST_ORDERS = 1000
 _TEXTS: Mapping[str, str] = {
     "another_sender": "were sent under an id that is not the one the storefront told. If"
     " Pinterest's own app sends them as well, each counts twice there.",
@@ -16,11 +19,13 @@ _TEXTS: Mapping[str, str] = {
 
 
 def hints_of(conn: Connection, since: int, before: int) -> Iterator[dict[str, Any]]:
-    """Yields the hints about the orders placed in [since, before), in seconds UTC."""
-    for name, orders in compared_orders.hinted(conn, since, before)._asdict().items():
-        if orders:
-            order_ids = compared_orders.hinted_ids(conn, since, before, name)
-            yield hint(name, f"{orders} orders {_TEXTS[name]}", int(orders), order_ids)
+    """Yields the hints about the newest orders placed in [since, before), in seconds UTC."""
+    found = compared_orders.hinted(conn, since, before, NEWEST_ORDERS)
+    for name, text in _TEXTS.items():
+        order_ids = [row.order_id for row in found if row.hint == name]
+        if order_ids:
+            told = f"{len(order_ids)} of the newest orders ({NEWEST_ORDERS} at most) {text}"
+            yield hint(name, told, len(order_ids), order_ids[:MOST_ORDER_IDS])
 
 
 def hint(name: str, text: str, orders: int | None = None, order_ids: Any = ()) -> dict[str, Any]:

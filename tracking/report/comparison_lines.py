@@ -15,6 +15,7 @@ _STATES = {
     "waiting": "It waits to be sent.",
     "dead": "Pinterest did not take it; dead-letters tells why.",
     "discarded": "It was given up.",
+    "lost": "It left no trace in the outbox.",
 }
 
 

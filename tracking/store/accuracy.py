@@ -51,20 +51,25 @@ def _text(value: str) -> ColumnElement[str]:
     return literal_column(f"'{value}'")
 
 
-_told = outbox.alias("told")
-_state: ColumnElement[str] = _told.c.state
+# The delivery of an event to Pinterest, if there is one.
+DELIVERY = outbox.alias("told")
+IS_DELIVERY = and_(
+    DELIVERY.c.event_id == conversions.c.event_id, DELIVERY.c.destination == _text("pinterest")
+)
+_state: ColumnElement[str] = DELIVERY.c.state
 # Of several destinations Pinterest counts: what is not queued for it, and is for another one, was
 # recorded without credentials of Pinterest.
 _is_for_others = exists(
     select(literal_column("1")).where(outbox.c.event_id == conversions.c.event_id)
 )
-_is_in_reserve = _told.c.reason.in_([_text(reason) for reason in sorted(TOLD_OTHERWISE)])
-_fate = case(
+_is_in_reserve = DELIVERY.c.reason.in_([_text(reason) for reason in sorted(TOLD_OTHERWISE)])
+# What became of an order: see a FateCount. Deliveries settled before `forgotten` were deleted.
+FATE = case(
     (_state == _text("sent"), _text("sent")),
     (conversions.c.reason != _text(""), conversions.c.reason),
     (_state.in_([_text("dead"), _text("discarded")]), _text("lost")),
-    (_state == _text("withdrawn"), _told.c.reason),
-    (and_(_state == _text("held"), _is_in_reserve), _told.c.reason),
+    (_state == _text("withdrawn"), DELIVERY.c.reason),
+    (and_(_state == _text("held"), _is_in_reserve), DELIVERY.c.reason),
     (_state.is_not(None), _text("waiting")),
     (_is_for_others, _text("report_only")),
     # It was settled so long ago that its delivery was deleted: nearly always it was sent.
@@ -79,14 +84,10 @@ _is_purchase = and_(
     conversions.c.order_id != _text(""),
 )
 _of_rows = (
-    select(((conversions.c.at - _since) // _length).label("part"), _fate.label("fate"))
+    select(((conversions.c.at - _since) // _length).label("part"), FATE.label("fate"))
     .select_from(
         conversions.join(orders, orders.c.id == conversions.c.order_id).outerjoin(
-            _told,
-            and_(
-                _told.c.event_id == conversions.c.event_id,
-                _told.c.destination == _text("pinterest"),
-            ),
+            DELIVERY, IS_DELIVERY
         )
     )
     .where(
