@@ -26,6 +26,7 @@ from tracking.store import (
     Store,
     StoreUnavailable,
     accounts,
+    ad_accounts,
     conversions,
     metrics,
     open_store,
@@ -34,7 +35,6 @@ from tracking.store import (
     pending_erasures,
     privacy_requests,
     quarantine,
-    spend_syncs,
     touches,
     why_unreachable,
 )
@@ -281,7 +281,7 @@ def _spend_findings(service: Service) -> Iterator[Finding]:
         return
     access, now = service.spend_sync.access, int(service.clock())
     with service.store.read() as conn:
-        known = spend_syncs.of_account(conn, access.account_id)
+        known = ad_accounts.of_account(conn, access.account_id)
     if known is not None and known.failure:
         yield Finding("FAIL", "spend", f"not read from Pinterest to its end: {known.failure}")
     elif known is None or not known.synced_at:

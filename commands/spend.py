@@ -6,7 +6,7 @@ import click
 
 from commands.shell import plural, table, with_service
 from tracking.clients.pinterest_ads import MAX_DAYS, missing_settings
-from tracking.receive.spend.sync import SyncBusy, SyncIncomplete, SyncResult
+from tracking.receive.pinterest.sync import SyncBusy, SyncIncomplete, SyncResult
 from tracking.report.roi import spend_text
 from tracking.service import Service
 

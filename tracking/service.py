@@ -20,11 +20,11 @@ from tracking.operate.event_retention import EventRetention
 from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
+from tracking.receive.pinterest.sync import SpendSync
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.server_events import ServerEvents
-from tracking.receive.spend.sync import SpendSync
 from tracking.receive.spend.upload import SpendUpload
 from tracking.receive.tracker import Tracker
 from tracking.report.accuracy_writer import AccuracyWriter

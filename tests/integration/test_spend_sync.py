@@ -26,7 +26,7 @@ from tests.standins.pinterest_ads import (
 from tests.store_contents import rows
 from tracking.clients.pinterest_ads import MAX_DAYS, MAX_IDS, MAX_ROWS, PinterestAds
 from tracking.domain.validation import ValidationError
-from tracking.receive.spend.sync import (
+from tracking.receive.pinterest.sync import (
     INTERVAL_SECONDS,
     RESTATED_DAYS,
     SpendSync,
@@ -35,9 +35,9 @@ from tracking.receive.spend.sync import (
     SyncResult,
     windows,
 )
-from tracking.receive.spend.sync_session import LEASE_SECONDS, SyncSession
+from tracking.receive.pinterest.sync_session import LEASE_SECONDS, SyncSession
 from tracking.service import Service
-from tracking.store import spend_syncs
+from tracking.store import ad_accounts
 
 TODAY = date(2026, 11, 20)
 YESTERDAY = date(2026, 11, 19)
@@ -547,7 +547,7 @@ def test_readings_together_never_call_more_often_than_pinterest_allows(
 ) -> None:
     reader = reader_of(single)
     until = NOW + LEASE_SECONDS
-    single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "ours", NOW, until, True))
+    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "ours", NOW, until, True))
     times: list[float] = []
     with closing(PinterestAds(reader.access)) as one, closing(PinterestAds(reader.access)) as two:
         sessions = [
@@ -726,7 +726,7 @@ def test_a_process_that_died_holds_the_others_up_no_longer_than_its_lease(
     single: Service, sync: Sync, clock: Clock
 ) -> None:
     until = NOW + LEASE_SECONDS
-    single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "dead", NOW, until, True))
+    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "dead", NOW, until, True))
     with pytest.raises(SyncBusy):
         sync()
 
@@ -745,7 +745,7 @@ def test_a_reader_whose_lease_went_to_another_writes_nothing(
             ads.meanwhile = lambda: None
             now = int(clock.now) + 2 * LEASE_SECONDS
             single.store.commit(
-                lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "other", now, now + 60, True)
+                lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "other", now, now + 60, True)
             )
 
     ads.meanwhile = meanwhile
@@ -1001,7 +1001,7 @@ def test_sync_spend_tells_of_trouble_in_one_line(single: Service, ads: FakePinte
 
 
 def test_sync_spend_beside_another_reader_says_so(single: Service) -> None:
-    single.store.commit(lambda conn: spend_syncs.claim(conn, ACCOUNT_ID, "x", NOW, NOW + 60, True))
+    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "x", NOW, NOW + 60, True))
     result = types(single, "sync-spend")
     assert (result.exit_code, result.stderr) == (
         1,

@@ -1,6 +1,6 @@
 """The readings of Pinterest's figures: how far each kind was read for each ad account.
 
-Spend is older than the others, and has its own table (`spend_syncs`), with the lease for all.
+Spend is older than the others, and has its own table (`ad_accounts`), with the lease for all.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Ad spend: uploaded by the shop, or read from Pinterest."""
+"""Ad spend that the shop uploads."""

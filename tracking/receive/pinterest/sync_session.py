@@ -19,7 +19,7 @@ from tracking.clients.pinterest_ads import (
     TokenRefused,
     Unreachable,
 )
-from tracking.store import Store, limits, spend, spend_syncs
+from tracking.store import Store, ad_accounts, limits, spend
 from tracking.store.engine.statement import Connection
 from tracking.store.spend import SpendRow
 
@@ -114,7 +114,7 @@ class SyncSession:
         """Stores up to which day (ISO) the spend was read, and its currency."""
         account = self._access.account_id
         self._store.commit(
-            lambda conn: spend_syncs.advance(conn, account, self._claim, through, currency)
+            lambda conn: ad_accounts.advance(conn, account, self._claim, through, currency)
         )
 
     def _put(self, rows: Sequence[SpendRow], conn: Connection) -> None:
@@ -136,7 +136,7 @@ class SyncSession:
 
     def _extend_lease(self, conn: Connection) -> None:
         until = int(self._clock()) + LEASE_SECONDS
-        if not spend_syncs.hold(conn, self._access.account_id, self._claim, until):
+        if not ad_accounts.hold(conn, self._access.account_id, self._claim, until):
             raise SyncStopped("another process has taken the lease")
 
     def _wait(self, seconds: float) -> None:
@@ -159,12 +159,12 @@ class SyncSession:
         configured = self._access.refresh_token
         origin = hashlib.sha256(configured.encode()).hexdigest()
         with self._store.read() as conn:
-            stored = spend_syncs.token(conn, origin)
+            stored = ad_accounts.token(conn, origin)
         renewed = self._renewed([stored, configured] if stored else [configured])
         if renewed.refresh_token:
             now = int(self._clock())
             self._store.commit(
-                lambda conn: spend_syncs.put_token(conn, origin, renewed.refresh_token, now)
+                lambda conn: ad_accounts.put_token(conn, origin, renewed.refresh_token, now)
             )
         self.ads.token = renewed.access_token
 

@@ -26,15 +26,15 @@ from tracking.clients.pinterest_ads import (
 )
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.operate.error_lines import error_line
-from tracking.receive.spend.sync_session import (
+from tracking.receive.pinterest.sync_session import (
     LEASE_SECONDS,
     LONGEST_PAUSE,
     Pause,
     SyncSession,
     SyncStopped,
 )
-from tracking.store import Store, StoreUnavailable, spend_syncs
-from tracking.store.spend_syncs import SyncRow
+from tracking.store import Store, StoreUnavailable, ad_accounts
+from tracking.store.ad_accounts import SyncRow
 
 logger = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ class SpendSync:
     def _sync_safely(self, pause: Pause) -> None:
         try:
             with self.store.read() as conn:
-                known = spend_syncs.of_account(conn, self.access.account_id)
-            if spend_syncs.is_due(known, int(self.clock())):
+                known = ad_accounts.of_account(conn, self.access.account_id)
+            if ad_accounts.is_due(known, int(self.clock())):
                 self._read(None, pause, at_once=False)
         except (SyncIncomplete, SyncStopped):
             return  # It is stored and logged.
@@ -147,7 +147,7 @@ class SpendSync:
         account, token, now = self.access.account_id, secrets.token_hex(8), int(self.clock())
         until = now + LEASE_SECONDS
         state = self.store.commit(
-            lambda conn: spend_syncs.claim(conn, account, token, now, until, at_once)
+            lambda conn: ad_accounts.claim(conn, account, token, now, until, at_once)
         )
         if state is None:
             return None
@@ -162,7 +162,7 @@ class SpendSync:
                 raise SyncIncomplete(str(failure), reader.rows) from failure
             except BaseException:
                 with suppress(StoreUnavailable):
-                    self.store.commit(lambda conn: spend_syncs.release(conn, account, token))
+                    self.store.commit(lambda conn: ad_accounts.release(conn, account, token))
                 raise
             finally:
                 self._token = ads.token
@@ -172,7 +172,7 @@ class SpendSync:
     def _store_success(self, token: str, result: SyncResult) -> None:
         account, now = self.access.account_id, int(self.clock())
         next_at = now + INTERVAL_SECONDS
-        self.store.commit(lambda conn: spend_syncs.succeed(conn, account, token, now, next_at))
+        self.store.commit(lambda conn: ad_accounts.succeed(conn, account, token, now, next_at))
         logger.info(
             "spend of %s read from %s to %s: %d rows of %d campaigns",
             *(account, result.start, result.end, result.rows, result.campaigns),
@@ -183,7 +183,7 @@ class SpendSync:
     def _store_failure(self, token: str, error: PinterestAdsError) -> None:
         account, failure = self.access.account_id, str(error)
         next_at = int(self.clock()) + _wait_after(error)
-        self.store.commit(lambda conn: spend_syncs.fail(conn, account, token, failure, next_at))
+        self.store.commit(lambda conn: ad_accounts.fail(conn, account, token, failure, next_at))
         level = logging.WARNING if isinstance(error, Unreachable | Throttled) else logging.ERROR
         logger.log(level, "spend of %s was not read to its end: %s", account, failure)
 

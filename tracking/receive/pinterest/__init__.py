@@ -1,0 +1,1 @@
+"""The readings of Pinterest: spend, and what Pinterest itself says of its ads."""
