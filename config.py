@@ -143,7 +143,7 @@ class Settings:
         "PINTEREST_ADS_TOKEN",
         "",
         matching(r"[!-~]*", "the OAuth access token alone, without 'Bearer'"),
-        "OAuth access token with ads:read, to read spend from Pinterest.",
+        "OAuth access token with ads:read, to read spend and conversions from Pinterest.",
         secret=True,
     )
     pinterest_refresh_token: str = _variable(

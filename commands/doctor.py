@@ -12,6 +12,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from commands.findings import Finding
+from commands.pinterest_findings import pinterest_findings
 from commands.shell import plural, table
 from commands.shop_findings import shop_findings
 from commands.token_findings import token_findings
@@ -26,7 +27,6 @@ from tracking.store import (
     Store,
     StoreUnavailable,
     accounts,
-    ad_accounts,
     conversions,
     metrics,
     open_store,
@@ -51,7 +51,6 @@ from tracking.store.values import session_from_json
 
 LEAST_FREE_BYTES = 1024**3
 LONGEST_WAIT = 3_600
-LONGEST_WITHOUT_SPEND = 86_400
 LONGEST_ERASURE = 86_400
 # How many orders, and how far back, are looked at for links with unfilled macros.
 NEWEST_ORDERS = 500
@@ -104,7 +103,7 @@ def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
         yield from _delivery_findings(service)
         yield from _shared_id_findings(service)
         yield from _withheld_findings(service)
-        yield from _spend_findings(service)
+        yield from pinterest_findings(service)
         yield from _link_findings(service)
         yield from _quarantine_findings(service.store)
         yield from _privacy_findings(service)
@@ -274,23 +273,6 @@ def _withheld_findings(service: Service) -> Iterator[Finding]:
             orders = plural(each["orders"], "order")
             text = f"{orders} of {_WITHHELD_DAYS} days: {each['text']}"
             yield Finding("note", "not sent", f"{text} {each['remedy']}")
-
-
-def _spend_findings(service: Service) -> Iterator[Finding]:
-    if service.spend_sync is None:
-        return
-    access, now = service.spend_sync.access, int(service.clock())
-    with service.store.read() as conn:
-        known = ad_accounts.of_account(conn, access.account_id)
-    if known is not None and known.failure:
-        yield Finding("FAIL", "spend", f"not read from Pinterest to its end: {known.failure}")
-    elif known is None or not known.synced_at:
-        yield Finding("note", "spend", "not read from Pinterest yet: sync-spend does it now")
-    else:
-        mark = "ok" if now - known.synced_at <= LONGEST_WITHOUT_SPEND else "FAIL"
-        text = f"read at {instant(known.synced_at)} up to {known.through or 'no day yet'}"
-        ends = "" if access.can_renew else "; the token ends 30 days after it was made"
-        yield Finding(mark, "spend", f"{text}, in {known.currency}{ends}")
 
 
 def _link_findings(service: Service) -> Iterator[Finding]:

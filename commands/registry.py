@@ -8,6 +8,7 @@ from commands.deliver import dead_letters, deliver, replay
 from commands.demo import demo
 from commands.doctor import doctor
 from commands.files import export, import_events, import_spend
+from commands.pinterest import sync_pinterest
 from commands.privacy import data_requests, privacy, purge
 from commands.quarantine import quarantine_
 from commands.reports import rebuild_reports
@@ -36,6 +37,7 @@ COMMANDS: tuple[click.Command, ...] = (
     export,
     rebuild_reports,
     sync_spend,
+    sync_pinterest,
     spend_,
     backup_,
     restore,

@@ -6,7 +6,8 @@ import click
 
 from commands.shell import plural, table, with_service
 from tracking.clients.pinterest_ads import MAX_DAYS, missing_settings
-from tracking.receive.pinterest.sync import SyncBusy, SyncIncomplete, SyncResult
+from tracking.receive.pinterest.spend import SpendResult
+from tracking.receive.pinterest.sync import SyncBusy, SyncIncomplete
 from tracking.report.roi import spend_text
 from tracking.service import Service
 
@@ -19,14 +20,14 @@ def sync_spend(service: Service, since: datetime | None, days: int | None) -> No
     """Read the ad spend from Pinterest now; the service reads it once an hour."""
     if since is not None and days is not None:
         raise click.UsageError("--since and --days say the same: give one of them")
-    if service.spend_sync is None:
+    if service.pinterest_sync is None:
         missing = " and ".join(missing_settings(service.settings))
         raise click.UsageError(f"spend cannot be read from Pinterest: set {missing}")
     first = since.date() if since else None
     if days is not None:
         first = datetime.fromtimestamp(service.clock(), UTC).date() - timedelta(days - 1)
     try:
-        _print_result(service.spend_sync.sync(first))
+        _print_result(service.pinterest_sync.sync_spend(first))
     except SyncBusy as error:
         raise click.ClickException(str(error)) from error
     except SyncIncomplete as error:
@@ -34,7 +35,7 @@ def sync_spend(service: Service, since: datetime | None, days: int | None) -> No
         raise click.ClickException(f"{error} ({stored})") from error
 
 
-def _print_result(synced: SyncResult) -> None:
+def _print_result(synced: SpendResult) -> None:
     amount = f"{spend_text(synced.micros, synced.currency)} {synced.currency}"
     summary = f"{plural(synced.rows, 'row')} of {plural(synced.campaigns, 'campaign')}, {amount}"
     click.echo(f"{synced.start} to {synced.end} (UTC days): {summary}")

@@ -13,6 +13,7 @@ from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
 from tracking.domain.pinterest_traffic import media_with
+from tracking.domain.pinterest_windows import nearest
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.web_text import host_of
 from tracking.operate.background import BackgroundWorkers, Worker
@@ -20,7 +21,8 @@ from tracking.operate.event_retention import EventRetention
 from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.operate.retention import Retention
 from tracking.receive.event_trials import EventTrials
-from tracking.receive.pinterest.sync import SpendSync
+from tracking.receive.pinterest.reading import ReadingOptions
+from tracking.receive.pinterest.sync import PinterestSync
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.requests import PrivacyRequests
@@ -60,7 +62,7 @@ class Service:
     reports: Reports
     comparison: Comparison
     spend_upload: SpendUpload
-    spend_sync: SpendSync | None
+    pinterest_sync: PinterestSync | None
     figures: FiguresWorker
     retention: Retention
     refused_webhooks: RefusedWebhooks
@@ -112,13 +114,14 @@ class Service:
         return BackgroundWorkers([self.refused_webhooks, self.tracker.pixel, self.pending_erasures])
 
     def deliverers(self) -> BackgroundWorkers:
-        """Background threads for delivery, retention and spend, not started yet."""
+        """Background threads for delivery, retention and Pinterest's figures, not started yet."""
         workers: list[Worker] = [
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
             self.retention,
             self.figures,
         ]
-        return BackgroundWorkers([*workers, self.spend_sync] if self.spend_sync else workers)
+        sync = self.pinterest_sync
+        return BackgroundWorkers([*workers, sync] if sync else workers)
 
 
 def open_service(settings: Settings, clock: Callable[[], float]) -> Service:
@@ -187,6 +190,7 @@ def service_of(
     )
     days = ShopDays(settings.shop_timezone)
     ads_access = ads_access_of(settings)
+    options = ReadingOptions(nearest(settings.click_window_days, settings.view_window_hours))
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
     guarded_store = GuardedStore(store, disk_guard) if disk_guard else store
     # The pixel, which anybody can call, must not use up the room that the webhooks still have.
@@ -215,7 +219,7 @@ def service_of(
             retention_days=settings.retention_days,
         ),
         spend_upload=SpendUpload(store, clock),
-        spend_sync=SpendSync(store, ads_access, clock) if ads_access else None,
+        pinterest_sync=PinterestSync(store, ads_access, options, clock) if ads_access else None,
         figures=FiguresWorker(
             *_figures_of(store.yielding(), days, rules),
             AccuracyWriter(store.yielding(), settings.retention_days, clock),

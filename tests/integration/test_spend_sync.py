@@ -1,7 +1,6 @@
 """Spend is what Pinterest says it is: whole, exact, restated, and read by one process at a time."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import date, timedelta
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from app import assemble
 from tests.actors import DAY, NOW, Clock, Shop, instant, order, pinned
 from tests.conftest import BuildService
+from tests.reading import Watch, until
 from tests.standins.pinterest_ads import (
     ACCOUNT_ID,
     APP_SECRET,
@@ -26,15 +26,9 @@ from tests.standins.pinterest_ads import (
 from tests.store_contents import rows
 from tracking.clients.pinterest_ads import MAX_DAYS, MAX_IDS, MAX_ROWS, PinterestAds
 from tracking.domain.validation import ValidationError
-from tracking.receive.pinterest.sync import (
-    INTERVAL_SECONDS,
-    RESTATED_DAYS,
-    SpendSync,
-    SyncBusy,
-    SyncIncomplete,
-    SyncResult,
-    windows,
-)
+from tracking.receive.pinterest.days import windows
+from tracking.receive.pinterest.spend import INTERVAL_SECONDS, RESTATED_DAYS, SpendResult
+from tracking.receive.pinterest.sync import PinterestSync, SyncBusy, SyncIncomplete
 from tracking.receive.pinterest.sync_session import LEASE_SECONDS, SyncSession
 from tracking.service import Service
 from tracking.store import ad_accounts
@@ -62,7 +56,7 @@ def renewing(build_service: BuildService, sqlite_url: str, ads: FakePinterestAds
     return build_service(sqlite_url, **ads.renewing)
 
 
-Sync = Callable[..., SyncResult]
+Sync = Callable[..., SpendResult]
 
 
 @pytest.fixture
@@ -70,7 +64,9 @@ def syncs_with(clock: Clock) -> Callable[[Service], Sync]:
     """Reading at once, by a service; pauses pass on the tests' clock."""
 
     def of(service: Service) -> Sync:
-        return lambda since=None: reader_of(service).sync(since, lambda s: clock.tick(seconds=s))
+        return lambda since=None: reader_of(service).sync_spend(
+            since, lambda s: clock.tick(seconds=s)
+        )
 
     return of
 
@@ -80,9 +76,9 @@ def sync(single: Service, syncs_with: Callable[[Service], Sync]) -> Sync:
     return syncs_with(single)
 
 
-def reader_of(service: Service) -> SpendSync:
-    assert service.spend_sync is not None
-    return service.spend_sync
+def reader_of(service: Service) -> PinterestSync:
+    assert service.pinterest_sync is not None
+    return service.pinterest_sync
 
 
 def on_record(service: Service) -> dict[tuple[str, str, str], int]:
@@ -274,7 +270,7 @@ def test_days_that_differ_do_not_make_up_for_one_another(sync: Sync, ads: FakePi
 def test_windows_cover_every_day_once_and_fit_into_a_call(span: int, campaigns: int) -> None:
     start = TODAY - timedelta(span)
 
-    found = list(windows(start, TODAY, campaigns))
+    found = list(windows(start, TODAY, campaigns, MAX_ROWS))
 
     days = [first + timedelta(n) for first, last in found for n in range((last - first).days + 1)]
     assert days == [start + timedelta(n) for n in range(span + 1)]
@@ -547,7 +543,7 @@ def test_readings_together_never_call_more_often_than_pinterest_allows(
 ) -> None:
     reader = reader_of(single)
     until = NOW + LEASE_SECONDS
-    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "ours", NOW, until, True))
+    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "ours", NOW, until))
     times: list[float] = []
     with closing(PinterestAds(reader.access)) as one, closing(PinterestAds(reader.access)) as two:
         sessions = [
@@ -726,7 +722,7 @@ def test_a_process_that_died_holds_the_others_up_no_longer_than_its_lease(
     single: Service, sync: Sync, clock: Clock
 ) -> None:
     until = NOW + LEASE_SECONDS
-    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "dead", NOW, until, True))
+    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "dead", NOW, until))
     with pytest.raises(SyncBusy):
         sync()
 
@@ -745,7 +741,7 @@ def test_a_reader_whose_lease_went_to_another_writes_nothing(
             ads.meanwhile = lambda: None
             now = int(clock.now) + 2 * LEASE_SECONDS
             single.store.commit(
-                lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "other", now, now + 60, True)
+                lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "other", now, now + 60)
             )
 
     ads.meanwhile = meanwhile
@@ -765,36 +761,11 @@ def test_a_reading_that_is_interrupted_gives_its_lease_back(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reader_of(single).sync(pause=interrupted)
+        reader_of(single).sync_spend(pause=interrupted)
     assert state_of(single)["leased_until"] == 0
 
 
 # --- By itself
-
-
-class Watch:
-    """A deliverer's thread, for a while."""
-
-    def __init__(self, reader: SpendSync) -> None:
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=reader.run, args=(self._stop, 0.01))
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    passed = threading.Event()
-    for _ in range(1_000):
-        if holds():
-            return
-        passed.wait(0.01)
-    raise AssertionError("it did not come true")
 
 
 def test_the_spend_is_read_once_an_hour_by_itself(
@@ -843,7 +814,7 @@ def test_a_clock_that_was_set_back_does_not_stop_the_reading(
 def test_the_deliverers_read_the_spend_where_it_can_be_read(
     build_service: BuildService, sqlite_url: str, single: Service, ads: FakePinterestAds
 ) -> None:
-    assert build_service(sqlite_url).spend_sync is None
+    assert build_service(sqlite_url).pinterest_sync is None
     deliverers = single.deliverers()
     deliverers.start()
     until(lambda: ads.calls != [] and state_of(single)["synced_at"] == NOW)
@@ -1001,11 +972,11 @@ def test_sync_spend_tells_of_trouble_in_one_line(single: Service, ads: FakePinte
 
 
 def test_sync_spend_beside_another_reader_says_so(single: Service) -> None:
-    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "x", NOW, NOW + 60, True))
+    single.store.commit(lambda conn: ad_accounts.claim(conn, ACCOUNT_ID, "x", NOW, NOW + 60))
     result = types(single, "sync-spend")
     assert (result.exit_code, result.stderr) == (
         1,
-        f"Error: the spend of ad account {ACCOUNT_ID} is being read already\n",
+        f"Error: ad account {ACCOUNT_ID} is being read already\n",
     )
 
 

@@ -1,4 +1,4 @@
-"""Pinterest's ads API on this machine: its documented rules for reading spend, kept strictly."""
+"""Pinterest's ads API on this machine: its documented rules for reading figures, kept strictly."""
 
 import base64
 import json
@@ -22,8 +22,23 @@ APP_ID, APP_SECRET = "1478", "app-secret-of-the-tests"
 
 MOST_IDS, MOST_DAYS, FURTHEST_BACK = 250, 90, 90
 CALLS_A_MINUTE = 300
+# What an app in trial access may send of the analytics' kind on a UTC day.
+TRIAL_CALLS_A_DAY = 1_000
+DAY_SECONDS = 86_400
 _STATUSES = {"ACTIVE", "PAUSED", "ARCHIVED", "DRAFT", "DELETED_DRAFT"}
-_COLUMNS = {"SPEND_IN_MICRO_DOLLAR", "SPEND_IN_DOLLAR"}
+_KINDS = ("", "CLICK_", "VIEW_", "ENGAGEMENT_", "WEB_", "OFFLINE_")
+# Of offline checkouts the value is no column of this endpoint.
+_COLUMNS = {
+    *("SPEND_IN_MICRO_DOLLAR", "SPEND_IN_DOLLAR"),
+    *(f"TOTAL_{kind}CHECKOUT" for kind in _KINDS),
+    *(f"TOTAL_{kind}CHECKOUT_VALUE_IN_MICRO_DOLLAR" for kind in _KINDS if kind != "OFFLINE_"),
+}
+_WINDOWS = {"0", "1", "7", "14", "30", "60"}
+_REPORT_TIMES = {"TIME_OF_AD_ACTION", "TIME_OF_CONVERSION"}
+_CONVERSION_PARAMETERS = (
+    *("click_window_days", "view_window_days", "engagement_window_days"),
+    "conversion_report_time",
+)
 _GRANULARITIES = {"TOTAL", "DAY", "HOUR", "WEEK", "MONTH"}
 
 Query = Mapping[str, Sequence[str]]
@@ -37,6 +52,32 @@ class Campaign:
     name: str
     status: str = "ACTIVE"
     spend: dict[date, int] = field(default_factory=dict)
+
+
+@dataclass
+class Ad:
+    """An ad of a campaign, the pin that it promotes and what it cost, in millionths by UTC day."""
+
+    name: str | None
+    campaign_id: str
+    pin_id: str
+    status: str = "ACTIVE"
+    spend: dict[date, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout, worth so many millionths, and the click or view (seconds UTC) that it followed.
+
+    What Pinterest counts depends on the windows and the kind of days that it is asked for.
+    """
+
+    campaign_id: str
+    acted_at: float
+    bought_at: float
+    micros: int
+    kind: str = "CLICK_"
+    is_offline: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +107,12 @@ class FakePinterestAds:
         self.clock = clock
         self.currency = currency
         self.campaigns: dict[str, Campaign] = {}
+        self.ads: dict[str, Ad] = {}
+        self.checkouts: list[Checkout] = []
         self.unlisted: dict[date, int] = {}
+        # The ends of addresses that the token's scopes do not open.
+        self.closed: set[str] = set()
+        self.is_trial = False
         self.access_tokens = {TOKEN}
         self.refresh_token = REFRESH_TOKEN
         self.renewals = 0
@@ -111,6 +157,18 @@ class FakePinterestAds:
         about = {"name": f"campaign {id}", **about}
         self.campaigns.setdefault(id, Campaign(**about)).spend[day] = micros
 
+    def counts(
+        self, id: str, bought_at: float, micros: int, after_seconds: float = 3_600, **more: Any
+    ) -> None:
+        """Let Pinterest count a checkout for a campaign, so long after a click or another act."""
+        self.campaigns.setdefault(id, Campaign(f"campaign {id}"))
+        self.checkouts.append(Checkout(id, bought_at - after_seconds, bought_at, micros, **more))
+
+    def promotes(self, id: str, day: date, micros: int, **about: Any) -> None:
+        """Let an ad cost so much on a day, whatever it was before."""
+        about = {"name": f"ad {id}", "campaign_id": "11", "pin_id": f"9{id}", **about}
+        self.ads.setdefault(id, Ad(**about)).spend[day] = micros
+
     def asked(self, path: str) -> list[Query]:
         """What was asked of the addresses that end so."""
         return [call.query for call in self.calls if call.path.endswith(path)]
@@ -142,13 +200,17 @@ class FakePinterestAds:
         if method != "GET":
             raise _Refusal(405, 0, "There is nothing here.")
         self._admit(headers)
+        if path.endswith("/analytics"):
+            self._admit_analytics()
         known = {
             f"/v5/ad_accounts/{ACCOUNT_ID}": self._account,
             f"/v5/ad_accounts/{ACCOUNT_ID}/campaigns": self._listed,
             f"/v5/ad_accounts/{ACCOUNT_ID}/campaigns/analytics": self._by_campaign,
             f"/v5/ad_accounts/{ACCOUNT_ID}/analytics": self._in_all,
+            f"/v5/ad_accounts/{ACCOUNT_ID}/ads": self._listed_ads,
+            f"/v5/ad_accounts/{ACCOUNT_ID}/ads/analytics": self._by_ad,
         }
-        if path not in known:
+        if path not in known or any(path.endswith(end) for end in self.closed):
             raise _Refusal(403, 29, "You are not permitted to access that resource.")
         return 200, known[path](query), {}
 
@@ -160,6 +222,13 @@ class FakePinterestAds:
         recent = [call for call in self.calls if now - call.at < 60 and call.status == 200]
         if len(recent) >= CALLS_A_MINUTE:
             left = str(60 - int(now - recent[0].at))
+            raise _Refusal(429, 8, "This request exceeded a rate limit.", **{"Retry-After": left})
+
+    def _admit_analytics(self) -> None:
+        begin = self.clock() // DAY_SECONDS * DAY_SECONDS
+        calls = [c for c in self.calls if c.at >= begin and c.path.endswith("/analytics")]
+        if self.is_trial and len(calls) >= TRIAL_CALLS_A_DAY:
+            left = str(int(begin + DAY_SECONDS - self.clock()))
             raise _Refusal(429, 8, "This request exceeded a rate limit.", **{"Retry-After": left})
 
     def _renewed(self, headers: Mapping[str, str], body: bytes) -> Any:
@@ -187,17 +256,37 @@ class FakePinterestAds:
 
     def _listed(self, query: Query) -> Any:
         _only(query, "page_size", "bookmark", "entity_statuses", "order")
+        return self._page(
+            query,
+            [
+                {"id": id, "ad_account_id": ACCOUNT_ID, "name": one.name, "status": one.status}
+                for id, one in self.campaigns.items()
+                if one.status in _wanted(query)
+            ],
+        )
+
+    def _listed_ads(self, query: Query) -> Any:
+        _only(query, "page_size", "bookmark", "entity_statuses", "order")
+        return self._page(
+            query,
+            [
+                {
+                    "id": id,
+                    "ad_account_id": ACCOUNT_ID,
+                    "campaign_id": one.campaign_id,
+                    "pin_id": one.pin_id,
+                    "name": one.name,
+                    "status": one.status,
+                }
+                for id, one in self.ads.items()
+                if one.status in _wanted(query)
+            ],
+        )
+
+    def _page(self, query: Query, found: Sequence[Any]) -> Any:
         size = int(query.get("page_size", ["25"])[0])
         if not 1 <= size <= 250:
             raise _Refusal(400, 1, "page_size must be from 1 to 250")
-        wanted = set(query.get("entity_statuses", ["ACTIVE", "PAUSED"]))
-        if not wanted <= _STATUSES:
-            raise _Refusal(400, 1, "entity_statuses: unknown status")
-        found = [
-            {"id": id, "ad_account_id": ACCOUNT_ID, "name": one.name, "status": one.status}
-            for id, one in self.campaigns.items()
-            if one.status in wanted
-        ]
         begin = int(query.get("bookmark", ["page-0"])[0].removeprefix("page-"))
         end = begin + min(size, self.page_size)
         page: dict[str, Any] = {"items": found[begin:end]}
@@ -207,15 +296,41 @@ class FakePinterestAds:
 
     def _by_campaign(self, query: Query) -> Any:
         start, end = self._days(query, "campaign_ids")
-        ids = query.get("campaign_ids", [])
-        if not 1 <= len(ids) <= MOST_IDS or not all(re.fullmatch(r"[0-9]{1,18}", i) for i in ids):
-            raise _Refusal(400, 1, f"campaign_ids: 1 to {MOST_IDS} numbers, one each time")
+        columns = query["columns"][0].split(",")
+        counted = self._counted(query)
+        rows = []
+        for id in _ids(query, "campaign_ids"):
+            spend = self.campaigns.get(id, Campaign("")).spend
+            for day in sorted({*spend, *(day for one, day in counted if one == id)}):
+                told = {**_spent(spend.get(day, 0)), **counted.get((id, day), {})}
+                # Neither a column without a value nor a row without columns is returned.
+                found = {name: told[name] for name in columns if told.get(name)}
+                if found and start <= day <= end:
+                    rows.append({"DATE": day.isoformat(), "CAMPAIGN_ID": id, **found})
+        return rows
+
+    def _by_ad(self, query: Query) -> Any:
+        start, end = self._days(query, "ad_ids")
         return [
-            {"DATE": day.isoformat(), "CAMPAIGN_ID": id, **_told(query, cost)}
-            for id in ids
-            for day, cost in sorted(self.campaigns.get(id, Campaign("")).spend.items())
+            {"DATE": day.isoformat(), "AD_ID": id, **_told(query, cost)}
+            for id in _ids(query, "ad_ids")
+            for day, cost in sorted(self.ads.get(id, Ad("", "", "")).spend.items())
             if cost and start <= day <= end
         ]
+
+    def _counted(self, query: Query) -> dict[tuple[str, date], dict[str, int]]:
+        """The checkouts of each campaign and day and their value, of all and of each kind."""
+        found: dict[tuple[str, date], dict[str, int]] = {}
+        for one in self.checkouts:
+            if _is_in_window(query, one):
+                told = found.setdefault((one.campaign_id, _day_of(query, one)), {})
+                place = "OFFLINE_" if one.is_offline else "WEB_"
+                for kind in ("", one.kind, place):
+                    name = f"TOTAL_{kind}CHECKOUT"
+                    value = f"{name}_VALUE_IN_MICRO_DOLLAR"
+                    told[name] = told.get(name, 0) + 1
+                    told[value] = told.get(value, 0) + one.micros
+        return found
 
     def _in_all(self, query: Query) -> Any:
         start, end = self._days(query)
@@ -230,7 +345,13 @@ class FakePinterestAds:
         ]
 
     def _days(self, query: Query, *more: str) -> tuple[date, date]:
-        _only(query, "start_date", "end_date", "columns", "granularity", *more)
+        asked = ("start_date", "end_date", "columns", "granularity", *_CONVERSION_PARAMETERS)
+        _only(query, *asked, *more)
+        for name in _CONVERSION_PARAMETERS[:3]:
+            if query.get(name, ["30"])[0] not in _WINDOWS:
+                raise _Refusal(400, 1, f"{name}: one of {sorted(_WINDOWS)}")
+        if _report_time(query) not in _REPORT_TIMES:
+            raise _Refusal(400, 1, f"conversion_report_time: one of {sorted(_REPORT_TIMES)}")
         columns = query.get("columns", [""])
         if len(columns) != 1 or not set(columns[0].split(",")) <= _COLUMNS:
             raise _Refusal(400, 1, "columns: known names, joined by commas")
@@ -249,10 +370,41 @@ def _only(query: Query, *names: str) -> None:
         raise _Refusal(400, 1, f"unknown parameters: {sorted(strange)}")
 
 
+def _ids(query: Query, name: str) -> Sequence[str]:
+    ids = query.get(name, [])
+    if not 1 <= len(ids) <= MOST_IDS or not all(re.fullmatch(r"[0-9]{1,18}", i) for i in ids):
+        raise _Refusal(400, 1, f"{name}: 1 to {MOST_IDS} numbers, one each time")
+    return ids
+
+
+def _wanted(query: Query) -> set[str]:
+    wanted = set(query.get("entity_statuses", ["ACTIVE", "PAUSED"]))
+    if not wanted <= _STATUSES:
+        raise _Refusal(400, 1, "entity_statuses: unknown status")
+    return wanted
+
+
+def _report_time(query: Query) -> str:
+    return query.get("conversion_report_time", ["TIME_OF_AD_ACTION"])[0]
+
+
+def _is_in_window(query: Query, one: Checkout) -> bool:
+    defaults = {"CLICK_": "30", "ENGAGEMENT_": "30", "VIEW_": "1"}
+    window = int(query.get(f"{one.kind.lower()}window_days", [defaults[one.kind]])[0])
+    return window > 0 and 0 <= one.bought_at - one.acted_at <= window * DAY_SECONDS
+
+
+def _day_of(query: Query, one: Checkout) -> date:
+    at = one.bought_at if _report_time(query) == "TIME_OF_CONVERSION" else one.acted_at
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+def _spent(micros: int) -> dict[str, int | float]:
+    return {"SPEND_IN_MICRO_DOLLAR": micros, "SPEND_IN_DOLLAR": micros / 1_000_000}
+
+
 def _told(query: Query, micros: int) -> dict[str, Any]:
-    columns = query["columns"][0].split(",")
-    forms = {"SPEND_IN_MICRO_DOLLAR": micros, "SPEND_IN_DOLLAR": micros / 1_000_000}
-    return {name: forms[name] for name in columns}
+    return {name: _spent(micros)[name] for name in query["columns"][0].split(",")}
 
 
 def _trouble(trouble: int | str | Answer) -> Answer:

@@ -17,7 +17,8 @@ from urllib3.exceptions import HTTPError
 
 from tracking.clients.outcome import TryLater
 
-MAX_RESPONSE = 1024 * 1024
+_MEBIBYTE = 1024 * 1024
+MAX_RESPONSE = _MEBIBYTE
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 30.0
 
@@ -32,7 +33,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """Status, headers (by name in any case) and at most 1 MiB of body."""
+    """Status, headers (by name in any case) and a body no longer than its client reads."""
 
     status: int
     headers: Mapping[str, str]
@@ -72,11 +73,15 @@ class HttpClient:
     netrc, keeps no cookie and always verifies TLS.
 
     A call ends after `deadline` seconds in all, however slowly the response arrives. The DNS
-    lookup comes before that; connecting may take five seconds for each address of the host.
+    lookup comes before that; connecting may take five seconds for each address of the host. Of a
+    body longer than `max_response` bytes nothing is returned.
     """
 
-    def __init__(self, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(
+        self, deadline: float = DEADLINE_SECONDS, max_response: int = MAX_RESPONSE
+    ) -> None:
         self._deadline = deadline
+        self._max_response = max_response
         self._adapter = _Adapter()
 
     def call(
@@ -103,9 +108,10 @@ class HttpClient:
         # Longer than the deadline, which is to end the call and give the reason.
         timeout = (CONNECT_SECONDS, self._deadline + 1)
         with self._adapter.send(request, stream=True, timeout=timeout, verify=True) as response:
-            content: bytes = response.raw.read(MAX_RESPONSE + 1, decode_content=False)
-            if len(content) > MAX_RESPONSE:
-                return TryLater(f"HTTP {response.status_code} with more than 1 MiB of answer")
+            content: bytes = response.raw.read(self._max_response + 1, decode_content=False)
+            if len(content) > self._max_response:
+                most = f"{self._max_response // _MEBIBYTE} MiB of answer"
+                return TryLater(f"HTTP {response.status_code} with more than {most}")
             return HttpResponse(response.status_code, response.headers, content)
 
 

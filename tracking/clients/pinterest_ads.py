@@ -19,7 +19,9 @@ from tracking.domain.money import is_currency
 MAX_IDS = 250
 MAX_DAYS = 90
 FURTHEST_BACK_DAYS = 90
-# This many rows of about 100 bytes fit into the longest response that is read.
+# Rows of conversions are several times as long as those of spend alone.
+MAX_RESPONSE = 4 * 1024 * 1024
+# This many rows of about 100 bytes are read at a time.
 MAX_ROWS = 6_000
 
 # Pinterest returns up to 250, but a campaign has many fields: this many fit in any case.
@@ -36,12 +38,33 @@ _NAME_LENGTH = 256
 _T = TypeVar("_T")
 
 
+class HasDay(Protocol):
+    """A row of analytics."""
+
+    @property
+    def date(self) -> str: ...
+
+
+class OfEntity(HasDay, Protocol):
+    """A row of the analytics of campaigns or ads."""
+
+    @property
+    def id(self) -> str | int: ...
+
+
+_R = TypeVar("_R", bound=HasDay)
+
+
 class PinterestAdsError(Exception):
     """Pinterest did not answer a request as needed. The message says why and holds no secret."""
 
 
 class Unreachable(PinterestAdsError):
     """No response, or an unreadable one: a later call may succeed."""
+
+
+class Unreadable(Unreachable):
+    """A response that is none to the request, as it came once at least."""
 
 
 class TokenRefused(PinterestAdsError):
@@ -124,7 +147,7 @@ class _SpendRow(msgspec.Struct):
     """A row of the analytics. A column without a value may be missing."""
 
     date: str = msgspec.field(name="DATE")
-    campaign_id: str | int = msgspec.field(name="CAMPAIGN_ID", default="")
+    id: str | int = msgspec.field(name="CAMPAIGN_ID", default="")
     micros: Decimal | None = msgspec.field(name=_SPEND, default=None)
 
 
@@ -150,7 +173,7 @@ class PinterestAds:
         self.token = access.access_token
         self._access = access
         self._account = f"{access.base}/ad_accounts/{access.account_id}"
-        self._http = HttpClient(deadline)
+        self._http = HttpClient(deadline, MAX_RESPONSE)
 
     def __repr__(self) -> str:
         return f"<PinterestAds {self._access.account_id}>"
@@ -165,7 +188,7 @@ class PinterestAds:
         Raises:
             PinterestAdsError: the currency is not known.
         """
-        code = self._get("", {}, _Account).currency
+        code = self.get("", {}, _Account).currency
         if code == _UNKNOWN_CURRENCY or not is_currency(code):
             raise PinterestAdsError("Pinterest does not say which currency the ad account is in")
         return code
@@ -179,7 +202,7 @@ class PinterestAds:
         parameters = {"page_size": _PAGE_SIZE, "entity_statuses": _STATUSES}
         if bookmark:
             parameters["bookmark"] = bookmark
-        page = self._get("/campaigns", parameters, _Campaigns)
+        page = self.get("/campaigns", parameters, _Campaigns)
         names = {str(campaign.id): _name(campaign.name) for campaign in page.items}
         return CampaignPage(names, page.bookmark or "")
 
@@ -190,12 +213,11 @@ class PinterestAds:
         Raises:
             PinterestAdsError: the spend cannot be read.
         """
-        rows = self._analytics("/campaigns/analytics", {"campaign_ids": ids}, start, end)
-        spend = {(row.date, str(row.campaign_id)): _micros(row) for row in rows}
-        # Rows of other campaigns would leave the requested ones at zero.
-        if len(spend) < len(rows) or not {id for _, id in spend} <= set(ids):
-            raise Unreachable("Pinterest answered with rows that were not asked for")
-        return spend
+        rows = self.analytics(
+            "/campaigns/analytics", {"campaign_ids": ids}, start, end, [_SPEND], _SpendRow
+        )
+        checked_ids(rows, ids)
+        return {(row.date, str(row.id)): _micros(row) for row in rows}
 
     def total(self, start: date, end: date) -> dict[str, int]:
         """Spend of the whole account on each UTC day, in millionths, by ISO date.
@@ -203,7 +225,7 @@ class PinterestAds:
         Raises:
             PinterestAdsError: the spend cannot be read.
         """
-        rows = self._analytics("/analytics", {}, start, end)
+        rows = self.analytics("/analytics", {}, start, end, [_SPEND], _SpendRow)
         return {row.date: _micros(row) for row in rows}
 
     def renew_tokens(self, refresh_token: str) -> RenewedTokens:
@@ -235,17 +257,38 @@ class PinterestAds:
         tokens = _checked(response, _TokenResponse, secrets)
         return RenewedTokens(tokens.access_token, tokens.refresh_token or "")
 
-    def _analytics(
-        self, path: str, parameters: Mapping[str, object], start: date, end: date
-    ) -> list[_SpendRow]:
-        days = {"start_date": start.isoformat(), "end_date": end.isoformat()}
-        parameters = {**days, **parameters, "columns": _SPEND, "granularity": "DAY"}
-        rows = self._get(path, parameters, list[_SpendRow])
+    def analytics(
+        self,
+        path: str,
+        parameters: Mapping[str, object],
+        start: date,
+        end: date,
+        columns: Sequence[str],
+        kind: type[_R],
+    ) -> list[_R]:
+        """Returns the rows of an analytics endpoint for each UTC day from `start` to `end`.
+
+        Raises:
+            PinterestAdsError: the request failed, or a row is of another day.
+        """
+        asked = {
+            "start_date": start.isoformat(),
+            "end_date": end.isoformat(),
+            **parameters,
+            "columns": ",".join(columns),
+            "granularity": "DAY",
+        }
+        rows: list[_R] = self.get(path, asked, list[kind])  # type: ignore[valid-type]
         if not all(_is_day(row.date, start, end) for row in rows):
-            raise Unreachable("Pinterest answered with days that were not asked for")
+            raise Unreadable("Pinterest answered with days that were not asked for")
         return rows
 
-    def _get(self, path: str, parameters: Mapping[str, object], kind: type[_T]) -> _T:
+    def get(self, path: str, parameters: Mapping[str, object], kind: type[_T]) -> _T:
+        """Returns the response to a request about the account, decoded into a type.
+
+        Raises:
+            PinterestAdsError: the request failed, or the response is of another kind.
+        """
         # Pinterest reads a list from repeated parameters of one name.
         query = f"?{urlencode(parameters, doseq=True)}" if parameters else ""
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -288,7 +331,7 @@ def _checked(response: HttpResponse | TryLater, kind: type[_T], secrets: Sequenc
         raise _error_of(response, secrets)
     value = decoded(response.body, kind)
     if value is None:
-        raise Unreachable("HTTP 200: the answer does not read as Pinterest's")
+        raise Unreadable("HTTP 200: the answer does not read as Pinterest's")
     return value
 
 
@@ -320,13 +363,32 @@ def _is_day(text: str, start: date, end: date) -> bool:
         return False
 
 
-def _micros(row: _SpendRow) -> int:
-    value = row.micros
+def checked_ids(rows: Sequence[OfEntity], ids: Sequence[str]) -> None:
+    """Refuses rows of other ids, which would leave the requested ones at zero, and doubled ones.
+
+    Raises:
+        Unreadable: there are some.
+    """
+    found = {(row.date, str(row.id)) for row in rows}
+    if len(found) < len(rows) or not {id for _, id in found} <= set(ids):
+        raise Unreadable("Pinterest answered with rows that were not asked for")
+
+
+def whole_number(value: Decimal | None, name: str) -> int:
+    """Returns a figure, 0 for one that is absent.
+
+    Raises:
+        Unreadable: it is none that can be.
+    """
     if value is None:
         return 0
     if not value.is_finite() or abs(value) > _MAX_MICROS:
-        raise Unreachable("Pinterest answered with a spend that is no amount")
+        raise Unreadable(f"Pinterest answered with {name} that is no amount")
     return int(value.to_integral_value())
+
+
+def _micros(row: _SpendRow) -> int:
+    return whole_number(row.micros, "a spend")
 
 
 def _name(name: str | None) -> str:

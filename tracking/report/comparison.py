@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from tracking.domain.attribution import MODELS, Model, Rules, bit, share_text
 from tracking.domain.conversion import REASONS
+from tracking.domain.pinterest_windows import PinterestWindows
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
 from tracking.domain.waterfall import ComparedShare
@@ -23,7 +24,7 @@ from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
 from tracking.store import Store, pinterest_figures, pinterest_readings, spend
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
-from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay, PinterestWindows
+from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
 
 # Each day is a line of the report.
 MOST_DAYS = 366

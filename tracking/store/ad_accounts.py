@@ -1,29 +1,25 @@
-"""The spend syncs: up to which day each ad account's spend was read, and which process reads it.
+"""The ad accounts that are read: their currency, the tokens, and which process reads them.
 
-One process at a time reads an account, by a lease that ends by itself.
+One process at a time reads an account, by a lease that ends by itself. How far each kind of figures
+was read is in `pinterest_readings`.
 """
 
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, literal_column, not_, or_, select, update
+from sqlalchemy import and_, bindparam, literal_column, not_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import syncs, tokens
 
-# Instants further ahead than this were stored before the clock was set back, and count as past.
-_FURTHEST = 2 * 3_600
+# A lease that ends later than this was stored before the clock was set back, and counts as ended.
+_FURTHEST = 3_600
 
 
-class SyncRow(NamedTuple):
-    """The sync of one ad account. `through` is an ISO date, instants are seconds UTC."""
+class AdAccount(NamedTuple):
+    """An ad account: its currency (ISO 4217) and the lease of its reader, until seconds UTC."""
 
-    account: str
     currency: str
-    through: str
-    synced_at: int
-    next_at: int
-    failure: str
     claim: str
     leased_until: int
 
@@ -39,10 +35,14 @@ class _StoredToken(NamedTuple):
 _is_leased = and_(
     syncs.c.leased_until > bindparam("now"), syncs.c.leased_until <= bindparam("horizon")
 )
-_is_early = and_(syncs.c.next_at > bindparam("now"), syncs.c.next_at <= bindparam("horizon"))
-_of_account = Query(SyncRow, select(syncs).where(syncs.c.account == bindparam("account")))
+_of_account = Query(
+    AdAccount,
+    select(syncs.c.currency, syncs.c.claim, syncs.c.leased_until).where(
+        syncs.c.account == bindparam("account")
+    ),
+)
 _claim = Query(
-    SyncRow,
+    _LeasedAccount,
     insert(syncs)
     .values(account=bindparam("account"), claim=bindparam("claim"), leased_until=bindparam("until"))
     .on_conflict_do_update(
@@ -51,9 +51,9 @@ _claim = Query(
             "claim": literal_column("excluded.claim"),
             "leased_until": literal_column("excluded.leased_until"),
         },
-        where=and_(not_(_is_leased), or_(bindparam("at_once") == 1, not_(_is_early))),
+        where=not_(_is_leased),
     )
-    .returning(*syncs.c),
+    .returning(syncs.c.account),
 )
 _is_ours = and_(syncs.c.account == bindparam("b_account"), syncs.c.claim == bindparam("b_claim"))
 _hold = Query(
@@ -63,21 +63,11 @@ _hold = Query(
     .values(leased_until=bindparam("b_until"))
     .returning(syncs.c.account),
 )
-_advance = Statement(
-    update(syncs)
-    .where(_is_ours)
-    .values(through=bindparam("b_through"), currency=bindparam("b_currency"))
-)
 _release = Statement(update(syncs).where(_is_ours).values(claim="", leased_until=0))
-_succeed = Statement(
+_put_currency = Statement(
     update(syncs)
-    .where(_is_ours)
-    .values(failure="", synced_at=bindparam("b_now"), next_at=bindparam("b_next_at"))
-)
-_fail = Statement(
-    update(syncs)
-    .where(_is_ours)
-    .values(failure=bindparam("b_failure"), next_at=bindparam("b_next_at"))
+    .where(syncs.c.account == bindparam("b_account"))
+    .values(currency=bindparam("b_currency"))
 )
 _token = Query(_StoredToken, select(tokens.c.token).where(tokens.c.origin == bindparam("origin")))
 _put_token = Statement(
@@ -93,34 +83,21 @@ _put_token = Statement(
 )
 
 
-def of_account(conn: Connection, account: str) -> SyncRow | None:
-    """Returns the sync of an ad account, or None if there was none yet."""
+def of_account(conn: Connection, account: str) -> AdAccount | None:
+    """Returns an ad account, or None if it was never read."""
     return _of_account.first(conn, account=account)
 
 
-def claim(
-    conn: Connection, account: str, claim: str, now: int, until: int, at_once: bool
-) -> SyncRow | None:
-    """Leases an account until an instant; returns None if another process has leased it.
-
-    Returns None also before the time of the next sync, unless `at_once`.
-    """
-    return _claim.first(
-        conn,
-        account=account,
-        claim=claim,
-        now=now,
-        until=until,
-        horizon=now + _FURTHEST,
-        at_once=int(at_once),
-    )
+def claim(conn: Connection, account: str, claim: str, now: int, until: int) -> bool:
+    """Leases an account until an instant; returns False if another process has leased it."""
+    horizon = now + _FURTHEST
+    found = _claim.first(conn, account=account, claim=claim, now=now, until=until, horizon=horizon)
+    return found is not None
 
 
-def is_due(row: SyncRow | None, now: int) -> bool:
-    """Returns True if the time of the next sync has come and no process has leased the account."""
-    if row is None:
-        return True
-    return not any(now < at <= now + _FURTHEST for at in (row.next_at, row.leased_until))
+def is_leased(row: AdAccount | None, now: int) -> bool:
+    """Returns True if a process has leased the account."""
+    return row is not None and now < row.leased_until <= now + _FURTHEST
 
 
 def hold(conn: Connection, account: str, claim: str, until: int) -> bool:
@@ -128,26 +105,14 @@ def hold(conn: Connection, account: str, claim: str, until: int) -> bool:
     return _hold.first(conn, b_account=account, b_claim=claim, b_until=until) is not None
 
 
-def advance(conn: Connection, account: str, claim: str, through: str, currency: str) -> None:
-    """Stores up to which day (ISO, UTC) the spend was read without a gap, and its currency."""
-    _advance.run(conn, b_account=account, b_claim=claim, b_through=through, b_currency=currency)
-
-
 def release(conn: Connection, account: str, claim: str) -> None:
     """Ends the lease."""
     _release.run(conn, b_account=account, b_claim=claim)
 
 
-def succeed(conn: Connection, account: str, claim: str, now: int, next_at: int) -> None:
-    """Stores that the whole spend was read, and ends the lease."""
-    _succeed.run(conn, b_account=account, b_claim=claim, b_now=now, b_next_at=next_at)
-    release(conn, account, claim)
-
-
-def fail(conn: Connection, account: str, claim: str, failure: str, next_at: int) -> None:
-    """Stores why the spend was not read to its end, and ends the lease."""
-    _fail.run(conn, b_account=account, b_claim=claim, b_failure=failure, b_next_at=next_at)
-    release(conn, account, claim)
+def put_currency(conn: Connection, account: str, currency: str) -> None:
+    """Stores the currency of an account that is being read."""
+    _put_currency.run(conn, b_account=account, b_currency=currency)
 
 
 def token(conn: Connection, origin: str) -> str:

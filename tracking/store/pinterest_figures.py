@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.domain.pinterest_windows import PinterestWindows
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import pinterest_figures as figures
 
@@ -73,13 +74,6 @@ class PinterestCampaign(NamedTuple):
     view_micros: int | Decimal
     web_orders: int | Decimal
     offline_orders: int | Decimal
-
-
-class PinterestWindows(NamedTuple):
-    """The windows, in days, that Pinterest counted some figures with."""
-
-    click_window_days: int
-    view_window_days: int
 
 
 _keys = tuple(figures.primary_key.columns)

@@ -1,16 +1,18 @@
-"""The readings of Pinterest's figures: how far each kind was read for each ad account.
-
-Spend is older than the others, and has its own table (`ad_accounts`), with the lease for all.
-"""
+"""The readings of Pinterest's figures: how far each kind was read for each ad account."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal_column, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import pinterest_readings as readings
+from tracking.store.schema import syncs
+
+# The reading of spend is older than the others, and goes on in the table that the last release
+# reads and writes as well.
+SPEND = "spend"
 
 
 class ReadingRow(NamedTuple):
@@ -31,9 +33,21 @@ class ReadingRow(NamedTuple):
 
 
 _keys = (readings.c.account, readings.c.kind)
+_of_spend = select(
+    syncs.c.account,
+    literal_column(f"'{SPEND}'").label("kind"),
+    syncs.c.through,
+    syncs.c.synced_at.label("read_at"),
+    syncs.c.next_at,
+    syncs.c.failure,
+    literal_column("''").label("settings"),
+)
 _of_account = Query(
     ReadingRow,
-    select(readings).where(readings.c.account == bindparam("account")).order_by(readings.c.kind),
+    union_all(
+        _of_spend.where(syncs.c.account == bindparam("account")),
+        select(readings).where(readings.c.account == bindparam("account")),
+    ).order_by("kind"),
 )
 _row = insert(readings).values({c.name: bindparam(c.name) for c in readings.c})
 _put = Statement(
@@ -42,13 +56,41 @@ _put = Statement(
         set_={c.name: _row.excluded[c.name] for c in readings.c if c not in _keys},
     )
 )
+_put_spend = Statement(
+    update(syncs)
+    .where(syncs.c.account == bindparam("b_account"))
+    .values(
+        through=bindparam("b_through"),
+        synced_at=bindparam("b_read_at"),
+        next_at=bindparam("b_next_at"),
+        failure=bindparam("b_failure"),
+    )
+)
 
 
 def of_account(conn: Connection, account: str) -> Sequence[ReadingRow]:
-    """Returns the readings of an ad account that were ever tried."""
+    """Returns the readings of an ad account, that of spend for one that was ever read."""
     return _of_account.all(conn, account=account)
+
+
+def is_due(row: ReadingRow, now: int, furthest: int) -> bool:
+    """Returns True if a kind of figures is to be read again.
+
+    An instant more than `furthest` seconds ahead was stored before the clock was set back.
+    """
+    return not now < row.next_at <= now + furthest
 
 
 def put(conn: Connection, row: ReadingRow) -> None:
     """Stores how far a kind of figures was read. Only whoever holds the account's lease may."""
-    _put.run(conn, **row._asdict())
+    if row.kind != SPEND:
+        _put.run(conn, **row._asdict())
+        return
+    _put_spend.run(
+        conn,
+        b_account=row.account,
+        b_through=row.through,
+        b_read_at=row.read_at,
+        b_next_at=row.next_at,
+        b_failure=row.failure,
+    )

@@ -1,0 +1,31 @@
+"""The thread that reads Pinterest, for a while."""
+
+import threading
+from collections.abc import Callable
+
+from tracking.receive.pinterest.sync import PinterestSync
+
+
+class Watch:
+    """A deliverer's thread, for a while."""
+
+    def __init__(self, reader: PinterestSync) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=reader.run, args=(self._stop, 0.01))
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    passed = threading.Event()
+    for _ in range(1_000):
+        if holds():
+            return
+        passed.wait(0.01)
+    raise AssertionError("it did not come true")
