@@ -68,6 +68,7 @@ def test_requests_go_out_only_from_clients_and_destinations() -> None:
     homes = {"tracking.clients", "tracking.destinations", "commands.demo"}
     senders = users_of("requests", "urllib3", "http.client", "urllib.request")
     assert all(is_in(module, homes) for module in senders)
+    assert users_of("apprise") == {"tracking.clients.alert_addresses"}
 
 
 def test_sockets_are_opened_only_where_requests_go_out_or_come_in() -> None:
