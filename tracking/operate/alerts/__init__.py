@@ -1,0 +1,1 @@
+"""The alerts: rules over figures, the state of each alert, and the messages about it."""
