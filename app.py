@@ -128,9 +128,10 @@ def assemble(service: Service) -> Flask:
         settings.shopify_webhook_secrets,
         settings.shopify_shops,
         service.refused_webhooks,
+        service.arrivals,
     )
     auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
-    collector = Collector(service.tracker, _collector_limiter(service), settings)
+    collector = Collector(service.tracker, _collector_limiter(service), settings, service.arrivals)
     if service.store.dialect == "sqlite":
         # PostgreSQL's transactions wait for the server, so there each of them needs a thread.
         app.extensions["never_waits"] = {*webhooks.deferred_paths(), PATH}
@@ -304,7 +305,7 @@ def _ready(service: Service, auth: BearerAuth) -> Response:
     authorization = request.headers.get("Authorization")
     if authorization is not None:
         auth.check(authorization, request.remote_addr)
-    state = service.readiness(with_withheld=authorization is not None)
+    state = service.readiness(with_details=authorization is not None)
     body = {"status": state["status"]} if authorization is None else state
     return _json(body, 200 if state["status"] == "ok" else 503)
 

@@ -12,6 +12,7 @@ from environment import (
     ConfigurationError,
     Network,
     Variable,
+    alert_addresses,
     bearer_tokens,
     boolean,
     database_address,
@@ -372,6 +373,49 @@ class Settings:
         "text",
         one_of("text", "json"),
         "json: each line is a JSON object, with request_id where it belongs to a request.",
+    )
+    alert_urls: tuple[str, ...] = _variable(
+        "ALERT_URLS",
+        "",
+        alert_addresses,
+        "Where alerts go: addresses of apprise (slack://…, mailtos://…), several by comma.",
+        secret=True,
+    )
+    alert_webhooks: int = _variable(
+        "ALERT_WEBHOOKS",
+        "12",
+        whole_number(1, 1_000_000),
+        "None, where each of the four weeks before had so many in the same stretch, is an alert.",
+    )
+    alert_pixel_hours: int = _variable(
+        "ALERT_PIXEL_HOURS",
+        "24",
+        whole_number(1, 720),
+        "So many hours without an event of the pixel are an alert.",
+    )
+    alert_accuracy_percent: int = _variable(
+        "ALERT_ACCURACY_PERCENT",
+        "95",
+        whole_number(0, 100),
+        "A lower accuracy of the orders of two hours is an alert.",
+    )
+    alert_overlap_percent: int = _variable(
+        "ALERT_OVERLAP_PERCENT",
+        "70",
+        whole_number(0, 100),
+        "A smaller share of purchases with the id of Pinterest's own app is an alert.",
+    )
+    alert_waiting_minutes: int = _variable(
+        "ALERT_WAITING_MINUTES",
+        "60",
+        whole_number(1, 10_080),
+        "An event that waits longer to be sent is an alert.",
+    )
+    alert_least_events: int = _variable(
+        "ALERT_LEAST_EVENTS",
+        "20",
+        whole_number(1, 1_000_000),
+        "A share of fewer events than this is no alert.",
     )
 
     # A question for each variable whose name is nearly that of a setting.

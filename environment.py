@@ -304,6 +304,17 @@ def words(value: str) -> frozenset[str]:
     return frozenset(parts)
 
 
+def alert_addresses(value: str) -> tuple[str, ...]:
+    """Returns the addresses that alerts are sent to; none sends them nowhere."""
+    # An address may have commas of its own.
+    parts = [part.strip(", ") for part in re.split(r"[\s,]+(?=[a-zA-Z][a-zA-Z0-9]*://)", value)]
+    if value and not all(re.fullmatch(r"[a-zA-Z][a-zA-Z0-9]*://[!-~]+", part) for part in parts):
+        raise _BadValue(
+            "not addresses of apprise", "slack://…, mailtos://…, json://…; several by comma"
+        )
+    return tuple(filter(None, parts))
+
+
 def webhook_secrets(value: str) -> tuple[bytes, ...]:
     """Returns the signing secrets, at least one of them."""
     accepted = "the signing secret Shopify shows"

@@ -258,6 +258,7 @@ READINESS = object_of(
         "type": ["object", "null"],
         "description": "Orders of today and yesterday that were not sent, unless unreadable.",
     },
+    alerts=list_of(object_of(**dict.fromkeys(("name", "title", "since", "words", "remedy"), TEXT))),
 )
 _ANY: Schema = {"type": "object"}
 _SWITCH: Schema = {"type": ["boolean", "null"]}

@@ -3,6 +3,7 @@
 import click
 from flask import Flask
 
+from commands.alerts import alerts_
 from commands.database import backup_, restore
 from commands.deliver import dead_letters, deliver, replay
 from commands.demo import demo
@@ -25,6 +26,7 @@ def register_commands(app: Flask) -> None:
 COMMANDS: tuple[click.Command, ...] = (
     demo,
     doctor,
+    alerts_,
     deliver,
     dead_letters,
     replay,

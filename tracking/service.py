@@ -1,21 +1,29 @@
 """The service without HTTP, built from its settings."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from config import ConfigurationError, Settings
-from tracking.clients.pinterest_ads import ads_access_of, missing_settings
+from tracking.clients.alert_addresses import addresses_of
+from tracking.clients.pinterest_ads import PinterestAdsAccess, ads_access_of, missing_settings
 from tracking.clients.shopify_access import ShopAccess, accesses_of
 from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import Policy
+from tracking.domain.instants import instant
 from tracking.domain.pinterest_traffic import media_with
 from tracking.domain.pinterest_windows import nearest
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.web_text import host_of
+from tracking.operate.alerts.figures import AlertFigures, Disk, Gather
+from tracking.operate.alerts.messages import AlertSender
+from tracking.operate.alerts.rules import ACCURACY_SECONDS, EventShare, Thresholds
+from tracking.operate.alerts.watch import AlertWatch, StandingAlert
+from tracking.operate.arrivals import Arrivals
 from tracking.operate.background import BackgroundWorkers, Worker
 from tracking.operate.event_retention import EventRetention
 from tracking.operate.refused_webhooks import RefusedWebhooks
@@ -29,6 +37,7 @@ from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.server_events import ServerEvents
 from tracking.receive.spend.upload import SpendUpload
 from tracking.receive.tracker import Tracker
+from tracking.report.accuracy import accuracy_between
 from tracking.report.accuracy_writer import AccuracyWriter
 from tracking.report.comparison import Comparison, PinterestSource
 from tracking.report.credit_writer import CreditWriter
@@ -66,14 +75,17 @@ class Service:
     figures: FiguresWorker
     retention: Retention
     refused_webhooks: RefusedWebhooks
+    arrivals: Arrivals
+    alerts: AlertWatch
     disk_guard: DiskGuard | None
     clock: Callable[[], float]
     shops: tuple[ShopAccess, ...] = ()
 
-    def readiness(self, *, with_withheld: bool = False) -> dict[str, Any]:
+    def readiness(self, *, with_details: bool = False) -> dict[str, Any]:
         """Readiness of the service: status, reasons and modes, as GET /ready returns them.
 
-        With `withheld`, too: the orders of today and yesterday that were not sent.
+        The details are the alerts that stand, and the orders of today and yesterday that
+        were not sent.
         """
         state: dict[str, Any] = {
             "status": "ok",
@@ -84,15 +96,16 @@ class Service:
             "report_only": self.settings.is_report_only,
             "test_mode": self.settings.pinterest_test_mode,
         }
-        if with_withheld:
-            state["withheld"] = None
+        if with_details:
+            state |= {"withheld": None, "alerts": []}
         try:
             self.store.commit(health.write)
             with self.store.read() as conn:
                 waiting = outbox.waiting(conn)
                 state["migrations_at_head"] = is_sufficient(health.revision(conn))
-            if with_withheld and state["migrations_at_head"]:
+            if with_details and state["migrations_at_head"]:
                 state["withheld"] = self.comparison.withheld(READY_DAYS)
+                state["alerts"] = [_shown(alert) for alert in self.alerts.standing()]
         except StoreUnavailable:
             return {**state, "status": "unavailable", "store_writable": False}
         if waiting.oldest is not None:
@@ -111,14 +124,17 @@ class Service:
 
     def workers(self) -> BackgroundWorkers:
         """Background threads that every serving process has, not started yet."""
-        return BackgroundWorkers([self.refused_webhooks, self.tracker.pixel, self.pending_erasures])
+        return BackgroundWorkers(
+            [self.refused_webhooks, self.arrivals, self.tracker.pixel, self.pending_erasures]
+        )
 
     def deliverers(self) -> BackgroundWorkers:
-        """Background threads for delivery, retention and Pinterest's figures, not started yet."""
+        """Background threads for delivery, retention, Pinterest's figures and alerts."""
         workers: list[Worker] = [
             *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
             self.retention,
             self.figures,
+            self.alerts,
         ]
         sync = self.pinterest_sync
         return BackgroundWorkers([*workers, sync] if sync else workers)
@@ -226,6 +242,8 @@ def service_of(
         ),
         retention=retention,
         refused_webhooks=RefusedWebhooks(store, clock),
+        arrivals=Arrivals(store, clock),
+        alerts=_alerts_of(settings, store, destinations, ads_access, clock),
         disk_guard=disk_guard,
         clock=clock,
         shops=accesses_of(settings),
@@ -238,6 +256,53 @@ def _source_of(settings: Settings) -> PinterestSource:
         missing_settings(settings),
         is_test_mode=settings.pinterest_test_mode,
     )
+
+
+def _alerts_of(
+    settings: Settings,
+    store: Store,
+    destinations: Collection[str],
+    ads: PinterestAdsAccess | None,
+    clock: Callable[[], float],
+) -> AlertWatch:
+    disk = None
+    if isinstance(store, SqliteStore):
+        folder = store.path.resolve().parent
+        disk = Disk(folder, settings.free_space_floor_mb * MEGABYTE)
+    figures = AlertFigures(
+        store,
+        destinations,
+        has_pixel=bool(settings.collector_key),
+        is_beside_app=settings.is_beside_app,
+        ads=ads,
+        disk=disk,
+    )
+    limits = Thresholds(
+        webhooks=settings.alert_webhooks,
+        pixel_hours=settings.alert_pixel_hours,
+        accuracy_percent=settings.alert_accuracy_percent,
+        overlap_percent=settings.alert_overlap_percent,
+        waiting_minutes=settings.alert_waiting_minutes,
+        least_events=settings.alert_least_events,
+    )
+    shop = min(settings.shopify_shops, default=host_of(settings.public_url))
+    sender = AlertSender(shop or "Pinterest conversions", settings.public_url)
+    addresses = addresses_of(settings.alert_urls)
+    by_rule: dict[str, Gather] = {
+        **figures.by_rule(),
+        "low_accuracy": partial(_late_accuracy, store),
+    }
+    return AlertWatch(store, by_rule, limits, addresses, sender, clock)
+
+
+def _late_accuracy(store: Store, now: int) -> EventShare:
+    with store.read() as conn:
+        found = accuracy_between(conn, now - ACCURACY_SECONDS, now)
+    return EventShare(found.accounted_for, found.settled)
+
+
+def _shown(alert: StandingAlert) -> dict[str, Any]:
+    return {**asdict(alert), "since": instant(alert.since)}
 
 
 def _figures_of(store: Store, days: ShopDays, rules: Rules) -> tuple[FunnelWriter, CreditWriter]:

@@ -33,6 +33,7 @@ from server.security_headers import with_security_headers
 from tracking.domain.client_ip import client_ip_of
 from tracking.domain.placeholders import browser_patterns
 from tracking.domain.validation import ValidationError
+from tracking.operate.arrivals import Arrivals
 from tracking.operate.rate_limiter import RateLimiter, Turn
 from tracking.receive.pixel import (
     ClientInfo,
@@ -78,8 +79,11 @@ class Collector:
     validated, and never creates a purchase.
     """
 
-    def __init__(self, tracker: Tracker, limiter: RateLimiter, settings: Settings) -> None:
+    def __init__(
+        self, tracker: Tracker, limiter: RateLimiter, settings: Settings, arrivals: Arrivals
+    ) -> None:
         self._tracker = tracker
+        self._arrivals = arrivals
         self._limiter = limiter
         self._key = settings.collector_key
         self._origins = settings.collector_origins
@@ -203,6 +207,8 @@ class Collector:
             nothing: Future[float] = Future()
             nothing.set_result(0.0)
             return nothing
+        if told.events:
+            self._arrivals.count("pixel")
         try:
             return self._tracker.pixel.record_later(told.events, turn.take)
         except StoreUnavailable:

@@ -15,6 +15,7 @@ from server.answers import answer_follows, json_answer
 from server.deferred import ANSWER_DEFERRED
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
+from tracking.operate.arrivals import Arrivals
 from tracking.operate.error_lines import error_line
 from tracking.operate.refused_webhooks import Reason, RefusedWebhooks
 from tracking.receive.privacy.requests import PrivacyRequests
@@ -123,11 +124,13 @@ class ShopifyWebhooks:
         secrets: Sequence[bytes],
         shops: Collection[str],
         refused: RefusedWebhooks,
+        arrivals: Arrivals,
     ) -> None:
         self._receivers = receivers
         self._secrets = secrets
         self._shops = shops
         self._refused = refused
+        self._arrivals = arrivals
 
     def routes(self) -> Blueprint:
         """Returns the addresses of the topics, so that Flask answers every other method there.
@@ -190,6 +193,7 @@ class ShopifyWebhooks:
         if not self._is_of_our_shops(environ.get("HTTP_X_SHOPIFY_SHOP_DOMAIN"), body, topic):
             self._count_refused("other_shop", environ, topic)
             raise Forbidden(_OTHER_SHOP)
+        self._arrivals.count("webhook")
         return body
 
     def _count_refused(self, reason: Reason, environ: WSGIEnvironment, topic: str) -> None:

@@ -157,6 +157,8 @@ _TRIGGERS = (
     *("credits_added", "credits_dropped", "credits_changed"),
 )
 _WITHOUT_PINTERESTS_FIGURES = (
+    "DROP TABLE alerts",
+    "DROP TABLE arrivals",
     "DROP TABLE pinterest_figures",
     "DROP TABLE pinterest_readings",
     "DROP TABLE pinterest_calls",

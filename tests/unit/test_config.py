@@ -85,6 +85,13 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ("DELIVER", "true", "deliver", True),
     ("LOG_LEVEL", "INFO", "log_level", "INFO"),
     ("LOG_FORMAT", "text", "log_format", "text"),
+    ("ALERT_URLS", "", "alert_urls", ()),
+    ("ALERT_WEBHOOKS", "12", "alert_webhooks", 12),
+    ("ALERT_PIXEL_HOURS", "24", "alert_pixel_hours", 24),
+    ("ALERT_ACCURACY_PERCENT", "95", "alert_accuracy_percent", 95),
+    ("ALERT_OVERLAP_PERCENT", "70", "alert_overlap_percent", 70),
+    ("ALERT_WAITING_MINUTES", "60", "alert_waiting_minutes", 60),
+    ("ALERT_LEAST_EVENTS", "20", "alert_least_events", 20),
 ]
 ATTRIBUTE = {name: attribute for name, _, attribute, _ in CONTRACT}
 
@@ -108,6 +115,12 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "LOG_FORMAT": ("text", "json"),
 }
 RANGES = {
+    "ALERT_WEBHOOKS": (1, 1_000_000),
+    "ALERT_PIXEL_HOURS": (1, 720),
+    "ALERT_ACCURACY_PERCENT": (0, 100),
+    "ALERT_OVERLAP_PERCENT": (0, 100),
+    "ALERT_WAITING_MINUTES": (1, 10_080),
+    "ALERT_LEAST_EVENTS": (1, 1_000_000),
     "COLLECTOR_RATE": (1, 10_000),
     "COLLECTOR_TOTAL_RATE": (1, 100_000),
     "CLICK_WINDOW_DAYS": (0, 365),
@@ -147,6 +160,16 @@ GOOD: list[tuple[str, str, Any]] = [
     ("PINTEREST_API_BASE", "http://[::1]:8099", "http://[::1]:8099"),
     ("PINTEREST_API_BASE", "http://localhost:8099/v5", "http://localhost:8099/v5"),
     ("PINTEREST_MEDIUMS", "influencer, Email ", frozenset({"influencer", "Email"})),
+    ("ALERT_URLS", "json://127.0.0.1:1/a", ("json://127.0.0.1:1/a",)),
+    (
+        "ALERT_URLS",
+        "slack://T1/B1/x1 , mailtos://u:p@h.example?to=a@h.example,b@h.example,,tgram://1:x/2",
+        (
+            "slack://T1/B1/x1",
+            "mailtos://u:p@h.example?to=a@h.example,b@h.example",
+            "tgram://1:x/2",
+        ),
+    ),
     ("PINTEREST_PARTNER_NAME", "ss-kiln-7", "ss-kiln-7"),
     ("PINTEREST_PARTNER_NAME", "direct", "direct"),
     ("PINTEREST_ADS_TOKEN", "pina_ads", "pina_ads"),
@@ -216,6 +239,7 @@ BAD: list[tuple[str, str]] = [
             *(",", "a.myshopify.com\n.evil.com", "https://", "shöp.myshopify.com"),
         )
     ),
+    *(("ALERT_URLS", bad) for bad in ("me@example.com", "hooks.example/x", ",", "json://")),
     *(("SHOPIFY_CLIENT_ID", bad) for bad in ("two words", "a,b", "x" * 129, "shp\u00e4")),
     *(("SHOPIFY_CLIENT_SECRET", bad) for bad in ("two words", "shpss_\u00e4")),
     *(("SHOPIFY_ADMIN_TOKEN", bad) for bad in ("Bearer shpat_1", "shpat\n1")),

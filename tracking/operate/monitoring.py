@@ -4,11 +4,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from tracking.operate.alerts.rules import RULES
 from tracking.operate.prometheus import Family, Sample, gauge, text_of
 from tracking.operate.refused_webhooks import REASONS
 from tracking.store import (
     Store,
     accounts,
+    alerts,
     conversions,
     metrics,
     privacy_requests,
@@ -181,6 +183,13 @@ class Monitor:
             conversions.last_recorded(conn) or 0,
         )
         yield gauge("tracking_database_bytes", "Size of the database.", metrics.size(conn))
+        standing = {row.name for row in alerts.list_all(conn) if row.stands}
+        yield Family(
+            "tracking_alert",
+            "gauge",
+            "1 while the alert stands.",
+            tuple(_sample(name in standing, alert=name) for name in RULES),
+        )
         for name, is_on in self._modes().items():
             yield gauge(f"tracking_{name}", "1 if the service is in this mode.", is_on)
 

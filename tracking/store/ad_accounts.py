@@ -28,8 +28,12 @@ class _LeasedAccount(NamedTuple):
     account: str
 
 
-class _StoredToken(NamedTuple):
+class StoredToken(NamedTuple):
+    """The refresh token that replaced a configured one at an instant (seconds UTC); "" for an
+    access token, which this service has known since then."""
+
     token: str
+    renewed_at: int
 
 
 _is_leased = and_(
@@ -69,7 +73,15 @@ _put_currency = Statement(
     .where(syncs.c.account == bindparam("b_account"))
     .values(currency=bindparam("b_currency"))
 )
-_token = Query(_StoredToken, select(tokens.c.token).where(tokens.c.origin == bindparam("origin")))
+_token = Query(
+    StoredToken,
+    select(tokens.c.token, tokens.c.renewed_at).where(tokens.c.origin == bindparam("origin")),
+)
+_note_token = Statement(
+    insert(tokens)
+    .values(origin=bindparam("origin"), token="", renewed_at=bindparam("now"))
+    .on_conflict_do_nothing()
+)
 _put_token = Statement(
     insert(tokens)
     .values(origin=bindparam("origin"), token=bindparam("token"), renewed_at=bindparam("now"))
@@ -117,8 +129,18 @@ def put_currency(conn: Connection, account: str, currency: str) -> None:
 
 def token(conn: Connection, origin: str) -> str:
     """Returns the refresh token that replaced a configured one (`origin` is its digest), or ""."""
-    row = _token.first(conn, origin=origin)
+    row = stored_token(conn, origin)
     return "" if row is None else row.token
+
+
+def stored_token(conn: Connection, origin: str) -> StoredToken | None:
+    """Returns what is stored about a configured token (`origin` is its digest), or None."""
+    return _token.first(conn, origin=origin)
+
+
+def note_token(conn: Connection, origin: str, now: int) -> None:
+    """Stores since when an access token is known, which no other replaces."""
+    _note_token.run(conn, origin=origin, now=now)
 
 
 def put_token(conn: Connection, origin: str, token: str, now: int) -> None:

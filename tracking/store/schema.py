@@ -708,3 +708,36 @@ accuracy_marks = Table(
     Column("id", _Id, primary_key=True, autoincrement=True),
     _int("at"),
 )
+
+# One row for each alert, whether it stands or not. `is_trouble` is what the last check found, since
+# `changed_at`; `told` is the state that the addresses were last told, and `reached` are the digests
+# of those that were told the newest. The row without a name is the check itself, with its lease.
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _int("is_trouble"),
+    _int("changed_at"),
+    _int("stands"),
+    _int("since"),
+    _text("words"),
+    _int("told"),
+    _text("reached"),
+    _int("tries"),
+    _int("next_at"),
+    _text("failure"),
+    _text("claim"),
+    _int("leased_until"),
+)
+
+# How many webhooks and calls of the pixel arrived in each ten minutes (their first second), and
+# when the last of them did.
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("slot", BigInteger, primary_key=True),
+    _int("arrivals"),
+    _int("last_at"),
+    sqlite_with_rowid=False,
+)
