@@ -7,7 +7,7 @@ import hmac
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NoReturn
 
 import click
@@ -24,6 +24,8 @@ from api.events import EventRoutes
 from api.front_page import front_page
 from api.openapi import DESCRIPTION
 from api.reports import report_routes
+from commands.doctor import findings
+from commands.findings import Finding
 from commands.registry import register_commands
 from config import ConfigurationError, Settings
 from server import request_ids
@@ -158,7 +160,7 @@ def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
     events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
     app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))
-    dashboard = Dashboard(service, auth, error_response)
+    dashboard = Dashboard(service, auth, error_response, _findings)
     app.register_blueprint(dashboard.routes())
     app.extensions["dashboard_login_link"] = dashboard.links.new_path
     sends = settings.pinterest_send != "off"
@@ -172,6 +174,10 @@ def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
     monitor = Monitor(service.store, service.destinations, service.clock, service.modes)
     app.add_url_rule("/ready", "ready", lambda: _ready(service, auth))
     app.add_url_rule("/metrics", "metrics", lambda: _metrics(monitor))
+
+
+def _findings(service: Service, asks: bool) -> Iterator[Finding]:
+    return findings(service, asks=asks)
 
 
 def _only_seeks_command() -> bool:

@@ -11,12 +11,12 @@ import click
 
 from commands.shell import only_one, plural, printable, table, with_service
 from tracking.deliver.deliverer import Deliverer
-from tracking.deliver.retry import GIVE_UP_AFTER, Breaker
+from tracking.deliver.replay import oldest_replayed, own_event_id, replay_dead_letters
+from tracking.deliver.retry import Breaker
 from tracking.destinations import Destination
 from tracking.domain.instants import instant
-from tracking.domain.shared_id import OFFLINE_AFTER
 from tracking.service import Service
-from tracking.store import Store, accounts, attempts, claims, conversions, dead_letter_queue, outbox
+from tracking.store import Store, accounts, attempts, claims, dead_letter_queue, outbox
 from tracking.store.dead_letter_queue import DeadLetter
 from tracking.store.engine.statement import Connection
 
@@ -162,7 +162,7 @@ def _dead_letter(row: DeadLetter) -> tuple[object, ...]:
 
 
 def _show(service: Service, event_id: str) -> None:
-    own_id = _own_id(service, event_id)
+    own_id = own_event_id(service.store, event_id)
     with service.store.read() as conn:
         letters = [row for row in outbox.of_event(conn, own_id) if row.state == "dead"]
         tried = attempts.of_event(conn, own_id)
@@ -183,7 +183,7 @@ def _discard(service: Service, event_id: str) -> int:
     Raises:
         click.ClickException: the event is no dead letter.
     """
-    now, own_id, count = int(service.clock()), _own_id(service, event_id), 0
+    now, own_id, count = int(service.clock()), own_event_id(service.store, event_id), 0
     while rows := service.store.commit(
         functools.partial(dead_letter_queue.discard, now=now, event_id=own_id)
     ):
@@ -206,23 +206,14 @@ def _discard(service: Service, event_id: str) -> int:
 def replay(service: Service, event_id: str, late: bool) -> None:
     """Put dead letters back in line, as far as Pinterest still takes events of their age."""
     now = int(service.clock())
-    oldest, own_id = now - GIVE_UP_AFTER, _own_id(service, event_id)
-    shared_since = 0 if late else now - OFFLINE_AFTER
-    count = service.store.commit(
-        lambda conn: dead_letter_queue.replay(conn, now, oldest, own_id, shared_since)
-    )
+    count = replay_dead_letters(service.store, now, event_id, late=late)
+    oldest = oldest_replayed(now)
     if event_id and not count:
+        own_id = own_event_id(service.store, event_id)
         raise click.ClickException(_why_not_replayed(service, event_id, own_id, oldest))
     click.echo(f"{plural(count, 'dead letter')} put back in line")
     if not event_id:
         _say_what_is_left(service, oldest)
-
-
-def _own_id(service: Service, event_id: str) -> str:
-    """Returns the event id of the event that has this id or is sent under it."""
-    with service.store.read() as conn:
-        found = conversions.under_id(conn, event_id) if event_id else None
-    return event_id if found is None else found.event_id
 
 
 def _say_what_is_left(service: Service, oldest: int) -> None:

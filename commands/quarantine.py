@@ -9,9 +9,10 @@ import click
 from commands.shell import only_one, pages, plural, printable, table, with_service
 from tracking.domain.instants import instant
 from tracking.service import Service
-from tracking.store import StoreUnavailable, quarantine
-from tracking.store.quarantine import DiscardedBody, QuarantinedBody
-from webhooks.shopify import TOPICS, Receivers
+from tracking.store import quarantine
+from tracking.store.quarantine import DiscardedBody
+from webhooks.quarantine_replay import replay_quarantine
+from webhooks.shopify import Receivers
 
 logger = logging.getLogger(__name__)
 
@@ -86,27 +87,10 @@ def _log(row: DiscardedBody) -> None:
 
 
 def _replay_quarantine(service: Service) -> None:
-    kept = released = 0
-    for row in pages(service, quarantine.bodies):
-        if _is_understood(service, row):
-            now = int(service.clock())
-            service.store.commit(functools.partial(quarantine.release, id=row.id, now=now))
-            released += 1
-        else:
-            kept += 1
-    click.echo(f"{released} understood and released, {kept} kept")
-
-
-def _is_understood(service: Service, row: QuarantinedBody) -> bool:
-    handler = TOPICS.get(row.topic)
-    if handler is None:
-        return False
     receivers = Receivers(service.tracker, service.privacy)
-    try:
-        return handler(receivers, row.body, row.topic).status != "quarantined"
-    except StoreUnavailable:
-        raise
-    except Exception as error:
-        # One body must not keep the others from being replayed; it stays in quarantine.
-        click.echo(f"{row.id} still fails: {type(error).__name__}", err=True)
-        return False
+    done = replay_quarantine(service.store, receivers, service.clock, _tell_failure)
+    click.echo(f"{done.released} understood and released, {done.kept} kept")
+
+
+def _tell_failure(id: int, error: Exception) -> None:
+    click.echo(f"{id} still fails: {type(error).__name__}", err=True)

@@ -20,3 +20,11 @@ def money_text(value: str | Decimal | None) -> str:
 def time_text(seconds: float, zone: ZoneInfo) -> str:
     """Returns an instant (seconds UTC) to the minute, as the clocks of a zone show it."""
     return datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")
+
+
+def duration_text(seconds: int) -> str:
+    """Returns a duration in its largest unit, rounded down."""
+    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:,} {unit}"
+    return f"{seconds} seconds"

@@ -1,7 +1,7 @@
 """The parts of a page: its address and parameters, what it asks for, and what it shows."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -14,6 +14,11 @@ ROOT = "/dashboard"
 SPAN = ("start_date", "end_date")
 
 
+# What doctor finds, by its mark ("ok", "note" or "FAIL"), subject and text. Pinterest and Shopify are
+# asked only if that is wanted.
+Findings = Callable[[Service, bool], Iterable[tuple[str, str, str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class PageRequest:
     """The request for a page: its parameters, the parts of its path, and the days."""
@@ -22,7 +27,8 @@ class PageRequest:
     page: "DashboardPage"
     days: Days
     arguments: Mapping[str, str | None]
-    path: Mapping[str, str] = field(default_factory=dict)
+    path: Mapping[str, str]
+    findings: Findings
 
     @property
     def now(self) -> float:
@@ -38,6 +44,15 @@ class PageRequest:
     def span(self) -> dict[str, str]:
         """Returns the days as parameters, as the reports take them."""
         return span_of(self.days.start, self.days.end)
+
+    def admin_address(self, order_id: str) -> str:
+        """Returns the address of an order in Shopify's admin; "" if the shop is not known."""
+        shops = self.service.settings.shopify_shops
+        if len(shops) != 1 or not order_id.isdecimal():
+            return ""
+        (shop,) = shops
+        name = shop.removesuffix(".myshopify.com")
+        return f"https://admin.shopify.com/store/{name}/orders/{order_id}"
 
     def address(self, **changes: str | None) -> str:
         """Returns the address of this page with other parameters; None leaves one out."""

@@ -1,7 +1,14 @@
 """The table of all pages, in the order of the navigation."""
 
+from api.dashboard.delivery import DELIVERY_PAGE
 from api.dashboard.funnel import FUNNEL_PAGE
+from api.dashboard.health import HEALTH_PAGE
 from api.dashboard.overview import OVERVIEW_PAGE
 from api.dashboard.page import DashboardPage
 
-PAGES: tuple[DashboardPage, ...] = (OVERVIEW_PAGE, FUNNEL_PAGE)
+PAGES: tuple[DashboardPage, ...] = (
+    OVERVIEW_PAGE,
+    FUNNEL_PAGE,
+    DELIVERY_PAGE,
+    HEALTH_PAGE,
+)

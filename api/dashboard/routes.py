@@ -14,7 +14,15 @@ from api.auth import BearerAuth
 from api.csv_text import csv_text
 from api.dashboard.formats import time_text
 from api.dashboard.login_links import LoginLinks
-from api.dashboard.page import ROOT, SPAN, DashboardPage, PageAction, PageContent, PageRequest
+from api.dashboard.page import (
+    ROOT,
+    SPAN,
+    DashboardPage,
+    Findings,
+    PageAction,
+    PageContent,
+    PageRequest,
+)
 from api.dashboard.pages import PAGES
 from api.dashboard.proxy_login import ProxyLogin
 from api.dashboard.sessions import COOKIE, SESSION_SECONDS, DashboardSession, Sessions
@@ -41,16 +49,22 @@ _OWN_PATH = re.compile(rf"{ROOT}(?:[/?][!-\[\]-~]*)?")
 class Dashboard:
     """Serves the dashboard to who logged in with a token, or was signed in by a believed proxy.
 
-    `problem_of` is the table of errors, whose answers it shows as pages.
+    `problem_of` is the table of errors, whose answers it shows as pages, and `findings` those of
+    doctor.
     """
 
     def __init__(
-        self, service: Service, auth: BearerAuth, problem_of: Callable[[Exception], Response]
+        self,
+        service: Service,
+        auth: BearerAuth,
+        problem_of: Callable[[Exception], Response],
+        findings: Findings,
     ) -> None:
         settings = service.settings
         self._service = service
         self._auth = auth
         self._problem_of = problem_of
+        self._findings = findings
         self._sessions = Sessions(settings.api_tokens, service.clock)
         self._proxy_login = ProxyLogin(
             settings.dashboard_auth_header, settings.dashboard_auth_peers
@@ -174,7 +188,7 @@ class Dashboard:
         names = (*(SPAN if page.has_span else ()), *page.parameters)
         arguments = _arguments(*names)
         days = self._service.reports.days(*(arguments.pop(name, None) for name in SPAN))
-        return PageRequest(self._service, page, days, arguments, path)
+        return PageRequest(self._service, page, days, arguments, path, self._findings)
 
     def _page(self, asked: PageRequest, content: PageContent) -> Response:
         values = {

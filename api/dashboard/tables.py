@@ -5,9 +5,23 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 # `money` has its currency in the row's field "currency"; `share` is a number from 0 to 1 that is
-# drawn as a bar.
-Kind = Literal["text", "code", "count", "money", "number", "percent", "share", "time"]
+# drawn as a bar; `mark` is a word in the tone of the row's field "tone"; `form` is a TableForm.
+Kind = Literal[
+    "text", "code", "count", "money", "number", "percent", "share", "time", "mark", "form"
+]
 _TO_THE_RIGHT = {"count", "money", "number", "percent"}
+
+
+_ONLY_SHOWN = {"share", "form"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableForm:
+    """A button of a row: where its form is sent, its title, and the fields that it sends."""
+
+    address: str
+    title: str
+    fields: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,7 @@ class PageTable:
 
     def csv_rows(self) -> Iterator[dict[str, Any]]:
         """Yields the rows as CSV has them: the shown columns, and the currency of money."""
-        keys = [column.key for column in self.columns if column.kind != "share"]
+        keys = [column.key for column in self.columns if column.kind not in _ONLY_SHOWN]
         if any(column.kind == "money" for column in self.columns) and "currency" not in keys:
             keys.append("currency")
         for row in self.rows:

@@ -222,6 +222,11 @@ def is_event_id_of_order(event_id: str) -> bool:
     return event_id.startswith(_OF_ORDER)
 
 
+def order_id_of_event(event_id: str) -> str:
+    """Returns the id of the order that has this event id; "" if it is no order's."""
+    return event_id.removeprefix(_OF_ORDER) if is_event_id_of_order(event_id) else ""
+
+
 def is_limited(consent: Consent, policy: Policy) -> bool:
     """Returns True if Pinterest may process the event only in a limited way (opt_out with LDP)."""
     if consent.sale_of_data is False:

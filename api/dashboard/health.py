@@ -1,0 +1,35 @@
+"""The health page: what doctor finds now, with the remedy for each line."""
+
+from api.dashboard.page import DashboardPage, PageContent, PageRequest
+from api.dashboard.tables import PageTable, TableColumn
+
+_MARKS = {"ok": "good", "note": "note", "FAIL": "bad"}
+_WORDS = {"ok": "Good", "note": "Note", "FAIL": "To be fixed"}
+
+
+def _view(asked: PageRequest) -> PageContent:
+    asks = asked.arguments["ask"] == "yes"
+    found = list(asked.findings(asked.service, asks))
+    rows = [
+        {"mark": _WORDS[mark], "tone": _MARKS[mark], "subject": subject, "text": text}
+        for mark, subject, text in found
+    ]
+    columns = [
+        TableColumn("subject", "What"),
+        TableColumn("mark", "State", "mark"),
+        TableColumn("text", "Found"),
+    ]
+    failures = sum(row["tone"] == "bad" for row in rows)
+    table = PageTable("findings", "Findings", columns, rows)
+    values = {
+        "findings": table,
+        "failures": failures,
+        "asks": asks,
+        "ask": asked.address(ask="yes"),
+    }
+    return PageContent("health.html", values, [table])
+
+
+HEALTH_PAGE = DashboardPage(
+    "health", "/health", "Health", _view, parameters=("ask",), has_span=False
+)
