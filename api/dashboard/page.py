@@ -14,8 +14,8 @@ ROOT = "/dashboard"
 SPAN = ("start_date", "end_date")
 
 
-# What doctor finds, by its mark ("ok", "note" or "FAIL"), subject and text. Pinterest and Shopify are
-# asked only if that is wanted.
+# What doctor finds: its mark ("ok", "note" or "FAIL"), subject and text. If the flag is set it asks
+# Pinterest and Shopify, too.
 Findings = Callable[[Service, bool], Iterable[tuple[str, str, str]]]
 
 

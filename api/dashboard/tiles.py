@@ -9,7 +9,7 @@ Tone = Literal["", "good", "warns", "bad"]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A figure under its title: `unit` stands behind it, `note` below it in the colour of a tone."""
+    """A figure under its title: `unit` stands behind it, `note` below it, coloured by `tone`."""
 
     title: str
     value: str

@@ -1,0 +1,157 @@
+"""Delivery and health in the dashboard: what waits, was refused or not understood, and replays."""
+
+import json
+
+import pytest
+
+from app import assemble
+from tests.actors import Clock, Shop, deliver, order
+from tests.conftest import BuildService
+from tests.dashboard import Owner, cells_in
+from tests.standins.pinterest import FakePinterest
+from tracking.service import Service
+
+
+@pytest.fixture
+def service(build_service: BuildService, sqlite_url: str, pinterest: FakePinterest) -> Service:
+    shop = "my-shop.myshopify.com"
+    return build_service(sqlite_url, pinterest, PINTEREST_SEND="all", SHOPIFY_STORE_URL=shop)
+
+
+@pytest.fixture
+def shop(service: Service) -> Shop:
+    return Shop(assemble(service).test_client())
+
+
+@pytest.fixture
+def owner(shop: Shop) -> Owner:
+    return Owner(shop.client)
+
+
+def refuse(service: Service, shop: Shop, pinterest: FakePinterest, *ids: int) -> None:
+    """Have Pinterest refuse the events of these orders."""
+    pinterest.mode, pinterest.poisoned = "partial", frozenset(f"checkout-{id}" for id in ids)
+    for id in ids:
+        shop.sends("orders/create", order(id=id))
+    deliver(service)
+
+
+def test_what_waits_is_counted(shop: Shop, owner: Owner) -> None:
+    shop.sends("orders/create", order())
+
+    page = owner.page("/dashboard/delivery")
+    (row,) = cells_in(page, "destinations")
+    assert row[:3] == ["pinterest", "sends", "1"]
+
+
+def test_what_was_refused_stands_there_in_pinterests_words(
+    service: Service, shop: Shop, owner: Owner, pinterest: FakePinterest
+) -> None:
+    refuse(service, shop, pinterest, 5001)
+
+    page = owner.page("/dashboard/delivery")
+    (row,) = cells_in(page, "dead-letters")
+    assert "Invalid event_id: checkout-5001 is poisoned" in row[2]
+    assert "https://admin.shopify.com/store/my-shop/orders/5001" in page
+    (line,) = owner.table("/dashboard/delivery", "dead-letters")
+    assert line["reason"] == row[2]
+
+
+def test_one_dead_letter_or_all_are_sent_again(
+    service: Service, shop: Shop, owner: Owner, pinterest: FakePinterest
+) -> None:
+    refuse(service, shop, pinterest, 5001, 5002, 5003)
+    pinterest.mode = "ok"
+
+    answer = owner.posts("/dashboard/delivery/replay", event_id="checkout-5002")
+    assert "1 put back in line" in answer.get_data(as_text=True)
+    assert deliver(service) == 1
+    answer = owner.posts("/dashboard/delivery/replay")
+    assert "2 put back in line" in answer.get_data(as_text=True)
+    assert deliver(service) == 2
+    assert len(pinterest.events) == 3
+
+
+def test_an_event_that_pinterest_would_not_take_any_more_is_told(
+    service: Service, shop: Shop, owner: Owner, pinterest: FakePinterest, clock: Clock
+) -> None:
+    refuse(service, shop, pinterest, 5001)
+    clock.tick(days=8)
+
+    answer = Owner(owner.client).posts("/dashboard/delivery/replay", event_id="checkout-5001")
+    assert "None was put back in line" in answer.get_data(as_text=True)
+
+
+def test_a_replay_without_the_token_of_the_page_changes_nothing(
+    service: Service, shop: Shop, owner: Owner, pinterest: FakePinterest
+) -> None:
+    refuse(service, shop, pinterest, 5001)
+
+    for path in ("/dashboard/delivery/replay", "/dashboard/delivery/replay-quarantine"):
+        assert owner.client.post(path, data={"event_id": "checkout-5001"}).status_code == 403
+    assert len(cells_in(owner.page("/dashboard/delivery"), "dead-letters")) == 1
+
+
+def test_what_was_not_understood_is_shown_without_what_it_holds(shop: Shop, owner: Owner) -> None:
+    body = json.dumps({"id": 1, "email": "ada@example.com"}).encode()[:-1]
+    shop.sends("orders/create", body)
+
+    page = owner.page("/dashboard/delivery")
+    (row,) = cells_in(page, "quarantine")
+    assert row[2] == "orders/create"
+    assert "ada@example.com" not in page
+
+    answer = owner.posts("/dashboard/delivery/replay-quarantine")
+    assert "0 understood and taken in, 1 still not understood" in answer.get_data(as_text=True)
+
+
+def test_the_orders_by_day_are_those_of_the_report(
+    service: Service, shop: Shop, owner: Owner
+) -> None:
+    for id in (1, 2):
+        shop.sends("orders/create", order(id=id))
+    shop.sends("orders/create", order(id=3, test=True))
+    deliver(service)
+
+    report = shop.reads("/accuracy")
+    rows = owner.table("/dashboard/delivery", "orders-by-day")
+    assert [(row["date"], row["sent"]) for row in rows] == [
+        (day["date"], str(day["sent"])) for day in report["days"]
+    ]
+    (left_out,) = owner.table("/dashboard/delivery", "left-out")
+    assert left_out == {"reason": "It is a test order.", "orders": "1"}
+
+
+# --- Health
+
+
+def test_health_is_what_doctor_says(
+    service: Service, shop: Shop, owner: Owner, pinterest: FakePinterest
+) -> None:
+    refuse(service, shop, pinterest, 5001)
+
+    page = owner.page("/dashboard/health")
+    found = {row[0]: row[1] for row in cells_in(page, "findings")}
+    assert found["settings"] == "Good"
+    assert found["dead letters"] == "To be fixed"
+    assert "token" not in found
+
+
+def test_pinterest_is_asked_only_if_the_owner_wants_it(
+    owner: Owner, pinterest: FakePinterest
+) -> None:
+    before = len(pinterest.calls)
+    owner.page("/dashboard/health")
+    assert len(pinterest.calls) == before
+
+    page = owner.page("/dashboard/health", ask="yes")
+    assert len(pinterest.calls) == before + 1
+    assert "token" in {row[0] for row in cells_in(page, "findings")}
+
+
+def test_health_tells_no_secret(service: Service, owner: Owner, pinterest: FakePinterest) -> None:
+    page = owner.page("/dashboard/health", ask="yes")
+
+    assert pinterest.token not in page
+    for secret in service.settings.shopify_webhook_secrets + service.settings.api_tokens:
+        assert secret.decode() not in page
