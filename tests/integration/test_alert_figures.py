@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from app import assemble
-from tests.actors import COLLECTOR_KEY, DAY, HOUR, NOW, Clock, Shop, Storefront, deliver, order
+from tests.actors import (
+    CHECKOUT_TOKEN,
+    COLLECTOR_KEY,
+    DAY,
+    HOUR,
+    NOW,
+    Clock,
+    Shop,
+    Storefront,
+    deliver,
+    order,
+)
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.standins.pinterest_ads import FakePinterestAds
@@ -128,6 +139,24 @@ def test_what_waits_what_is_refused_and_what_is_lost(
     assert figures(service, "more_rejects") == change
     clock.tick(hours=3)
     assert figures(service, "more_rejects") == ShareChange(change.before, change.now)
+
+
+def test_the_overlap_is_that_of_purchases_that_should_share_their_id(
+    build_service: BuildService, database_url: str, pinterest: FakePinterest, clock: Clock
+) -> None:
+    env = {"COLLECTOR_KEY": COLLECTOR_KEY, "PINTEREST_SEND": "all"}
+    service = build_service(database_url, pinterest=pinterest, PINTEREST_APP="beside", **env)
+    front = Storefront(service, pinterest, clock)
+    front.checks_out("visitor-10000000", ago=0)
+    front.sells(id=1, checkout_token=CHECKOUT_TOKEN)
+    front.sells(id=2, checkout_token="another-checkout-0123456789")
+    front.sells(id=3, source_name="pos")
+    clock.tick(seconds=180)
+    assert len(front.sent()) == 3
+
+    assert figures(service, "low_overlap") == EventShare(1, 2)
+    alone = build_service(database_url, pinterest=pinterest, **env)
+    assert figures(alone, "low_overlap") is None
 
 
 def test_a_token_that_pinterest_refuses_is_noticed_until_it_takes_one(

@@ -12,11 +12,12 @@ from tests.actors import NOW
 from tests.conftest import BuildService
 from tests.import_files import sale, table
 from tracking.domain.conversion import event_id_of
+from tracking.operate.alerts.figures import AlertFigures
 from tracking.receive.imports import Importer, ImportSource
 from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
 from tracking.service import Service
-from tracking.store import Store, claims, conversions, event_batches, outbox
+from tracking.store import Store, alert_figures, claims, conversions, event_batches, outbox
 from tracking.store.claims import Settlement
 from tracking.store.engine.statement import Connection
 from tracking.store.schema import metadata
@@ -52,9 +53,11 @@ class ExplainedStore:
 class ExplainedCursor:
     def __init__(self, raw: Any, scanned: set[str]) -> None:
         self._raw, self._cursor, self._scanned = raw, raw.cursor(), scanned
+        self.steps: list[str] = []
 
     def execute(self, text: str, values: Any = ()) -> Any:
         for *_, step in self._raw.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall():
+            self.steps.append(step)
             # An index of the rows that meet a condition is scanned for whether there is any.
             found = re.fullmatch(r"SCAN (\w+)", step)
             if found and found[1] in metadata.tables:
@@ -85,6 +88,30 @@ def test_an_import_of_events_that_name_orders_reads_no_table_from_end_to_end(
         Importer(events, service.tracker, int(service.clock()), refuse).run(ImportSource(raw, file))
     # The command finds out once whether anybody was ever erased: it needs no index to.
     assert {step for step in store.scanned if "tombstones" not in step} == set()
+
+
+def test_a_check_of_the_alerts_reads_no_large_table_from_end_to_end(service: Service) -> None:
+    store: Any = ExplainedStore(service.store)
+    by_rule = AlertFigures(store, ["pinterest"], has_pixel=True, is_beside_app=True).by_rule()
+    # The webhooks of the weeks before the first check are counted once, and not again.
+    by_rule["no_webhooks"](NOW)
+    store.scanned.clear()
+
+    for gather in by_rule.values():
+        gather(NOW)
+
+    large = ("receipts", "conversions", "outbox", "attempts", "orders")
+    assert {step for step in store.scanned if step.split()[1].startswith(large)} == set()
+
+
+def test_purchases_that_share_their_ids_are_found_among_any_number_of_other_events(
+    service: Service,
+) -> None:
+    with service.store.read() as conn:
+        explained = ExplainedCursor(conn.raw, set())
+        conn.cursor = explained
+        alert_figures.shared_ids(conn, NOW)
+    assert any("conversions_purchases" in step for step in explained.steps), explained.steps
 
 
 def put_not_sent(store: Store, numbers: range) -> None:

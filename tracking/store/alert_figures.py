@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, case, func, select
+from sqlalchemy import bindparam, case, exists, func, literal_column, select
 
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import attempts, conversions, outbox
@@ -38,19 +38,24 @@ _outcomes = Query(
 )
 
 
+# No join: SQLite would begin with the whole outbox.
+_should_be_shared = exists(
+    select(literal_column("1")).where(
+        outbox.c.event_id == conversions.c.event_id, outbox.c.shares_id == 1
+    )
+)
 _is_shared = conversions.c.sent_as != conversions.c.event_id
 _shared_ids = Query(
     SharedIdShare,
     select(
         func.coalesce(func.sum(case((_is_shared, 1), else_=0)), 0).label("shared"),
         func.count().label("purchases"),
-    )
-    .select_from(conversions.join(outbox, outbox.c.event_id == conversions.c.event_id))
-    .where(
-        conversions.c.stage == "purchase",
+    ).where(
+        # As text, for the index of the purchases.
+        conversions.c.stage == literal_column("'purchase'"),
         conversions.c.at > bindparam("since"),
-        conversions.c.sent_as != "",
-        outbox.c.shares_id == 1,
+        conversions.c.sent_as != literal_column("''"),
+        _should_be_shared,
     ),
 )
 
