@@ -107,6 +107,7 @@ def _service_findings(service: Service, asks: bool) -> Iterator[Finding]:
         yield from _link_findings(service)
         yield from _quarantine_findings(service.store)
         yield from _privacy_findings(service)
+        yield from _alert_findings(service)
         yield _clock_finding(service)
         if service.retention.is_doubtful():
             text = f"held, as nothing was bought or purged for {LONGEST_GAP_DAYS} days"
@@ -339,6 +340,22 @@ def _erasure_finding(row: PendingErasure, now: int) -> Finding:
         text = f"a person is being erased, by the {row.topic} received at {received}"
     late = ": does the service run?" if is_late else ""
     return Finding("FAIL" if is_late else "note", "erasure", f"{text}{late}")
+
+
+def _alert_findings(service: Service) -> Iterator[Finding]:
+    standing, count = service.alerts.standing(), len(service.alerts.addresses)
+    if standing:
+        titles = ", ".join(alert.title for alert in standing)
+        yield Finding("note", "alerts", f"{titles}: `flask --app app alerts` says what to do")
+    for failure in service.alerts.failures():
+        yield Finding("FAIL", "alerts", f"not sent, {failure}; `alerts --test` tries them")
+    if not count:
+        text = "nobody is told when something breaks: set ALERT_URLS, and try `alerts --test`"
+        yield Finding("note", "alerts", text)
+    elif not standing:
+        yield Finding(
+            "ok", "alerts", f"none; {plural(count, 'address', 'addresses')} would be told"
+        )
 
 
 def _clock_finding(service: Service) -> Finding:

@@ -1,6 +1,7 @@
 """Alerts over time: one message when one begins, one when it ends, whatever happens in between."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 from app import assemble
 from tests.actors import HOUR, Clock, Operator, Shop, bearer, deliver, order
 from tests.conftest import BuildService
+from tests.reading import until
 from tests.standins.alert_receiver import AlertReceiver
 from tests.standins.pinterest import FakePinterest
 from tracking.operate.alerts.states import BEGINS_AFTER, ENDS_AFTER
@@ -54,6 +56,11 @@ class Day:
         """What the background worker does in one turn."""
         self.service.alerts.check()
         self.service.alerts.tell()
+
+    def has_told(self, receiver: AlertReceiver) -> bool:
+        """Let a minute pass; returns True once the receiver was told of the beginning."""
+        self.clock.tick(seconds=INTERVAL_SECONDS)
+        return receiver.titles == [BEGINS]
 
     def breaks(self) -> None:
         """Have Pinterest refuse an order's event for good."""
@@ -282,6 +289,8 @@ def test_what_stands_is_shown_to_whoever_has_the_token(day: Day, receiver: Alert
     assert 'tracking_alert{alert="dead_letters"} 1' in metrics
     assert 'tracking_alert{alert="no_webhooks"} 0' in metrics
     assert operator.reads("alerts").startswith("Dead letters, since 2026-11-20T12:00:00Z\n  1 ev")
+    doctor = operator.types("doctor", "--offline").stdout
+    assert "Dead letters: `flask --app app alerts` says what to do" in doctor
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -297,6 +306,25 @@ def test_without_an_address_alerts_stand_untold_until_there_is_one(
     build_day(receiver).looks()
 
     assert receiver.titles == [BEGINS]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_background_worker_checks_and_tells_and_outlives_a_store_that_fails(
+    day: Day, receiver: AlertReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    day.breaks()
+    store, stop = day.service.store, threading.Event()
+    store.commit(lambda conn: conn.cursor.execute("ALTER TABLE alerts RENAME TO away"))
+    worker = threading.Thread(target=day.service.alerts.run, args=(stop, 0.02))
+    worker.start()
+    try:
+        until(lambda: "alerts wait for the store" in caplog.text)
+        store.commit(lambda conn: conn.cursor.execute("ALTER TABLE away RENAME TO alerts"))
+        until(partial(day.has_told, receiver))
+    finally:
+        stop.set()
+        worker.join(20)
+    assert not worker.is_alive()
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
