@@ -26,12 +26,14 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
 from tracking.domain.shop_days import ShopDays
 from tracking.report.figures_by_day import FiguresByDay
-from tracking.report.funnel_counts import CountedBySql, funnel_counts
+from tracking.report.funnel_counts import CountedBySql, FunnelCounts, funnel_counts
 from tracking.report.funnel_span import FunnelSpan, StageCounts
 from tracking.report.funnel_writer import FunnelWriter
+from tracking.report.known_figures import KnownFigures
 from tracking.service import Service
-from tracking.store import StoreUnavailable, conversions
+from tracking.store import StoreUnavailable, conversions, report_progress
 from tracking.store.conversions import ConversionRow
+from tracking.store.engine.statement import Connection
 
 KEPT_DAYS = 30
 Front = Callable[..., Storefront]
@@ -204,6 +206,11 @@ def test_a_shops_erasure_forgets_the_visitors_of_closed_days(front: Front, clock
     assert funnel_since(shop, begun)["stages"] == before["stages"]
 
 
+def counted(conn: Connection, span: FunnelSpan, most: int) -> FunnelCounts:
+    progress = report_progress.of(conn, "funnel")
+    return funnel_counts(conn, span, ShopDays(ZoneInfo("UTC")), progress, KnownFigures(), most)
+
+
 def asks(shop: Storefront, begun: float, most: int) -> StageCounts | None:
     """The totals of the funnel, of which so many events at most may be counted in memory; None if
     they are refused."""
@@ -211,7 +218,7 @@ def asks(shop: Storefront, begun: float, most: int) -> StageCounts | None:
     span = FunnelSpan(first, last, all_traffic=True)
     with shop.service.store.read() as conn:
         try:
-            counts = funnel_counts(conn, span, ShopDays(ZoneInfo("UTC")), most)
+            counts = counted(conn, span, most)
         except StoreUnavailable:
             return None
         return counts.total()
@@ -257,9 +264,7 @@ def test_days_that_changed_are_counted_by_sql_where_they_have_too_many_events(
         int(begun) // DAY + date(1970, 1, 1).toordinal(), date.max.toordinal(), all_traffic=True
     )
     with shop.service.store.read() as conn:
-        few, many = (
-            funnel_counts(conn, span, ShopDays(ZoneInfo("UTC")), most) for most in (1, 1_000)
-        )
+        few, many = (counted(conn, span, most) for most in (1, 1_000))
         assert (type(few), type(many)) == (CountedBySql, FiguresByDay)
         assert few.total() == many.total() != before
 

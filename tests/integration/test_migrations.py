@@ -150,11 +150,15 @@ _NEWER_COLUMNS: dict[str, dict[str, Any]] = {
 _FIGURES = (
     *("report_progress", "report_visitors", "report_campaigns", "report_marks"),
     *("funnel_weeks", "funnel_week_totals", "report_weeks"),
-    *("funnel_totals", "funnel_campaigns", "credit_days", "credit_changes"),
+    *("funnel_totals", "funnel_versions", "funnel_campaigns", "credit_days", "credit_changes"),
 )
 _TRIGGERS = (
     *("conversions_changed", "conversions_renamed", "conversions_deleted"),
     *("credits_added", "credits_dropped", "credits_changed"),
+)
+_WITHOUT_VERSIONS = (
+    *(f"DROP TRIGGER funnel_totals_{event}" for event in ("insert", "update", "delete")),
+    "DROP TABLE funnel_versions",
 )
 _WITHOUT_PINTERESTS_FIGURES = (
     "DROP TABLE alerts",
@@ -466,7 +470,7 @@ def test_consent_is_known_after_the_visitors_were_stored_once(
         connection.execute(text("ALTER TABLE visitors RENAME TO newer"))
         connection.execute(text("CREATE TABLE visitors AS SELECT * FROM newer"))
         connection.execute(text("DROP TABLE newer"))
-        for statement in _WITHOUT_PINTERESTS_FIGURES:
+        for statement in (*_WITHOUT_VERSIONS, *_WITHOUT_PINTERESTS_FIGURES):
             connection.execute(text(statement))
         drop(connection, _FATE_TRIGGERS, _FATES)
         connection.execute(text("UPDATE alembic_version SET version_num = '0021'"))

@@ -64,6 +64,7 @@ STAY = {
     "report_campaigns": "names of campaigns",
     "funnel_totals": "what the funnel counts, without visitor ids",
     "funnel_campaigns": "what the funnel counts, without visitor ids",
+    "funnel_versions": "one row for each day and stage",
     "funnel_week_totals": "what the funnel counts, without visitor ids",
     "funnel_weeks": "what the funnel counts, without visitor ids",
     "report_weeks": "one row for each week and stage",

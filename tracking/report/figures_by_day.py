@@ -3,22 +3,36 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple
 
 from tracking.domain.conversion import STAGES
 from tracking.domain.shop_days import WEEK, ShopDays, whole_weeks
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
+from tracking.report.known_figures import Figures, KnownFigures, StoredFigures
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
-from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
-from tracking.store.funnel_weeks import CampaignWeek, WeekTotal
+from tracking.store.funnel_figures import CountedEvent
+from tracking.store.funnel_weeks import StageWeek
 from tracking.store.report_progress import Progress
 
-_D = TypeVar("_D", DayTotal, CampaignDay)
-_W = TypeVar("_W", WeekTotal, CampaignWeek)
+
+class Period(NamedTuple):
+    """A stage on one day, or in one week: the period of this number, of so many days each."""
+
+    length: int
+    number: int
+    stage: str
+
+    @property
+    def days(self) -> range:
+        """The days (ordinals) of the period."""
+        return range(self.number * self.length, (self.number + 1) * self.length)
+
+
+_Read = Callable[[Connection, Period], Iterator[StoredFigures]]
 
 
 class FiguresByDay:
@@ -32,13 +46,18 @@ class FiguresByDay:
         progress: Progress,
         *,
         closed_alone: bool = False,
+        known: KnownFigures | None = None,
     ) -> None:
-        """Adds up days; with `closed_alone` the figures of closed days alone are of use."""
+        """Adds up days; with `closed_alone` the figures of closed days alone are of use.
+
+        Figures that are `known` are not read again.
+        """
         self._conn = conn
         self._span = span
         self._days = OpenDays(days, progress)
         self._through = progress.through
         self._closed_alone = closed_alone
+        self._known = KnownFigures() if known is None else known
         since = min(days.begin(span.first), self._days.begin(span.first, ""))
         self._bounds = since, days.begin(span.last + 1)
         marked = report_progress.marked(conn, *self._bounds)
@@ -55,9 +74,8 @@ class FiguresByDay:
         """Returns how many events have the days that changed, as far as the figures know."""
         return sum(
             row.events
-            for day in {day for day, _ in self._marked}
-            for row in funnel_figures.totals(self._conn, day, day, all_traffic=True)
-            if (day, row.stage) in self._marked
+            for day, stage in self._marked
+            for row in funnel_figures.totals(self._conn, day, stage)
         )
 
     def labels(self) -> Sequence[CampaignLabel]:
@@ -71,8 +89,10 @@ class FiguresByDay:
     def total(self) -> StageCounts:
         """Returns the counts of all events."""
         tallies: dict[str, Tally] = defaultdict(Tally)
-        for row in self._stored(funnel_figures.totals, funnel_weeks.totals):
-            tallies[row.stage].merge(row.events, row.visitors)
+        for stage, figures in self._stored(_totals):
+            for is_pinterest, events, _, visitors in zip(*figures, strict=True):
+                if is_pinterest or self._span.all_traffic:
+                    tallies[stage].merge(events, visitors)
         for event, number in self._new:
             tallies[event.stage].add(number, event.at)
         return {stage: tally.counts() for stage, tally in tallies.items()}
@@ -94,52 +114,54 @@ class FiguresByDay:
 
     @cached_property
     def _campaigns(self) -> dict[CampaignLabel, dict[str, Tally]]:
-        labels = {row.id: label_of(row) for row in funnel_figures.campaigns(self._conn)}
-        tallies: dict[tuple[int, str], Tally] = defaultdict(Tally)
-        for _, stage, campaign, events, newest, visitors in self._stored(
-            funnel_figures.by_campaign, funnel_weeks.by_campaign
-        ):
-            tallies[campaign, stage].merge(events, visitors, newest)
+        labels = {
+            row.id: label_of(row)
+            for row in funnel_figures.campaigns(self._conn)
+            if row.is_pinterest or self._span.all_traffic
+        }
         found: dict[CampaignLabel, dict[str, Tally]] = defaultdict(_tallies)
-        for (campaign, stage), tally in tallies.items():
-            found[labels[campaign]][stage] = tally
+        for stage, figures in self._stored(_by_campaign):
+            for campaign, events, newest, visitors in zip(*figures, strict=True):
+                if campaign in labels:
+                    found[labels[campaign]][stage].merge(events, visitors, newest)
         for event, number in self._new:
             found[label_of(event)][event.stage].add(number, event.at)
         return found
 
-    def _stored(
-        self, by_day: Callable[..., list[_D]], by_week: Callable[..., list[_W]]
-    ) -> Iterator[_D | _W]:
-        """Yields the figures of whole weeks, and of the days before, after and between them."""
+    def _stored(self, read: _Read) -> Iterator[tuple[str, Figures]]:
+        """Yields the figures of each stage, in two parts: of the older days, and of the last two of
+        the span, which often change."""
+        last, before = self._span.last, self._span.last - 2
+        versions = funnel_figures.versions(self._conn, self._span.first, last)
+        for stage in STAGES:
+            periods = [*self._periods(stage)]
+            older = tuple(period for period in periods if period.days[-1] <= before)
+            for some in (older, tuple(periods[len(older) :])):
+                version = sum(versions.get((day, stage), 0) for part in some for day in part.days)
+                rows = (row for period in some for row in read(self._conn, period))
+                yield stage, self._known.of((read, some), version, rows)
 
-        all_traffic = self._span.all_traffic
+    def _periods(self, stage: str) -> Iterator[Period]:
+        """Yields the whole weeks of which no day changed, and the other days without marks."""
+        day = self._span.first
+        while day <= self._span.last:
+            if StageWeek(day // WEEK, stage) in self._whole:
+                yield Period(WEEK, day // WEEK, stage)
+                day += WEEK
+                continue
+            if self._is_valid(day, stage):
+                yield Period(1, day, stage)
+            day += 1
 
-        def of_days(first: int, last: int, *stage: str) -> Iterator[_D]:
-            rows = by_day(self._conn, first, last, *stage, all_traffic=all_traffic)
-            return (row for row in rows if self._is_valid(row.day, row.stage))
-
-        first, last = self._span.first, self._span.last
-        inside = whole_weeks(first, last)
-        if not inside:
-            yield from of_days(first, last)
-            return
-        yield from of_days(first, inside.start * WEEK - 1)
-        yield from of_days(inside.stop * WEEK, last)
-        whole = self._unchanged(inside)
-        weeks = by_week(self._conn, inside.start, inside.stop - 1, all_traffic=all_traffic)
-        yield from (row for row in weeks if (row.week, row.stage) in whole)
-        for week in inside:
-            for stage in STAGES:
-                if (week, stage) not in whole:
-                    yield from of_days(week * WEEK, week * WEEK + WEEK - 1, stage)
-
-    def _unchanged(self, weeks: range) -> set[tuple[int, str]]:
-        """Returns those of the weeks, by stage, of which no day changed."""
+    @cached_property
+    def _whole(self) -> set[StageWeek]:
+        """The weeks, by stage, of which no day changed since they were summed up."""
+        inside = whole_weeks(self._span.first, self._span.last)
         changed = {(day // WEEK, stage) for day, stage in self._marked}
         return {
-            (week, stage)
-            for week, stage in funnel_weeks.whole(self._conn, weeks.start, weeks.stop - 1)
-            if (week, stage) not in changed and self._is_valid(week * WEEK + WEEK - 1, stage)
+            week
+            for week in funnel_weeks.whole(self._conn, inside.start, inside.stop - 1)
+            if week not in changed and self._is_valid(week.week * WEEK + WEEK - 1, week.stage)
         }
 
     def _is_valid(self, day: int, stage: str) -> bool:
@@ -167,3 +189,15 @@ class FiguresByDay:
 
 def _tallies() -> dict[str, Tally]:
     return defaultdict(Tally)
+
+
+def _totals(conn: Connection, period: Period) -> Iterator[StoredFigures]:
+    read = funnel_weeks.totals if period.length == WEEK else funnel_figures.totals
+    for row in read(conn, period.number, period.stage):
+        yield StoredFigures(row.is_pinterest, row.events, 0, row.visitors)
+
+
+def _by_campaign(conn: Connection, period: Period) -> Iterator[StoredFigures]:
+    read = funnel_weeks.by_campaign if period.length == WEEK else funnel_figures.by_campaign
+    for row in read(conn, period.number, period.stage):
+        yield StoredFigures(row.campaign, row.events, row.newest, row.visitors)

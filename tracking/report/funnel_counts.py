@@ -8,6 +8,7 @@ from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
+from tracking.report.known_figures import KnownFigures
 from tracking.report.open_days import OpenDays
 from tracking.store import (
     StoreUnavailable,
@@ -15,6 +16,7 @@ from tracking.store import (
     reports,
 )
 from tracking.store.engine.statement import Connection
+from tracking.store.report_progress import Progress
 from tracking.store.reports import CampaignStageCount
 
 # With more events that no figures count yet, SQL is faster.
@@ -37,7 +39,12 @@ class FunnelCounts(Protocol):
 
 
 def funnel_counts(
-    conn: Connection, span: FunnelSpan, days: ShopDays, most_in_memory: int = _MOST_IN_MEMORY
+    conn: Connection,
+    span: FunnelSpan,
+    days: ShopDays,
+    progress: Progress,
+    known: KnownFigures,
+    most_in_memory: int = _MOST_IN_MEMORY,
 ) -> FunnelCounts:
     """Returns the counts of a funnel, exact to the newest event.
 
@@ -45,7 +52,6 @@ def funnel_counts(
         StoreUnavailable: there are closed days, and the figures of the others lack so many events
             that they would not fit in memory.
     """
-    progress = report_progress.of(conn, "funnel")
     # Of the first open day a part may lie on another day of this zone.
     has_closed = OpenDays(days, progress).begin(span.first, "") != days.begin(span.first)
     is_made = progress.zone == days.zone.key
@@ -53,7 +59,7 @@ def funnel_counts(
         progress = progress._replace(through=0)
     new = report_progress.newest_event(conn) - progress.through
     if has_closed or (is_made and new <= _MOST_NEW_EVENTS):
-        figures = FiguresByDay(conn, span, days, progress, closed_alone=not is_made)
+        figures = FiguresByDay(conn, span, days, progress, closed_alone=not is_made, known=known)
         if new + figures.counted_anew() <= most_in_memory:
             return figures
     if has_closed:

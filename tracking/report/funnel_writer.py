@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 
+from pyroaring import BitMap
+
 from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.open_days import OpenDays
@@ -163,16 +165,17 @@ class FunnelWriter:
             week = funnel_weeks.missing(conn)
             if week is None:
                 return False
-            first = week.week * WEEK
-            days = (first, first + WEEK - 1, week.stage)
-            by_day = funnel_figures.totals(conn, *days, all_traffic=True)
-            by_campaign = funnel_figures.by_campaign(conn, *days, all_traffic=True)
+            days = [(week.week * WEEK + n, week.stage) for n in range(WEEK)]
+            by_day = [total for day in days for total in funnel_figures.totals(conn, *day)]
+            parts = [part for day in days for part in funnel_figures.by_campaign(conn, *day)]
         totals: dict[int, Tally] = defaultdict(Tally)
         campaigns: dict[int, Tally] = defaultdict(Tally)
         for total in by_day:
-            totals[total.is_pinterest].merge(total.events, total.visitors)
-        for part in by_campaign:
-            campaigns[part.campaign].merge(part.events, part.visitors, part.newest)
+            totals[total.is_pinterest].merge(total.events, BitMap.deserialize(total.visitors))
+        for part in parts:
+            campaigns[part.campaign].merge(
+                part.events, BitMap.deserialize(part.visitors), part.newest
+            )
         of_week = [WeekTotal(*week, key, t.events, t.stored()) for key, t in totals.items()]
         of_campaigns = [
             CampaignWeek(*week, key, tally.events, tally.newest, tally.stored())
@@ -262,11 +265,12 @@ class _Counted:
         for (day, stage, is_pinterest), tally in self._totals.items():
             total = funnel_figures.total_of(conn, day, stage, is_pinterest)
             if total is not None:
-                tally.merge(total.events, total.visitors)
+                tally.merge(total.events, BitMap.deserialize(total.visitors))
         for (day, stage, label), tally in self._campaigns.items():
             part = funnel_figures.campaign_of(conn, day, stage, ids[label])
             if part is not None:
-                tally.merge(part.events, part.visitors, part.newest)
+                visitors = BitMap.deserialize(part.visitors)
+                tally.merge(part.events, visitors, part.newest)
 
     def rows(self, ids: Mapping[CampaignLabel, int]) -> tuple[list[DayTotal], list[CampaignDay]]:
         """Returns the figures as rows."""

@@ -20,6 +20,7 @@ from tracking.report.funnel import funnel_report
 from tracking.report.funnel_counts import funnel_counts
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
+from tracking.report.known_figures import KnownFigures
 from tracking.report.open_days import OpenDays
 from tracking.report.parameters import (
     Days,
@@ -77,6 +78,7 @@ class Reports:
         self.model = model
         self.zone = zone
         self._calendar = ShopDays(zone)
+        self._known = KnownFigures()
         self.clock = clock
         self._retention_days = retention_days
 
@@ -103,7 +105,8 @@ class Reports:
 
         span = FunnelSpan(days.start.toordinal(), days.end.toordinal(), chosen == "all")
         with self.store.read() as conn:
-            counts = funnel_counts(conn, span, self._calendar)
+            progress = report_progress.of(conn, "funnel")
+            counts = funnel_counts(conn, span, self._calendar, progress, self._known)
             labels = counts.labels() if campaign or is_by_campaign else ()
             names = CampaignNames([*labels, *_paid_for(conn)])
             if campaign:
@@ -117,10 +120,9 @@ class Reports:
             for label in labels if is_by_campaign else ():
                 lines.setdefault(names.key_of(label), []).append(label)
             campaigns = {key: counts.of(some) for key, some in lines.items()}
-            open_days = OpenDays(self._calendar, report_progress.of(conn, "funnel"))
         return {
             **self._span(days),
-            **open_days.closed_part(span.first),
+            **OpenDays(self._calendar, progress).closed_part(span.first),
             "traffic": chosen,
             **funnel_report(total, campaigns),
         }

@@ -4,9 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Table,
     bindparam,
     delete,
     func,
@@ -22,6 +19,7 @@ from tracking.store.schema import (
     conversions,
     funnel_campaigns,
     funnel_totals,
+    funnel_versions,
     report_campaigns,
     report_visitors,
 )
@@ -65,6 +63,14 @@ class CampaignDay(NamedTuple):
     events: int
     newest: int
     visitors: bytes
+
+
+class DayVersion(NamedTuple):
+    """The version of the figures of one day and stage, which grows with each change of them."""
+
+    day: int
+    stage: str
+    version: int
 
 
 class NamedCampaign(NamedTuple):
@@ -136,34 +142,24 @@ _of_stage = {
     )
     for is_purchase in (True, False)
 }
-_EVERY_STAGE = ""
-
-
-def _of_days(table: Table) -> tuple[ColumnElement[bool], ...]:
-    stage: BindParameter[str] = bindparam("stage")
-    return (
-        table.c.day >= bindparam("first"),
-        table.c.day <= bindparam("last"),
-        or_(stage == literal_column("''"), table.c.stage == stage),
-    )
-
-
 _totals = Query(
     DayTotal,
     select(funnel_totals).where(
-        *_of_days(funnel_totals), funnel_totals.c.is_pinterest >= bindparam("is_pinterest")
+        funnel_totals.c.day == bindparam("day"), funnel_totals.c.stage == bindparam("stage")
     ),
 )
-_is_pinterest = funnel_campaigns.c.campaign.in_(
-    select(report_campaigns.c.id).where(report_campaigns.c.is_pinterest == 1)
-)
-_campaigns = {
-    True: Query(CampaignDay, select(funnel_campaigns).where(*_of_days(funnel_campaigns))),
-    False: Query(
-        CampaignDay,
-        select(funnel_campaigns).where(*_of_days(funnel_campaigns), _is_pinterest),
+_campaigns = Query(
+    CampaignDay,
+    select(funnel_campaigns).where(
+        funnel_campaigns.c.day == bindparam("day"), funnel_campaigns.c.stage == bindparam("stage")
     ),
-}
+)
+_versions = Query(
+    DayVersion,
+    select(funnel_versions).where(
+        funnel_versions.c.day >= bindparam("first"), funnel_versions.c.day <= bindparam("last")
+    ),
+)
 _total_of = Query(
     DayTotal,
     select(funnel_totals).where(
@@ -293,18 +289,20 @@ def events_of_stage(
     )
 
 
-def totals(
-    conn: Connection, first: int, last: int, stage: str = _EVERY_STAGE, *, all_traffic: bool
-) -> list[DayTotal]:
-    """Returns the figures of the days [first, last], of one stage or of all of them."""
-    return _totals.all(conn, first=first, last=last, stage=stage, is_pinterest=int(not all_traffic))
+def totals(conn: Connection, day: int, stage: str) -> list[DayTotal]:
+    """Returns the figures of one day and stage, Pinterest's and the others'."""
+    return _totals.all(conn, day=day, stage=stage)
 
 
-def by_campaign(
-    conn: Connection, first: int, last: int, stage: str = _EVERY_STAGE, *, all_traffic: bool
-) -> list[CampaignDay]:
-    """Returns the figures of the days [first, last] by campaign, of one stage or of all of them."""
-    return _campaigns[all_traffic].all(conn, first=first, last=last, stage=stage)
+def by_campaign(conn: Connection, day: int, stage: str) -> list[CampaignDay]:
+    """Returns the figures of one day and stage by campaign."""
+    return _campaigns.all(conn, day=day, stage=stage)
+
+
+def versions(conn: Connection, first: int, last: int) -> dict[tuple[int, str], int]:
+    """Returns the version of each day and stage of [first, last] of which figures ever changed."""
+    rows = _versions.all(conn, first=first, last=last)
+    return {(row.day, row.stage): row.version for row in rows}
 
 
 def campaigns(conn: Connection) -> list[NamedCampaign]:

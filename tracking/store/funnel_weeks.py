@@ -16,7 +16,6 @@ from tracking.store.schema import (
     funnel_totals,
     funnel_week_totals,
     funnel_weeks,
-    report_campaigns,
     report_weeks,
 )
 
@@ -56,28 +55,17 @@ class _NewestDay(NamedTuple):
     day: int | None
 
 
-_in_span = (
-    funnel_weeks.c.week >= bindparam("first"),
-    funnel_weeks.c.week <= bindparam("last"),
-)
-_by_campaign = {
-    True: Query(CampaignWeek, select(funnel_weeks).where(*_in_span)),
-    False: Query(
-        CampaignWeek,
-        select(funnel_weeks).where(
-            *_in_span,
-            funnel_weeks.c.campaign.in_(
-                select(report_campaigns.c.id).where(report_campaigns.c.is_pinterest == 1)
-            ),
-        ),
+_by_campaign = Query(
+    CampaignWeek,
+    select(funnel_weeks).where(
+        funnel_weeks.c.week == bindparam("week"), funnel_weeks.c.stage == bindparam("stage")
     ),
-}
+)
 _totals = Query(
     WeekTotal,
     select(funnel_week_totals).where(
-        funnel_week_totals.c.week >= bindparam("first"),
-        funnel_week_totals.c.week <= bindparam("last"),
-        funnel_week_totals.c.is_pinterest >= bindparam("is_pinterest"),
+        funnel_week_totals.c.week == bindparam("week"),
+        funnel_week_totals.c.stage == bindparam("stage"),
     ),
 )
 _whole = Query(
@@ -129,16 +117,14 @@ _add_total = Statement(
 )
 
 
-def totals(conn: Connection, first: int, last: int, *, all_traffic: bool) -> list[WeekTotal]:
-    """Returns the figures of the weeks [first, last], whether they count or not."""
-    return _totals.all(conn, first=first, last=last, is_pinterest=int(not all_traffic))
+def totals(conn: Connection, week: int, stage: str) -> list[WeekTotal]:
+    """Returns the figures of one week and stage, whether they count or not."""
+    return _totals.all(conn, week=week, stage=stage)
 
 
-def by_campaign(
-    conn: Connection, first: int, last: int, *, all_traffic: bool
-) -> list[CampaignWeek]:
-    """Returns the figures of the weeks [first, last] by campaign, whether they count or not."""
-    return _by_campaign[all_traffic].all(conn, first=first, last=last)
+def by_campaign(conn: Connection, week: int, stage: str) -> list[CampaignWeek]:
+    """Returns the figures of one week and stage by campaign, whether they count or not."""
+    return _by_campaign.all(conn, week=week, stage=stage)
 
 
 def whole(conn: Connection, first: int, last: int) -> set[StageWeek]:

@@ -614,8 +614,19 @@ funnel_campaigns = Table(
     sqlite_with_rowid=False,
 )
 
-# The same of whole weeks (seven ordinals), and for which stages it counts: as long as no day of the
-# week has changed.
+# How often the figures of a day and stage have changed, which triggers count: so a process knows
+# whether those that it has read are still right.
+funnel_versions = Table(
+    "funnel_versions",
+    metadata,
+    Column("day", BigInteger, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    _int("version"),
+    sqlite_with_rowid=False,
+)
+
+# The counted events of whole weeks (seven ordinals), and for which stages they count: as long as no
+# day of the week has changed.
 funnel_weeks = Table(
     "funnel_weeks",
     metadata,
