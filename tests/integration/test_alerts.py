@@ -201,6 +201,31 @@ def test_two_processes_at_once_check_once_and_tell_once(
     assert receiver.titles == [BEGINS]
 
 
+def test_a_process_that_hangs_over_a_message_changes_nothing_once_another_has_told(
+    build_day: BuildDay, receiver: AlertReceiver, other: AlertReceiver
+) -> None:
+    slow, quick = build_day(receiver), build_day(other)
+    slow.breaks()
+    for _ in range(BEGINS_AFTER // INTERVAL_SECONDS + 1):
+        slow.service.alerts.check()
+        slow.clock.tick(seconds=INTERVAL_SECONDS)
+    receiver.hold()
+    receiver.status = 500
+    with ThreadPoolExecutor(1) as threads:
+        told = threads.submit(slow.service.alerts.tell)
+        assert receiver.asked.wait(20)
+        slow.clock.tick(seconds=LEASE_SECONDS + 1)
+        quick.service.alerts.tell()
+        receiver.go_on()
+        told.result(20)
+
+    assert other.titles == [BEGINS]
+    assert quick.service.alerts.failures() == []
+    receiver.status = 200
+    slow.passes(HOUR)
+    assert (receiver.titles, other.titles) == ([], [BEGINS])
+
+
 def test_an_address_that_refuses_is_tried_again_and_keeps_nothing_from_the_others(
     build_day: BuildDay, receiver: AlertReceiver, other: AlertReceiver
 ) -> None:
