@@ -62,7 +62,7 @@ def csv_links_in(page: str) -> dict[str, str]:
 def cells_in(page: str, table: str) -> list[list[str]]:
     """The rows of a page's table as a person reads them."""
     body = page.partition(f'id="{table}"')[2].partition("<tbody>")[2].partition("</tbody>")[0]
-    rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.DOTALL)
     return [[_text(cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)] for row in rows]
 
 

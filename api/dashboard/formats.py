@@ -28,3 +28,12 @@ def duration_text(seconds: int) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length:,} {unit}"
     return f"{seconds} seconds"
+
+
+def orders_text(orders: str | Decimal | None) -> str:
+    """Returns a number of orders, with two decimals only where campaigns share one."""
+    if orders is None:
+        return NOTHING
+    number = Decimal(str(orders))
+    is_whole = number == number.to_integral_value()
+    return f"{number:,.0f}" if is_whole else f"{number:,.2f}"

@@ -1,21 +1,170 @@
-"""The overview: the figures of the days, and those of the days before."""
+"""The overview: the figures of the days against those before, by day, beside Pinterest's own."""
 
-from api.dashboard.page import DashboardPage, PageContent, PageRequest
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from api.dashboard.charts import LineChart
+from api.dashboard.comparison import comparison_of
+from api.dashboard.delivery import LONGEST_WAIT
+from api.dashboard.formats import count_text, duration_text, money_text, orders_text, time_text
+from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest, span_of
+from api.dashboard.setup import LINK_TEMPLATE, setup_steps, show_test_event
 from api.dashboard.tables import PageTable, TableColumn
+from api.dashboard.tiles import Tile, Tone, change_of
+from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import NOT_ATTRIBUTED
+from tracking.report.earnings import earnings, step_of
+from tracking.report.parameters import Days
+from tracking.store import metrics
+from tracking.store.engine.statement import Connection
+
+_STEPS = {1: "Day", 7: "Week from", 28: "Four weeks from"}
+
+
+@dataclass(frozen=True, slots=True)
+class CurrencyFigures:
+    """The credits of Pinterest in one currency, and what was spent."""
+
+    revenue: Decimal
+    orders: Decimal
+    spend: Decimal
+    roas: Decimal | None
+    cpa: Decimal | None
 
 
 def _view(asked: PageRequest) -> PageContent:
-    report = asked.service.reports.roi(**asked.span)
-    columns = [
-        TableColumn("currency", "Currency"),
-        TableColumn("orders", "Orders", "number"),
-        TableColumn("total_revenue", "Revenue", "money"),
-        TableColumn("total_spend", "Spend", "money"),
-        TableColumn("roas", "ROAS", "number"),
-        TableColumn("cpa", "CPA", "money"),
+    reports = asked.service.reports
+    now = figures_of(reports.roi(**asked.span))
+    before = figures_of(reports.roi(**_span_before(asked.days)))
+    with reports.store.read() as conn:
+        steps = setup_steps(conn, asked)
+        waiting = metrics.open_events(conn, "waiting")
+        dead = metrics.open_events(conn, "dead")
+        by_day = _earnings(conn, asked)
+    charts = [_chart(currency, rows, asked.days) for currency, rows in by_day.items()]
+    comparison = comparison_of(asked)
+    tables = [*(chart.table for chart in charts), *comparison.tables]
+    values = {
+        "alerts": _alerts(asked),
+        "steps": steps,
+        "is_set_up": all(step.is_done for step in steps if step.is_needed),
+        "done": sum(step.is_done for step in steps),
+        "link_template": LINK_TEMPLATE,
+        "test": f"{asked.page.address()}/test-event",
+        "can_test": not asked.service.settings.is_report_only,
+        "figures": [
+            (currency, [*_tiles(found, before.get(currency), currency)])
+            for currency, found in now.items()
+        ],
+        "before": _span_before(asked.days),
+        "charts": charts,
+        "comparison": comparison,
+        "delivery": [*_delivery_tiles(asked, waiting, dead)],
+        "delivery_address": f"/dashboard/delivery?start_date={asked.span['start_date']}"
+        f"&end_date={asked.span['end_date']}",
+    }
+    return PageContent("overview.html", values, tables)
+
+
+def _alerts(asked: PageRequest) -> list[dict[str, str]]:
+    zone = asked.service.settings.shop_timezone
+    return [
+        {
+            "title": alert.title,
+            "words": alert.words,
+            "remedy": alert.remedy,
+            "since": time_text(alert.since, zone),
+        }
+        for alert in asked.service.alerts.standing()
     ]
-    table = PageTable("figures", "From Pinterest", columns, report["currencies"])
-    return PageContent("overview.html", {"figures": table, "report": report}, [table])
 
 
-OVERVIEW_PAGE = DashboardPage("overview", "", "Overview", _view)
+def figures_of(report: Mapping[str, Any]) -> dict[str, CurrencyFigures]:
+    """Returns the figures of each currency of an ROI report, without orders that Pinterest is not
+    credited with."""
+    return {
+        each["currency"]: CurrencyFigures(
+            revenue=_credited(each["campaigns"], "revenue"),
+            orders=_credited(each["campaigns"], "orders"),
+            spend=Decimal(each["total_spend"]),
+            roas=_number(each["roas"]),
+            cpa=_number(each["cpa"]),
+        )
+        for each in report["currencies"]
+    }
+
+
+def _credited(lines: Iterable[Mapping[str, Any]], field: str) -> Decimal:
+    amounts = (Decimal(str(line[field])) for line in lines if line["campaign"] != NOT_ATTRIBUTED)
+    return sum(amounts, Decimal(0))
+
+
+def _number(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _span_before(days: Days) -> dict[str, str]:
+    """Returns as many days as these, right before them, as parameters."""
+    length = days.end - days.start + timedelta(days=1)
+    return span_of(days.start - length, days.end - length)
+
+
+def _tiles(now: CurrencyFigures, before: CurrencyFigures | None, currency: str) -> Iterator[Tile]:
+    none = CurrencyFigures(Decimal(0), Decimal(0), Decimal(0), None, None)
+    then = before or none
+    revenue = change_of(now.revenue, then.revenue, more_is="good")
+    yield Tile("Revenue from Pinterest", money_text(now.revenue), currency, *revenue)
+    spend = change_of(now.spend, then.spend, more_is="")
+    yield Tile("Spend", money_text(now.spend), currency, *spend)
+    roas = change_of(now.roas, then.roas, more_is="good")
+    yield Tile("ROAS", money_text(now.roas), "", *roas)
+    orders = change_of(now.orders, then.orders, more_is="good")
+    yield Tile("Orders from Pinterest", orders_text(now.orders), "", *orders)
+    cpa = change_of(now.cpa, then.cpa, more_is="bad")
+    yield Tile("Cost per order", money_text(now.cpa), currency if now.cpa else "", *cpa)
+
+
+def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, Any]]]:
+    reports = asked.service.reports
+    longest = max(reports.rules.click_window, reports.rules.view_window)
+    return earnings(conn, asked.days, ShopDays(reports.zone), reports.model, longest)
+
+
+def _chart(currency: str, rows: Sequence[Mapping[str, Any]], days: Days) -> LineChart:
+    columns = [
+        TableColumn("date", _STEPS[step_of(days)]),
+        TableColumn("revenue", "Revenue from Pinterest", "money"),
+        TableColumn("spend", "Spend", "money"),
+    ]
+    title = f"Revenue and spend in {currency}"
+    return LineChart(title, PageTable(f"by-day-{currency}", title, columns, rows))
+
+
+def _delivery_tiles(
+    asked: PageRequest,
+    waiting: Sequence[metrics.OpenEvents],
+    dead: Sequence[metrics.OpenEvents],
+) -> Iterator[Tile]:
+    refused = sum(row.events for row in dead)
+    yield Tile("Waiting to be sent", count_text(sum(row.events for row in waiting)), "events")
+    if waiting:
+        age = max(0, int(asked.now) - min(row.oldest for row in waiting))
+        yield Tile("Oldest waits", duration_text(age), "", *_word_on_wait(age))
+    note: Tone = "bad" if refused else ""
+    yield Tile("Refused or expired", count_text(refused), "events", tone=note)
+
+
+def _word_on_wait(age: int) -> tuple[str, Tone]:
+    return ("does a deliverer run?", "bad") if age > LONGEST_WAIT else ("", "")
+
+
+OVERVIEW_PAGE = DashboardPage(
+    "overview",
+    "",
+    "Overview",
+    _view,
+    actions=(PageAction("test-event", show_test_event),),
+)

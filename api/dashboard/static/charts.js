@@ -2,10 +2,7 @@
 (() => {
   "use strict";
 
-  const number = (cell) => {
-    const text = cell.firstChild ? cell.firstChild.textContent.replaceAll(",", "").trim() : "";
-    return text === "" || Number.isNaN(Number(text)) ? null : Number(text);
-  };
+  const number = (cell) => (cell.dataset.value ? Number(cell.dataset.value) : null);
 
   const read = (table) => {
     const titles = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
@@ -19,6 +16,9 @@
   const day = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
   const short = (value) =>
     Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
+
+  const month = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
+  const dates = (_, all) => all.map((seconds) => month.format(new Date(seconds * 1000)));
 
   const axis = (more) => ({
     stroke: () => colour("--quiet"),
@@ -65,7 +65,7 @@
       cursor: { y: false, drag: { x: false, y: false } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { y: { range: (_, low, high) => [Math.min(0, low), high || 1] } },
-      axes: [axis({ grid: { show: false } }), axis({ values: (_, all) => all.map(short) })],
+      axes: [axis({ grid: { show: false }, values: dates }), axis({ values: (_, all) => all.map(short) })],
       series: [{}, ...found.titles.slice(1).map(line)],
       hooks: { setCursor: [follow(tip, found)] },
     };

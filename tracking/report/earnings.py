@@ -1,0 +1,71 @@
+"""Revenue and orders that Pinterest is credited with, and spend, by day or week and currency."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from tracking.domain.attribution import Model, bit
+from tracking.domain.money import to_major
+from tracking.domain.shop_days import WEEK, ShopDays
+from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.parameters import Days
+from tracking.report.roi import spend_text
+from tracking.store import spend
+from tracking.store.engine.statement import Connection
+
+# More days than these are shown by weeks, and more weeks by four weeks each.
+MOST_STEPS = 92
+
+
+@dataclass(slots=True)
+class _Step:
+    """Some days that are shown as one: credited revenue in minor units, and spend in millionths of
+    the major unit, by currency."""
+
+    net: dict[str, int] = field(default_factory=dict)
+    micros: dict[str, int] = field(default_factory=dict)
+
+
+def step_of(days: Days) -> int:
+    """Returns how many days are shown as one: 1, 7 or 28."""
+    count = (days.end - days.start).days + 1
+    return next((step for step in (1, WEEK) if count <= MOST_STEPS * step), 4 * WEEK)
+
+
+def earnings(
+    conn: Connection, days: Days, calendar: ShopDays, model: Model, longest_window: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Returns a line for each step of the days, by currency: its first day, the revenue credited to
+    Pinterest by a model, and the spend. The sums are those of the ROI report."""
+    steps = {first: _Step() for first in _first_days(days)}
+    for first, step in steps.items():
+        last = min(first + step_of(days) - 1, days.end.toordinal())
+        span = CreditSpan(first, last, bit("pinterest", model), "order_date", longest_window)
+        for row in credit_sums(conn, span, calendar):
+            if row.is_pinterest:
+                step.net[row.currency] = step.net.get(row.currency, 0) + int(row.net)
+    for cost in spend.rows(conn, days.start.isoformat(), days.end.isoformat()):
+        step = steps[_step_with(date.fromisoformat(cost.date), days)]
+        step.micros[cost.currency] = step.micros.get(cost.currency, 0) + cost.micros
+    currencies = {code for step in steps.values() for code in (*step.net, *step.micros)}
+    return {currency: [*_lines(currency, steps)] for currency in sorted(currencies)}
+
+
+def _first_days(days: Days) -> range:
+    return range(days.start.toordinal(), days.end.toordinal() + 1, step_of(days))
+
+
+def _step_with(day: date, days: Days) -> int:
+    first = days.start.toordinal()
+    return day.toordinal() - (day.toordinal() - first) % step_of(days)
+
+
+def _lines(currency: str, steps: Mapping[int, _Step]) -> Iterator[dict[str, Any]]:
+    for first, step in steps.items():
+        yield {
+            "date": date.fromordinal(first).isoformat(),
+            "revenue": to_major(step.net.get(currency, 0), currency),
+            "spend": spend_text(step.micros.get(currency, 0), currency),
+            "currency": currency,
+        }
