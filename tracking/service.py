@@ -40,6 +40,7 @@ from tracking.receive.tracker import Tracker
 from tracking.report.accuracy import accuracy_between
 from tracking.report.accuracy_writer import AccuracyWriter
 from tracking.report.comparison import Comparison, PinterestSource
+from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_writer import FunnelWriter
@@ -239,6 +240,7 @@ def service_of(
         figures=FiguresWorker(
             *_figures_of(store.yielding(), days, rules),
             AccuracyWriter(store.yielding(), settings.retention_days, clock),
+            ComparisonWriter(store.yielding(), days, rules, settings.retention_days, clock),
         ),
         retention=retention,
         refused_webhooks=RefusedWebhooks(store, clock),

@@ -16,7 +16,8 @@ from tracking.domain.shop_days import ShopDays
 from tracking.domain.waterfall import PARTS, PinterestSums
 from tracking.report.campaigns import CampaignNames
 from tracking.report.compared_shares import naming_of, shares_of
-from tracking.report.comparison import ComparisonLines, PinterestSays, dated_share, lines_of
+from tracking.report.compared_sums import ComparedShares, ComparedSpan, dated
+from tracking.report.comparison import ComparisonLines, PinterestSays, lines_of
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.parameters import Days, days_of
 from tracking.store.compared_orders import CreditedRow, NamingDelivery
@@ -153,8 +154,11 @@ def compared(
         for order in orders
         if order.is_told_by_other
     )
-    shares = [dated_share(share, report_by, shop_days) for share in shares_of(rows, naming, MODEL)]
-    return lines_of(days, shares, CampaignNames([]), says(attributed))
+    span = ComparedSpan(FIRST.toordinal(), LAST.toordinal(), MODEL, report_by)
+    found = ComparedShares()
+    for _, share in shares_of(rows, naming, [MODEL]):
+        found.add(span, share.label, share.currency, dated(share, report_by, shop_days))
+    return lines_of(days, found, CampaignNames([]), says(attributed))
 
 
 def says(attributed: Sequence[Attributed]) -> PinterestSays:

@@ -172,6 +172,11 @@ _FATE_TRIGGERS = (
     *("fates_added", "fates_decided", "fates_deleted"),
     *("fates_queued", "fates_settled", "fates_told"),
 )
+_COMPARED = ("compared_credits", "compared_days", "compared_marks")
+_COMPARED_TRIGGERS = (
+    *("compared_added", "compared_dropped", "compared_changed", "compared_decided"),
+    *("compared_queued", "compared_settled", "compared_named", "compared_visited"),
+)
 _WITHOUT_REFUSED = (
     *_WITHOUT_PINTERESTS_FIGURES,
     "DROP TABLE refused_webhooks",
@@ -222,6 +227,7 @@ def drop_figures(connection: Connection) -> None:
     on_sqlite = connection.dialect.name == "sqlite"
     drop(connection, (*_TRIGGERS, *["conversions_numbered_again"] * on_sqlite), _FIGURES)
     drop(connection, _FATE_TRIGGERS, _FATES)
+    drop(connection, _COMPARED_TRIGGERS, _COMPARED)
     connection.execute(text("DROP INDEX conversions_purchases"))
     connection.execute(text("DROP INDEX conversions_of_buyer"))
 
@@ -245,7 +251,7 @@ def test_people_are_known_again_after_their_links_were_shortened(
         shop.sends("orders/create", placed | {"customer": {"id": number % 2 + 1}})
     service.figures.finish()
     before = everything(service.store)
-    before |= {name: [] for name in (*_FIGURES, *_FATES)}
+    before |= {name: [] for name in (*_FIGURES, *_FATES, *_COMPARED)}
     assert {len(row["link"]) for row in before["links"]} == {46}
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.begin() as connection:
@@ -473,6 +479,7 @@ def test_consent_is_known_after_the_visitors_were_stored_once(
         for statement in (*_WITHOUT_VERSIONS, *_WITHOUT_PINTERESTS_FIGURES):
             connection.execute(text(statement))
         drop(connection, _FATE_TRIGGERS, _FATES)
+        drop(connection, _COMPARED_TRIGGERS, _COMPARED)
         connection.execute(text("UPDATE alembic_version SET version_num = '0021'"))
     engine.dispose()
 

@@ -73,6 +73,9 @@ STAY = {
     "credit_changes": "gone once they are summed up",
     "accuracy_quarters": "counts of orders by what became of them",
     "accuracy_marks": "gone once the marked quarters are counted anew",
+    "compared_credits": "the shop's books: credits by what became of the orders' events",
+    "compared_days": "sums of these by day",
+    "compared_marks": "gone once they are summed up",
 }
 
 

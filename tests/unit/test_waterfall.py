@@ -3,12 +3,31 @@
 from typing import Any
 
 from tracking.domain.attribution import WHOLE_ORDER
-from tracking.domain.waterfall import ComparedShare, PinterestSums, Waterfall
+from tracking.domain.waterfall import (
+    ComparedShare,
+    Outcome,
+    PinterestSums,
+    ShareKind,
+    Waterfall,
+    kind_of,
+    money_part,
+)
 
 
-def share(**changes: Any) -> ComparedShare:
-    told = ComparedShare(5, 5, "sent", "", False, False, WHOLE_ORDER, 4_000, 4_000, ("5001",))
-    return told._replace(**changes)
+def share(
+    outcome: Outcome = "sent",
+    reason: str = "",
+    *,
+    is_taken_back: bool = False,
+    is_view: bool = False,
+    **changes: Any,
+) -> ComparedShare:
+    net, value = changes.get("net", 4_000), changes.get("value", 4_000)
+    money = money_part(net, value, is_taken_back=is_taken_back) if outcome == "sent" else ""
+    kind = ShareKind(outcome, reason, is_view, money)
+    assert kind_of(kind.text()) == kind
+    found = ComparedShare(5, 5, kind, WHOLE_ORDER, 4_000, 4_000, ("5001",))
+    return found._replace(**changes)
 
 
 def parts(theirs: PinterestSums, *shares: ComparedShare) -> dict[str, tuple[int, int]]:
@@ -30,7 +49,7 @@ def test_an_order_of_another_day_at_pinterest_is_a_difference_of_days() -> None:
 
 def test_an_order_that_was_not_sent_is_told_with_its_reason() -> None:
     found = Waterfall()
-    held = share(outcome="not_sent", reason="consent_unknown", value=0)
+    held = share("not_sent", "consent_unknown", value=0)
     found.add(held, in_utc=True, in_shop=True)
     part = found.parts(PinterestSums())[1]
     assert (part.name, part.reasons) == ("not_sent", {"consent_unknown": (-WHOLE_ORDER, -4_000)})
@@ -43,7 +62,7 @@ def test_a_refund_since_the_order_was_sent_stays_at_pinterest() -> None:
 
 
 def test_an_order_deleted_since_it_was_sent_stays_at_pinterest() -> None:
-    deleted = share(outcome="uncounted", net=0, is_taken_back=True)
+    deleted = share("uncounted", "deleted", net=0)
     assert parts(ONE_CLICK, deleted) == {"refunded_since": (WHOLE_ORDER, 4_000)}
 
 

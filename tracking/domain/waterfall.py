@@ -7,6 +7,7 @@ of an order, amounts are minor units of one currency.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from tracking.domain.attribution import WHOLE_ORDER
@@ -34,23 +35,53 @@ PARTS: Mapping[PartName, Basis] = {
     "not_explained": "rest",
 }
 MOST_ORDER_IDS = 20
+# The part that the money of a share belongs to, if Pinterest was told another value than counts.
+MoneyPart = Literal["", "refunded_since", "value_sent"]
+
+
+class ShareKind(NamedTuple):
+    """A kind of shares that go into the same parts.
+
+    The events of their orders were `sent` or not, for a `reason`. An `uncounted` order was sent and
+    deleted since, so that it counts here no more. Where Pinterest was told another value than
+    counts now, `money` is the part that this is in.
+    """
+
+    outcome: Outcome
+    reason: str
+    is_view: bool
+    money: MoneyPart
+
+    def text(self) -> str:
+        """Returns the kind as text."""
+        return f"{self.outcome} {self.reason} {self.is_view:d} {self.money}"
+
+
+@lru_cache(maxsize=1024)
+def kind_of(text: str) -> ShareKind:
+    """Returns the kind that a text tells."""
+    outcome, reason, is_view, money = text.split(" ")
+    return ShareKind(outcome, reason, is_view == "1", money)  # type: ignore[arg-type]
+
+
+def money_part(net: int, value: int, *, is_taken_back: bool) -> MoneyPart:
+    """Returns the part of a sent share's money, of an order of which something was given back or
+    not. Pinterest takes nothing back, so it has what was given back since."""
+    if value == net:
+        return ""
+    return "refunded_since" if is_taken_back and value > net else "value_sent"
 
 
 class ComparedShare(NamedTuple):
-    """Shares that Pinterest is credited with here, and what became of their orders' events.
+    """Shares that Pinterest is credited with here.
 
     They count on a shop day here and on a UTC day at Pinterest (ordinals). `net` is the revenue
-    that counts now, `value` what Pinterest was told, if the event was `sent`. `reason` says why it
-    was not. An `uncounted` order was sent and deleted since, so that it counts here no more. Of an
-    order that `is_taken_back` something was given back, now or before it was sent.
+    that counts now, `value` what Pinterest was told, if the event was sent.
     """
 
     utc_day: int
     shop_day: int
-    outcome: Outcome
-    reason: str
-    is_view: bool
-    is_taken_back: bool
+    kind: ShareKind
     share: int
     net: int
     value: int
@@ -128,7 +159,7 @@ class Waterfall:
 
     def add(self, found: ComparedShare, *, in_utc: bool, in_shop: bool) -> None:
         """Adds a share that counts in the UTC days of this line, in its shop days, or in both."""
-        if found.outcome == "uncounted":
+        if found.kind.outcome == "uncounted":
             if in_utc:
                 self._add_sent(found)
             return
@@ -165,23 +196,18 @@ class Waterfall:
         )
 
     def _add_outcome(self, found: ComparedShare) -> None:
-        if found.outcome == "sent":
-            self._add_sent(found)
-        elif found.outcome == "not_sent":
-            self._put("not_sent", found, -found.share, -found.net, found.reason)
+        outcome = found.kind.outcome
+        if outcome == "not_sent" or outcome == "undelivered":
+            self._put(outcome, found, -found.share, -found.net, found.kind.reason)
         else:
-            self._put("undelivered", found, -found.share, -found.net, found.reason)
+            self._add_sent(found)
 
     def _add_sent(self, found: ComparedShare) -> None:
-        more = found.value - found.net
-        if found.outcome == "uncounted":
+        if found.kind.outcome == "uncounted":
             self._put("refunded_since", found, found.share, found.value)
-        elif found.is_taken_back and more > 0:
-            # Pinterest takes nothing back, so it has what was given back since.
-            self._put("refunded_since", found, 0, more)
-        else:
-            self._put("value_sent", found, 0, more)
-        if found.is_view:
+        elif found.kind.money:
+            self._put(found.kind.money, found, 0, found.value - found.net)
+        if found.kind.is_view:
             self._sent_views = _plus(self._sent_views, found.share, found.value)
 
     def _put(

@@ -1,8 +1,6 @@
-"""Reads what became of the orders that Pinterest is credited with: sent or not, and at which value.
+"""Reads the raw rows of what became of the orders that Pinterest is credited with."""
 
-It reads the raw rows.
-"""
-
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import groupby
@@ -12,6 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from tracking.domain.attribution import (
+    MODELS,
     WHOLE_ORDER,
     Rules,
     allocations_of,
@@ -21,7 +20,7 @@ from tracking.domain.attribution import (
 )
 from tracking.domain.conversion import REASONS, TOLD_OTHERWISE
 from tracking.domain.money import amount, to_minor
-from tracking.domain.waterfall import Outcome
+from tracking.domain.waterfall import MoneyPart, Outcome, ShareKind, money_part
 from tracking.report.campaigns import CampaignLabel
 from tracking.store import compared_orders
 from tracking.store.compared_orders import CreditedRow, DeletedRow, NamingDelivery
@@ -31,6 +30,9 @@ from tracking.store.values import path_from
 
 # The bit that says that an order's credits are of views, whatever the model: it credits no click.
 _VIEWS = bit("pinterest", "view_through")
+# Those of every model.
+_BITS = tuple(bit("pinterest", model) for model in MODELS)
+_EVERY_BIT = sum(_BITS)
 # The states of a delivery that may still come, or was given up.
 UNDELIVERED = ("waiting", "dead", "discarded")
 
@@ -47,13 +49,17 @@ class OrderShare(NamedTuple):
     credited_at: int
     label: CampaignLabel
     currency: str
-    outcome: Outcome
-    reason: str
-    is_view: bool
-    is_taken_back: bool
+    kind: ShareKind
     share: int
     net: int
     value: int
+
+
+class MaskedShare(NamedTuple):
+    """A share that is the same under each of the models in `mask`."""
+
+    share: OrderShare
+    mask: int
 
 
 class Told(NamedTuple):
@@ -82,14 +88,49 @@ def order_shares(
 ) -> list[OrderShare]:
     """Returns the shares of the orders placed in a span (two instants, the end excluded), the
     newest order first. Deliveries settled before the instant `forgotten` have been deleted."""
-    since, before = span
-    rows = compared_orders.credited(conn, since, before, model_bit | _VIEWS, forgotten)
+    rows = compared_orders.credited(conn, span, model_bit | _VIEWS, forgotten)
+    gone = compared_orders.deleted(conn, span)
+    return [share for share, _ in _masked(conn, rows, gone, (model_bit,), rules)]
+
+
+def shares_between(
+    conn: Connection, span: tuple[int, int], rules: Rules, forgotten: int
+) -> list[MaskedShare]:
+    """As `order_shares`, under every model."""
+    rows = compared_orders.credited(conn, span, _EVERY_BIT, forgotten)
+    return _masked(conn, rows, compared_orders.deleted(conn, span), _BITS, rules)
+
+
+def shares_of_marked(
+    conn: Connection, last: int, through: int, rules: Rules, forgotten: int
+) -> list[MaskedShare]:
+    """Returns the shares of the orders marked up to the mark `last`, that were placed before an
+    instant, under every model."""
+    rows = compared_orders.credited_and_marked(conn, last, through, _EVERY_BIT, forgotten)
+    gone = compared_orders.deleted_and_marked(conn, last, through)
+    return _masked(conn, rows, gone, _BITS, rules)
+
+
+def _masked(
+    conn: Connection,
+    rows: Sequence[CreditedRow],
+    gone: Sequence[DeletedRow],
+    bits: Sequence[int],
+    rules: Rules,
+) -> list[MaskedShare]:
     named = naming_of(compared_orders.naming(conn, _told_by_others(rows)))
-    shares = list(shares_of(rows, named, model_bit))
-    for row in compared_orders.deleted(conn, since, before):
-        shares += shares_of_deleted(row, model_bit, rules)
-    shares.sort(key=_order_of, reverse=True)
-    return shares
+    # Of two touches that are credited alike each has its share.
+    twins: Counter[tuple[int, OrderShare]] = Counter()
+    masks: dict[tuple[OrderShare, int], int] = {}
+    for model_bit, share in shares_of(rows, named, bits):
+        twins[model_bit, share] += 1
+        key = (share, twins[model_bit, share])
+        masks[key] = masks.get(key, 0) | model_bit
+    found = [MaskedShare(share, mask) for (share, _), mask in masks.items()]
+    for row in gone:
+        found += shares_of_deleted(row, sum(bits), rules)
+    found.sort(key=lambda one: _order_of(one.share), reverse=True)
+    return found
 
 
 def _told_by_others(rows: Iterable[CreditedRow]) -> set[str]:
@@ -111,16 +152,18 @@ _RANKS = {state: rank for rank, state in enumerate(("sent", *UNDELIVERED))}
 
 
 def shares_of(
-    rows: Iterable[CreditedRow], named: Mapping[str, NamingDelivery], model_bit: int
-) -> Iterator[OrderShare]:
-    """Yields the shares of orders under one model; the rows of an order stand together."""
+    rows: Iterable[CreditedRow], named: Mapping[str, NamingDelivery], bits: Sequence[int]
+) -> Iterator[tuple[int, OrderShare]]:
+    """Yields the shares of orders under each of some models (a bit); the rows of an order stand
+    together."""
     for _, group in groupby(rows, key=_order_of):
         every = list(group)
+        told = told_of(every[0], named.get(every[0].order_id))
         is_view = any(row.mask & _VIEWS for row in every)
-        credited = [row for row in every if row.mask & model_bit]
-        if credited:
-            told = told_of(credited[0], named.get(credited[0].order_id))
-            yield from _shares_of_order(credited, told, is_view)
+        for model_bit in bits:
+            credited = [row for row in every if row.mask & model_bit]
+            for share in _shares_of_order(credited, told, is_view):
+                yield model_bit, share
 
 
 def _shares_of_order(
@@ -128,16 +171,16 @@ def _shares_of_order(
 ) -> Iterator[OrderShare]:
     is_taken_back = any(row.net < row.gross for row in rows)
     for row, value in zip(rows, _values(rows, told), strict=True):
+        money: MoneyPart = ""
+        if told.outcome == "sent":
+            money = money_part(row.net, value, is_taken_back=is_taken_back)
         yield OrderShare(
             order_id=row.order_id,
             placed_at=row.placed_at,
             credited_at=row.credited_at,
             label=CampaignLabel(True, row.campaign_id, row.campaign),
             currency=row.currency,
-            outcome=told.outcome,
-            reason=told.reason,
-            is_view=is_view,
-            is_taken_back=is_taken_back,
+            kind=ShareKind(told.outcome, told.reason, is_view, money),
             share=row.share,
             net=row.net,
             value=value,
@@ -186,26 +229,24 @@ def value_in(payload: bytes, currency: str) -> int | None:
     return to_minor(value, currency) if value is not None and told.currency == currency else None
 
 
-def shares_of_deleted(row: DeletedRow, model_bit: int, rules: Rules) -> Iterator[OrderShare]:
-    """Yields the shares of an order that was deleted after Pinterest was told of it. Its credits
-    are gone, and are worked out again from the visits before it."""
+def shares_of_deleted(row: DeletedRow, bits: int, rules: Rules) -> Iterator[MaskedShare]:
+    """Yields the shares, under the models of `bits`, of an order that was deleted after Pinterest
+    was told of it. Its credits are gone, and are worked out again from the visits before it."""
     value = value_in(row.payload, row.currency)
     amounts = (row.gross if value is None else value, WHOLE_ORDER)
     for part in allocations_of(credits_of(path_from(row.path), row.placed_at, rules), amounts):
         touch = part.touch
-        if touch is not None and touch.is_pinterest and part.mask & model_bit:
+        if touch is not None and touch.is_pinterest and part.mask & bits:
             sent, share = part.amounts
-            yield OrderShare(
+            found = OrderShare(
                 order_id=row.order_id,
                 placed_at=row.placed_at,
                 credited_at=touch.at,
                 label=CampaignLabel(True, touch.campaign_id, touch.campaign),
                 currency=row.currency,
-                outcome="uncounted",
-                reason="deleted",
-                is_view=touch.kind == "view",
-                is_taken_back=True,
+                kind=ShareKind("uncounted", "deleted", touch.kind == "view", "refunded_since"),
                 share=share,
                 net=0,
                 value=sent,
             )
+            yield MaskedShare(found, part.mask & bits)

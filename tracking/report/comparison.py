@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from tracking.domain.attribution import MODELS, Model, Rules, bit, share_text
 from tracking.domain.conversion import REASONS
 from tracking.domain.pinterest_windows import PinterestWindows
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
-from tracking.domain.waterfall import ComparedShare
 from tracking.domain.withheld import REMEDIES
 from tracking.report.accuracy import accuracy_by_day
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
-from tracking.report.compared_shares import OrderShare, order_shares
+from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares
 from tracking.report.comparison_hints import hint, hints_of
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.credit_sums import CreditSpan, credit_sums
@@ -29,7 +27,6 @@ from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
 # Each day is a line of the report.
 MOST_DAYS = 366
 _DAY, _HOUR = 86_400, 3_600
-_UTC_DAYS = ShopDays(ZoneInfo("UTC"))
 # The kind of figures in the readings of Pinterest's.
 _CONVERSIONS = "conversions"
 
@@ -42,14 +39,6 @@ class PinterestSource:
     account: str
     missing_settings: tuple[str, ...] = ()
     is_test_mode: bool = False
-
-
-class DatedShare(NamedTuple):
-    """A share on the days that it counts on, of a campaign as the touch named it."""
-
-    label: CampaignLabel
-    currency: str
-    found: ComparedShare
 
 
 class _Asked(NamedTuple):
@@ -127,9 +116,10 @@ class Comparison:
         days = asked.days
         with self._store.read() as conn:
             says = self._pinterest_says(conn, asked)
-            shares = self._shares(conn, asked)
-            names = _names(conn, shares, says)
-            lines = lines_of(days, shares, names, says)
+            found = compared_shares(
+                conn, self._span(asked), self._days, self._rules, self._forgotten()
+            )
+            lines = lines_of(days, found, _names(conn, found, says), says)
             self._add_sold(conn, asked, lines)
             withheld = self._withheld(conn, days.start.toordinal(), days.end.toordinal())
             hints = [*hints_of(conn, days.since, days.before)]
@@ -173,6 +163,10 @@ class Comparison:
         raise_if_any(errors)
         return _Asked(days, chosen, by)
 
+    def _span(self, asked: _Asked) -> ComparedSpan:
+        first, last = asked.days.start.toordinal(), asked.days.end.toordinal()
+        return ComparedSpan(first, last, bit("pinterest", asked.model), asked.report_by)
+
     def _pinterest_says(self, conn: Connection, asked: _Asked) -> PinterestSays:
         span = asked.days.start.isoformat(), asked.days.end.isoformat(), asked.report_by
         readings = pinterest_readings.of_account(conn, self._source.account)
@@ -184,24 +178,6 @@ class Comparison:
             through=reading.through if reading else "",
             failure=reading.failure if reading else "",
         )
-
-    def _shares(self, conn: Connection, asked: _Asked) -> list[DatedShare]:
-        """Returns the shares that count on one of the days here, or on one of Pinterest's."""
-        first, last = asked.days.start.toordinal(), asked.days.end.toordinal()
-        since = min(_UTC_DAYS.begin(first), asked.days.since)
-        before = max(_UTC_DAYS.begin(last + 1), asked.days.before)
-        # A touch is credited only with orders within its window.
-        latest = before if asked.report_by == "order_date" else before + self._longest_window
-        model_bit = bit("pinterest", asked.model)
-        span = since, latest
-        found = order_shares(conn, span, model_bit, self._rules, self._forgotten())
-        dated = (dated_share(share, asked.report_by, self._days) for share in found)
-        asked_days = range(first, last + 1)
-        return [
-            one
-            for one in dated
-            if one.found.utc_day in asked_days or one.found.shop_day in asked_days
-        ]
 
     def _add_sold(self, conn: Connection, asked: _Asked, lines: ComparisonLines) -> None:
         for day, line in lines.days.items():
@@ -260,25 +236,6 @@ class Comparison:
             yield hint("no_campaign", text)
 
 
-def dated_share(share: OrderShare, report_by: ReportDay, days: ShopDays) -> DatedShare:
-    """Returns a share on the day of its order, or on that of its touch: the shop's and the UTC
-    day."""
-    at = share.placed_at if report_by == "order_date" else share.credited_at
-    found = ComparedShare(
-        utc_day=_UTC_DAYS.day_of(at),
-        shop_day=days.day_of(at),
-        outcome=share.outcome,
-        reason=share.reason,
-        is_view=share.is_view,
-        is_taken_back=share.is_taken_back,
-        share=share.share,
-        net=share.net,
-        value=share.value,
-        order_ids=(share.order_id,),
-    )
-    return DatedShare(share.label, share.currency, found)
-
-
 def withheld_report(withheld: Mapping[str, int]) -> dict[str, Any]:
     """Returns how many orders were not sent, by reason, with what it would take."""
     ordered = sorted(withheld.items(), key=lambda item: (-item[1], item[0]))
@@ -297,20 +254,20 @@ def withheld_report(withheld: Mapping[str, int]) -> dict[str, Any]:
 
 
 def lines_of(
-    days: Days, shares: Iterable[DatedShare], names: CampaignNames, says: PinterestSays
+    days: Days, found: ComparedShares, names: CampaignNames, says: PinterestSays
 ) -> ComparisonLines:
     """Returns the lines of these days, of what counts on one of them here or at Pinterest."""
     span = range(days.start.toordinal(), days.end.toordinal() + 1)
     lines = ComparisonLines(days={day: ComparisonLine() for day in span})
-    for label, currency, found in shares:
-        in_utc, in_shop = found.utc_day in span, found.shop_day in span
-        campaign = lines.campaigns.setdefault(names.key_of(label), ComparisonLine())
-        for line in (lines.totals, campaign):
-            line.add_share(found, currency, in_utc=in_utc, in_shop=in_shop)
-        for day in {found.utc_day, found.shop_day} & lines.days.keys():
-            lines.days[day].add_share(
-                found, currency, in_utc=found.utc_day == day, in_shop=found.shop_day == day
-            )
+    for currency, share in found.by_day:
+        in_utc, in_shop = share.utc_day in span, share.shop_day in span
+        lines.totals.add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
+        for day in {share.utc_day, share.shop_day} & lines.days.keys():
+            in_utc, in_shop = share.utc_day == day, share.shop_day == day
+            lines.days[day].add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
+    for label, currency, share, in_utc, in_shop in found.by_campaign:
+        line = lines.campaigns.setdefault(names.key_of(label), ComparisonLine())
+        line.add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
     for day_row in says.by_day:
         lines.totals.add_pinterest(day_row)
         lines.days[date.fromisoformat(day_row.date).toordinal()].add_pinterest(day_row)
@@ -320,12 +277,11 @@ def lines_of(
     return lines
 
 
-def _names(conn: Connection, shares: Sequence[DatedShare], says: PinterestSays) -> CampaignNames:
+def _names(conn: Connection, found: ComparedShares, says: PinterestSays) -> CampaignNames:
     """Returns the names of the campaigns: Pinterest's, or else that of the newest order."""
-    ours = [share.label for share in reversed(shares)]
     theirs = [CampaignLabel(True, row.campaign_id, row.campaign) for row in says.by_campaign]
     paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
-    return CampaignNames([*ours, *paid_for, *theirs])
+    return CampaignNames([*found.labels(), *paid_for, *theirs])
 
 
 def _told(lines: ComparisonLines, says: PinterestSays, days: Days) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The lines of the comparison: the totals, a day or a campaign, as the report tells them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ class ComparisonLine:
     and what the shop sold, each by currency."""
 
     waterfall: Waterfall = field(default_factory=Waterfall)
-    currencies: set[str] = field(default_factory=set)
+    shares: Counter[str] = field(default_factory=Counter)
     pinterest: dict[str, PinterestSums] = field(default_factory=dict)
     sold: dict[str, Amount] = field(default_factory=dict)
 
@@ -34,7 +35,7 @@ class ComparisonLine:
     ) -> None:
         """Adds a share that counts in the UTC days of this line, in its shop days, or in both."""
         self.waterfall.add(found, in_utc=in_utc, in_shop=in_shop)
-        self.currencies.add(currency)
+        self.shares[currency] += found.share
 
     def add_pinterest(self, row: PinterestDay | PinterestCampaign) -> None:
         """Adds figures of Pinterest's."""
@@ -47,9 +48,14 @@ class ComparisonLine:
         self.sold[currency] = Amount(known.share + share, known.value + net)
 
     @property
+    def currencies(self) -> list[str]:
+        """The currencies of what is credited here."""
+        return sorted(code for code, share in self.shares.items() if share)
+
+    @property
     def all_currencies(self) -> set[str]:
         """Every currency of the two figures that are compared."""
-        return self.currencies | {code for code, sums in self.pinterest.items() if any(sums)}
+        return {*self.currencies} | {code for code, sums in self.pinterest.items() if any(sums)}
 
     @property
     def is_empty(self) -> bool:

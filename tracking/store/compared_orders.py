@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_colum
 
 from tracking.domain.conversion import event_id_of
 from tracking.store.accuracy import DELIVERY, FATE, IS_DELIVERY
+from tracking.store.compared_figures import MARKED
 from tracking.store.engine.name_lists import DIALECTS, among, is_among
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import conversions, credits, orders, outbox
@@ -57,23 +58,6 @@ class DeletedRow(NamedTuple):
     payload: bytes
 
 
-class HintCount(NamedTuple):
-    """The number of orders of which Pinterest may count another event.
-
-    Those of `another_sender` were sent under an id that is not the one that the storefront told;
-    `late` are those that were sent more than an hour after the order; those `not_sent_here` were
-    told by the storefront under an id, and not sent.
-    """
-
-    another_sender: int
-    late: int
-    not_sent_here: int
-
-
-class _HintedOrder(NamedTuple):
-    order_id: str
-
-
 class HintedOrder(NamedTuple):
     """An order of which Pinterest may count another event than the one that was sent.
 
@@ -86,26 +70,46 @@ class HintedOrder(NamedTuple):
     hint: str
 
 
-_event_id = literal_column(f"'{event_id_of('')}'").concat(credits.c.order_id)
+_PREFIX: ColumnElement[str] = literal_column(f"'{event_id_of('')}'")
+_event_id = _PREFIX.concat(credits.c.order_id)
 _told = credits.join(conversions, conversions.c.event_id == _event_id).outerjoin(
     DELIVERY, IS_DELIVERY
 )
+_of_pinterest = (
+    credits.c.is_pinterest == 1,
+    credits.c.mask.op("&")(bindparam("bits")) != 0,
+)
+_credit_columns = (
+    *(credits.c[name] for name in CreditedRow._fields[:10]),
+    FATE.label("fate"),
+    DELIVERY.c.state,
+    DELIVERY.c.payload,
+)
+_in_their_order = (credits.c.placed_at, credits.c.order_id, credits.c.n)
 _credited = Query(
     CreditedRow,
-    select(
-        *(credits.c[name] for name in CreditedRow._fields[:10]),
-        FATE.label("fate"),
-        DELIVERY.c.state,
-        DELIVERY.c.payload,
-    )
+    select(*_credit_columns)
     .select_from(_told)
     .where(
         credits.c.placed_at >= bindparam("since"),
         credits.c.placed_at < bindparam("before"),
-        credits.c.is_pinterest == 1,
-        credits.c.mask.op("&")(bindparam("bits")) != 0,
+        *_of_pinterest,
     )
-    .order_by(credits.c.placed_at, credits.c.order_id, credits.c.n),
+    .order_by(*_in_their_order),
+)
+_is_marked = and_(
+    credits.c.placed_at == MARKED.c.placed_at, credits.c.order_id == MARKED.c.order_id
+)
+_credited_and_marked = Query(
+    CreditedRow,
+    select(*_credit_columns)
+    .select_from(
+        MARKED.join(credits, _is_marked)
+        .join(conversions, conversions.c.event_id == _event_id)
+        .outerjoin(DELIVERY, IS_DELIVERY)
+    )
+    .where(*_of_pinterest)
+    .order_by(*_in_their_order),
 )
 _is_checkout = and_(
     conversions.c.event_id == outbox.c.event_id,
@@ -132,21 +136,38 @@ _is_purchase = and_(
     conversions.c.at < bindparam("before"),
     conversions.c.order_id != literal_column("''"),
 )
+_deleted_columns = (
+    orders.c.id.label("order_id"),
+    orders.c.placed_at,
+    orders.c.currency,
+    orders.c.gross,
+    orders.c.path,
+    DELIVERY.c.payload,
+)
+_is_deleted = (conversions.c.is_counted == 0, DELIVERY.c.state == _SENT)
+_in_time = (conversions.c.at, conversions.c.order_id)
 _deleted = Query(
     DeletedRow,
-    select(
-        orders.c.id.label("order_id"),
-        orders.c.placed_at,
-        orders.c.currency,
-        orders.c.gross,
-        orders.c.path,
-        DELIVERY.c.payload,
-    )
+    select(*_deleted_columns)
     .select_from(
         conversions.join(DELIVERY, IS_DELIVERY).join(orders, orders.c.id == conversions.c.order_id)
     )
-    .where(_is_purchase, conversions.c.is_counted == 0, DELIVERY.c.state == _SENT)
-    .order_by(conversions.c.at, conversions.c.order_id),
+    .where(_is_purchase, *_is_deleted)
+    .order_by(*_in_time),
+)
+_deleted_and_marked = Query(
+    DeletedRow,
+    select(*_deleted_columns)
+    .select_from(
+        MARKED.join(
+            conversions,
+            conversions.c.event_id == _PREFIX.concat(MARKED.c.order_id),
+        )
+        .join(DELIVERY, IS_DELIVERY)
+        .join(orders, orders.c.id == conversions.c.order_id)
+    )
+    .where(*_is_deleted, orders.c.placed_at == MARKED.c.placed_at)
+    .order_by(*_in_time),
 )
 _HOUR = 3_600
 _has_storefront_id = conversions.c.storefront_id != literal_column("''")
@@ -186,14 +207,24 @@ _hinted = Query(HintedOrder, select(_newest).where(_newest.c.hint != literal_col
 
 
 def credited(
-    conn: Connection, since: int, before: int, bits: int, forgotten: int
+    conn: Connection, span: tuple[int, int], bits: int, forgotten: int
 ) -> list[CreditedRow]:
     """Returns the credits of Pinterest's touches, under any scope and model of `bits`, of the
-    orders placed in [since, before); those of an order stand together.
+    orders placed in a span (two instants, the end excluded); those of an order stand together.
 
     Deliveries settled before the instant `forgotten` have been deleted.
     """
+    since, before = span
     return _credited.all(conn, since=since, before=before, bits=bits, forgotten=forgotten)
+
+
+def credited_and_marked(
+    conn: Connection, last: int, through: int, bits: int, forgotten: int
+) -> list[CreditedRow]:
+    """As `credited`, of the orders marked up to the mark `last` and placed before an instant."""
+    return _credited_and_marked.all(
+        conn, last=last, through=through, bits=bits, forgotten=forgotten
+    )
 
 
 def naming(conn: Connection, order_ids: Collection[str]) -> list[NamingDelivery]:
@@ -201,9 +232,15 @@ def naming(conn: Connection, order_ids: Collection[str]) -> list[NamingDelivery]
     return among(conn, _naming, order_ids)
 
 
-def deleted(conn: Connection, since: int, before: int) -> list[DeletedRow]:
-    """Returns the orders placed in [since, before) that were sent, and count no more."""
+def deleted(conn: Connection, span: tuple[int, int]) -> list[DeletedRow]:
+    """Returns the orders placed in a span that were sent, and count no more."""
+    since, before = span
     return _deleted.all(conn, since=since, before=before)
+
+
+def deleted_and_marked(conn: Connection, last: int, through: int) -> list[DeletedRow]:
+    """As `deleted`, of the orders marked up to the mark `last` and placed before an instant."""
+    return _deleted_and_marked.all(conn, last=last, through=through)
 
 
 def hinted(conn: Connection, since: int, before: int, most: int) -> list[HintedOrder]:

@@ -10,7 +10,7 @@ from tracking.domain.shop_days import QUARTER_HOUR
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import conversions, report_campaigns, report_marks, report_progress
 
-Figures = Literal["funnel", "credits", "accuracy"]
+Figures = Literal["funnel", "credits", "accuracy", "comparison"]
 _Label = TypeVar("_Label", bound=tuple[int, str, str])
 
 

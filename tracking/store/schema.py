@@ -752,3 +752,51 @@ arrivals = Table(
     _int("last_at"),
     sqlite_with_rowid=False,
 )
+
+# The credits of Pinterest's touches with what became of their orders' events (`kind`), as they are
+# summed up by day; the campaign is one of report_campaigns.
+compared_credits = Table(
+    "compared_credits",
+    metadata,
+    Column("placed_at", BigInteger, primary_key=True),
+    Column("order_id", Text, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    _int("mask"),
+    _int("credited_at"),
+    _int("campaign"),
+    _text("currency"),
+    _text("kind"),
+    _int("share"),
+    _int("net"),
+    _int("value"),
+    sqlite_with_rowid=False,
+)
+
+# Their sums by UTC day and shop day (ordinals), by the date of the order and by that of the click,
+# of each campaign and of all (0), for each model's bit; and the ids of some of their orders.
+compared_days = Table(
+    "compared_days",
+    metadata,
+    Column("report_by", Text, primary_key=True),
+    Column("bit", BigInteger, primary_key=True),
+    Column("utc_day", BigInteger, primary_key=True),
+    Column("campaign", BigInteger, primary_key=True),
+    Column("shop_day", BigInteger, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    _int("credits"),
+    _int("share"),
+    _int("net"),
+    _int("value"),
+    _text("order_ids"),
+    sqlite_with_rowid=False,
+)
+
+# The orders of which a credit, or what became of the event, is not in these sums yet.
+compared_marks = Table(
+    "compared_marks",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    _int("placed_at"),
+    _text("order_id"),
+)

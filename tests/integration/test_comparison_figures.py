@@ -1,0 +1,191 @@
+"""A comparison that adds up stored days tells what the rows tell, whatever changed meanwhile."""
+
+from collections import Counter
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.actors import DAY, HOUR, NOW, BuildWorld, World, deliver, instant, notes, order, pinned
+from tests.handed_in import checkout, hand_in
+from tracking.domain.attribution import MODELS, Rules, bit
+from tracking.domain.shop_days import ShopDays
+from tracking.report.compared_shares import order_shares
+from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares, dated
+from tracking.report.comparison_writer import ComparisonWriter
+from tracking.store import compared_figures, report_progress
+from tracking.store.credit_figures import FOREVER, ReportDay
+from tracking.store.engine.statement import Connection
+
+ZONE = ShopDays(ZoneInfo("America/New_York"))
+RULES = Rules()
+REPORTS: tuple[ReportDay, ...] = ("order_date", "click_date")
+TODAY = ZONE.day_of(int(NOW))
+
+
+def writer(world: World, zone: ShopDays = ZONE) -> ComparisonWriter:
+    return ComparisonWriter(world.service.store, zone, RULES, 400, world.service.clock)
+
+
+def finish(writer: ComparisonWriter) -> None:
+    while writer.step():
+        pass
+
+
+class Shopping:
+    """Random orders of buyers who clicked on pins, and what becomes of them."""
+
+    def __init__(self, world: World, random: Random) -> None:
+        self.world = world
+        self.random = random
+        self.bodies: dict[int, dict[str, Any]] = {}
+
+    def goes_on(self) -> None:
+        """Lets one thing happen."""
+        acts = [
+            *[self._an_order_comes] * 5,
+            *[self._an_order_changes] * 2,
+            *[self._all_is_sent] * 2,
+            self._money_is_given_back,
+            self._an_order_is_deleted,
+            self._another_system_tells,
+        ]
+        self.random.choice(acts)()
+
+    def _an_order_comes(self) -> None:
+        number = len(self.bodies) + 1
+        at = NOW - self.random.randrange(4 * DAY)
+        when = {"created_at": instant(at), "processed_at": instant(at), "updated_at": instant(at)}
+        self.bodies[number] = order(
+            id=number,
+            email=f"buyer-{self.random.randrange(4)}@example.com",
+            contact_email=None,
+            customer=None,
+            billing_address=None,
+            landing_site=self.random.choice((pinned("11"), pinned("22"), "/")),
+            note_attributes=notes(pin_consent=f"marketing={self.random.choice(('yes', 'no'))}"),
+            subtotal_price=f"{self.random.randrange(1, 9_000) / 100:.2f}",
+            currency=self.random.choice(("USD", "USD", "EUR")),
+            **when,
+        )
+        self._tell("orders/create", self.bodies[number])
+
+    def _an_order_changes(self) -> None:
+        if body := self._any():
+            at = instant(NOW + self.random.randrange(HOUR))
+            body |= {"updated_at": at, "cancelled_at": self.random.choice((None, None, at))}
+            body["subtotal_price"] = f"{self.random.randrange(1, 9_000) / 100:.2f}"
+            self._tell("orders/updated", body)
+
+    def _all_is_sent(self) -> None:
+        deliver(self.world.service)
+
+    def _money_is_given_back(self) -> None:
+        if body := self._any():
+            told = {"id": self.random.randrange(10**6), "order_id": body["id"]}
+            paid = {"kind": "refund", "status": "success", "amount": "1.00"}
+            paid["currency"] = body["currency"]
+            self._tell(
+                "refunds/create",
+                told
+                | {"created_at": instant(NOW), "processed_at": instant(NOW)}
+                | {"refund_line_items": [], "order_adjustments": [], "transactions": [paid]},
+            )
+
+    def _an_order_is_deleted(self) -> None:
+        if body := self._any():
+            self._tell("orders/delete", {"id": body["id"]})
+
+    def _another_system_tells(self) -> None:
+        number = len(self.bodies) + 1
+        data = {"order_id": str(number), "value": "40.00", "currency": "USD"}
+        hand_in(self.world, checkout(f"theirs-{number}", custom_data=data))
+
+    def _any(self) -> dict[str, Any] | None:
+        return self.random.choice([*self.bodies.values()]) if self.bodies else None
+
+    def _tell(self, topic: str, body: dict[str, Any]) -> None:
+        assert self.world.shop.sends(topic, body).status_code == 200
+
+
+Told = tuple[Counter[Any], Counter[Any], dict[Any, set[str]]]
+
+
+def told(found: ComparedShares, span: ComparedSpan) -> Told:
+    """What is compared, by day and by campaign, and the orders by day that are named."""
+    by_day: Counter[Any] = Counter()
+    orders: dict[Any, set[str]] = {}
+    for currency, share in found.by_day:
+        key = (currency, share.utc_day, share.shop_day, share.kind)
+        for name in ("share", "net", "value"):
+            by_day[*key, name] += getattr(share, name)
+        orders.setdefault(key, set()).update(share.order_ids)
+    by_campaign: Counter[Any] = Counter()
+    for label, currency, share, in_utc, in_shop in found.by_campaign:
+        for name in ("share", "net", "value"):
+            by_campaign[label, currency, share.kind, in_utc, in_shop, name] += getattr(share, name)
+    for counts in (by_day, by_campaign):
+        for key in [key for key, count in counts.items() if not count]:
+            del counts[key]
+    return by_day, by_campaign, orders
+
+
+def by_row(conn: Connection, span: ComparedSpan) -> ComparedShares:
+    found = ComparedShares()
+    around = (int(NOW) - 99 * DAY, int(NOW) + 99 * DAY)
+    for share in order_shares(conn, around, span.bit, RULES, 0):
+        found.add(span, share.label, share.currency, dated(share, span.report_by, ZONE))
+    return found
+
+
+def assert_as_the_rows(world: World) -> None:
+    with world.service.store.read() as conn:
+        assert report_progress.of(conn, "comparison").through == FOREVER
+        for report_by in REPORTS:
+            for model in MODELS:
+                span = ComparedSpan(TODAY - 2, TODAY, bit("pinterest", model), report_by)
+                stored = told(compared_shares(conn, span, ZONE, RULES, 0), span)
+                rows = told(by_row(conn, span), span)
+                assert stored[:2] == rows[:2], (report_by, model)
+                for key, order_ids in stored[2].items():
+                    assert order_ids <= rows[2].get(key, set())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_stored_days_and_what_they_lack_are_the_rows(everywhere: BuildWorld, seed: int) -> None:
+    world = everywhere(SHOP_TIMEZONE="America/New_York", PINTEREST_SEND="all")
+    shopping, figures = Shopping(world, Random(seed)), writer(world)
+    for _ in range(12):
+        shopping.goes_on()
+    finish(figures)
+    for _ in range(8):
+        for _ in range(shopping.random.randrange(5)):
+            shopping.goes_on()
+        assert_as_the_rows(world)
+        if shopping.random.random() < 0.6:
+            figures.step()
+            assert_as_the_rows(world)
+
+
+def test_the_figures_of_another_zone_are_made_anew(everywhere: BuildWorld) -> None:
+    world = everywhere(SHOP_TIMEZONE="America/New_York", PINTEREST_SEND="all")
+    shopping = Shopping(world, Random(3))
+    for _ in range(9):
+        shopping.goes_on()
+    finish(writer(world, ShopDays(ZoneInfo("Asia/Kathmandu"))))
+    finish(writer(world))
+    assert_as_the_rows(world)
+
+
+def test_figures_that_are_made_anew_are_the_same(everywhere: BuildWorld) -> None:
+    world = everywhere(SHOP_TIMEZONE="America/New_York", PINTEREST_SEND="all")
+    shopping, figures = Shopping(world, Random(4)), writer(world)
+    for _ in range(9):
+        shopping.goes_on()
+    finish(figures)
+    figures.restart()
+    finish(figures)
+    assert_as_the_rows(world)
+    with world.service.store.read() as conn:
+        assert not compared_figures.marks(conn, FOREVER, 1)
