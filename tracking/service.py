@@ -44,6 +44,7 @@ from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_writer import FunnelWriter
+from tracking.report.order_list import OrderList
 from tracking.report.reports import Reports
 from tracking.store import Store, StoreUnavailable, open_store, outbox
 from tracking.store.engine import health
@@ -71,6 +72,7 @@ class Service:
     event_trials: EventTrials
     reports: Reports
     comparison: Comparison
+    order_list: OrderList
     spend_upload: SpendUpload
     pinterest_sync: PinterestSync | None
     figures: FiguresWorker
@@ -235,6 +237,7 @@ def service_of(
             *(store, _source_of(settings), rules, model, days, clock),
             retention_days=settings.retention_days,
         ),
+        order_list=OrderList(store, model, days, settings.retention_days, clock),
         spend_upload=SpendUpload(store, clock),
         pinterest_sync=PinterestSync(store, ads_access, options, clock) if ads_access else None,
         figures=FiguresWorker(

@@ -3,12 +3,16 @@
 from api.dashboard.delivery import DELIVERY_PAGE
 from api.dashboard.funnel import FUNNEL_PAGE
 from api.dashboard.health import HEALTH_PAGE
+from api.dashboard.order import ORDER_PAGE
+from api.dashboard.orders import ORDERS_PAGE
 from api.dashboard.overview import OVERVIEW_PAGE
 from api.dashboard.page import DashboardPage
 
 PAGES: tuple[DashboardPage, ...] = (
     OVERVIEW_PAGE,
     FUNNEL_PAGE,
+    ORDERS_PAGE,
+    ORDER_PAGE,
     DELIVERY_PAGE,
     HEALTH_PAGE,
 )

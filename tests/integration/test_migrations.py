@@ -230,6 +230,7 @@ def drop_figures(connection: Connection) -> None:
     drop(connection, _COMPARED_TRIGGERS, _COMPARED)
     connection.execute(text("DROP INDEX conversions_purchases"))
     connection.execute(text("DROP INDEX conversions_of_buyer"))
+    connection.execute(text("DROP INDEX orders_by_name"))
 
 
 def as_of_0002(told: Any) -> Any:
@@ -480,6 +481,7 @@ def test_consent_is_known_after_the_visitors_were_stored_once(
             connection.execute(text(statement))
         drop(connection, _FATE_TRIGGERS, _FATES)
         drop(connection, _COMPARED_TRIGGERS, _COMPARED)
+        connection.execute(text("DROP INDEX orders_by_name"))
         connection.execute(text("UPDATE alembic_version SET version_num = '0021'"))
     engine.dispose()
 

@@ -3,24 +3,13 @@
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    and_,
-    bindparam,
-    case,
-    delete,
-    exists,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import BindParameter, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.conversion import TOLD_OTHERWISE
 from tracking.domain.shop_days import QUARTER_HOUR
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.schema import accuracy_marks, accuracy_quarters, conversions, orders, outbox
+from tracking.store.fates import FATE, IS_PURCHASE, PURCHASES
+from tracking.store.schema import accuracy_marks, accuracy_quarters, conversions, orders
 
 
 class FateCount(NamedTuple):
@@ -47,51 +36,14 @@ class _FirstOrder(NamedTuple):
     at: int | None
 
 
-def _text(value: str) -> ColumnElement[str]:
-    return literal_column(f"'{value}'")
-
-
-# The delivery of an event to Pinterest, if there is one.
-DELIVERY = outbox.alias("told")
-IS_DELIVERY = and_(
-    DELIVERY.c.event_id == conversions.c.event_id, DELIVERY.c.destination == _text("pinterest")
-)
-_state: ColumnElement[str] = DELIVERY.c.state
-# Of several destinations Pinterest counts: what is not queued for it, and is for another one, was
-# recorded without credentials of Pinterest.
-_is_for_others = exists(
-    select(literal_column("1")).where(outbox.c.event_id == conversions.c.event_id)
-)
-_is_in_reserve = DELIVERY.c.reason.in_([_text(reason) for reason in sorted(TOLD_OTHERWISE)])
-# What became of an order: see a FateCount. Deliveries settled before `forgotten` were deleted.
-FATE = case(
-    (_state == _text("sent"), _text("sent")),
-    (conversions.c.reason != _text(""), conversions.c.reason),
-    (_state.in_([_text("dead"), _text("discarded")]), _text("lost")),
-    (_state == _text("withdrawn"), DELIVERY.c.reason),
-    (and_(_state == _text("held"), _is_in_reserve), DELIVERY.c.reason),
-    (_state.is_not(None), _text("waiting")),
-    (_is_for_others, _text("report_only")),
-    # It was settled so long ago that its delivery was deleted: nearly always it was sent.
-    (conversions.c.at < bindparam("forgotten"), _text("sent")),
-    else_=_text("lost"),
-)
 _since: BindParameter[int] = bindparam("since")
 _before: BindParameter[int] = bindparam("before")
 _length: BindParameter[int] = bindparam("length")
-_is_purchase = and_(
-    conversions.c.stage == _text("purchase"),
-    conversions.c.order_id != _text(""),
-)
 _of_rows = (
     select(((conversions.c.at - _since) // _length).label("part"), FATE.label("fate"))
-    .select_from(
-        conversions.join(orders, orders.c.id == conversions.c.order_id).outerjoin(
-            DELIVERY, IS_DELIVERY
-        )
-    )
+    .select_from(PURCHASES)
     .where(
-        _is_purchase,
+        IS_PURCHASE,
         conversions.c.at >= _since,
         conversions.c.at < _before,
         # The state of a file is older than any that Shopify told.
@@ -141,7 +93,7 @@ _drop_since = Statement(
 )
 _first_order = Query(
     _FirstOrder,
-    select(func.min(conversions.c.at).label("at")).where(_is_purchase, conversions.c.at >= _since),
+    select(func.min(conversions.c.at).label("at")).where(IS_PURCHASE, conversions.c.at >= _since),
 )
 _marks = Query(
     FateMark,

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, select
 
 from tracking.domain.conversion import event_id_of
-from tracking.store.accuracy import DELIVERY, FATE, IS_DELIVERY
 from tracking.store.compared_figures import MARKED
 from tracking.store.engine.name_lists import DIALECTS, among, is_among
 from tracking.store.engine.statement import Connection, Query
+from tracking.store.fates import DELIVERY, FATE, IS_DELIVERY
 from tracking.store.schema import conversions, credits, orders, outbox
 
 _PINTEREST: ColumnElement[str] = literal_column("'pinterest'")

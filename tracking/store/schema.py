@@ -71,6 +71,7 @@ orders = Table(
     Column("sold", BigInteger),
     Column("peak", BigInteger),
     _text("lines"),
+    Index("orders_by_name", "name"),
 )
 
 # Each refund as it is given, with signed sums: only the sum of an order's refunds is limited.
