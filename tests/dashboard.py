@@ -48,7 +48,7 @@ class Owner:
 
 def form_token_in(page: str) -> str:
     """The text that the forms of a page send along."""
-    found = re.search(r'name="form_token" value="(\w+)"', page)
+    found = re.search(r'name="form_token" value="([\w-]+)"', page)
     assert found is not None
     return found[1]
 

@@ -59,13 +59,19 @@ class Sessions:
         return DashboardSession(f"session {found[2]}")
 
     def form_token(self, session: DashboardSession) -> str:
-        """Returns the text that a form of this session sends along, and no other page knows."""
-        return _form_token(self._form_keys[0], session)
+        """Returns the text that a form of this session sends along, and no other page knows.
+
+        It is another one on every page: a compressed page gives nothing away by its length.
+        """
+        return _form_token(self._form_keys[0], session, secrets.token_hex(8))
 
     def is_form_token(self, session: DashboardSession, given: str) -> bool:
         """Returns True if a form of this session sent the text."""
         sent = given.encode(errors="replace")
-        tokens = [_form_token(key, session).encode() for key in self._form_keys]
+        nonce = given.partition("-")[0]
+        tokens = [
+            _form_token(key, session, nonce).encode("utf-8", "replace") for key in self._form_keys
+        ]
         return any(hmac.compare_digest(token, sent) for token in tokens)
 
 
@@ -80,5 +86,6 @@ def _signer(keys: Sequence[bytes]) -> Signer:
     return Signer(keys, key_derivation="none", digest_method=sha256)
 
 
-def _form_token(key: bytes, session: DashboardSession) -> str:
-    return hmac.digest(key, session.name.encode(), "sha256").hex()
+def _form_token(key: bytes, session: DashboardSession, nonce: str) -> str:
+    message = f"{nonce} {session.name}".encode(errors="replace")
+    return f"{nonce}-{hmac.digest(key, message, 'sha256').hex()}"

@@ -15,7 +15,7 @@ from api.dashboard.pages import PAGES
 from api.dashboard.static_files import static_address
 from tests.actors import COLLECTOR_KEY, Clock, Storefront, pinned
 from tests.conftest import BuildService
-from tests.dashboard import Owner, cells_in, csv_links_in
+from tests.dashboard import Owner, cells_in, csv_links_in, form_token_in
 from tests.standins.pinterest import FakePinterest
 
 DAYS = {"start_date": "2026-07-01", "end_date": "2026-07-31"}
@@ -200,3 +200,13 @@ def test_every_file_that_a_page_names_is_there(owner: Owner) -> None:
     assert len(named) > 2
     for address in named:
         assert owner.client.get(address).headers["Cache-Control"].endswith("immutable"), address
+
+
+def test_a_page_comes_compressed_and_its_form_token_is_no_other_pages(owner: Owner) -> None:
+    path = owner.client.get("/dashboard/funnel").location
+    pages = [owner.client.get(path, headers={"Accept-Encoding": "gzip"}) for _ in range(2)]
+
+    assert [page.headers["Content-Encoding"] for page in pages] == ["gzip"] * 2
+    tokens = {form_token_in(gzip.decompress(page.get_data()).decode()) for page in pages}
+    assert len(tokens) == 2
+    assert owner.client.post("/dashboard/logout", data={"form_token": tokens.pop()}).location

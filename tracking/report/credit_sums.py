@@ -31,15 +31,20 @@ class CreditSpan:
 def credit_sums(conn: Connection, span: CreditSpan, days: ShopDays) -> list[CreditSum]:
     """Returns the sums of the credits by campaign and currency, exact to the newest order; the
     campaign that was credited last comes last."""
-    progress = report_progress.of(conn, "credits")
     bounds = days.begin(span.first), days.begin(span.last + 1)
-    if progress.zone == days.zone.key and progress.through == FOREVER:
+    if are_complete(conn, days):
         rows = _summed_by_day(conn, span, bounds)
     elif span.report_by == "order_date":
         rows = reports.credits_by_order_date(conn, *bounds, span.bit)
     else:
         rows = reports.credits_by_click_date(conn, *bounds, span.bit, span.longest_window)
     return sorted(rows, key=lambda row: (row.newest, _key_of(row)))
+
+
+def are_complete(conn: Connection, days: ShopDays) -> bool:
+    """Returns True if the sums by day are those of every order, but for what changed just now."""
+    progress = report_progress.of(conn, "credits")
+    return progress.zone == days.zone.key and progress.through == FOREVER
 
 
 def _summed_by_day(conn: Connection, span: CreditSpan, bounds: tuple[int, int]) -> list[CreditSum]:

@@ -8,7 +8,8 @@ from typing import Any
 from tracking.domain.attribution import Model, bit
 from tracking.domain.money import to_major
 from tracking.domain.shop_days import WEEK, ShopDays
-from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.credit_days import credits_by_day
+from tracking.report.credit_sums import CreditSpan
 from tracking.report.parameters import Days
 from tracking.report.roi import spend_text
 from tracking.store import spend
@@ -39,14 +40,14 @@ def earnings(
     """Returns a line for each step of the days, by currency: its first day, the revenue credited to
     Pinterest by a model, and the spend. The sums are those of the ROI report."""
     steps = {first: _Step() for first in _first_days(days)}
-    for first, step in steps.items():
-        last = min(first + step_of(days) - 1, days.end.toordinal())
-        span = CreditSpan(first, last, bit("pinterest", model), "order_date", longest_window)
-        for row in credit_sums(conn, span, calendar):
-            if row.is_pinterest:
-                step.net[row.currency] = step.net.get(row.currency, 0) + int(row.net)
+    ends = days.start.toordinal(), days.end.toordinal()
+    span = CreditSpan(*ends, bit("pinterest", model), "order_date", longest_window)
+    for row in credits_by_day(conn, span, calendar, step_of(days)):
+        if row.is_pinterest:
+            step = steps[_step_with(row.day, days)]
+            step.net[row.currency] = step.net.get(row.currency, 0) + row.net
     for cost in spend.rows(conn, days.start.isoformat(), days.end.isoformat()):
-        step = steps[_step_with(date.fromisoformat(cost.date), days)]
+        step = steps[_step_with(date.fromisoformat(cost.date).toordinal(), days)]
         step.micros[cost.currency] = step.micros.get(cost.currency, 0) + cost.micros
     currencies = {code for step in steps.values() for code in (*step.net, *step.micros)}
     return {currency: [*_lines(currency, steps)] for currency in sorted(currencies)}
@@ -56,9 +57,8 @@ def _first_days(days: Days) -> range:
     return range(days.start.toordinal(), days.end.toordinal() + 1, step_of(days))
 
 
-def _step_with(day: date, days: Days) -> int:
-    first = days.start.toordinal()
-    return day.toordinal() - (day.toordinal() - first) % step_of(days)
+def _step_with(day: int, days: Days) -> int:
+    return day - (day - days.start.toordinal()) % step_of(days)
 
 
 def _lines(currency: str, steps: Mapping[int, _Step]) -> Iterator[dict[str, Any]]:

@@ -85,6 +85,26 @@ class SummedCredits(NamedTuple):
     dropped: int
 
 
+class DailyCredits(NamedTuple):
+    """The sums of all credits of a shop day (an ordinal) in one currency, of Pinterest's or not."""
+
+    day: int
+    currency: str
+    is_pinterest: int
+    share: int | Decimal
+    net: int | Decimal
+
+
+class PendingCredit(NamedTuple):
+    """A credit that is not in the sums yet: those of a CreditChange, dropped ones negative."""
+
+    placed_at: int
+    currency: str
+    is_pinterest: int
+    share: int
+    net: int
+
+
 class _Instant(NamedTuple):
     at: int | None
 
@@ -222,6 +242,39 @@ _sums = Query(
         *(_of_parts.c[name] for name in (*_SUMS, "newest", "credits")),
         literal_column("0").label("dropped"),
     ).select_from(_of_parts.join(report_campaigns, report_campaigns.c.id == _of_parts.c.id)),
+)
+_daily = Query(
+    DailyCredits,
+    select(
+        credit_days.c.day,
+        credit_days.c.currency,
+        report_campaigns.c.is_pinterest,
+        func.sum(credit_days.c.share).label("share"),
+        func.sum(credit_days.c.net).label("net"),
+    )
+    .select_from(
+        credit_days.join(report_campaigns, report_campaigns.c.id == credit_days.c.campaign)
+    )
+    .where(
+        credit_days.c.report_by == literal_column("'order_date'"),
+        credit_days.c.bit == bindparam("bit"),
+        credit_days.c.day.between(bindparam("first"), bindparam("last")),
+    )
+    .group_by(credit_days.c.day, credit_days.c.currency, report_campaigns.c.is_pinterest),
+)
+_pending_credits = Query(
+    PendingCredit,
+    select(
+        credit_changes.c.placed_at,
+        credit_changes.c.currency,
+        credit_changes.c.is_pinterest,
+        (credit_changes.c.sign * credit_changes.c.share).label("share"),
+        (credit_changes.c.sign * credit_changes.c.net).label("net"),
+    ).where(
+        credit_changes.c.placed_at >= bindparam("since"),
+        credit_changes.c.placed_at < bindparam("before"),
+        _is_of_bit(credit_changes.c.mask),
+    ),
 )
 _pending_columns = (credit_changes.c.currency, *(credit_changes.c[name] for name in _LABEL))
 _pending = {
@@ -363,3 +416,13 @@ def pending(
 ) -> list[SummedCredits]:
     """Returns what is not in the sums of [since, before) yet, by campaign and currency."""
     return _pending[report_by].all(conn, since=since, before=before, bit=bit)
+
+
+def daily(conn: Connection, bit: int, first: int, last: int) -> list[DailyCredits]:
+    """Returns the sums of each of the days [first, last] by the day of the order, by currency."""
+    return _daily.all(conn, bit=bit, first=first, last=last)
+
+
+def pending_credits(conn: Connection, bit: int, since: int, before: int) -> list[PendingCredit]:
+    """Returns what is not in the sums of the orders placed in [since, before) yet, one by one."""
+    return _pending_credits.all(conn, bit=bit, since=since, before=before)
