@@ -32,6 +32,7 @@ from api.schemas import (
     one_of,
 )
 from tracking.domain.attribution import MODELS
+from tracking.report.ads import GROUPS
 from webhooks.collector import CONTENT_TYPES
 from webhooks.shopify import TOPICS
 
@@ -341,6 +342,11 @@ DESCRIPTION: Schema = {
                 "report_by",
                 one_of("order_date", "click_date"),
                 "Book an order on its own day, or on the day of the touch that earned it.",
+            ),
+            _query(
+                "group_by",
+                one_of(*GROUPS),
+                "With ad or pin also the lines `ads` or `pins`, which sum to the same totals.",
             ),
         ),
         "/accuracy": _report(

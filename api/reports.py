@@ -35,7 +35,9 @@ def report_routes(service: Service) -> Blueprint:
 
     @routes.get("/roi-analysis")
     def roi() -> Response:
-        report = reports.roi(**_parameters("start_date", "end_date", "model", "scope", "report_by"))
+        report = reports.roi(
+            **_parameters("start_date", "end_date", "model", "scope", "report_by", "group_by")
+        )
         return _report(report, _roi_rows(report))
 
     @routes.get("/accuracy")
@@ -148,10 +150,11 @@ def _funnel_rows(report: Mapping[str, Any]) -> list[ReportLine]:
 
 
 def _roi_rows(report: Mapping[str, Any]) -> list[ReportLine]:
+    lines = next((name for name in ("ads", "pins") if name in report), "campaigns")
     return [
         {"currency": currency["currency"], **line}
         for currency in report["currencies"]
-        for line in currency["campaigns"]
+        for line in currency[lines]
     ]
 
 

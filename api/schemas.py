@@ -90,13 +90,25 @@ _FIGURES = {
     **_RATIOS,
     "campaigns": _CAMPAIGNS,
 }
-ROI = object_of(
-    **_SPAN,
-    model=one_of(*MODELS),
-    report_by=one_of("order_date", "click_date"),
-    currency={"type": ["string", "null"]},
-    **_FIGURES,
-    currencies=list_of(object_of(currency=TEXT, **_FIGURES)),
+
+
+def _lines_of(id: str) -> Schema:
+    figures = {"orders": _ORDERS, "revenue": _MONEY, "spend": _MONEY, "roas": _MONEY}
+    return list_of(object_of(**{id: TEXT}, name=TEXT, **figures))
+
+
+# With group_by.
+_BY_AD = {"ads": _lines_of("ad_id"), "pins": _lines_of("pin_id")}
+ROI = with_optional(
+    object_of(
+        **_SPAN,
+        model=one_of(*MODELS),
+        report_by=one_of("order_date", "click_date"),
+        currency={"type": ["string", "null"]},
+        **_FIGURES,
+        currencies=list_of(with_optional(object_of(currency=TEXT, **_FIGURES), **_BY_AD)),
+    ),
+    **_BY_AD,
 )
 _FATES = {
     "orders": COUNT,

@@ -53,6 +53,8 @@ STAY = {
     "syncs": "one row for each ad account",
     "pinterest_figures": "the shop's books: sums of campaigns",
     "pinterest_readings": "one row for each ad account and kind of figures",
+    "pinterest_ads": "one row for each ad",
+    "ad_spend": "the shop's books",
     "pinterest_calls": "counts by day, of which the last days are kept",
     "tokens": "one row for each token that was configured",
     "alerts": "one row for each alert",

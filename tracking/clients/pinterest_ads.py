@@ -25,9 +25,9 @@ MAX_RESPONSE = 4 * 1024 * 1024
 MAX_ROWS = 6_000
 
 # Pinterest returns up to 250, but a campaign has many fields: this many fit in any case.
-_PAGE_SIZE = 100
+PAGE_SIZE = 100
 # Archived campaigns have spend too; Pinterest leaves them out by default.
-_STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED")
+STATUSES = ("ACTIVE", "PAUSED", "ARCHIVED")
 # Millionths of the account's currency, whatever it is: the name is older than other currencies.
 _SPEND = "SPEND_IN_MICRO_DOLLAR"
 _UNKNOWN_CURRENCY = "UNK"
@@ -199,11 +199,11 @@ class PinterestAds:
         Raises:
             PinterestAdsError: the campaigns cannot be read.
         """
-        parameters = {"page_size": _PAGE_SIZE, "entity_statuses": _STATUSES}
+        parameters = {"page_size": PAGE_SIZE, "entity_statuses": STATUSES}
         if bookmark:
             parameters["bookmark"] = bookmark
         page = self.get("/campaigns", parameters, _Campaigns)
-        names = {str(campaign.id): _name(campaign.name) for campaign in page.items}
+        names = {str(campaign.id): printable_name(campaign.name) for campaign in page.items}
         return CampaignPage(names, page.bookmark or "")
 
     def spend(self, ids: Sequence[str], start: date, end: date) -> dict[tuple[str, str], int]:
@@ -391,5 +391,6 @@ def _micros(row: _SpendRow) -> int:
     return whole_number(row.micros, "a spend")
 
 
-def _name(name: str | None) -> str:
+def printable_name(name: str | None) -> str:
+    """Returns the name of a campaign or an ad as one line of bounded length."""
     return " ".join(sanitized(name or "").split())[:_NAME_LENGTH]

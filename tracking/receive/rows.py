@@ -179,6 +179,8 @@ def _touch_in(row: CreditRow) -> Touch | None:
         is_direct=False,
         campaign_id=row.campaign_id,
         campaign=row.campaign,
+        ad_id=row.ad_id or "",
+        pin_id=row.pin_id or "",
     )
 
 
@@ -200,4 +202,6 @@ def _credit_row(order: OrderRow, n: int, allocation: Allocation) -> CreditRow:
         gross=gross,
         net=net,
         cancellations=cancellations,
+        ad_id=touch.ad_id if touch else "",
+        pin_id=touch.pin_id if touch else "",
     )

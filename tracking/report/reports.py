@@ -14,6 +14,7 @@ from tracking.domain.instants import instant
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
 from tracking.report.accuracy import accuracy_by_day, accuracy_report
+from tracking.report.ads import GROUPS, AdFigures, Group, ListedAds, credits_by_ad, with_lines
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames, label_of
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.funnel import funnel_report
@@ -32,6 +33,7 @@ from tracking.report.parameters import (
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
 from tracking.store import (
     Store,
+    ad_spend,
     attempts,
     conversions,
     identity_graph,
@@ -42,6 +44,7 @@ from tracking.store import (
     spend,
     touches,
 )
+from tracking.store.ad_credits import CreditedSpan
 from tracking.store.conversions import ConversionRow, LoggedDelivery
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
@@ -134,8 +137,11 @@ class Reports:
         model: str | None = None,
         scope: str | None = None,
         report_by: str | None = None,
+        group_by: str | None = None,
     ) -> dict[str, Any]:
         """Returns revenue, spend, ROAS, ROI and CPA, by campaign and currency.
+
+        With `group_by` "ad" or "pin" the lines of these as well.
 
         Raises:
             ValidationError: a parameter is not accepted.
@@ -145,6 +151,7 @@ class Reports:
         chosen: Model = choice_of("model", model, (self.model, *MODELS), errors)
         over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)
         by: ReportDay = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
+        group: Group = choice_of("group_by", group_by, GROUPS, errors)
         raise_if_any(errors)
         span = CreditSpan(
             first=days.start.toordinal(),
@@ -159,12 +166,21 @@ class Reports:
             credits = credit_sums(conn, span, self._calendar)
             spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
             paid_for = _paid_for(conn)
-        return {
-            **self._span(days),
-            "model": chosen,
-            "report_by": by,
-            **roi_report(map(_earned_credit, credits), map(_campaign_spend, spent), paid_for),
-        }
+            by_ad = None if group == "campaign" else self._by_ad(conn, span, days)
+        costs = [*map(_campaign_spend, spent)]
+        report = roi_report(map(_earned_credit, credits), costs, paid_for)
+        if group != "campaign" and by_ad is not None:
+            report = with_lines(report, group, by_ad, costs)
+        return {**self._span(days), "model": chosen, "report_by": by, **report}
+
+    def _by_ad(self, conn: Connection, span: CreditSpan, days: Days) -> AdFigures:
+        since, before = self._calendar.begin(span.first), self._calendar.begin(span.last + 1)
+        credited = CreditedSpan(since, before, span.bit, span.report_by, span.longest_window)
+        return AdFigures(
+            credits_by_ad(conn, credited),
+            ad_spend.by_ad(conn, days.start.isoformat(), days.end.isoformat()),
+            ListedAds(ad_spend.ads(conn)),
+        )
 
     def accuracy(
         self, start_date: str | None = None, end_date: str | None = None

@@ -213,7 +213,8 @@ def _figures(sums: _Sums, currency: str) -> dict[str, Any]:
 
 def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
     """Returns ROAS, ROI and CPA, each None where there is no divisor or no spend to compare."""
-    spend = Decimal(0 if sums.earns_elsewhere else sums.micros) / MICROS
+    # Where parts were read at different times, the rest of a sum may be below zero.
+    spend = Decimal(0 if sums.earns_elsewhere else max(0, sums.micros)) / MICROS
     revenue = Decimal(sums.credited_net).scaleb(-digits(currency))
     orders = Decimal(sums.credited_share) / WHOLE_ORDER
     return {

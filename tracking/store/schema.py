@@ -195,7 +195,8 @@ pixel_backlog = Table(
 )
 
 # The credit of each touch for an order, for the (scope, model) pairs in `mask`. `touch_key` is
-# empty for the part that no touch is credited with. `share` is millionths of the order.
+# empty for the part that no touch is credited with. `share` is millionths of the order. The ad and
+# the pin are those of the touch's link, NULL where a release that did not know them wrote the row.
 credits = Table(
     "credits",
     metadata,
@@ -213,6 +214,8 @@ credits = Table(
     _int("gross"),
     _int("net"),
     _int("cancellations"),
+    Column("ad_id", Text),
+    Column("pin_id", Text),
     sqlite_with_rowid=False,
 )
 
@@ -469,6 +472,30 @@ pinterest_readings = Table(
     _int("next_at"),
     _text("failure"),
     _text("settings"),
+    sqlite_with_rowid=False,
+)
+
+# The ads of the ad account, by the names they have now, and the pins that they promote.
+pinterest_ads = Table(
+    "pinterest_ads",
+    metadata,
+    Column("ad_id", Text, primary_key=True),
+    _text("name"),
+    _text("campaign_id"),
+    _text("pin_id"),
+    _int("recorded_at"),
+    sqlite_with_rowid=False,
+)
+
+# Ad spend of an ad on one UTC day, in millionths of the currency's major unit: a part of `spend`.
+ad_spend = Table(
+    "ad_spend",
+    metadata,
+    Column("date", Text, primary_key=True),
+    Column("ad_id", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    _int("micros"),
+    _int("recorded_at"),
     sqlite_with_rowid=False,
 )
 

@@ -41,7 +41,8 @@ class _UnfilledLink(NamedTuple):
 class CreditRow(NamedTuple):
     """The part of an order that one touch earned, for the (scope, model) pairs in `mask`.
 
-    `share` is millionths of the order, money is in minor units, instants are seconds UTC.
+    `share` is millionths of the order, money is in minor units, instants are seconds UTC. Ad and
+    pin are None where a release that did not know them wrote the row.
     """
 
     placed_at: int
@@ -58,6 +59,8 @@ class CreditRow(NamedTuple):
     gross: int
     net: int
     cancellations: int
+    ad_id: str | None = None
+    pin_id: str | None = None
 
 
 class _Key(NamedTuple):

@@ -1,0 +1,155 @@
+"""The ROI report by ad and by pin: the same orders and the same spend as by campaign.
+
+Links tell an ad and a pin, and are not agreed which of Pinterest's variables is which. What the ad
+account lists as an ad or as a pin is taken as such, whichever parameter tells it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from tracking.report.campaigns import NO_CAMPAIGN
+from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
+from tracking.store import ad_credits
+from tracking.store.ad_credits import AdCreditSum, CreditedSpan, UntoldAdCredit
+from tracking.store.ad_spend import AdRow, AdSpendSum
+from tracking.store.engine.statement import Connection
+from tracking.store.values import path_from
+
+Group = Literal["campaign", "ad", "pin"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+_COLUMNS = ("orders", "revenue", "spend", "roas")
+
+
+@dataclass(frozen=True, slots=True)
+class AdLink:
+    """The ad and the pin that a link names, "" where it names none."""
+
+    ad_id: str
+    pin_id: str
+
+
+class ListedAds:
+    """The ads of the ad account and the pins that they promote."""
+
+    def __init__(self, ads: Iterable[AdRow]) -> None:
+        self._ads = {ad.ad_id: ad for ad in ads}
+        newest = sorted(self._ads.values(), key=lambda ad: (ad.recorded_at, ad.ad_id))
+        self._pins = {ad.pin_id: ad.name for ad in newest if ad.pin_id}
+
+    def id_of(self, group: Group, link: AdLink) -> str:
+        """Returns the id of the ad, or of the pin, that a link is of."""
+        ad_id = next((id for id in (link.ad_id, link.pin_id) if id in self._ads), "")
+        if group == "ad":
+            # An id that is listed as a pin is no ad's.
+            return ad_id or ("" if link.ad_id in self._pins else link.ad_id)
+        pin_id = next((id for id in (link.pin_id, link.ad_id) if id in self._pins), "")
+        if pin_id or not ad_id:
+            return pin_id or link.pin_id
+        return self._ads[ad_id].pin_id or ("" if link.pin_id in self._ads else link.pin_id)
+
+    def name_of(self, group: Group, id: str) -> str:
+        """Returns the name of an ad, or of the ad that was listed last for a pin; "" for others."""
+        if group == "pin":
+            return self._pins.get(id, "")
+        return self._ads[id].name if id in self._ads else ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdFigures:
+    """The credits and the spend of some days, and the ads that they may belong to."""
+
+    earned: Sequence[AdCreditSum]
+    spent: Sequence[AdSpendSum]
+    ads: ListedAds
+
+
+def credits_by_ad(conn: Connection, span: CreditedSpan) -> list[AdCreditSum]:
+    """Returns the credits of some days by the ad and pin of their links."""
+    untold = [_told(row) for row in ad_credits.untold(conn, span)]
+    return [*ad_credits.sums(conn, span), *untold]
+
+
+def _told(row: UntoldAdCredit) -> AdCreditSum:
+    """Returns a credit with the ad and pin of its touch, which the path of its order has."""
+    touch = next((one for one in path_from(row.path) if one.key == row.touch_key), None)
+    return AdCreditSum(
+        currency=row.currency,
+        is_pinterest=1,
+        ad_id=touch.ad_id if touch else "",
+        pin_id=touch.pin_id if touch else "",
+        share=row.share,
+        gross=row.gross,
+        net=row.net,
+        cancellations=row.cancellations,
+    )
+
+
+def with_lines(
+    report: Mapping[str, Any],
+    group: Literal["ad", "pin"],
+    found: AdFigures,
+    in_all: Iterable[CampaignSpend],
+) -> dict[str, Any]:
+    """Returns an ROI report with the lines `ads` or `pins`, which sum to its totals exactly.
+
+    `in_all` is the spend of all campaigns. Of it, what is no ad's stands in the line without an id.
+    """
+    earned = (_credit(row, group, found.ads) for row in found.earned)
+    lines = roi_report(earned, _spend(found.spent, in_all, group, found.ads))
+    by_currency = {each["currency"]: each["campaigns"] for each in lines["currencies"]}
+    return {
+        **report,
+        f"{group}s": _lines(lines["campaigns"], group),
+        "currencies": [
+            {**each, f"{group}s": _lines(by_currency.get(each["currency"], ()), group)}
+            for each in report["currencies"]
+        ],
+    }
+
+
+def _credit(row: AdCreditSum, group: Group, ads: ListedAds) -> EarnedCredit:
+    id = ads.id_of(group, AdLink(row.ad_id, row.pin_id)) if row.is_pinterest else ""
+    return EarnedCredit(
+        currency=row.currency,
+        is_pinterest=bool(row.is_pinterest),
+        campaign_id=id,
+        campaign=ads.name_of(group, id),
+        share=int(row.share),
+        gross=int(row.gross),
+        net=int(row.net),
+        cancellations=int(row.cancellations),
+    )
+
+
+def _spend(
+    spent: Iterable[AdSpendSum], in_all: Iterable[CampaignSpend], group: Group, ads: ListedAds
+) -> Iterator[CampaignSpend]:
+    """Yields the spend of each ad, or pin, and the rest of the spend of all campaigns."""
+    rest: dict[str, int] = {}
+    for cost in (each for each in in_all if each.micros):
+        rest[cost.currency] = rest.get(cost.currency, 0) + cost.micros
+    for row in (each for each in spent if each.currency in rest):
+        id = ads.id_of(group, AdLink(row.ad_id, ""))
+        micros = int(row.micros)
+        rest[row.currency] -= micros
+        yield CampaignSpend(id, ads.name_of(group, id), row.currency, micros)
+    for currency, micros in rest.items():
+        yield CampaignSpend("", "", currency, micros)
+
+
+def _lines(lines: Iterable[Mapping[str, Any]], group: Group) -> list[dict[str, Any]]:
+    return [
+        {
+            f"{group}_id": line["campaign_id"],
+            "name": _name(line, group),
+            **{name: line[name] for name in _COLUMNS},
+        }
+        for line in lines
+    ]
+
+
+def _name(line: Mapping[str, Any], group: Group) -> Any:
+    is_without = not line["campaign_id"] and line["campaign"] == NO_CAMPAIGN
+    return f"(no {group})" if is_without else line["campaign"]
