@@ -134,9 +134,7 @@ def assemble(service: Service) -> Flask:
     )
     auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
     collector = Collector(service.tracker, _collector_limiter(service), settings, service.arrivals)
-    if service.store.dialect == "sqlite":
-        # PostgreSQL's transactions wait for the server, so there each of them needs a thread.
-        app.extensions["never_waits"] = {*webhooks.deferred_paths(), PATH}
+    app.extensions["never_waits"] = {*webhooks.deferred_paths(), PATH}
     app.register_blueprint(webhooks.routes())
     app.register_blueprint(collector.routes())
     _add_routes(app, service, auth)

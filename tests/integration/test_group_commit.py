@@ -59,8 +59,9 @@ class Square(BatchableWrite):
     def __call__(self, conn: Any) -> int:
         return self.number * self.number
 
-    def attempt(self, conn: Any) -> int:
-        return self(conn)
+    @classmethod
+    def attempt(cls, conn: Any, works: Sequence["Square"]) -> Sequence[int]:
+        return [work(conn) for work in works]
 
     @classmethod
     def put(cls, conn: Any, works: Sequence["Square"]) -> None:

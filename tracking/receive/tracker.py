@@ -233,14 +233,32 @@ class _NewOrderWrite(BatchableWrite):
     topic: str
     now: int
 
+    @property
+    def receipt(self) -> Receipt:
+        """Returns the receipt of an order that was new."""
+        return Receipt("accepted", self.facts.order.id)
+
     def __call__(self, conn: Connection) -> Receipt:
         return self.states.record(conn, self.facts, self.topic, self.now, self.rows)
 
-    def attempt(self, conn: Connection) -> Receipt | None:
-        """Writes the order if it is new."""
-        advisory_locks.hold(conn, lock_names_of(self.facts))
-        is_new = new_orders.write(conn, self.parameters)
-        return Receipt("accepted", self.facts.order.id) if is_new else None
+    @classmethod
+    def attempt(
+        cls, conn: Connection, works: Sequence["_NewOrderWrite"]
+    ) -> Sequence[Receipt | None]:
+        """Writes the orders that are new, and whose buyers neither another of them nor another
+        transaction has: it must not wait, since all of them would wait with it."""
+        taken: set[str] = set()
+        apart = []
+        for n, work in enumerate(works):
+            names = lock_names_of(work.facts)
+            if taken.isdisjoint(names):
+                apart.append(n)
+                taken.update(names)
+        held = advisory_locks.try_hold(conn, taken)
+        apart = [n for n in apart if held.issuperset(lock_names_of(works[n].facts))]
+        written = new_orders.write(conn, [works[n].parameters for n in apart])
+        new = {apart[n] for n in written}
+        return [work.receipt if n in new else None for n, work in enumerate(works)]
 
     @classmethod
     def put(cls, conn: Connection, works: Sequence["_NewOrderWrite"]) -> None:
@@ -253,7 +271,4 @@ class _NewOrderWrite(BatchableWrite):
     ) -> Sequence[Receipt | None]:
         """Returns a receipt for each new order, None for an order that must be written alone."""
         written = new_orders.written(conn)
-        return [
-            Receipt("accepted", work.facts.order.id) if n in written else None
-            for n, work in enumerate(works)
-        ]
+        return [work.receipt if n in written else None for n, work in enumerate(works)]

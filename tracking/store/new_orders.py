@@ -6,7 +6,7 @@ round trip. SQLite has no statement that inserts into several tables, but a trig
 view can.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
@@ -76,11 +76,25 @@ def written(conn: Connection) -> set[int]:
     return {n for (n,) in conn.cursor.execute("DELETE FROM written RETURNING n").fetchall()}
 
 
-def write(conn: Connection, parameters: Parameters) -> bool:
-    """Writes the rows on PostgreSQL, unless the order or its buyer is known; returns whether they
-    were written."""
-    conn.cursor.execute(_POSTGRESQL, parameters)
-    return bool(conn.cursor.fetchone()[0])
+def write(conn: Connection, rows: Sequence[Parameters]) -> set[int]:
+    """Writes each of these `parameters_of` on PostgreSQL, unless the order or its buyer is known;
+    returns the positions of those written.
+
+    No two of them may have an order, a buyer or a key in common.
+    """
+    columns = zip(*((n, *row) for n, row in enumerate(rows)), strict=True)
+    arrays = [
+        _numbers(column) if kind == "bigint" else list(column)
+        for kind, column in zip(("bigint", *_PARAMETERS.values()), columns, strict=True)
+    ]
+    conn.cursor.execute(_POSTGRESQL, arrays)
+    return {n for (n,) in conn.cursor.fetchall()}
+
+
+def _numbers(column: Iterable[object]) -> str:
+    """Returns an array of numbers as text, whose type does not depend on how large they are: the
+    driver prepares a statement for each combination of types."""
+    return f"{{{','.join('NULL' if value is None else str(value) for value in column)}}}"
 
 
 def parameters_of(rows: OrderRows, digest: str, topic: str, since: int, until: int) -> Parameters:
@@ -218,38 +232,40 @@ def _rows() -> Iterator[_InsertedRow]:
         yield _InsertedRow(outbox, columns, f"event{n}_destination IS NOT NULL")
 
 
-def _is_known(prefix: str) -> str:
+def _is_known(prefix: str, end: str = "") -> str:
     """Returns the condition for an order that is known, or that an event of another system names,
     or whose buyer is known or erased.
 
-    A browser is known by what it did as well, which the order may be credited with.
+    A browser is known by what it did as well, which the order may be credited with. `end` ends
+    each of the queries.
     """
+
+    def exists(rows: str) -> str:
+        return f"EXISTS (SELECT 1 FROM {rows}{end})"  # noqa: S608
+
     order, visitor = f"{prefix}.order_id", f"{prefix}.order_visitor"
+    touched = f"visitor = {visitor} AND at >= {prefix}.since AND at <= {prefix}.until"
     # One by one: for `link IN (…)` SQLite builds a table, which costs half of the statement.
     keys = [f"{prefix}.key{n}" for n in range(_KEY_SLOTS)]
-    linked = " OR ".join(
-        f"{key} <> '' AND EXISTS (SELECT 1 FROM links WHERE link = {key})"  # noqa: S608
+    tombstones = [
+        f"{key} <> '' AND {exists(f'tombstones WHERE mark = substr({key}, 1, {TOMBSTONE_LENGTH})')}"
         for key in keys
-    )
-    tombstone = "EXISTS (SELECT 1 FROM tombstones WHERE mark = {})"
-    erased = " OR ".join(
-        f"{key} <> '' AND {tombstone.format(f'substr({key}, 1, {TOMBSTONE_LENGTH})')}"
-        for key in keys
-    )
-    return f"""
-    EXISTS (SELECT 1 FROM orders WHERE id = {order})
-    OR EXISTS (SELECT 1 FROM conversions WHERE event_id = {prefix}.conversion_event_id)
-    OR EXISTS (SELECT 1 FROM refunds WHERE order_id = {order})
-    OR EXISTS (SELECT 1 FROM outbox WHERE order_id = {order} AND order_id <> '')
-    OR EXISTS (SELECT 1 FROM touches WHERE visitor = {visitor}
-               AND at >= {prefix}.since AND at <= {prefix}.until)
-    OR {linked}
-    OR EXISTS (SELECT 1 FROM links WHERE visitor = {visitor})
-    OR EXISTS (SELECT 1 FROM clients WHERE visitor = {visitor})
-    OR EXISTS (SELECT 1 FROM visitors WHERE visitor = {visitor})
-    OR EXISTS (SELECT 1 FROM conversions WHERE visitor = {visitor} AND order_id = '')
-    OR EXISTS (SELECT 1 FROM tombstones) AND ({tombstone.format(f"'or:' || {order}")} OR {erased})
-    """  # noqa: S608
+    ]
+    erased = " OR ".join([exists(f"tombstones WHERE mark = 'or:' || {order}"), *tombstones])
+    conditions = [
+        exists(f"orders WHERE id = {order}"),
+        exists(f"conversions WHERE event_id = {prefix}.conversion_event_id"),
+        exists(f"refunds WHERE order_id = {order}"),
+        exists(f"outbox WHERE order_id = {order} AND order_id <> ''"),
+        exists(f"touches WHERE {touched}"),
+        *(f"{key} <> '' AND {exists(f'links WHERE link = {key}')}" for key in keys),
+        exists(f"links WHERE visitor = {visitor}"),
+        exists(f"clients WHERE visitor = {visitor}"),
+        exists(f"visitors WHERE visitor = {visitor}"),
+        exists(f"conversions WHERE visitor = {visitor} AND order_id = ''"),
+        f"{exists('tombstones')} AND ({erased})",
+    ]
+    return " OR ".join(conditions)
 
 
 _PARAMETERS = dict(_parameters())
@@ -279,13 +295,15 @@ def _sqlite(count: int) -> str:
 
 
 def _postgresql() -> str:
-    values = ", ".join(f"%s::{kind}" for kind in _PARAMETERS.values())
+    arrays = ", ".join(f"%s::{kind}[]" for kind in ("bigint", *_PARAMETERS.values()))
+    # With an OFFSET the planner looks each row up, and never reads a whole table for it.
+    is_known = _is_known("passed", " OFFSET 0")
     parts = [
-        f"passed ({', '.join(_PARAMETERS)}) AS (VALUES ({values}))",
-        f"new AS (SELECT 1 FROM passed WHERE NOT ({_is_known('passed')}))",  # noqa: S608
-        *(f"s{n} AS ({row.insert(' FROM passed, new', 'passed')})" for n, row in enumerate(_ROWS)),
+        f"passed (n, {', '.join(_PARAMETERS)}) AS (SELECT * FROM unnest({arrays}))",  # noqa: S608
+        f"new AS (SELECT * FROM passed WHERE NOT ({is_known}))",  # noqa: S608
+        *(f"s{n} AS ({row.insert(' FROM new', 'new')})" for n, row in enumerate(_ROWS)),
     ]
-    return f"WITH {', '.join(parts)} SELECT count(*) FROM new"  # noqa: S608
+    return f"WITH {', '.join(parts)} SELECT n FROM new"  # noqa: S608
 
 
 SQLITE_SETUP = tuple(_sqlite_setup())

@@ -21,14 +21,16 @@ class BatchableWrite(ABC):
     def __call__(self, conn: Any) -> Any:
         """Writes it alone, also where something of it is known already."""
 
+    @classmethod
     @abstractmethod
-    def attempt(self, conn: Any) -> Any:
-        """Writes it in one statement and returns its result; None if it is not the usual case."""
+    def attempt(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
+        """Writes many of this class in a transaction of the caller's, on PostgreSQL; returns the
+        result of each, None for one that is not the usual case."""
 
     @classmethod
     @abstractmethod
     def put(cls, conn: Any, works: Sequence[Any]) -> None:
-        """Writes many of this class in one statement, which is a transaction by itself."""
+        """Writes many of this class on SQLite, in one statement, a transaction by itself."""
 
     @classmethod
     @abstractmethod

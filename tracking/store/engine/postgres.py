@@ -10,7 +10,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
@@ -21,7 +21,13 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from tracking.store.engine import schema_version
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import Connection, Contended, StoreUnavailable
+from tracking.store.engine.statement import (
+    Connection,
+    Contended,
+    StoreUnavailable,
+    Unreachable,
+)
+from tracking.store.engine.writer_threads import WriterThreads
 
 T = TypeVar("T")
 
@@ -79,6 +85,8 @@ class PostgresStore:
         self._pool: ConnectionPool[Any] | None = None
         self._pid = 0
         self._opening = threading.Lock()
+        self._writers: WriterThreads | None = None
+        self._writers_pid = 0
         # Whether a direct connection may prepare statements, which is faster.
         self._prepares = True
         # When read-only connections may be left again, by the monotonic clock.
@@ -96,7 +104,8 @@ class PostgresStore:
             StoreUnavailable: it could not be written, or may not have been.
         """
         if isinstance(work, BatchableWrite):
-            result: T | None = self._commit(work.attempt)
+            result: T | None
+            (result,) = self._attempt([work])
             if result is not None:
                 return result
             # The attempt's locks are released before more are taken: two transactions that lock
@@ -104,16 +113,20 @@ class PostgresStore:
         return self._commit(work)
 
     def commit_later(self, work: Callable[[Connection], T]) -> Future[T]:
-        """As `commit`; the future is done when this returns.
+        """As `commit`, in one of the writer threads. A callback of the future must never block."""
+        return self._started_writers().submit(work)
 
-        PostgreSQL commits concurrently, so no group commit is needed here.
-        """
-        settled: Future[T] = Future()
-        try:
-            settled.set_result(self.commit(work))
-        except Exception as error:
-            settled.set_exception(error)
-        return settled
+    def _started_writers(self) -> WriterThreads:
+        with self._opening:
+            if self._writers is None or self._writers_pid != os.getpid():
+                # After a fork, the threads of the old ones are the parent's.
+                self._writers = WriterThreads(self._commit, self._attempt, self._pool_size)
+                self._writers_pid = os.getpid()
+            return self._writers
+
+    def _attempt(self, works: Sequence[BatchableWrite]) -> Sequence[Any]:
+        kind = type(works[0])
+        return self._commit(lambda conn: kind.attempt(conn, works))
 
     def _commit(self, work: Callable[[Connection], T]) -> T:
         needed_locks: frozenset[int] = frozenset()
@@ -232,7 +245,7 @@ class PostgresStore:
                 self._is_away = False
         except PoolTimeout as error:
             self._is_away = True
-            raise StoreUnavailable(f"the database does not answer: {error}") from error
+            raise Unreachable(f"the database does not answer: {error}") from error
 
     def _opened_pool(self) -> ConnectionPool[Any]:
         with self._opening:

@@ -41,6 +41,10 @@ class StoreUnavailable(Exception):
         return logging.DEBUG if self.is_logged else usual
 
 
+class Unreachable(StoreUnavailable):
+    """The database does not answer anybody, so that other writes would fail as well."""
+
+
 class Contended(StoreUnavailable):
     """Other transactions held for too long what this one needs, and nothing was stored."""
 

@@ -1,0 +1,129 @@
+"""Writes of one class share a transaction where writers commit beside one another."""
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from tests.actors import order
+from tests.conftest import BuildService
+from tests.store_contents import rows
+from tracking.service import Service
+from tracking.store import StoreUnavailable
+from tracking.store.engine.group_commit import BatchableWrite
+from tracking.store.engine.statement import Unreachable
+from tracking.store.engine.writer_threads import MOST, WriterThreads
+
+PATIENCE = 20.0
+
+
+class Name(BatchableWrite):
+    """A name to write down; one in capitals has to be written alone, and "bad" never can be."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, conn: Any) -> str:
+        if self.text == "bad":
+            raise ValueError(self.text)
+        return f"{self.text} alone"
+
+    @classmethod
+    def attempt(cls, conn: Any, works: Sequence["Name"]) -> Sequence[str | None]:
+        if any(work.text == "bad" for work in works):
+            raise ValueError("bad")
+        return [None if work.text.isupper() else work.text for work in works]
+
+    @classmethod
+    def put(cls, conn: Any, works: Sequence["Name"]) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def results(cls, conn: Any, works: Sequence["Name"]) -> Sequence[str]:
+        raise NotImplementedError
+
+
+class Desk:
+    """One writer thread that is kept busy until the desk opens, and the batches it then wrote."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.is_away = False
+        self._is_open = threading.Event()
+        self.writers = WriterThreads(lambda work: work(None), self._attempt, threads=1)
+        self.writers.submit(lambda _: self._is_open.wait(PATIENCE))
+
+    def writes(self, *works: Callable[[Any], Any]) -> list[Future[Any]]:
+        """What became of these writes, which waited together."""
+        futures = [self.writers.submit(work) for work in works]
+        self._is_open.set()
+        return futures
+
+    def _attempt(self, works: Sequence[BatchableWrite]) -> Sequence[Any]:
+        if self.is_away:
+            raise Unreachable("nobody answers")
+        self.batches.append(len(works))
+        return type(works[0]).attempt(None, works)
+
+
+def results(futures: Sequence[Future[Any]]) -> list[Any]:
+    """The result of each, or its error."""
+    return [future.exception(PATIENCE) or future.result() for future in futures]
+
+
+def test_writes_that_wait_share_a_transaction() -> None:
+    desk = Desk()
+    assert results(desk.writes(*map(Name, "abc"))) == ["a", "b", "c"]
+    assert desk.batches == [3]
+
+
+def test_no_more_share_one_than_there_is_room_for_locks() -> None:
+    desk = Desk()
+    results(desk.writes(*(Name("a") for _ in range(MOST + 5))))
+    assert desk.batches == [MOST, 5]
+
+
+def test_what_is_not_the_usual_case_is_written_alone() -> None:
+    assert results(Desk().writes(*map(Name, "aBc"))) == ["a", "B alone", "c"]
+
+
+def test_the_write_at_fault_fails_alone() -> None:
+    first, second, third = results(Desk().writes(Name("a"), Name("bad"), Name("c")))
+    assert (first, third) == ("a alone", "c alone")
+    assert isinstance(second, ValueError)
+
+
+def test_other_writes_have_a_transaction_each() -> None:
+    desk = Desk()
+    assert results(desk.writes(Name("a"), lambda _: 1, Name("c"))) == ["a", 1, "c"]
+    assert desk.batches == [1, 1]
+
+
+def test_while_nobody_answers_a_batch_fails_at_once() -> None:
+    desk = Desk()
+    desk.is_away = True
+    found = results(desk.writes(*map(Name, "ab")))
+    assert all(isinstance(each, StoreUnavailable) for each in found)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_orders_that_come_together_are_each_recorded_once(
+    build_service: BuildService, database_url: str
+) -> None:
+    service: Service = build_service(database_url)
+    # Twenty orders of seven buyers, each of them twice.
+    bodies = [
+        json.dumps(order(id=9_000 + n, customer={"id": n % 7 + 1}, email=None, billing_address={}))
+        for n in [*range(20), *range(20)]
+    ]
+
+    futures = [
+        service.tracker.receive_order_deferred(body.encode(), "orders/create") for body in bodies
+    ]
+
+    statuses = [future.result(PATIENCE).status for future in futures]
+    assert sorted(statuses) == ["accepted"] * 20 + ["duplicate"] * 20
+    assert len(rows(service.store, "orders")) == len(rows(service.store, "conversions")) == 20

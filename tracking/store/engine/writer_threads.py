@@ -1,0 +1,131 @@
+"""Threads that commit queued writes beside one another, for a database with concurrent writers.
+
+PostgreSQL flushes for many transactions at once by itself, but each of them costs it and us the
+same round trips. So the writes of a class that can share a statement share a transaction: those
+that were queued while all threads were busy.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from tracking.store.engine.group_commit import BatchableWrite
+from tracking.store.engine.statement import Unreachable
+
+# Each locks some names, and PostgreSQL has room for some thousand locks.
+MOST = 32
+_IDLE_SECONDS = 1.0
+
+
+class _Queued:
+    """A queued write and the future of its result. One that `is_alone` shares no transaction."""
+
+    __slots__ = ("future", "is_alone", "work")
+
+    def __init__(self, work: Callable[[Any], Any]) -> None:
+        self.work = work
+        self.future: Future[Any] = Future()
+        self.is_alone = not isinstance(work, BatchableWrite)
+
+
+class WriterThreads:
+    """Queues writes, and commits them in up to `threads` threads, which end when nothing comes.
+
+    `commit` commits one write and returns its result; `attempt` commits many of one class and
+    returns the result of each, None for one that has to be committed alone.
+    """
+
+    def __init__(
+        self,
+        commit: Callable[[Callable[[Any], Any]], Any],
+        attempt: Callable[[Sequence[BatchableWrite]], Sequence[Any]],
+        threads: int,
+    ) -> None:
+        self._commit = commit
+        self._attempt = attempt
+        self._most_threads = threads
+        self._woken = threading.Condition()
+        self._queue: deque[_Queued] = deque()
+        self._threads = 0
+        self._idle = 0
+
+    def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
+        """Queues a write and returns the future of its result.
+
+        A writer thread runs the callbacks of the future, so a callback must never block.
+        """
+        queued = _Queued(work)
+        with self._woken:
+            self._queue.append(queued)
+            self._wake()
+        return queued.future
+
+    def _wake(self) -> None:
+        if self._idle:
+            self._woken.notify()
+        elif self._threads < self._most_threads:
+            self._threads += 1
+            threading.Thread(target=self._write, name="writer", daemon=True).start()
+
+    def _write(self) -> None:
+        while batch := self._next_batch():
+            if batch[0].is_alone:
+                self._write_alone(batch[0])
+            else:
+                self._write_together(batch)
+
+    def _next_batch(self) -> list[_Queued]:
+        """Waits for writes; returns the oldest with those that can share its transaction.
+
+        Returns none after some time without writes: the thread ends.
+        """
+        with self._woken:
+            if not self._queue:
+                self._idle += 1
+                self._woken.wait_for(lambda: self._queue, _IDLE_SECONDS)
+                self._idle -= 1
+            if not self._queue:
+                self._threads -= 1
+                return []
+            batch = [self._queue.popleft()]
+            while self._queue and len(batch) < MOST and _share(batch[0], self._queue[0]):
+                batch.append(self._queue.popleft())
+        return batch
+
+    def _write_alone(self, queued: _Queued) -> None:
+        try:
+            result = self._commit(queued.work)
+        except BaseException as error:
+            queued.future.set_exception(error)
+        else:
+            queued.future.set_result(result)
+
+    def _write_together(self, batch: list[_Queued]) -> None:
+        try:
+            results = self._attempt([queued.work for queued in batch])  # type: ignore[misc]
+        except Unreachable as error:
+            for queued in batch:
+                queued.future.set_exception(error)
+            return
+        except BaseException:
+            # Committed one by one, only the write at fault fails.
+            results = [None] * len(batch)
+        for queued, result in zip(batch, results, strict=True):
+            if result is not None:
+                queued.future.set_result(result)
+        self._queue_alone([q for q, result in zip(batch, results, strict=True) if result is None])
+
+    def _queue_alone(self, rest: Sequence[_Queued]) -> None:
+        """Queues writes of a batch first in the queue again, each for a transaction of its own."""
+        with self._woken:
+            for queued in reversed(rest):
+                queued.is_alone = True
+                self._queue.appendleft(queued)
+                self._wake()
+
+
+def _share(first: _Queued, other: _Queued) -> bool:
+    both_batchable = not (first.is_alone or other.is_alone)
+    return both_batchable and type(first.work) is type(other.work)
