@@ -256,8 +256,10 @@ class _NewOrderWrite(BatchableWrite):
                 taken.update(names)
         held = advisory_locks.try_hold(conn, taken)
         apart = [n for n in apart if held.issuperset(lock_names_of(works[n].facts))]
-        written = new_orders.write(conn, [works[n].parameters for n in apart])
-        new = {apart[n] for n in written}
+        new: set[int] = set()
+        if apart:
+            written = new_orders.write(conn, [works[n].parameters for n in apart])
+            new = {apart[n] for n in written}
         return [work.receipt if n in new else None for n, work in enumerate(works)]
 
     @classmethod
