@@ -14,7 +14,7 @@ from tests.store_contents import rows
 from tracking.service import Service
 from tracking.store import StoreUnavailable
 from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import Unreachable
+from tracking.store.engine.statement import ServerAway
 from tracking.store.engine.writer_threads import MOST, WriterThreads
 
 PATIENCE = 20.0
@@ -64,7 +64,7 @@ class Desk:
 
     def _attempt(self, works: Sequence[BatchableWrite]) -> Sequence[Any]:
         if self.is_away:
-            raise Unreachable("nobody answers")
+            raise ServerAway("nobody answers")
         self.batches.append(len(works))
         return type(works[0]).attempt(None, works)
 

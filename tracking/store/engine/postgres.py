@@ -24,8 +24,8 @@ from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import (
     Connection,
     Contended,
+    ServerAway,
     StoreUnavailable,
-    Unreachable,
 )
 from tracking.store.engine.writer_threads import WriterThreads
 
@@ -245,7 +245,7 @@ class PostgresStore:
                 self._is_away = False
         except PoolTimeout as error:
             self._is_away = True
-            raise Unreachable(f"the database does not answer: {error}") from error
+            raise ServerAway(f"the database does not answer: {error}") from error
 
     def _opened_pool(self) -> ConnectionPool[Any]:
         with self._opening:

@@ -41,7 +41,7 @@ class StoreUnavailable(Exception):
         return logging.DEBUG if self.is_logged else usual
 
 
-class Unreachable(StoreUnavailable):
+class ServerAway(StoreUnavailable):
     """The database does not answer anybody, so that other writes would fail as well."""
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import Unreachable
+from tracking.store.engine.statement import ServerAway
 
 # Each locks some names, and PostgreSQL has room for some thousand locks.
 MOST = 32
@@ -105,7 +105,7 @@ class WriterThreads:
     def _write_together(self, batch: list[_Queued]) -> None:
         try:
             results = self._attempt([queued.work for queued in batch])  # type: ignore[misc]
-        except Unreachable as error:
+        except ServerAway as error:
             for queued in batch:
                 queued.future.set_exception(error)
             return
