@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,9 +45,8 @@ from tracking.store.engine.statement import Connection
 _PORT = 8815
 _TOKEN = "a-token-for-benchmarks-only"
 _STEP = 50_000
-_FEW = 100_000
 _DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
-_SHOP_DAYS = ShopDays(ZoneInfo("UTC"))
+SHOP_DAYS = ShopDays(ZoneInfo("UTC"))
 _WINDOW = Rules().click_window
 _DUCKDB = {
     "totals": "SELECT stage, count(*), count(DISTINCT visitor) FROM events"
@@ -80,7 +78,7 @@ class Span:
     @property
     def instants(self) -> tuple[int, int]:
         """The instants at which the days begin and end, seconds UTC."""
-        return _SHOP_DAYS.begin(self.first), _SHOP_DAYS.begin(self.last + 1)
+        return SHOP_DAYS.begin(self.first), SHOP_DAYS.begin(self.last + 1)
 
 
 def main() -> None:
@@ -96,8 +94,8 @@ def main() -> None:
         seed(url, args.events, table)
         print(f"{args.events:,} events seeded in {time.perf_counter() - began:.0f} s")
         store = open_store(url)
-        _make_figures(store)
-        spans = [Span(days, _SHOP_DAYS.day_of(int(time.time())) - 1) for days in (30, DAYS)]
+        make_figures(store)
+        spans = [Span(days, SHOP_DAYS.day_of(int(time.time())) - 1) for days in (30, DAYS)]
         for span in spans:
             _check(store, span)
         print("every figure is that of the raw rows")
@@ -106,7 +104,6 @@ def main() -> None:
                 _compare_funnel(store, span, get, ask, args.rounds)
                 _compare_roi(store, span, args.rounds)
             _measure_memory(spans[0], get)
-        _compare_sizes(store, spans[0], Path(folder), args.rounds)
         store.close()
 
 
@@ -119,10 +116,11 @@ def _database(args: argparse.Namespace, folder: Path) -> Iterator[str]:
         yield server.new_database()
 
 
-def _make_figures(store: Store) -> None:
+def make_figures(store: Store) -> None:
+    """Makes all figures of a store, and prints how long it took."""
     began = time.perf_counter()
     FiguresWorker(
-        FunnelWriter(store, _SHOP_DAYS, events=_STEP), CreditWriter(store, _SHOP_DAYS, _WINDOW)
+        FunnelWriter(store, SHOP_DAYS, events=_STEP), CreditWriter(store, SHOP_DAYS, _WINDOW)
     ).finish()
     print(f"figures made in {time.perf_counter() - began:.0f} s")
 
@@ -133,15 +131,15 @@ def _check(store: Store, span: Span) -> None:
         progress = report_progress.of(conn, "funnel")
         for all_traffic in (True, False):
             funnel = FunnelSpan(span.first, span.last, all_traffic)
-            ours = FiguresByDay(conn, funnel, _SHOP_DAYS, progress)
-            told = CountedBySql(conn, funnel, _SHOP_DAYS)
+            ours = FiguresByDay(conn, funnel, SHOP_DAYS, progress)
+            told = CountedBySql(conn, funnel, SHOP_DAYS)
             assert ours.total() == told.total()
             assert sorted(ours.labels()) == sorted(told.labels())
             for label in told.labels():
                 assert ours.of([label]) == told.of([label]), label
         for credit_span in _credit_spans(span):
             rows = _raw_credits(conn, credit_span)
-            assert sorted(credit_sums(conn, credit_span, _SHOP_DAYS)) == sorted(rows)
+            assert sorted(credit_sums(conn, credit_span, SHOP_DAYS)) == sorted(rows)
 
 
 def _credit_spans(span: Span) -> Iterator[CreditSpan]:
@@ -152,7 +150,7 @@ def _credit_spans(span: Span) -> Iterator[CreditSpan]:
 
 
 def _raw_credits(conn: Connection, span: CreditSpan) -> list[reports.CreditSum]:
-    since, before = _SHOP_DAYS.begin(span.first), _SHOP_DAYS.begin(span.last + 1)
+    since, before = SHOP_DAYS.begin(span.first), SHOP_DAYS.begin(span.last + 1)
     if span.report_by == "order_date":
         return reports.credits_by_order_date(conn, since, before, span.bit)
     return reports.credits_by_click_date(conn, since, before, span.bit, _WINDOW)
@@ -203,10 +201,10 @@ def _compare_funnel(
 
     def brute_force() -> object:
         with store.read() as conn:
-            told = CountedBySql(conn, FunnelSpan(span.first, span.last, True), _SHOP_DAYS)
+            told = CountedBySql(conn, FunnelSpan(span.first, span.last, True), SHOP_DAYS)
             return told.total(), [told.of([label]) for label in told.labels()]
 
-    seconds = _in_turns(
+    seconds = in_turns(
         {
             "totals": lambda: get(f"{path}&by_campaign=false"),
             "whole": lambda: get(path),
@@ -218,25 +216,25 @@ def _compare_funnel(
         },
         rounds,
     )
-    print(f"funnel of {span.days} days: " + _medians(seconds))
-    print(f"  DuckDB ÷ ours, totals: {_ratio(seconds['DuckDB totals'], seconds['totals'])}")
-    print(f"  DuckDB ÷ ours, whole: {_ratio(seconds['DuckDB whole'], seconds['whole'])}")
+    print(f"funnel of {span.days} days: " + medians(seconds))
+    print(f"  DuckDB ÷ ours, totals: {ratio(seconds['DuckDB totals'], seconds['totals'])}")
+    print(f"  DuckDB ÷ ours, whole: {ratio(seconds['DuckDB whole'], seconds['whole'])}")
     note = "" if span.days == 30 else f" ({span.days} days)"
-    print(f"brute force{note} ÷ ours: {_ratio(seconds['brute force'], seconds['whole'])}")
+    print(f"brute force{note} ÷ ours: {ratio(seconds['brute force'], seconds['whole'])}")
 
 
 def _compare_roi(store: Store, span: Span, rounds: int) -> None:
     def ours() -> object:
         with store.read() as conn:
-            return [credit_sums(conn, each, _SHOP_DAYS) for each in _credit_spans(span)]
+            return [credit_sums(conn, each, SHOP_DAYS) for each in _credit_spans(span)]
 
     def raw() -> object:
         with store.read() as conn:
             return [_raw_credits(conn, each) for each in _credit_spans(span)]
 
-    seconds = _in_turns({"ours": ours, "raw scan": raw}, rounds)
-    print(f"ROI of {span.days} days, 14 pairs by both dates: " + _medians(seconds))
-    print(f"  raw scan ÷ ours: {_ratio(seconds['raw scan'], seconds['ours'])}")
+    seconds = in_turns({"ours": ours, "raw scan": raw}, rounds)
+    print(f"ROI of {span.days} days, 14 pairs by both dates: " + medians(seconds))
+    print(f"  raw scan ÷ ours: {ratio(seconds['raw scan'], seconds['ours'])}")
 
 
 def _measure_memory(span: Span, get: Callable[[str], Any]) -> None:
@@ -255,30 +253,7 @@ def _megabytes() -> float:
     return sum(int(match[1]) for match in resident if match) / 1024
 
 
-def _compare_sizes(store: Store, span: Span, folder: Path, rounds: int) -> None:
-    """Compares the reports of this store with those of one of a few events."""
-    url = f"sqlite:///{folder / 'small.db'}"
-    seed(url, _FEW, folder / "few.csv")
-    small = open_store(url)
-    _make_figures(small)
-
-    def whole(of: Store) -> None:
-        with of.read() as conn:
-            progress = report_progress.of(conn, "funnel")
-            counts = FiguresByDay(
-                conn, FunnelSpan(span.first, span.last, True), _SHOP_DAYS, progress
-            )
-            counts.total()
-            for label in counts.labels():
-                counts.of([label])
-
-    seconds = _in_turns({"many": partial(whole, store), "few": partial(whole, small)}, rounds)
-    print(f"the same with {_FEW:,} events: " + _medians(seconds))
-    print(f"  many events ÷ few, whole: {_ratio(seconds['many'], seconds['few'])}")
-    small.close()
-
-
-def _in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Runs each work once a round, after a first round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for turn in range(rounds + 1):
@@ -290,13 +265,15 @@ def _in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[st
     return seconds
 
 
-def _medians(seconds: Mapping[str, list[float]]) -> str:
+def medians(seconds: Mapping[str, list[float]]) -> str:
+    """Returns the median of each, in milliseconds."""
     return ", ".join(
         f"{name} {statistics.median(some) * 1000:.1f} ms" for name, some in seconds.items()
     )
 
 
-def _ratio(theirs: list[float], ours: list[float]) -> str:
+def ratio(theirs: list[float], ours: list[float]) -> str:
+    """Returns the ratio of the medians, and the quartiles of the rounds' ratios."""
     ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
     low, _, high = statistics.quantiles(ratios * 2, n=4, method="inclusive")
     whole = statistics.median(theirs) / statistics.median(ours)
