@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from tracking.domain.shop_days import QUARTER_HOUR
+from tracking.report.shared_figures import SharedFigures
 from tracking.store import Store, accuracy, report_progress
 from tracking.store.accuracy import FateCount
 from tracking.store.credit_figures import FOREVER
@@ -38,9 +39,7 @@ class AccuracyWriter:
         Raises:
             StoreUnavailable: they will not.
         """
-        restart = partial(report_progress.restart, figures="accuracy")
-        while not self._store.commit(restart):
-            pass  # Another process has just written some.
+        SharedFigures(self._store, "accuracy").restart()
 
     def step(self) -> bool:
         """Writes the next figures; returns False if there was nothing to do.

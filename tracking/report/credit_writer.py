@@ -5,6 +5,7 @@ from functools import partial
 
 from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
+from tracking.report.shared_figures import SharedFigures
 from tracking.store import Store, credit_figures, report_progress
 from tracking.store.credit_figures import FOREVER, CreditChange, CreditDay, Period, ReportDay
 from tracking.store.engine.statement import Connection
@@ -27,6 +28,7 @@ class CreditWriter:
     def __init__(self, store: Store, days: ShopDays, longest_window: int) -> None:
         """Sums up for these shop days; the longest attribution window is in seconds."""
         self._store = store
+        self._figures = SharedFigures(store, "credits")
         self._days = days
         self._longest_window = longest_window
 
@@ -36,9 +38,7 @@ class CreditWriter:
         Raises:
             StoreUnavailable: they will not.
         """
-        restart = partial(report_progress.restart, figures="credits")
-        while not self._store.commit(restart):
-            pass  # Another process has just written some.
+        self._figures.restart()
 
     def step(self) -> bool:
         """Writes the next sums; returns False if there was nothing to do.
@@ -47,7 +47,7 @@ class CreditWriter:
             StoreUnavailable: nothing was written.
         """
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "credits")
+            progress = self._figures.progress(conn)
             has_changes = credit_figures.has_changes(conn)
         if progress.zone != self._days.zone.key:
             return self._begin_anew(progress)
@@ -58,19 +58,14 @@ class CreditWriter:
 
     def _begin_anew(self, progress: Progress) -> bool:
         """Deletes the sums of other days, a part at a time, and begins those of this zone."""
-
-        def begin(conn: Connection) -> None:
-            is_empty = not credit_figures.has_sums(conn) and not progress.zone
-            new = progress._replace(zone=self._days.zone.key if is_empty else "", through=0)
-            if report_progress.begin(conn, "credits", progress, new) and not is_empty:
-                credit_figures.drop_a_day(conn)
-
-        self._store.commit(begin)
+        self._figures.begin_anew(
+            progress, self._days.zone.key, credit_figures.some_day, credit_figures.drop_day
+        )
         return True
 
     def _sum_up(self) -> None:
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "credits")
+            progress = self._figures.progress(conn)
             changes = credit_figures.changes_before(conn, progress.through, CHANGES)
             done = [change.id for change in changes]
             through = progress.through
@@ -84,14 +79,12 @@ class CreditWriter:
         # Should the sums change meanwhile, nothing is written.
         with self._store.read() as conn:
             rows = [*self._rows(conn, changes, ids)]
-        new = progress._replace(through=through)
 
-        def write(conn: Connection) -> None:
-            if report_progress.advance(conn, "credits", progress, new):
-                credit_figures.drop_changes(conn, done)
-                credit_figures.put(conn, rows)
+        def put(conn: Connection) -> None:
+            credit_figures.drop_changes(conn, done)
+            credit_figures.put(conn, rows)
 
-        self._store.commit(write)
+        self._figures.write(progress, progress._replace(through=through), put)
 
     def _end_of_orders_at(self, at: int | None) -> int:
         """Returns when the shop day of an instant ends."""

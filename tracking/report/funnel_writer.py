@@ -11,6 +11,7 @@ from pyroaring import BitMap
 from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.open_days import OpenDays
+from tracking.report.shared_figures import SharedFigures
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import Store, funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
@@ -31,8 +32,6 @@ _REMEMBERED = 20_000
 # How long transactions that began before are waited for, and how often they are looked at.
 WAIT_SECONDS = 5.0
 _LOOKS_EVERY_SECONDS = 0.02
-# Where another process has just written the same figures, it may go ahead.
-_STEPS_BACK_SECONDS = 1.0
 
 _Stages = Collection[tuple[int, str]]
 
@@ -60,6 +59,7 @@ class FunnelWriter:
         self._remembered = remembered
         self._patience = patience
         self._store = store
+        self._figures = SharedFigures(store, "funnel")
         self._days = days
         self._events = events
         self._ids: dict[CampaignLabel, int] = {}
@@ -70,9 +70,7 @@ class FunnelWriter:
         Raises:
             StoreUnavailable: they will not.
         """
-        restart = partial(report_progress.restart, figures="funnel")
-        while not self._store.commit(restart):
-            pass  # Another process has just written some.
+        self._figures.restart()
 
     def step(self) -> bool:
         """Writes the next figures; returns False if there was nothing to do.
@@ -81,7 +79,7 @@ class FunnelWriter:
             StoreUnavailable: nothing was written.
         """
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "funnel")
+            progress = self._figures.progress(conn)
             newest = report_progress.newest_event(conn)
             marks = report_progress.marks(conn, 1)
         if progress.zone != self._days.zone.key:
@@ -99,16 +97,12 @@ class FunnelWriter:
             logger.warning(text, self._days.zone.key, progress.zone)
         closed = OpenDays(self._days, progress).last_closed
 
-        def begin(conn: Connection) -> None:
-            day = funnel_figures.newest_day(conn, closed)
-            is_empty = day is None and not progress.zone
-            new = progress._replace(zone=self._days.zone.key if is_empty else "", through=0)
-            is_ours = report_progress.begin(conn, "funnel", progress, new)
-            if is_ours and day is not None:
-                funnel_figures.drop_day(conn, day, closed)
-                funnel_weeks.drop_week_of(conn, day)
+        def drop(conn: Connection, day: int) -> None:
+            funnel_figures.drop_day(conn, day, closed)
+            funnel_weeks.drop_week_of(conn, day)
 
-        self._store.commit(begin)
+        newest_day = partial(funnel_figures.newest_day, closed=closed)
+        self._figures.begin_anew(progress, self._days.zone.key, newest_day, drop)
         return True
 
     def _count_new(self, newest: int) -> bool:
@@ -116,7 +110,7 @@ class FunnelWriter:
         if not self._is_settled():
             return False
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "funnel")
+            progress = self._figures.progress(conn)
             if newest <= progress.through:
                 return True
             is_behind = newest - progress.through > _BEHIND
@@ -135,7 +129,7 @@ class FunnelWriter:
     def _count_days_anew(self) -> bool:
         """Counts the marked stages of days anew, until there are enough events for one step."""
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "funnel")
+            progress = self._figures.progress(conn)
             days = OpenDays(self._days, progress)
             marks = report_progress.marks(conn, _MARKS)
             # Nothing can be counted anew of a closed day.
@@ -161,7 +155,7 @@ class FunnelWriter:
     def _sum_up_week(self) -> bool:
         """Sums up a week that has no figures of its own; returns False if there is none."""
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "funnel")
+            progress = self._figures.progress(conn)
             week = funnel_weeks.missing(conn)
             if week is None:
                 return False
@@ -182,11 +176,8 @@ class FunnelWriter:
             for key, tally in sorted(campaigns.items())
         ]
 
-        def write(conn: Connection) -> None:
-            if report_progress.advance(conn, "funnel", progress, progress):
-                funnel_weeks.put(conn, week, of_week, of_campaigns)
-
-        self._store.commit(write)
+        put = partial(funnel_weeks.put, of=week, totals=of_week, campaigns=of_campaigns)
+        self._figures.write(progress, progress, put)
         return True
 
     def _write(
@@ -202,19 +193,15 @@ class FunnelWriter:
         totals, campaigns = counted.rows(ids)
         new = new._replace(numbers=numbering.count)
 
-        def write(conn: Connection) -> bool:
-            if not report_progress.advance(conn, "funnel", known, new):
-                return False
+        def put(conn: Connection) -> None:
             for day, stage in anew:
                 funnel_figures.drop_stage(conn, day, stage)
             report_progress.drop_marks(conn, marks)
             funnel_figures.put_visitors(conn, numbering.new)
             funnel_figures.put(conn, totals, campaigns)
             funnel_weeks.drop(conn, {*anew, *((row.day, row.stage) for row in totals)})
-            return True
 
-        if not self._store.commit(write):
-            time.sleep(_STEPS_BACK_SECONDS)
+        self._figures.write(known, new, put)
 
     def _campaign_ids(self, labels: Iterable[CampaignLabel]) -> Mapping[CampaignLabel, int]:
         """Returns the ids of campaigns, which stay the same for ever."""

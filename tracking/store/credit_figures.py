@@ -113,7 +113,9 @@ class _ChangeId(NamedTuple):
     id: int
 
 
-class _SummedDay(NamedTuple):
+class SummedDay(NamedTuple):
+    """A day or week of which there are sums, by one date and under the scope and model of a bit."""
+
     report_by: str
     bit: int
     day: int
@@ -176,7 +178,7 @@ _drop = Statement(
     delete(credit_days).where(*(credit_days.c[name] == bindparam(f"b_{name}") for name in _KEY))
 )
 _KEY_OF_DAY = _KEY[:3]
-_any_day = Query(_SummedDay, select(*(credit_days.c[name] for name in _KEY_OF_DAY)).limit(1))
+_any_day = Query(SummedDay, select(*(credit_days.c[name] for name in _KEY_OF_DAY)).limit(1))
 _drop_day = Statement(
     delete(credit_days).where(
         *(credit_days.c[name] == bindparam(f"b_{name}") for name in _KEY_OF_DAY)
@@ -375,16 +377,14 @@ def put(conn: Connection, rows: Iterable[CreditDay]) -> None:
     _drop.run_many(conn, ({f"b_{name}": getattr(row, name) for name in _KEY} for row in empty))
 
 
-def has_sums(conn: Connection) -> bool:
-    """Returns True if any sums are stored."""
-    return _any_day.first(conn) is not None
+def some_day(conn: Connection) -> SummedDay | None:
+    """Returns some day, scope and model of which sums are stored."""
+    return _any_day.first(conn)
 
 
-def drop_a_day(conn: Connection) -> None:
-    """Deletes the sums of some day, scope and model, if there are any."""
-    found = _any_day.first(conn)
-    if found is not None:
-        _drop_day.run(conn, **{f"b_{name}": value for name, value in found._asdict().items()})
+def drop_day(conn: Connection, day: SummedDay) -> None:
+    """Deletes the sums of a day, scope and model."""
+    _drop_day.run(conn, **{f"b_{name}": value for name, value in day._asdict().items()})
 
 
 def sums(

@@ -1,0 +1,74 @@
+"""Figures that any process may write: each writes only what it has made of the newest ones."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from tracking.store import Store, report_progress
+from tracking.store.engine.statement import Connection
+from tracking.store.report_progress import Figures, Progress
+
+# Where another process has just written the same figures, it may go ahead.
+_STEPS_BACK_SECONDS = 1.0
+
+_Some = TypeVar("_Some")
+
+
+class SharedFigures:
+    """The figures of one kind in the store, with how far they go."""
+
+    def __init__(self, store: Store, kind: Figures) -> None:
+        self._store = store
+        self._kind = kind
+
+    def progress(self, conn: Connection) -> Progress:
+        """Returns how far the figures go."""
+        return report_progress.of(conn, self._kind)
+
+    def restart(self) -> None:
+        """Has the next steps make all figures anew.
+
+        Raises:
+            StoreUnavailable: they will not.
+        """
+        restart = partial(report_progress.restart, figures=self._kind)
+        while not self._store.commit(restart):
+            pass  # Another process has just written some.
+
+    def begin_anew(
+        self,
+        known: Progress,
+        zone: str,
+        some: Callable[[Connection], _Some | None],
+        drop: Callable[[Connection, _Some], None],
+    ) -> None:
+        """Deletes `some` of the figures of other days; where there are none, those of the days of
+        this zone begin."""
+
+        def begin(conn: Connection) -> bool:
+            old = some(conn)
+            is_empty = old is None and not known.zone
+            new = known._replace(zone=zone if is_empty else "", through=0)
+            is_ours = report_progress.begin(conn, self._kind, known, new)
+            if is_ours and old is not None:
+                drop(conn, old)
+            return is_ours
+
+        self._commit(begin)
+
+    def write(self, known: Progress, new: Progress, put: Callable[[Connection], None]) -> None:
+        """Puts figures into the store, which then go as far as `new`, unless they have changed
+        since `known` was read."""
+
+        def write(conn: Connection) -> bool:
+            is_ours = report_progress.advance(conn, self._kind, known, new)
+            if is_ours:
+                put(conn)
+            return is_ours
+
+        self._commit(write)
+
+    def _commit(self, work: Callable[[Connection], bool]) -> None:
+        if not self._store.commit(work):
+            time.sleep(_STEPS_BACK_SECONDS)
