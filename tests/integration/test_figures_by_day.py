@@ -365,6 +365,25 @@ def test_what_happens_between_counting_and_writing_is_not_overwritten(
     assert interrupted.next is None
 
 
+def test_credits_that_another_process_sums_up_meanwhile_are_summed_up_once(store: Store) -> None:
+    interrupted, days = InterruptedStore(store), ShopDays(ZoneInfo("UTC"))
+    window = Rules().click_window
+    writer = CreditWriter(interrupted, days, window)  # type: ignore[arg-type]
+    other = CreditWriter(store, days, window)
+    history = History(store, Random(1), days=6)
+    for _ in range(40):
+        history.goes_on()
+    interrupted.next = FiguresWorker(other).finish
+
+    FiguresWorker(writer).finish()
+
+    assert interrupted.next is None
+    span = CreditSpan(days.day_of(TODAY) - 9, days.day_of(TODAY), 1, "order_date", window)
+    with store.read() as conn:
+        assert credit_sums(conn, span, days)
+        assert_credits(conn, span, days)
+
+
 def test_an_erased_visitor_is_in_no_figures_and_goes_on_counting_as_one(store: Store) -> None:
     comes(store, an_event("one", "a"), an_event("two", "a"), an_event("three", "b"))
     FiguresWorker(*writers(store, "UTC")).finish()
