@@ -89,10 +89,9 @@ class FiguresByDay:
     def total(self) -> StageCounts:
         """Returns the counts of all events."""
         tallies: dict[str, Tally] = defaultdict(Tally)
-        for stage, figures in self._stored(_totals):
-            for is_pinterest, events, _, visitors in zip(*figures, strict=True):
-                if is_pinterest or self._span.all_traffic:
-                    tallies[stage].merge(events, visitors)
+        for stage, figures in self._stored(_totals if self._span.all_traffic else _pinterests):
+            for _, events, _, visitors in zip(*figures, strict=True):
+                tallies[stage].merge(events, visitors)
         for event, number in self._new:
             tallies[event.stage].add(number, event.at)
         return {stage: tally.counts() for stage, tally in tallies.items()}
@@ -192,6 +191,15 @@ def _tallies() -> dict[str, Tally]:
 
 
 def _totals(conn: Connection, period: Period) -> Iterator[StoredFigures]:
+    # One set of all visitors is faster to count than Pinterest's and the others'.
+    return (figures._replace(id=0) for figures in _by_traffic(conn, period))
+
+
+def _pinterests(conn: Connection, period: Period) -> Iterator[StoredFigures]:
+    return (figures for figures in _by_traffic(conn, period) if figures.id)
+
+
+def _by_traffic(conn: Connection, period: Period) -> Iterator[StoredFigures]:
     read = funnel_weeks.totals if period.length == WEEK else funnel_figures.totals
     for row in read(conn, period.number, period.stage):
         yield StoredFigures(row.is_pinterest, row.events, 0, row.visitors)

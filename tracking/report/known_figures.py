@@ -17,7 +17,7 @@ _BYTES_A_CONTAINER = 40
 
 
 class StoredFigures(NamedTuple):
-    """The figures of a campaign, or of Pinterest's traffic or the rest, on a day or in a week."""
+    """The figures of a campaign or of all traffic (an id) on a day or in a week."""
 
     id: int
     events: int
