@@ -65,6 +65,8 @@ _USUAL_LIMITS = _LogLimits(4000, LONGEST_LOG, 32_000)
 # Thousands of rows a transaction write most pages of the trees again and again, and more of them
 # than any cache of a modest size holds.
 _BULK_LIMITS = _LogLimits(16_000, 4 * LONGEST_LOG, 20_000)
+# Kilobytes for each reader. There are several, and the system has in memory what they read, too.
+_READERS_CACHE = 8_000
 # A reader that lasts longer than an attempt must not delay the writer at every commit.
 _TRUNCATES_EVERY_SECONDS = 0.5
 # These errors mean that one statement was wrong, not that the file cannot be written.
@@ -168,6 +170,7 @@ class SqliteStore:
         except queue.Empty:
             raw = self._open()
             raw.execute("PRAGMA query_only=ON")
+            raw.execute(f"PRAGMA cache_size=-{_READERS_CACHE}")
         try:
             raw.execute("BEGIN")
             yield raw
