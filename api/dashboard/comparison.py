@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from api.dashboard.formats import money_text, orders_text
+from api.dashboard.order import order_address
 from api.dashboard.page import PageRequest
 from api.dashboard.tables import PageTable, TableColumn
 from tracking.report.comparison import MOST_DAYS
@@ -19,6 +20,7 @@ _PARTS = {
     "views": "Views that Pinterest counts, and nobody here saw",
     "not_explained": "Not explained by anything that is known here",
 }
+_MOST_EXAMPLES = 3
 _SEVERAL = "Values of several currencies are neither added nor subtracted, so there are none."
 
 
@@ -80,6 +82,7 @@ def _total(title: str, side: Mapping[str, Any]) -> dict[str, Any]:
         "value": side["value"],
         "currency": side["currency"] or "",
         "reasons": "",
+        "examples": (),
         "tone": "total",
     }
 
@@ -93,6 +96,7 @@ def _part(part: Mapping[str, Any], currency: str) -> dict[str, Any]:
         "value": part["value"],
         "currency": currency,
         "reasons": "; ".join(reasons),
+        "examples": tuple((id, order_address(id)) for id in part["order_ids"][:_MOST_EXAMPLES]),
     }
 
 
@@ -116,5 +120,6 @@ def _parts(rows: Sequence[Mapping[str, Any]]) -> PageTable:
         TableColumn("orders", "Orders", "number"),
         TableColumn("value", "Value", "money"),
         TableColumn("reasons", "Reasons"),
+        TableColumn("examples", "Such as", "links"),
     ]
     return PageTable("difference", "Why Pinterest's figure differs from ours", columns, rows)

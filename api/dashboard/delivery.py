@@ -5,6 +5,7 @@ from typing import Any
 
 from api.dashboard.charts import LineChart
 from api.dashboard.formats import NOTHING, count_text, duration_text, time_text
+from api.dashboard.order import order_address
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest
 from api.dashboard.tables import PageTable, TableColumn, TableForm
 from api.dashboard.tiles import Tile
@@ -143,7 +144,7 @@ def _dead_letters(asked: PageRequest, rows: Iterable[DeadLetter], count: int) ->
             "destination": row.destination,
             "attempts": row.attempts,
             "reason": row.reason,
-            "admin": asked.admin_address(order_id_of_event(row.event_id)),
+            "order": _order_address(row.event_id),
             "replay": TableForm(
                 f"{asked.page.address()}/replay", "Send again", {"event_id": row.event_id}
             ),
@@ -151,7 +152,7 @@ def _dead_letters(asked: PageRequest, rows: Iterable[DeadLetter], count: int) ->
         for row in rows
     ]
     columns = [
-        TableColumn("event_id", "Event", "code", link=lambda row: str(row["admin"])),
+        TableColumn("event_id", "Event", "code", link=lambda row: str(row["order"])),
         TableColumn("time", "Happened", "time"),
         TableColumn("reason", "Reason"),
         TableColumn("attempts", "Attempts", "count"),
@@ -166,6 +167,11 @@ def _dead_letters(asked: PageRequest, rows: Iterable[DeadLetter], count: int) ->
         empty="Nothing was refused, and nothing expired.",
         note=_cut("events", count, "flask --app app dead-letters"),
     )
+
+
+def _order_address(event_id: str) -> str:
+    order_id = order_id_of_event(event_id)
+    return order_address(order_id) if order_id else ""
 
 
 def _quarantine(asked: PageRequest, rows: Iterable[Any], count: int) -> PageTable:

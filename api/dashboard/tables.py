@@ -5,9 +5,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 # `money` has its currency in the row's field "currency"; `share` is a number from 0 to 1 that is
-# drawn as a bar; `mark` is a word in the tone of the row's field "tone"; `form` is a TableForm.
+# drawn as a bar; `mark` is a word in the tone of the row's field "tone"; `form` is a TableForm;
+# `links` are a tuple of texts, each with its address.
 Kind = Literal[
-    "text", "code", "count", "money", "number", "percent", "share", "time", "mark", "form"
+    "text",
+    "code",
+    "count",
+    "money",
+    "number",
+    "percent",
+    "share",
+    "time",
+    "mark",
+    "form",
+    "links",
 ]
 _TO_THE_RIGHT = {"count", "money", "number", "percent"}
 
@@ -60,4 +71,9 @@ class PageTable:
         if any(column.kind == "money" for column in self.columns) and "currency" not in keys:
             keys.append("currency")
         for row in self.rows:
-            yield {key: row.get(key) for key in keys}
+            yield {key: _csv_value(row.get(key)) for key in keys}
+
+
+def _csv_value(value: Any) -> Any:
+    """Returns a value for CSV, links without their addresses."""
+    return " ".join(text for text, _ in value) if isinstance(value, tuple) else value

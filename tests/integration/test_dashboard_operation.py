@@ -52,7 +52,7 @@ def test_what_was_refused_stands_there_in_pinterests_words(
     page = owner.page("/dashboard/delivery")
     (row,) = cells_in(page, "dead-letters")
     assert "Invalid event_id: checkout-5001 is poisoned" in row[2]
-    assert "https://admin.shopify.com/store/my-shop/orders/5001" in page
+    assert '<a href="/dashboard/orders/5001"><code>checkout-5001</code></a>' in page
     (line,) = owner.table("/dashboard/delivery", "dead-letters")
     assert line["reason"] == row[2]
 

@@ -149,6 +149,7 @@ def test_pinterests_figure_is_led_back_to_ours(
     ]
     rows = cells_in(page, "difference")
     assert (rows[0][:2], rows[-1][:2]) == (["We credit to Pinterest", "1"], ["Pinterest says", "3"])
+    assert '<a href="/dashboard/orders/1">1</a>' in page
     parts = [Decimal(row[1].replace(",", "")) for row in rows[1:-1]]
     assert 1 + sum(parts) == 3
 
