@@ -65,6 +65,11 @@ def report_routes(service: Service) -> Blueprint:
         report = reports.events(**_parameters("state", "after", "limit", "event_id"))
         return _report(report, _event_rows(report["events"]))
 
+    @routes.get("/match-quality")
+    def match_quality() -> Response:
+        report = service.match_quality.report(**_parameters("start_date", "end_date"))
+        return _report(report, report["days"])
+
     @routes.get("/spend")
     def spend() -> Response:
         report = reports.spend(**_parameters("start_date", "end_date"))

@@ -5,6 +5,7 @@ from typing import Any
 
 from tracking.destinations.pinterest_schema import ACTION_SOURCES, EVENT_NAMES
 from tracking.domain.attribution import MODELS
+from tracking.domain.match_quality import FIELDS
 from tracking.domain.waterfall import PARTS
 from tracking.receive.pixel import MOST_EVENTS, STAGE_OF
 
@@ -243,6 +244,63 @@ EVENTS = object_of(
         )
     ),
     next={"type": ["integer", "null"]},
+)
+_PERCENT: Schema = {"type": ["number", "null"], "minimum": 0, "maximum": 100}
+_EVENT_KIND = {"event_name": one_of(*EVENT_NAMES), "action_source": one_of(*ACTION_SOURCES)}
+_FIELD = one_of(*FIELDS)
+MATCH_QUALITY = object_of(
+    **_SPAN,
+    counted_since={**DATE, "type": ["string", "null"]},
+    events=list_of(
+        object_of(
+            **_EVENT_KIND,
+            events=COUNT,
+            fields=list_of(
+                object_of(
+                    field=_FIELD,
+                    events=COUNT,
+                    coverage=_PERCENT,
+                    pinterest_1d=_PERCENT,
+                    pinterest_14d=_PERCENT,
+                )
+            ),
+        )
+    ),
+    days=list_of(
+        object_of(date=DATE, **_EVENT_KIND, events=COUNT, **dict.fromkeys(FIELDS, _PERCENT))
+    ),
+    advice=list_of(
+        object_of(
+            **_EVENT_KIND,
+            field=_FIELD,
+            coverage=_PERCENT,
+            overlap=_PERCENT,
+            advice=TEXT,
+            order_ids=list_of(TEXT),
+            origins=list_of(object_of(source_name=TEXT, orders=COUNT)),
+        )
+    ),
+    pinterest=object_of(
+        missing={"type": ["string", "null"]},
+        verdicts=list_of(
+            object_of(
+                lookback=one_of("1d", "14d"),
+                source_platform=TEXT,
+                ingestion_source=TEXT,
+                overall_status=TEXT,
+                read_at=TEXT,
+                components=list_of(
+                    object_of(
+                        event_name=TEXT,
+                        component=_FIELD,
+                        coverage=_PERCENT,
+                        overlap=_PERCENT,
+                        issues=list_of(object_of(id=TEXT, name=TEXT, reason=TEXT)),
+                    )
+                ),
+            )
+        ),
+    ),
 )
 SPEND_ROW = {
     "type": "object",

@@ -44,6 +44,7 @@ from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_writer import FunnelWriter
+from tracking.report.match_quality import MatchQuality
 from tracking.report.order_list import OrderList
 from tracking.report.reports import Reports
 from tracking.store import Store, StoreUnavailable, open_store, outbox
@@ -73,6 +74,7 @@ class Service:
     reports: Reports
     comparison: Comparison
     order_list: OrderList
+    match_quality: MatchQuality
     spend_upload: SpendUpload
     pinterest_sync: PinterestSync | None
     figures: FiguresWorker
@@ -238,6 +240,9 @@ def service_of(
             retention_days=settings.retention_days,
         ),
         order_list=OrderList(store, model, days, settings.retention_days, clock),
+        match_quality=MatchQuality(
+            store, clock, _source_of(settings), sends_all=policy.send == "all"
+        ),
         spend_upload=SpendUpload(store, clock),
         pinterest_sync=PinterestSync(store, ads_access, options, clock) if ads_access else None,
         figures=FiguresWorker(

@@ -184,6 +184,11 @@ class World:
         found.counted_twice += len(twice)
         found.expects(f"none lost: {sorted(lost)[:5]}", not lost)
         found.expects(f"none counted twice: {sorted(twice)[:5]}", not twice)
+        sent = sum(row["state"] == "sent" for row in self.rows("outbox"))
+        counted = sum(row["events"] for row in self.rows("match_days"))
+        found.expects(
+            f"each sent event is in the figures once: {counted} of {sent}", sent == counted
+        )
         self.judge_canaries(found)
 
     def judge_canaries(self, found: Finding) -> None:

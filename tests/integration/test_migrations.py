@@ -170,6 +170,7 @@ _WITHOUT_PINTERESTS_FIGURES = (
     "DROP TABLE pinterest_figures",
     "DROP TABLE pinterest_readings",
     "DROP TABLE pinterest_calls",
+    *(f"DROP TABLE match_{name}" for name in ("days", "examples", "verdicts", "components")),
 )
 _FATES = ("accuracy_quarters", "accuracy_marks")
 _FATE_TRIGGERS = (

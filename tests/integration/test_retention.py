@@ -78,6 +78,10 @@ STAY = {
     "compared_credits": "the shop's books: credits by what became of the orders' events",
     "compared_days": "sums of these by day",
     "compared_marks": "gone once they are summed up",
+    "match_days": "counts of what was sent, of nobody",
+    "match_examples": "ids of a few orders a day, gone with an order's buyer",
+    "match_verdicts": "one row for each source that Pinterest judges",
+    "match_components": "one row for each field and event that Pinterest judges",
 }
 
 

@@ -119,6 +119,7 @@ class FakePinterestAds:
         self.troubles: deque[int | str | Answer] = deque()
         self.meanwhile: Callable[[], object] = lambda: None
         self.calls: list[Call] = []
+        self.scores: dict[str, list[dict[str, Any]]] = {"1d": [], "14d": []}
         self.page_size = MOST_IDS
         self.ends_with_null = True
         self._lock = threading.Lock()
@@ -209,6 +210,7 @@ class FakePinterestAds:
             f"/v5/ad_accounts/{ACCOUNT_ID}/analytics": self._in_all,
             f"/v5/ad_accounts/{ACCOUNT_ID}/ads": self._listed_ads,
             f"/v5/ad_accounts/{ACCOUNT_ID}/ads/analytics": self._by_ad,
+            f"/v5/ad_accounts/{ACCOUNT_ID}/conversion_eqs": self._judged,
         }
         if path not in known or any(path.endswith(end) for end in self.closed):
             raise _Refusal(403, 29, "You are not permitted to access that resource.")
@@ -343,6 +345,29 @@ class FakePinterestAds:
             for day, cost in sorted(totals.items())
             if cost and start <= day <= end
         ]
+
+    def judges(self, coverage: Mapping[str, Mapping[str, float]], **about: Any) -> None:
+        """Let the quality of events be judged so: the coverage (percent) by component and event."""
+        components = {
+            component: {name: {"coverage": each, "issues": []} for name, each in by_event.items()}
+            for component, by_event in coverage.items()
+        }
+        score = {
+            "overall_status": "FAIR",
+            "source_platform": "WEB",
+            "ingestion_source": "CONVERSIONS_API",
+            "quality_components": components,
+            **about,
+        }
+        for lookback, scores in self.scores.items():
+            scores.append({"lookback_period": lookback, **score})
+
+    def _judged(self, query: Query) -> Any:
+        _only(query, "lookback_period", "source_platform", "ingestion_source")
+        (lookback,) = query.get("lookback_period", [""])
+        if lookback not in self.scores:
+            raise _Refusal(400, 1, "lookback_period: one of 1d, 14d")
+        return self.scores[lookback]
 
     def _days(self, query: Query, *more: str) -> tuple[date, date]:
         asked = ("start_date", "end_date", "columns", "granularity", *_CONVERSION_PARAMETERS)

@@ -18,13 +18,23 @@ from typing import TypeVar
 from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
 from tracking.deliver import processes, retry, sent_ids, spare_purchases
 from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
+from tracking.deliver.sent_fields import sent_events
 from tracking.deliver.settlers import Settler, SettlesAtOnce, SettlesMeanwhile
 from tracking.destinations import Destination
 from tracking.destinations.base import PINTEREST
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.domain.shared_id import is_late
 from tracking.operate.error_lines import error_line
-from tracking.store import Store, StoreUnavailable, accounts, attempts, claims, deliverers, outbox
+from tracking.store import (
+    Store,
+    StoreUnavailable,
+    accounts,
+    attempts,
+    claims,
+    deliverers,
+    match_quality,
+    outbox,
+)
 from tracking.store.accounts import AccountRow
 from tracking.store.attempts import DeliveryAttempt
 from tracking.store.claims import ClaimedEvent, Settlement
@@ -316,15 +326,23 @@ class Deliverer:
             if verdict.uses_attempt
         ]
 
-        def write(conn: Connection) -> None:
-            claims.settle(conn, claim.token, settlements)
-            if self.destination.name == PINTEREST and not claim.is_browser:
+        is_pinterest = self.destination.name == PINTEREST
+        sent = [event for event, verdict in verdicts if verdict.state == "sent"]
+        counted = sent_events(sent) if is_pinterest else {}
+
+        def write(conn: Connection, *, each: bool = False) -> None:
+            settled = claims.settle(conn, claim.token, settlements, each=each)
+            match_quality.add(conn, (counted[id] for id in counted if id in settled))
+            if is_pinterest and not claim.is_browser:
                 spare_purchases.settle(conn, [event for event, _ in verdicts], now)
             attempts.add(conn, made)
             if outcome is not None:
                 self._update_account(conn, outcome, now)
 
-        self.store.commit(write)
+        try:
+            self.store.commit(write)
+        except claims.PartlyLost:
+            self.store.commit(partial(write, each=True))
 
     def _settlement(self, event: ClaimedEvent, verdict: Verdict, now: int) -> Settlement:
         is_final = verdict.state != "waiting"

@@ -38,6 +38,10 @@ _ACCOUNT_ID = re.compile(r"[0-9]{1,18}")
 _HOST = "pinterest.com"
 
 
+# What is not looked into is copied as it stands.
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
 class _Status(msgspec.Struct):
     """Result of one event. A text without content is missing, null or empty, as seen live."""
 
@@ -188,10 +192,13 @@ def encode(conversion: Conversion) -> bytes:
 
 def strip(event: bytes) -> bytes:
     """Removes IP address and user agent from an event of Pinterest's form."""
-    tree = msgspec.json.decode(event)
-    tree["user_data"].pop("client_ip_address", None)
-    tree["user_data"].pop("client_user_agent", None)
-    tree.get("app_info", {}).pop("user_agent", None)
+    tree: dict[str, Any] = _FIELDS.decode(event)
+    user_data = tree["user_data"] = _FIELDS.decode(tree["user_data"])
+    user_data.pop("client_ip_address", None)
+    user_data.pop("client_user_agent", None)
+    if "app_info" in tree:
+        tree["app_info"] = _FIELDS.decode(tree["app_info"])
+        tree["app_info"].pop("user_agent", None)
     return msgspec.json.encode(tree)
 
 

@@ -1,7 +1,7 @@
 """The claims of deliverers: who leases an event settles it before the lease ends."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, update
 
@@ -51,6 +51,10 @@ class Settlement(NamedTuple):
     due_at: int
     used: int
     settled_at: int
+
+
+class PartlyLost(Exception):
+    """Another claim has leased some of the events since."""
 
 
 # Between the owner of a claim and its own part.
@@ -174,6 +178,7 @@ _waits_though_held = and_(
 )
 # Only erasure sets this state while an event is being sent; `withdraw` leaves it to the settlement.
 _is_erased = outbox.c.state == literal_column("'withdrawn'")
+_SETTLED = [f"b_{name}" for name in Settlement._fields]
 _settle = Statement(
     update(outbox)
     .where(outbox.c.id == bindparam("b_id"), outbox.c.claim == bindparam("b_claim"))
@@ -325,16 +330,25 @@ def unclaim(conn: Connection, ids: Iterable[int]) -> None:
     _unclaim.run_many(conn, ({"b_id": id} for id in ids))
 
 
-def settle(conn: Connection, claim: str, settlements: Iterable[Settlement]) -> None:
+def settle(
+    conn: Connection, claim: str, settlements: Sequence[Settlement], *, each: bool = False
+) -> set[int]:
     """Stores the results of the claimed events; an event that another claim has leased since is
-    left to that claim."""
-    _settle.run_many(
-        conn,
-        (
-            {"b_claim": claim, **{f"b_{name}": value for name, value in row._asdict().items()}}
-            for row in settlements
-        ),
-    )
+    left to that claim. Returns the ids of the others; with `each` it finds them one by one.
+
+    Raises:
+        PartlyLost: another claim has some of them, and `each` is False.
+    """
+    if each:
+        return {row.id for row in settlements if _settle.run_many(conn, [_bound(claim, row)])}
+    settled = _settle.run_many(conn, (_bound(claim, row) for row in settlements))
+    if 0 < settled < len(settlements):
+        raise PartlyLost
+    return {row.id for row in settlements} if settled else set()
+
+
+def _bound(claim: str, row: Settlement) -> dict[str, Any]:
+    return {**dict(zip(_SETTLED, row, strict=True)), "b_claim": claim}
 
 
 def release(conn: Connection, claim: str) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store import funnel_figures
+from tracking.store import funnel_figures, match_quality
 from tracking.store.conversions import COLUMNS, ConversionRow
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
@@ -334,6 +334,8 @@ def erase_event(conn: Connection, event_id: str, now: int) -> None:
     """Withdraws an event for good, and erases its payload and every answer about it."""
     for statement in _erase_event:
         statement.run(conn, b_event_id=event_id, b_now=now)
+    # Whoever settles it as sent has done so by now, or finds it erased.
+    match_quality.forget(conn, event_id)
 
 
 def erase_body(conn: Connection, id: int, now: int) -> None:

@@ -13,6 +13,8 @@ from sqlalchemy import (
     text,
 )
 
+from tracking.domain.match_quality import FIELDS
+
 metadata = MetaData()
 
 _Id = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER counts up by itself there
@@ -358,6 +360,60 @@ attempt_sums = Table(
     Column("destination", Text, primary_key=True),
     Column("outcome", Text, primary_key=True),
     _int("attempts"),
+    sqlite_with_rowid=False,
+)
+
+# How many events were sent of a UTC day (an ordinal), and how many of them have each field that
+# Pinterest scores.
+match_days = Table(
+    "match_days",
+    metadata,
+    Column("day", BigInteger, primary_key=True),
+    Column("event_name", Text, primary_key=True),
+    Column("action_source", Text, primary_key=True),
+    _int("events"),
+    *map(_int, FIELDS),
+)
+
+# A few of the events of orders that were sent without a field.
+match_examples = Table(
+    "match_examples",
+    metadata,
+    Column("event_name", Text, primary_key=True),
+    Column("action_source", Text, primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("day", BigInteger, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    _text("order_id"),
+    Index("match_examples_of_event", "event_id"),
+    sqlite_with_rowid=False,
+)
+
+# The verdict of Pinterest on the events of a source, over the days of a lookback ("1d", "14d").
+match_verdicts = Table(
+    "match_verdicts",
+    metadata,
+    Column("lookback", Text, primary_key=True),
+    Column("source_platform", Text, primary_key=True),
+    Column("ingestion_source", Text, primary_key=True),
+    _text("overall_status"),
+    _int("read_at"),
+    sqlite_with_rowid=False,
+)
+
+# What it says of a field (`component`) in the events of one name: how many have it and, of event
+# ids, how many came from another source as well, in millionths; and its issues (JSON).
+match_components = Table(
+    "match_components",
+    metadata,
+    Column("lookback", Text, primary_key=True),
+    Column("source_platform", Text, primary_key=True),
+    Column("ingestion_source", Text, primary_key=True),
+    Column("event_name", Text, primary_key=True),
+    Column("component", Text, primary_key=True),
+    _int("coverage"),
+    Column("overlap", BigInteger),
+    _text("issues"),
     sqlite_with_rowid=False,
 )
 

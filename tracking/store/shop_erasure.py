@@ -33,6 +33,7 @@ from tracking.store.schema import (
     clients,
     conversions,
     links,
+    match_examples,
     orders,
     outbox,
     pixel_backlog,
@@ -137,11 +138,14 @@ def _deletion(table: Table) -> Query[_Deleted]:
 
 
 # What the pixel told and is not recorded yet comes before what it would be recorded in.
+_tables = (pixel_backlog, links, told_links, clients, touches, visitors, checkouts)
+# A stage is stored by its number, so those of newer tables come after all others.
+_newer_tables = (match_examples,)
 _deletions: Mapping[str, Query[_Deleted]] = {
-    table.name: _deletion(table)
-    for table in (pixel_backlog, links, told_links, clients, touches, visitors, checkouts)
+    table.name: _deletion(table) for table in (*_tables, *_newer_tables)
 }
-TABLES = tuple(_deletions)
+TABLES = tuple(table.name for table in _tables)
+NEWER_TABLES = tuple(table.name for table in _newer_tables)
 
 
 def orders_page(conn: Connection, after: str) -> list[OrderRow]:

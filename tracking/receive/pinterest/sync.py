@@ -23,6 +23,7 @@ from tracking.domain.validation import FieldError, ValidationError
 from tracking.operate.error_lines import error_line
 from tracking.receive.pinterest.ads import AdsReading
 from tracking.receive.pinterest.conversions import ConversionsReading
+from tracking.receive.pinterest.quality import QualityReading
 from tracking.receive.pinterest.reading import Reading, ReadingOptions, ReadingResult
 from tracking.receive.pinterest.spend import SpendReading, SpendResult
 from tracking.receive.pinterest.sync_session import (
@@ -43,7 +44,12 @@ _RETRY_SECONDS = 600
 _LONGEST_WAIT = 3_600
 
 # What is read, in this order: of the calls of a day spend takes its part first.
-READINGS: tuple[type[Reading], ...] = (SpendReading, ConversionsReading, AdsReading)
+READINGS: tuple[type[Reading], ...] = (
+    SpendReading,
+    ConversionsReading,
+    AdsReading,
+    QualityReading,
+)
 
 
 class SyncBusy(Exception):

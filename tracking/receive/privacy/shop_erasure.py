@@ -110,4 +110,5 @@ STAGES: Sequence[Callable[[Connection, ShopRest, int], str | None]] = (
     *map(_delete, shop_erasure.TABLES),
     _erase_bodies,
     _erase_requests,
+    *map(_delete, shop_erasure.NEWER_TABLES),
 )
