@@ -2,12 +2,15 @@
 
 from api.dashboard.page import DashboardPage, PageContent, PageRequest
 from api.dashboard.tables import PageTable, TableColumn
+from tracking.domain.validation import FieldError, ValidationError
 
 _MARKS = {"ok": "good", "note": "note", "FAIL": "bad"}
 _WORDS = {"ok": "Good", "note": "Note", "FAIL": "To be fixed"}
 
 
 def _view(asked: PageRequest) -> PageContent:
+    if asked.arguments["ask"] not in (None, "yes"):
+        raise ValidationError(FieldError("ask", "not one of: yes"))
     asks = asked.arguments["ask"] == "yes"
     found = list(asked.findings(asked.service, asks))
     rows = [

@@ -6,6 +6,7 @@ hold what stands there (`cells_in`) and its CSV (`Owner.table`) against the API.
 
 import gzip
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import pytest
 
 from api.dashboard.pages import PAGES
 from api.dashboard.static_files import static_address
+from app import assemble
 from tests.actors import COLLECTOR_KEY, Clock, Storefront, pinned
 from tests.conftest import BuildService
 from tests.dashboard import Owner, cells_in, csv_links_in, form_token_in
@@ -93,6 +95,16 @@ def test_a_wrong_parameter_is_named_on_a_page(owner: Owner, query: str, field: s
 
     assert (answer.status_code, answer.mimetype) == (400, "text/html")
     assert field in answer.get_data(as_text=True)
+
+
+def test_a_database_that_does_not_answer_is_told_on_a_page(
+    build_service: BuildService, tmp_path: Path
+) -> None:
+    service = build_service(f"sqlite:///{tmp_path}/missing/tracking.db")
+    answer = Owner(assemble(service).test_client()).gets("/dashboard/funnel")
+
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert answer.headers["Retry-After"] == "10"
 
 
 def test_an_address_that_is_none_is_told_on_a_page(owner: Owner) -> None:

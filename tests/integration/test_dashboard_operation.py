@@ -149,6 +149,10 @@ def test_pinterest_is_asked_only_if_the_owner_wants_it(
     assert "token" in {row[0] for row in cells_in(page, "findings")}
 
 
+def test_it_is_asked_in_one_way_only(owner: Owner) -> None:
+    assert owner.gets("/dashboard/health", ask="perhaps").status_code == 400
+
+
 def test_health_tells_no_secret(service: Service, owner: Owner, pinterest: FakePinterest) -> None:
     page = owner.page("/dashboard/health", ask="yes")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.actors import SECRET
+from api.dashboard.static_files import static_address
+from tests.actors import API_TOKEN, SECRET
 from tests.image_layout import lay_out
 from tests.servers import Server
 
@@ -30,6 +31,7 @@ def test_the_service_starts_from_the_image(image: Path, tmp_path: Path) -> None:
     env = {
         "SHOPIFY_WEBHOOK_SECRET": SECRET,
         "COLLECTOR_KEY": "key-of-the-pixel",
+        "API_TOKEN": API_TOKEN,
         "DATABASE_URL": f"sqlite:///{tmp_path}/tracking.db",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -39,7 +41,8 @@ def test_the_service_starts_from_the_image(image: Path, tmp_path: Path) -> None:
 
         answer = requests.get(f"{server.url}/health", timeout=PATIENCE)
         assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-        # It is read from a file that is no Python module.
-        assert requests.get(f"{server.url}/pixel.js", timeout=PATIENCE).status_code == 200
+        # They are read from files that are no Python modules.
+        for path in ("/pixel.js", "/dashboard/login", static_address("dashboard.css")):
+            assert requests.get(f"{server.url}{path}", timeout=PATIENCE).status_code == 200, path
     finally:
         server.end()
