@@ -1,6 +1,7 @@
 """The dashboard in a real browser: login, days, hostile names under the policy, accessibility."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,12 +27,20 @@ PHONE, DESK = (390, 844), (1280, 900)
 MOST_ON_FIRST_VIEW = 60_000
 # What axe finds of these kinds keeps somebody from using a page.
 SERIOUS = {"serious", "critical"}
-# Reported by the browser for each thing that the policy of a page forbids.
+# WCAG 2.2, levels A and AA.
+_RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+# Reported by the browser: each thing that the policy of a page forbids, and how far what is there
+# moved while the page was built up (a jump of all of it is 1).
 _WATCHES = """
     window.violations = [];
     document.addEventListener("securitypolicyviolation", (event) =>
         window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+    window.shift = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+        window.shift += entry.value;
+    })).observe({ type: "layout-shift", buffered: true });
 """
+MOST_SHIFT = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +153,7 @@ def test_every_page_can_be_used_by_everybody(
             assert _serious_findings(owner.page) == [], address
             wide = "document.documentElement.scrollWidth > window.innerWidth"
             assert not owner.page.evaluate(wide), f"{address} is wider than the screen"
+            assert owner.page.evaluate("window.shift") < MOST_SHIFT, address
         assert {url for url in asked if not url.startswith(f"{service.url}/")} == set()
 
 
@@ -151,6 +161,21 @@ def test_the_door_can_be_used_by_everybody(browser: "Browser", service: Server) 
     with visitor_of(browser) as stranger:
         stranger.visits(f"{service.url}/dashboard")
         assert _serious_findings(stranger.page) == []
+
+
+def test_a_chart_is_drawn_from_the_table_beside_it(browser: "Browser", service: Server) -> None:
+    with owner_of(browser, service) as owner:
+        owner.look(f"{service.url}/dashboard")
+        chart = owner.page.locator("figure:has(#by-day-USD)")
+        assert chart.locator("canvas").count() == 1
+
+        chart.locator(".u-over").hover()
+        tip = str(chart.locator(".tip").text_content())
+        chart.locator("summary").click()
+        row = chart.locator(f"tr:has-text('{tip[:10]}')").text_content()
+        assert row is not None
+        for figure in re.findall(r"[0-9.]+(?= USD)", tip):
+            assert figure in row
 
 
 def test_a_page_works_without_scripts(browser: "Browser", service: Server) -> None:
@@ -186,7 +211,8 @@ def _serious_findings(page: Any) -> list[str]:
     # It is only there where browsers are tested.
     from axe_playwright_python.sync_playwright import Axe
 
-    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    options = {"resultTypes": ["violations"], "runOnly": list(_RULES)}
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{each['id']}: {node['html'][:200]}"
         for each in found

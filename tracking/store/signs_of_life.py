@@ -58,7 +58,7 @@ _accepted = Query(
 )
 _newest_receipts = (
     select(receipts.c.topic, receipts.c.received_at)
-    .order_by(receipts.c.order_id.desc(), receipts.c.digest)
+    .order_by(receipts.c.order_id.desc(), receipts.c.digest.desc())
     .limit(bindparam("newest"))
     .subquery("newest_receipts")
 )
