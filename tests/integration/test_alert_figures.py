@@ -19,15 +19,19 @@ from tests.actors import (
     Shop,
     Storefront,
     deliver,
+    instant,
     order,
+    pinned,
 )
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.standins.pinterest_ads import FakePinterestAds
 from tests.store_contents import rows
+from tracking.domain.match_quality import WHOLE
 from tracking.operate.alerts.rules import (
     Deadlines,
     EventShare,
+    Overlap,
     PixelSilence,
     ReadingAge,
     ShareChange,
@@ -37,7 +41,8 @@ from tracking.operate.alerts.rules import (
 )
 from tracking.receive.pinterest.sync import SyncIncomplete
 from tracking.service import Service
-from tracking.store import arrivals, pinterest_readings
+from tracking.store import arrivals, match_verdicts, pinterest_readings
+from tracking.store.match_verdicts import ComponentRow, LookbackVerdicts
 from tracking.store.pinterest_readings import ReadingRow
 
 WEEK = 7 * DAY
@@ -141,6 +146,31 @@ def test_what_waits_what_is_refused_and_what_is_lost(
     assert figures(service, "more_rejects") == ShareChange(change.before, change.now)
 
 
+def test_the_shares_since_yesterday_are_compared_with_those_of_the_two_weeks_before(
+    service: Service, clock: Clock
+) -> None:
+    epik = "dj0yJnU9b2JwcTV2cjl5VjN1"
+    shop = Shop(assemble(service).test_client())
+    for number, (days, page, email) in enumerate(
+        [
+            (16, pinned(epik=epik), "ada@example.com"),
+            (15, pinned(epik=epik), "ada@example.com"),
+            (2, "/", "carl@example.com"),
+            (1, "/", "bob@example.com"),
+            (0, pinned(epik=epik), None),
+        ]
+    ):
+        clock.now = NOW - days * DAY
+        placed = dict.fromkeys(("created_at", "processed_at", "updated_at"), instant(clock.now))
+        buyer = {"email": email, "contact_email": email, "customer": None, "billing_address": None}
+        shop.sends("orders/create", order(id=number, landing_site=page, **placed, **buyer))
+        assert deliver(service) == 1
+
+    clicks = ShareChange(EventShare(1, 2), EventShare(1, 2))
+    assert figures(service, "fewer_click_ids") == clicks
+    assert figures(service, "fewer_emails") == ShareChange(EventShare(1, 2), EventShare(2, 2))
+
+
 def test_the_overlap_is_that_of_purchases_that_should_share_their_id(
     build_service: BuildService, database_url: str, pinterest: FakePinterest, clock: Clock
 ) -> None:
@@ -154,9 +184,31 @@ def test_the_overlap_is_that_of_purchases_that_should_share_their_id(
     clock.tick(seconds=180)
     assert len(front.sent()) == 3
 
-    assert figures(service, "low_overlap") == EventShare(1, 2)
+    assert figures(service, "low_overlap") == Overlap(None, EventShare(1, 2))
     alone = build_service(database_url, pinterest=pinterest, **env)
     assert figures(alone, "low_overlap") is None
+
+    # Pinterest itself says, for each lookback, how much came from the tag as well.
+    sources = (("CONVERSIONS_API", 650_000), ("TAG", None))
+    for lookback, more in (("14d", 100_000), ("1d", 0)):
+        told = [
+            ComponentRow(
+                lookback,
+                "WEB",
+                source,
+                "checkout",
+                "external_event_id",
+                WHOLE,
+                None if overlap is None else overlap + more,
+                "[]",
+            )
+            for source, overlap in sources
+        ]
+        newest = [LookbackVerdicts(lookback, [], told)]
+        service.store.commit(partial(match_verdicts.put, newest=newest))
+    known = EventShare(650_000, WHOLE)
+    assert figures(service, "low_overlap") == Overlap(known, EventShare(1, 2))
+    assert figures(alone, "low_overlap") == Overlap(known, None)
 
 
 def test_a_token_that_pinterest_refuses_is_noticed_until_it_takes_one(

@@ -19,6 +19,7 @@ from config import VARIABLES
 from tracking.clients.outcome import Accepted, Answered
 from tracking.destinations import Destination
 from tracking.domain.pinterest_traffic import MEDIA
+from tracking.operate.alerts.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,6 +71,13 @@ def test_the_docs_explain_every_command(command: str) -> None:
     assert re.search(
         rf"^\| `flask --app app {command}\b", text_of("docs/operating.md"), re.MULTILINE
     )
+
+
+def test_the_docs_explain_every_alert() -> None:
+    section = text_of("docs/operating.md").partition("\n### Alerts\n")[2].partition("\n###")[0]
+    explained = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+
+    assert sorted(re.findall(r"\w+", " ".join(explained))) == sorted(RULES)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -3,16 +3,20 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tracking.clients.pinterest_ads import PinterestAdsAccess
+from tracking.domain.match_quality import WHOLE
 from tracking.operate.alerts.rules import (
     DAY,
     HOUR,
     Deadlines,
     DiskSpace,
     EventShare,
+    Overlap,
     PixelSilence,
     ReadingAge,
     ShareChange,
@@ -26,6 +30,8 @@ from tracking.store import (
     ad_accounts,
     alert_figures,
     arrivals,
+    match_quality,
+    match_verdicts,
     metrics,
     outbox,
     pending_erasures,
@@ -34,13 +40,19 @@ from tracking.store import (
 )
 from tracking.store.arrivals import ArrivalSlot
 from tracking.store.engine.disk_guard import free_bytes
+from tracking.store.engine.statement import Connection
+from tracking.store.match_quality import DayShare
 from tracking.store.pinterest_readings import SPEND, ReadingRow
 from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST
 
 # Figures of a rule at an instant (seconds UTC); None if the rule does not apply here.
 Gather = Callable[[int], Any]
+DayShares = Callable[[Connection, int, int], Sequence[DayShare]]
 
 _WEEK = 7 * DAY
+# The ordinal of the day with which the seconds UTC begin.
+_EPOCH = date(1970, 1, 1).toordinal()
+_DAYS_BEFORE = 14
 _REJECTS_SECONDS = 2 * HOUR
 _DENIED = ("HTTP 401", "HTTP 403", "HTTP 404")
 # The failure of a sync names the setting whose token was refused.
@@ -82,6 +94,8 @@ class AlertFigures:
         return {
             "no_webhooks": self._webhooks,
             "no_pixel_events": self._pixel,
+            "fewer_click_ids": partial(self._change, match_quality.click_ids_by_day),
+            "fewer_emails": partial(self._change, match_quality.emails_by_day),
             "low_overlap": self._overlap,
             "more_rejects": self._rejects,
             "token_refused": self._refused_tokens,
@@ -125,11 +139,24 @@ class AlertFigures:
                 return None
             return PixelSilence(now - last, arrivals.between(conn, "pixel", last - _WEEK, now))
 
-    def _overlap(self, now: int) -> EventShare | None:
-        if not self._is_beside_app:
-            return None
+    def _change(self, by_day: DayShares, now: int) -> ShareChange:
+        today = _EPOCH + now // DAY
         with self._store.read() as conn:
-            return EventShare(*alert_figures.shared_ids(conn, now - DAY))
+            days = by_day(conn, today - _DAYS_BEFORE - 1, today)
+        since_yesterday = [each for each in days if each.day >= today - 1]
+        before = [each for each in days if each.day < today - 1]
+        return ShareChange(_sum(since_yesterday), _sum(before))
+
+    def _overlap(self, now: int) -> Overlap | None:
+        with self._store.read() as conn:
+            told = match_verdicts.overlaps(conn)
+            if not told and not self._is_beside_app:
+                return None
+            own = alert_figures.shared_ids(conn, now - DAY) if self._is_beside_app else None
+        # The shortest lookback: what was mended shows there first.
+        shares = {row.lookback: EventShare(row.overlap or 0, WHOLE) for row in told}
+        known = shares.get("1d") or next(iter(shares.values()), None)
+        return Overlap(known, None if own is None else EventShare(*own))
 
     def _rejects(self, now: int) -> ShareChange:
         began = now - _REJECTS_SECONDS
@@ -201,6 +228,10 @@ class AlertFigures:
         ends = [row.received_at + ANSWER_DAYS * DAY for row in asked]
         ends += [row.due_at for row in held]
         return Deadlines(len(ends), min(ends, default=now) - now)
+
+
+def _sum(days: Sequence[DayShare]) -> EventShare:
+    return EventShare(sum(day.having for day in days), sum(day.events for day in days))
 
 
 def _age_of(readings: Sequence[ReadingRow], now: int) -> ReadingAge | None:

@@ -92,6 +92,15 @@ class ShareChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlap:
+    """The share of purchases whose ids another sender sends, too: as Pinterest says, and of those
+    of a day that this service sent beside Pinterest's own app. None where there is none."""
+
+    at_pinterest: EventShare | None
+    own: EventShare | None
+
+
+@dataclass(frozen=True, slots=True)
 class WaitingTime:
     """The number of waiting events, and the seconds that the oldest has waited."""
 
@@ -177,15 +186,24 @@ def fewer_emails(figures: ShareChange, limits: Thresholds) -> Verdict:
     return _halved(figures, limits, "with an e-mail address")
 
 
-def low_overlap(figures: EventShare, limits: Thresholds) -> Verdict:
-    """Trouble if too few purchases carry the id of the other sender's event."""
-    if figures.whole < limits.least_events:
+def low_overlap(figures: Overlap, limits: Thresholds) -> Verdict:
+    """Trouble if too few purchases carry the id of the other sender's event, as Pinterest says or
+    as this service has sent them."""
+    known, own = figures.at_pinterest, figures.own
+    if known is not None and known.is_below(limits.overlap_percent):
+        return Trouble(
+            f"Pinterest says that {known} of the purchases came from another sender as well, under"
+            " the same ids; the others may count twice."
+        )
+    if own is None:
+        return Fine()
+    if own.whole < limits.least_events:
         return Unknown()
-    if not figures.is_below(limits.overlap_percent):
+    if not own.is_below(limits.overlap_percent):
         return Fine()
     return Trouble(
-        f"Of {figures.whole} purchases {figures} carry the id that Pinterest's own app sends; the"
-        " others count twice."
+        f"Of {own.whole} purchases {own} carry the id that Pinterest's own app sends; the others"
+        " count twice."
     )
 
 
@@ -268,11 +286,18 @@ def privacy_due(figures: Deadlines, limits: Thresholds) -> Verdict:
 
 def _halved(figures: ShareChange, limits: Thresholds, kind: str) -> Verdict:
     now, before = figures.now, figures.before
-    if min(now.whole, before.whole) < limits.least_events:
-        return Unknown()
-    if not before.part or 2 * now.part * before.whole > before.part * now.whole:
+    if before.whole and not before.part:
         return Fine()
-    return Trouble(f"The purchases {kind} are {now} of the last day, and were {before} before.")
+    # As many as there would be by the share before: of a small share chance alone leaves few.
+    is_known = before.part * now.whole >= limits.least_events * before.whole
+    if not is_known or before.whole < limits.least_events:
+        return Unknown()
+    if 2 * now.part * before.whole > before.part * now.whole:
+        return Fine()
+    return Trouble(
+        f"Of the purchases since yesterday {now} were sent {kind}, of those of the two weeks before"
+        f" {before}."
+    )
 
 
 def _stale(figures: ReadingAge, what: str) -> Verdict:
