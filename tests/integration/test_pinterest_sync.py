@@ -1,6 +1,7 @@
 """Pinterest's own figures are read as it tells them, restated, and within the calls of a day."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date, timedelta
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ from tests.standins.pinterest_ads import (
     FakePinterestAds,
 )
 from tests.store_contents import rows
+from tracking.clients.pinterest_ads import PinterestAds, PinterestAdsError
 from tracking.domain.pinterest_windows import PinterestWindows
 from tracking.receive.pinterest.sync import PinterestSync, SyncIncomplete
 from tracking.receive.pinterest.sync_session import CALLS_A_DAY
@@ -259,6 +261,36 @@ def after_spend(ads: FakePinterestAds, *answers: Any) -> Callable[[], None]:
     return prepare
 
 
+_DAYS = {"start_date": "2026-11-19", "end_date": "2026-11-20", "granularity": "DAY"}
+_ASKED = {**_DAYS, "campaign_ids": ["11"], "columns": "TOTAL_CHECKOUT"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"columns": "TOTAL_CHECKOUTS"},
+        {"columns": "TOTAL_OFFLINE_CHECKOUT_VALUE_IN_MICRO_DOLLAR"},
+        {"columns": ["TOTAL_CHECKOUT", "SPEND_IN_DOLLAR"]},
+        {"campaign_ids": ["11"] * 251},
+        {"campaign_ids": "11,12"},
+        {"start_date": "2026-08-21"},
+        {"end_date": "2026-11-21"},
+        {"granularity": "DAYS"},
+        {"click_window_days": 28},
+        {"view_window_days": 2},
+        {"conversion_report_time": "TIME_OF_CLICK"},
+        {"attribution": "last"},
+    ],
+)
+def test_the_stand_in_refuses_what_pinterest_does(
+    single: Service, ads: FakePinterestAds, wrong: dict[str, Any]
+) -> None:
+    with closing(PinterestAds(sync_of(single).access)) as client:
+        client.get("/campaigns/analytics", _ASKED, list[Any])
+        with pytest.raises(PinterestAdsError, match="HTTP 400"):
+            client.get("/campaigns/analytics", {**_ASKED, **wrong}, list[Any])
+
+
 # --- What one kind of figures means for the others
 
 
@@ -389,8 +421,8 @@ def test_sync_pinterest_says_what_it_read(single: Service, ads: FakePinterestAds
 
     assert told.exit_code == 0
     lines = [" ".join(line.split()) for line in told.output.splitlines()]
-    assert lines[1] == "ok spend 2026-08-23 to 2026-11-20 (UTC days): 0 rows of 1 campaigns"
-    assert lines[2] == "ok conversions 2026-08-23 to 2026-11-20 (UTC days): 2 rows of 1 campaigns"
+    assert lines[1] == "ok spend 2026-08-23 to 2026-11-20 (UTC days): 0 rows, campaigns: 1"
+    assert lines[2] == "ok conversions 2026-08-23 to 2026-11-20 (UTC days): 2 rows, campaigns: 1"
 
 
 def test_sync_pinterest_fails_where_something_was_not_read(

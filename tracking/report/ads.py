@@ -67,23 +67,21 @@ class AdFigures:
 
 def credits_by_ad(conn: Connection, span: CreditedSpan) -> list[AdCreditSum]:
     """Returns the credits of some days by the ad and pin of their links."""
-    untold = [_told(row) for row in ad_credits.untold(conn, span)]
-    return [*ad_credits.sums(conn, span), *untold]
+    found = ad_credits.sums(conn, span)
+    if any(row.is_pinterest and row.ad_id is None for row in found):
+        # They are among these without an ad and a pin, and go from there to where they belong.
+        found += [moved for row in ad_credits.untold(conn, span) for moved in _moved(row)]
+    return found
 
 
-def _told(row: UntoldAdCredit) -> AdCreditSum:
-    """Returns a credit with the ad and pin of its touch, which the path of its order has."""
+def _moved(row: UntoldAdCredit) -> Iterator[AdCreditSum]:
+    """Yields a credit for the ad and pin of its touch, which the path of its order tells, and what
+    takes it away from those without."""
     touch = next((one for one in path_from(row.path) if one.key == row.touch_key), None)
-    return AdCreditSum(
-        currency=row.currency,
-        is_pinterest=1,
-        ad_id=touch.ad_id if touch else "",
-        pin_id=touch.pin_id if touch else "",
-        share=row.share,
-        gross=row.gross,
-        net=row.net,
-        cancellations=row.cancellations,
-    )
+    if touch is not None:
+        sums = (row.share, row.gross, row.net, row.cancellations)
+        yield AdCreditSum(row.currency, 1, touch.ad_id, touch.pin_id, *sums)
+        yield AdCreditSum(row.currency, 1, None, None, *(-each for each in sums))
 
 
 def with_lines(
@@ -110,7 +108,7 @@ def with_lines(
 
 
 def _credit(row: AdCreditSum, group: Group, ads: ListedAds) -> EarnedCredit:
-    id = ads.id_of(group, AdLink(row.ad_id, row.pin_id)) if row.is_pinterest else ""
+    id = ads.id_of(group, AdLink(row.ad_id or "", row.pin_id or "")) if row.is_pinterest else ""
     return EarnedCredit(
         currency=row.currency,
         is_pinterest=bool(row.is_pinterest),

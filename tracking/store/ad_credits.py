@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, select
+from sqlalchemy import and_, bindparam, func, literal_column, or_, select
 
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection, Query
@@ -12,12 +12,13 @@ from tracking.store.schema import credits, orders
 
 class AdCreditSum(NamedTuple):
     """The credits of the links of one ad and pin in one currency; PostgreSQL sums integers to a
-    Decimal. `share` is millionths of orders, the amounts are minor units."""
+    Decimal. `share` is millionths of orders, the amounts are minor units. Ad and pin are None where
+    a release that did not know them wrote the credits."""
 
     currency: str
     is_pinterest: int
-    ad_id: str
-    pin_id: str
+    ad_id: str | None
+    pin_id: str | None
     share: int | Decimal
     gross: int | Decimal
     net: int | Decimal
@@ -37,16 +38,15 @@ class UntoldAdCredit(NamedTuple):
 
 
 _SUMS = ("share", "gross", "net", "cancellations")
-_is_of_pinterest = credits.c.is_pinterest == literal_column("1")
-_is_untold = and_(_is_of_pinterest, credits.c.ad_id.is_(None), credits.c.touch_key != "")
-_NOBODY: ColumnElement[str] = literal_column("''")
-_line = (
-    credits.c.currency,
-    credits.c.is_pinterest,
-    *(
-        case((_is_of_pinterest, func.coalesce(column, _NOBODY)), else_=_NOBODY).label(column.name)
-        for column in (credits.c.ad_id, credits.c.pin_id)
-    ),
+# Columns alone: expressions in their place take twice the time.
+_line = (credits.c.currency, credits.c.is_pinterest, credits.c.ad_id, credits.c.pin_id)
+# What differs most comes first, so that sorting compares little.
+_differing = (*_line[2:], *_line[:2])
+# A path tells no more than the touches have.
+_is_untold = and_(
+    credits.c.is_pinterest == literal_column("1"),
+    credits.c.ad_id.is_(None),
+    or_(orders.c.path.contains('"ad_id"'), orders.c.path.contains('"pin_id"')),
 )
 _is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
 _is_of_days = {
@@ -66,8 +66,8 @@ _told = {
     by: Query(
         AdCreditSum,
         select(*_line, *(func.sum(credits.c[name]).label(name) for name in _SUMS))
-        .where(*is_of_days, _is_of_model, ~_is_untold)
-        .group_by(*_line),
+        .where(*is_of_days, _is_of_model)
+        .group_by(*_differing),
     )
     for by, is_of_days in _is_of_days.items()
 }
@@ -78,9 +78,9 @@ _untold = {
             credits.c.currency,
             credits.c.touch_key,
             *(credits.c[name] for name in _SUMS),
-            func.coalesce(orders.c.path, _NOBODY).label("path"),
+            orders.c.path,
         )
-        .select_from(credits.outerjoin(orders, orders.c.id == credits.c.order_id))
+        .select_from(credits.join(orders, orders.c.id == credits.c.order_id))
         .where(*is_of_days, _is_of_model, _is_untold),
     )
     for by, is_of_days in _is_of_days.items()
@@ -107,12 +107,10 @@ class CreditedSpan(NamedTuple):
 
 
 def sums(conn: Connection, span: CreditedSpan) -> list[AdCreditSum]:
-    """Returns the credits of these days, but for those `untold` returns, by the ad and pin of their
-    links; without either what is not Pinterest's."""
+    """Returns the credits of these days by the ad and pin of their links."""
     return _told[span.report_by].all(conn, **span.parameters)
 
 
 def untold(conn: Connection, span: CreditedSpan) -> list[UntoldAdCredit]:
-    """Returns the credits of these days that an older release wrote, and of which it is to be found
-    out to which ad and pin they belong."""
+    """Returns those without ad and pin whose order has a touch with one of them in its path."""
     return _untold[span.report_by].all(conn, **span.parameters)

@@ -33,7 +33,7 @@ class AdsReading(DaysReading):
         rows = [AdRow(one.id, one.name, one.campaign_id, one.pin_id, now) for one in ads.values()]
         self._session.write(ad_spend.put_ads, rows)
         start = self.read_days(since, len(ads))
-        return ReadingResult(self.rows, f"{self._days(start)}: {self.rows} rows of {len(ads)} ads")
+        return ReadingResult(self.rows, f"{self._days(start)}: {self.rows} rows, ads: {len(ads)}")
 
     def read_window(self, first: date, last: date) -> None:
         """Reads and stores the spend of these days."""

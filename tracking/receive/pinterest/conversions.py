@@ -49,7 +49,7 @@ class ConversionsReading(DaysReading):
         """
         names = self._session.campaigns
         start = self.read_days(since, len(names))
-        summary = f"{self._days(start)}: {self.rows} rows of {len(names)} campaigns"
+        summary = f"{self._days(start)}: {self.rows} rows, campaigns: {len(names)}"
         return ReadingResult(self.rows, summary)
 
     def read_window(self, first: date, last: date) -> None:

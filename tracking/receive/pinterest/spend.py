@@ -60,7 +60,7 @@ class SpendReading(DaysReading):
         start = self.read_days(since, len(names))
         if self._unexplained:
             logger.warning("spend: the campaigns do not sum to the account's own total")
-        summary = f"{self._days(start)}: {self.rows} rows of {len(names)} campaigns"
+        summary = f"{self._days(start)}: {self.rows} rows, campaigns: {len(names)}"
         return SpendResult(
             self.rows,
             summary,

@@ -4,7 +4,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple, cast
@@ -147,19 +147,22 @@ class PinterestSync:
         return not ad_accounts.is_leased(known, int(self.clock())) and bool(self._due())
 
     def _due(self) -> Sequence[type[Reading]]:
-        now = int(self.clock())
+        now, rows = int(self.clock()), self._rows()
         return [
             reading
             for reading in READINGS
-            if pinterest_readings.is_due(self._row(reading), now, 2 * reading.interval_seconds)
+            if pinterest_readings.is_due(rows[reading.kind], now, 2 * reading.interval_seconds)
         ]
 
-    def _row(self, reading: type[Reading]) -> ReadingRow:
+    def _rows(self) -> Mapping[str, ReadingRow]:
+        """Returns how far each kind of figures was read."""
         account = self.access.account_id
         with self.store.read() as conn:
-            known = pinterest_readings.of_account(conn, account)
-        first = ReadingRow(account, reading.kind)
-        return next((row for row in known if row.kind == reading.kind), first)
+            known = {row.kind: row for row in pinterest_readings.of_account(conn, account)}
+        return {
+            reading.kind: known.get(reading.kind, ReadingRow(account, reading.kind))
+            for reading in READINGS
+        }
 
     def _check_day(self, since: date | None) -> None:
         today = datetime.fromtimestamp(self.clock(), UTC).date()
@@ -209,14 +212,14 @@ class PinterestSync:
         self, session: SyncSession, reading: type[Reading], failed: PinterestAdsError
     ) -> ReadingOutcome:
         next_at = session.now + _wait_after(failed, reading.interval_seconds)
-        session.keep(self._row(reading)._replace(failure=str(failed), next_at=next_at))
+        session.keep(self._rows()[reading.kind]._replace(failure=str(failed), next_at=next_at))
         return ReadingOutcome(reading.kind, SyncIncomplete(str(failed), 0))
 
     def _read(
         self, session: SyncSession, reading: type[Reading], since: date | None
     ) -> ReadingResult:
         session.most_calls = reading.most_calls
-        running = reading(session, self._row(reading), self.options)
+        running = reading(session, self._rows()[reading.kind], self.options)
         try:
             result = running.read(since)
         except PinterestAdsError as failure:
