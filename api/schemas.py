@@ -76,9 +76,21 @@ FUNNEL = with_optional(
     closed_timezone=TEXT,
 )
 _RATIOS = {"roas": _MONEY, "roi": _MONEY, "cpa": _MONEY}
+_CUSTOMERS = {
+    "new_orders": _ORDERS,
+    "new_revenue": _MONEY,
+    "new_customer_cpa": _MONEY,
+    "unknown": {**_ORDERS, "description": "Orders of customers who may be new or returning."},
+}
 _CAMPAIGNS = list_of(
     object_of(
-        campaign_id=TEXT, campaign=TEXT, orders=_ORDERS, revenue=_MONEY, spend=_MONEY, **_RATIOS
+        campaign_id=TEXT,
+        campaign=TEXT,
+        orders=_ORDERS,
+        revenue=_MONEY,
+        spend=_MONEY,
+        **_RATIOS,
+        **_CUSTOMERS,
     )
 )
 _FIGURES = {
@@ -89,6 +101,7 @@ _FIGURES = {
     "total_revenue": _MONEY,
     "total_spend": _MONEY,
     **_RATIOS,
+    **_CUSTOMERS,
     "campaigns": _CAMPAIGNS,
 }
 
@@ -203,6 +216,7 @@ JOURNEY = object_of(
     is_test={"type": "boolean"},
     is_cancelled={"type": "boolean"},
     is_deleted={"type": "boolean"},
+    customer_type=one_of("", "new", "returning"),
     currency=TEXT,
     gross_revenue=_MONEY,
     refunds=_MONEY,

@@ -16,6 +16,7 @@ from tests.conftest import BuildService
 from tests.store_contents import rows
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
 from tracking.domain.conversion import STAGES
+from tracking.domain.customer import CustomerType
 from tracking.domain.shop_days import ShopDays
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
@@ -43,6 +44,7 @@ from tracking.store.touches import CreditRow
 
 ZONES = ("America/New_York", "Asia/Kathmandu", "Pacific/Auckland")
 CAMPAIGNS = (("11", "summer"), ("11", "sommer"), ("22", "autumn"), ("", "brand"), ("", ""))
+TYPES: tuple[CustomerType, ...] = ("", "new", "returning")
 TODAY = int(NOW) // DAY * DAY
 
 
@@ -195,6 +197,7 @@ class History:
             gross=self.random.randrange(10_000),
             net=self.random.randrange(10_000),
             cancellations=self.random.randrange(100),
+            customer_type=self.random.choice(TYPES),
         )
 
 

@@ -44,7 +44,11 @@ FACTS = (
     pixel("page_viewed", PHONE, 3 * HOUR, pinned("22", utm_campaign="autumn")),
     pixel("ad_viewed", TABLET, 6 * HOUR, data={"utm_campaign_id": "33"}),
     checkout("checkout_started", PHONE, 0.5 * HOUR, TOKEN, currencyCode="USD"),
-    checkout("checkout_completed", PHONE, 60, TOKEN, email="ada@example.com"),
+    checkout(
+        *("checkout_completed", PHONE, 60, TOKEN),
+        email="ada@example.com",
+        order={"customer": {"isFirstOrder": True}},
+    ),
     checkout("checkout_completed", LAPTOP, 10 * HOUR, OTHER_TOKEN, email="ada@example.com"),
     checkout("checkout_completed", TABLET, 8 * HOUR, "another-token-0123456", phone=PHONE_NUMBER),
     pixel("page_viewed", "lost-cookie-1", 7 * HOUR, pinned("44"), clientId=CLIENT),

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, DefaultClause, NullPool, create_engine, inspect, text
+from sqlalchemy import (
+    Connection,
+    DefaultClause,
+    NullPool,
+    create_engine,
+    inspect,
+    text,
+)
 
 from app import assemble
 from tests.actors import (
@@ -32,7 +38,6 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import everything, is_complete, rows
-from tracking.domain.consent import Consent
 from tracking.domain.identity import readable_key
 from tracking.service import Service
 from tracking.store import identity_graph, migrations, open_store, outbox
@@ -182,7 +187,13 @@ _COMPARED_TRIGGERS = (
     *("compared_added", "compared_dropped", "compared_changed", "compared_decided"),
     *("compared_queued", "compared_settled", "compared_named", "compared_visited"),
 )
+_WITHOUT_CUSTOMERS = (
+    *(f"ALTER TABLE orders DROP COLUMN {c}" for c in ("is_first", "has_earlier", "customer_type")),
+    "ALTER TABLE checkouts DROP COLUMN is_first",
+    "ALTER TABLE credits DROP COLUMN customer_type",
+)
 _WITHOUT_REFUSED = (
+    *_WITHOUT_CUSTOMERS,
     *_WITHOUT_PINTERESTS_FIGURES,
     "DROP TABLE refused_webhooks",
     "DROP TABLE pending_erasures",
@@ -290,9 +301,9 @@ def test_people_are_known_again_after_their_links_were_shortened(
     after = everything(service.store)
     assert after.pop("tombstones") == [{"mark": "em:ASNFZ4mrze", "erased_at": 5}]
     for row in before["orders"]:
-        row["lines"] = ""
+        row |= {"lines": "", "has_earlier": 0, "customer_type": ""}
     for row in before["credits"]:
-        row |= {"ad_id": None, "pin_id": None}
+        row |= {"ad_id": None, "pin_id": None, "customer_type": ""}
     for name, defaults in _NEWER_COLUMNS.items():
         before[name] = [row | defaults for row in before[name]]
     assert {**after, "tombstones": []} == before
@@ -466,35 +477,24 @@ def test_in_sqlite_a_table_of_short_rows_is_stored_in_the_tree_of_its_key(sqlite
     engine.dispose()
 
 
-def test_consent_is_known_after_the_visitors_were_stored_once(
-    build_service: BuildService, sqlite_url: str
-) -> None:
-    service = build_service(sqlite_url, COLLECTOR_KEY=COLLECTOR_KEY)
-    consents = (
-        Consent(marketing=False, sale_of_data=None),
-        Consent(marketing=None, sale_of_data=True),
-    )
-    for number, consent in enumerate(consents):
-        service.store.commit(
-            partial(identity_graph.put_consent, visitor=f"v{number}", consent=consent, at=NOW)
-        )
-    before = rows(service.store, "visitors")
-    engine = create_engine(sqlite_url, poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.execute(text("ALTER TABLE visitors RENAME TO newer"))
-        connection.execute(text("CREATE TABLE visitors AS SELECT * FROM newer"))
-        connection.execute(text("DROP TABLE newer"))
-        for statement in (*_WITHOUT_VERSIONS, *_WITHOUT_PINTERESTS_FIGURES):
-            connection.execute(text(statement))
-        drop(connection, _FATE_TRIGGERS, _FATES)
-        drop(connection, _COMPARED_TRIGGERS, _COMPARED)
-        connection.execute(text("DROP INDEX orders_by_name"))
-        connection.execute(text("UPDATE alembic_version SET version_num = '0021'"))
-    engine.dispose()
+def test_consent_is_known_after_the_visitors_were_stored_once(tmp_path: Path) -> None:
+    new_url = f"sqlite:///{tmp_path}/new.db"
+    with migrations._begun(new_url) as connection:
+        command.upgrade(migrations._config(connection), "0021")
+        names = ("visitor", "marketing", "marketing_at", "sale_of_data", "sale_of_data_at")
+        before = [
+            dict(zip(names, row, strict=True))
+            for row in (("v0", 0, int(NOW), None, 0), ("v1", None, 0, 1, int(NOW)))
+        ]
+        marks = ", ".join(f":{name}" for name in names)
+        put = text(f"INSERT INTO visitors ({', '.join(names)}) VALUES ({marks})")  # noqa: S608
+        connection.execute(put, before)
 
-    migrate(sqlite_url)
+    migrate(new_url)
 
-    assert rows(service.store, "visitors") == before
+    store = open_store(new_url)
+    assert rows(store, "visitors") == before
+    store.close()
 
 
 @pytest.mark.parametrize("tables", [("credits", "conversions"), ("conversions", "credits")])

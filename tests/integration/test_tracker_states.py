@@ -310,7 +310,8 @@ ALL_LOST: State = {name: value for lost in POORER.values() for name, value in lo
 
 
 def about_buyer(event: dict[str, Any]) -> dict[str, Any]:
-    """What an event tells of the buyer and the visit."""
+    """What an event tells of the buyer and the visit, but for the buyer's other orders."""
+    event["user_data"].pop("customer_type", None)
     return {name: event.get(name) for name in ("user_data", "event_source_url", "language")}
 
 

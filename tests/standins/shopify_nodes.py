@@ -71,7 +71,7 @@ def order_node(body: Body, visits: Sequence[Body] = (), hidden: Collection[str] 
         "billingAddress": _place(body.get("billing_address")),
         "shippingAddress": _place(body.get("shipping_address")),
         "customer": _customer(customer) if customer else None,
-        "customerJourneySummary": _journey(visits),
+        "customerJourneySummary": {**_journey(visits), "customerOrderIndex": body.get("_index")},
         "shippingLines": _shipping(body.get("shipping_lines", ()), currency),
         "lineItems": paged([_line(line, currency, hidden) for line in body["line_items"]]),
         "refunds": [refund_node(refund, currency) for refund in body["refunds"]],
@@ -203,6 +203,7 @@ def _customer(customer: Body) -> Node:
     email, phone = customer.get("email"), customer.get("phone")
     return {
         "legacyResourceId": str(customer["id"]),
+        "numberOfOrders": str(customer.get("_orders", 5)),
         "firstName": customer.get("first_name"),
         "lastName": customer.get("last_name"),
         "defaultEmailAddress": {"emailAddress": email} if email else None,

@@ -39,10 +39,12 @@ class OrderSummary:
 
 @dataclass(frozen=True, slots=True)
 class FetchedOrder:
-    """A complete order: the body of a webhook about it, and its visits, newest first."""
+    """A complete order: the body of a webhook about it, its visits, newest first, and whether it is
+    the first of its customer."""
 
     body: bytes
     visits: Sequence[Visit]
+    is_first: bool | None = None
 
 
 class Subscription(msgspec.Struct, rename="camel", frozen=True):
@@ -164,7 +166,8 @@ class ShopifyAdmin:
         if order.shipping_lines.next:
             raise ShopifyError("it has more shipping lines than are read")
         refunds = [self._refund(refund.id) for refund in order.refunds]
-        return FetchedOrder(body_of(order, self._lines(gid, order), refunds), order.visits)
+        body = body_of(order, self._lines(gid, order), refunds)
+        return FetchedOrder(body, order.visits, order.is_first)
 
     def subscriptions(self) -> list[Subscription]:
         """All webhook subscriptions that this app made by the API.

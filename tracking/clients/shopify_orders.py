@@ -83,6 +83,7 @@ class _Phone(msgspec.Struct, rename="camel"):
 
 class _CustomerNode(msgspec.Struct, rename="camel"):
     legacy_resource_id: str
+    number_of_orders: str | int | None = None
     first_name: str | None = None
     last_name: str | None = None
     default_email_address: _Email | None = None
@@ -149,6 +150,7 @@ class _Moments(msgspec.Struct):
 
 
 class _Journey(msgspec.Struct, rename="camel"):
+    customer_order_index: int | None = None
     first_visit: Visit | None = None
     last_visit: Visit | None = None
     moments: _Moments | None = None
@@ -193,6 +195,21 @@ class OrderNode(msgspec.Struct, rename="camel"):
     shipping_address: _AddressNode | None = None
     customer: _CustomerNode | None = None
     customer_journey_summary: _Journey | None = None
+
+    @property
+    def is_first(self) -> bool | None:
+        """True if it is the first order of its customer; None if that is not sure.
+
+        Shopify does not say if it counts the orders of a customer from 0 or from 1: an order of the
+        index 1 may be the second one, unless it is the only one.
+        """
+        customer, journey = self.customer, self.customer_journey_summary
+        if customer is not None and str(customer.number_of_orders) == "1":
+            return True
+        index = None if journey is None else journey.customer_order_index
+        if index is None or index == 1:
+            return None
+        return index < 1
 
     @property
     def visits(self) -> list[Visit]:

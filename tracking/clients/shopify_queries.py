@@ -86,6 +86,7 @@ query order($id: ID!, $first: Int!) {
     shippingAddress { ...Place }
     customer {
       legacyResourceId
+      numberOfOrders
       firstName
       lastName
       defaultEmailAddress { emailAddress }
@@ -93,6 +94,7 @@ query order($id: ID!, $first: Int!) {
       defaultAddress { ...Place }
     }
     customerJourneySummary {
+      customerOrderIndex
       firstVisit { ...Visit }
       lastVisit { ...Visit }
       moments(first: 20) { nodes { ...Visit } }

@@ -235,7 +235,8 @@ def amend(
     This is the evidence of buyer and visit that the event has not, with `limited` the limited use
     of data, and the value that is left of an order, if it is given. The pieces in `gone` are taken
     off its contents; those of a negative number are put back. Of Shopify's ids of browsers the
-    event keeps that of the evidence.
+    event keeps that of the evidence, and of the customer's type what the evidence tells, if it
+    tells any.
     """
     tree = msgspec.json.decode(event)
     clients = (evidence.client, *evidence.former_clients)
@@ -246,6 +247,8 @@ def amend(
         tree["user_data"]["external_id"] = external_ids
     else:
         tree["user_data"].pop("external_id", None)
+    if evidence.customer_type is not None:
+        tree["user_data"].pop("customer_type", None)
     page_url = "" if tree["action_source"] == "offline" else evidence.event_source_url
     about_visit = {"event_source_url": page_url, "language": evidence.language}
     for fields, added in ((tree["user_data"], known), (tree, _without_empty(about_visit))):
@@ -385,6 +388,8 @@ def _user_data(conversion: Conversion | Evidence) -> dict[str, Any]:
         user_data["client_ip_address"] = conversion.ip
     if conversion.user_agent:
         user_data["client_user_agent"] = conversion.user_agent
+    if conversion.customer_type:
+        user_data["customer_type"] = conversion.customer_type
     return user_data
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from tracking.domain.consent import Consent
+from tracking.domain.customer import CustomerType
 from tracking.domain.identity import Identity
 from tracking.domain.language import language_of
 from tracking.domain.money import to_major
@@ -148,7 +149,8 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Evidence of an event's buyer and visit; a text is empty where it is not known.
 
     `client` is the digest of Shopify's id of the browser, `former_clients` are those that the event
-    must not have any more: an older one, or that of another browser.
+    must not have any more: an older one, or that of another browser. `customer_type` replaces that
+    of the event, unless it is None.
     """
 
     identity: Identity = Identity()
@@ -159,6 +161,7 @@ class Evidence(msgspec.Struct, frozen=True, gc=False):
     user_agent: str = ""
     event_source_url: str = ""
     language: str = ""
+    customer_type: CustomerType | None = None
 
     def lacks_any_of(self, other: "Evidence") -> bool:
         """Returns True if the other has a field that this one has not."""
@@ -198,6 +201,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     order_id: str = ""
     contents: tuple[Content, ...] = ()
     num_items: int = 0
+    customer_type: CustomerType = ""
 
     @property
     def is_identified(self) -> bool:
@@ -283,6 +287,7 @@ def conversion_of(
     value: int | None = None,
     client: str = "",
     gone: Iterable[Line] = (),
+    customer_type: CustomerType = "",
 ) -> Conversion:
     """Returns the purchase event of an order, with the page and the click that began its visit.
 
@@ -311,6 +316,7 @@ def conversion_of(
         order_id=order.id,
         contents=contents_of(lines, policy.content_id),
         num_items=sum([line.quantity for line in lines]),
+        customer_type=customer_type,
     )
 
 

@@ -220,6 +220,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     sold: int | None = None
     peak: int | None = None
     lists_refunds: bool = True
+    is_first: bool | None = None
 
     def __repr__(self) -> str:
         # The buyer wrote the notes and the landing page's query, and may be named in them.

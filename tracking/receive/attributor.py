@@ -14,6 +14,7 @@ from tracking.domain.order import Order, is_without_visit
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
+from tracking.receive.customers import with_customer
 from tracking.receive.order_facts import OrderFacts
 from tracking.receive.planner import Planner
 from tracking.receive.purchase_events import PurchaseEvents
@@ -305,7 +306,7 @@ class Attributor:
         """Credits an order by all that is known by now; `row` has its newest session."""
         seen = () if is_without_visit(row.source_name) else found
         path = self.planner.path_of(seen, row.id, row.placed_at, match)
-        row = row._replace(match_method=match.method)
+        row = with_customer(conn, row._replace(match_method=match.method))
         row, best = self.write_credits(conn, known, row, path)
         self.events.update(conn, row, match, best, newest_click_id(path), now)
 

@@ -277,6 +277,7 @@ def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _
         if claim.former:
             _release_token(conn, key, claim.former)
             facts.joined.add(claim.former)
+    _tell_first(conn, event, facts)
     identity_graph.tell(conn, event.identity.graph_keys(), event.visitor)
     concerned = identity_graph.link_tokens(conn, opened, event.visitor)
     if event.client:
@@ -287,6 +288,16 @@ def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _
             facts.identified.add(event.visitor)
     if concerned:
         facts.joined |= {event.visitor, *concerned}
+
+
+def _tell_first(conn: Connection, event: PixelEvent, facts: _NewFacts) -> None:
+    """Stores whether the storefront took the buyer of a checkout for a new customer."""
+    if event.is_first is None:
+        return
+    for key in event.tokens:
+        if key.startswith("ck:") and identity_graph.tell_first(conn, key, is_first=event.is_first):
+            opened = identity_graph.checkout(conn, key)
+            facts.identified |= {event.visitor, *([opened.visitor] if opened else [])}
 
 
 def _release_token(conn: Connection, token: str, visitor: str) -> None:

@@ -7,6 +7,7 @@ import msgspec
 from tracking.domain.attribution import Touch
 from tracking.domain.consent import Consent, consent_of
 from tracking.domain.conversion import NO_EVIDENCE, Evidence, Policy, is_limited
+from tracking.domain.customer import is_first_of
 from tracking.domain.identity import Identity, identity_of, identity_of_keys
 from tracking.domain.language import language_of
 from tracking.domain.order import LIBRARY_SOURCE, Browser, Order, is_without_visit
@@ -144,6 +145,7 @@ def with_history(order: Order, known: OrderRow) -> Order:
         taxes_included=taxes_included,
         sold=known.sold,
         peak=known.peak,
+        is_first=is_first_of(order.is_first, known.is_first),
     )
 
 

@@ -7,8 +7,10 @@ import msgspec
 from tracking.domain.attribution import touch_key
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import NO_EVIDENCE, Evidence, event_id_of
+from tracking.domain.customer import customer_type_of, is_first_of
 from tracking.domain.order import Order, Refund, changed_at, lists_refunds
 from tracking.domain.visitor import Match, match_without_graph
+from tracking.receive import customers
 from tracking.receive.attributor import Attributor
 from tracking.receive.order_facts import OrderFacts
 from tracking.receive.planner import Planner
@@ -81,6 +83,7 @@ class OrderStates:
         self.events.write(conn, facts, rows, event)
         visits = [touch.at for touch in (stated.touch, facts.touch) if touch is not None]
         self._credit_others(conn, order.id, [*visits, *moved], person, concerned, now)
+        self._credit_later(conn, order.id, now)
         return Receipt("accepted", order.id)
 
     def resend(self, conn: Connection, facts: OrderFacts, now: int) -> bool:
@@ -130,6 +133,8 @@ class OrderStates:
         )
         conversions.put(conn, self.events.apply_reason(conn, deleted))
         self.events.settle_naming(conn, order_id, "deleted", Consent(), now, now)
+        if known is not None:
+            self._credit_behind_deleted(conn, known, now)
         return Receipt("accepted", order_id)
 
     def _hold_person(self, conn: Connection, facts: OrderFacts) -> None:
@@ -174,6 +179,7 @@ class OrderStates:
             or not set(known.keys) <= set(facts.keys)
             or bool(known.is_paid and not facts.order.is_paid)
             or known.deleted_at is not None
+            or is_first_of(facts.order.is_first, known.is_first) != facts.order.is_first
             or self.planner.is_money_known(facts.order, known)
         )
 
@@ -198,10 +204,15 @@ class OrderStates:
         own = () if facts.touch is None else (facts.touch,)
         match = self.attributor.match(conn, facts.keys, facts.visitor, (*before, *own))
         is_alone = not before and not given_back and match == match_without_graph(facts.visitor)
-        if planned is not None and is_alone:
+        known = orders.of_id(conn, order.id)
+        customer = customers.facts_of(conn, order.id, facts.keys, order.placed_at, known)
+        is_one = planned is not None and planned.order.customer_type == customer_type_of(
+            msgspec.structs.replace(customer, is_first=order.is_first)
+        )
+        if planned is not None and is_alone and is_one and not customer.has_earlier:
             return planned
         others = self.attributor.in_their_browsers(conn, others)
-        return self.planner.rows_of(facts, now, others, given_back, match)
+        return self.planner.rows_of(facts, now, others, given_back, match, customer)
 
     def _write(
         self, conn: Connection, facts: OrderFacts, rows: OrderRows, known: OrderRow | None
@@ -230,6 +241,26 @@ class OrderStates:
         elif visits:
             span = (min(visits), max(visits) + self.planner.reach)
             self.attributor.credit(conn, person, span, now, order_id)
+
+    def _credit_later(self, conn: Connection, order_id: str, now: int) -> None:
+        """Credits the orders again that the buyer placed after this one, and that were taken for
+        the first."""
+        row = orders.of_id(conn, order_id)
+        if row is not None and row.is_counted:
+            reach = 2 * self.planner.reach
+            later = customers.later_orders(conn, row, reach, has_earlier=False)
+            self.attributor.credit_each(conn, later, ALWAYS, now)
+
+    def _credit_behind_deleted(self, conn: Connection, deleted: OrderRow, now: int) -> None:
+        """Credits the orders again that the buyer placed after a deleted one."""
+        reach = 2 * self.planner.reach
+        later = customers.later_orders(conn, deleted, reach, has_earlier=True)
+        advisory_locks.hold(conn, later)
+        for order_id in later:
+            row = orders.of_id(conn, order_id)
+            if row is not None:
+                orders.put(conn, row._replace(has_earlier=0))
+        self.attributor.credit_each(conn, later, ALWAYS, now)
 
     def _record_erased(self, conn: Connection, order: Order, topic: str, now: int) -> Receipt:
         """Records the money and the state of an order whose buyer was erased."""
@@ -283,6 +314,7 @@ class OrderStates:
         if concerned or newer is not None:
             person = identity_graph.person_of(conn, known.keys, known.visitor)
             self.attributor.credit(conn, {*person, *concerned}, ALWAYS, now)
+        self._credit_later(conn, known.id, now)
         return Receipt("stale", known.id)
 
     def _complete_event(

@@ -42,6 +42,13 @@ from tracking.domain.conversion import (
     sold_of,
     value_of,
 )
+from tracking.domain.customer import (
+    NO_CUSTOMER_FACTS,
+    CustomerFacts,
+    CustomerType,
+    customer_type_of,
+    is_first_of,
+)
 from tracking.domain.order import (
     Line,
     Order,
@@ -66,7 +73,7 @@ from tracking.domain.touch import newest_click_id, touch_of_session
 from tracking.domain.visitor import Match, match_without_graph
 from tracking.receive.order_facts import OrderFacts, OrderReader, own_visitor, with_earlier_keys
 from tracking.receive.pixel import PixelEvent
-from tracking.receive.rows import conversion_row, credit_rows, credits_in
+from tracking.receive.rows import conversion_row, credit_rows, credits_in, flag_of
 from tracking.store import touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.new_orders import OrderRows
@@ -124,6 +131,7 @@ class Planner:
         others: Iterable[Touch] = (),
         refunds: Sequence[Refund] = (),
         match: Match | None = None,
+        customer: CustomerFacts = NO_CUSTOMER_FACTS,
     ) -> OrderRows:
         """Returns the rows of an order.
 
@@ -133,20 +141,25 @@ class Planner:
             others: the other touches of its buyer.
             refunds: the refunds of it.
             match: the visitor id whose purchase it is; that of the facts if no other is known.
+            customer: what is known of its place among the orders of its buyer, but for the order's
+                own word.
         """
         order = facts.order
+        customer = msgspec.structs.replace(customer, is_first=order.is_first)
         match = match or match_without_graph(facts.visitor)
         own = () if facts.touch is None else (facts.touch,)
         path: Path = ()
         if not is_without_visit(order.source_name):
             path = self.path_of((*others, *own), order.id, order.placed_at, match)
-        row = self._order_row(facts, path, refunds, match)
+        row = self._order_row(facts, path, refunds, match, customer)
         allocations = self._allocations_of(row, path)
         best = self._best(allocations)
         figures = figures_in(row)
         reduced = {line.id for line in order.lines if line.is_reduced}
         gone = pieces_gone(self._worth_of(row), reduced, refunds) if refunds else ()
-        conversion = self._conversion_of(facts, path, figures.revenue, gone)
+        conversion = self._conversion_of(
+            facts, path, figures.revenue, gone, customer_type_of(customer)
+        )
         reason = reason_not_to_send(
             order,
             facts.consent,
@@ -287,6 +300,7 @@ class Planner:
             links=" ".join(with_earlier_keys(known.keys, facts.keys)),
             session=json_of(session),
             consent=json_of(consent),
+            is_first=flag_of(is_first_of(known.is_first, facts.order.is_first)),
         )
 
     def with_money(self, known: OrderRow, order: Order) -> OrderRow:
@@ -365,7 +379,12 @@ class Planner:
         return row, {} if reason else payloads
 
     def _conversion_of(
-        self, facts: OrderFacts, path: Path, value: int, gone: Iterable[Line]
+        self,
+        facts: OrderFacts,
+        path: Path,
+        value: int,
+        gone: Iterable[Line],
+        customer_type: CustomerType,
     ) -> Conversion:
         return conversion_of(
             facts.order,
@@ -377,6 +396,7 @@ class Planner:
             value=value,
             client=facts.client,
             gone=gone,
+            customer_type=customer_type,
         )
 
     def _encoded(self, conversion: Conversion, reason: str) -> tuple[str, str, Mapping[str, bytes]]:
@@ -394,7 +414,12 @@ class Planner:
             return "unencodable", str(error)[:500], {}
 
     def _order_row(
-        self, facts: OrderFacts, path: Sequence[Touch], refunds: Sequence[Refund], match: Match
+        self,
+        facts: OrderFacts,
+        path: Sequence[Touch],
+        refunds: Sequence[Refund],
+        match: Match,
+        customer: CustomerFacts,
     ) -> OrderRow:
         order = facts.order
         figures = self._figures_of(order, refunds)
@@ -427,6 +452,9 @@ class Planner:
             sold=sold_of(order, self.policy),
             peak=peak_of(order, self.policy),
             lines=json_of(content_lines_of(order.lines, self.policy.content_id)),
+            is_first=flag_of(order.is_first),
+            has_earlier=int(customer.has_earlier),
+            customer_type=customer_type_of(customer),
         )
 
     def _purchase_row(

@@ -108,7 +108,11 @@ class PurchaseEvents:
                 reason=self._apply_decision(conn, order, before, reason, deliveries, now)
             )
             value = to_major(figures.revenue, order.currency)
-            evidence = Evidence(client=_client_of(conn, match, consent), click_id=click_id)
+            evidence = Evidence(
+                client=_client_of(conn, match, consent),
+                click_id=click_id,
+                customer_type=order.customer_type,
+            )
             self.amend_own(conn, deliveries, evidence, consent, value, gone)
         of_naming = reason_of_naming(before.reason, consent, is_refunded=figures.is_refunded)
         until = self.planner.settles_at(order.source_name, before.at, before.recorded_at)

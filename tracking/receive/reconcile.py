@@ -141,6 +141,7 @@ def order_from(fetched: FetchedOrder) -> Order:
         order,
         digest=_LOWEST_DIGEST + order.digest[: -len(_LOWEST_DIGEST)],
         session_hints=_last_journey(fetched.visits, order.placed_at),
+        is_first=fetched.is_first,
     )
 
 

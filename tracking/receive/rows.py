@@ -204,4 +204,10 @@ def _credit_row(order: OrderRow, n: int, allocation: Allocation) -> CreditRow:
         cancellations=cancellations,
         ad_id=touch.ad_id if touch else "",
         pin_id=touch.pin_id if touch else "",
+        customer_type=order.customer_type,
     )
+
+
+def flag_of(told: bool | None) -> int | None:
+    """Returns a flag as it is stored; None for none."""
+    return None if told is None else int(told)

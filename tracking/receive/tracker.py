@@ -7,12 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tracking.domain.conversion import event_id_of
+from tracking.domain.customer import CustomerFacts
 from tracking.domain.order import Order
 from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
 from tracking.domain.shopify_checkout import checkout_of
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.receive.attributor import Attributor
+from tracking.receive.customers import Watch
 from tracking.receive.order_facts import OrderFacts
 from tracking.receive.order_states import OrderStates, lock_names_of
 from tracking.receive.pixel import PixelEvent
@@ -48,6 +50,7 @@ class Tracker:
         self.clock = clock
         self.quarantine = Quarantine(store, clock)
         self.attributor = Attributor(planner)
+        self._watch = Watch(store, clock)
         self.events = self.attributor.events
         self.eraser = PersonEraser(self.attributor)
         self.states = OrderStates(planner, self.attributor, self.eraser)
@@ -211,7 +214,8 @@ class Tracker:
             return lambda conn: self.states.record(conn, facts, topic, now)
         # Of nearly every order nothing else is known. That case is decided before the write lock
         # is held, so that the lock is short.
-        rows = self.planner.rows_of(facts, now)
+        customer = CustomerFacts(is_watched=self._watch.is_watched(order.placed_at))
+        rows = self.planner.rows_of(facts, now, customer=customer)
         if not rows.fits:
             return lambda conn: self.states.record(conn, facts, topic, now, rows)
         span = self.planner.span_of(facts)

@@ -82,6 +82,9 @@ def _added(one: SummedCredits, other: SummedCredits) -> SummedCredits:
         gross=one.gross + other.gross,
         net=one.net + other.net,
         cancellations=one.cancellations + other.cancellations,
+        new_share=one.new_share + other.new_share,
+        new_net=one.new_net + other.new_net,
+        returning_share=one.returning_share + other.returning_share,
         newest=max(one.newest, other.newest),
         dropped=one.dropped + other.dropped,
     )

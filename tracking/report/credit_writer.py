@@ -7,7 +7,14 @@ from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.shared_figures import SharedFigures
 from tracking.store import Store, credit_figures, report_progress
-from tracking.store.credit_figures import FOREVER, CreditChange, CreditDay, Period, ReportDay
+from tracking.store.credit_figures import (
+    FOREVER,
+    SUMS_OF_TYPE,
+    CreditChange,
+    CreditDay,
+    Period,
+    ReportDay,
+)
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
 
@@ -49,7 +56,8 @@ class CreditWriter:
         with self._store.read() as conn:
             progress = self._figures.progress(conn)
             has_changes = credit_figures.has_changes(conn)
-        if progress.zone != self._days.zone.key:
+        if progress.zone != self._days.zone.key or progress.numbers != progress.version:
+            # Of other days, or written by the last release, which knows no types of customers.
             return self._begin_anew(progress)
         if not has_changes and progress.through == FOREVER:
             return False
@@ -59,7 +67,10 @@ class CreditWriter:
     def _begin_anew(self, progress: Progress) -> bool:
         """Deletes the sums of other days, a part at a time, and begins those of this zone."""
         self._figures.begin_anew(
-            progress, self._days.zone.key, credit_figures.some_day, credit_figures.drop_day
+            _written(progress),
+            self._days.zone.key,
+            credit_figures.some_day,
+            credit_figures.drop_day,
         )
         return True
 
@@ -84,7 +95,7 @@ class CreditWriter:
             credit_figures.drop_changes(conn, done)
             credit_figures.put(conn, rows)
 
-        self._figures.write(progress, progress._replace(through=through), put)
+        self._figures.write(progress, _written(progress)._replace(through=through), put)
 
     def _end_of_orders_at(self, at: int | None) -> int:
         """Returns when the shop day of an instant ends."""
@@ -121,6 +132,10 @@ class CreditWriter:
                 sign * change.gross,
                 sign * change.net,
                 sign * change.cancellations,
+                *(
+                    sign * getattr(change, name) * (change.customer_type == kind)
+                    for _, name, kind in SUMS_OF_TYPE
+                ),
                 change.credited_at if sign > 0 else 0,
                 change.credited_at if sign < 0 else 0,
             )
@@ -138,8 +153,13 @@ class CreditWriter:
         return summed
 
 
+def _written(progress: Progress) -> Progress:
+    """Returns the progress with the version that this release writes next."""
+    return progress._replace(numbers=progress.version + 1)
+
+
 # The position of the newest instant among the sums of a key.
-_NEWEST = 5
+_NEWEST = 5 + len(SUMS_OF_TYPE)
 # The date by which each period counts, and its days.
 _DAYS_OF: Mapping[Period, tuple[ReportDay, int]] = {
     "order_date": ("order_date", 1),
@@ -173,5 +193,8 @@ def _added(known: CreditDay, change: CreditDay) -> CreditDay:
         gross=known.gross + change.gross,
         net=known.net + change.net,
         cancellations=known.cancellations + change.cancellations,
+        new_share=known.new_share + change.new_share,
+        new_net=known.new_net + change.new_net,
+        returning_share=known.returning_share + change.returning_share,
         newest=max(known.newest, change.newest),
     )

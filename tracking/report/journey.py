@@ -112,6 +112,7 @@ def journey_of(
         "is_test": bool(order.is_test),
         "is_cancelled": order.cancelled_at is not None,
         "is_deleted": order.deleted_at is not None,
+        "customer_type": order.customer_type,
         "currency": order.currency,
         **{name: to_major(minor, order.currency) for name, minor in money.items()},
         "visitor": facts.conversion.visitor if facts.conversion else order.visitor,

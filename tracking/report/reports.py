@@ -357,6 +357,9 @@ def _earned_credit(row: CreditSum) -> EarnedCredit:
         gross=int(row.gross),
         net=int(row.net),
         cancellations=int(row.cancellations),
+        new_share=int(row.new_share),
+        new_net=int(row.new_net),
+        returning_share=int(row.returning_share),
     )
 
 

@@ -23,7 +23,10 @@ _CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class EarnedCredit:
-    """The credits of one campaign in one currency; minor units, and millionths of orders."""
+    """The credits of one campaign in one currency; minor units, and millionths of orders.
+
+    `new_…` are those of new customers, `returning_…` of returning ones.
+    """
 
     currency: str
     is_pinterest: bool
@@ -33,6 +36,9 @@ class EarnedCredit:
     gross: int
     net: int
     cancellations: int
+    new_share: int = 0
+    new_net: int = 0
+    returning_share: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,12 @@ class _Sums:
     gross: int = 0
     net: int = 0
     cancellations: int = 0
+    new_share: int = 0
+    new_net: int = 0
+    returning_share: int = 0
     credited_share: int = 0
     credited_net: int = 0
+    credited_new_share: int = 0
     micros: int = 0
     # It earned in other currencies only, so the return of its spend is unknown.
     earns_elsewhere: bool = False
@@ -64,9 +74,19 @@ class _Sums:
         self.gross += row.gross
         self.net += row.net
         self.cancellations += row.cancellations
+        self.new_share += row.new_share
+        self.new_net += row.new_net
+        self.returning_share += row.returning_share
         if row.is_pinterest:
             self.credited_share += row.share
             self.credited_net += row.net
+            self.credited_new_share += row.new_share
+
+    def add_orders(self, other: "_Sums") -> None:
+        """Adds the orders of another line, whose money is of another currency."""
+        self.share += other.share
+        self.new_share += other.new_share
+        self.returning_share += other.returning_share
 
 
 @dataclass(slots=True)
@@ -166,6 +186,7 @@ def _campaigns(totals: _CurrencyTotals) -> list[dict[str, Any]]:
             "revenue": to_major(line.net, totals.currency),
             "spend": text,
             **_ratios(line, totals.currency),
+            **_customers(line, totals.currency),
         }
         for line, text in zip(lines, spend, strict=True)
     ]
@@ -208,6 +229,20 @@ def _figures(sums: _Sums, currency: str) -> dict[str, Any]:
         "total_revenue": to_major(sums.net, currency),
         "total_spend": spend_text(sums.micros, currency),
         **_ratios(sums, currency),
+        **_customers(sums, currency),
+    }
+
+
+def _customers(sums: _Sums, currency: str) -> dict[str, Any]:
+    """Returns the orders and the revenue of new customers, what each of them cost, and of how many
+    orders it is not known whose they are."""
+    spend = Decimal(0 if sums.earns_elsewhere else sums.micros) / MICROS
+    new = Decimal(sums.credited_new_share) / WHOLE_ORDER
+    return {
+        "new_orders": _orders(sums.new_share),
+        "new_revenue": to_major(sums.new_net, currency),
+        "new_customer_cpa": _round(spend / new, currency) if spend and new else None,
+        "unknown": _orders(sums.share - sums.new_share - sums.returning_share),
     }
 
 
@@ -228,26 +263,35 @@ def _multi_currency(currencies: Sequence[_CurrencyTotals]) -> dict[str, Any]:
     """Returns the report of several currencies, whose totals count orders only."""
     figures = _figures(_Sums(), "")
     campaigns: dict[tuple[str, ...], dict[str, Any]] = {}
-    shares: dict[tuple[str, ...], int] = {}
+    shares: dict[tuple[str, ...], _Sums] = {}
     for totals in currencies:
         for key, line in totals.lines.items():
-            shares[key] = shares.get(key, 0) + line.share
+            sums = shares.setdefault(key, _Sums())
+            sums.add_orders(line)
             campaigns[key] = {
                 "campaign_id": line.campaign_id,
                 "campaign": line.campaign,
-                "orders": _orders(shares[key]),
-                **dict.fromkeys(("revenue", "spend", "roas", "roi", "cpa")),
+                **dict.fromkeys(("orders", "revenue", "spend", "roas", "roi", "cpa")),
+                **_orders_alone(sums),
             }
+    whole = _Sums()
+    for totals in currencies:
+        whole.add_orders(totals)
     return {
         "currency": None,
         **dict.fromkeys(figures),
-        "orders": _orders(sum(totals.share for totals in currencies)),
+        **_orders_alone(whole),
         "campaigns": sorted(
             campaigns.values(),
             key=lambda c: (c["campaign"] == NOT_ATTRIBUTED, c["campaign"], c["campaign_id"]),
         ),
         "currencies": [_one_currency(totals) for totals in currencies],
     }
+
+
+def _orders_alone(sums: _Sums) -> dict[str, Any]:
+    customers = _customers(sums, "")
+    return {"orders": _orders(sums.share), **customers, "new_revenue": None}
 
 
 def _orders(share: int) -> int | float:

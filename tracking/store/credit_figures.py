@@ -45,12 +45,13 @@ class CreditChange(NamedTuple):
     gross: int
     net: int
     cancellations: int
+    customer_type: str
 
 
 class CreditDay(NamedTuple):
     """The sums of some credits of one shop day (an ordinal) or week (a seventh of one): those of
-    one campaign (an id) in one currency, under the scope and model of a bit. `newest` is the newest
-    credited instant."""
+    one campaign (an id) in one currency, under the scope and model of a bit. `new_…` are those of
+    new customers, `returning_…` of returning ones. `newest` is the newest credited instant."""
 
     report_by: Period
     bit: int
@@ -62,6 +63,9 @@ class CreditDay(NamedTuple):
     gross: int = 0
     net: int = 0
     cancellations: int = 0
+    new_share: int = 0
+    new_net: int = 0
+    returning_share: int = 0
     newest: int = 0
 
 
@@ -80,6 +84,9 @@ class SummedCredits(NamedTuple):
     gross: int | Decimal
     net: int | Decimal
     cancellations: int | Decimal
+    new_share: int | Decimal
+    new_net: int | Decimal
+    returning_share: int | Decimal
     newest: int
     credits: int | Decimal
     dropped: int
@@ -123,6 +130,13 @@ class SummedDay(NamedTuple):
 
 _KEY = ("report_by", "bit", "day", "campaign", "currency")
 _SUMS = ("share", "gross", "net", "cancellations")
+# Sums of the credits of customers of a type.
+SUMS_OF_TYPE = (
+    ("new_share", "share", "new"),
+    ("new_net", "net", "new"),
+    ("returning_share", "share", "returning"),
+)
+_ALL_SUMS = (*_SUMS, *(name for name, _, _ in SUMS_OF_TYPE))
 _LABEL = ("is_pinterest", "campaign_id", "campaign")
 _day = {
     "order_date": (credits.c.placed_at, credit_changes.c.placed_at),
@@ -130,7 +144,7 @@ _day = {
 }
 _changes_before = Query(
     CreditChange,
-    select(credit_changes)
+    select(*(credit_changes.c[name] for name in CreditChange._fields))
     .where(credit_changes.c.placed_at < bindparam("through"))
     .order_by(credit_changes.c.id)
     .limit(bindparam("most")),
@@ -160,7 +174,9 @@ _of_orders = Query(
 )
 _of_key = Query(
     CreditDay,
-    select(credit_days).where(*(credit_days.c[name] == bindparam(name) for name in _KEY)),
+    select(*(credit_days.c[name] for name in CreditDay._fields)).where(
+        *(credit_days.c[name] == bindparam(name) for name in _KEY)
+    ),
 )
 _put = Statement(
     insert(credit_days)
@@ -210,7 +226,7 @@ _newest = {
 
 def _part(by: str, first: str, last: str) -> Select[Any]:
     return select(
-        *(credit_days.c[name] for name in ("currency", "campaign", "credits", *_SUMS, "newest"))
+        *(credit_days.c[name] for name in ("currency", "campaign", "credits", *_ALL_SUMS, "newest"))
     ).where(
         credit_days.c.report_by == bindparam(by),
         credit_days.c.bit == bindparam("bit"),
@@ -230,7 +246,7 @@ _of_parts = (
         _parts.c.currency,
         _parts.c.campaign.label("id"),
         func.sum(_parts.c.credits).label("credits"),
-        *(func.sum(_parts.c[name]).label(name) for name in _SUMS),
+        *(func.sum(_parts.c[name]).label(name) for name in _ALL_SUMS),
         func.max(_parts.c.newest).label("newest"),
     )
     .group_by(_parts.c.currency, _parts.c.campaign)
@@ -241,7 +257,7 @@ _sums = Query(
     select(
         _of_parts.c.currency,
         *(report_campaigns.c[name] for name in _LABEL),
-        *(_of_parts.c[name] for name in (*_SUMS, "newest", "credits")),
+        *(_of_parts.c[name] for name in (*_ALL_SUMS, "newest", "credits")),
         literal_column("0").label("dropped"),
     ).select_from(_of_parts.join(report_campaigns, report_campaigns.c.id == _of_parts.c.id)),
 )
@@ -287,6 +303,18 @@ _pending = {
             *(
                 func.sum(credit_changes.c.sign * credit_changes.c[name]).label(name)
                 for name in _SUMS
+            ),
+            *(
+                func.sum(
+                    case(
+                        (
+                            credit_changes.c.customer_type == literal_column(f"'{kind}'"),
+                            credit_changes.c.sign * credit_changes.c[name],
+                        ),
+                        else_=0,
+                    )
+                ).label(label)
+                for label, name, kind in SUMS_OF_TYPE
             ),
             func.max(
                 case((credit_changes.c.sign > 0, credit_changes.c.credited_at), else_=0)

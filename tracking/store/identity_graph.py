@@ -44,6 +44,7 @@ class CheckoutRow(NamedTuple):
     """The visitor id that opened a checkout or cart first, and its session (JSON).
 
     `completed_as` is the event id of the storefront's first `checkout_completed`, "" before it.
+    `is_first` is 1 if the storefront said that it is the buyer's first order, 0 if it is not.
     """
 
     link: str
@@ -52,6 +53,7 @@ class CheckoutRow(NamedTuple):
     at: int
     completed_as: str
     completed_at: int
+    is_first: int | None
 
 
 class VisitorRow(NamedTuple):
@@ -243,6 +245,17 @@ _complete_checkout = Statement(
     update(checkouts)
     .where(checkouts.c.link == bindparam("b_link"))
     .values(completed_as=bindparam("b_event_id"), completed_at=bindparam("b_at"))
+)
+_set_first = Query(
+    _KeyOfVisitor,
+    update(checkouts)
+    .where(
+        checkouts.c.link == bindparam("b_link"),
+        # A no stands, in whatever order both were told.
+        func.coalesce(checkouts.c.is_first, 2) > bindparam("b_is_first"),
+    )
+    .values(is_first=bindparam("b_is_first"))
+    .returning(checkouts.c.link),
 )
 _checkout = Query(CheckoutRow, select(checkouts).where(checkouts.c.link == bindparam("link")))
 _consent = Query(VisitorRow, select(visitors).where(visitors.c.visitor == bindparam("visitor")))
@@ -485,6 +498,12 @@ def complete_checkout(conn: Connection, key: str, event_id: str, at: int) -> boo
         return False
     _complete_checkout.run(conn, b_link=key, b_event_id=event_id, b_at=at)
     return True
+
+
+def tell_first(conn: Connection, key: str, *, is_first: bool) -> bool:
+    """Stores whether a checkout is the buyer's first order, as the storefront told; returns True if
+    that is new."""
+    return _set_first.first(conn, b_link=key, b_is_first=int(is_first)) is not None
 
 
 def checkout(conn: Connection, key: str) -> CheckoutRow | None:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.domain.customer import CustomerType
 from tracking.domain.order import is_unpayable
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import conversions, orders, receipts
@@ -15,8 +16,9 @@ class OrderRow(NamedTuple):
 
     Instants are seconds UTC, money is in minor units, flags are 0 or 1. `kept` is what the buyer
     kept by this state, None if it does not say. `sold` and `peak` are those of `Order`, by all its
-    states; `taxes_included` is None if no state says it. `links` are the identity keys of the
-    buyer, separated by spaces; session, consent, path and lines are JSON.
+    states; `taxes_included` is None if no state says it. `is_first` and `has_earlier` are those of
+    CustomerFacts, `customer_type` is what follows from them and the pixel. `links` are the identity
+    keys of the buyer, separated by spaces; session, consent, path and lines are JSON.
     """
 
     id: str
@@ -46,6 +48,9 @@ class OrderRow(NamedTuple):
     sold: int | None
     peak: int | None
     lines: str
+    is_first: int | None = None
+    has_earlier: int = 0
+    customer_type: CustomerType = ""
 
     @property
     def keys(self) -> list[str]:

@@ -4,8 +4,20 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, and_, bindparam, cast, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
+from tracking.store.credit_figures import SUMS_OF_TYPE
 from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import conversions, credits
@@ -38,7 +50,7 @@ class CreditSum(NamedTuple):
     """The credits of one campaign in one currency; PostgreSQL sums integers to a Decimal.
 
     `share` is millionths of orders, the amounts are minor units, `newest` is the newest credited
-    instant.
+    instant. `new_…` are of new customers, `returning_…` of returning ones.
     """
 
     currency: str
@@ -49,6 +61,9 @@ class CreditSum(NamedTuple):
     gross: int | Decimal
     net: int | Decimal
     cancellations: int | Decimal
+    new_share: int | Decimal
+    new_net: int | Decimal
+    returning_share: int | Decimal
     newest: int
 
 
@@ -120,6 +135,12 @@ _sums = (
     func.sum(credits.c.gross).label("gross"),
     func.sum(credits.c.net).label("net"),
     func.sum(credits.c.cancellations).label("cancellations"),
+    *(
+        func.sum(
+            case((credits.c.customer_type == literal_column(f"'{kind}'"), credits.c[name]), else_=0)
+        ).label(label)
+        for label, name, kind in SUMS_OF_TYPE
+    ),
     func.max(credits.c.credited_at).label("newest"),
 )
 _is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0

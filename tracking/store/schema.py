@@ -43,6 +43,8 @@ receipts = Table(
 )
 
 # The newest known state of each order. `path` has the touches from which its credits are computed.
+# `is_first` is Shopify's word whether it is its customer's first order, `has_earlier` is 1 if an
+# earlier one is known.
 orders = Table(
     "orders",
     metadata,
@@ -73,6 +75,9 @@ orders = Table(
     Column("sold", BigInteger),
     Column("peak", BigInteger),
     _text("lines"),
+    Column("is_first", BigInteger),
+    _int("has_earlier"),
+    _text("customer_type"),
     Index("orders_by_name", "name"),
 )
 
@@ -161,7 +166,8 @@ told_links = Table(
 )
 
 # The visitor who opened a checkout or a cart, by the first browser event of it, with the session.
-# `completed_as` is the event id of the storefront's first `checkout_completed`.
+# `completed_as` is the event id of the storefront's first `checkout_completed`, `is_first` what it
+# told of the buyer's orders.
 checkouts = Table(
     "checkouts",
     metadata,
@@ -171,6 +177,7 @@ checkouts = Table(
     _int("at"),
     _text("completed_as"),
     _int("completed_at"),
+    Column("is_first", BigInteger),
 )
 
 # The newest consent of each visitor (1, 0, or NULL) and its instant.
@@ -218,6 +225,7 @@ credits = Table(
     _int("cancellations"),
     Column("ad_id", Text),
     Column("pin_id", Text),
+    _text("customer_type"),
     sqlite_with_rowid=False,
 )
 
@@ -631,7 +639,8 @@ privacy_requests = Table(
 
 # How far the figures of the reports go, for the days of which zone. Those of the `funnel` count the
 # events up to the number `through`, and have given `numbers` numbers to visitors; those of the
-# `credits` sum up the orders placed before the instant `through`. Each change of the figures has a
+# `credits` sum up the orders placed before the instant `through`, and `numbers` is the version that
+# this release wrote last. Each change of the figures has a
 # new version. Of the storefront's events before the instant `closed` the figures alone are left,
 # for the days of `closed_zone`.
 report_progress = Table(
@@ -763,6 +772,9 @@ credit_days = Table(
     _int("net"),
     _int("cancellations"),
     _int("newest"),
+    _int("new_share"),
+    _int("new_net"),
+    _int("returning_share"),
     sqlite_with_rowid=False,
 )
 
@@ -783,6 +795,7 @@ credit_changes = Table(
     _int("gross"),
     _int("net"),
     _int("cancellations"),
+    _text("customer_type"),
 )
 
 # How many orders of a quarter of an hour (its first second) have which fate: a reason not to send

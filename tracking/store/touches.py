@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.attribution import Kind, Touch
+from tracking.domain.customer import CustomerType
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import credits, touches
 
@@ -61,6 +62,7 @@ class CreditRow(NamedTuple):
     cancellations: int
     ad_id: str | None = None
     pin_id: str | None = None
+    customer_type: CustomerType = ""
 
 
 class _Key(NamedTuple):

@@ -88,7 +88,8 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
     `at` is seconds UTC, `value` minor units of the conversion's currency. `tokens` are the identity
     keys of the checkout and the cart ("ck:…", "ca:…"), `client` is that of Shopify's id of the
     browser ("cl:…"), "" if it told none, `unfilled` are the parameters of its visit's link,
-    separated by spaces, that hold a template's variable. `conversion` is the event as Pinterest
+    separated by spaces, that hold a template's variable. `is_first` is the pixel's word whether it
+    is the buyer's first order. `conversion` is the event as Pinterest
     would get it; only an event of a `stage` has one.
     """
 
@@ -107,6 +108,7 @@ class PixelEvent(msgspec.Struct, frozen=True, gc=False):
     is_bot: bool
     client: str = ""
     unfilled: str = ""
+    is_first: bool | None = None
 
 
 class PixelBatch(msgspec.Struct, frozen=True, gc=False):
@@ -242,6 +244,7 @@ def _pixel_event(
         is_bot=_is_told_by_bot(header.name, agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
         client=client_key(event.client_id or call.batch.client_id),
         unfilled=unfilled_in(page) if visit is not None else "",
+        is_first=_is_first(checkout) if checkout else None,
     )
     stage = pixel_event.stage
     if stage is None:
@@ -276,6 +279,13 @@ def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
         customer_id=digits_of(customer.id),
     )
     return identity_of(buyer, limited=is_limited(consent, policy))
+
+
+def _is_first(checkout: Checkout) -> bool | None:
+    """Returns Shopify's word whether a completed checkout is its customer's first order."""
+    customer = (checkout.order or RawOrder()).customer or Customer()
+    told = customer.is_first_order
+    return told if isinstance(told, bool) else None
 
 
 def _conversion(

@@ -109,8 +109,9 @@ class RawAddress(msgspec.Struct, gc=False, rename="camel"):
     phone: _Text = None
 
 
-class Customer(msgspec.Struct, gc=False):
+class Customer(msgspec.Struct, gc=False, rename="camel"):
     id: _Text = None
+    is_first_order: _Text = None
 
 
 class RawOrder(msgspec.Struct, gc=False):

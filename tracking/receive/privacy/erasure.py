@@ -137,7 +137,11 @@ class PersonEraser:
         if known is None:
             row, credits, best = planner.recredit(nobodys, (), given_back)
         else:
-            nobodys = nobodys._replace(path=known.path)
+            nobodys = nobodys._replace(
+                path=known.path,
+                has_earlier=known.has_earlier,
+                customer_type=known.customer_type,
+            )
             row, credits, best = self.attributor.credited(conn, known, nobodys)
         orders.put(conn, row)
         touches.put_credits(conn, order.id, credits, is_new=known is None)

@@ -1,0 +1,102 @@
+"""Gathers what tells whether the buyer of an order is a new customer."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tracking.domain.customer import HISTORY_SECONDS, CustomerFacts, customer_type_of, is_first_of
+from tracking.store import Store, customers, identity_graph
+from tracking.store.engine.statement import Connection
+from tracking.store.orders import OrderRow
+
+# The identity keys that tell one customer. A phone may be several people's.
+_CUSTOMER = ("id:", "em:")
+_CHECKOUT = "ck:"
+_HOUR = 3_600
+
+
+def facts_of(
+    conn: Connection, order_id: str, keys: Sequence[str], at: int, known: OrderRow | None = None
+) -> CustomerFacts:
+    """Returns the facts about an order placed at an instant (seconds UTC), without its own word.
+
+    Args:
+        conn: the connection.
+        order_id: the order.
+        keys: the identity keys of its buyer.
+        at: when it was placed.
+        known: its row, if it is on record: an earlier order may have been forgotten since.
+    """
+    told = (identity_graph.checkout(conn, key) for key in keys if key.startswith(_CHECKOUT))
+    return CustomerFacts(
+        is_first=None if known is None else is_first_of(known.is_first),
+        told_first=is_first_of(*(row.is_first for row in told if row is not None)),
+        has_earlier=bool(known is not None and known.has_earlier)
+        or _has_earlier(conn, order_id, keys, at),
+        is_watched=customers.is_watched(conn, at - HISTORY_SECONDS),
+    )
+
+
+def with_customer(conn: Connection, row: OrderRow) -> OrderRow:
+    """Returns the row of an order with the type of its customer by all that is known."""
+    if not row.keys:
+        # Whose order it was is not known any more.
+        return row
+    facts = facts_of(conn, row.id, row.keys, row.placed_at, row)
+    return row._replace(has_earlier=int(facts.has_earlier), customer_type=customer_type_of(facts))
+
+
+def later_orders(conn: Connection, row: OrderRow, reach: int, *, has_earlier: bool) -> list[str]:
+    """Returns the orders that the buyer of an order placed after it, and of which an earlier one is
+    known or not, sorted. Their visits began at most `reach` seconds before them."""
+    return sorted(
+        {
+            order.id
+            for key in _customer_keys(row.keys)
+            for order in customers.later(
+                conn, key, row.id, row.placed_at, reach, has_earlier=has_earlier
+            )
+            if key in order.links.split()
+        }
+    )
+
+
+class Watch:
+    """Knows since when every order of the shop is known, without asking the store each time."""
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._clock = clock
+        self._watched_at: int | None = None
+        self._unwatched_at = 0
+        self._asked_at = 0.0
+
+    def is_watched(self, at: int) -> bool:
+        """Returns True if every order of the last HISTORY_SECONDS before an instant (seconds UTC)
+        is known; a False may be up to an hour old.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+        if self._watched_at is not None and at >= self._watched_at:
+            return True
+        is_answered = abs(self._clock() - self._asked_at) < _HOUR
+        if is_answered and at < self._unwatched_at + _HOUR:
+            return False
+        with self._store.read() as conn:
+            is_watched = customers.is_watched(conn, at - HISTORY_SECONDS)
+        if is_watched:
+            self._watched_at = at
+        else:
+            self._unwatched_at, self._asked_at = at, self._clock()
+        return is_watched
+
+
+def _has_earlier(conn: Connection, order_id: str, keys: Iterable[str], at: int) -> bool:
+    return any(
+        key in order.links.split()
+        for key in _customer_keys(keys)
+        for order in customers.earlier(conn, key, order_id, at)
+    )
+
+
+def _customer_keys(keys: Iterable[str]) -> list[str]:
+    return [key for key in keys if key.startswith(_CUSTOMER)]
