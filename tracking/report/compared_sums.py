@@ -119,8 +119,11 @@ def _summed(
     conn: Connection, span: ComparedSpan, days: ShopDays, rules: Rules, forgotten: int
 ) -> ComparedShares:
     key = (span.report_by, span.bit, span.first, span.last)
-    old = compared_figures.of_marked(conn, _EVERY_MARK, FOREVER)
-    new = shares_of_marked(conn, _EVERY_MARK, FOREVER, rules, forgotten)
+    old: list[SummedCredit] = []
+    new: list[MaskedShare] = []
+    if compared_figures.marks(conn, FOREVER, 1):
+        old = compared_figures.of_marked(conn, _EVERY_MARK, FOREVER)
+        new = shares_of_marked(conn, _EVERY_MARK, FOREVER, rules, forgotten)
     changed = {row.order_id for row in old}
     found = ComparedShares()
     for day in compared_figures.days(conn, *key):

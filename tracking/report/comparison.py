@@ -17,7 +17,8 @@ from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
 from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares
 from tracking.report.comparison_hints import hint, hints_of
 from tracking.report.comparison_lines import ComparisonLine
-from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.credit_days import credits_by_day
+from tracking.report.credit_sums import CreditSpan
 from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
 from tracking.store import Store, pinterest_figures, pinterest_readings, spend
 from tracking.store.credit_figures import ReportDay
@@ -180,13 +181,13 @@ class Comparison:
         )
 
     def _add_sold(self, conn: Connection, asked: _Asked, lines: ComparisonLines) -> None:
-        for day, line in lines.days.items():
-            span = CreditSpan(
-                day, day, bit("pinterest", asked.model), "order_date", self._longest_window
-            )
-            for row in credit_sums(conn, span, self._days):
-                line.add_sold(row.currency, int(row.share), int(row.net))
-                lines.totals.add_sold(row.currency, int(row.share), int(row.net))
+        compared = self._span(asked)
+        span = CreditSpan(
+            compared.first, compared.last, compared.bit, "order_date", self._longest_window
+        )
+        for row in credits_by_day(conn, span, self._days):
+            for line in (lines.days[row.day], lines.totals):
+                line.add_sold(row.currency, row.share, row.net)
 
     def _missing(self, says: PinterestSays, days: Days) -> str | None:
         """Returns what is missing of Pinterest's figures; None if nothing is."""

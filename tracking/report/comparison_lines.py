@@ -3,12 +3,20 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from tracking.domain.attribution import WHOLE_ORDER, share_text
 from tracking.domain.conversion import REASONS
 from tracking.domain.money import MICROS, digits, to_major
-from tracking.domain.waterfall import Amount, ComparedShare, Part, PinterestSums, Waterfall
+from tracking.domain.waterfall import (
+    Amount,
+    ComparedShare,
+    Part,
+    PartName,
+    PinterestSums,
+    Waterfall,
+)
 from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
 
 # The states of an event that was not delivered, in words.
@@ -151,6 +159,7 @@ def _only(currencies: Iterable[str], otherwise: str) -> str | None:
     return found[0] if found else otherwise or None
 
 
+@lru_cache(maxsize=1024)
 def _money(minor: int, currency: str | None) -> str | None:
     """Returns an amount as text; None if it is of several currencies."""
     if currency is None:
@@ -163,6 +172,8 @@ def _amount(amount: Amount, currency: str | None) -> dict[str, Any]:
 
 
 def _part(part: Part, currency: str | None) -> dict[str, Any]:
+    if not (part.share or part.value or part.reasons):
+        return _nothing(part.name, currency)
     return {
         "part": part.name,
         "basis": part.basis,
@@ -170,6 +181,14 @@ def _part(part: Part, currency: str | None) -> dict[str, Any]:
         "reasons": _reasons(part.reasons, currency),
         "order_ids": [*part.order_ids],
     }
+
+
+@lru_cache(maxsize=1024)
+def _nothing(name: PartName, currency: str | None) -> dict[str, Any]:
+    """Returns a part of nothing, as most of them are."""
+    empty = Part(name)
+    amount = _amount(Amount(), currency)
+    return {"part": name, "basis": empty.basis, **amount, "reasons": [], "order_ids": []}
 
 
 def _reasons(reasons: Mapping[str, Amount], currency: str | None) -> list[dict[str, Any]]:
