@@ -164,14 +164,20 @@ def compared(
 def says(attributed: Sequence[Attributed]) -> PinterestSays:
     inside = [one for one in attributed if FIRST <= one.day <= LAST]
     by_day = [
-        PinterestDay(day.isoformat(), "USD", *_sums([one for one in inside if one.day == day]))
+        PinterestDay(
+            day.isoformat(),
+            "USD",
+            *_sums([one for one in inside if one.day == day]),
+            click_window_days=30,
+            view_window_days=1,
+        )
         for day in sorted({one.day for one in inside})
     ]
     by_campaign = [
         PinterestCampaign(id, "", "USD", *_sums([one for one in inside if one.campaign == id]))
         for id in sorted({one.campaign for one in inside})
     ]
-    return PinterestSays(by_day, by_campaign, (), LAST.isoformat(), "")
+    return PinterestSays(by_day, by_campaign, LAST.isoformat(), "")
 
 
 def _sums(found: Sequence[Attributed]) -> tuple[int, ...]:

@@ -153,9 +153,7 @@ class Waterfall:
 
     credited: Amount = _NOTHING
     _sent_views: Amount = _NOTHING
-    _parts: dict[PartName, Part] = field(
-        default_factory=lambda: {name: Part(name) for name in PARTS}
-    )
+    _parts: dict[PartName, Part] = field(default_factory=dict)
 
     def add(self, found: ComparedShare, *, in_utc: bool, in_shop: bool) -> None:
         """Adds a share that counts in the UTC days of this line, in its shop days, or in both."""
@@ -173,7 +171,7 @@ class Waterfall:
 
     def parts(self, pinterest: PinterestSums) -> tuple[Part, ...]:
         """Returns the parts of the difference; they sum to `difference` exactly."""
-        parts = dict(self._parts)
+        parts = {name: self._parts.get(name) or Part(name) for name in PARTS}
         views = Amount(
             pinterest.view_orders * WHOLE_ORDER - self._sent_views.share,
             pinterest.view_value - self._sent_views.value,
@@ -213,7 +211,10 @@ class Waterfall:
     def _put(
         self, name: PartName, found: ComparedShare, share: int, value: int, reason: str = ""
     ) -> None:
-        self._parts[name].add(share, value, found.order_ids, reason)
+        part = self._parts.get(name)
+        if part is None:
+            part = self._parts[name] = Part(name)
+        part.add(share, value, found.order_ids, reason)
 
 
 def _plus(amount: Amount, share: int, value: int) -> Amount:

@@ -54,9 +54,15 @@ class PinterestSays:
 
     by_day: Sequence[PinterestDay]
     by_campaign: Sequence[PinterestCampaign]
-    windows: Sequence[PinterestWindows]
     through: str
     failure: str
+
+    @property
+    def windows(self) -> list[PinterestWindows]:
+        """The windows that Pinterest counted with."""
+        return sorted(
+            {PinterestWindows(row.click_window_days, row.view_window_days) for row in self.by_day}
+        )
 
     @property
     def is_read(self) -> bool:
@@ -175,7 +181,6 @@ class Comparison:
         return PinterestSays(
             by_day=pinterest_figures.by_day(conn, *span),
             by_campaign=pinterest_figures.by_campaign(conn, *span),
-            windows=pinterest_figures.windows(conn, *span),
             through=reading.through if reading else "",
             failure=reading.failure if reading else "",
         )
@@ -280,9 +285,14 @@ def lines_of(
 
 def _names(conn: Connection, found: ComparedShares, says: PinterestSays) -> CampaignNames:
     """Returns the names of the campaigns: Pinterest's, or else that of the newest order."""
+    ours = found.labels()
     theirs = [CampaignLabel(True, row.campaign_id, row.campaign) for row in says.by_campaign]
-    paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
-    return CampaignNames([*found.labels(), *paid_for, *theirs])
+    known = {label.campaign_id for label in theirs}
+    paid_for: list[CampaignLabel] = []
+    if any(label.campaign_id not in known for label in ours):
+        # The spend knows campaigns of other days, too; it takes longer to read.
+        paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
+    return CampaignNames([*ours, *paid_for, *theirs])
 
 
 def _told(lines: ComparisonLines, says: PinterestSays, days: Days) -> dict[str, Any]:

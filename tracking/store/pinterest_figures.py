@@ -11,7 +11,6 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.pinterest_windows import PinterestWindows
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import pinterest_figures as figures
 
@@ -46,7 +45,8 @@ class PinterestFigures(NamedTuple):
 
 
 class PinterestDay(NamedTuple):
-    """Sums over the campaigns of one day; PostgreSQL sums integers to a Decimal."""
+    """Sums over the campaigns of one day, of what was counted with the same windows (days);
+    PostgreSQL sums integers to a Decimal."""
 
     date: str
     currency: str
@@ -58,6 +58,8 @@ class PinterestDay(NamedTuple):
     view_micros: int | Decimal
     web_orders: int | Decimal
     offline_orders: int | Decimal
+    click_window_days: int
+    view_window_days: int
 
 
 class PinterestCampaign(NamedTuple):
@@ -103,12 +105,13 @@ _sums: tuple[ColumnElement[int], ...] = tuple(
     )
 )
 _rows = Query(PinterestFigures, select(figures).where(*_asked).order_by(*_keys))
+_windows = (figures.c.click_window_days, figures.c.view_window_days)
 _by_day = Query(
     PinterestDay,
-    select(figures.c.date, figures.c.currency, *_sums)
+    select(figures.c.date, figures.c.currency, *_sums, *_windows)
     .where(*_asked)
-    .group_by(figures.c.date, figures.c.currency)
-    .order_by(figures.c.date, figures.c.currency),
+    .group_by(figures.c.date, figures.c.currency, *_windows)
+    .order_by(figures.c.date, figures.c.currency, *_windows),
 )
 _campaign = (figures.c.campaign_id, figures.c.campaign, figures.c.currency)
 _by_campaign = Query(
@@ -117,13 +120,6 @@ _by_campaign = Query(
     .where(*_asked)
     .group_by(*_campaign)
     .order_by(func.max(figures.c.date), func.max(figures.c.recorded_at), *_campaign),
-)
-_windows = Query(
-    PinterestWindows,
-    select(figures.c.click_window_days, figures.c.view_window_days)
-    .where(*_asked)
-    .distinct()
-    .order_by(figures.c.click_window_days, figures.c.view_window_days),
 )
 
 
@@ -140,15 +136,10 @@ def rows(conn: Connection, start: str, end: str, report_by: str) -> list[Pintere
 
 
 def by_day(conn: Connection, start: str, end: str, report_by: str) -> list[PinterestDay]:
-    """Returns the figures of these days, summed by day and currency."""
+    """Returns the figures of these days, summed by day, currency and windows."""
     return _by_day.all(conn, start=start, end=end, report_by=report_by)
 
 
 def by_campaign(conn: Connection, start: str, end: str, report_by: str) -> list[PinterestCampaign]:
     """Returns the figures of these days, by campaign, name and currency; newest name last."""
     return _by_campaign.all(conn, start=start, end=end, report_by=report_by)
-
-
-def windows(conn: Connection, start: str, end: str, report_by: str) -> list[PinterestWindows]:
-    """Returns the windows that Pinterest counted the figures of these days with."""
-    return _windows.all(conn, start=start, end=end, report_by=report_by)
