@@ -164,12 +164,8 @@ def compared(
 def says(attributed: Sequence[Attributed]) -> PinterestSays:
     inside = [one for one in attributed if FIRST <= one.day <= LAST]
     by_day = [
-        PinterestDay(
-            day.isoformat(),
-            "USD",
-            *_sums([one for one in inside if one.day == day]),
-            click_window_days=30,
-            view_window_days=1,
+        PinterestDay._make(
+            [day.isoformat(), "USD", *_sums([one for one in inside if one.day == day]), 30, 1]
         )
         for day in sorted({one.day for one in inside})
     ]
