@@ -3,6 +3,7 @@
 from api.dashboard.delivery import DELIVERY_PAGE
 from api.dashboard.funnel import FUNNEL_PAGE
 from api.dashboard.health import HEALTH_PAGE
+from api.dashboard.match_quality import MATCH_QUALITY_PAGE
 from api.dashboard.order import ORDER_PAGE
 from api.dashboard.orders import ORDERS_PAGE
 from api.dashboard.overview import OVERVIEW_PAGE
@@ -14,5 +15,6 @@ PAGES: tuple[DashboardPage, ...] = (
     ORDERS_PAGE,
     ORDER_PAGE,
     DELIVERY_PAGE,
+    MATCH_QUALITY_PAGE,
     HEALTH_PAGE,
 )
