@@ -4,8 +4,9 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(bool(why_there_is_none()), reason=why_there_is_none())
 
 HOSTILE = '"><script>document.title="gone"</script><img src=x onerror=alert(1)> مبيعات'
+PROXY = "127.0.0.2"
 PHONE, DESK = (390, 844), (1280, 900)
 MOST_ON_FIRST_VIEW = 60_000
 # What axe finds of these kinds keeps somebody from using a page.
@@ -59,6 +61,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "API_TOKEN": API_TOKEN,
         "DATABASE_URL": f"sqlite:///{folder}/tracking.db",
         "WEB_CONCURRENCY": "1",
+        "DASHBOARD_AUTH_HEADER": "X-Forwarded-User",
+        "DASHBOARD_AUTH_PEERS": PROXY,
     }
     with serving(folder, env) as running:
         for n in range(7):
@@ -219,3 +223,27 @@ def _serious_findings(page: Any) -> list[str]:
         if each["impact"] in SERIOUS
         for node in each["nodes"]
     ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "peer", "status"),
+    [
+        ([("X-Forwarded-User", "ada")], PROXY, 303),
+        ([("X-Forwarded-User", "ada")], "127.0.0.1", 401),
+        ([("X-Forwarded-User", "ada"), ("X-Forwarded-For", PROXY)], "127.0.0.1", 401),
+        ([("X-Forwarded-User", "ada"), ("x-forwarded-user", "eve")], PROXY, 401),
+        ([("X-Forwarded-User", ""), ("X-Forwarded-User", "eve")], PROXY, 401),
+        ([("X_Forwarded_User", "ada")], PROXY, 401),
+        ([], PROXY, 401),
+    ],
+)
+def test_whom_a_proxy_signs_in_over_a_real_connection(
+    service: Server, headers: list[tuple[str, str]], peer: str, status: int
+) -> None:
+    connection = HTTPConnection("127.0.0.1", service.port, PATIENCE, source_address=(peer, 0))
+    connection.putrequest("GET", "/dashboard")
+    for name, value in headers:
+        connection.putheader(name, value)
+    connection.endheaders()
+    with closing(connection):
+        assert connection.getresponse().status == status
