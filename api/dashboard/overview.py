@@ -31,8 +31,10 @@ class CurrencyFigures:
     revenue: Decimal
     orders: Decimal
     spend: Decimal
-    roas: Decimal | None
-    cpa: Decimal | None
+    roas: Decimal | None = None
+    cpa: Decimal | None = None
+    new_orders: Decimal = Decimal(0)
+    new_cpa: Decimal | None = None
 
 
 def _view(asked: PageRequest) -> PageContent:
@@ -92,6 +94,8 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, CurrencyFigures]:
             spend=Decimal(each["total_spend"]),
             roas=_number(each["roas"]),
             cpa=_number(each["cpa"]),
+            new_orders=_credited(each["campaigns"], "new_orders"),
+            new_cpa=_number(each["new_customer_cpa"]),
         )
         for each in report["currencies"]
     }
@@ -113,8 +117,7 @@ def _span_before(days: Days) -> dict[str, str]:
 
 
 def _tiles(now: CurrencyFigures, before: CurrencyFigures | None, currency: str) -> Iterator[Tile]:
-    none = CurrencyFigures(Decimal(0), Decimal(0), Decimal(0), None, None)
-    then = before or none
+    then = before or CurrencyFigures(Decimal(0), Decimal(0), Decimal(0))
     revenue = change_of(now.revenue, then.revenue, more_is="good")
     yield Tile("Revenue from Pinterest", money_text(now.revenue), currency, *revenue)
     spend = change_of(now.spend, then.spend, more_is="")
@@ -123,8 +126,13 @@ def _tiles(now: CurrencyFigures, before: CurrencyFigures | None, currency: str) 
     yield Tile("ROAS", money_text(now.roas), "", *roas)
     orders = change_of(now.orders, then.orders, more_is="good")
     yield Tile("Orders from Pinterest", orders_text(now.orders), "", *orders)
+    new = change_of(now.new_orders, then.new_orders, more_is="good")
+    yield Tile("Of new customers", orders_text(now.new_orders), "", *new)
     cpa = change_of(now.cpa, then.cpa, more_is="bad")
     yield Tile("Cost per order", money_text(now.cpa), currency if now.cpa else "", *cpa)
+    new_cpa = change_of(now.new_cpa, then.new_cpa, more_is="bad")
+    unit = currency if now.new_cpa else ""
+    yield Tile("Cost per new customer", money_text(now.new_cpa), unit, *new_cpa)
 
 
 def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, Any]]]:
