@@ -26,13 +26,14 @@ _STEPS = {1: "Day", 7: "Week from", 28: "Four weeks from"}
 
 @dataclass(frozen=True, slots=True)
 class CurrencyFigures:
-    """The credits of Pinterest in one currency, and what was spent."""
+    """The credits of Pinterest in one currency, what was spent, and all orders `sold`."""
 
     revenue: Decimal
     orders: Decimal
     spend: Decimal
     roas: Decimal | None = None
     cpa: Decimal | None = None
+    sold: Decimal = Decimal(0)
     new_orders: Decimal = Decimal(0)
     new_cpa: Decimal | None = None
 
@@ -94,6 +95,7 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, CurrencyFigures]:
             spend=Decimal(each["total_spend"]),
             roas=_number(each["roas"]),
             cpa=_number(each["cpa"]),
+            sold=Decimal(str(each["orders"])),
             new_orders=_credited(each["campaigns"], "new_orders"),
             new_cpa=_number(each["new_customer_cpa"]),
         )
@@ -133,6 +135,8 @@ def _tiles(now: CurrencyFigures, before: CurrencyFigures | None, currency: str) 
     new_cpa = change_of(now.new_cpa, then.new_cpa, more_is="bad")
     unit = currency if now.new_cpa else ""
     yield Tile("Cost per new customer", money_text(now.new_cpa), unit, *new_cpa)
+    sold = change_of(now.sold, then.sold, more_is="good")
+    yield Tile("Orders in all", orders_text(now.sold), "in the shop", *sold)
 
 
 def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, Any]]]:

@@ -92,6 +92,7 @@ def test_the_figures_are_those_of_the_report_against_the_days_before(
     assert tiles["ROAS"][0] == shop.reads("/roi-analysis")["roas"] == "4.00"
     assert tiles["Orders from Pinterest"] == ("2", "\N{UPWARDS ARROW} 100 %")
     assert tiles["Cost per order"][0] == "10.00 USD"
+    assert tiles["Orders in all"][0] == "3 in the shop"
     (campaign,) = (each for each in shop.reads("/roi-analysis")["campaigns"] if each["campaign_id"])
     assert tiles["Of new customers"][0] == str(campaign["new_orders"])
 
