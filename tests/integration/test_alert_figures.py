@@ -240,7 +240,7 @@ def test_the_token_for_spend_is_noticed_when_it_is_refused_and_before_it_ends(
         service.pinterest_sync.sync_spend(pause=lambda seconds: clock.tick(seconds=seconds))
 
     assert figures(service, "token_refused") == ("Pinterest's Ads API",)
-    assert figures(service, "stale_spend") == ReadingAge(None)
+    assert figures(service, "stale_spend") is None
 
 
 def test_a_token_that_renews_itself_ends_sixty_days_after_it_was_renewed(
@@ -264,7 +264,12 @@ def test_pinterests_figures_are_as_old_as_the_oldest_kind(
     service = build_service(database_url, **ads.env)
     assert figures(service, "stale_figures") is None
     account = service.settings.pinterest_ad_account_id
-    for kind, read_at in (("conversions", NOW - DAY), ("clicks", NOW - HOUR), ("new", 0)):
+    for kind, read_at in (
+        ("conversions", NOW - DAY),
+        ("clicks", NOW - HOUR),
+        ("new", 0),
+        ("quality", 1),
+    ):
         row = ReadingRow(account, kind, read_at=read_at)
         service.store.commit(partial(pinterest_readings.put, row=row))
 

@@ -51,7 +51,6 @@ TROUBLE: list[tuple[str, Any]] = [
     ("token_ends", TokenTime(7 * DAY, "PINTEREST_ADS_TOKEN")),
     ("token_ends", TokenTime(-1, "PINTEREST_ADS_TOKEN")),
     ("stale_spend", ReadingAge(DAY + 1)),
-    ("stale_spend", ReadingAge(None)),
     ("stale_figures", ReadingAge(2 * DAY)),
     ("late_events", WaitingTime(1, HOUR + 1)),
     ("low_disk", DiskSpace(599 * MB, 200 * MB)),

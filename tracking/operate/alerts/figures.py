@@ -199,7 +199,9 @@ class AlertFigures:
         return _age_of([row for row in self._readings() if row.kind == SPEND], now)
 
     def _pinterests_figures(self, now: int) -> ReadingAge | None:
-        return _age_of([row for row in self._readings() if row.kind != SPEND], now)
+        # The verdict on the quality of events is for some apps only.
+        others = (SPEND, match_verdicts.READING)
+        return _age_of([row for row in self._readings() if row.kind not in others], now)
 
     def _readings(self) -> Sequence[ReadingRow]:
         if self._ads is None:
@@ -235,11 +237,10 @@ def _sum(days: Sequence[DayShare]) -> EventShare:
 
 
 def _age_of(readings: Sequence[ReadingRow], now: int) -> ReadingAge | None:
-    """Returns the age of the oldest reading; None if there was none yet."""
-    ages = [row.read_at for row in readings if row.read_at or row.failure]
-    if not ages:
-        return None
-    return ReadingAge(now - min(ages) if min(ages) else None)
+    """Returns the age of the oldest reading; None if there was none yet, which is no alert: the
+    first may fail by chance, and `doctor` says that it did."""
+    read_at = [row.read_at for row in readings if row.read_at]
+    return ReadingAge(now - min(read_at)) if read_at else None
 
 
 def _refused(attempts: Mapping[str, int]) -> EventShare:

@@ -118,10 +118,9 @@ class TokenTime:
 
 @dataclass(frozen=True, slots=True)
 class ReadingAge:
-    """The seconds since figures were last read from Pinterest to their end; None if they never
-    were, but were asked for."""
+    """The seconds since figures were last read from Pinterest to their end."""
 
-    seconds: int | None
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,8 +300,6 @@ def _halved(figures: ShareChange, limits: Thresholds, kind: str) -> Verdict:
 
 
 def _stale(figures: ReadingAge, what: str) -> Verdict:
-    if figures.seconds is None:
-        return Trouble(f"{what} was never read to its end.")
     if figures.seconds <= STALE_SECONDS:
         return Fine()
     return Trouble(f"{what} was last read to its end {span(figures.seconds)} ago.")
