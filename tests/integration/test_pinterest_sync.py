@@ -303,6 +303,7 @@ def test_a_scope_that_is_missing_for_one_kind_of_figures_stops_no_other(
     failed = read(single, clock)
 
     assert {"spend", "conversions"} <= failed.keys()
+    assert "ads" not in failed
     assert "HTTP 403" in failed["conversions"]
     assert "ads:read" in reading(single)["failure"]
 
