@@ -128,6 +128,12 @@ class Settings:
         boolean,
         "true: Pinterest checks the events, but counts none of them.",
     )
+    pinterest_erase: bool = _variable(
+        "PINTEREST_ERASE",
+        "true",
+        boolean,
+        "true: when a person is erased, Pinterest is asked to delete their events, too.",
+    )
     pinterest_partner_name: str = _variable(
         "PINTEREST_PARTNER_NAME",
         "",

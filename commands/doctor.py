@@ -12,7 +12,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from commands.findings import Finding
-from commands.pinterest_findings import pinterest_findings
+from commands.pinterest_findings import erasures_at_pinterest, pinterest_findings
 from commands.shell import plural, table
 from commands.shop_findings import shop_findings
 from commands.token_findings import token_findings
@@ -313,6 +313,7 @@ def _privacy_findings(service: Service) -> Iterator[Finding]:
         newest = conversions.last_recorded(conn) or 0
         erasures = pending_erasures.list_all(conn)
     yield from (_erasure_finding(row, int(service.clock())) for row in erasures)
+    yield from erasures_at_pinterest(service)
     if asked:
         until = instant(asked[0].received_at + ANSWER_DAYS * 86_400)
         text = f"{len(asked)} to answer, the first until {until}: data-requests lists them"

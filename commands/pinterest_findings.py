@@ -11,10 +11,16 @@ from tracking.receive.pinterest.conversions import ConversionsReading
 from tracking.receive.pinterest.sync import READINGS, PinterestSync
 from tracking.receive.pinterest.sync_session import CALLS_A_DAY
 from tracking.service import Service
-from tracking.store import ad_accounts, pinterest_calls, pinterest_readings
+from tracking.store import (
+    ad_accounts,
+    pinterest_calls,
+    pinterest_erasures,
+    pinterest_readings,
+)
 from tracking.store.pinterest_readings import SPEND, ReadingRow
 
 LONGEST_WITHOUT_FIGURES = 86_400
+_ERASURE_DAYS = 30 * 86_400
 
 
 def pinterest_findings(service: Service) -> Iterator[Finding]:
@@ -64,3 +70,25 @@ def _windows_text(sync: PinterestSync, settings: Settings) -> str:
         return ""
     ours = f"CLICK_WINDOW_DAYS is {click_days}, VIEW_WINDOW_HOURS {view_hours}"
     return f", counted {clicks} days after clicks and {views} after views, the nearest ({ours})"
+
+
+def erasures_at_pinterest(service: Service) -> Iterator[Finding]:
+    """Yields a finding on the persons whose events Pinterest was asked to delete, if there are
+    any."""
+    now = int(service.clock())
+    with service.store.read() as conn:
+        counts = {row.email: row for row in pinterest_erasures.counts(conn, now - _ERASURE_DAYS)}
+    refused, lost = counts.get(pinterest_erasures.REFUSED), counts.get(pinterest_erasures.LOST)
+    subject = "erasures at pinterest"
+    if refused is not None:
+        text = (
+            f"Pinterest refused {refused.requests} ({refused.answer or 'no answer'}): the endpoint"
+            " is in beta and may need PINTEREST_ADS_TOKEN; ask for the deletion in Ads Manager"
+        )
+        yield Finding("note", subject, text)
+    if lost is not None:
+        text = f"{lost.requests} without the e-mail, which was lost as the service ended: not asked"
+        yield Finding("note", subject, text)
+    asked = counts.get(pinterest_erasures.ASKED)
+    if asked is not None and refused is None and lost is None:
+        yield Finding("ok", subject, f"{asked.requests} asked in the last 30 days")

@@ -9,6 +9,7 @@ from typing import Any
 from config import ConfigurationError, Settings
 from tracking.clients.alert_addresses import addresses_of
 from tracking.clients.pinterest_ads import PinterestAdsAccess, ads_access_of, missing_settings
+from tracking.clients.pinterest_deletions import PinterestDeletions
 from tracking.clients.shopify_access import ShopAccess, accesses_of
 from tracking.deliver.deliverer import Deliverer
 from tracking.destinations import Destination, connect_all
@@ -33,6 +34,7 @@ from tracking.receive.pinterest.reading import ReadingOptions
 from tracking.receive.pinterest.sync import PinterestSync
 from tracking.receive.planner import Planner
 from tracking.receive.privacy.pending import PendingErasures
+from tracking.receive.privacy.pinterest_erasures import PinterestErasures
 from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.server_events import ServerEvents
 from tracking.receive.spend.upload import SpendUpload
@@ -130,7 +132,13 @@ class Service:
     def workers(self) -> BackgroundWorkers:
         """Background threads that every serving process has, not started yet."""
         return BackgroundWorkers(
-            [self.refused_webhooks, self.arrivals, self.tracker.pixel, self.pending_erasures]
+            [
+                self.refused_webhooks,
+                self.arrivals,
+                self.tracker.pixel,
+                self.pending_erasures,
+                self.privacy.at_pinterest,
+            ]
         )
 
     def deliverers(self) -> BackgroundWorkers:
@@ -222,12 +230,13 @@ def service_of(
     events = EventRetention(store, days, settings.event_retention_days, clock)
     retention = Retention(store, settings.retention_days, clock, planner.reach, events)
     pending_erasures = PendingErasures(store, tracker.eraser, clock, retention.is_doubtful)
+    at_pinterest = PinterestErasures(store, destinations, _deletions_of(settings), clock)
     return Service(
         settings=settings,
         store=store,
         destinations=destinations,
         tracker=tracker,
-        privacy=PrivacyRequests(guarded_store, tracker, pending_erasures, clock),
+        privacy=PrivacyRequests(guarded_store, tracker, pending_erasures, at_pinterest, clock),
         pending_erasures=pending_erasures,
         events=ServerEvents(guarded_store, planner, clock, settings.pinterest_ad_account_id),
         event_trials=EventTrials(guarded_store, planner, settings, clock),
@@ -318,6 +327,16 @@ def _shown(alert: StandingAlert) -> dict[str, Any]:
 def _figures_of(store: Store, days: ShopDays, rules: Rules) -> tuple[FunnelWriter, CreditWriter]:
     longest_window = max(rules.click_window, rules.view_window)
     return FunnelWriter(store, days), CreditWriter(store, days, longest_window)
+
+
+def _deletions_of(settings: Settings) -> PinterestDeletions | None:
+    """The deletion requests of the ad account; None where Pinterest was told of nobody."""
+    token = settings.pinterest_ads_token or settings.pinterest_access_token
+    is_told = settings.sends_to_pinterest and not settings.pinterest_test_mode
+    if not (settings.pinterest_erase and is_told and token):
+        return None
+    base = settings.pinterest_api_base
+    return PinterestDeletions(token, settings.pinterest_ad_account_id, base)
 
 
 def _shop_origin_of(settings: Settings) -> str:

@@ -17,7 +17,7 @@ from itertools import takewhile
 from typing import Any, Self
 
 from commands.demo.http_server import ReceivedRequest, StandInReply, StandInServer
-from commands.demo.pinterest_rules import failure_of, faults_of, warning_of
+from commands.demo.pinterest_rules import deletion_targets_of, failure_of, faults_of, warning_of
 from tracking.destinations.pinterest_schema import problems_of
 
 TOKEN = "pina_stand_in"  # noqa: S105 - only the stand-in accepts it
@@ -28,6 +28,7 @@ TESTED_EVENTS = 20
 ACCOUNT_LIMIT = (5000, 60.0)
 TEST_LIMIT = (10, 1.0)
 
+_DELETIONS_PATH = re.compile(r"/v5/ad_accounts/([0-9]+)/conversion_deletion_requests")
 _EVENTS_PATH = re.compile(r"/v5/ad_accounts/([0-9]+)/events")
 JSON = {"Content-Type": "application/json"}
 
@@ -62,6 +63,9 @@ class PinterestStandIn:
         self._calls: list[ReceivedCall] = []
         self._accepted: Counter[str] = Counter()
         self._events: dict[str, dict[str, Any]] = {}
+        # A token of the Conversions API alone may not be enough: the endpoint is in beta.
+        self.refuses_deletions = False
+        self._deletions: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
         self.start()
@@ -112,6 +116,12 @@ class PinterestStandIn:
             return dict(self._events)
 
     @property
+    def deletions(self) -> list[dict[str, Any]]:
+        """The targets of the deletion requests that were taken, oldest first."""
+        with self.changed:
+            return list(self._deletions)
+
+    @property
     def calls(self) -> list[ReceivedCall]:
         """The calls of the events endpoint, oldest first."""
         with self.changed:
@@ -149,6 +159,9 @@ class PinterestStandIn:
 
     def receive(self, request: ReceivedRequest) -> StandInReply:
         """Answers a request to the API, and keeps its call."""
+        deletion = _DELETIONS_PATH.fullmatch(request.path)
+        if deletion and request.method == "POST":
+            return self._take_deletion(request, deletion[1])
         found = _EVENTS_PATH.fullmatch(request.path)
         if not found or request.method != "POST":
             return error_reply(404 if not found else 405, 0, "There is nothing here.")
@@ -158,6 +171,20 @@ class PinterestStandIn:
             self._calls.append(call)
             self.changed.notify_all()
             return reply
+
+    def _take_deletion(self, request: ReceivedRequest, account_id: str) -> StandInReply:
+        refusal = self._denial_of(request, account_id)
+        if refusal is None and self.refuses_deletions:
+            refusal = error_reply(403, 29, "You are not permitted to access that resource.")
+        targets = deletion_targets_of(request.body)
+        if refusal is None and isinstance(targets, str):
+            refusal = error_reply(400, 1, f"Invalid request: {targets}")
+        if refusal is not None or isinstance(targets, str):
+            return refusal or error_reply(400, 1, "Invalid request.")
+        with self.changed:
+            self._deletions.append(targets)
+            self.changed.notify_all()
+        return json_reply(200, {"request_id": str(len(self._deletions)), "status": "RECEIVED"})
 
     def answer(self, request: ReceivedRequest, events: list[Any]) -> StandInReply:
         """Answers an allowed call of valid events: 200, or 422 if none could be processed."""
@@ -199,13 +226,19 @@ class PinterestStandIn:
         return events, self.answer(request, events)
 
     def _refusal_of(self, request: ReceivedRequest, account_id: str) -> StandInReply | None:
+        denial = self._denial_of(request, account_id)
+        if denial is not None:
+            return denial
+        limit, window = TEST_LIMIT if request.is_test else ACCOUNT_LIMIT
+        wait = self.seconds_to_wait(limit, window, is_test=request.is_test)
+        return rate_limited(limit, window, wait) if wait else None
+
+    def _denial_of(self, request: ReceivedRequest, account_id: str) -> StandInReply | None:
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return error_reply(401, 2, "Authentication failed.")
         if account_id != self.account_id:
             return error_reply(403, 29, "You are not permitted to access that resource.")
-        limit, window = TEST_LIMIT if request.is_test else ACCOUNT_LIMIT
-        wait = self.seconds_to_wait(limit, window, is_test=request.is_test)
-        return rate_limited(limit, window, wait) if wait else None
+        return None
 
     def _status(self, event: dict[str, Any]) -> dict[str, Any]:
         failure = self.failure_of(event)

@@ -4,6 +4,7 @@ The stand-in must notice a mistake in that schema, so the rules are written here
 Sources: the field texts of the OpenAPI description and Pinterest's developer pages.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -122,3 +123,23 @@ def _is_number(text: Any) -> bool:
         return isinstance(text, str) and float(text) == float(text)
     except ValueError:
         return False
+
+
+def deletion_targets_of(body: bytes) -> dict[str, Any] | str:
+    """Returns the targets of a deletion request, or why they are none: e-mails in clear text and
+    click ids, one at least."""
+    try:
+        request = json.loads(body)
+        targets = request["deletion_targets"]
+        emails, click_ids = targets["user_emails"], targets["epiks"]
+    except (ValueError, KeyError, TypeError):
+        return "deletion_targets: needs user_emails and epiks"
+    if {*request} != {"deletion_targets"} or {*targets} != {"user_emails", "epiks"}:
+        return "an unknown field"
+    if not all(isinstance(each, list) for each in (emails, click_ids)) or not [*emails, *click_ids]:
+        return "deletion_targets: lists, one of which is not empty"
+    if not all(isinstance(text, str) and text for text in (*emails, *click_ids)):
+        return "deletion_targets: texts"
+    if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", email) for email in emails):
+        return "user_emails: addresses in clear text"
+    return {"user_emails": emails, "epiks": click_ids}

@@ -81,7 +81,8 @@ class Unwilling(PendingErasures):
 def accept(service: Service, topic: str = "customers/redact") -> None:
     """Take an erasure, and do none of its pieces."""
     unwilling = Unwilling(service.store, service.tracker.eraser, service.clock)
-    requests = PrivacyRequests(service.store, service.tracker, unwilling, service.clock)
+    parts = (service.store, service.tracker, unwilling, service.privacy.at_pinterest)
+    requests = PrivacyRequests(*parts, service.clock)
     receive = requests.redact if topic == "customers/redact" else requests.shop_redact
     body = REDACT if topic == "customers/redact" else SHOP
     assert receive(json.dumps(body).encode(), topic).status == "accepted"

@@ -188,6 +188,7 @@ _COMPARED_TRIGGERS = (
     *("compared_queued", "compared_settled", "compared_named", "compared_visited"),
 )
 _WITHOUT_CUSTOMERS = (
+    "DROP TABLE pinterest_erasures",
     *(f"ALTER TABLE orders DROP COLUMN {c}" for c in ("is_first", "has_earlier", "customer_type")),
     "ALTER TABLE checkouts DROP COLUMN is_first",
     "ALTER TABLE credits DROP COLUMN customer_type",

@@ -67,7 +67,8 @@ def accept(service: Service, body: dict[str, Any] = REDACT) -> None:
     """Take an erasure, and be killed before its first piece."""
     tracker = service.tracker
     unwilling = Unwilling(service.store, tracker.eraser, service.clock)
-    requests = PrivacyRequests(service.store, tracker, unwilling, service.clock)
+    at_pinterest = service.privacy.at_pinterest
+    requests = PrivacyRequests(service.store, tracker, unwilling, at_pinterest, service.clock)
     assert requests.redact(json.dumps(body).encode(), "customers/redact").status == "accepted"
 
 

@@ -37,6 +37,7 @@ CONTRACT: list[tuple[str, str, str, Any]] = [
     ("PINTEREST_SEND", "attributed", "pinterest_send", "attributed"),
     ("PINTEREST_MEDIUMS", "", "pinterest_mediums", frozenset()),
     ("PINTEREST_TEST_MODE", "false", "pinterest_test_mode", False),
+    ("PINTEREST_ERASE", "true", "pinterest_erase", True),
     ("PINTEREST_PARTNER_NAME", "", "pinterest_partner_name", ""),
     ("SEND_FREE_ORDERS", "false", "send_free_orders", False),
     ("PINTEREST_ADS_TOKEN", "", "pinterest_ads_token", ""),
@@ -133,7 +134,7 @@ RANGES = {
     "PORT": (1, 65535),
     "WEB_CONCURRENCY": (1, 64),
 }
-SWITCHES = ("PINTEREST_TEST_MODE", "SEND_FREE_ORDERS", "DELIVER")
+SWITCHES = ("PINTEREST_TEST_MODE", "PINTEREST_ERASE", "SEND_FREE_ORDERS", "DELIVER")
 
 GOOD: list[tuple[str, str, Any]] = [
     ("HOST", "localhost", "127.0.0.1"),

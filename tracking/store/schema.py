@@ -637,6 +637,21 @@ privacy_requests = Table(
     _int("answered_at"),
 )
 
+# The persons whose events Pinterest is asked to delete: what became of the e-mail, which is never
+# stored, and the click ids that it was not asked about yet. `answer` is that of the last refusal.
+pinterest_erasures = Table(
+    "pinterest_erasures",
+    metadata,
+    Column("id", _Id, primary_key=True, autoincrement=True),
+    Column("digest", Text, nullable=False, unique=True),
+    _text("click_ids"),
+    _text("email"),
+    _text("answer"),
+    _int("received_at"),
+    _int("attempts"),
+    _int("due_at"),
+)
+
 # How far the figures of the reports go, for the days of which zone. Those of the `funnel` count the
 # events up to the number `through`, and have given `numbers` numbers to visitors; those of the
 # `credits` sum up the orders placed before the instant `through`, and `numbers` is the version that

@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tracking.receive.privacy.erasure import MOST_AT_ONCE, PersonEraser
 from tracking.receive.privacy.pending import IN_WEBHOOK_SECONDS, PendingErasures
+from tracking.receive.privacy.pinterest_erasures import PinterestErasures
 from tracking.receive.privacy.shop_erasure import new_rest
 from tracking.receive.privacy.subjects import (
     NotAPrivacyRequest,
     PrivacySubject,
+    clear_email_of,
     data_request_of,
     redaction_of,
     shop_redaction_of,
@@ -42,9 +44,11 @@ class PrivacyRequests:
         store: Store,
         tracker: Tracker,
         pending: PendingErasures,
+        at_pinterest: PinterestErasures,
         clock: Callable[[], float],
     ) -> None:
         self.store = store
+        self.at_pinterest = at_pinterest
         self.tracker = tracker
         self.pending = pending
         self.clock = clock
@@ -66,7 +70,8 @@ class PrivacyRequests:
     def redact(self, body: bytes, topic: str) -> Receipt:
         """Erases the person of a customers/redact body; nothing that comes later brings them back.
 
-        Mostly all is erased before it returns. What takes longer goes on in the background.
+        Mostly all is erased before it returns. What takes longer goes on in the background, as does
+        the erasure at Pinterest.
 
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
@@ -76,16 +81,20 @@ class PrivacyRequests:
         except NotAPrivacyRequest as error:
             return self.tracker.receive_otherwise(body, topic, str(error))
         eraser, now = self.tracker.eraser, int(self.clock())
+        email, sent = clear_email_of(body), self.at_pinterest.sent_events(subject)
         # Of very many orders the tombstones come first, in transactions of their own.
         for ids in _pages(sorted(subject.orders)[MOST_AT_ONCE:]):
             self.store.commit(functools.partial(_mark, eraser, ids, now))
 
-        def write(conn: Connection) -> bool:
+        def write(conn: Connection) -> tuple[bool, int | None]:
             eraser.begin(conn, subject.keys, subject.orders, now)
-            return self._add_request(conn, body, topic, PrivacySubject())
+            has_email = email is not None
+            id = self.at_pinterest.add(conn, _digest(body), sent, now, has_email=has_email)
+            return self._add_request(conn, body, topic, PrivacySubject()), id
 
-        is_new = self.store.commit(write)
+        is_new, id = self.store.commit(write)
         self._go_on(topic)
+        self.at_pinterest.hand_over(id, email)
         return _receipt(is_new)
 
     def shop_redact(self, body: bytes, topic: str) -> Receipt:

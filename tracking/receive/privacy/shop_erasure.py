@@ -12,6 +12,7 @@ from tracking.store import (
     funnel_figures,
     orders,
     pending_erasures,
+    pinterest_erasures,
     retention,
     shop_erasure,
 )
@@ -83,6 +84,7 @@ def _erase_requests(conn: Connection, rest: ShopRest, now: int) -> str | None:
     if last is None:
         shop_erasure.erase_requests(conn)
         pending_erasures.forget_others(conn)
+        pinterest_erasures.forget_open(conn)
     return last
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tracking.domain.identity import identity_of
-from tracking.domain.order import Buyer, order_id_in
+from tracking.domain.order import Buyer, PersonalData, order_id_in
 from tracking.store.pending_erasures import REDACT, SHOP_REDACT
 from tracking.store.privacy_requests import DATA_REQUEST, UNINSTALLED
 
@@ -29,6 +29,23 @@ class PrivacySubject:
     keys: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()
     asked_as: str = ""
+
+
+class ClearEmail(PersonalData, frozen=True, gc=False):
+    """The e-mail of a person who is erased, in clear text."""
+
+    text: str
+
+
+def clear_email_of(body: bytes) -> ClearEmail | None:
+    """Returns the e-mail in a body of customers/redact; None if there is none.
+
+    Raises:
+        NotAPrivacyRequest: the body is none.
+    """
+    customer = _tree(body).get("customer")
+    email = _text(customer.get("email")) if isinstance(customer, dict) else ""
+    return ClearEmail(email) if "@" in email else None
 
 
 def data_request_of(body: bytes) -> PrivacySubject:
