@@ -40,6 +40,7 @@ from tracking.service import Service
 
 REPORTS = ("/conversion-funnel", "/roi-analysis", "/comparison", "/events", "/spend")
 RATIOS = {"roas", "roi", "cpa"}
+CUSTOMERS = {"new_orders", "new_revenue", "new_customer_cpa", "unknown"}
 FIGURES = {
     "orders",
     "gross_revenue",
@@ -49,6 +50,7 @@ FIGURES = {
     "total_spend",
     "campaigns",
     *RATIOS,
+    *CUSTOMERS,
 }
 
 
@@ -121,7 +123,7 @@ def test_an_roi_report_has_the_keys_of_its_contract(owner: Shop) -> None:
     assert set(found) == span | FIGURES
     (book,) = found["currencies"]
     assert set(book) == {"currency", *FIGURES}
-    line = {"campaign_id", "campaign", "orders", "revenue", "spend", *RATIOS}
+    line = {"campaign_id", "campaign", "orders", "revenue", "spend", *RATIOS, *CUSTOMERS}
     assert all(set(one) == line for one in (*found["campaigns"], *book["campaigns"]))
 
 
@@ -545,7 +547,8 @@ def test_currencies_are_never_added_to_one_another(
     shop.spends(spent("11", "4.00", currency="EUR"))
     found = shop.reads("/roi-analysis")
     assert (found["currency"], found["orders"]) == (None, 2)
-    assert {found[name] for name in FIGURES - {"orders", "campaigns"}} == {None}
+    counts = {"orders", "new_orders", "unknown", "campaigns"}
+    assert {found[name] for name in FIGURES - counts} == {None}
     (line,) = found["campaigns"]
     assert (line["orders"], line["revenue"], line["spend"], line["roas"]) == (2, None, None, None)
     books = {book["currency"]: book for book in found["currencies"]}

@@ -112,7 +112,13 @@ _FUNNEL: Mapping[str, sqlite_file.Kind] = {
     **dict.fromkeys(("events", "visitors"), "whole"),
     "rate_from_previous": "text",
 }
-_FIGURES: Mapping[str, sqlite_file.Kind] = dict.fromkeys(("roas", "roi", "cpa"), "decimal")
+_FIGURES: Mapping[str, sqlite_file.Kind] = dict.fromkeys(
+    (
+        *("roas", "roi", "cpa"),
+        *("new_orders", "new_revenue", "new_customer_cpa", "unknown"),
+    ),
+    "decimal",
+)
 _ROI: Mapping[str, sqlite_file.Kind] = {
     **dict.fromkeys(("currency", "campaign_id", "campaign"), "text"),
     **dict.fromkeys(("orders", "revenue", "spend"), "decimal"),
