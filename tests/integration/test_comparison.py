@@ -182,21 +182,24 @@ def test_an_order_that_another_systems_event_told_is_not_missing(everywhere: Bui
     assert parts(found["totals"]) == {"value_sent": ("0.000000", "-4.00")}
 
 
-def test_the_clicks_day_is_compared_with_pinterests_days_of_the_click(
-    everywhere: BuildWorld,
-) -> None:
+def test_an_order_counts_on_the_day_of_its_click_on_both_sides(everywhere: BuildWorld) -> None:
     world = everywhere(SHOP_TIMEZONE=ZONE, **ADS)
-    sell(world, 1, note_attributes=notes(pin_touch=instant(NOW - 2 * DAY)))
-    sell(world, 2, NOW + HOUR)
+    ada = {"email": "ada@example.com"}
+    sell(world, 1, NOW - DAY, **ada)
+    sell(world, 2, NOW, landing_site="/", **ada)
     deliver(world.service)
-    pinterest_says(world, 1, 40, report_by="click_date")
+    pinterest_says(world, 2, 80, report_by="click_date", date="2026-11-19")
 
-    by_order = world.shop.reads("/comparison", **DAYS)["totals"]
-    by_click = world.shop.reads("/comparison", **DAYS, report_by="click_date")["totals"]
+    by_order, by_click = (
+        world.shop.reads("/comparison", **DAYS, report_by=report_by)
+        for report_by in ("order_date", "click_date")
+    )
 
-    assert by_order["pinterest"]["orders"] == 0
-    assert by_click["pinterest"]["orders"] == 1
-    assert by_click["sold"]["orders"] == by_order["sold"]["orders"] == 2
+    assert [day["credited"]["orders"] for day in by_order["days"]] == ["1.000000", "1.000000"]
+    assert parts(by_order["totals"]) == {"not_explained": ("-2.000000", "-80.00")}
+    assert [day["credited"]["orders"] for day in by_click["days"]] == ["2.000000", "0.000000"]
+    assert [parts(line) for line in (by_click["totals"], *by_click["days"])] == [{}, {}, {}]
+    assert [day["sold"]["orders"] for day in by_click["days"]] == [1, 1]
 
 
 def test_shares_of_two_campaigns_are_compared_to_the_millionth(everywhere: BuildWorld) -> None:

@@ -11,11 +11,14 @@ import pytest
 from tests.actors import NOW
 from tests.conftest import BuildService
 from tests.import_files import sale, table
+from tracking.domain.attribution import Rules
 from tracking.domain.conversion import event_id_of
+from tracking.domain.shop_days import ShopDays
 from tracking.operate.alerts.figures import AlertFigures
 from tracking.receive.imports import Importer, ImportSource
 from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
+from tracking.report.comparison import Comparison, PinterestSource
 from tracking.service import Service
 from tracking.store import Store, alert_figures, claims, conversions, event_batches, outbox
 from tracking.store.claims import Settlement
@@ -101,6 +104,24 @@ def test_a_check_of_the_alerts_reads_no_large_table_from_end_to_end(service: Ser
         gather(NOW)
 
     large = ("receipts", "conversions", "outbox", "attempts", "orders")
+    assert {step for step in store.scanned if step.split()[1].startswith(large)} == set()
+
+
+def test_a_comparison_by_its_figures_reads_no_large_table_from_end_to_end(service: Service) -> None:
+    service.figures.finish()
+    service.store.commit(lambda conn: conversions.put(conn, purchase_of_unknown("5001", NOW)))
+    service.store.commit(lambda conn: conversions.count(conn, "checkout-5001", is_counted=True))
+    store: Any = ExplainedStore(service.store)
+    rules = Rules()
+    days = ShopDays(service.settings.shop_timezone)
+    source = PinterestSource("1")
+    comparison = Comparison(
+        store, source, rules, "last_touch", days, service.clock, retention_days=400
+    )
+
+    comparison.report()
+
+    large = ("credits", "conversions", "outbox", "orders", "compared_credits", "compared_days")
     assert {step for step in store.scanned if step.split()[1].startswith(large)} == set()
 
 
