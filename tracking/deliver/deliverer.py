@@ -332,12 +332,13 @@ class Deliverer:
 
         def write(conn: Connection, *, each: bool = False) -> None:
             settled = claims.settle(conn, claim.token, settlements, each=each)
-            match_quality.add(conn, (counted[id] for id in counted if id in settled))
             if is_pinterest and not claim.is_browser:
                 spare_purchases.settle(conn, [event for event, _ in verdicts], now)
             attempts.add(conn, made)
             if outcome is not None:
                 self._update_account(conn, outcome, now)
+            # Last, as every process counts in the same rows: nobody waits for them while it waits.
+            match_quality.add(conn, (counted[id] for id in counted if id in settled))
 
         try:
             self.store.commit(write)
