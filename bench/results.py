@@ -30,6 +30,7 @@ class Benchmark(NamedTuple):
 BENCHMARKS = (
     Benchmark("webhooks", "--rounds 2 --seconds 1", "--rounds 6 --seconds 3"),
     Benchmark("collector", "--rounds 2 --seconds 1", "--rounds 6 --seconds 3"),
+    Benchmark("databases", "--rounds 2 --seconds 1 --rows 5000", "--rounds 6 --seconds 3"),
     Benchmark("workers", "--rounds 2 --seconds 1", "--rounds 6 --seconds 3"),
     Benchmark("scale", "--seconds 2", "--seconds 5"),
     Benchmark("reports", "--events 100000 --rounds 2", "--events 10000000 --rounds 5"),

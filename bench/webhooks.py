@@ -145,10 +145,11 @@ def run(args: argparse.Namespace, pool: Path, pair: Pair) -> None:
             f"{number + 1:>5} {figures['bare']['rate']:>9.0f} {figures['durable']['rate']:>9.0f}"
             f" {rates[-1]:>6.2f} {figures['bare']['p99']:>6.1f} {figures['durable']['p99']:>7.1f}"
         )
-    print(f"rate: {_spread(rates)} of {bare}; p99: {_spread(p99s)} times {bare}; errors: {errors}")
+    print(f"rate: {spread(rates)} of {bare}; p99: {spread(p99s)} times {bare}; errors: {errors}")
 
 
-def _spread(values: list[float]) -> str:
+def spread(values: list[float]) -> str:
+    """Returns the median and the quartiles as text."""
     low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return f"{middle:.2f} [{low:.2f}-{high:.2f}]"
 
