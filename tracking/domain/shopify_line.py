@@ -1,5 +1,7 @@
 """Reads a line of a Shopify order into a `Line`."""
 
+from functools import lru_cache
+
 from tracking.domain.money import amount, is_amount
 from tracking.domain.order import Line
 from tracking.domain.placeholders import is_placeholder
@@ -32,6 +34,8 @@ def _is_reduced(raw: LineBody) -> bool:
     return has_current_quantity(raw) and quantity_of(current) < quantity_of(raw.quantity)
 
 
+# A shop has few products, and sells them again and again.
+@lru_cache(maxsize=4096)
 def _named(text: str) -> str:
     return "" if is_placeholder(text) or has_email(text) else text
 
