@@ -42,7 +42,7 @@ from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, wait_until_reachable
 from tracking.store.engine.sqlite import SqliteStore, protection
-from webhooks.collector import PATH, Collector
+from webhooks.collector import Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,6 @@ def assemble(service: Service) -> Flask:
     )
     auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
     collector = Collector(service.tracker, _collector_limiter(service), settings, service.arrivals)
-    app.extensions["never_waits"] = {*webhooks.deferred_paths(), PATH}
     app.register_blueprint(webhooks.routes())
     app.register_blueprint(collector.routes())
     _add_routes(app, service, auth)

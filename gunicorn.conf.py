@@ -31,7 +31,6 @@ control_socket_disable = True
 def post_worker_init(worker: Any) -> None:
     """Keeps the pixel's calls, which anybody can send, from the threads of the webhooks."""
     worker.serve_aside("/collect", threads=4)
-    worker.serve_in_loop(getattr(worker.wsgi, "extensions", {}).get("never_waits", ()))
     # What was loaded stays. To search all of it for garbage would keep webhooks waiting.
     gc.collect()
     gc.freeze()

@@ -2,8 +2,6 @@
 
 A client that sends slowly, or reads its answer slowly, costs a socket and a buffer here. Under
 gunicorn's own worker it costs a thread, and as many such clients as there are threads stop it.
-A request that the application serves without ever waiting gets no thread at all: to hand it over,
-and the interpreter's lock with it, costs more than to parse an order.
 """
 
 import contextlib
@@ -12,7 +10,6 @@ import resource
 import selectors
 import socket
 import time
-from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 from io import BytesIO
@@ -27,7 +24,6 @@ from server.connection import Client
 from server.deferred import ANSWER_DEFERRED, DEFERRED
 from server.deferred_answers import DeferredAnswers
 from server.exchange import Exchange
-from server.loop_requests import LoopRequests
 from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
@@ -57,7 +53,6 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.is_stopped = False
         self.has_left = False
         self.side_threads: SideThreads | None = None
-        self.loop_requests = LoopRequests(())
         wake = partial(self.method_queue.defer, self._send_deferred)
         self.deferred_answers = DeferredAnswers(wake)
 
@@ -87,13 +82,6 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def serve_aside(self, path: str, threads: int) -> None:
         """Has threads of their own serve the requests to a path, from now on."""
         self.side_threads = SideThreads(path.encode(), threads)
-
-    def serve_in_loop(self, paths: Iterable[str]) -> None:
-        """Serves POST requests to these paths in the main loop from now on.
-
-        The application must never wait there: not for a disk, a lock or another thread.
-        """
-        self.loop_requests = LoopRequests(paths)
 
     # --- In the main loop
 
@@ -164,13 +152,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.receiver.receive(conn)
 
     def enqueue_req(self, conn: Client) -> None:
-        """Serves a whole request: in the main loop where it never waits, else in a thread."""
-        if self.loop_requests.include(conn.sock.incoming):
-            keeps_alive = self.handle(conn)
-            if keeps_alive is not DEFERRED:
-                # Not at once: requests that arrived in one piece would nest.
-                self.method_queue.defer(self._finish, conn, keeps_alive)
-            return
+        """Submits a whole request to the threads."""
         side = self.side_threads
         threads = side if side and side.takes(conn.sock.incoming) else self.tpool
         threads.submit(self.handle, conn).add_done_callback(partial(self._handled, conn))
@@ -178,10 +160,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: Client, fs: "Future[Any]") -> None:
         """Sends the answer of a request that its thread has served."""
         failed = fs.cancelled() or fs.exception() is not None
-        self._finish(conn, not failed and fs.result())
-
-    def _finish(self, conn: Client, keeps_alive: object) -> None:
-        conn.keep_alive = keeps_alive is True
+        conn.keep_alive = not failed and fs.result() is True
         self.sender.finish(conn)
 
     def _send_deferred(self) -> None:
@@ -227,7 +206,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def _count_closed(self) -> None:
         self.nr_conns -= 1
 
-    # --- In a thread, or in the main loop
+    # --- In a thread
 
     def handle(self, conn: Client) -> Any:
         """Serves a request as gunicorn does, with an id for all that is logged of it."""

@@ -17,7 +17,7 @@ from server.request_body import raw_body
 from server.security_headers import with_security_headers
 from tracking.operate.arrivals import Arrivals
 from tracking.operate.error_lines import error_line
-from tracking.operate.refused_webhooks import Reason, RefusedWebhooks
+from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.privacy.subjects import shop_named_in
 from tracking.receive.receipt import Receipt
@@ -142,10 +142,6 @@ class ShopifyWebhooks:
             routes.add_url_rule(f"/{topic}", "receive", methods=["POST"])
         return routes
 
-    def deferred_paths(self) -> frozenset[str]:
-        """Returns the addresses at which a webhook is answered without waiting for the disk."""
-        return frozenset(f"/webhooks/{topic}" for topic in DEFERRED_TOPICS)
-
     def in_front_of(
         self, app: WSGIApplication, problem_of: Callable[[Exception], Response]
     ) -> WSGIApplication:
@@ -188,16 +184,13 @@ class ShopifyWebhooks:
         body = raw_body(environ, MAX_BODY)
         signature = environ.get("HTTP_X_SHOPIFY_HMAC_SHA256")
         if not is_signed(body, signature, self._secrets):
-            self._count_refused("wrong_signature" if signature else "no_signature", environ, topic)
+            self._refused.count("wrong_signature" if signature else "no_signature", topic)
             raise Unauthorized("The X-Shopify-Hmac-Sha256 header does not sign this body.")
         if not self._is_of_our_shops(environ.get("HTTP_X_SHOPIFY_SHOP_DOMAIN"), body, topic):
-            self._count_refused("other_shop", environ, topic)
+            self._refused.count("other_shop", topic)
             raise Forbidden(_OTHER_SHOP)
         self._arrivals.count("webhook")
         return body
-
-    def _count_refused(self, reason: Reason, environ: WSGIEnvironment, topic: str) -> None:
-        self._refused.count(reason, topic, waits=ANSWER_DEFERRED not in environ)
 
     def _is_of_our_shops(self, shop: str | None, body: bytes, topic: str) -> bool:
         if not self._shops:

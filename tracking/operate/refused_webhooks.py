@@ -10,7 +10,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, wait
 from functools import partial
 from typing import Literal
 
@@ -64,11 +63,8 @@ class RefusedWebhooks:
         # The instant at which all writes that may come at once are free again.
         self._free_at = 0.0
 
-    def count(self, reason: Reason, topic: str, *, waits: bool = True) -> None:
-        """Counts a refused webhook, and logs and writes it unless many came before it.
-
-        It `waits` for the disk, unless the caller is a server's main loop.
-        """
+    def count(self, reason: Reason, topic: str) -> None:
+        """Counts a refused webhook, and logs and writes it unless many came before it."""
         with self._mutex:
             self._pending[RefusedKey(reason, topic)] += 1
             self._unlogged[reason] += 1
@@ -79,40 +75,24 @@ class RefusedWebhooks:
             webhooks = "1 webhook" if logged == 1 else f"{logged} webhooks"
             logger.warning("refused: %s %s (%s); %s", webhooks, manner, topic, question)
         if may_write:
-            written = self._begin_write()
-            if waits:
-                wait([written])
+            self.write()
 
     def write(self) -> None:
         """Writes what was counted since the last time; without the store it stays to be written."""
-        wait([self._begin_write()])
-
-    def _begin_write(self) -> "Future[None]":
         with self._mutex:
             counts, self._pending = self._pending, Counter()
-        written: Future[None] = Future()
         if not counts:
-            written.set_result(None)
-            return written
-        work = partial(refused_webhooks.add, counts=counts, now=int(self._clock()))
-        try:
-            written = self._store.commit_later(work)
-        except Exception as error:
-            written.set_exception(error)
-        written.add_done_callback(partial(self._keep_if_failed, counts))
-        return written
-
-    def _keep_if_failed(self, counts: "Counter[RefusedKey]", written: "Future[None]") -> None:
-        error = written.exception()
-        if error is None:
             return
-        # Whatever happens, the refusal is answered. Its caller must not try to write again and
-        # again.
-        if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
-            logger.error("refused webhooks are not counted: %s", error_line(error))
-        with self._mutex:
-            self._pending += counts
-            self._free_at = self._monotonic() + WRITES_AT_ONCE * WRITE_SECONDS
+        try:
+            self._store.commit(partial(refused_webhooks.add, counts=counts, now=int(self._clock())))
+        except Exception as error:
+            # Whatever happens, the refusal is answered. Its caller must not wait for the store
+            # again and again.
+            if not isinstance(error, StoreUnavailable):
+                logger.error("refused webhooks are not counted: %s", error_line(error))
+            with self._mutex:
+                self._pending += counts
+                self._free_at = self._monotonic() + WRITES_AT_ONCE * WRITE_SECONDS
 
     def run(self, stop: threading.Event) -> None:
         """Writes what was counted, every few seconds, until `stop` is set."""
