@@ -20,7 +20,7 @@ def _view(asked: PageRequest) -> PageContent:
     columns = [
         TableColumn("subject", "What"),
         TableColumn("mark", "State", "mark"),
-        TableColumn("text", "Found"),
+        TableColumn("text", "Found", "words"),
     ]
     failures = sum(row["tone"] == "bad" for row in rows)
     table = PageTable("findings", "Findings", columns, rows)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 # `money` has its currency in the row's field "currency"; `share` is a number from 0 to 1 that is
 # drawn as a bar; `mark` is a word in the tone of the row's field "tone"; `form` is a TableForm;
-# `links` are a tuple of texts, each with its address.
+# `links` are a tuple of texts, each with its address; `words` is a text of ours with `code` in it.
 Kind = Literal[
     "text",
     "code",
@@ -19,6 +19,7 @@ Kind = Literal[
     "mark",
     "form",
     "links",
+    "words",
 ]
 _TO_THE_RIGHT = {"count", "money", "number", "percent"}
 

@@ -241,6 +241,15 @@ def test_logging_out_ends_the_session_of_the_browser(client: FlaskClient) -> Non
     assert client.get("/dashboard").status_code == 401
 
 
+def test_two_browsers_have_sessions_of_their_own(assembled: Assemble) -> None:
+    app = assembled()
+    one, other = Owner(app.test_client()), Owner(app.test_client())
+    one.posts("/dashboard/logout")
+
+    assert one.client.get("/dashboard/funnel").status_code == 401
+    assert other.gets("/dashboard/funnel").status_code == 200
+
+
 def test_a_form_of_another_page_changes_nothing(assembled: Assemble) -> None:
     owner, stranger = Owner(assembled().test_client()), Owner(assembled().test_client())
 
