@@ -159,7 +159,6 @@ def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
     app.register_blueprint(report_routes(service))
     dashboard = Dashboard(service, auth, error_response, _findings)
     app.register_blueprint(dashboard.routes())
-    app.extensions["dashboard_login_link"] = dashboard.links.new_path
     sends = settings.pinterest_send != "off"
     leads_on = bool(settings.api_tokens)
     app.add_url_rule(

@@ -1,45 +1,49 @@
-"""Links that log in once, for who sits at this machine: the demo prints one."""
+"""Lets a login link in: once, for ten minutes, and only who sits at this machine."""
 
-import secrets
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 from werkzeug.wrappers import Request
 
 from api.dashboard.proxy_login import address_of, peer_of
+from server.login_links import LINK_SECONDS, is_login_code
+from tracking.store import Store, limits
 
-LINK_SECONDS = 600
+_FORWARDED = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 
 
 class LoginLinks:
-    """Makes links that open the dashboard once, within ten minutes, from this machine alone.
+    """Opens the dashboard to links that a holder of one of the tokens has made.
 
-    They are known to this process only.
+    The store remembers which were used, so that no process lets one in again.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, tokens: Sequence[bytes], store: Store, clock: Callable[[], float]) -> None:
+        self._tokens = tokens
+        self._store = store
         self._clock = clock
-        self._ends: dict[str, float] = {}
-        self._lock = threading.Lock()
 
-    def new_path(self) -> str:
-        """Returns the path of a new link."""
-        code = secrets.token_urlsafe(24)
-        with self._lock:
-            self._ends[code] = self._clock() + LINK_SECONDS
-        return f"/dashboard/login/{code}"
+    def opened_by(self, code: str, request: Request) -> bytes | None:
+        """Returns the token that made the link of a code; None if it opens nothing.
 
-    def opens(self, code: str, request: Request) -> bool:
-        """Returns True if the link's code is unused and still holds; it does not open again."""
-        if not _is_from_this_machine(request):
-            return False
-        with self._lock:
-            ends_at = self._ends.pop(code, 0.0)
-        return 0 < ends_at - self._clock() <= LINK_SECONDS
+        Raises:
+            StoreUnavailable: it is not known if the link was used.
+        """
+        now = self._clock()
+        token = next((each for each in self._tokens if is_login_code(code, each, now)), None)
+        if token is None or not _is_from_this_machine(request):
+            return None
+        name = f"login link {sha256(code.encode()).hexdigest()[:32]}"
+        # A limit of one call in a longer time than any link holds.
+        interval_ms = 2_000 * LINK_SECONDS
+        wait = self._store.commit(
+            lambda conn: limits.take(conn, name, 1, interval_ms, 1, int(now * 1000))
+        )
+        return None if wait else token
 
 
 def _is_from_this_machine(request: Request) -> bool:
     address = address_of(peer_of(request.environ))
     # A proxy on this machine brings requests from elsewhere.
-    is_forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded"))
+    is_forwarded = any(name in request.headers for name in _FORWARDED)
     return address is not None and address.is_loopback and not is_forwarded

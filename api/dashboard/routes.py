@@ -72,7 +72,7 @@ class Dashboard:
             settings.dashboard_auth_header, settings.dashboard_auth_peers
         )
         self._is_https = settings.public_url.startswith("https:")
-        self.links = LoginLinks(service.clock)
+        self._links = LoginLinks(settings.api_tokens, service.store, service.clock)
 
     def routes(self) -> Blueprint:
         """Returns the routes of all pages, with login and logout."""
@@ -135,9 +135,10 @@ class Dashboard:
         return self._begin(token, _own_path(request.form.get("next", "")))
 
     def _login_by_link(self, code: str) -> Response:
-        if not self.links.opens(code, request):
+        token = self._links.opened_by(code, request)
+        if token is None:
             raise NotFound("The link was used, is older than ten minutes, or is another machine's.")
-        return self._begin(self._service.settings.api_tokens[0], ROOT)
+        return self._begin(token, ROOT)
 
     def _begin(self, token: bytes, path: str) -> Response:
         answer = _redirect(path)

@@ -9,6 +9,8 @@ from hashlib import sha256
 
 from itsdangerous import BadSignature, Signer
 
+from server.derived_keys import derived_key
+
 COOKIE = "dashboard_session"
 SESSION_SECONDS = 12 * 3600
 # Between the clocks of several machines.
@@ -73,12 +75,6 @@ class Sessions:
             _form_token(key, session, nonce).encode("utf-8", "replace") for key in self._form_keys
         ]
         return any(hmac.compare_digest(token, sent) for token in tokens)
-
-
-def derived_key(secret: bytes, purpose: bytes) -> bytes:
-    """Returns a key of 32 bytes by HKDF-SHA256 (RFC 5869) without a salt."""
-    extracted = hmac.digest(bytes(32), secret, "sha256")
-    return hmac.digest(extracted, purpose + b"\x01", "sha256")
 
 
 def _signer(keys: Sequence[bytes]) -> Signer:

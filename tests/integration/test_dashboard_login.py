@@ -10,11 +10,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.auth import WRONG_TOKENS
-from api.dashboard.login_links import LINK_SECONDS
 from api.dashboard.routes import POLICY
 from api.dashboard.sessions import COOKIE, SESSION_SECONDS
 from app import assemble
 from config import ConfigurationError, Settings
+from server.login_links import LINK_SECONDS, login_path
 from tests.actors import API_TOKEN, SECRET, Clock, bearer
 from tests.conftest import BuildService
 from tests.dashboard import Owner, form_token_in
@@ -358,41 +358,66 @@ def test_a_header_that_anybody_could_send_stops_the_start(wrong: dict[str, str])
         Settings.from_env({"SHOPIFY_WEBHOOK_SECRET": SECRET, **wrong})
 
 
-# --- The link of the demo
+# --- Links
 
 
-def test_a_link_logs_in_once(assembled: Assemble) -> None:
-    app = assembled()
-    path = app.extensions["dashboard_login_link"]()
-    client = app.test_client()
+def test_a_link_logs_in_once_in_all_processes(
+    build_service: BuildService, database_url: str, clock: Clock
+) -> None:
+    apps = [assemble(build_service(database_url)) for _ in range(2)]
+    path = login_path(API_TOKEN.encode(), clock())
+    client = apps[0].test_client()
 
     answer = client.get(path, environ_overrides=LOCAL)
     assert (answer.status_code, answer.location) == (303, "/dashboard")
     assert client.get("/dashboard/login").status_code == 303
-    assert app.test_client().get(path, environ_overrides=LOCAL).status_code == 404
+    for app in apps:
+        assert app.test_client().get(path, environ_overrides=LOCAL).status_code == 404
 
 
 def test_a_link_holds_for_ten_minutes(assembled: Assemble, clock: Clock) -> None:
-    app = assembled()
-    path = app.extensions["dashboard_login_link"]()
-    clock.tick(seconds=LINK_SECONDS + 1)
+    path = login_path(API_TOKEN.encode(), clock())
+    clock.tick(seconds=LINK_SECONDS)
 
-    assert app.test_client().get(path, environ_overrides=LOCAL).status_code == 404
+    assert assembled().test_client().get(path, environ_overrides=LOCAL).status_code == 404
+
+
+def test_a_link_that_the_token_did_not_make_opens_nothing(
+    assembled: Assemble, clock: Clock
+) -> None:
+    client = assembled().test_client()
+    path = login_path(API_TOKEN.encode(), clock())
+
+    made_up = (
+        *(login_path(OTHER_TOKEN.encode(), clock()), path[:-2], f"{path}x", "/dashboard/login/é"),
+        login_path(API_TOKEN.encode(), clock() + 3_600),
+        f"/dashboard/login/{cookie_of(logs_in(assembled().test_client())).value}",
+    )
+    for each in made_up:
+        assert client.get(each, environ_overrides=LOCAL).status_code == 404, each
+    assert client.get(path, environ_overrides=LOCAL).status_code == 303
 
 
 @pytest.mark.parametrize(
-    ("peer", "headers"), [("203.0.113.7", {}), ("127.0.0.1", {"X-Forwarded-For": "203.0.113.7"})]
+    ("peer", "headers"),
+    [
+        ("203.0.113.7", {}),
+        ("", {}),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.7"}),
+        ("127.0.0.1", {"Via": "1.1 proxy"}),
+    ],
 )
 def test_a_link_opens_for_nobody_elsewhere(
-    assembled: Assemble, peer: str, headers: dict[str, str]
+    assembled: Assemble, clock: Clock, peer: str, headers: dict[str, str]
 ) -> None:
-    app = assembled()
-    path = app.extensions["dashboard_login_link"]()
+    client = assembled().test_client()
+    path = login_path(API_TOKEN.encode(), clock())
     elsewhere = {"REMOTE_ADDR": peer}
 
-    answer = app.test_client().get(path, headers=headers, environ_overrides=elsewhere)
+    answer = client.get(path, headers=headers, environ_overrides=elsewhere)
     assert answer.status_code == 404
-    assert app.test_client().get(path, environ_overrides=LOCAL).status_code == 303
+    # Nobody elsewhere uses it up.
+    assert client.get(path, environ_overrides=LOCAL).status_code == 303
 
 
 # --- What every answer says to browsers

@@ -7,8 +7,8 @@ import pytest
 
 from api.dashboard.charts import path_of
 from api.dashboard.formats import count_text, money_text
-from api.dashboard.sessions import derived_key
 from api.dashboard.static_files import static_files
+from server.derived_keys import derived_key
 
 STATIC = Path(__file__).parents[2] / "api/dashboard/static"
 VENDORED = {
