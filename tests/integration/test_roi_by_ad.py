@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from app import assemble
+from commands.demo.pinterest_ads import Ad
 from tests.actors import DAY, NOW, Clock, Shop, bearer, order, pinned, refund
 from tests.conftest import BuildService
-from tests.standins.pinterest_ads import ACCOUNT_ID, Ad, FakePinterestAds
+from tests.standins.pinterest_ads import ACCOUNT_ID, FakePinterestAds
 from tests.store_contents import rows
 from tracking.domain.shop_days import ShopDays
 from tracking.report.ads import credits_by_ad
