@@ -15,7 +15,7 @@ from tests.standins.pinterest import FakePinterest
 from tracking.report.earnings import step_of
 from tracking.report.parameters import Days
 from tracking.service import Service
-from tracking.store import alerts, pinterest_figures, pinterest_readings
+from tracking.store import alerts, pinterest_figures, pinterest_readings, signs_of_life
 from tracking.store.alerts import AlertRow
 from tracking.store.pinterest_figures import PinterestFigures
 from tracking.store.pinterest_readings import ReadingRow
@@ -200,6 +200,19 @@ def test_a_step_is_done_once_it_was_seen(service: Service, shop: Shop, owner: Ow
     assert steps["Pixel in the shop"] == "done"
     assert steps["First event accepted by Pinterest"] == "done"
     assert steps["Webhooks of every kind"] == steps["Spend from Pinterest"] == "open"
+
+
+def test_a_shop_that_pinterest_takes_nothing_of_for_a_while_is_not_new(
+    service: Service, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs_of_life, "NEWEST", 3)
+    sell(shop, 1)
+    deliver(service)
+    for id in range(2, 9):
+        sell(shop, id)
+
+    steps = steps_in(Owner(shop.client).page("/dashboard"))
+    assert steps["First event accepted by Pinterest"] == "done"
 
 
 def test_a_test_event_is_shown_to_pinterest_by_a_button(

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import UnaryExpression, bindparam, func, literal_column, select
 
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import conversions, outbox, receipts
@@ -43,19 +43,26 @@ _storefront = Query(
         _newest_events.c.visitor != literal_column("''"),
     ),
 )
-_newest_deliveries = (
-    select(outbox.c.settled_at, outbox.c.state, outbox.c.destination)
-    .order_by(outbox.c.id.desc())
-    .limit(bindparam("newest"))
-    .subquery("newest_deliveries")
-)
-_accepted = Query(
-    LastSeen,
-    select(func.max(_newest_deliveries.c.settled_at).label("at")).where(
-        _newest_deliveries.c.state == literal_column("'sent'"),
-        _newest_deliveries.c.destination == bindparam("destination"),
-    ),
-)
+
+
+def _accepted_among(order: UnaryExpression[int]) -> Query[LastSeen]:
+    some = (
+        select(outbox.c.settled_at, outbox.c.state, outbox.c.destination)
+        .order_by(order)
+        .limit(bindparam("newest"))
+        .subquery("some")
+    )
+    return Query(
+        LastSeen,
+        select(func.max(some.c.settled_at).label("at")).where(
+            some.c.state == literal_column("'sent'"),
+            some.c.destination == bindparam("destination"),
+        ),
+    )
+
+
+# The newest, and, if all of these still wait, the oldest.
+_accepted = [_accepted_among(order) for order in (outbox.c.id.desc(), outbox.c.id.asc())]
 _newest_receipts = (
     select(receipts.c.topic, receipts.c.received_at)
     .order_by(receipts.c.order_id.desc(), receipts.c.digest.desc())
@@ -81,8 +88,9 @@ def last_storefront_event(conn: Connection) -> int | None:
 
 
 def last_accepted(conn: Connection, destination: str) -> int | None:
-    """Returns when a destination accepted an event last."""
-    return _accepted.all(conn, newest=NEWEST, destination=destination)[0].at
+    """Returns when a destination accepted an event last, of the newest or else the oldest ones."""
+    found = (query.all(conn, newest=NEWEST, destination=destination)[0].at for query in _accepted)
+    return next(filter(None, found), None)
 
 
 def topics(conn: Connection) -> list[TopicSeen]:
