@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -109,6 +109,7 @@ def owner_of(
     owner.look(f"{service.url}/dashboard/funnel")
     owner.page.fill("#token", API_TOKEN)
     owner.clicks("main button")
+    owner.page.wait_for_url("**/dashboard/funnel?start_date=**")
     yield owner
     context.close()
 
@@ -121,23 +122,25 @@ def addresses(service: Server) -> list[str]:
 def test_an_owner_logs_in_chooses_days_and_logs_out(browser: "Browser", service: Server) -> None:
     with owner_of(browser, service) as owner:
         page = owner.page
-        assert "/dashboard/funnel?start_date=" in page.url
         assert page.text_content("h1") == "Funnel"
 
+        before = page.url
         owner.clicks("text=7 days")
-        first = (datetime.now(UTC) - timedelta(days=6)).date().isoformat()
-        assert f"start_date={first}" in page.url
+        page.wait_for_url(lambda url: url != before)
+        # The days of the page, not those of today: it may be midnight.
+        first, last = (page.input_value(f"[name={name}]") for name in ("start_date", "end_date"))
+        assert date.fromisoformat(last) - date.fromisoformat(first) == timedelta(days=6)
         shown = page.text_content("section:has(#stages) tbody tr:last-child td:nth-child(3)")
-        report = service.reads(f"/conversion-funnel?start_date={first}")
+        report = service.reads(f"/conversion-funnel?start_date={first}&end_date={last}")
         assert shown is not None
         assert shown.strip() == str(report["stages"][-1]["visitors"])
 
         page.fill("[name=end_date]", first)
         owner.clicks("text=Show")
-        assert page.url.endswith(f"start_date={first}&end_date={first}")
+        page.wait_for_url(f"**start_date={first}&end_date={first}")
 
         owner.clicks("text=Log out")
-        assert page.url == f"{service.url}/dashboard/login"
+        page.wait_for_url(f"{service.url}/dashboard/login")
         owner.look(f"{service.url}/dashboard/funnel")
         assert page.locator("#token").is_visible()
 
@@ -174,6 +177,7 @@ def test_a_chart_is_drawn_from_the_table_beside_it(browser: "Browser", service: 
         assert chart.locator("canvas").count() == 1
 
         chart.locator(".u-over").hover()
+        chart.locator(".tip").wait_for()
         tip = str(chart.locator(".tip").text_content())
         chart.locator("summary").click()
         row = chart.locator(f"tr:has-text('{tip[:10]}')").text_content()
@@ -189,7 +193,7 @@ def test_a_page_works_without_scripts(browser: "Browser", service: Server) -> No
     owner.page.fill("#token", API_TOKEN)
     owner.clicks("main button")
     owner.clicks("text=All traffic")
-    assert "traffic=all" in owner.page.url
+    owner.page.wait_for_url("**traffic=all**")
     context.close()
 
 
