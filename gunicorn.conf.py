@@ -17,7 +17,7 @@ workers = _settings.web_concurrency
 worker_class = "server.worker.BufferingWorker"
 threads = 16
 if _settings.log_format == "json":
-    logger_class = "server.log_lines.JsonLogger"
+    logger_class = "server.gunicorn_log.JsonLogger"
 # The workers share one listener. With one each, a second service could take the same port, and a
 # worker that ends would cut the connections in its own queue.
 reuse_port = False

@@ -3,7 +3,6 @@
 import logging
 from typing import Any, Literal
 
-from gunicorn import glogging
 from pythonjsonlogger.json import JsonFormatter
 
 from server import request_ids
@@ -25,16 +24,6 @@ class JsonLines(JsonFormatter):
         """Returns the object with the id of the request that this thread serves, if any."""
         request_id = request_ids.current()
         return {**log_data, "request_id": request_id} if request_id else log_data
-
-
-class JsonLogger(glogging.Logger):  # type: ignore[misc]
-    """gunicorn's own lines as JSON, those of its access log included."""
-
-    def setup(self, cfg: Any) -> None:
-        """Sets the handlers up as gunicorn does, but for the form of their lines."""
-        super().setup(cfg)
-        for handler in (*self.error_log.handlers, *self.access_log.handlers):
-            handler.setFormatter(JsonLines())
 
 
 def begin_log(level: str, form: LogFormat) -> None:
