@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from commands.demo.month import contacts_of
 from commands.demo.service import DemoService, run_service
 from commands.demo.shop import (
     LATER_ID,
@@ -20,9 +20,9 @@ from commands.demo.shop import (
     Scene,
     after_delivery,
     before_delivery,
+    orders_in,
     orders_of,
     pixel_calls,
-    spend_rows,
 )
 from tracking.domain.conversion import REASONS
 
@@ -53,22 +53,25 @@ def run_day(port: int | None, database_url: str | None) -> Iterator[DayResult]:
     """
     with run_service(port, database_url) as service:
         now = int(time.time())
+        before = _Before(_newest_event(service), len(service.pinterest.accepted))
         orders = orders_of(SOURCES, now)
         pixel_events = sum(
             service.post_pixel_call(call, f"198.51.100.{number}")
             for number, call in enumerate(pixel_calls(now), 1)
         )
-        service.post_spend(spend_rows(datetime.now(UTC)))
-        answers = [_answers(service, scene) for scene in before_delivery(orders, now)]
+        scenes = before_delivery(orders, now)
+        service.pinterest.knows(contacts_of(orders_in(scenes)))
+        answers = [_answers(service, scene) for scene in scenes]
         service.wait_for_delivery()
         answers += [_answers(service, scene) for scene in after_delivery(orders, int(time.time()))]
         answers += [_forged_answer(service, orders[0])]
         service.wait_for_delivery()
+        service.sync_pinterest()
         webhooks = {"what": "<", "webhooks": ">", "answered": "<"}
         yield DayResult(
             sections=(
                 Section("What Shopify told, and what it was answered", webhooks, answers),
-                _events(service, pixel_events),
+                _events(service, pixel_events, before),
                 _funnel(service.get_report("/conversion-funnel")),
                 _roi(service.get_report("/roi-analysis")),
                 _journey(service),
@@ -88,15 +91,30 @@ def _forged_answer(service: DemoService, body: Body) -> tuple[str, int, str]:
     return "an order with a wrong signature", 1, f"1 refused ({answer})"
 
 
-def _events(service: DemoService, pixel_events: int) -> Section:
-    events = service.get_report("/events", limit="1000")["events"]
+class _Before(NamedTuple):
+    """The id of the last event of the month before, and how many of its events were accepted."""
+
+    newest: int
+    accepted: int
+
+
+def _newest_event(service: DemoService) -> int:
+    newest, after = 0, 0
+    while after is not None:
+        page = service.get_report("/events", limit="1000", after=str(after))
+        newest, after = page["events"][-1]["id"], page["next"]
+    return newest
+
+
+def _events(service: DemoService, pixel_events: int, before: _Before) -> Section:
+    events = service.get_report("/events", limit="1000", after=str(before.newest))["events"]
     fates = Counter(_fate(event) for event in events)
     received = service.pinterest.summary()
     return Section(
         f"What became of them, and of {pixel_events} storefront events that the pixel told of",
         {"events": ">", "fate": "<"},
         [(count, fate) for fate, count in fates.most_common()],
-        f"The stand-in for Pinterest took {received['accepted']} events, "
+        f"The stand-in for Pinterest took {received['accepted'] - before.accepted} events, "
         f"{received['accepted_twice'] or 'none'} of them twice.",
     )
 

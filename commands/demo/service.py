@@ -8,18 +8,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import requests
 
-from commands.demo.pinterest import PinterestStandIn
+from commands.demo.month import TIMEZONE, Month
+from commands.demo.past import Past, PlayedClock
+from commands.demo.pinterest_world import ADS_TOKEN, AdvertisingStandIn
 from commands.demo.shop import BROWSER, PIXEL_KEY, Body
 from config import VARIABLES, ConfigurationError, Settings
-from tracking.service import open_service
+from tracking.receive.pinterest.sync import SyncBusy
+from tracking.service import Service, open_service
 from tracking.store import conversions
 from webhooks.signature import sign
 
@@ -39,8 +44,9 @@ class DemoService:
     address: str
     secret: str
     token: str
-    pinterest: PinterestStandIn
+    pinterest: AdvertisingStandIn
     http: requests.Session
+    env: Mapping[str, str]
 
     def post_webhook(self, topic: str, body: Body | bytes, key: str = "") -> str:
         """Posts a signed webhook; returns the status in the answer."""
@@ -61,13 +67,6 @@ class DemoService:
         )
         answer.raise_for_status()
         return answer.json()
-
-    def post_spend(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Posts rows of ad spend."""
-        answer = self.http.post(
-            f"{self.address}/spend", json={"rows": rows}, headers=self._bearer, timeout=PATIENCE
-        )
-        answer.raise_for_status()
 
     def wait_for_delivery(self) -> None:
         """Waits until no event is waiting for delivery.
@@ -96,6 +95,21 @@ class DemoService:
         answer.raise_for_status()
         return int(answer.json()["accepted"])
 
+    def sync_pinterest(self) -> None:
+        """Reads Pinterest's figures at once, as `flask sync-pinterest` does.
+
+        Raises:
+            DemoError: the service was reading them for a minute.
+        """
+        deadline = time.monotonic() + PATIENCE
+        with _opened(self.env, time.time) as service:
+            while service.pinterest_sync is not None and time.monotonic() < deadline:
+                with suppress(SyncBusy):
+                    service.pinterest_sync.sync_all()
+                    return
+                time.sleep(_POLL)
+        raise DemoError("Pinterest's figures were not read")
+
     @property
     def _bearer(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
@@ -108,9 +122,10 @@ def run_service(port: int | None, database_url: str | None) -> Iterator[DemoServ
     Raises:
         DemoError: the port is taken, or the database cannot be used or is not empty.
     """
+    clock = PlayedClock()
     with (
         tempfile.TemporaryDirectory(prefix="demo-") as folder,
-        PinterestStandIn() as pinterest,
+        AdvertisingStandIn(clock) as pinterest,
         requests.Session() as http,
     ):
         # A proxy of the environment must not see calls to this machine's own addresses.
@@ -121,17 +136,19 @@ def run_service(port: int | None, database_url: str | None) -> Iterator[DemoServ
             "DATABASE_URL": database_url or f"sqlite:///{folder}/demo.db",
             "PINTEREST_ACCESS_TOKEN": pinterest.token,
             "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
+            "PINTEREST_ADS_TOKEN": ADS_TOKEN,
             "PINTEREST_API_BASE": pinterest.url,
             "PINTEREST_SEND": "attributed",
             "COLLECTOR_KEY": PIXEL_KEY,
+            "SHOP_TIMEZONE": TIMEZONE,
             "TRUSTED_PROXIES": "1",
             "PORT": str(_free_port(port)),
         }
         address = f"http://127.0.0.1:{env['PORT']}"
-        _check_database(env)
+        _play_past(env, pinterest, clock)
         with _gunicorn(env, Path(folder), address, http):
             yield DemoService(
-                address, env["SHOPIFY_WEBHOOK_SECRET"], env["API_TOKEN"], pinterest, http
+                address, env["SHOPIFY_WEBHOOK_SECRET"], env["API_TOKEN"], pinterest, http, env
             )
 
 
@@ -147,10 +164,26 @@ def _free_port(wanted: int | None) -> int:
         return port
 
 
-def _check_database(env: Mapping[str, str]) -> None:
-    """Migrates the database, and raises DemoError if it cannot be used or holds events."""
+def _play_past(env: Mapping[str, str], pinterest: AdvertisingStandIn, clock: PlayedClock) -> None:
+    """Migrates the database and plays the month before the day; raises DemoError if the database
+    cannot be used or holds events."""
+    with _opened(env, clock) as service:
+        with service.store.read() as conn:
+            if conversions.last_recorded(conn) is not None:
+                raise DemoError("the database holds events already; the demo wants an empty one")
+        today = datetime.fromtimestamp(clock(), ZoneInfo(TIMEZONE)).date()
+        month = Month(today)
+        pinterest.advertises(today)
+        pinterest.knows(month.contacts, month.tagged)
+        pinterest.refused = month.refused
+        Past(service, pinterest, clock).play(month)
+
+
+@contextmanager
+def _opened(env: Mapping[str, str], clock: Callable[[], float]) -> Iterator[Service]:
+    """Opens the service in this process; raises DemoError if the database cannot be used."""
     try:
-        service = open_service(Settings.from_env(env), time.time)
+        service = open_service(Settings.from_env(env), clock)
     except ConfigurationError as error:
         raise DemoError("; ".join(error.problems)) from error
     except Exception as error:
@@ -161,9 +194,7 @@ def _check_database(env: Mapping[str, str]) -> None:
         closed.enter_context(closing(service.store))
         for destination in service.destinations.values():
             closed.enter_context(closing(destination))
-        with service.store.read() as conn:
-            if conversions.last_recorded(conn) is not None:
-                raise DemoError("the database holds events already; the demo wants an empty one")
+        yield service
 
 
 @contextmanager

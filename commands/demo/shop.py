@@ -1,8 +1,8 @@
 """A made-up shop: the request bodies of its visitors, its orders and its spend."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 from tracking.domain.conversion import Content, Stage
 
 DAY, HOUR = 86_400, 3_600
-SPEND_DAYS = 7
 FIRST_ID = 5_900_000_000_000
 PIXEL_KEY = "the-pixel-of-the-demo"
 _SHOP = "https://kiln.example"
@@ -35,6 +34,11 @@ class TrafficSource:
     orders: int
     campaign_id: str = ""
     spend_a_day: str = ""
+
+    @property
+    def campaign(self) -> str:
+        """Returns the name of the campaign, as its links tell it."""
+        return dict(parse_qsl(self.query)).get("utm_campaign", "")
 
     def visitor(self, number: int) -> str:
         """Returns the id of a visitor in the storefront."""
@@ -61,7 +65,7 @@ AUTUMN = TrafficSource(
     checkouts=14,
     orders=9,
     campaign_id="626735565838",
-    spend_a_day="8.50",
+    spend_a_day="58.50",
 )
 GIFTS = TrafficSource(
     name="gifts",
@@ -72,7 +76,7 @@ GIFTS = TrafficSource(
     checkouts=9,
     orders=5,
     campaign_id="626735565901",
-    spend_a_day="11.25",
+    spend_a_day="61.25",
 )
 REMINDERS = TrafficSource(
     name="reminders",
@@ -83,16 +87,7 @@ REMINDERS = TrafficSource(
     checkouts=8,
     orders=3,
     campaign_id="626735565977",
-    spend_a_day="20.00",
-)
-ORGANIC = TrafficSource(
-    name="organic",
-    query="epik=dj0yJnU9b3JnYW5pYy1waW4",
-    referrer="",
-    visitors=9,
-    carts=4,
-    checkouts=3,
-    orders=2,
+    spend_a_day="38.00",
 )
 GOOGLE = TrafficSource(
     name="google",
@@ -106,7 +101,8 @@ GOOGLE = TrafficSource(
 DIRECT = TrafficSource(
     name="direct", query="", referrer="", visitors=12, carts=4, checkouts=3, orders=3
 )
-SOURCES = (AUTUMN, GIFTS, REMINDERS, ORGANIC, GOOGLE, DIRECT)
+CAMPAIGNS = (AUTUMN, GIFTS, REMINDERS)
+SOURCES = (*CAMPAIGNS, GOOGLE, DIRECT)
 PRODUCTS = (
     Content(id="7001", name="Stoneware mug", brand="Kiln", price="24.00"),
     Content(id="7002", name="Linen napkin", brand="Loom", price="9.50"),
@@ -196,10 +192,10 @@ class Scene:
 
 
 def orders_of(sources: Sequence[TrafficSource], now: int) -> list[Body]:
-    """Returns the orders of the last days, each by one of the visitors of a source."""
+    """Returns the orders of the last hour, each by one of the visitors of a source."""
     buyers = [(source, visitor) for source in sources for visitor in range(source.orders)]
     return [
-        order(number, source, visitor, now - number * 5 % 90 * HOUR - 600)
+        order(number, source, visitor, now - 2_700 + 60 * number)
         for number, (source, visitor) in enumerate(buyers, 1)
     ]
 
@@ -209,10 +205,10 @@ def before_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
     others = GOOGLE.orders + DIRECT.orders
     click = order(LATER - 1, AUTUMN, 9, now - 3 * DAY - HOUR)
     later = order(LATER, DIRECT, 0, now - 300, note_attributes=[], email=click["email"])
-    repeated = order(53, GIFTS, 5, now - HOUR)
-    updated_first = order(54, GIFTS, 6, now - HOUR)
-    cancelled_first = order(55, REMINDERS, 3, now - HOUR)
-    without_consent = order(57, AUTUMN, 11, now - HOUR)
+    repeated = order(53, GIFTS, 5, now - HOUR // 2)
+    updated_first = order(54, GIFTS, 6, now - HOUR // 2)
+    cancelled_first = order(55, REMINDERS, 3, now - HOUR // 2)
+    without_consent = order(57, AUTUMN, 11, now - HOUR // 2)
     without_consent["note_attributes"].append({"name": "__pin_consent", "value": "marketing=no"})
     return [
         _created("orders of people who clicked a pin", *orders[:-others]),
@@ -233,9 +229,19 @@ def before_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
                 ("orders/create", cancelled_first),
             ),
         ),
-        _created("a test order", order(56, AUTUMN, 10, now - HOUR, test=True)),
+        _created("a test order", order(56, AUTUMN, 10, now - HOUR // 2, test=True)),
         _created("an order without marketing consent", without_consent),
         Scene("a signed body that is no order", (("orders/create", b'{"hello": "there"}'),)),
+    ]
+
+
+def orders_in(scenes: Iterable[Scene]) -> list[Body]:
+    """Returns the bodies of new orders that scenes have."""
+    return [
+        body
+        for scene in scenes
+        for topic, body in scene.webhooks
+        if topic == "orders/create" and isinstance(body, dict)
     ]
 
 
@@ -260,44 +266,37 @@ def _created(title: str, *bodies: Body) -> Scene:
     return Scene(title, tuple(("orders/create", body) for body in bodies))
 
 
-def spend_rows(today: datetime) -> list[dict[str, str]]:
-    """Returns the spend of the campaigns in the last days."""
-    days = [(today - timedelta(days=n)).date().isoformat() for n in range(SPEND_DAYS)]
-    return [
-        {
-            "date": day,
-            "campaign_id": source.campaign_id,
-            "campaign": dict(parse_qsl(source.query))["utm_campaign"],
-            "spend": source.spend_a_day,
-            "currency": "USD",
-        }
-        for source in SOURCES
-        if source.spend_a_day
-        for day in days
-    ]
-
-
 def pixel_calls(now: int) -> Iterator[Body]:
     """Yields the pixel's calls: one for each visitor's way through the storefront."""
     for source in SOURCES:
         for number in range(source.visitors):
             visitor, product = source.visitor(number), PRODUCTS[number % len(PRODUCTS)]
-            landed = {"landed_at": now - 300, "referrer": source.referrer}
-            yield {
-                "key": PIXEL_KEY,
-                "visitor": visitor,
-                "session": {**dict(parse_qsl(source.query)), **landed},
-                "events": [
-                    {
-                        "id": f"{visitor}-{stage}",
-                        "name": _PIXEL_NAMES[stage],
-                        "timestamp": (now - 200 + place) * 1000,
-                        "context": {"document": {"location": {"href": f"{_SHOP}/products/mug"}}},
-                        "data": _event_of(product, f"checkout-of-{visitor}"),
-                    }
-                    for place, stage in enumerate(source.stages_of(number))
-                ],
-            }
+            events = [
+                pixel_event(visitor, stage, product, now - 3_200 + place)
+                for place, stage in enumerate(source.stages_of(number))
+            ]
+            yield pixel_call(visitor, landing(source.query, source.referrer, now - 3_300), events)
+
+
+def pixel_call(visitor: str, session: Body, events: Sequence[Body]) -> Body:
+    """Returns a call of the pixel."""
+    return {"key": PIXEL_KEY, "visitor": visitor, "session": session, "events": events}
+
+
+def landing(query: str, referrer: str, at: int) -> Body:
+    """Returns the session of a visitor who landed with this query at an instant (seconds UTC)."""
+    return {**dict(parse_qsl(query)), "landed_at": at, "referrer": referrer}
+
+
+def pixel_event(visitor: str, stage: Stage, product: Content, at: int) -> Body:
+    """Returns the pixel's event of a visitor who reaches a stage (seconds UTC)."""
+    return {
+        "id": f"{visitor}-{stage}",
+        "name": _PIXEL_NAMES[stage],
+        "timestamp": at * 1000,
+        "context": {"document": {"location": {"href": f"{_SHOP}/products/mug"}}},
+        "data": _event_of(product, f"checkout-of-{visitor}"),
+    }
 
 
 def _event_of(product: Content, token: str) -> Body:
