@@ -15,7 +15,7 @@ setup: .venv/installed ## install the service and its tools into .venv
 	touch $@
 
 .PHONY: demo
-demo: setup ## play the day of a made-up shop, without accounts or settings
+demo: setup ## play a month and a day of a made-up shop, without accounts or settings
 	$(PYTHON) -m flask --app app demo
 
 .PHONY: test

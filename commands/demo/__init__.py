@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(1, 65_535), help="Port to listen on; any free one.")
 @click.option("--database-url", help="An empty database to use instead of a temporary file.")
 def demo(serve: bool, port: int | None, database_url: str | None) -> None:
-    """A made-up shop's day through the real service, with a local stand-in for Pinterest."""
+    """A made-up shop's month and day, with the real service and a local stand-in for Pinterest."""
     # Imported here because no other command needs the HTTP server of the stand-in.
     from commands.demo.day import run_day
     from commands.demo.service import DemoError
 
     began = time.monotonic()
-    click.echo("A made-up shop's day. Nothing here is real, and nothing leaves this machine.")
+    click.echo("A made-up shop's month and day. Nothing is real, and nothing leaves this machine.")
     try:
         with terminable(), run_day(port, database_url) as day:
             for section in day.sections:
@@ -50,7 +50,7 @@ def _print(section: "Section") -> None:
 def _wait_until_interrupted(addresses: Iterable[str]) -> None:
     # The text announces Ctrl-C as the end, so Ctrl-C is no abort here.
     with suppress(KeyboardInterrupt):
-        click.echo("\nStill up until Ctrl-C. The reports want the token:\n")
+        click.echo("\nStill up until Ctrl-C. To look around:\n")
         for address in addresses:
             click.echo(f"  {address}")
         threading.Event().wait()

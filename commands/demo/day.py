@@ -24,7 +24,18 @@ from commands.demo.shop import (
     orders_of,
     pixel_calls,
 )
+from server.login_links import login_path
 from tracking.domain.conversion import REASONS
+
+_PARTS = {
+    "days": "on other days, as Pinterest's are UTC",
+    "not_sent": "not sent, such as without consent",
+    "undelivered": "not delivered: dead letters",
+    "refunded_since": "given back since",
+    "value_sent": "sent with another value",
+    "views": "after views that only Pinterest knows",
+    "not_explained": "not explained",
+}
 
 
 class Section(NamedTuple):
@@ -74,6 +85,7 @@ def run_day(port: int | None, database_url: str | None) -> Iterator[DayResult]:
                 _events(service, pixel_events, before),
                 _funnel(service.get_report("/conversion-funnel")),
                 _roi(service.get_report("/roi-analysis")),
+                _difference(service.get_report("/comparison")["totals"]),
                 _journey(service),
             ),
             addresses=_addresses(service),
@@ -157,6 +169,24 @@ def _roi(found: Mapping[str, Any]) -> Section:
     )
 
 
+def _difference(totals: Mapping[str, Any]) -> Section:
+    pinterest, credited = totals["pinterest"], totals["credited"]
+    parts = [
+        (_PARTS[part["part"]], part["orders"].partition(".")[0], part["value"])
+        for part in totals["difference"]["parts"]
+        if float(part["orders"]) or float(part["value"]) or part["part"] == "not_explained"
+    ]
+    return Section(
+        "Why Pinterest's own figures are others",
+        {"what": "<", "orders": ">", "value": ">"},
+        [
+            ("credited here", credited["orders"].partition(".")[0], credited["value"]),
+            *parts,
+            ("Pinterest says", pinterest["orders"], pinterest["value"]),
+        ],
+    )
+
+
 def _journey(service: DemoService) -> Section:
     found = service.get_report(f"/orders/{LATER_ID}/journey")
     return Section(
@@ -167,11 +197,15 @@ def _journey(service: DemoService) -> Section:
 def _addresses(service: DemoService) -> tuple[str, ...]:
     paths = (
         "roi-analysis",
+        "comparison",
         "conversion-funnel?traffic=all",
         f"orders/{LATER_ID}/journey",
         "events?limit=5",
     )
+    link = login_path(service.token.encode(), time.time())
     return (
+        f"{service.address}{link}",
+        "(the dashboard: the link opens it once, within ten minutes; later the token does)",
         *(
             f"curl -H 'Authorization: Bearer {service.token}' '{service.address}/{path}'"
             for path in paths

@@ -63,7 +63,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Ad:
+class MonthAd:
     """An ad of a campaign, and the pin that it shows."""
 
     campaign_id: str
@@ -72,17 +72,17 @@ class Ad:
     name: str
 
 
-ADS: Mapping[str, Sequence[Ad]] = {
+ADS: Mapping[str, Sequence[MonthAd]] = {
     AUTUMN.campaign_id: (
-        Ad(AUTUMN.campaign_id, "687201361754", "813744226420", "mugs on a shelf"),
-        Ad(AUTUMN.campaign_id, "687201361755", "813744226421", "a mug in the hand"),
+        MonthAd(AUTUMN.campaign_id, "687201361754", "813744226420", "mugs on a shelf"),
+        MonthAd(AUTUMN.campaign_id, "687201361755", "813744226421", "a mug in the hand"),
     ),
     GIFTS.campaign_id: (
-        Ad(GIFTS.campaign_id, "687201361901", "813744226510", "under fifty"),
-        Ad(GIFTS.campaign_id, "687201361902", "813744226511", "for the kitchen"),
+        MonthAd(GIFTS.campaign_id, "687201361901", "813744226510", "under fifty"),
+        MonthAd(GIFTS.campaign_id, "687201361902", "813744226511", "for the kitchen"),
     ),
     REMINDERS.campaign_id: (
-        Ad(REMINDERS.campaign_id, "687201361977", "813744226598", "still in your cart"),
+        MonthAd(REMINDERS.campaign_id, "687201361977", "813744226598", "still in your cart"),
     ),
 }
 
@@ -95,7 +95,7 @@ class AdContact:
     """
 
     at: int
-    ad: Ad
+    ad: MonthAd
     is_click: bool
     click_id: str = ""
     email: str = ""

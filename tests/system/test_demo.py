@@ -124,6 +124,18 @@ def test_the_demos_campaigns_sum_to_the_total(told: Told) -> None:
     assert sums == pytest.approx(total)
 
 
+def test_the_demo_explains_the_whole_difference_to_pinterests_figures(told: Told) -> None:
+    rows = table(told.lines, "what", "orders", "value")
+    (here, *parts, pinterest) = [(float(orders), float(value)) for _, orders, value in rows]
+
+    assert rows[-2] == ["not explained", "0", "0.00"]
+    assert len(parts) > 3
+    for figure in (0, 1):
+        assert here[figure] + sum(part[figure] for part in parts) == pytest.approx(
+            pinterest[figure]
+        )
+
+
 # --- With --serve it stays up
 
 
@@ -136,6 +148,7 @@ class Served:
 
     process: subprocess.Popen[str]
     address: str
+    login: str
     token: str
     database: Path
     folder: Path
@@ -194,13 +207,25 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with staying(env) as (process, said):
         bearer = re.search(r"Bearer (\w+)", said)
         assert bearer is not None, said
-        yield Served(process, address_in(said), bearer[1], database, folder)
+        login = re.search(r"http://\S+/dashboard/login/\S+", said)
+        assert login is not None, said
+        yield Served(process, address_in(said), login[0], bearer[1], database, folder)
 
 
 def test_a_served_demo_can_be_looked_around_in(served: Served) -> None:
     assert served.reads("roi-analysis")["currency"] == "USD"
     assert served.reads("orders/5900000000052/journey")["why"].startswith("Credited to Pinterest")
     assert served.reads("ready")["status"] == "ok"
+
+
+def test_a_served_demo_opens_on_its_dashboard_once(served: Served) -> None:
+    with requests.Session() as browser:
+        page = browser.get(served.login, timeout=PATIENCE)
+        assert page.url.startswith(f"{served.address}/dashboard?start_date=")
+        assert page.ok
+        assert "autumn mugs" in browser.get(f"{served.address}/dashboard/orders").text
+
+    assert requests.get(served.login, timeout=PATIENCE).status_code == 404
 
 
 def test_the_demo_keeps_away_from_the_shops_own_settings(served: Served) -> None:
