@@ -3,6 +3,9 @@
 PostgreSQL flushes for many transactions at once by itself, but each of them costs it and us the
 same round trips. So the writes of a class that can share a statement share a transaction: those
 that were queued while all threads were busy.
+
+Such a transaction waits for no other. One that is written alone may wait for the lock of a buyer,
+and so may the next: they leave a thread to those that wait for none.
 """
 
 import threading
@@ -46,10 +49,13 @@ class WriterThreads:
         self._commit = commit
         self._attempt = attempt
         self._most_threads = threads
+        self._most_alone = max(1, threads - 1)
         self._woken = threading.Condition()
         self._queue: deque[_Queued] = deque()
         self._threads = 0
         self._idle = 0
+        # The threads that write something alone.
+        self._alone = 0
 
     def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
         """Queues a write and returns the future of its result.
@@ -73,6 +79,8 @@ class WriterThreads:
         while batch := self._next_batch():
             if batch[0].is_alone:
                 self._write_alone(batch[0])
+                with self._woken:
+                    self._alone -= 1
             else:
                 self._write_together(batch)
 
@@ -82,17 +90,31 @@ class WriterThreads:
         Returns none after some time without writes: the thread ends.
         """
         with self._woken:
-            if not self._queue:
+            n = self._next()
+            if n is None:
                 self._idle += 1
-                self._woken.wait_for(lambda: self._queue, _IDLE_SECONDS)
+                self._woken.wait_for(lambda: self._next() is not None, _IDLE_SECONDS)
                 self._idle -= 1
-            if not self._queue:
+                n = self._next()
+            if n is None:
                 self._threads -= 1
                 return []
-            batch = [self._queue.popleft()]
-            while self._queue and len(batch) < MOST and _share(batch[0], self._queue[0]):
-                batch.append(self._queue.popleft())
+            batch = [self._taken(n)]
+            while len(batch) < MOST and n < len(self._queue) and _share(batch[0], self._queue[n]):
+                batch.append(self._taken(n))
+            self._alone += batch[0].is_alone
         return batch
+
+    def _next(self) -> int | None:
+        """Returns the place in the queue of the oldest write that may begin, None if none may."""
+        if self._alone < self._most_alone:
+            return 0 if self._queue else None
+        return next((n for n, queued in enumerate(self._queue) if not queued.is_alone), None)
+
+    def _taken(self, n: int) -> _Queued:
+        queued = self._queue[n]
+        del self._queue[n]
+        return queued
 
     def _write_alone(self, queued: _Queued) -> None:
         try:
