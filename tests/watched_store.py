@@ -63,3 +63,20 @@ class WatchedStore:
     def close(self) -> None:
         """As the store does it."""
         self._store.close()
+
+
+class MeasuredStore(WatchedStore):
+    """A store that measures its largest transaction, in statements."""
+
+    largest = 0
+
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """As the store does it."""
+
+        def measured(conn: Connection) -> T:
+            begun = conn.executed
+            result = work(conn)
+            self.largest = max(self.largest, conn.executed - begun)
+            return result
+
+        return super().commit(measured)

@@ -1,7 +1,7 @@
 """An erasure goes piece by piece: no webhook waits, and nothing in between brings anybody back."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from tests.actors import NOW, Clock, Operator, Shop, instant, notes, order, pinn
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import everything, rows
-from tests.watched_store import WatchedStore
+from tests.watched_store import MeasuredStore, WatchedStore
 from tracking.domain.identity import Digest, identity_key
 from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.requests import PrivacyRequests
@@ -119,23 +119,6 @@ def reports(shop: Shop) -> list[Any]:
         shop.reads("/conversion-funnel", traffic="all"),
         shop.reads("/roi-analysis", scope="all", model="linear"),
     ]
-
-
-class MeasuredStore(WatchedStore):
-    """A store that measures its largest transaction, in statements."""
-
-    largest = 0
-
-    def commit(self, work: Callable[[Connection], T]) -> T:
-        """As the store does it."""
-
-        def measured(conn: Connection) -> T:
-            begun = conn.executed
-            result = work(conn)
-            self.largest = max(self.largest, conn.executed - begun)
-            return result
-
-        return super().commit(measured)
 
 
 def test_no_piece_is_longer_however_many_orders_a_person_has(service: Service, shop: Shop) -> None:

@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.actors import order
+from tests.actors import NOW, instant, notes, order
 from tests.conftest import BuildService
 from tests.store_contents import rows
+from tests.watched_store import MeasuredStore
+from tracking.receive.tracker import Tracker
 from tracking.service import Service
 from tracking.store import StoreUnavailable
 from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import ServerAway
 from tracking.store.engine.writer_threads import MOST, WriterThreads
+from tracking.store.identity_graph import MOST_VISITORS
 
 PATIENCE = 20.0
 
@@ -47,13 +50,13 @@ class Name(BatchableWrite):
 
 
 class Desk:
-    """One writer thread that is kept busy until the desk opens, and the batches it then wrote."""
+    """Writer threads of which one is kept busy until the desk opens, and the batches written."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
         self.batches: list[int] = []
         self.is_away = False
         self._is_open = threading.Event()
-        self.writers = WriterThreads(lambda work: work(None), self._attempt, threads=1)
+        self.writers = WriterThreads(lambda work: work(None), self._attempt, threads)
         self.writers.submit(lambda _: self._is_open.wait(PATIENCE))
 
     def writes(self, *works: Callable[[Any], Any]) -> list[Future[Any]]:
@@ -102,6 +105,17 @@ def test_other_writes_have_a_transaction_each() -> None:
     assert desk.batches == [1, 1]
 
 
+def test_writes_that_wait_for_others_leave_a_thread_to_the_usual_ones() -> None:
+    desk = Desk(threads=3)
+    released = threading.Event()
+    # What is written alone may wait for the lock of another transaction.
+    locked = desk.writes(*(lambda _: released.wait(PATIENCE) for _ in range(5)))
+    assert results(desk.writes(*map(Name, "ab"))) == ["a", "b"]
+    assert not any(future.done() for future in locked)
+    released.set()
+    assert results(locked) == [True] * 5
+
+
 def test_while_nobody_answers_a_batch_fails_at_once() -> None:
     desk = Desk()
     desk.is_away = True
@@ -127,3 +141,20 @@ def test_orders_that_come_together_are_each_recorded_once(
     statuses = [future.result(PATIENCE).status for future in futures]
     assert sorted(statuses) == ["accepted"] * 20 + ["duplicate"] * 20
     assert len(rows(service.store, "orders")) == len(rows(service.store, "conversions")) == 20
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_order_holds_the_lock_of_a_buyer_of_many_browsers_for_few_statements(
+    build_service: BuildService, database_url: str
+) -> None:
+    service: Service = build_service(database_url)
+    store = MeasuredStore(service.store)
+    tracker = Tracker(store, service.tracker.planner, service.clock)
+    for n in range(MOST_VISITORS):
+        placed = dict.fromkeys(("created_at", "processed_at", "updated_at"), instant(NOW + n))
+        browser = notes(pin_vid=f"browser-of-many-{n}")
+        body = order(id=9_000 + n, note_attributes=browser, **placed)
+        tracker.receive_order(json.dumps(body).encode(), "orders/create")
+
+    # Each of them looks whether it concerns all before it.
+    assert store.largest <= 15 * MOST_VISITORS

@@ -27,6 +27,7 @@ from tracking.store import (
     touches,
 )
 from tracking.store.engine import advisory_locks
+from tracking.store.engine.name_lists import remembered
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 from tracking.store.refunds import RefundChange
@@ -244,7 +245,9 @@ class Attributor:
         # An order is credited by the visits of others: those are brought up to date first.
         newer = [self._with_stored_session(conn, known) for known in due]
         by_buyer: _GatheredByBuyer = {}
-        gathered = [self._gathered(conn, row, by_buyer) for row in newer]
+        # Nearly always they are one person's, who would be searched for anew with each.
+        with remembered(conn):
+            gathered = [self._gathered(conn, row, by_buyer) for row in newer]
         matches = {row.id: each.match for row, each in zip(newer, gathered, strict=True)}
         for known, row, each in zip(due, newer, gathered, strict=True):
             found = self.in_their_browsers(conn, each.touches, matches)

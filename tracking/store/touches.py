@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.attribution import Kind, Touch
 from tracking.domain.customer import CustomerType
+from tracking.store.engine.name_lists import rows_of_names
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import credits, touches
 
@@ -135,17 +136,23 @@ _drop = Query(
     .where(touches.c.visitor == bindparam("visitor"), touches.c.key == bindparam("key"))
     .returning(touches.c.at, touches.c.kind),
 )
-_of_visitor = Query(
-    TouchRow,
-    select(touches)
-    .where(
-        touches.c.visitor == bindparam("visitor"),
-        touches.c.at >= bindparam("since"),
-        touches.c.at <= bindparam("until"),
+
+
+def _newest_of(visitor: ColumnElement[str]) -> Select[Any]:
+    return (
+        select(touches)
+        .where(
+            touches.c.visitor == visitor,
+            touches.c.at >= bindparam("since"),
+            touches.c.at <= bindparam("until"),
+        )
+        .order_by(touches.c.at.desc(), touches.c.key.desc())
+        .limit(MOST_TOUCHES)
     )
-    .order_by(touches.c.at.desc(), touches.c.key.desc())
-    .limit(MOST_TOUCHES),
-)
+
+
+_of_visitor = Query(TouchRow, _newest_of(bindparam("visitor")))
+_of_visitors = rows_of_names(TouchRow, _newest_of)
 _first_of_visitor = Query(
     TouchRow,
     select(touches)
@@ -188,14 +195,27 @@ def of_visitors(
     conn: Connection, visitors: Iterable[str], since: int, until: int
 ) -> list[TouchRow]:
     """Returns the rows of these visitor ids in [since, until], orders without a visit included."""
-    return [row for visitor in visitors for row in _rows_of(conn, visitor, since, until)]
+    newest: dict[str, list[TouchRow]] = {visitor: [] for visitor in visitors}
+    if conn.dialect != "postgresql":
+        for visitor in newest:
+            newest[visitor] = _of_visitor.all(conn, visitor=visitor, since=since, until=until)
+    elif newest:
+        # For a buyer of many browsers a round trip for each would hold the buyer's lock too long.
+        for row in _of_visitors.all(conn, names=[*newest], since=since, until=until):
+            newest[row.visitor].append(row)
+    return [
+        row
+        for visitor, rows in newest.items()
+        for row in _with_first(conn, visitor, rows, since, until)
+    ]
 
 
-def _rows_of(conn: Connection, visitor: str, since: int, until: int) -> list[TouchRow]:
-    span = {"visitor": visitor, "since": since, "until": until}
-    newest = _of_visitor.all(conn, **span)
+def _with_first(
+    conn: Connection, visitor: str, newest: list[TouchRow], since: int, until: int
+) -> list[TouchRow]:
     if len(newest) < MOST_TOUCHES:
         return newest
+    span = {"visitor": visitor, "since": since, "until": until}
     first = [_first_of_visitor.first(conn, **span, is_pinterest=flag) for flag in (0, 1)]
     older = {row for row in first if row is not None} - {*newest}
     return [*newest[: MOST_TOUCHES - len(older)], *older]

@@ -1,6 +1,7 @@
 """Queries for all rows whose column is among many names, which are passed as one value."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.sql.elements import KeyedColumnElement
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from tracking.store.engine.statement import Connection, Query
 
@@ -46,9 +49,7 @@ class ValuesOfNames:
 
     def __init__(self, rows: Callable[[ColumnElement[str]], Select[tuple[str]]]) -> None:
         self._of_one = Query(_OneValue, rows(bindparam("name")).subquery("of_one").select())
-        names = func.unnest(cast(bindparam("names"), ARRAY(Text)))
-        name = names.table_valued("name").render_derived(name="names").c.name
-        values = rows(name).lateral("of_each")
+        name, values = _of_each_name(rows)
         joined = name.table.join(values, true())
         self._of_each = Query(
             NamedValue, select(name, values.c.value.label("value")).select_from(joined)
@@ -56,6 +57,18 @@ class ValuesOfNames:
 
     def find(self, conn: Connection, names: Collection[str], **more: Any) -> dict[str, list[str]]:
         """Returns the values of the names; a name without any may be missing."""
+        if conn.remembered is None:
+            return self._read(conn, names, more)
+        known = conn.remembered.setdefault((self, *more.items()), {})
+        unread = [name for name in names if name not in known]
+        if unread:
+            found = self._read(conn, unread, more)
+            known.update((name, found.get(name, [])) for name in unread)
+        return {name: known[name] for name in names}
+
+    def _read(
+        self, conn: Connection, names: Collection[str], more: Mapping[str, Any]
+    ) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         if conn.dialect == "postgresql":
             for row in self._of_each.all(conn, names=[*names], **more) if names else ():
@@ -66,8 +79,33 @@ class ValuesOfNames:
         return found
 
 
+@contextmanager
+def remembered(conn: Connection) -> Iterator[None]:
+    """Reads the values of each name once. What they are read from must not be written meanwhile."""
+    conn.remembered = {}
+    try:
+        yield
+    finally:
+        conn.remembered = None
+
+
 class _OneValue(NamedTuple):
     value: str
+
+
+def rows_of_names(row: type[R], rows: Callable[[ColumnElement[str]], Select[Any]]) -> Query[R]:
+    """Returns PostgreSQL's query for the rows of all names passed as "names": `rows(name)` selects
+    those of one."""
+    name, found = _of_each_name(rows)
+    return Query(row, select(found).select_from(name.table.join(found, true())))
+
+
+def _of_each_name(
+    rows: Callable[[ColumnElement[str]], Select[Any]],
+) -> tuple[KeyedColumnElement[Any], LateralFromClause]:
+    names = func.unnest(cast(bindparam("names"), ARRAY(Text)))
+    name = names.table_valued("name").render_derived(name="names").c.name
+    return name, rows(name).lateral("of_each")
 
 
 def names_of(conn: Connection, names: Iterable[str]) -> list[str] | str:

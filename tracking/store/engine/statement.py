@@ -5,7 +5,7 @@ webhook; the driver's cursor with finished text costs a few microseconds.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -57,10 +57,11 @@ class Connection:
 
     `locks` are the keys of the advisory locks that the transaction holds, `needed_locks` those
     that an attempt before it turned out to need. `executed` counts the statements, which is the
-    measure of the work that a transaction has done.
+    measure of the work that a transaction has done. `remembered` are the values that were read by
+    name, where none is to be read twice.
     """
 
-    __slots__ = ("cursor", "dialect", "executed", "locks", "needed_locks", "raw")
+    __slots__ = ("cursor", "dialect", "executed", "locks", "needed_locks", "raw", "remembered")
 
     def __init__(self, raw: Any, dialect: str, needed_locks: Set[int] = frozenset()) -> None:
         self.raw = raw
@@ -69,6 +70,7 @@ class Connection:
         self.executed = 0
         self.locks: set[int] = set()
         self.needed_locks = needed_locks
+        self.remembered: dict[Hashable, dict[str, list[str]]] | None = None
 
 
 class Statement:
