@@ -1,10 +1,15 @@
 """Charts of a page: drawn on the server from a table, and by the script again with a cursor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from api.dashboard.tables import PageTable, TableColumn
+from tracking.report.earnings import step_of
+from tracking.report.parameters import Days
+
+_STEPS = {1: "Day", 7: "Week from", 28: "Four weeks from"}
 
 # The units of a drawing, whatever size it is shown at.
 WIDTH, HEIGHT = 1000, 200
@@ -32,6 +37,17 @@ class LineChart:
 
     def _values(self, column: TableColumn) -> list[float]:
         return [float(Decimal(row[column.key] or 0)) for row in self.table.rows]
+
+
+def earnings_chart(currency: str, rows: Sequence[Mapping[str, Any]], days: Days) -> LineChart:
+    """Returns the chart of revenue and spend in a currency, of rows as `earnings` returns them."""
+    columns = [
+        TableColumn("date", _STEPS[step_of(days)]),
+        TableColumn("revenue", "Revenue from Pinterest", "money"),
+        TableColumn("spend", "Spend", "money"),
+    ]
+    title = f"Revenue and spend in {currency}"
+    return LineChart(title, PageTable(f"by-day-{currency}", title, columns, rows))
 
 
 def path_of(values: Sequence[float], highest: float) -> str:

@@ -6,22 +6,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from api.dashboard.charts import LineChart
+from api.dashboard.charts import earnings_chart
 from api.dashboard.comparison import comparison_of
 from api.dashboard.delivery import LONGEST_WAIT
 from api.dashboard.formats import count_text, duration_text, money_text, orders_text, time_text
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest, span_of
 from api.dashboard.setup import LINK_TEMPLATE, setup_steps, show_test_event
-from api.dashboard.tables import PageTable, TableColumn
 from api.dashboard.tiles import Tile, Tone, change_of
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import NOT_ATTRIBUTED
-from tracking.report.earnings import earnings, step_of
+from tracking.report.earnings import earnings
 from tracking.report.parameters import Days
 from tracking.store import metrics
 from tracking.store.engine.statement import Connection
-
-_STEPS = {1: "Day", 7: "Week from", 28: "Four weeks from"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ def _view(asked: PageRequest) -> PageContent:
         waiting = metrics.open_events(conn, "waiting")
         dead = metrics.open_events(conn, "dead")
         by_day = _earnings(conn, asked)
-    charts = [_chart(currency, rows, asked.days) for currency, rows in by_day.items()]
+    charts = [earnings_chart(currency, rows, asked.days) for currency, rows in by_day.items()]
     comparison = comparison_of(asked)
     tables = [*(chart.table for chart in charts), *comparison.tables]
     values = {
@@ -143,16 +140,6 @@ def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, 
     reports = asked.service.reports
     longest = max(reports.rules.click_window, reports.rules.view_window)
     return earnings(conn, asked.days, ShopDays(reports.zone), reports.model, longest)
-
-
-def _chart(currency: str, rows: Sequence[Mapping[str, Any]], days: Days) -> LineChart:
-    columns = [
-        TableColumn("date", _STEPS[step_of(days)]),
-        TableColumn("revenue", "Revenue from Pinterest", "money"),
-        TableColumn("spend", "Spend", "money"),
-    ]
-    title = f"Revenue and spend in {currency}"
-    return LineChart(title, PageTable(f"by-day-{currency}", title, columns, rows))
 
 
 def _delivery_tiles(

@@ -4,13 +4,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# `money` has its currency in the row's field "currency"; `share` is a number from 0 to 1 that is
-# drawn as a bar; `mark` is a word in the tone of the row's field "tone"; `form` is a TableForm;
-# `links` are a tuple of texts, each with its address; `words` is a text of ours with `code` in it.
+# `money` has its currency in the row's field "currency"; `orders` may be shared by campaigns, and
+# then have decimals; `share` is a number from 0 to 1 that is drawn as a bar; `mark` is a word in
+# the tone of the row's field "tone"; `form` is a TableForm; `links` are a tuple of texts, each with
+# its address; `words` is a text of ours with `code` in it; `sparkline` is the path of a chart in
+# the row.
 Kind = Literal[
     "text",
     "code",
     "count",
+    "orders",
     "money",
     "number",
     "percent",
@@ -20,11 +23,12 @@ Kind = Literal[
     "form",
     "links",
     "words",
+    "sparkline",
 ]
-_TO_THE_RIGHT = {"count", "money", "number", "percent"}
+_TO_THE_RIGHT = {"count", "orders", "money", "number", "percent"}
 
 
-_ONLY_SHOWN = {"share", "form"}
+_ONLY_SHOWN = {"share", "form", "sparkline"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,26 @@ class TableForm:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnSort:
+    """The link of a column's title, which sorts the rows by it, and how they are sorted now."""
+
+    address: str
+    order: Literal["", "ascending", "descending"]
+
+
+@dataclass(frozen=True, slots=True)
 class TableColumn:
     """A column: the rows' field, its title, and the kind of its values.
 
-    `link` returns the address that a row's cell leads to, or "".
+    `link` returns the address that a row's cell leads to, or "". A table with a `sort` can be
+    sorted by this column.
     """
 
     key: str
     title: str
     kind: Kind = "text"
     link: Callable[[Mapping[str, Any]], str] | None = None
+    sort: ColumnSort | None = None
 
     @property
     def is_figure(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from api.dashboard.formats import count_text, money_text
+from api.dashboard.formats import count_text, money_text, orders_text
 from api.dashboard.static_files import static_address
 
 
@@ -31,4 +31,8 @@ def _environment() -> Environment:
     return environment
 
 
-_FILTERS: Mapping[str, Any] = {"count": count_text, "money": money_text}
+_FILTERS: Mapping[str, Any] = {
+    "count": count_text,
+    "money": money_text,
+    "orders": orders_text,
+}

@@ -4,13 +4,19 @@ Links tell an ad and a pin, and are not agreed which of Pinterest's variables is
 account lists as an ad or as a pin is taken as such, whichever parameter tells it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from tracking.report.campaigns import NO_CAMPAIGN
+from tracking.report.campaigns import (
+    NO_CAMPAIGN,
+    CampaignKey,
+    CampaignLabel,
+    CampaignNames,
+    label_of,
+)
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
-from tracking.store import ad_credits
+from tracking.store import ad_credits, campaign_figures
 from tracking.store.ad_credits import AdCreditSum, CreditedSpan, UntoldAdCredit
 from tracking.store.ad_spend import AdRow, AdSpendSum
 from tracking.store.engine.statement import Connection
@@ -72,6 +78,34 @@ def credits_by_ad(conn: Connection, span: CreditedSpan) -> list[AdCreditSum]:
         # They are among these without an ad and a pin, and go from there to where they belong.
         found += [moved for row in ad_credits.untold(conn, span) for moved in _moved(row)]
     return found
+
+
+def credits_of_campaign(
+    conn: Connection, span: CreditedSpan, names: CampaignNames, key: CampaignKey
+) -> list[AdCreditSum]:
+    """Returns the credits of one Pinterest campaign by the ad and pin of their links."""
+    of_all = campaign_figures.by_ad(conn, span)
+    its = [row for row in of_all if names.key_of(label_of(row)) == key]
+    found = [AdCreditSum(*row[2:]) for row in its]
+    if any(row.ad_id is None for row in found):
+        for row in ad_credits.untold(conn, span):
+            if names.key_of(CampaignLabel(True, row.campaign_id, row.campaign)) == key:
+                found += _moved(row)
+    return found
+
+
+def lines_of_campaign(
+    group: Literal["ad", "pin"], found: AdFigures, costs: Collection[CampaignSpend]
+) -> list[dict[str, Any]]:
+    """Returns the lines of the ads or pins of a campaign that cost so much, each with its currency;
+    they sum to the campaign's."""
+    codes = sorted({*(row.currency for row in found.earned), *(cost.currency for cost in costs)})
+    report = {"currencies": [{"currency": code} for code in codes]}
+    return [
+        {**line, "currency": each["currency"]}
+        for each in with_lines(report, group, found, costs)["currencies"]
+        for line in each[f"{group}s"]
+    ]
 
 
 def _moved(row: UntoldAdCredit) -> Iterator[AdCreditSum]:

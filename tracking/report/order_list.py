@@ -10,7 +10,8 @@ from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
-from tracking.report.parameters import choice_of, days_of, raise_if_any
+from tracking.report.campaigns import CampaignKey
+from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
 from tracking.store import Store, order_list, touches
 from tracking.store.engine.statement import Connection
 from tracking.store.order_list import ListedOrder, OrderFilter, OrderPlace
@@ -78,7 +79,7 @@ class OrderList:
             if not is_called:
                 kept = OrderFilter(days.since, days.before, chosen, wanted, self._mask)
                 found = order_list.page(conn, kept, behind, PAGE + 1, forgotten)
-            orders = [self._line(conn, row) for row in found[:PAGE]]
+            orders = [self._line(conn, row, self._mask) for row in found[:PAGE]]
         return {
             **days.told(self._days.zone),
             "is_of_all_days": is_called,
@@ -88,11 +89,23 @@ class OrderList:
             else None,
         }
 
-    def _line(self, conn: Connection, row: ListedOrder) -> dict[str, Any]:
+    def of_campaign(
+        self, days: Days, campaign: CampaignKey, mask: int, most: int
+    ) -> list[dict[str, Any]]:
+        """Returns the newest orders of the days that a scope and model, as a bit, credit to a
+        campaign of Pinterest's: by its id, or by its name where the link told no id."""
+        id = campaign.campaign_id or campaign.campaign
+        wanted = OrderFilter(days.since, days.before, "", id, mask, campaign_name=campaign.campaign)
+        forgotten = int(self._clock()) - self._retention
+        with self._store.read() as conn:
+            found = order_list.page(conn, wanted, _BEGINNING, most, forgotten)
+            return [self._line(conn, row, mask) for row in found]
+
+    def _line(self, conn: Connection, row: ListedOrder, mask: int) -> dict[str, Any]:
         credited = [
             credit
             for credit in touches.credits_of(conn, row.order_id)
-            if credit.is_pinterest and credit.touch_key and credit.mask & self._mask
+            if credit.is_pinterest and credit.touch_key and credit.mask & mask
         ]
         net = row.gross - row.refunds - row.cancellations
         return {

@@ -28,6 +28,8 @@ class AdCreditSum(NamedTuple):
 class UntoldAdCredit(NamedTuple):
     """A credit of a Pinterest touch without its ad and pin, which the path of its order tells."""
 
+    campaign_id: str
+    campaign: str
     currency: str
     touch_key: str
     share: int
@@ -48,8 +50,9 @@ _is_untold = and_(
     credits.c.ad_id.is_(None),
     or_(orders.c.path.contains('"ad_id"'), orders.c.path.contains('"pin_id"')),
 )
-_is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
-_is_of_days = {
+# The conditions of the days, and of the scope and model, which are passed as `parameters` has them.
+is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
+is_of_days = {
     "order_date": (
         credits.c.placed_at >= bindparam("since"),
         credits.c.placed_at < bindparam("before"),
@@ -66,24 +69,26 @@ _told = {
     by: Query(
         AdCreditSum,
         select(*_line, *(func.sum(credits.c[name]).label(name) for name in _SUMS))
-        .where(*is_of_days, _is_of_model)
+        .where(*is_of_these, is_of_model)
         .group_by(*_differing),
     )
-    for by, is_of_days in _is_of_days.items()
+    for by, is_of_these in is_of_days.items()
 }
 _untold = {
     by: Query(
         UntoldAdCredit,
         select(
+            credits.c.campaign_id,
+            credits.c.campaign,
             credits.c.currency,
             credits.c.touch_key,
             *(credits.c[name] for name in _SUMS),
             orders.c.path,
         )
         .select_from(credits.join(orders, orders.c.id == credits.c.order_id))
-        .where(*is_of_days, _is_of_model, _is_untold),
+        .where(*is_of_these, is_of_model, _is_untold),
     )
-    for by, is_of_days in _is_of_days.items()
+    for by, is_of_these in is_of_days.items()
 }
 
 

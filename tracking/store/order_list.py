@@ -43,6 +43,7 @@ class OrderFilter(NamedTuple):
 
     `fate` is one, "not_sent" for any reason not to send it, or "" for all; `campaign` is the id or
     the name of a campaign of Pinterest's that is credited with them by the models of `mask`, or "".
+    With a `campaign_name` those count as well that its name alone is told of.
     """
 
     since: int
@@ -50,6 +51,7 @@ class OrderFilter(NamedTuple):
     fate: str = ""
     campaign: str = ""
     mask: int = 0
+    campaign_name: str = ""
 
 
 _listed = (
@@ -80,6 +82,11 @@ _has_credit = or_(
             or_(
                 credits.c.campaign_id == bindparam("campaign"),
                 credits.c.campaign == bindparam("campaign"),
+                and_(
+                    credits.c.campaign_id == _empty,
+                    credits.c.campaign != _empty,
+                    credits.c.campaign == bindparam("campaign_name"),
+                ),
             ),
         )
     ),

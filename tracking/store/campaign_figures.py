@@ -1,0 +1,150 @@
+"""The net revenue of each campaign over time, and the credits of campaigns by ad and pin."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, func, select
+
+from tracking.store.ad_credits import CreditedSpan, is_of_days, is_of_model
+from tracking.store.credit_figures import ReportDay
+from tracking.store.engine.statement import Connection, Query
+from tracking.store.schema import credit_changes, credit_days, credits, report_campaigns
+
+_LABEL = ("is_pinterest", "campaign_id", "campaign")
+
+
+class CampaignStep(NamedTuple):
+    """The net revenue (minor units) of a campaign in one currency in some days in a row: those of
+    the step of this number. `newest` is the newest credited instant (seconds UTC)."""
+
+    step: int
+    currency: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    net: int | Decimal
+    newest: int
+
+
+class PendingRevenue(NamedTuple):
+    """The net revenue of a credit that is not in the sums yet, negative of a dropped one; `at` is
+    the instant whose day it counts on."""
+
+    at: int
+    currency: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    net: int
+    credited_at: int
+
+
+class CampaignAdSum(NamedTuple):
+    """The credits of the links of one Pinterest campaign, ad and pin, as `AdCreditSum` has them."""
+
+    campaign_id: str
+    campaign: str
+    currency: str
+    is_pinterest: int
+    ad_id: str | None
+    pin_id: str | None
+    share: int | Decimal
+    gross: int | Decimal
+    net: int | Decimal
+    cancellations: int | Decimal
+
+
+# As a table of its own: PostgreSQL takes an expression with parameters for another one each time.
+_in_steps = (
+    select(
+        ((credit_days.c.day - bindparam("first")) // bindparam("step_days")).label("step"),
+        credit_days.c.currency,
+        credit_days.c.campaign.label("id"),
+        credit_days.c.net,
+        credit_days.c.newest,
+    )
+    .where(
+        credit_days.c.report_by == bindparam("report_by"),
+        credit_days.c.bit == bindparam("bit"),
+        credit_days.c.day.between(bindparam("first_day"), bindparam("last_day")),
+    )
+    .subquery("in_steps")
+)
+_summed = (
+    select(
+        *(_in_steps.c[name] for name in ("step", "currency", "id")),
+        func.sum(_in_steps.c.net).label("net"),
+        func.max(_in_steps.c.newest).label("newest"),
+    )
+    .group_by(_in_steps.c.step, _in_steps.c.currency, _in_steps.c.id)
+    .subquery("summed")
+)
+_steps = Query(
+    CampaignStep,
+    select(
+        _summed.c.step,
+        _summed.c.currency,
+        *(report_campaigns.c[name] for name in _LABEL),
+        _summed.c.net,
+        _summed.c.newest,
+    ).select_from(_summed.join(report_campaigns, report_campaigns.c.id == _summed.c.id)),
+)
+_at = {"order_date": credit_changes.c.placed_at, "click_date": credit_changes.c.credited_at}
+_pending = {
+    by: Query(
+        PendingRevenue,
+        select(
+            at.label("at"),
+            credit_changes.c.currency,
+            *(credit_changes.c[name] for name in _LABEL),
+            (credit_changes.c.sign * credit_changes.c.net).label("net"),
+            credit_changes.c.credited_at,
+        ).where(
+            at >= bindparam("since"),
+            at < bindparam("before"),
+            credit_changes.c.mask.op("&")(bindparam("bit")) != 0,
+        ),
+    )
+    for by, at in _at.items()
+}
+_SUMS = ("share", "gross", "net", "cancellations")
+_line = tuple(credits.c[name] for name in CampaignAdSum._fields[:6])
+_by_ad = {
+    by: Query(
+        CampaignAdSum,
+        select(*_line, *(func.sum(credits.c[name]).label(name) for name in _SUMS))
+        .where(*is_of_these, is_of_model, credits.c.is_pinterest == 1)
+        .group_by(*_line),
+    )
+    for by, is_of_these in is_of_days.items()
+}
+
+
+def steps(
+    conn: Connection, report_by: ReportDay, bit: int, days: tuple[int, int], step_days: int
+) -> list[CampaignStep]:
+    """Returns the summed revenue of the days from the first to the last one (ordinals), `step_days`
+    a step, by campaign and currency."""
+    first, last = days
+    return _steps.all(
+        conn,
+        report_by=report_by,
+        bit=bit,
+        first=first,
+        first_day=first,
+        last_day=last,
+        step_days=step_days,
+    )
+
+
+def pending(
+    conn: Connection, report_by: ReportDay, bit: int, since: int, before: int
+) -> list[PendingRevenue]:
+    """Returns the revenue in [since, before) that is not in the sums yet, credit by credit."""
+    return _pending[report_by].all(conn, bit=bit, since=since, before=before)
+
+
+def by_ad(conn: Connection, span: CreditedSpan) -> list[CampaignAdSum]:
+    """Returns the credits of Pinterest's touches in these days by the campaign, ad and pin of their
+    links."""
+    return _by_ad[span.report_by].all(conn, **span.parameters)
