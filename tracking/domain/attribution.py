@@ -1,6 +1,6 @@
 """Attribution: the credits of an order by every model at once, exact to the last cent."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -277,6 +277,13 @@ _EVERY_BIT = sum(_BITS.values())
 def bit(scope: Scope, model: Model) -> int:
     """Returns the bit of this scope and model in a mask."""
     return _BITS[scope, model]
+
+
+def bits_of(mask: int) -> Iterator[int]:
+    """Yields the bits of a mask, each the one of a scope and model."""
+    while mask:
+        yield mask & -mask
+        mask &= mask - 1
 
 
 def share_text(share: int) -> str:

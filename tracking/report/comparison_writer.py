@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from tracking.domain.attribution import Rules
+from tracking.domain.attribution import Rules, bits_of
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.waterfall import MOST_ORDER_IDS, kind_of
 from tracking.report.campaigns import CampaignLabel
@@ -172,7 +172,7 @@ class ComparisonWriter:
                         change.new[credit.order_id] = None
         changes: dict[_SumKey, _Change] = {}
         for key, change in by_mask.items():
-            for model_bit in _bits(key.mask):
+            for model_bit in bits_of(key.mask):
                 changes.setdefault(key._replace(mask=model_bit), _Change()).merge(change)
         for key, change in changes.items():
             yield _changed(conn, key, change)
@@ -206,12 +206,6 @@ def _changed(conn: Connection, key: _SumKey, change: _Change) -> ComparedDay:
         value=known.value + change.value,
         order_ids=" ".join([*change.new, *kept][:MOST_ORDER_IDS]),
     )
-
-
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        yield mask & -mask
-        mask &= mask - 1
 
 
 def _end_of_hour(at: int | None) -> int:

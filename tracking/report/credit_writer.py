@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
+from tracking.domain.attribution import bits_of
 from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.shared_figures import SharedFigures
@@ -148,7 +149,7 @@ class CreditWriter:
                 _add_to(by_mask, key, news)
         summed: dict[_Key, list[int]] = {}
         for (by, mask, day, label, currency), sums in by_mask.items():
-            for bit in _bits(mask):
+            for bit in bits_of(mask):
                 _add_to(summed, (by, bit, day, label, currency), sums)
         return summed
 
@@ -177,12 +178,6 @@ def _add_to(summed: dict[_Key, list[int]], key: _Key, news: Sequence[int]) -> No
     for n in range(_NEWEST):
         sums[n] += news[n]
     sums[_NEWEST:] = map(max, sums[_NEWEST:], news[_NEWEST:])
-
-
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        yield mask & -mask
-        mask &= mask - 1
 
 
 def _added(known: CreditDay, change: CreditDay) -> CreditDay:
