@@ -188,4 +188,4 @@ def test_figures_that_are_made_anew_are_the_same(everywhere: BuildWorld) -> None
     finish(figures)
     assert_as_the_rows(world)
     with world.service.store.read() as conn:
-        assert not compared_figures.marks(conn, FOREVER, 1)
+        assert not compared_figures.marks(conn, 1)

@@ -54,7 +54,7 @@ class AccuracyWriter:
             elif progress.through < FOREVER:
                 work = self._next_day(conn, progress)
             else:
-                marks = accuracy.marks_before(conn, FOREVER, MARKS)
+                marks = accuracy.marks(conn, MARKS)
                 if not marks:
                     return False
                 work = self._marked(conn, progress, marks)

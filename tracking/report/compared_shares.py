@@ -102,12 +102,11 @@ def shares_between(
 
 
 def shares_of_marked(
-    conn: Connection, last: int, through: int, rules: Rules, forgotten: int
+    conn: Connection, last: int, rules: Rules, forgotten: int
 ) -> list[MaskedShare]:
-    """Returns the shares of the orders marked up to the mark `last`, that were placed before an
-    instant, under every model."""
-    rows = compared_orders.credited_and_marked(conn, last, through, _EVERY_BIT, forgotten)
-    gone = compared_orders.deleted_and_marked(conn, last, through)
+    """Returns the shares of the orders marked up to the mark `last`, under every model."""
+    rows = compared_orders.credited_and_marked(conn, last, _EVERY_BIT, forgotten)
+    gone = compared_orders.deleted_and_marked(conn, last)
     return _masked(conn, rows, gone, _BITS, rules)
 
 

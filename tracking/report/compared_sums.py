@@ -121,9 +121,9 @@ def _summed(
     key = (span.report_by, span.bit, span.first, span.last)
     old: list[SummedCredit] = []
     new: list[MaskedShare] = []
-    if compared_figures.marks(conn, FOREVER, 1):
-        old = compared_figures.of_marked(conn, _EVERY_MARK, FOREVER)
-        new = shares_of_marked(conn, _EVERY_MARK, FOREVER, rules, forgotten)
+    if compared_figures.marks(conn, 1):
+        old = compared_figures.of_marked(conn, _EVERY_MARK)
+        new = shares_of_marked(conn, _EVERY_MARK, rules, forgotten)
     changed = {row.order_id for row in old}
     found = ComparedShares()
     for day in compared_figures.days(conn, *key):

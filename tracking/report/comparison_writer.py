@@ -101,7 +101,7 @@ class ComparisonWriter:
         """
         with self._store.read() as conn:
             progress = report_progress.of(conn, "comparison")
-            has_marks = bool(compared_figures.marks(conn, FOREVER, 1))
+            has_marks = bool(compared_figures.marks(conn, 1))
         if progress.zone != self._days.zone.key:
             self._store.commit(partial(self._begin, known=progress))
             return True
@@ -133,11 +133,11 @@ class ComparisonWriter:
                 span = (progress.through, through)
                 new = shares_between(conn, span, self._rules, forgotten)
             else:
-                done = [mark.id for mark in compared_figures.marks(conn, FOREVER, MARKS)]
+                done = [mark.id for mark in compared_figures.marks(conn, MARKS)]
                 last = max(done, default=0)
-                summed = compared_figures.of_marked(conn, last, FOREVER)
+                summed = compared_figures.of_marked(conn, last)
                 old = [ComparedCredit._make(row[: len(ComparedCredit._fields)]) for row in summed]
-                new = shares_of_marked(conn, last, FOREVER, self._rules, forgotten)
+                new = shares_of_marked(conn, last, self._rules, forgotten)
         labels = sorted({masked.share.label for masked in new})
         ids = self._store.commit(partial(report_progress.campaign_ids, labels=labels))
         credits = [*_credits(new, ids)]

@@ -98,7 +98,6 @@ _first_order = Query(
 _marks = Query(
     FateMark,
     select(accuracy_marks.c.id, accuracy_marks.c.at)
-    .where(accuracy_marks.c.at < bindparam("through"))
     .order_by(accuracy_marks.c.id)
     .limit(bindparam("most")),
 )
@@ -160,9 +159,9 @@ def first_order(conn: Connection, since: int) -> int | None:
     return row.at
 
 
-def marks_before(conn: Connection, through: int, most: int) -> list[FateMark]:
-    """Returns the oldest marks, up to `most`, of orders placed before an instant."""
-    return _marks.all(conn, through=through, most=most)
+def marks(conn: Connection, most: int) -> list[FateMark]:
+    """Returns the oldest marks, up to `most`."""
+    return _marks.all(conn, most=most)
 
 
 def marked(conn: Connection, since: int, before: int) -> list[int]:

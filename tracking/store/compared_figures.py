@@ -112,19 +112,13 @@ class _DayKey(NamedTuple):
 _KEY = ("report_by", "bit", "utc_day", "campaign", "shop_day", "currency", "kind")
 _marks = Query(
     ComparedMark,
-    select(compared_marks)
-    .where(compared_marks.c.placed_at < bindparam("through"))
-    .order_by(compared_marks.c.id)
-    .limit(bindparam("most")),
+    select(compared_marks).order_by(compared_marks.c.id).limit(bindparam("most")),
 )
 _drop_mark = Statement(delete(compared_marks).where(compared_marks.c.id == bindparam("b_id")))
-# The marked orders up to a mark, placed before an instant.
+# The marked orders up to a mark.
 MARKED = (
     select(compared_marks.c.placed_at, compared_marks.c.order_id)
-    .where(
-        compared_marks.c.id <= bindparam("last"),
-        compared_marks.c.placed_at < bindparam("through"),
-    )
+    .where(compared_marks.c.id <= bindparam("last"))
     .distinct()
     .subquery("marked")
 )
@@ -237,9 +231,9 @@ _campaigns = Query(
 )
 
 
-def marks(conn: Connection, through: int, most: int) -> Sequence[ComparedMark]:
-    """Returns the oldest marks, up to `most`, of orders placed before an instant."""
-    return _marks.all(conn, through=through, most=most)
+def marks(conn: Connection, most: int) -> Sequence[ComparedMark]:
+    """Returns the oldest marks, up to `most`."""
+    return _marks.all(conn, most=most)
 
 
 def drop_marks(conn: Connection, ids: Iterable[int]) -> None:
@@ -247,10 +241,9 @@ def drop_marks(conn: Connection, ids: Iterable[int]) -> None:
     _drop_mark.run_many(conn, ({"b_id": id} for id in ids))
 
 
-def of_marked(conn: Connection, last: int, through: int) -> list[SummedCredit]:
-    """Returns the summed credits of the orders marked up to the mark `last`, that were placed
-    before an instant."""
-    return _of_marked.all(conn, last=last, through=through)
+def of_marked(conn: Connection, last: int) -> list[SummedCredit]:
+    """Returns the summed credits of the orders marked up to the mark `last`."""
+    return _of_marked.all(conn, last=last)
 
 
 def first_order(conn: Connection, since: int) -> int | None:

@@ -220,12 +220,10 @@ def credited(
 
 
 def credited_and_marked(
-    conn: Connection, last: int, through: int, bits: int, forgotten: int
+    conn: Connection, last: int, bits: int, forgotten: int
 ) -> list[CreditedRow]:
-    """As `credited`, of the orders marked up to the mark `last` and placed before an instant."""
-    return _credited_and_marked.all(
-        conn, last=last, through=through, bits=bits, forgotten=forgotten
-    )
+    """As `credited`, of the orders marked up to the mark `last`."""
+    return _credited_and_marked.all(conn, last=last, bits=bits, forgotten=forgotten)
 
 
 def naming(conn: Connection, order_ids: Collection[str]) -> list[NamingDelivery]:
@@ -239,9 +237,9 @@ def deleted(conn: Connection, span: tuple[int, int]) -> list[DeletedRow]:
     return _deleted.all(conn, since=since, before=before)
 
 
-def deleted_and_marked(conn: Connection, last: int, through: int) -> list[DeletedRow]:
-    """As `deleted`, of the orders marked up to the mark `last` and placed before an instant."""
-    return _deleted_and_marked.all(conn, last=last, through=through)
+def deleted_and_marked(conn: Connection, last: int) -> list[DeletedRow]:
+    """As `deleted`, of the orders marked up to the mark `last`."""
+    return _deleted_and_marked.all(conn, last=last)
 
 
 def hinted(conn: Connection, since: int, before: int, most: int) -> list[HintedOrder]:
