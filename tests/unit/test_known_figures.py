@@ -37,15 +37,15 @@ def test_figures_are_read_once_for_each_version() -> None:
 
 
 def test_what_was_asked_for_longest_ago_is_forgotten_first() -> None:
-    known = KnownFigures(most_bytes=1_000)
+    known = KnownFigures(most_bytes=1_300)
     for month in ("may", "june", "july"):
-        known.of(month, 1, stored((7, 1, 50, [1])))
-        known.of("may", 1, iter(()))
-    known.of("august", 1, stored((7, 1, 50, [1])))
+        known.of((month,), 1, stored((7, 1, 50, [1])))
+        known.of(("may",), 1, iter(()))
+    known.of(("august",), 1, stored((7, 1, 50, [1])))
 
-    kept = {
-        month for month in ("may", "june", "july", "august") if told(known.of(month, 1, iter(())))
-    }
+    # The forgotten one last: what is asked for anew pushes another one out.
+    months = ("august", "july", "may", "june")
+    kept = {month for month in months if told(known.of((month,), 1, iter(())))}
 
     assert kept == {"may", "july", "august"}
 
@@ -55,3 +55,12 @@ def test_figures_that_are_too_large_to_be_kept_are_told_all_the_same() -> None:
     many = [(id, 1, 50, [1]) for id in range(100)]
     assert told(known.of("may", 1, stored(*many))) == many
     assert told(known.of("may", 1, iter(()))) == []
+
+
+def test_figures_of_nobody_are_forgotten_too() -> None:
+    known = KnownFigures(most_bytes=1_000)
+    for week in range(30):
+        known.of((week,), 1, iter(()))
+
+    assert told(known.of((0,), 1, stored((7, 1, 50, [1])))) == [(7, 1, 50, [1])]
+    assert told(known.of((29,), 1, stored((7, 1, 50, [1])))) == []

@@ -14,7 +14,7 @@ from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Numbering, Tally
 from tracking.store import funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
-from tracking.store.funnel_figures import CountedEvent
+from tracking.store.funnel_figures import CountedEvent, StageDay
 from tracking.store.funnel_weeks import StageWeek
 from tracking.store.report_progress import Progress
 
@@ -133,24 +133,28 @@ class FiguresByDay:
         last, before = self._span.last, self._span.last - 2
         versions = funnel_figures.versions(self._conn, self._span.first, last)
         for stage in STAGES:
-            periods = [*self._periods(stage)]
+            periods = self._periods(stage)
             older = tuple(period for period in periods if period.days[-1] <= before)
             for some in (older, tuple(periods[len(older) :])):
                 version = sum(versions.get((day, stage), 0) for part in some for day in part.days)
                 rows = (row for period in some for row in read(self._conn, period))
-                yield stage, self._known.of((read, some), version, rows)
+                yield stage, self._known.of((read, *some), version, rows)
 
-    def _periods(self, stage: str) -> Iterator[Period]:
-        """Yields the whole weeks of which no day changed, and the other days without marks."""
-        day = self._span.first
-        while day <= self._span.last:
-            if StageWeek(day // WEEK, stage) in self._whole:
-                yield Period(WEEK, day // WEEK, stage)
-                day += WEEK
-                continue
-            if self._is_valid(day, stage):
-                yield Period(1, day, stage)
-            day += 1
+    def _periods(self, stage: str) -> list[Period]:
+        """Returns the whole weeks of which no day changed, and the other days without marks that
+        have figures: a span may have tens of thousands of days without any."""
+        weeks = [Period(WEEK, week, stage) for week, each in self._whole if each == stage]
+        days = [
+            Period(1, day, stage)
+            for day, each in self._days_with_figures
+            if each == stage and StageWeek(day // WEEK, stage) not in self._whole
+        ]
+        valid = (period for period in days if self._is_valid(period.number, stage))
+        return sorted([*weeks, *valid], key=lambda period: period.days.start)
+
+    @cached_property
+    def _days_with_figures(self) -> set[StageDay]:
+        return funnel_figures.days(self._conn, self._span.first, self._span.last)
 
     @cached_property
     def _whole(self) -> set[StageWeek]:

@@ -2,14 +2,16 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 from pyroaring import BitMap
 
 # Of the funnel of ninety days with ten million events and 401 campaigns it takes a half.
 MOST_BYTES = 48_000_000
-# What a bitmap and each of its containers take in memory beside their values.
+# What a period that is asked for takes in memory; a bitmap and each of its containers beside their
+# values.
+_BYTES_A_PERIOD = 110
 _BYTES_A_BITMAP = 250
 _BYTES_A_CONTAINER = 40
 
@@ -48,20 +50,24 @@ class KnownFigures:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
+        self._known: OrderedDict[Sequence[Hashable], _Known] = OrderedDict()
 
-    def of(self, asked: Hashable, version: int, rows: Iterable[StoredFigures]) -> Figures:
-        """Returns the figures of the rows, which are not read if they are known in this version."""
+    def of(self, asked: Sequence[Hashable], version: int, rows: Iterable[StoredFigures]) -> Figures:
+        """Returns the figures of the rows, which are not read if they are known in this version.
+
+        `asked` names the rows, by their periods.
+        """
         with self._lock:
             known = self._known.get(asked)
             if known is not None and known.version == version:
                 self._known.move_to_end(asked)
                 return known.figures
         figures = _together(rows)
-        self._keep(asked, _Known(version, sum(map(_size, figures.visitors)), figures))
+        size = _BYTES_A_PERIOD * len(asked) + sum(map(_size, figures.visitors))
+        self._keep(asked, _Known(version, size, figures))
         return figures
 
-    def _keep(self, asked: Hashable, known: _Known) -> None:
+    def _keep(self, asked: Sequence[Hashable], known: _Known) -> None:
         with self._lock:
             replaced = self._known.pop(asked, None)
             self._known[asked] = known

@@ -65,6 +65,13 @@ class CampaignDay(NamedTuple):
     visitors: bytes
 
 
+class StageDay(NamedTuple):
+    """A stage on one day."""
+
+    day: int
+    stage: str
+
+
 class DayVersion(NamedTuple):
     """The version of the figures of one day and stage, which grows with each change of them."""
 
@@ -152,6 +159,12 @@ _campaigns = Query(
     CampaignDay,
     select(funnel_campaigns).where(
         funnel_campaigns.c.day == bindparam("day"), funnel_campaigns.c.stage == bindparam("stage")
+    ),
+)
+_days = Query(
+    StageDay,
+    select(funnel_totals.c.day, funnel_totals.c.stage).where(
+        funnel_totals.c.day >= bindparam("first"), funnel_totals.c.day <= bindparam("last")
     ),
 )
 _versions = Query(
@@ -297,6 +310,11 @@ def totals(conn: Connection, day: int, stage: str) -> list[DayTotal]:
 def by_campaign(conn: Connection, day: int, stage: str) -> list[CampaignDay]:
     """Returns the figures of one day and stage by campaign."""
     return _campaigns.all(conn, day=day, stage=stage)
+
+
+def days(conn: Connection, first: int, last: int) -> set[StageDay]:
+    """Returns the days and stages of [first, last] that have figures."""
+    return {*_days.all(conn, first=first, last=last)}
 
 
 def versions(conn: Connection, first: int, last: int) -> dict[tuple[int, str], int]:
