@@ -132,6 +132,7 @@ class Month:
         self._contacts: list[AdContact] = []
         self.tagged: list[TaggedPurchase] = []
         self._clickers: set[str] = set()
+        self._customers: set[str] = set()
         told = [message for days_ago in range(DAYS, 0, -1) for message in self._day(days_ago)]
         self.messages = sorted(told, key=lambda message: message.at)
         self.contacts = sorted(self._contacts, key=lambda contact: contact.at)
@@ -161,6 +162,8 @@ class Month:
 
     def _purchase(self, source: TrafficSource, at: int) -> Iterator[Message]:
         visitor, email = self._visitor(), self._email()
+        is_first = email not in self._customers
+        self._customers.add(email)
         has_seen = source in (DIRECT, GOOGLE) and self._dice.random() < _VIEWED
         if has_seen:
             self._see(email, at - 5 * HOUR)
@@ -171,6 +174,7 @@ class Month:
         body = self._order(source, query, visitor, email, at + 600)
         if has_seen and source is GOOGLE and email not in self._clickers:
             self.tagged.append(TaggedPurchase(at + 600, email, body["subtotal_price"]))
+        yield self._completion(visitor, body["customer"]["id"], at + 600, is_first=is_first)
         yield Message(at + 600, "orders/create", body)
         yield from self._return(body, at + 30 * HOUR)
 
@@ -221,6 +225,17 @@ class Month:
         }
         return Message(at, "pixel", pixel_call(visitor, {}, [event]))
 
+    def _completion(self, visitor: str, customer: int, at: int, *, is_first: bool) -> Message:
+        """Returns the pixel's call for a completed checkout, with the shop's word on its buyer."""
+        buyer = {"customer": {"id": str(customer), "isFirstOrder": is_first}}
+        event = {
+            "id": f"{visitor}-completed",
+            "name": "checkout_completed",
+            "timestamp": at * 1000,
+            "data": {"checkout": {"token": f"checkout-of-{visitor}", "order": buyer}},
+        }
+        return Message(at, "pixel", pixel_call(visitor, {}, [event]))
+
     def _order(self, source: TrafficSource, query: str, visitor: str, email: str, at: int) -> Body:
         self._number += 1
         attributes = [{"name": "__pin_vid", "value": visitor}]
@@ -235,6 +250,7 @@ class Month:
             at,
             landing_site=f"{page}?{query}" if query else page,
             note_attributes=attributes,
+            checkout_token=f"checkout-of-{visitor}",
             email=email,
             customer={"id": 8_200_000 + self._buyers.index(email), "email": email},
             client_details={"browser_ip": address, "user_agent": BROWSER},
