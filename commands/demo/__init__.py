@@ -26,6 +26,7 @@ def demo(serve: bool, port: int | None, database_url: str | None) -> None:
 
     began = time.monotonic()
     click.echo("A made-up shop's month and day. Nothing is real, and nothing leaves this machine.")
+    click.echo("The service plays it now, which takes up to a minute; then come its figures.")
     try:
         with terminable(), run_day(port, database_url) as day:
             for section in day.sections:
