@@ -10,6 +10,7 @@ from api.dashboard.order import order_address
 from api.dashboard.page import PageRequest
 from api.dashboard.tables import PageTable, TableColumn
 from tracking.report.comparison import MOST_DAYS
+from tracking.store import orders
 
 _PARTS = {
     "days": "Orders that count on another day: ours are the shop's days, Pinterest's are UTC days",
@@ -48,7 +49,7 @@ def comparison_of(asked: PageRequest) -> ComparedFigures:
     notes = [*filter(None, [report["missing"], several, report["windows"]["note"]])]
     return ComparedFigures(
         _sides([*_side_rows(totals)]),
-        _parts([*_part_rows(totals)]),
+        _parts([*_part_rows(totals, _names(asked, totals))]),
         [*notes, *(hint["text"] for hint in report["hints"])],
     )
 
@@ -57,13 +58,22 @@ def _side_rows(totals: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     sides = {"pinterest": "value", "credited": "value", "sold": "revenue"}
     found = {side: totals[side] or {} for side in sides}
     currency = next(filter(None, (each.get("currency") for each in found.values())), "")
-    orders = {side: orders_text(each.get("orders")) for side, each in found.items()}
+    counts = {side: orders_text(each.get("orders")) for side, each in found.items()}
     values = {side: money_text(found[side].get(name)) for side, name in sides.items()}
-    yield {"figure": "Orders", **orders}
+    yield {"figure": "Orders", **counts}
     yield {"figure": f"Value in {currency}" if currency else "Value", **values}
 
 
-def _part_rows(totals: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _names(asked: PageRequest, totals: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the names of the orders that the parts of a difference name, by their ids."""
+    difference = totals["difference"]
+    parts = difference["parts"] if difference else []
+    ids = {id for part in parts for id in part["order_ids"][:_MOST_EXAMPLES]}
+    with asked.service.store.read() as conn:
+        return orders.names_by_id(conn, ids)
+
+
+def _part_rows(totals: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yields what leads from our figure to Pinterest's; nothing if there is no difference."""
     difference = totals["difference"]
     parts = difference["parts"] if difference else []
@@ -71,7 +81,7 @@ def _part_rows(totals: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not told:
         return
     yield _total("We credit to Pinterest", totals["credited"])
-    yield from (_part(part, difference["currency"] or "") for part in told)
+    yield from (_part(part, difference["currency"] or "", names) for part in told)
     yield _total("Pinterest says", totals["pinterest"])
 
 
@@ -87,16 +97,18 @@ def _total(title: str, side: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _part(part: Mapping[str, Any], currency: str) -> dict[str, Any]:
-    orders = orders_text(part["orders"])
+def _part(part: Mapping[str, Any], currency: str, names: Mapping[str, str]) -> dict[str, Any]:
+    count = orders_text(part["orders"])
     reasons = (f"{each['text'].rstrip('.')}: {_plain(each['orders'])}" for each in part["reasons"])
     return {
         "part": _PARTS.get(part["part"], part["part"]),
-        "orders": orders if orders.startswith("-") else f"+{orders}",
+        "orders": count if count.startswith("-") else f"+{count}",
         "value": part["value"],
         "currency": currency,
         "reasons": "; ".join(reasons),
-        "examples": tuple((id, order_address(id)) for id in part["order_ids"][:_MOST_EXAMPLES]),
+        "examples": tuple(
+            (names[id], order_address(id)) for id in part["order_ids"][:_MOST_EXAMPLES]
+        ),
     }
 
 

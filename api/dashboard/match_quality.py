@@ -1,12 +1,16 @@
 """The match quality page: what our events have of the fields that Pinterest scores, and advice."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from api.dashboard.charts import LineChart
+from api.dashboard.formats import time_text
 from api.dashboard.order import order_address
 from api.dashboard.page import DashboardPage, PageContent, PageRequest
 from api.dashboard.tables import PageTable, TableColumn
+from tracking.store import orders
 
 _FIELDS = {
     "click_id_epik": "Pinterest's click id",
@@ -37,7 +41,10 @@ _TONES = {"GOOD": "good", "FAIR": "note"}
 def _view(asked: PageRequest) -> PageContent:
     report = asked.service.match_quality.report(**asked.span)
     kinds = [_kind(found) for found in sorted(report["events"], key=_place)]
-    advice, verdicts = _advice(report["advice"]), _verdicts(report["pinterest"])
+    ids = {id for each in report["advice"] for id in each["order_ids"]}
+    with asked.service.store.read() as conn:
+        advice = _advice(report["advice"], orders.names_by_id(conn, ids))
+    verdicts = _verdicts(report["pinterest"], asked.service.settings.shop_timezone)
     charts = [*_charts(report["days"])]
     values = {
         "advice": advice,
@@ -93,7 +100,7 @@ def _percent(value: float | None) -> str | None:
     return None if value is None else f"{value:.1f}%"
 
 
-def _advice(advice: Sequence[Mapping[str, Any]]) -> PageTable:
+def _advice(advice: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> PageTable:
     rows = [
         {
             "field": _FIELDS.get(each["field"], each["field"]),
@@ -102,7 +109,7 @@ def _advice(advice: Sequence[Mapping[str, Any]]) -> PageTable:
                 next((each[name] for name in _SHARES if each[name] is not None), None)
             ),
             "advice": each["advice"],
-            "examples": tuple((id, order_address(id)) for id in each["order_ids"]),
+            "examples": tuple((names[id], order_address(id)) for id in each["order_ids"]),
         }
         for each in advice
     ]
@@ -117,14 +124,14 @@ def _advice(advice: Sequence[Mapping[str, Any]]) -> PageTable:
     return PageTable("advice", "What to do", columns, rows, empty=empty)
 
 
-def _verdicts(told: Mapping[str, Any]) -> PageTable:
+def _verdicts(told: Mapping[str, Any], zone: ZoneInfo) -> PageTable:
     rows = [
         {
             "source": f"{each['source_platform']}, {each['ingestion_source']}",
             "lookback": {"1d": "1 day", "14d": "14 days"}[each["lookback"]],
             "status": each["overall_status"].replace("_", " ").capitalize(),
             "tone": _TONES.get(each["overall_status"], "bad"),
-            "read_at": each["read_at"],
+            "read_at": time_text(datetime.fromisoformat(each["read_at"]).timestamp(), zone),
             "issues": "; ".join(sorted({*_issues(each["components"])})),
         }
         for each in told["verdicts"]

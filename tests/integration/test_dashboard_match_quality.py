@@ -1,15 +1,19 @@
 """The match quality page: coverage by field as the report has it, advice, Pinterest's verdict."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from api.dashboard.formats import time_text
 from app import assemble
-from tests.actors import Shop, deliver, order, pinned
+from tests.actors import NOW, Shop, deliver, order, pinned
 from tests.conftest import BuildService
 from tests.dashboard import Owner, cells_in
 from tests.standins.pinterest import FakePinterest
 from tracking.service import Service
+from tracking.store import match_verdicts
+from tracking.store.match_verdicts import LookbackVerdicts, VerdictRow
 
 NO_BUYER: dict[str, Any] = {
     "email": None,
@@ -52,6 +56,22 @@ def test_a_weak_field_has_its_advice_and_orders_that_lack_it(shop: Shop) -> None
     assert sorted(told.values()) == sorted(" ".join(each["advice"].split()) for each in advice)
     assert "E-mail (digest)" in told
     assert 'href="/dashboard/orders/' in page
+
+
+def test_a_verdict_was_read_at_a_time_of_the_shop(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest
+) -> None:
+    service = build_service(
+        *(sqlite_url, pinterest),
+        PINTEREST_ADS_TOKEN="ads-token",
+        SHOP_TIMEZONE="Asia/Tokyo",
+    )
+    read = [LookbackVerdicts("1d", [VerdictRow("1d", "WEB", "TAG", "FAIR", NOW)], [])]
+    service.store.commit(lambda conn: match_verdicts.put(conn, read))
+
+    page = Owner(assemble(service).test_client()).page("/dashboard/match-quality")
+    (row,) = cells_in(page, "verdicts")
+    assert row[-1] == time_text(NOW, ZoneInfo("Asia/Tokyo"))
 
 
 def test_without_pinterests_verdict_the_page_says_why(shop: Shop) -> None:

@@ -197,8 +197,9 @@ class Comparison:
     def _missing(self, says: PinterestSays, days: Days) -> str | None:
         """Returns what is missing of Pinterest's figures; None if nothing is."""
         if self._source.missing_settings:
-            names = ", ".join(self._source.missing_settings)
-            return f"Pinterest's figures are not read: {names} is not set."
+            names = " and ".join(self._source.missing_settings)
+            verb = "is" if len(self._source.missing_settings) == 1 else "are"
+            return f"Pinterest's figures are not read: {names} {verb} not set."
         if says.failure:
             return f"Pinterest's figures were not read to the end: {says.failure}"
         if not says.is_read:

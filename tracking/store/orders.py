@@ -1,5 +1,6 @@
 """Orders in their newest state, and the receipts of their bodies."""
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, literal_column, select
@@ -7,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.customer import CustomerType
 from tracking.domain.order import is_unpayable
+from tracking.store.engine.name_lists import ValuesOfNames
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import conversions, orders, receipts
 
@@ -92,6 +94,7 @@ _add_receipt = Query(
     .returning(receipts.c.digest),
 )
 _of_id = Query(OrderRow, select(orders).where(orders.c.id == bindparam("id")))
+_names = ValuesOfNames(lambda id: select(orders.c.name.label("value")).where(orders.c.id == id))
 # Orders have no index by time; their events have.
 _newest_sessions = Query(
     SessionText,
@@ -121,6 +124,12 @@ def is_new_body(conn: Connection, digest: str, topic: str, order_id: str, now: i
 def of_id(conn: Connection, order_id: str) -> OrderRow | None:
     """Returns the newest known state of an order."""
     return _of_id.first(conn, id=order_id)
+
+
+def names_by_id(conn: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Returns the names (`#1052`) of orders by their ids; the id itself where there is no name."""
+    found = _names.find(conn, ids)
+    return {id: next(iter(found.get(id, [])), "") or id for id in ids}
 
 
 def newest_sessions(conn: Connection, since: int, limit: int) -> list[str]:
