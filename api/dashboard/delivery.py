@@ -25,6 +25,10 @@ from webhooks.shopify import Receivers
 MOST_ROWS = 200
 # Beyond this the newest event becomes an offline one at Pinterest.
 LONGEST_WAIT = 3_600
+_HELD = (
+    "Held for now: purchases that no click has earned yet, in case it is told late (for "
+    "SETTLING_MINUTES), and those of which another event may tell."
+)
 
 
 def _view(asked: PageRequest) -> PageContent:
@@ -128,11 +132,12 @@ def _destinations(rows: Sequence[Mapping[str, Any]]) -> PageTable:
         TableColumn("state", "State"),
         TableColumn("waiting", "Waiting", "count"),
         TableColumn("oldest", "Oldest since", "time"),
-        TableColumn("held", "Held for an id", "count"),
+        TableColumn("held", "Held for now", "count"),
         TableColumn("dead", "Refused or expired", "count"),
     ]
     empty = "There is nobody to send to: Pinterest's credentials are not set."
-    return PageTable("destinations", "Destinations", columns, rows, empty=empty)
+    note = _HELD if any(row["held"] for row in rows) else ""
+    return PageTable("destinations", "Destinations", columns, rows, empty=empty, note=note)
 
 
 def _dead_letters(asked: PageRequest, rows: Iterable[DeadLetter], count: int) -> PageTable:
@@ -240,7 +245,11 @@ def _replay(service: Service, form: Mapping[str, str]) -> str:
     event_id = form.get("event_id", "")
     count = replay_dead_letters(service.store, int(service.clock()), event_id)
     if count:
-        return f"{count:,} put back in line: they are sent within a minute."
+        them = "it is" if count == 1 else "they are"
+        return (
+            f"{count:,} put back in line: {them} sent within a minute. "
+            "What is refused again is listed again."
+        )
     return "None was put back in line: they are older than Pinterest takes, or none any more."
 
 

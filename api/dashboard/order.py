@@ -79,9 +79,9 @@ def _facts(asked: PageRequest, journey: Mapping[str, Any]) -> Iterator[tuple[str
     yield "Placed", _time(asked, journey["placed_at"])
     yield "State", _state(journey)
     yield "Revenue", f"{money_text(journey['revenue'])} {currency}"
-    for name, title in (("refunds", "refunded"), ("cancellations", "cancelled")):
+    for name, title in (("refunds", "Refunded"), ("cancellations", "Cancelled")):
         if float(journey[name]):
-            yield f"Of which {title}", f"{money_text(journey[name])} {currency}"
+            yield title, f"{money_text(journey[name])} {currency}"
     yield "Buyer matched by", _MATCHES.get(journey["match_method"], "nothing: no visit is known")
     consent = journey["consent"]
     yield "Consent to marketing", _CONSENT[consent.get("marketing")]

@@ -65,7 +65,7 @@ def _table(rows: list[dict[str, Any]], searched: str) -> PageTable:
         TableColumn("campaign", "Credited to"),
         TableColumn("text", "To Pinterest"),
     ]
-    empty = "No order in these days." if not searched else "Nothing is called so."
+    empty = "No order in these days." if not searched else "No order or campaign is called so."
     return PageTable("orders", "Orders", columns, rows, empty=empty)
 
 

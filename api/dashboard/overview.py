@@ -8,8 +8,10 @@ from typing import Any
 
 from api.dashboard.charts import earnings_chart
 from api.dashboard.comparison import comparison_of
-from api.dashboard.delivery import LONGEST_WAIT
+from api.dashboard.delivery import DELIVERY_PAGE, LONGEST_WAIT
 from api.dashboard.formats import count_text, duration_text, money_text, orders_text, time_text
+from api.dashboard.health import HEALTH_PAGE
+from api.dashboard.match_quality import MATCH_QUALITY_PAGE
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest, span_of
 from api.dashboard.setup import LINK_TEMPLATE, setup_steps, show_test_event
 from api.dashboard.tiles import Tile, Tone, change_of
@@ -19,6 +21,15 @@ from tracking.report.earnings import earnings
 from tracking.report.parameters import Days
 from tracking.store import metrics
 from tracking.store.engine.statement import Connection
+
+# The pages that show what an alert is about; of the others the health page tells more.
+_PAGES = {
+    **dict.fromkeys(
+        ("dead_letters", "late_events", "more_rejects", "low_accuracy", "token_refused"),
+        DELIVERY_PAGE,
+    ),
+    **dict.fromkeys(("fewer_click_ids", "fewer_emails", "low_overlap"), MATCH_QUALITY_PAGE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +74,13 @@ def _view(asked: PageRequest) -> PageContent:
         "charts": charts,
         "comparison": comparison,
         "delivery": [*_delivery_tiles(asked, waiting, dead)],
-        "delivery_address": f"/dashboard/delivery?start_date={asked.span['start_date']}"
-        f"&end_date={asked.span['end_date']}",
+        "delivery_address": DELIVERY_PAGE.address(None, asked.span),
+        "span": asked.span,
     }
     return PageContent("overview.html", values, tables)
 
 
-def _alerts(asked: PageRequest) -> list[dict[str, str]]:
+def _alerts(asked: PageRequest) -> list[dict[str, Any]]:
     zone = asked.service.settings.shop_timezone
     return [
         {
@@ -77,6 +88,7 @@ def _alerts(asked: PageRequest) -> list[dict[str, str]]:
             "words": alert.words,
             "remedy": alert.remedy,
             "since": time_text(alert.since, zone),
+            "page": _PAGES.get(alert.name, HEALTH_PAGE),
         }
         for alert in asked.service.alerts.standing()
     ]

@@ -120,5 +120,5 @@ def show_test_event(service: Service, form: Mapping[str, str]) -> str:
         return f"Pinterest did not answer: {error}."
     said = msgspec.json.encode(trial.answer).decode()[:500]
     if trial.http_status == 200:
-        return f"Pinterest took the test event: {said}"
+        return f"Pinterest took the test event, and counts nothing of it. It answered: {said}"
     return f"Pinterest refused the test event (HTTP {trial.http_status}): {said}"

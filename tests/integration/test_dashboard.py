@@ -60,6 +60,19 @@ def test_the_days_stay_from_page_to_page(owner: Owner) -> None:
     assert '<input type="date" name="start_date" value="2026-07-01" required>' in page
 
 
+def test_a_shop_without_visitors_is_told_where_they_come_from(owner: Owner) -> None:
+    page = owner.page("/dashboard/funnel", **DAYS)
+
+    assert "of the visitors bought something" not in page
+    assert "No visitors in these days." in page
+
+
+def test_a_wrong_day_is_named_once(owner: Owner) -> None:
+    answer = owner.client.get("/dashboard/funnel?start_date=soon&end_date=2026-07-31")
+
+    assert answer.get_data(as_text=True).count("not a date") == 1
+
+
 def test_the_picker_keeps_what_was_chosen_besides(owner: Owner) -> None:
     page = owner.page("/dashboard/funnel", **DAYS, traffic="all")
 

@@ -44,6 +44,18 @@ def test_what_waits_is_counted(shop: Shop, owner: Owner) -> None:
     assert row[:3] == ["pinterest", "sends", "1"]
 
 
+def test_what_is_held_is_counted_and_the_page_says_why(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest
+) -> None:
+    shop = Shop(assemble(build_service(sqlite_url, pinterest)).test_client())
+    shop.sends("orders/create", order())
+
+    page = Owner(shop.client).page("/dashboard/delivery")
+    (row,) = cells_in(page, "destinations")
+    assert (row[2], row[4]) == ("0", "1")
+    assert "Held for now: purchases that no click has earned yet" in page
+
+
 def test_what_was_refused_stands_there_in_pinterests_words(
     service: Service, shop: Shop, owner: Owner, pinterest: FakePinterest
 ) -> None:

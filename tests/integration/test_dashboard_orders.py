@@ -145,7 +145,7 @@ def test_a_wrong_parameter_of_the_list_is_named(owner: Owner, query: dict[str, s
 def test_a_search_that_finds_nothing_says_so_and_shows_the_words_as_text(owner: Owner) -> None:
     page = owner.page("/dashboard/orders", **MINE, q=HOSTILE)
 
-    assert "Nothing is called so." in page
+    assert "No order or campaign is called so." in page
     assert "<script>alert" not in page
 
 

@@ -152,7 +152,7 @@ def test_pinterests_figure_is_led_back_to_ours(
     ]
     rows = cells_in(page, "difference")
     assert (rows[0][:2], rows[-1][:2]) == (["We credit to Pinterest", "1"], ["Pinterest says", "3"])
-    assert '<a href="/dashboard/orders/1">1</a>' in page
+    assert '<a href="/dashboard/orders/1">#1001</a>' in page
     parts = [Decimal(row[1].replace(",", "")) for row in rows[1:-1]]
     assert 1 + sum(parts) == 3
 
@@ -247,6 +247,20 @@ def test_what_is_wrong_stands_first(service: Service, owner: Owner) -> None:
     assert page.index('id="alerts"') < page.index('id="setup"')
     assert HOSTILE not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("dead_letters", "delivery"), ("fewer_emails", "match-quality"), ("low_disk", "health")],
+)
+def test_an_alert_leads_to_the_page_that_shows_what_it_is_about(
+    service: Service, owner: Owner, name: str, page: str
+) -> None:
+    standing = AlertRow(name, 1, NOW, stands=1, since=NOW, words="Something is wrong.")
+    service.store.commit(lambda conn: alerts.put_state(conn, standing, NOW))
+
+    (alert,) = re.findall(r'<ul class="alerts">(.*?)</ul>', owner.page("/dashboard"), re.S)
+    assert f'<a href="/dashboard/{page}' in alert
 
 
 def test_the_state_of_delivery_leads_to_its_page(shop: Shop, owner: Owner) -> None:
