@@ -182,6 +182,19 @@ def deliver(service: Service, name: str = "pinterest") -> int:
     return sum(iter(deliverer.deliver, 0))
 
 
+class NoPause(threading.Event):
+    """Tells whoever waits on it to go on at once."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return False
+
+
+def ask_to_erase(service: Service) -> None:
+    """Ask Pinterest for the erasures that are due now."""
+    while service.privacy.at_pinterest.go_on(NoPause()):
+        pass
+
+
 def at_once(store: Store, works: Sequence[Callable[[], T]]) -> list[Future[T]]:
     """What came of works that write to the store together.
 

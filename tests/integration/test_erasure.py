@@ -21,6 +21,7 @@ from tests.actors import (
     SECRET,
     Clock,
     Shop,
+    ask_to_erase,
     at_once,
     deliver,
     instant,
@@ -488,6 +489,9 @@ def test_an_event_that_was_sent_stays_counted_as_sent(service: Service, shop: Sh
 
     assert event_of(service)["state"] == "sent"
     assert shop.reads("/orders/1/journey")["reason"] == ""
+    # The click id stays until Pinterest was asked to delete its events.
+    assert {table for table, _ in found(service)} == {"pinterest_erasures"}
+    ask_to_erase(service)
     assert found(service) == []
 
 
@@ -614,7 +618,7 @@ def test_an_order_that_only_later_turns_out_to_be_the_persons_is_erased_then(
 
     sends(shop, "orders/updated", canary(1, updated_at=instant(NOW + 60)))
     assert [row["session"] for row in rows(service.store, "orders")] == [""]
-    assert not service.pending_erasures.go_on()
+    assert not service.pending_erasures.go_on(seconds=60)
 
     assert found(service) == []
     assert event_of(service)["state"] == "withdrawn"

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from app import assemble
-from tests.actors import DAY, HOUR, Clock, Operator, Shop, deliver, order, pinned
+from tests.actors import (
+    DAY,
+    HOUR,
+    Clock,
+    Operator,
+    Shop,
+    ask_to_erase,
+    deliver,
+    order,
+    pinned,
+)
 from tests.canaries import EMAIL
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest
@@ -22,19 +32,6 @@ REDACT = {
     "customer": {"id": 9_001, "email": EMAIL},
     "orders_to_redact": [5_001],
 }
-
-
-class NoPause(threading.Event):
-    """Tells whoever waits on it to go on at once."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return False
-
-
-def ask(service: Service) -> None:
-    """Lets Pinterest be asked for all that is to be asked now."""
-    while service.privacy.at_pinterest.go_on(NoPause()):
-        pass
 
 
 @pytest.fixture
@@ -67,7 +64,7 @@ def test_pinterest_is_asked_by_the_email_and_the_click_id_once_it_is_erased_here
 
     redacts(shop)
     assert pinterest.deletions == []
-    ask(service)
+    ask_to_erase(service)
 
     assert pinterest.deletions == [{"user_emails": [EMAIL], "epiks": [EPIK]}]
     assert EPIK not in str(everything(service.store)["pinterest_erasures"])
@@ -84,7 +81,7 @@ def test_the_email_is_neither_stored_nor_logged(
 
     redacts(shop)
     before = str(everything(service.store))
-    ask(service)
+    ask_to_erase(service)
 
     for text in (before, str(everything(service.store)), caplog.text, doctor(service)):
         assert EMAIL not in text
@@ -100,7 +97,7 @@ def test_pinterest_is_asked_only_if_it_has_an_event_of_the_person(
         deliver(service)
     # Of a person who is not named by an order, the order is found.
     redacts(shop, orders_to_redact=[])
-    ask(service)
+    ask_to_erase(service)
     assert len(pinterest.deletions) == was_sent
 
 
@@ -117,7 +114,7 @@ def test_pinterest_is_not_asked_where_it_is_switched_off_or_counts_nothing(
     shop = sells(service)
     deliver(service)
     redacts(shop)
-    ask(service)
+    ask_to_erase(service)
     assert pinterest.deletions == []
     assert everything(service.store)["pinterest_erasures"] == []
 
@@ -129,13 +126,13 @@ def test_a_refusal_is_told_by_doctor_and_fails_no_redact(
     deliver(service)
     pinterest.refuses_deletions = True
     redacts(shop)
-    ask(service)
+    ask_to_erase(service)
     assert "refused 1 (403 (code 29))" in doctor(service)
 
     # The click ids are asked about again; the e-mail is gone.
     pinterest.refuses_deletions = False
     clock.tick(hours=1.1)
-    ask(service)
+    ask_to_erase(service)
 
     assert pinterest.deletions == [{"user_emails": [], "epiks": [EPIK]}]
 
@@ -147,7 +144,7 @@ def test_a_pinterest_that_is_down_is_asked_three_times(
     deliver(service)
     pinterest.stop()
     redacts(shop)
-    ask(service)
+    ask_to_erase(service)
     assert "no complete answer" in doctor(service)
     assert len(PAUSES) == 2
 
@@ -163,12 +160,12 @@ def test_an_email_that_a_crash_lost_is_told_as_not_asked(
     deliver(service)
     redacts(shop)
     other = build_service(database_url, pinterest=pinterest, PINTEREST_SEND="all")
-    ask(other)
+    ask_to_erase(other)
     # Its process may still be there.
     assert pinterest.deletions == []
 
     clock.tick(seconds=HANDED_OVER_SECONDS + 1)
-    ask(other)
+    ask_to_erase(other)
 
     assert pinterest.deletions == [{"user_emails": [], "epiks": [EPIK]}]
     assert "not asked" in doctor(other)
@@ -181,9 +178,9 @@ def test_click_ids_are_kept_for_thirty_days_at_most(
     deliver(service)
     pinterest.refuses_deletions = True
     redacts(shop)
-    ask(service)
+    ask_to_erase(service)
     clock.tick(days=31)
-    ask(service)
+    ask_to_erase(service)
     assert EPIK not in str(everything(service.store)["pinterest_erasures"])
 
 
@@ -194,7 +191,7 @@ def test_the_erasure_of_the_shop_forgets_what_pinterest_was_not_asked_yet(
     deliver(service)
     pinterest.refuses_deletions = True
     redacts(shop)
-    ask(service)
+    ask_to_erase(service)
     clock.tick(days=3, seconds=HOUR)
     shop.sends("shop/redact", {"shop_id": 1, "shop_domain": "shop.myshopify.com"})
     while service.pending_erasures.go_on(30):

@@ -238,7 +238,7 @@ def test_the_operator_learns_that_an_erasure_is_under_way(
     assert "under way: the person is being erased" in operator.types("privacy").output
     assert "a person is being erased" in operator.types("doctor").output
 
-    assert not service.pending_erasures.go_on()
+    assert not service.pending_erasures.go_on(seconds=60)
     assert "no erasure is left to do" in operator.types("privacy").output
 
 
@@ -261,7 +261,7 @@ def test_an_erasure_that_always_fails_keeps_no_other_from_it(
     (left,) = rows(service.store, "pending_erasures")
     clock.tick(seconds=POSTPONED_SECONDS)
     service.store.commit(lambda conn: conn.cursor.execute("UPDATE pending_erasures SET rest = ''"))
-    assert not service.pending_erasures.go_on()
+    assert not service.pending_erasures.go_on(seconds=60)
     assert left["rest"] == "no plan"
     assert traces(service) == []
 
