@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking.domain.attribution import WHOLE_ORDER, bit
@@ -200,8 +200,10 @@ def amounts(line: ComparisonLine) -> dict[str, tuple[int, int]]:
 
 
 BY = st.sampled_from(("order_date", "click_date"))
+FEW = settings(max_examples=40)
 
 
+@FEW
 @given(told_orders(), st.sampled_from(ZONES), BY)
 def test_all_is_explained_where_pinterest_counts_what_it_was_told(
     orders: Sequence[Told], zone: str, report_by: ReportDay
@@ -211,6 +213,7 @@ def test_all_is_explained_where_pinterest_counts_what_it_was_told(
         assert amounts(line)["not_explained"] == (0, 0)
 
 
+@FEW
 @given(
     told_orders(),
     st.sampled_from(ZONES),
@@ -235,6 +238,7 @@ def test_views_that_only_pinterest_knows_are_told_as_views(
     assert grown == [len(more) * WHOLE_ORDER, sum(one.value for one in more)]
 
 
+@FEW
 @given(
     told_orders(),
     st.sampled_from(ZONES),
