@@ -341,6 +341,18 @@ def test_who_is_signed_in_by_a_proxy_sends_forms_of_the_own_pages_only(assembled
         assert answer.status_code == status, person
 
 
+def test_nobodys_form_token_is_anothers_whatever_they_are_called(assembled: Assemble) -> None:
+    client = assembled(**BY_PROXY).test_client()
+    by_proxy: dict[str, Any] = {"environ_overrides": {"REMOTE_ADDR": PROXY}}
+    path = "/dashboard/funnel?start_date=2026-07-01&end_date=2026-07-31"
+    page = client.get(path, headers={HEADER: "eve person ada"}, **by_proxy)
+    nonce, _, digest = form_token_in(page.get_data(as_text=True)).partition("-")
+
+    form = {"form_token": f"{nonce} person eve-{digest}"}
+    answer = client.post("/dashboard/logout", headers={HEADER: "ada"}, data=form, **by_proxy)
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
