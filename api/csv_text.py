@@ -5,8 +5,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Characters that begin a formula in a spreadsheet.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from tracking.domain.spreadsheet import FORMULA_BEGINNINGS
 
 ReportLine = Mapping[str, Any]
 
@@ -23,7 +22,7 @@ def csv_text(rows: Iterable[ReportLine]) -> str:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA) and not _is_number(value):
+    if isinstance(value, str) and value.startswith(FORMULA_BEGINNINGS) and not _is_number(value):
         return f"'{value}"
     return "" if value is None else value
 

@@ -232,7 +232,7 @@ def conn_rows(conn: Any) -> list[Any]:
     return [row for row in found if row is not None]
 
 
-@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t"])
+@pytest.mark.parametrize("begins", ["=", "+", "-", "@", "\t", "＝"])  # noqa: RUF001
 def test_no_text_is_taken_for_a_formula(
     begins: str, shop: Shop, operator: Operator, tmp_path: Path
 ) -> None:
@@ -244,7 +244,7 @@ def test_no_text_is_taken_for_a_formula(
     for path in (tmp_path / "out").iterdir():
         with path.open(newline="", encoding="utf-8") as file:
             cells = [cell for row in csv.reader(file) for cell in row]
-        assert not any(cell.startswith(("=", "+", "@", "\t", "\r")) for cell in cells)
+        assert not any(cell.startswith(("=", "+", "@", "\t", "\r", "\uff1d")) for cell in cells)
         assert not any(cell == "-1+1" for cell in cells)
 
 

@@ -754,7 +754,7 @@ def test_the_spreadsheet_of_the_funnel_has_a_line_for_each_campaign_and_stage(ow
     assert [line["events"] for line in found] == ["0", "0", "0", "1"] * 2
 
 
-@pytest.mark.parametrize("begin", ["=", "+", "-", "@"])
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "＝", "＠"])  # noqa: RUF001
 @pytest.mark.parametrize("rest", ["HYPERLINK(1)", "-1"])
 def test_a_campaigns_name_is_no_formula(owner: Shop, begin: str, rest: str) -> None:
     name = f"{begin}{rest}"

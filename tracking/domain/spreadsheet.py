@@ -4,6 +4,9 @@ import re
 
 SHORTENED = "a spreadsheet has shortened this id: let it show the column as text"
 
+# The characters that begin a formula; Excel takes the full-width ones for the others.
+FORMULA_BEGINNINGS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+
 # Excel's first line of a CSV file that names the separator of the others.
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 # Any other formula is a text of its own: nobody writes an id as =HYPERLINK(1).
@@ -11,7 +14,7 @@ _FORMULA = re.compile(r'=(?:"([^"]*)"|([0-9]+))')
 # An apostrophe marks a text that looks like a number or a formula. Names may begin with one, too.
 # A word processor, and a spreadsheet that corrects what is typed, make it a typographic one.
 _APOSTROPHES = ("'", "\u2018", "\u2019")
-_TEXT_MARK = re.compile(r"['\u2018\u2019]+(?=[0-9+=@-])")
+_TEXT_MARK = re.compile(r"['\u2018\u2019]+(?=[0-9+=@＋＝＠－-])")  # noqa: RUF001
 # What has no width, and comes along with a text that was copied from a page: joiners, marks of the
 # writing direction, the byte order mark.
 _WITHOUT_WIDTH = (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A), 0xFEFF)

@@ -15,6 +15,7 @@ from tracking.domain.attribution import MODELS, SCOPES, bit, share_text
 from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
+from tracking.domain.spreadsheet import FORMULA_BEGINNINGS
 from tracking.report.journey import id_sent_as
 from tracking.report.parameters import Days
 from tracking.report.reports import Reports
@@ -22,8 +23,6 @@ from tracking.store import Store, exports
 from tracking.store.engine import sqlite_file
 from tracking.store.engine.sqlite import SqliteStore
 
-# The characters with which a formula begins in a spreadsheet.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db")
 
 Cells = Sequence[Any]
@@ -239,7 +238,7 @@ def _write_csv(path: Path, table: Table) -> int:
 
 
 def _cell(value: object, is_text: bool) -> object:
-    if is_text and isinstance(value, str) and value.startswith(_FORMULA):
+    if is_text and isinstance(value, str) and value.startswith(FORMULA_BEGINNINGS):
         return f"'{value}"
     return "" if value is None else value
 
