@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +32,7 @@ from api.dashboard.static_files import send_static_file
 from api.dashboard.templating import render
 from server.problems import NotConfigured
 from tracking.domain.validation import FieldError, ValidationError
+from tracking.report.parameters import raise_if_any
 from tracking.service import Service
 
 BLUEPRINT = "dashboard"
@@ -182,13 +183,16 @@ class Dashboard:
 
     def _run_of(self, page: DashboardPage, action: PageAction) -> Callable[..., Response]:
         def run(**path: str) -> Response:
-            said = action.run(self._service, {**request.form.to_dict(), **path})
+            given = {**request.form.to_dict(), **path}
+            raise_if_any(_unstorable(given.items()))
+            said = action.run(self._service, given)
             return self._html("done.html", 200, page=page, said=said, back=page.address(path))
 
         return run
 
     def _asked(self, page: DashboardPage, path: dict[str, str]) -> PageRequest:
         names = (*(SPAN if page.has_span else ()), *page.parameters)
+        raise_if_any(_unstorable(path.items()))
         arguments = _arguments(*names)
         days = self._service.reports.days(*(arguments.pop(name, None) for name in SPAN))
         return PageRequest(self._service, page, days, arguments, path, self._findings)
@@ -244,23 +248,25 @@ def _arguments(*names: str) -> dict[str, str | None]:
     """Returns the parameters of these names.
 
     Raises:
-        ValidationError: there is another, or one holds NUL, which no store can hold.
+        ValidationError: there is another, or one holds NUL.
     """
     accepted = (*names, "format", "table")
     errors = [
         FieldError(name, f"unknown; accepted: {', '.join(names) or 'none'}")
         for name in sorted(set(request.args) - set(accepted))
     ]
-    errors += [
-        FieldError(name, "holds a control character")
-        for name, value in request.args.items(multi=True)
-        if "\x00" in value
-    ]
+    errors += _unstorable(request.args.items(multi=True))
     if request.args.get("format") not in (None, "csv"):
         errors.append(FieldError("format", "not one of: csv"))
-    if errors:
-        raise ValidationError(*errors)
+    raise_if_any(errors)
     return {name: request.args.get(name) for name in names}
+
+
+def _unstorable(given: Iterable[tuple[str, str]]) -> list[FieldError]:
+    """Returns an error for each text with NUL in it, which PostgreSQL cannot even look for."""
+    return [
+        FieldError(name, "holds a control character") for name, value in given if "\x00" in value
+    ]
 
 
 def _format() -> dict[str, str | None]:

@@ -187,5 +187,14 @@ def test_names_in_an_order_are_shown_as_text(storefront: Storefront, owner: Owne
         assert "<script>alert" not in owner.page(address)
 
 
+def test_an_id_that_no_database_can_hold_is_an_error_of_the_caller(owner: Owner) -> None:
+    for answer in (
+        owner.gets("/dashboard/orders/5001%00"),
+        owner.posts("/dashboard/delivery/replay", event_id="checkout-5001\x00"),
+    ):
+        assert answer.status_code == 400
+        assert "holds a control character" in answer.get_data(as_text=True)
+
+
 def test_an_order_that_nobody_told_is_not_found(owner: Owner) -> None:
     assert owner.gets("/dashboard/orders/99").status_code == 404
