@@ -18,7 +18,7 @@ from api.dashboard.tiles import Tile, Tone, change_of
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import NOT_ATTRIBUTED
 from tracking.report.earnings import earnings
-from tracking.report.parameters import Days
+from tracking.report.parameters import FIRST_DAY, Days
 from tracking.store import metrics
 from tracking.store.engine.statement import Connection
 
@@ -49,7 +49,7 @@ class CurrencyFigures:
 def _view(asked: PageRequest) -> PageContent:
     reports = asked.service.reports
     now = figures_of(reports.roi(**asked.span))
-    before = figures_of(reports.roi(**_span_before(asked.days)))
+    before = _figures_before(asked)
     with reports.store.read() as conn:
         steps = setup_steps(conn, asked)
         waiting = metrics.open_events(conn, "waiting")
@@ -119,6 +119,16 @@ def _credited(lines: Iterable[Mapping[str, Any]], field: str) -> Decimal:
 
 def _number(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
+
+
+def _figures_before(asked: PageRequest) -> dict[str, CurrencyFigures]:
+    """Returns the figures of the days before, of which those before any order have none."""
+    span = _span_before(asked.days)
+    first = FIRST_DAY.isoformat()
+    if span["end_date"] < first:
+        return {}
+    span["start_date"] = max(first, span["start_date"])
+    return figures_of(asked.service.reports.roi(**span))
 
 
 def _span_before(days: Days) -> dict[str, str]:

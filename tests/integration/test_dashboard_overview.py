@@ -97,6 +97,17 @@ def test_the_figures_are_those_of_the_report_against_the_days_before(
     assert tiles["Of new customers"][0] == str(campaign["new_orders"])
 
 
+@pytest.mark.parametrize(
+    "span",
+    [("2000-01-01", "2000-01-01"), ("2000-01-02", "2000-01-03"), ("2000-01-01", "2200-12-31")],
+)
+def test_days_that_none_can_lie_before_are_shown_as_well(
+    owner: Owner, span: tuple[str, str]
+) -> None:
+    start, end = span
+    assert owner.page("/dashboard", start_date=start, end_date=end)
+
+
 def test_several_currencies_stand_side_by_side(shop: Shop, owner: Owner) -> None:
     sell(shop, 1)
     sell(shop, 2, currency="EUR")

@@ -10,6 +10,8 @@ from tracking.domain.validation import FieldError, ValidationError
 
 _C = TypeVar("_C", bound=str)
 DEFAULT_DAYS = 30
+# No shop sold anything on other days.
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2200, 12, 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def date_of(name: str, value: str | None, errors: list[FieldError]) -> date | No
         day = date.fromisoformat(value) if len(value) == 10 else None
     except ValueError:
         day = None
-    if day is None or not 2000 <= day.year <= 2200:
+    if day is None or not FIRST_DAY <= day <= LAST_DAY:
         errors.append(FieldError(name, "not a date of the form YYYY-MM-DD"))
         return None
     return day
