@@ -119,6 +119,7 @@ def show_test_event(service: Service, form: Mapping[str, str]) -> str:
     except NoAnswer as error:
         return f"Pinterest did not answer: {error}."
     said = msgspec.json.encode(trial.answer).decode()[:500]
-    if trial.http_status == 200:
+    # A proxy's page is no answer of Pinterest's.
+    if trial.http_status == 200 and isinstance(trial.answer, Mapping):
         return f"Pinterest took the test event, and counts nothing of it. It answered: {said}"
     return f"Pinterest refused the test event (HTTP {trial.http_status}): {said}"

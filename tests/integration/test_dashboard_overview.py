@@ -237,6 +237,15 @@ def test_a_test_event_is_shown_to_pinterest_by_a_button(
     assert pinterest.events == {}
 
 
+@pytest.mark.parametrize("mode", ["html", "empty", "unauthorized"])
+def test_what_is_no_yes_of_pinterests_is_not_taken_for_one(
+    owner: Owner, pinterest: FakePinterest, mode: str
+) -> None:
+    pinterest.mode = mode
+    said = owner.posts("/dashboard/test-event").get_data(as_text=True)
+    assert "Pinterest refused the test event" in said
+
+
 def test_without_credentials_no_test_event_is_shown(
     build_service: BuildService, sqlite_url: str
 ) -> None:
