@@ -49,6 +49,7 @@ from tracking.report.funnel_writer import FunnelWriter
 from tracking.report.match_quality import MatchQuality
 from tracking.report.order_list import OrderList
 from tracking.report.reports import Reports
+from tracking.report.what_if import WhatIf
 from tracking.store import Store, StoreUnavailable, open_store, outbox
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, DiskGuard, GuardedStore
@@ -76,6 +77,7 @@ class Service:
     reports: Reports
     comparison: Comparison
     order_list: OrderList
+    what_if: WhatIf
     match_quality: MatchQuality
     spend_upload: SpendUpload
     pinterest_sync: PinterestSync | None
@@ -249,6 +251,7 @@ def service_of(
             retention_days=settings.retention_days,
         ),
         order_list=OrderList(store, model, days, settings.retention_days, clock),
+        what_if=WhatIf(store, rules, days),
         match_quality=MatchQuality(
             store, clock, _source_of(settings), sends_all=policy.send == "all"
         ),

@@ -156,6 +156,20 @@ def deduplicate(touches: Iterable[Touch]) -> Path:
     return tuple(visit.touch for visit in visits)
 
 
+def visits_before(
+    touches: Iterable[Touch], order_id: str, at: int, rules: Rules, visitor: str
+) -> Path:
+    """Returns the visits and views that can have a share in an order placed at that instant, oldest
+    first. `visitor` is the visitor id whose purchase it is, and whose the order's own visit is."""
+    own = touch_key(order_id)
+    recent = [
+        touch if touch.key != own else msgspec.structs.replace(touch, visitor=visitor)
+        for touch in touches
+        if is_in_window(touch, at, rules)
+    ]
+    return deduplicate(recent) if len(recent) > 1 else tuple(recent)
+
+
 class _Visit(msgspec.Struct):
     """A visit so far: what is known of it, and when it was last reported."""
 

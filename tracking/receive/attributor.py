@@ -1,9 +1,7 @@
 """Gathers what orders are credited by, and credits them again when a later fact concerns them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
-
-import msgspec
 
 from tracking.domain.attribution import Touch, touch_key
 from tracking.domain.conversion import (
@@ -13,7 +11,7 @@ from tracking.domain.conversion import (
 from tracking.domain.order import Order, is_without_visit
 from tracking.domain.session import Session
 from tracking.domain.touch import newest_click_id
-from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser, match_without_graph
+from tracking.domain.visitor import Match, is_browser, match_without_graph
 from tracking.receive.customers import with_customer
 from tracking.receive.order_facts import OrderFacts
 from tracking.receive.planner import Planner
@@ -33,6 +31,7 @@ from tracking.store.orders import OrderRow
 from tracking.store.refunds import RefundChange
 from tracking.store.touches import CreditRow, TouchRow
 from tracking.store.values import json_of, path_from, session_from_json
+from tracking.store.visits import in_their_browsers
 
 # Of an event's person so many events are credited again at once.
 MOST_EVENTS_CREDITED = 1000
@@ -118,30 +117,6 @@ class Attributor:
         found = touches.seen_by(conn, person, at - self.planner.reach, at)
         return [touch for touch in found if touch.order_id != order.id]
 
-    def in_their_browsers(
-        self,
-        conn: Connection,
-        found: Collection[Touch],
-        matches: Mapping[str, Match] | None = None,
-    ) -> list[Touch]:
-        """Returns the touches, with the visit of an order at the browser that it was placed in.
-
-        That visit is stored under an identity of the buyer where the order itself does not name
-        the browser. `matches` are those of the orders whose rows are not written yet.
-        """
-        known = dict(matches or {})
-        order_ids = {touch.order_id for touch in found if not is_browser(touch.visitor)}
-        event_ids = [event_id_of(id) for id in sorted(order_ids - known.keys() - {""})]
-        for row in conversions.matches_of(conn, event_ids):
-            known[row.order_id] = Match(row.visitor, row.match_method)
-        browsers = {id: m.visitor for id, m in known.items() if m.method in BROWSER_METHODS}
-        return [
-            msgspec.structs.replace(touch, visitor=browsers[touch.order_id])
-            if touch.order_id in browsers
-            else touch
-            for touch in found
-        ]
-
     def touches_behind(self, conn: Connection, visitor: str, since: int, until: int) -> list[Touch]:
         """Returns the touches in [since, until] that an event of a visitor id may be credited to.
 
@@ -153,7 +128,7 @@ class Attributor:
             return touches.seen_by(conn, person, since, until)
         identities = [other for other in person if not is_browser(other)]
         visits = touches.seen_by(conn, identities, since, until)
-        placed = self.in_their_browsers(conn, visits) if visits else []
+        placed = in_their_browsers(conn, visits) if visits else []
         own = touches.seen_by(conn, (visitor,), since, until)
         return [*own, *(touch for touch in placed if touch.visitor == visitor)]
 
@@ -250,7 +225,7 @@ class Attributor:
             gathered = [self._gathered(conn, row, by_buyer) for row in newer]
         matches = {row.id: each.match for row, each in zip(newer, gathered, strict=True)}
         for known, row, each in zip(due, newer, gathered, strict=True):
-            found = self.in_their_browsers(conn, each.touches, matches)
+            found = in_their_browsers(conn, each.touches, matches)
             self._recredit(conn, known, row, found, each.match, now)
 
     def settle_money(

@@ -27,6 +27,7 @@ from tracking.store.new_orders import OrderRows
 from tracking.store.orders import OrderRow
 from tracking.store.refunds import RefundChange
 from tracking.store.values import json_of
+from tracking.store.visits import in_their_browsers
 
 # The reasons that an older state of the order may remove, by what the newest has lost.
 _MENDED_BY_OLDER = frozenset({"unpaid", "never_paid", "no_identity"})
@@ -211,7 +212,7 @@ class OrderStates:
         )
         if planned is not None and is_alone and is_one and not customer.has_earlier:
             return planned
-        others = self.attributor.in_their_browsers(conn, others)
+        others = in_their_browsers(conn, others)
         return self.planner.rows_of(facts, now, others, given_back, match, customer)
 
     def _write(

@@ -17,10 +17,10 @@ from tracking.domain.attribution import (
     allocations_of,
     bit,
     credits_of,
-    deduplicate,
     is_in_window,
     path_of,
     touch_key,
+    visits_before,
 )
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import (
@@ -252,12 +252,7 @@ class Planner:
 
     def path_of(self, touches: Iterable[Touch], order_id: str, at: int, match: Match) -> Path:
         """Returns the visits and views that can have a share in an order, oldest first."""
-        own = touch_key(order_id)
-        recent = [
-            touch if touch.key != own else msgspec.structs.replace(touch, visitor=match.visitor)
-            for touch in self.touches_in_window(touches, at)
-        ]
-        return deduplicate(recent) if len(recent) > 1 else tuple(recent)
+        return visits_before(touches, order_id, at, self.rules, match.visitor)
 
     def newest_from_pinterest(self, touches: Iterable[Touch], at: int) -> Touch | None:
         """Returns the newest Pinterest touch that is young enough for an event at an instant."""

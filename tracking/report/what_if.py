@@ -1,0 +1,213 @@
+"""The ROI report as it would be with other attribution windows, computed from stored touches.
+
+Nothing is stored: the credits of the orders are computed again, and forgotten.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracking.domain.attribution import (
+    WHOLE_ORDER,
+    Rules,
+    Touch,
+    allocations_of,
+    credits_of,
+    is_in_window,
+    visits_before,
+)
+from tracking.domain.conversion import event_id_of
+from tracking.domain.order import is_without_visit
+from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import CampaignLabel
+from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.parameters import Days
+from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
+from tracking.store import (
+    Store,
+    conversions,
+    credited_orders,
+    identity_graph,
+    spend,
+    touches,
+)
+from tracking.store.credited_orders import CreditedOrder
+from tracking.store.engine.statement import Connection
+from tracking.store.values import path_from
+from tracking.store.visits import in_their_browsers
+
+# For more orders than these it is not computed.
+MOST_ORDERS = 20_000
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIfReport:
+    """The ROI report with other windows, and of how many orders it is.
+
+    It is None for more than MOST_ORDERS. Orders whose visits were `forgotten` stay as they are
+    credited.
+    """
+
+    orders: int
+    forgotten: int = 0
+    report: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _Sums:
+    """The sums of a campaign in a currency, and the newest instant (seconds UTC) of its credits."""
+
+    figures: list[int] = field(default_factory=lambda: [0] * 7)
+    newest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The part of an order that a campaign earned: share, gross, net and cancellations."""
+
+    label: CampaignLabel
+    at: int
+    amounts: Sequence[int]
+
+
+class WhatIf:
+    """Computes reports with windows other than the configured ones."""
+
+    def __init__(self, store: Store, rules: Rules, days: ShopDays) -> None:
+        self._store = store
+        self._rules = rules
+        self._days = days
+
+    def report(self, days: Days, span: CreditSpan, rules: Rules) -> WhatIfReport:
+        """Returns the report of these days, by the scope, model and date of `span`, with windows of
+        these `rules`.
+
+        By the configured rules it is the ROI report.
+        """
+        before = days.before
+        if span.report_by == "click_date":
+            before += max(_reach(rules), _reach(self._rules))
+        with self._store.read() as conn:
+            count = credited_orders.count(conn, days.since, before, MOST_ORDERS + 1)
+            if count > MOST_ORDERS:
+                return WhatIfReport(count)
+            sums: dict[tuple[str, CampaignLabel], _Sums] = {}
+            # So that campaigns have the names, and names the campaigns, of the report itself.
+            for row in credit_sums(conn, span, self._days):
+                label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
+                sums[row.currency, label] = _Sums(newest=row.newest)
+            forgotten = 0
+            for orders in _batches(conn, days.since, before):
+                forgotten += sum(not order.path for order in orders)
+                paths = self._paths(conn, [order for order in orders if order.path], rules)
+                for order in orders:
+                    for share in _shares(conn, order, paths.get(order.id), span.bit, rules):
+                        if span.report_by == "order_date" or days.since <= share.at < days.before:
+                            _add(sums, order, share)
+            dates = days.start.isoformat(), days.end.isoformat()
+            costs = [
+                CampaignSpend(row.campaign_id, row.campaign, row.currency, int(row.micros))
+                for row in spend.by_campaign(conn, *dates)
+            ]
+            names = spend.names(conn)
+        paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in names]
+        report = roi_report(_earned(sums), costs, paid_for)
+        return WhatIfReport(count, forgotten, report)
+
+    def _paths(
+        self, conn: Connection, orders: Sequence[CreditedOrder], rules: Rules
+    ) -> dict[str, Sequence[Touch]]:
+        """Returns what can have a share in each order. Its stored path is that by the configured
+        windows; by others the touches are gathered again where they can differ."""
+        paths: dict[str, Sequence[Touch]] = {order.id: path_from(order.path) for order in orders}
+        due = [order for order in orders if self._may_differ(order, paths[order.id], rules)]
+        matches = conversions.matches_of(conn, [event_id_of(order.id) for order in due])
+        matched = {row.order_id: row.visitor for row in matches}
+        for order, found in zip(due, self._gathered(conn, due, rules), strict=True):
+            # A touch of the path may itself have been deleted since.
+            known = {touch.key for touch in found}
+            seen = [*found, *(touch for touch in paths[order.id] if touch.key not in known)]
+            visitor = matched.get(order.id, order.visitor)
+            paths[order.id] = visits_before(seen, order.id, order.placed_at, rules, visitor)
+        return paths
+
+    def _may_differ(self, order: CreditedOrder, path: Sequence[Touch], rules: Rules) -> bool:
+        if rules == self._rules or is_without_visit(order.source_name):
+            return False
+        is_wider = (
+            rules.click_window > self._rules.click_window
+            or rules.view_window > self._rules.view_window
+        )
+        # Of a visit that began outside of a window a later report may lie inside.
+        return is_wider or not all(is_in_window(touch, order.placed_at, rules) for touch in path)
+
+    def _gathered(
+        self, conn: Connection, orders: Sequence[CreditedOrder], rules: Rules
+    ) -> Iterator[list[Touch]]:
+        """Yields the stored touches of the buyer of each order, as far back as a window reaches."""
+        reach = max(_reach(rules), _reach(self._rules))
+        found: list[list[Touch]] = []
+        for order in orders:
+            span = (order.placed_at - reach, order.placed_at)
+            person = identity_graph.person_of(conn, order.links.split(), order.visitor, span)
+            found.append(touches.seen_by(conn, person, *span))
+        placed = iter(in_their_browsers(conn, [touch for each in found for touch in each]))
+        for each in found:
+            yield [next(placed) for _ in each]
+
+
+def _reach(rules: Rules) -> int:
+    return max(rules.click_window, rules.view_window)
+
+
+def _batches(conn: Connection, since: int, before: int) -> Iterator[list[CreditedOrder]]:
+    after = ""
+    while orders := credited_orders.page(conn, since, after, before, _AT_ONCE):
+        yield orders
+        since, after = orders[-1].placed_at, orders[-1].id
+
+
+def _shares(
+    conn: Connection, order: CreditedOrder, path: Sequence[Touch] | None, bit: int, rules: Rules
+) -> Iterator[_Share]:
+    """Yields the shares of an order under the scope and model of a bit; those that it has, if its
+    path was forgotten."""
+    if path is None:
+        for row in touches.credits_of(conn, order.id):
+            if row.mask & bit:
+                label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
+                amounts = (row.gross, row.net, row.cancellations, row.share)
+                yield _Share(label, row.credited_at, amounts)
+        return
+    net = order.gross - order.refunds - order.cancellations
+    amounts = (order.gross, net, order.cancellations, WHOLE_ORDER)
+    for part in allocations_of(credits_of(path, order.placed_at, rules), amounts):
+        if part.mask & bit:
+            touch = part.touch
+            label = (
+                CampaignLabel(touch.is_pinterest, touch.campaign_id, touch.campaign)
+                if touch
+                else CampaignLabel(False, "", "")
+            )
+            yield _Share(label, touch.at if touch else order.placed_at, part.amounts)
+
+
+def _add(
+    sums: dict[tuple[str, CampaignLabel], _Sums], order: CreditedOrder, earned: _Share
+) -> None:
+    gross, net, cancellations, share = earned.amounts
+    is_new, is_returning = order.customer_type == "new", order.customer_type == "returning"
+    more = (
+        *(share, gross, net, cancellations),
+        *(share * is_new, net * is_new, share * is_returning),
+    )
+    line = sums.setdefault((order.currency, earned.label), _Sums())
+    line.figures = [known + added for known, added in zip(line.figures, more, strict=True)]
+    line.newest = max(line.newest, earned.at)
+
+
+def _earned(sums: dict[tuple[str, CampaignLabel], _Sums]) -> Iterable[EarnedCredit]:
+    """Returns the credits of the campaigns, the one that was credited last at the end."""
+    for (currency, label), line in sorted(sums.items(), key=lambda each: (each[1].newest, each[0])):
+        yield EarnedCredit(currency, *label, *line.figures)
