@@ -38,7 +38,7 @@ def pickers_of(asked: PageRequest) -> list[CampaignPicker]:
             asked,
             "scope",
             "Credits",
-            {"": "Pinterest's touches alone", "all": "all touches"},
+            {"": "of Pinterest alone", "all": "of all sources"},
         ),
     ]
 

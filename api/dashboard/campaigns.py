@@ -9,6 +9,7 @@ from api.dashboard.campaign_parts import PICKERS, picked, pickers_of, span_asked
 from api.dashboard.charts import path_of
 from api.dashboard.page import DashboardPage, PageContent, PageRequest
 from api.dashboard.tables import ColumnSort, Kind, PageTable, TableColumn
+from api.dashboard.windows import WINDOWS, compared, other_windows
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.report.campaign_days import campaign_steps
@@ -25,7 +26,16 @@ _FIGURES: Mapping[str, tuple[str, Kind]] = {
     "roas": ("ROAS", "number"),
     "cpa": ("Cost per order", "money"),
 }
-_SORTS = ("campaign", "campaign_id", *_FIGURES)
+_COMPARED: Mapping[str, tuple[str, Kind]] = {
+    "orders": ("Orders", "orders"),
+    "what_if_orders": ("What if", "orders"),
+    "revenue": ("Revenue", "money"),
+    "what_if_revenue": ("What if", "money"),
+    "spend": ("Spend", "money"),
+    "roas": ("ROAS", "number"),
+    "what_if_roas": ("What if", "number"),
+}
+_SORTS = ("campaign", "campaign_id", *{**_FIGURES, **_COMPARED})
 
 CampaignRow = dict[str, Any]
 
@@ -35,18 +45,23 @@ def _view(asked: PageRequest) -> PageContent:
     report = asked.service.reports.roi(**asked.span, **picked(asked))
     with asked.service.store.read() as conn:
         lines = _sparklines(conn, asked, report)
+    windows = other_windows(asked, span_asked(asked, report))
+    parts = report["currencies"]
+    if windows.report is not None:
+        parts = [part for _, part in compared(report, windows.report)]
     wanted = (asked.arguments["q"] or "").strip()
-    rows = [
-        row
-        for each in report["currencies"]
-        for row in _rows_of(each, lines, wanted=wanted, sort=sort)
-    ]
-    table = _table(asked, rows, sort)
+    rows = [row for each in parts for row in _rows_of(each, lines, wanted=wanted, sort=sort)]
+    figures = _FIGURES if windows.report is None else _COMPARED
+    table = _table(asked, rows, sort, figures)
     values = {
         "campaigns": table,
         "pickers": pickers_of(asked),
         "wanted": wanted,
-        "kept": {**asked.span, "sort": asked.arguments["sort"]},
+        "windows": windows,
+        "most_orders": asked.service.what_if.most_orders,
+        "kept": {name: v for name, v in asked.kept.items() if name not in ("q", *PICKERS)},
+        "kept_beside_windows": {n: v for n, v in asked.kept.items() if n not in WINDOWS},
+        "without_windows": asked.address(**dict.fromkeys(WINDOWS)),
         "form": asked.page.address(),
         "without_filter": asked.address(q=None),
     }
@@ -113,8 +128,8 @@ def _is_wanted(line: Mapping[str, Any], wanted: str) -> bool:
 
 def _sorted(rows: Sequence[CampaignRow], name: str, is_reversed: bool) -> list[CampaignRow]:
     """Returns the rows by a column; those without a value, and what is not attributed, last."""
-    if name in _FIGURES:
-        figures = [(_figure(row[name]), row) for row in rows]
+    if name not in ("campaign", "campaign_id"):
+        figures = [(_figure(row.get(name)), row) for row in rows]
         known = [pair for pair in figures if pair[0] is not None]
         known.sort(key=lambda pair: pair[0] or 0, reverse=not is_reversed)
         ordered = [row for _, row in known] + [row for value, row in figures if value is None]
@@ -130,7 +145,7 @@ def _figure(value: Any) -> Decimal | None:
 
 def _totals(each: Mapping[str, Any]) -> CampaignRow:
     return {
-        **{name: each.get(name) for name in _FIGURES},
+        **{name: each.get(name) for name in {**_FIGURES, **_COMPARED}},
         "title": "All orders",
         "campaign": NOT_ATTRIBUTED,
         "campaign_id": "",
@@ -142,7 +157,12 @@ def _totals(each: Mapping[str, Any]) -> CampaignRow:
     }
 
 
-def _table(asked: PageRequest, rows: Sequence[CampaignRow], sort: tuple[str, bool]) -> PageTable:
+def _table(
+    asked: PageRequest,
+    rows: Sequence[CampaignRow],
+    sort: tuple[str, bool],
+    figures: Mapping[str, tuple[str, Kind]],
+) -> PageTable:
     columns = [
         TableColumn(
             "title",
@@ -150,10 +170,10 @@ def _table(asked: PageRequest, rows: Sequence[CampaignRow], sort: tuple[str, boo
             link=lambda row: campaign_address(asked, row),
             sort=_sort_link(asked, "campaign", sort),
         ),
-        TableColumn("trend", "Revenue over time", "sparkline"),
+        *([TableColumn("trend", "Revenue over time", "sparkline")] if figures is _FIGURES else []),
         *(
             TableColumn(name, title, kind, sort=_sort_link(asked, name, sort))
-            for name, (title, kind) in _FIGURES.items()
+            for name, (title, kind) in figures.items()
         ),
         TableColumn("campaign_id", "Id", "code", sort=_sort_link(asked, "campaign_id", sort)),
     ]
@@ -167,10 +187,10 @@ def _sort_link(asked: PageRequest, name: str, sort: tuple[str, bool]) -> ColumnS
     if name != chosen:
         return ColumnSort(asked.address(sort=name), "")
     address = asked.address(sort=name if is_reversed else f"-{name}")
-    rises = is_reversed == (name in _FIGURES)
+    rises = is_reversed == (name not in ("campaign", "campaign_id"))
     return ColumnSort(address, "ascending" if rises else "descending")
 
 
 CAMPAIGNS_PAGE = DashboardPage(
-    "campaigns", "/campaigns", "Campaigns", _view, parameters=("q", "sort", *PICKERS)
+    "campaigns", "/campaigns", "Campaigns", _view, parameters=("q", "sort", *PICKERS, *WINDOWS)
 )

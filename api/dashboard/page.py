@@ -45,6 +45,11 @@ class PageRequest:
         """Returns the days as parameters, as the reports take them."""
         return span_of(self.days.start, self.days.end)
 
+    @property
+    def kept(self) -> dict[str, str]:
+        """Returns the days and the parameters that are given, as a form sends them along."""
+        return {name: v for name, v in {**self.span, **self.arguments}.items() if v}
+
     def admin_address(self, order_id: str) -> str:
         """Returns the address of an order in Shopify's admin; "" if the shop is not known."""
         shops = self.service.settings.shopify_shops

@@ -1,6 +1,7 @@
 """The campaigns of the dashboard: figures as the API has them, sorted, filtered, and one by one."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -9,11 +10,24 @@ import pytest
 
 from api.dashboard.formats import NOTHING
 from app import assemble
-from tests.actors import DAY, NOW, Shop, instant, order, pinned
+from tests.actors import (
+    COLLECTOR_KEY,
+    DAY,
+    NOW,
+    Clock,
+    Shop,
+    Storefront,
+    instant,
+    notes,
+    order,
+    pinned,
+)
 from tests.conftest import BuildService
 from tests.dashboard import Owner, cells_in, csv_links_in
 from tests.standins.pinterest import FakePinterest
 from tracking.domain.attribution import MODELS
+from tracking.domain.shop_days import ShopDays
+from tracking.report.what_if import WhatIf
 from tracking.service import Service
 from tracking.store import ad_spend
 from tracking.store.ad_spend import AdRow, AdSpendRow
@@ -287,3 +301,89 @@ def test_a_campaign_without_figures_in_these_days_has_a_page(owner: Owner) -> No
 
     assert "No orders and no spend in these days." in page
     assert set(csv_links_in(page)) == set()
+
+
+# --- What if the windows were others
+
+
+def sell_after_a_week(storefront: Storefront, clock: Clock) -> None:
+    """Sell to somebody who clicked a pin eight days before, and to one who did just now."""
+    storefront.service.figures.finish()
+    clock.tick(days=-8)
+    storefront.sees("page_viewed", "visitor-0001", ago=60, page=pinned("11", utm_campaign="autumn"))
+    clock.tick(days=8)
+    sell(storefront.shop, 1, "/", 0, note_attributes=notes(pin_vid="visitor-0001"))
+    sell(storefront.shop, 2, pinned("22", utm_campaign="Spring"), 0)
+
+
+@pytest.fixture
+def storefront(
+    build_service: BuildService, sqlite_url: str, pinterest: FakePinterest, clock: Clock
+) -> Storefront:
+    """A shop with a pixel that counts clicks for a week, and views for a day."""
+    service = build_service(
+        sqlite_url, pinterest, COLLECTOR_KEY=COLLECTOR_KEY, CLICK_WINDOW_DAYS="7"
+    )
+    return Storefront(service, pinterest, clock)
+
+
+def test_other_windows_stand_beside_the_real_figures(storefront: Storefront, clock: Clock) -> None:
+    sell_after_a_week(storefront, clock)
+    owner = Owner(storefront.client)
+    before = storefront.shop.reads("/roi-analysis", **MINE)
+
+    page = owner.page(PAGE, **MINE, click_days="9", sort="what_if_revenue")
+
+    assert "nothing is changed or sent by these windows" in page
+    assert "The credits of 2 orders were computed again." in page
+    assert [row[:5] for row in cells_in(page, "campaigns")] == [
+        ["Spring", "1", "1", "40.00 USD", "40.00 USD"],
+        ["autumn", "0", "1", "0.00 USD", "40.00 USD"],
+        ["(not attributed)", "1", "0", "40.00 USD", "0.00 USD"],
+        ["All orders", "2", "2", "80.00 USD", "80.00 USD"],
+    ]
+    assert storefront.shop.reads("/roi-analysis", **MINE) == before
+    rows = owner.table(PAGE, "campaigns", **MINE, click_days="9", sort="what_if_revenue")
+    assert [row["what_if_revenue"] for row in rows] == ["40.00", "40.00", "0.00", "80.00"]
+
+
+def test_without_clicks_nothing_is_credited_to_them(storefront: Storefront, clock: Clock) -> None:
+    sell_after_a_week(storefront, clock)
+
+    page = Owner(storefront.client).page(PAGE, **MINE, click_days="0", view_hours="0")
+
+    assert [row[:5] for row in cells_in(page, "campaigns")][:2] == [
+        ["Spring", "1", "0", "40.00 USD", "0.00 USD"],
+        ["(not attributed)", "1", "2", "40.00 USD", "80.00 USD"],
+    ]
+
+
+def test_the_windows_of_the_service_are_no_what_if(storefront: Storefront, clock: Clock) -> None:
+    sell_after_a_week(storefront, clock)
+
+    page = Owner(storefront.client).page(PAGE, **MINE, click_days="7", view_hours="24")
+
+    assert "nothing is changed or sent" not in page
+    assert 'max="90" value="7"' in page
+
+
+def test_for_more_orders_than_can_be_computed_fewer_days_are_asked_for(
+    storefront: Storefront, clock: Clock
+) -> None:
+    sell_after_a_week(storefront, clock)
+    service, rules = storefront.service, storefront.service.reports.rules
+    of_one = WhatIf(service.store, rules, ShopDays(service.reports.zone), most_orders=1)
+    owner = Owner(assemble(replace(service, what_if=of_one)).test_client())
+
+    page = owner.page(PAGE, **MINE, click_days="9")
+
+    assert "More than 1 orders would be computed again. Choose fewer days." in page
+    assert [row[2] for row in cells_in(page, "campaigns")] == ["1", "1", "2"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("click_days", "91"), ("view_hours", "-1")])
+def test_a_window_outside_of_its_slider_is_refused(owner: Owner, name: str, value: str) -> None:
+    answer = owner.gets(PAGE, **MINE, **{name: value})
+
+    assert answer.status_code == 400
+    assert name in answer.get_data(as_text=True)

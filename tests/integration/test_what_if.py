@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app import assemble
-from tests.actors import COLLECTOR_KEY, DAY, HOUR, NOW, Clock, Shop, instant, order, pinned
+from tests.actors import COLLECTOR_KEY, DAY, HOUR, NOW, Clock, Shop, instant, pinned
 from tests.conftest import BuildService
 from tests.messages import Fact, pixel
 from tests.random_shop import messages_of
@@ -18,7 +18,6 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
 from tracking.report.credit_sums import CreditSpan
-from tracking.report.what_if import MOST_ORDERS
 from tracking.service import Service
 from tracking.store.credit_figures import ReportDay
 

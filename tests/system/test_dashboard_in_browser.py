@@ -186,6 +186,30 @@ def test_a_chart_is_drawn_from_the_table_beside_it(browser: "Browser", service: 
             assert figure in row
 
 
+def test_a_slider_computes_other_windows_beside_the_real_figures(
+    browser: "Browser", service: Server
+) -> None:
+    with owner_of(browser, service) as owner:
+        page = owner.page
+        owner.look(f"{service.url}/dashboard/campaigns")
+        page.click("summary")
+        page.focus("#click_days")
+        page.keyboard.press("Home")
+        page.wait_for_url("**click_days=0**")
+
+        assert page.text_content("output[for=click_days]") == "0 days"
+        assert page.locator("text=nothing is changed or sent").count() == 1
+        days = re.findall(r"(?:start|end)_date=[\d-]+", page.url)
+        report = service.reads(f"/roi-analysis?{'&'.join(days)}")
+        for each in report["currencies"]:
+            (line,) = each["campaigns"]
+            row = page.locator(f"tbody tr:has-text('{each['currency']}')").first
+            figures = row.locator("td.figure").evaluate_all("all => all.map(c => c.dataset.value)")
+            assert figures[:4] == [str(line["orders"]), "0", line["revenue"], "0.00"]
+        assert _serious_findings(page) == []
+        assert page.evaluate("window.violations") == []
+
+
 def test_a_page_works_without_scripts(browser: "Browser", service: Server) -> None:
     context = browser.new_context(java_script_enabled=False)
     owner = Visitor(context)

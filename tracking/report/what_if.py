@@ -45,8 +45,8 @@ _AT_ONCE = 500
 class WhatIfReport:
     """The ROI report with other windows, and of how many orders it is.
 
-    It is None for more than MOST_ORDERS. Orders whose visits were `forgotten` stay as they are
-    credited.
+    It is None for more orders than it is computed for. Orders whose visits were `forgotten` stay as
+    they are credited.
     """
 
     orders: int
@@ -55,7 +55,7 @@ class WhatIfReport:
 
 
 @dataclass(slots=True)
-class _Sums:
+class _WhatIfSums:
     """The sums of a campaign in a currency, and the newest instant (seconds UTC) of its credits."""
 
     figures: list[int] = field(default_factory=lambda: [0] * 7)
@@ -63,7 +63,7 @@ class _Sums:
 
 
 @dataclass(frozen=True, slots=True)
-class _Share:
+class _WhatIfShare:
     """The part of an order that a campaign earned: share, gross, net and cancellations."""
 
     label: CampaignLabel
@@ -74,7 +74,10 @@ class _Share:
 class WhatIf:
     """Computes reports with windows other than the configured ones."""
 
-    def __init__(self, store: Store, rules: Rules, days: ShopDays) -> None:
+    def __init__(
+        self, store: Store, rules: Rules, days: ShopDays, most_orders: int = MOST_ORDERS
+    ) -> None:
+        self.most_orders = most_orders
         self._store = store
         self._rules = rules
         self._days = days
@@ -89,14 +92,14 @@ class WhatIf:
         if span.report_by == "click_date":
             before += max(_reach(rules), _reach(self._rules))
         with self._store.read() as conn:
-            count = credited_orders.count(conn, days.since, before, MOST_ORDERS + 1)
-            if count > MOST_ORDERS:
+            count = credited_orders.count(conn, days.since, before, self.most_orders + 1)
+            if count > self.most_orders:
                 return WhatIfReport(count)
-            sums: dict[tuple[str, CampaignLabel], _Sums] = {}
+            sums: dict[tuple[str, CampaignLabel], _WhatIfSums] = {}
             # So that campaigns have the names, and names the campaigns, of the report itself.
             for row in credit_sums(conn, span, self._days):
                 label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
-                sums[row.currency, label] = _Sums(newest=row.newest)
+                sums[row.currency, label] = _WhatIfSums(newest=row.newest)
             forgotten = 0
             for orders in _batches(conn, days.since, before):
                 forgotten += sum(not order.path for order in orders)
@@ -170,7 +173,7 @@ def _batches(conn: Connection, since: int, before: int) -> Iterator[list[Credite
 
 def _shares(
     conn: Connection, order: CreditedOrder, path: Sequence[Touch] | None, bit: int, rules: Rules
-) -> Iterator[_Share]:
+) -> Iterator[_WhatIfShare]:
     """Yields the shares of an order under the scope and model of a bit; those that it has, if its
     path was forgotten."""
     if path is None:
@@ -178,7 +181,7 @@ def _shares(
             if row.mask & bit:
                 label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
                 amounts = (row.gross, row.net, row.cancellations, row.share)
-                yield _Share(label, row.credited_at, amounts)
+                yield _WhatIfShare(label, row.credited_at, amounts)
         return
     net = order.gross - order.refunds - order.cancellations
     amounts = (order.gross, net, order.cancellations, WHOLE_ORDER)
@@ -190,11 +193,11 @@ def _shares(
                 if touch
                 else CampaignLabel(False, "", "")
             )
-            yield _Share(label, touch.at if touch else order.placed_at, part.amounts)
+            yield _WhatIfShare(label, touch.at if touch else order.placed_at, part.amounts)
 
 
 def _add(
-    sums: dict[tuple[str, CampaignLabel], _Sums], order: CreditedOrder, earned: _Share
+    sums: dict[tuple[str, CampaignLabel], _WhatIfSums], order: CreditedOrder, earned: _WhatIfShare
 ) -> None:
     gross, net, cancellations, share = earned.amounts
     is_new, is_returning = order.customer_type == "new", order.customer_type == "returning"
@@ -202,12 +205,12 @@ def _add(
         *(share, gross, net, cancellations),
         *(share * is_new, net * is_new, share * is_returning),
     )
-    line = sums.setdefault((order.currency, earned.label), _Sums())
+    line = sums.setdefault((order.currency, earned.label), _WhatIfSums())
     line.figures = [known + added for known, added in zip(line.figures, more, strict=True)]
     line.newest = max(line.newest, earned.at)
 
 
-def _earned(sums: dict[tuple[str, CampaignLabel], _Sums]) -> Iterable[EarnedCredit]:
+def _earned(sums: dict[tuple[str, CampaignLabel], _WhatIfSums]) -> Iterable[EarnedCredit]:
     """Returns the credits of the campaigns, the one that was credited last at the end."""
     for (currency, label), line in sorted(sums.items(), key=lambda each: (each[1].newest, each[0])):
         yield EarnedCredit(currency, *label, *line.figures)
