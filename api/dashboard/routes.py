@@ -138,7 +138,10 @@ class Dashboard:
     def _login_by_link(self, code: str) -> Response:
         token = self._links.opened_by(code, request)
         if token is None:
-            raise NotFound("The link was used, is older than ten minutes, or is another machine's.")
+            raise NotFound(
+                "The link was used, is older than ten minutes, or is another machine's: "
+                "log in with the token."
+            )
         return self._begin(token, ROOT)
 
     def _begin(self, token: bytes, path: str) -> Response:
