@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,16 +40,27 @@ class _Step:
 
 
 @contextmanager
-def traced(log: Path, processes: Iterable[int]) -> Iterator[None]:
+def traced(log: Path, processes: Callable[[], Sequence[int]]) -> Iterator[None]:
     """Note in `log` what these processes, and those they begin, ask of the kernel.
 
     Raises:
         NoTracer: it cannot be done on this machine.
     """
+    tracer = _begin(log, processes())
+    # Of a process that began while the others were attached nothing would be noted.
+    while not all(_is_traced(pid, tracer.pid) for pid in processes()):
+        _end(tracer)
+        tracer = _begin(log, processes())
+    try:
+        yield
+    finally:
+        _end(tracer)
+
+
+def _begin(log: Path, watched: Sequence[int]) -> subprocess.Popen[str]:
     strace = shutil.which("strace")
     if strace is None:
         raise NoTracer("strace is not installed")
-    watched = list(processes)
     attached = [option for pid in watched for option in ("-p", str(pid))]
     tracer = subprocess.Popen(
         [strace, "-f", "-y", "-s", "40", "-e", f"trace={_CALLS}", "-o", str(log), *attached],
@@ -59,14 +70,19 @@ def traced(log: Path, processes: Iterable[int]) -> Iterator[None]:
     )
     try:
         _wait_for(tracer, watched)
-        yield
-    finally:
-        # It lets go of whom it traces.
-        tracer.send_signal(signal.SIGINT)
-        tracer.communicate(timeout=PATIENCE)
+    except BaseException:
+        _end(tracer)
+        raise
+    return tracer
 
 
-def _wait_for(tracer: subprocess.Popen[str], watched: list[int]) -> None:
+def _end(tracer: subprocess.Popen[str]) -> None:
+    # It lets go of whom it traces.
+    tracer.send_signal(signal.SIGINT)
+    tracer.communicate(timeout=PATIENCE)
+
+
+def _wait_for(tracer: subprocess.Popen[str], watched: Sequence[int]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not all(_is_traced(pid, tracer.pid) for pid in watched):
         if tracer.poll() is not None:

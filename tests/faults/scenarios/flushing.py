@@ -15,11 +15,10 @@ def before_answering(world: World, orders: int = 30) -> Finding:
     world.pinterest.mode = "unauthorized"
     told = world.placed(world.numbers(orders))
     trace = world.folder / "trace"
-    processes = [world.server.pid, *world.server.workers]
-    if world.kind == "postgresql" and world.cluster is not None:
-        processes += world.cluster.processes
-    with traced(trace, processes):
+    with traced(trace, lambda: _processes(world)):
         heard = world.posts(told, callers=1)
+    # A refusal that is still under way would pause the account once it is drained, for minutes.
+    world.until(lambda: any(row["paused_until"] for row in world.rows("accounts")))
     answered, too_soon = answered_too_soon(trace.read_text("utf-8", "replace"), _LOG_OF[world.kind])
     world.pinterest.mode = "ok"
     world.drain()
@@ -29,4 +28,11 @@ def before_answering(world: World, orders: int = 30) -> Finding:
     found.expects(f"none answered before the flush: {too_soon}", too_soon == 0)
     world.judge(found, [one.number for one in told])
     world.judge_load(found, heard)
+    return found
+
+
+def _processes(world: World) -> list[int]:
+    found = [world.server.pid, *world.server.workers]
+    if world.kind == "postgresql" and world.cluster is not None:
+        found += world.cluster.processes
     return found
