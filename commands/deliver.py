@@ -4,7 +4,6 @@ import functools
 import json
 import logging
 import signal
-import threading
 import time
 
 import click
@@ -22,6 +21,7 @@ from tracking.store.engine.statement import Connection
 
 logger = logging.getLogger(__name__)
 
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 # A little less than Docker waits before it kills.
 _STOP_SECONDS = 9.0
 _RATE_LIMIT_POLL = 0.1
@@ -72,13 +72,13 @@ def _give_up(service: Service, destination: str) -> None:
 
 
 def _deliver_until_stopped(service: Service) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Blocked in every thread and taken up here: a handler that runs right before an event is waited
+    # for would not end the wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     workers = service.deliverers()
     workers.start()
     click.echo(f"delivering to {', '.join(service.destinations)} until SIGTERM or Ctrl-C")
-    stop.wait()
+    signal.sigwait(_STOP_SIGNALS)
     workers.stop(_STOP_SECONDS)
     click.echo("stopped")
 
