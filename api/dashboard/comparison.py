@@ -98,13 +98,13 @@ def _total(title: str, side: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _part(part: Mapping[str, Any], currency: str, names: Mapping[str, str]) -> dict[str, Any]:
-    count = orders_text(part["orders"])
     reasons = (f"{each['text'].rstrip('.')}: {_plain(each['orders'])}" for each in part["reasons"])
     return {
         "part": _PARTS.get(part["part"], part["part"]),
-        "orders": count if count.startswith("-") else f"+{count}",
+        "orders": ("+" if Decimal(part["orders"]) > 0 else "") + orders_text(part["orders"]),
         "value": part["value"],
         "currency": currency,
+        "tone": "",
         "reasons": "; ".join(reasons),
         "examples": tuple(
             (names[id], order_address(id)) for id in part["order_ids"][:_MOST_EXAMPLES]
@@ -130,7 +130,7 @@ def _parts(rows: Sequence[Mapping[str, Any]]) -> PageTable:
     columns = [
         TableColumn("part", "From our figure to Pinterest's"),
         TableColumn("orders", "Orders", "number"),
-        TableColumn("value", "Value", "money"),
+        TableColumn("value", "Value", "change"),
         TableColumn("reasons", "Reasons"),
         TableColumn("examples", "Such as", "links"),
     ]

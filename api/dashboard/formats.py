@@ -17,6 +17,18 @@ def money_text(value: str | Decimal | None) -> str:
     return NOTHING if value in (None, "") else f"{Decimal(value or 0):,}"
 
 
+def percent_text(share: str | Decimal) -> str:
+    """Returns a share of one in percent, with a decimal only where it says something."""
+    percent = (Decimal(share) * 100).quantize(Decimal("0.1"))
+    return f"{percent:.0f}%" if percent == percent.to_integral_value() else f"{percent}%"
+
+
+def change_text(value: str | Decimal | None) -> str:
+    """Returns an amount as `money_text` does, and with the sign of a rise, too."""
+    text = money_text(value)
+    return f"+{text}" if value and Decimal(value) > 0 else text
+
+
 def time_text(seconds: float, zone: ZoneInfo) -> str:
     """Returns an instant (seconds UTC) to the minute, as the clocks of a zone show it."""
     return datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")

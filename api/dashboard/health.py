@@ -5,14 +5,16 @@ from api.dashboard.tables import PageTable, TableColumn
 from tracking.domain.validation import FieldError, ValidationError
 
 _MARKS = {"ok": "good", "note": "note", "FAIL": "bad"}
-_WORDS = {"ok": "Good", "note": "Note", "FAIL": "To be fixed"}
+_ORDER = ("FAIL", "note", "ok")
+_WORDS = {"ok": "Good", "note": "Note", "FAIL": "To fix"}
 
 
 def _view(asked: PageRequest) -> PageContent:
     if asked.arguments["ask"] not in (None, "yes"):
         raise ValidationError(FieldError("ask", "not one of: yes"))
     asks = asked.arguments["ask"] == "yes"
-    found = list(asked.findings(asked.service, asks))
+    # What is to be fixed stands first, and else doctor's order stays.
+    found = sorted(asked.findings(asked.service, asks), key=lambda each: _ORDER.index(each[0]))
     rows = [
         {"mark": _WORDS[mark], "tone": _MARKS[mark], "subject": subject, "text": text}
         for mark, subject, text in found

@@ -7,7 +7,7 @@ from typing import Any
 
 from werkzeug.exceptions import NotFound
 
-from api.dashboard.formats import NOTHING, money_text, time_text
+from api.dashboard.formats import NOTHING, money_text, percent_text, time_text
 from api.dashboard.page import DashboardPage, PageContent, PageRequest
 from api.dashboard.tables import PageTable, TableColumn
 from api.dashboard.timeline import age_text, timeline_of
@@ -28,9 +28,9 @@ _MATCHES = {
     "checkout_token": "the checkout, which the pixel saw",
     "cart_token": "the cart, which the pixel saw",
     "shopify_client": "Shopify's own id of the browser",
-    "email": "the e-mail address, as a digest",
-    "phone": "the phone number, as a digest",
-    "customer": "the customer id, as a digest",
+    "email": "the e-mail address (digest)",
+    "phone": "the phone number (digest)",
+    "customer": "the customer id (digest)",
 }
 _CONSENT = {True: "given", False: "refused", None: "not known"}
 
@@ -152,7 +152,7 @@ def _credit_table(journey: Mapping[str, Any]) -> PageTable:
         {
             "model": MODEL_TITLES[model] + (" (chosen)" if model == journey["model"] else ""),
             "campaign": row["campaign"] or row["campaign_id"] or "no campaign",
-            "share": row["share"],
+            "share": percent_text(row["share"]),
             "revenue": row["revenue"],
             "currency": journey["currency"],
         }
@@ -162,7 +162,7 @@ def _credit_table(journey: Mapping[str, Any]) -> PageTable:
     columns = [
         TableColumn("model", "Model"),
         TableColumn("campaign", "Credited to"),
-        TableColumn("share", "Share of the order", "number"),
+        TableColumn("share", "Share of the order", "percent"),
         TableColumn("revenue", "Revenue", "money"),
     ]
     empty = "No model credits it to Pinterest."

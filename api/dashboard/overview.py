@@ -9,7 +9,14 @@ from typing import Any
 from api.dashboard.charts import earnings_chart
 from api.dashboard.comparison import comparison_of
 from api.dashboard.delivery import DELIVERY_PAGE, LONGEST_WAIT
-from api.dashboard.formats import count_text, duration_text, money_text, orders_text, time_text
+from api.dashboard.formats import (
+    NOTHING,
+    count_text,
+    duration_text,
+    money_text,
+    orders_text,
+    time_text,
+)
 from api.dashboard.health import HEALTH_PAGE
 from api.dashboard.match_quality import MATCH_QUALITY_PAGE
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest, span_of
@@ -34,7 +41,10 @@ _PAGES = {
 
 @dataclass(frozen=True, slots=True)
 class CurrencyFigures:
-    """The credits of Pinterest in one currency, what was spent, and all orders `sold`."""
+    """The credits of Pinterest in one currency, what was spent, and all orders `sold`.
+
+    Of the customers of `unknown` orders nobody knows whether they are new.
+    """
 
     revenue: Decimal
     orders: Decimal
@@ -44,6 +54,7 @@ class CurrencyFigures:
     sold: Decimal = Decimal(0)
     new_orders: Decimal = Decimal(0)
     new_cpa: Decimal | None = None
+    unknown: Decimal = Decimal(0)
 
 
 def _view(asked: PageRequest) -> PageContent:
@@ -107,6 +118,7 @@ def figures_of(report: Mapping[str, Any]) -> dict[str, CurrencyFigures]:
             sold=Decimal(str(each["orders"])),
             new_orders=_credited(each["campaigns"], "new_orders"),
             new_cpa=_number(each["new_customer_cpa"]),
+            unknown=_credited(each["campaigns"], "unknown"),
         )
         for each in report["currencies"]
     }
@@ -147,8 +159,7 @@ def _tiles(now: CurrencyFigures, before: CurrencyFigures | None, currency: str) 
     yield Tile("ROAS", money_text(now.roas), "", *roas)
     orders = change_of(now.orders, then.orders, more_is="good")
     yield Tile("Orders from Pinterest", orders_text(now.orders), "", *orders)
-    new = change_of(now.new_orders, then.new_orders, more_is="good")
-    yield Tile("Of new customers", orders_text(now.new_orders), "", *new)
+    yield _new_customers(now, then)
     cpa = change_of(now.cpa, then.cpa, more_is="bad")
     yield Tile("Cost per order", money_text(now.cpa), currency if now.cpa else "", *cpa)
     new_cpa = change_of(now.new_cpa, then.new_cpa, more_is="bad")
@@ -156,6 +167,14 @@ def _tiles(now: CurrencyFigures, before: CurrencyFigures | None, currency: str) 
     yield Tile("Cost per new customer", money_text(now.new_cpa), unit, *new_cpa)
     sold = change_of(now.sold, then.sold, more_is="good")
     yield Tile("Orders in all", orders_text(now.sold), "in the shop", *sold)
+
+
+def _new_customers(now: CurrencyFigures, then: CurrencyFigures) -> Tile:
+    title = "Of new customers"
+    if now.unknown and not now.new_orders:
+        return Tile(title, NOTHING, "", f"{orders_text(now.unknown)} not known")
+    change = change_of(now.new_orders, then.new_orders, more_is="good")
+    return Tile(title, orders_text(now.new_orders), "", *change)
 
 
 def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, Any]]]:

@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-# `money` has its currency in the row's field "currency"; `orders` may be shared by campaigns, and
-# then have decimals; `share` is a number from 0 to 1 that is drawn as a bar; `mark` is a word in
-# the tone of the row's field "tone"; `form` is a TableForm; `links` are a tuple of texts, each with
-# its address; `words` is a text of ours with `code` in it; `sparkline` is the path of a chart in
-# the row.
+# `money` has its currency in the row's field "currency", and so has `change`, which shows its sign
+# unless the row's tone is "total"; `orders` may be shared by campaigns, and then have decimals;
+# `share` is a number from 0 to 1 that is drawn as a bar; `mark` is a word in the tone of the row's
+# field "tone"; `form` is a TableForm; `links` are a tuple of texts, each with its address; `words`
+# is a text of ours with `code` in it; `sparkline` is the path of a chart in the row.
 Kind = Literal[
     "text",
     "code",
     "count",
     "orders",
     "money",
+    "change",
     "number",
     "percent",
     "share",
@@ -25,7 +26,7 @@ Kind = Literal[
     "words",
     "sparkline",
 ]
-_TO_THE_RIGHT = {"count", "orders", "money", "number", "percent"}
+_TO_THE_RIGHT = {"count", "orders", "money", "change", "number", "percent"}
 
 
 _ONLY_SHOWN = {"share", "form", "sparkline"}
@@ -83,7 +84,10 @@ class PageTable:
     def csv_rows(self) -> Iterator[dict[str, Any]]:
         """Yields the rows as CSV has them: the shown columns, and the currency of money."""
         keys = [column.key for column in self.columns if column.kind not in _ONLY_SHOWN]
-        if any(column.kind == "money" for column in self.columns) and "currency" not in keys:
+        if (
+            any(column.kind in ("money", "change") for column in self.columns)
+            and "currency" not in keys
+        ):
             keys.append("currency")
         for row in self.rows:
             yield {key: _csv_value(row.get(key)) for key in keys}

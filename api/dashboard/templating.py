@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from api.dashboard.formats import count_text, money_text, orders_text
+from api.dashboard.formats import change_text, count_text, money_text, orders_text
 from api.dashboard.static_files import static_address
 
 
@@ -34,5 +34,6 @@ def _environment() -> Environment:
 _FILTERS: Mapping[str, Any] = {
     "count": count_text,
     "money": money_text,
+    "change": change_text,
     "orders": orders_text,
 }

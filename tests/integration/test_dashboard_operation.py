@@ -145,8 +145,10 @@ def test_health_is_what_doctor_says(
     page = owner.page("/dashboard/health")
     found = {row[0]: row[1] for row in cells_in(page, "findings")}
     assert found["settings"] == "Good"
-    assert found["dead letters"] == "To be fixed"
+    assert found["dead letters"] == "To fix"
     assert "token" not in found
+    marks = [row[1] for row in cells_in(page, "findings")]
+    assert marks == sorted(marks, key=["To fix", "Note", "Good"].index)
 
 
 def test_pinterest_is_asked_only_if_the_owner_wants_it(

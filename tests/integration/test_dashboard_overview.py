@@ -108,6 +108,14 @@ def test_days_that_none_can_lie_before_are_shown_as_well(
     assert owner.page("/dashboard", start_date=start, end_date=end)
 
 
+def test_a_customer_of_whom_nothing_is_known_is_not_taken_for_an_old_one(
+    shop: Shop, owner: Owner
+) -> None:
+    sell(shop, 1)
+
+    assert tiles_in(owner.page("/dashboard"))["Of new customers"] == ("\N{EN DASH}", "1 not known")
+
+
 def test_several_currencies_stand_side_by_side(shop: Shop, owner: Owner) -> None:
     sell(shop, 1)
     sell(shop, 2, currency="EUR")

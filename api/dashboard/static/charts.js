@@ -60,12 +60,12 @@
     const line = (_, n) => ({ stroke: () => colour(`--line-${n + 1}`), width: 2, points: { show: false } });
     const shown = {
       ...size(),
-      padding: [8, 12, 0, 0],
+      padding: [8, 24, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      scales: { y: { range: (_, low, high) => [Math.min(0, low), high || 1] } },
-      axes: [axis({ grid: { show: false }, values: dates }), axis({ values: (_, all) => all.map(short) })],
+      scales: { y: { range: (_, low, high) => [Math.min(0, low), high * 1.05 || 1] } },
+      axes: [axis({ grid: { show: false }, values: dates, size: 32, gap: 8 }), axis({ values: (_, all) => all.map(short) })],
       series: [{}, ...found.titles.slice(1).map(line)],
       hooks: { setCursor: [follow(tip, found)] },
     };
