@@ -51,6 +51,10 @@ shops: setup ## tell twenty random shops, and a few orders in every order of arr
 bench: setup ## run each benchmark in its short form and write bench/RESULTS.md (needs wrk and PostgreSQL)
 	$(PYTHON) -m bench.results
 
+.PHONY: screenshots
+screenshots: setup ## take the pictures of the docs from the running dashboard (needs Chromium)
+	$(PYTHON) -m tests.screenshots
+
 .PHONY: check
 check: ## run everything that a change must pass
 	.ci/run

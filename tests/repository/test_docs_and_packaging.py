@@ -33,6 +33,8 @@ PAGES = sorted(
     str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
 )
 ARCHITECTURE = text_of("docs/architecture.md")
+# Bytes, of one and of all: each clone has them for ever.
+LARGEST_IMAGE, ALL_IMAGES = 150_000, 800_000
 
 
 def one_liners() -> list[str]:
@@ -112,6 +114,19 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: str) -> None:
 
         assert target.exists(), path
         assert not anchor or anchor in headings_of(target), f"{path}#{anchor}"
+
+
+def test_every_image_is_shown_and_small() -> None:
+    shown = {
+        (ROOT / page).parent / path
+        for page in PAGES
+        for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text_of(page))
+    }
+    images = set(ROOT.glob("docs/images/*"))
+
+    assert images == shown
+    assert [image.name for image in images if image.stat().st_size > LARGEST_IMAGE] == []
+    assert sum(image.stat().st_size for image in images) < ALL_IMAGES
 
 
 @pytest.mark.parametrize("page", PAGES)
