@@ -1,12 +1,13 @@
 """Counts what became of the orders, by quarters of an hour: of all once, then of what changes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from tracking.domain.shop_days import QUARTER_HOUR
 from tracking.report.shared_figures import SharedFigures
-from tracking.store import Store, accuracy, report_progress
-from tracking.store.accuracy import FateCount
+from tracking.store import Store, accuracy
+from tracking.store.accuracy import FateCount, FateMark
 from tracking.store.credit_figures import FOREVER
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
@@ -17,7 +18,12 @@ MARKS = 1_000
 # The figures are of no zone's days: any day is made up of quarters.
 _ZONE = "UTC"
 
-_Work = Callable[[Connection], None]
+
+class _Recount(NamedTuple):
+    """The figures that are to be put into the store, and through which instant they then go."""
+
+    through: int
+    put: Callable[[Connection], None]
 
 
 class AccuracyWriter:
@@ -30,6 +36,7 @@ class AccuracyWriter:
     def __init__(self, store: Store, retention_days: int, clock: Callable[[], float]) -> None:
         """Deliveries settled `retention_days` ago are deleted: older figures stay as they are."""
         self._store = store
+        self._figures = SharedFigures(store, "accuracy")
         self._retention = retention_days * _DAY
         self._clock = clock
 
@@ -39,7 +46,7 @@ class AccuracyWriter:
         Raises:
             StoreUnavailable: they will not.
         """
-        SharedFigures(self._store, "accuracy").restart()
+        self._figures.restart()
 
     def step(self) -> bool:
         """Writes the next figures; returns False if there was nothing to do.
@@ -48,38 +55,35 @@ class AccuracyWriter:
             StoreUnavailable: nothing was written.
         """
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "accuracy")
+            progress = self._figures.progress(conn)
             if progress.zone != _ZONE:
-                work: _Work = partial(self._begin, known=progress)
+                change = self._beginning(conn)
             elif progress.through < FOREVER:
-                work = self._next_day(conn, progress)
+                change = self._next_day(conn, progress)
             else:
                 marks = accuracy.marks(conn, MARKS)
                 if not marks:
                     return False
-                work = self._marked(conn, progress, marks)
-        self._store.commit(work)
+                change = self._marked(conn, marks)
+        new = progress._replace(zone=_ZONE, through=change.through)
+        self._figures.write(progress, new, change.put)
         return True
 
-    def _begin(self, conn: Connection, known: Progress) -> None:
+    def _beginning(self, conn: Connection) -> _Recount:
         kept_until = self._forgotten()
         through = kept_until if accuracy.has_before(conn, kept_until) else 0
-        new = known._replace(zone=_ZONE, through=through)
-        if report_progress.begin(conn, "accuracy", known, new):
-            accuracy.drop_since(conn, through)
+        return _Recount(through, partial(accuracy.drop_since, since=through))
 
-    def _next_day(self, conn: Connection, known: Progress) -> _Work:
+    def _next_day(self, conn: Connection, known: Progress) -> _Recount:
         first = accuracy.first_order(conn, known.through)
         if first is None:
-            return partial(_write, known=known, through=FOREVER)
+            return _Recount(FOREVER, partial(accuracy.put, quarters=(), counts=()))
         since, through = max(known.through, first - first % _DAY), first - first % _DAY + _DAY
         counts = accuracy.counted(conn, since, through, QUARTER_HOUR, self._forgotten())
         rows = [_row(since, count) for count in counts]
-        return partial(_write, known=known, through=through, rows=rows)
+        return _Recount(through, partial(accuracy.put, quarters=(), counts=rows))
 
-    def _marked(
-        self, conn: Connection, known: Progress, marks: Sequence[accuracy.FateMark]
-    ) -> _Work:
+    def _marked(self, conn: Connection, marks: Sequence[FateMark]) -> _Recount:
         forgotten = self._forgotten()
         # What is too old to be counted again stays as it was counted.
         quarters = {m.at - m.at % QUARTER_HOUR for m in marks if m.at >= forgotten}
@@ -88,10 +92,12 @@ class AccuracyWriter:
             for at in quarters
             for count in accuracy.counted(conn, at, at + QUARTER_HOUR, QUARTER_HOUR, forgotten)
         ]
-        ids = [mark.id for mark in marks]
-        return partial(
-            _write, known=known, through=known.through, rows=rows, quarters=quarters, marks=ids
-        )
+
+        def put(conn: Connection) -> None:
+            accuracy.drop_marks(conn, [mark.id for mark in marks])
+            accuracy.put(conn, quarters, rows)
+
+        return _Recount(FOREVER, put)
 
     def _forgotten(self) -> int:
         at = int(self._clock()) - self._retention
@@ -100,17 +106,3 @@ class AccuracyWriter:
 
 def _row(since: int, count: FateCount) -> tuple[int, str, int]:
     return since + count.part * QUARTER_HOUR, count.fate, count.orders
-
-
-def _write(
-    conn: Connection,
-    *,
-    known: Progress,
-    through: int,
-    rows: Iterable[tuple[int, str, int]] = (),
-    quarters: Iterable[int] = (),
-    marks: Sequence[int] = (),
-) -> None:
-    if report_progress.advance(conn, "accuracy", known, known._replace(through=through)):
-        accuracy.drop_marks(conn, marks)
-        accuracy.put(conn, quarters, rows)

@@ -12,11 +12,11 @@ from tracking.domain.waterfall import MOST_ORDER_IDS, kind_of
 from tracking.report.campaigns import CampaignLabel
 from tracking.report.compared_shares import MaskedShare, shares_between, shares_of_marked
 from tracking.report.compared_sums import UTC_DAYS
+from tracking.report.shared_figures import SharedFigures
 from tracking.store import Store, compared_figures, report_progress
 from tracking.store.compared_figures import ALL_CAMPAIGNS, ComparedCredit, ComparedDay
 from tracking.store.credit_figures import FOREVER
 from tracking.store.engine.statement import Connection
-from tracking.store.report_progress import Progress
 
 _HOUR, _DAY = 3_600, 86_400
 # So many marks are worked off at once.
@@ -78,6 +78,7 @@ class ComparisonWriter:
     ) -> None:
         """Sums up for these shop days. Deliveries settled `retention_days` ago are deleted."""
         self._store = store
+        self._figures = SharedFigures(store, "comparison")
         self._days = days
         self._rules = rules
         self._retention = retention_days * _DAY
@@ -89,9 +90,7 @@ class ComparisonWriter:
         Raises:
             StoreUnavailable: they will not.
         """
-        restart = partial(report_progress.restart, figures="comparison")
-        while not self._store.commit(restart):
-            pass  # Another process has just written some.
+        self._figures.restart()
 
     def step(self) -> bool:
         """Writes the next sums; returns False if there was nothing to do.
@@ -100,33 +99,28 @@ class ComparisonWriter:
             StoreUnavailable: nothing was written.
         """
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "comparison")
+            progress = self._figures.progress(conn)
             has_marks = bool(compared_figures.marks(conn, 1))
         if progress.zone != self._days.zone.key:
-            self._store.commit(partial(self._begin, known=progress))
+            # Of other days: deleted a part at a time.
+            self._figures.begin_anew(
+                progress,
+                self._days.zone.key,
+                compared_figures.some_sums,
+                compared_figures.drop_sums,
+            )
             return True
         if progress.through == FOREVER and not has_marks:
             return False
         self._sum_up()
         return True
 
-    def _begin(self, conn: Connection, known: Progress) -> None:
-        """Deletes the sums of other days, a part at a time, and begins those of this zone."""
-        # Locks the progress first, as every writer of these sums does.
-        new = known._replace(zone="", through=0)
-        if report_progress.begin(conn, "comparison", known, new):
-            if compared_figures.drop_some(conn):
-                return
-            again = report_progress.of(conn, "comparison")
-            begun = again._replace(zone=self._days.zone.key)
-            report_progress.advance(conn, "comparison", again, begun)
-
     def _sum_up(self) -> None:
         forgotten = int(self._clock()) - self._retention
         done: Sequence[int] = ()
         old: list[ComparedCredit] = []
         with self._store.read() as conn:
-            progress = report_progress.of(conn, "comparison")
+            progress = self._figures.progress(conn)
             through = progress.through
             if through < FOREVER:
                 through = _end_of_hour(compared_figures.first_order(conn, through))
@@ -145,16 +139,13 @@ class ComparisonWriter:
         with self._store.read() as conn:
             rows = [*self._rows(conn, old, credits)]
 
-        def write(conn: Connection) -> None:
-            if report_progress.advance(
-                conn, "comparison", progress, progress._replace(through=through)
-            ):
-                compared_figures.drop_marks(conn, done)
-                dropped = {(row.placed_at, row.order_id) for row in old}
-                compared_figures.replace_credits(conn, dropped, credits)
-                compared_figures.put(conn, rows)
+        def put(conn: Connection) -> None:
+            compared_figures.drop_marks(conn, done)
+            dropped = {(row.placed_at, row.order_id) for row in old}
+            compared_figures.replace_credits(conn, dropped, credits)
+            compared_figures.put(conn, rows)
 
-        self._store.commit(write)
+        self._figures.write(progress, progress._replace(through=through), put)
 
     def _rows(
         self, conn: Connection, old: Iterable[ComparedCredit], new: Iterable[ComparedCredit]

@@ -62,7 +62,7 @@ class SharedFigures:
         since `known` was read."""
 
         def write(conn: Connection) -> bool:
-            is_ours = report_progress.advance(conn, self._kind, known, new)
+            is_ours = report_progress.begin(conn, self._kind, known, new)
             if is_ours:
                 put(conn)
             return is_ours

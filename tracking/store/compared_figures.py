@@ -101,6 +101,13 @@ class ComparedMark(NamedTuple):
     order_id: str
 
 
+class SomeSums(NamedTuple):
+    """The sums of one UTC day, or the credits of a day from an instant on (seconds UTC)."""
+
+    utc_day: int | None = None
+    placed_at: int | None = None
+
+
 class _PlacedAt(NamedTuple):
     at: int | None
 
@@ -274,17 +281,21 @@ def put(conn: Connection, rows: Collection[ComparedDay]) -> None:
     )
 
 
-def drop_some(conn: Connection) -> bool:
-    """Deletes the sums of one day, or else the credits of one; False if there are none."""
+def some_sums(conn: Connection) -> SomeSums | None:
+    """Returns which sums may be deleted first; None if there are none."""
     day = _any_day.first(conn)
     if day is not None:
-        _drop_utc_day.run(conn, b_day=day.utc_day)
-        return True
+        return SomeSums(utc_day=day.utc_day)
     credit = _any_credit.first(conn)
-    if credit is None or credit.at is None:
-        return False
-    _drop_placed.run(conn, b_since=credit.at, b_before=credit.at + 86_400)
-    return True
+    return None if credit is None else SomeSums(placed_at=credit.at)
+
+
+def drop_sums(conn: Connection, some: SomeSums) -> None:
+    """Deletes the sums of a day, or the credits of the orders that were placed within a day."""
+    if some.utc_day is not None:
+        _drop_utc_day.run(conn, b_day=some.utc_day)
+    if some.placed_at is not None:
+        _drop_placed.run(conn, b_since=some.placed_at, b_before=some.placed_at + 86_400)
 
 
 def days(
