@@ -24,10 +24,9 @@ from tracking.destinations import Destination
 from tracking.destinations.base import PINTEREST
 from tracking.domain.rate_limit import MICROS, next_slot
 from tracking.domain.shared_id import is_late
-from tracking.operate.error_lines import error_line
+from tracking.operate.background import outliving_errors
 from tracking.store import (
     Store,
-    StoreUnavailable,
     accounts,
     attempts,
     claims,
@@ -152,13 +151,9 @@ class Deliverer:
         return self._safely(deliver) or 0
 
     def _safely(self, work: Callable[[], T]) -> T | None:
-        try:
+        fails = f"delivery to {self.destination.name} failed"
+        with outliving_errors(logger, "delivery waits for the store", fails):
             return work()
-        except StoreUnavailable as error:
-            logger.log(error.level(logging.WARNING), "delivery waits for the store: %s", error)
-        except Exception as error:
-            # The thread must outlive every error of one batch.
-            logger.error("delivery to %s failed: %s", self.destination.name, error_line(error))
         return None
 
     def _now(self) -> int:

@@ -1,9 +1,14 @@
 """Runs the background workers of a process, a thread each."""
 
+import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
+
+from tracking.operate.error_lines import error_line
+from tracking.store import StoreUnavailable
 
 
 class Worker(Protocol):
@@ -36,3 +41,18 @@ class BackgroundWorkers:
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+
+@contextmanager
+def outliving_errors(logger: logging.Logger, waits: str, fails: str) -> Iterator[None]:
+    """Ends a piece of work at its first error, which is logged, as its thread must outlive it.
+
+    An error of the store is logged after the words `waits`, any other one after `fails` and without
+    its text, which may be personal data.
+    """
+    try:
+        yield
+    except StoreUnavailable as error:
+        logger.log(error.level(logging.WARNING), "%s: %s", waits, error)
+    except Exception as error:
+        logger.error("%s: %s", fails, error_line(error))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from tracking.operate.error_lines import error_line
+from tracking.operate.background import outliving_errors
 from tracking.operate.event_retention import EventRetention
 from tracking.operate.settled_rows import (
     BROWSER_PAYLOAD_DAYS,
@@ -18,7 +18,6 @@ from tracking.operate.settled_rows import (
 )
 from tracking.store import (
     Store,
-    StoreUnavailable,
     conversions,
     funnel_figures,
     limits,
@@ -136,14 +135,9 @@ class Retention:
             stop.wait(poll)
 
     def _purge_safely(self, stop: threading.Event) -> None:
-        try:
+        with outliving_errors(logger, "purge waits for the store", "purge failed"):
             if self._is_due():
                 self._purge_and_log(stop)
-        except StoreUnavailable as error:
-            logger.log(error.level(logging.WARNING), "purge waits for the store: %s", error)
-        except Exception as error:
-            # The thread must outlive every error of one purge.
-            logger.error("purge failed: %s", error_line(error))
 
     def _purge_and_log(self, stop: threading.Event) -> None:
         for count in self.purge():

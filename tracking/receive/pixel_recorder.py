@@ -8,6 +8,7 @@ from concurrent.futures import Future
 
 import msgspec
 
+from tracking.operate.background import outliving_errors
 from tracking.operate.error_lines import error_line
 from tracking.receive.attributor import Attributor
 from tracking.receive.browser_events import Unrecorded, record_events
@@ -126,13 +127,9 @@ class PixelRecorder:
                 stop.wait(poll)
 
     def _record_safely(self) -> bool:
-        try:
+        waits, fails = "the pixel's backlog waits for the store", "the pixel's backlog failed"
+        with outliving_errors(logger, waits, fails):
             return self.record_waiting()
-        except StoreUnavailable as error:
-            logger.warning("the pixel's backlog waits for the store: %s", error)
-        except Exception as error:
-            # The thread must outlive every error of one row. Its text may quote personal data.
-            logger.error("the pixel's backlog failed: %s", error_line(error))
         return False
 
     def _record(self, conn: Connection, told: Unrecorded) -> float:

@@ -5,8 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from tracking.operate.error_lines import error_line
-from tracking.store import StoreUnavailable
+from tracking.operate.background import outliving_errors
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +58,6 @@ class FiguresWorker:
             stop.wait(poll)
 
     def _write_safely(self, writer: FiguresWriter, stop: threading.Event) -> None:
-        try:
+        with outliving_errors(logger, "figures wait for the store", "figures were not written"):
             while not stop.is_set() and writer.step():
                 pass
-        except StoreUnavailable as error:
-            logger.log(error.level(logging.WARNING), "figures wait for the store: %s", error)
-        except Exception as error:
-            # The thread must outlive every error of one step.
-            logger.error("figures were not written: %s", error_line(error))

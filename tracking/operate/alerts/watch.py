@@ -12,8 +12,9 @@ from tracking.operate.alerts.figures import Gather
 from tracking.operate.alerts.messages import AlertMessage, AlertSender
 from tracking.operate.alerts.rules import RULES, Fine, Thresholds, Unknown, Verdict
 from tracking.operate.alerts.states import AlertState
+from tracking.operate.background import outliving_errors
 from tracking.operate.error_lines import error_line
-from tracking.store import Store, StoreUnavailable, alerts
+from tracking.store import Store, alerts
 from tracking.store.alerts import AlertRow
 from tracking.store.engine.statement import Connection
 
@@ -63,14 +64,11 @@ class AlertWatch:
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Checks once a minute, and tells of what changed, until `stop` is set."""
         while not stop.is_set():
-            try:
+            with outliving_errors(
+                logger, "alerts wait for the store", "the alerts were not checked"
+            ):
                 self.check()
                 self.tell()
-            except StoreUnavailable as error:
-                logger.log(error.level(logging.WARNING), "alerts wait for the store: %s", error)
-            except Exception as error:
-                # The thread must outlive every error of one check.
-                logger.error("the alerts were not checked: %s", error_line(error))
             stop.wait(poll)
 
     def standing(self) -> list[StandingAlert]:

@@ -20,7 +20,7 @@ from tracking.clients.pinterest_ads import (
     Unreadable,
 )
 from tracking.domain.validation import FieldError, ValidationError
-from tracking.operate.error_lines import error_line
+from tracking.operate.background import outliving_errors
 from tracking.receive.pinterest.ads import AdsReading
 from tracking.receive.pinterest.conversions import ConversionsReading
 from tracking.receive.pinterest.quality import QualityReading
@@ -126,20 +126,16 @@ class PinterestSync:
             stop.wait(poll)
 
     def _sync_safely(self, pause: Pause) -> None:
-        try:
+        fails = f"reading Pinterest for {self.access.account_id} failed"
+        with (
+            outliving_errors(logger, "reading Pinterest waits for the store", fails),
+            # The other process reads them.
+            suppress(SyncBusy),
+        ):
             if self._may_begin():
                 with self._session(pause) as session:
                     # Those that another process has read in the meantime are not due any more.
                     list(self._read_each(session, self._due()))
-        except SyncBusy:
-            return  # The other process reads them.
-        except StoreUnavailable as error:
-            level = error.level(logging.WARNING)
-            logger.log(level, "reading Pinterest waits for the store: %s", error)
-        except Exception as error:
-            # The thread must outlive every error of one sync.
-            account = self.access.account_id
-            logger.error("reading Pinterest for %s failed: %s", account, error_line(error))
 
     def _may_begin(self) -> bool:
         with self.store.read() as conn:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tracking.operate.background import outliving_errors
 from tracking.operate.error_lines import error_line
 from tracking.receive.privacy import shop_erasure
 from tracking.receive.privacy.body_search import SLICE, BodySearch
@@ -138,14 +139,9 @@ class PendingErasures:
             stop.wait(PIECE_SECONDS if is_left else poll)
 
     def _go_on_safely(self) -> bool:
-        try:
+        with outliving_errors(logger, "erasures wait for the store", "an erasure failed"):
             self.carry_out_due()
             return self.go_on()
-        except StoreUnavailable as error:
-            logger.warning("erasures wait for the store: %s", error)
-        except Exception as error:
-            # The thread must outlive every error, and its text may quote a body.
-            logger.error("an erasure failed: %s", error_line(error))
         return False
 
     def _next(self) -> PendingErasure | None:

@@ -7,18 +7,18 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from tracking.clients.pinterest_deletions import DeletionAnswer
 from tracking.destinations import Destination
 from tracking.destinations.base import PINTEREST
 from tracking.domain.conversion import event_id_of
-from tracking.operate.error_lines import error_line
+from tracking.operate.background import outliving_errors
 from tracking.receive.privacy.footprint import is_exclusive
 from tracking.receive.privacy.subjects import ClearEmail, PrivacySubject
 from tracking.store import (
     Store,
-    StoreUnavailable,
     conversions,
     erasure,
     orders,
@@ -122,12 +122,15 @@ class PinterestErasures:
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Asks about what was handed over, and about what is due, until `stop` is set."""
         while not stop.is_set():
-            self._go_on_safely(stop)
+            with _outliving_errors():
+                while not stop.is_set() and self._ask_about_due(stop):
+                    pass
             try:
                 handed = self._handed.get(timeout=poll)
             except queue.Empty:
                 continue
-            self._ask_safely(handed, stop)
+            with _outliving_errors():
+                self._ask(handed, stop)
 
     def go_on(self, stop: threading.Event) -> bool:
         """Asks about one person whose e-mail no process has, and about all whose e-mail this one
@@ -144,24 +147,6 @@ class PinterestErasures:
             return self._ask_about_due(stop)
         self._ask(handed, stop)
         return True
-
-    def _go_on_safely(self, stop: threading.Event) -> None:
-        try:
-            while not stop.is_set() and self._ask_about_due(stop):
-                pass
-        except StoreUnavailable as error:
-            logger.log(error.level(logging.WARNING), "erasures at pinterest wait: %s", error)
-        except Exception as error:
-            # The thread must outlive every error, and its text may quote an e-mail.
-            logger.error("an erasure at pinterest failed: %s", error_line(error))
-
-    def _ask_safely(self, handed: _Handed, stop: threading.Event) -> None:
-        try:
-            self._ask(handed, stop)
-        except StoreUnavailable as error:
-            logger.log(error.level(logging.WARNING), "an erasure at pinterest waits: %s", error)
-        except Exception as error:
-            logger.error("an erasure at pinterest failed: %s", error_line(error))
 
     def _ask(self, handed: _Handed, stop: threading.Event) -> None:
         """Asks with the e-mail in memory and the stored click ids."""
@@ -220,6 +205,11 @@ class PinterestErasures:
             logger.warning("erasure %d at pinterest: refused, %s", row.id, answer.refusal)
         else:
             logger.info("erasure %d at pinterest: asked", row.id)
+
+
+def _outliving_errors() -> AbstractContextManager[None]:
+    fails = "an erasure at pinterest failed"
+    return outliving_errors(logger, "erasures at pinterest wait for the store", fails)
 
 
 def _sent_payloads(conn: Connection, subject: PrivacySubject) -> Iterator[bytes]:
