@@ -169,12 +169,13 @@ class History:
     def _an_order_is_credited(self, conn: Connection) -> None:
         order_id = f"o{len(self.orders)}"
         self.orders[order_id] = self._instant()
-        touches.put_credits(conn, order_id, self._credits(order_id), is_new=True)
+        touches.put_credits(conn, order_id, self._credits(order_id), None)
 
     def _an_order_is_credited_again(self, conn: Connection) -> None:
         if self.orders:
             order_id = self.random.choice(sorted(self.orders))
-            touches.put_credits(conn, order_id, self._credits(order_id), is_new=False)
+            at = self.orders[order_id]
+            touches.put_credits(conn, order_id, self._credits(order_id), at)
 
     def _credits(self, order_id: str) -> list[CreditRow]:
         placed_at = self.orders[order_id]

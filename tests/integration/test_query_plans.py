@@ -1,5 +1,6 @@
 """What the statements of the busy ways read: rows by an index, never a table from end to end."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.actors import NOW
+from tests.actors import NOW, instant, order, pinned, refund
 from tests.conftest import BuildService
 from tests.import_files import sale, table
 from tracking.domain.attribution import Rules
@@ -18,7 +19,10 @@ from tracking.operate.alerts.figures import AlertFigures
 from tracking.receive.imports import Importer, ImportSource
 from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
+from tracking.receive.tracker import Tracker
 from tracking.report.comparison import Comparison, PinterestSource
+from tracking.report.order_list import OrderList
+from tracking.report.reports import Reports
 from tracking.service import Service
 from tracking.store import Store, alert_figures, claims, conversions, event_batches, outbox
 from tracking.store.claims import Settlement
@@ -91,6 +95,32 @@ def test_an_import_of_events_that_name_orders_reads_no_table_from_end_to_end(
         Importer(events, service.tracker, int(service.clock()), refuse).run(ImportSource(raw, file))
     # The command finds out once whether anybody was ever erased: it needs no index to.
     assert {step for step in store.scanned if "tombstones" not in step} == set()
+
+
+def test_newer_states_of_an_order_and_its_pages_read_no_large_table_from_end_to_end(
+    service: Service,
+) -> None:
+    store: Any = ExplainedStore(service.store)
+    tracker = Tracker(store, service.tracker.planner, service.clock, store)
+    zone, rules = service.settings.shop_timezone, Rules()
+    placed = order(landing_site=pinned(), financial_status="pending")
+    paid = {**placed, "financial_status": "paid", "updated_at": instant(NOW + 60)}
+    later = {**paid, "created_at": instant(NOW + 1), "processed_at": instant(NOW + 1)}
+
+    for body in (placed, paid, {**later, "updated_at": instant(NOW + 120)}):
+        tracker.receive_order(json.dumps(body).encode(), "orders/updated")
+    tracker.receive_refund(json.dumps(refund()).encode(), "refunds/create")
+    reports = Reports(store, {}, rules, "last_touch", zone, service.clock, retention_days=400)
+    found = reports.journey("5001")
+    listed = OrderList(store, "last_touch", ShopDays(zone), 400, service.clock).page()
+
+    assert found is not None
+    assert [each["revenue"] for each in found["credits"]["last_touch"]] == ["30.00"]
+    assert [each["is_credited"] for each in listed["orders"]] == [True]
+    # Nothing is left of its credits at the instant that it was placed at before.
+    assert service.reports.roi()["orders"] == 1
+    large = ("credits", "conversions", "outbox", "orders", "touches", "links")
+    assert {step for step in store.scanned if step.split()[1].startswith(large)} == set()
 
 
 def test_a_check_of_the_alerts_reads_no_large_table_from_end_to_end(service: Service) -> None:

@@ -132,7 +132,7 @@ def test_by_ad_every_credit_counts_once_whatever_the_model_and_the_kind_of_day(
     random, days = Random(7), ShopDays(ZoneInfo("America/New_York"))
     for number in range(60):
         some = [some_credit(random, f"o{number}", n) for n in range(random.choice((1, 2, 3)))]
-        put = partial(touches.put_credits, order_id=f"o{number}", rows=some, is_new=True)
+        put = partial(touches.put_credits, order_id=f"o{number}", rows=some, known_at=None)
         service.store.commit(put)
     first, last = (days.day_of(NOW - back * DAY) for back in (9, 1))
     for by in ("order_date", "click_date"):

@@ -328,7 +328,7 @@ class Attributor:
         # Nearly always a later fact changes nothing: the same money, shared along the same path.
         if row != known:
             orders.put(conn, row)
-            touches.put_credits(conn, known.id, credits, is_new=False)
+            touches.put_credits(conn, known.id, credits, known.placed_at)
         return row, best
 
     def credited(
@@ -341,7 +341,8 @@ class Attributor:
         """Returns a newer row of a known order, its credits and the touch that earned most."""
         given_back = refunds.of_order(conn, known.id, known.currency)
         if path is None and known.is_forgotten:
-            return self.planner.split_again(newer, touches.credits_of(conn, known.id), given_back)
+            credits = touches.credits_of(conn, known.id, known.placed_at)
+            return self.planner.split_again(newer, credits, given_back)
         return self.planner.recredit(
             newer, path_from(known.path) if path is None else tuple(path), given_back
         )

@@ -219,12 +219,13 @@ class OrderStates:
         self, conn: Connection, facts: OrderFacts, rows: OrderRows, known: OrderRow | None
     ) -> list[int]:
         """Writes the rows of an order; returns the instants of its visits that these replace."""
-        order_id, moved = facts.order.id, []
+        order_id, moved, known_at = facts.order.id, [], None
         if known is not None:
+            known_at = known.placed_at
             moved = touches.drop(conn, known.visitor, touch_key(order_id))
         touches.put(conn, rows.touch)
         orders.put(conn, rows.order)
-        touches.put_credits(conn, order_id, rows.credits, is_new=known is None)
+        touches.put_credits(conn, order_id, rows.credits, known_at)
         return moved
 
     def _credit_others(

@@ -104,7 +104,7 @@ class OrderList:
     def _line(self, conn: Connection, row: ListedOrder, mask: int) -> dict[str, Any]:
         credited = [
             credit
-            for credit in touches.credits_of(conn, row.order_id)
+            for credit in touches.credits_of(conn, row.order_id, row.placed_at)
             if credit.is_pinterest and credit.touch_key and credit.mask & mask
         ]
         net = row.gross - row.refunds - row.cancellations

@@ -222,7 +222,7 @@ class Reports:
             facts = JourneyFacts(
                 order=order,
                 touches=nearby,
-                credits=_renamed(conn, order, touches.credits_of(conn, order_id)),
+                credits=_renamed(conn, order, touches.credits_of(conn, order_id, at)),
                 conversion=conversion,
                 ids=ids,
                 is_id_taken=ids is not None and _is_of_another(conn, ids.storefront_id),

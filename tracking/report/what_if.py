@@ -177,7 +177,7 @@ def _shares(
     """Yields the shares of an order under the scope and model of a bit; those that it has, if its
     path was forgotten."""
     if path is None:
-        for row in touches.credits_of(conn, order.id):
+        for row in touches.credits_of(conn, order.id, order.placed_at):
             if row.mask & bit:
                 label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
                 amounts = (row.gross, row.net, row.cancellations, row.share)

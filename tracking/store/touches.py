@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, bindparam, delete, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.attribution import Kind, Touch
@@ -167,11 +167,12 @@ _first_of_visitor = Query(
     .limit(1),
 )
 _add_credit = Statement(insert(credits).values({c.name: bindparam(c.name) for c in credits.c}))
-_drop_credits = Statement(delete(credits).where(credits.c.order_id == bindparam("order_id")))
-_credits_of = Query(
-    CreditRow,
-    select(credits).where(credits.c.order_id == bindparam("order_id")).order_by(credits.c.n),
+# By both, as their key begins with the instant. Credits are written anew whenever it changes.
+_is_of_order = and_(
+    credits.c.placed_at == bindparam("placed_at"), credits.c.order_id == bindparam("order_id")
 )
+_drop_credits = Statement(delete(credits).where(_is_of_order))
+_credits_of = Query(CreditRow, select(credits).where(_is_of_order).order_by(credits.c.n))
 
 
 def put(conn: Connection, row: TouchRow) -> None:
@@ -271,14 +272,15 @@ def touch_of(row: TouchRow) -> Touch:
 
 
 def put_credits(
-    conn: Connection, order_id: str, rows: Iterable[CreditRow], *, is_new: bool
+    conn: Connection, order_id: str, rows: Iterable[CreditRow], known_at: int | None
 ) -> None:
-    """Replaces the credits of an order."""
-    if not is_new:
-        _drop_credits.run(conn, order_id=order_id)
+    """Replaces the credits of an order, which by its earlier state was placed at the instant
+    `known_at` (seconds UTC); None for a new one."""
+    if known_at is not None:
+        _drop_credits.run(conn, placed_at=known_at, order_id=order_id)
     _add_credit.run_many(conn, (row._asdict() for row in rows))
 
 
-def credits_of(conn: Connection, order_id: str) -> list[CreditRow]:
-    """Returns the credits of an order."""
-    return _credits_of.all(conn, order_id=order_id)
+def credits_of(conn: Connection, order_id: str, placed_at: int) -> list[CreditRow]:
+    """Returns the credits of an order that was placed at an instant (seconds UTC)."""
+    return _credits_of.all(conn, placed_at=placed_at, order_id=order_id)

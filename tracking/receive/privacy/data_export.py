@@ -70,7 +70,7 @@ def _order(conn: Connection, row: OrderRow) -> dict[str, Any]:
         "consent": msgspec.json.decode(row.consent or b"{}"),
         "unusable_fields": row.unusable.split(),
         "path": msgspec.json.decode(row.path or b"[]"),
-        "credits": [_credit(credit) for credit in touches.credits_of(conn, row.id)],
+        "credits": [_credit(credit) for credit in touches.credits_of(conn, row.id, row.placed_at)],
         "conversion": None if event is None else _event(conn, event),
     }
 

@@ -144,7 +144,7 @@ class PersonEraser:
             )
             row, credits, best = self.attributor.credited(conn, known, nobodys)
         orders.put(conn, row)
-        touches.put_credits(conn, order.id, credits, is_new=known is None)
+        touches.put_credits(conn, order.id, credits, known.placed_at if known else None)
         event = conversions.of_event(conn, event_id_of(order.id))
         deliveries = outbox.of_event(conn, event_id_of(order.id))
         is_sent = any(delivery.state == "sent" for delivery in deliveries)
