@@ -24,7 +24,16 @@ from tracking.report.comparison import Comparison, PinterestSource
 from tracking.report.order_list import OrderList
 from tracking.report.reports import Reports
 from tracking.service import Service
-from tracking.store import Store, alert_figures, claims, conversions, event_batches, outbox
+from tracking.store import (
+    Store,
+    alert_figures,
+    claims,
+    conversions,
+    event_batches,
+    order_list,
+    outbox,
+    retention,
+)
 from tracking.store.claims import Settlement
 from tracking.store.engine.statement import Connection
 from tracking.store.schema import metadata
@@ -121,6 +130,30 @@ def test_newer_states_of_an_order_and_its_pages_read_no_large_table_from_end_to_
     assert service.reports.roi()["orders"] == 1
     large = ("credits", "conversions", "outbox", "orders", "touches", "links")
     assert {step for step in store.scanned if step.split()[1].startswith(large)} == set()
+
+
+def test_an_order_that_somebody_looks_for_is_found_by_its_number_or_not_at_all(
+    service: Service,
+) -> None:
+    for number in (1, 2):
+        body = order(id=number, name=f"#{1000 + number}")
+        service.tracker.receive_order(json.dumps(body).encode(), "orders/create")
+    with service.store.read() as conn:
+        explained = ExplainedCursor(conn.raw, set())
+        conn.cursor = explained
+        found = [order_list.called(conn, text, 50, 0) for text in ("1001", "#1001", "1", "autumn")]
+    assert [[row.order_id for row in rows] for rows in found] == [["1"], ["1"], ["1"], []]
+    assert [step for step in explained.steps if re.match(r"SCAN (orders|conversions)", step)] == []
+
+
+def test_the_visitors_of_a_page_of_old_events_are_found_among_any_number_of_other_events(
+    service: Service,
+) -> None:
+    with service.store.read() as conn:
+        explained = ExplainedCursor(conn.raw, set())
+        conn.cursor = explained
+        retention.young_visitors(conn, NOW, ["v1", "v2"])
+    assert [step for step in explained.steps if step.startswith("SCAN conversions")] == []
 
 
 def test_a_check_of_the_alerts_reads_no_large_table_from_end_to_end(service: Service) -> None:

@@ -2,8 +2,18 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    exists,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
+from tracking.domain.conversion import event_id_of
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.fates import FATE, IS_PURCHASE, PURCHASES
 from tracking.store.schema import conversions, credits, orders
@@ -107,15 +117,22 @@ _page = Query(
     .order_by(conversions.c.at.desc(), conversions.c.id.desc())
     .limit(bindparam("most")),
 )
-_called = Query(
-    ListedOrder,
-    _listed.where(
-        or_(
+# The ids by one index each, and the events by theirs: in the order of the list SQLite would look
+# through every purchase, down to the oldest if no order is called so.
+_ids_called = union_all(
+    *(
+        select(orders.c.id).where(condition)
+        for condition in (
             orders.c.id == bindparam("text"),
             orders.c.name == bindparam("text"),
             orders.c.name == bindparam("with_sign"),
         )
     )
+).subquery("ids_called")
+_prefix: ColumnElement[str] = literal_column(f"'{event_id_of('')}'")
+_called = Query(
+    ListedOrder,
+    _listed.where(conversions.c.event_id.in_(select(_prefix.concat(_ids_called.c.id))))
     .order_by(conversions.c.at.desc(), conversions.c.id.desc())
     .limit(bindparam("most")),
 )

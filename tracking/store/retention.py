@@ -17,6 +17,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union,
     update,
 )
 
@@ -250,15 +251,23 @@ _old_events = Query(
     .order_by(conversions.c.id)
     .limit(EVENTS),
 )
+# The events of orders and all others have an index by visitor each.
 _young_visitors = Query(
     VisitorKey,
     {
-        dialect: select(conversions.c.visitor)
-        .where(
-            or_(conversions.c.at >= _before, _waits(conversions.c.event_id)),
-            is_among(dialect, conversions.c.visitor),
+        dialect: union(
+            *(
+                select(conversions.c.visitor).where(
+                    or_(conversions.c.at >= _before, _waits(conversions.c.event_id)),
+                    is_among(dialect, conversions.c.visitor),
+                    indexed,
+                )
+                for indexed in (
+                    conversions.c.order_id == literal_column("''"),
+                    conversions.c.order_id != literal_column("''"),
+                )
+            )
         )
-        .distinct()
         for dialect in DIALECTS
     },
 )
