@@ -28,8 +28,6 @@ from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
 # Each day is a line of the report.
 MOST_DAYS = 366
 _DAY, _HOUR = 86_400, 3_600
-# The kind of figures in the readings of Pinterest's.
-_CONVERSIONS = "conversions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ class Comparison:
     def _pinterest_says(self, conn: Connection, asked: _Asked) -> PinterestSays:
         span = asked.days.start.isoformat(), asked.days.end.isoformat(), asked.report_by
         readings = pinterest_readings.of_account(conn, self._source.account)
-        reading = next((row for row in readings if row.kind == _CONVERSIONS), None)
+        reading = next((row for row in readings if row.kind == pinterest_figures.READING), None)
         return PinterestSays(
             by_day=pinterest_figures.by_day(conn, *span),
             by_campaign=pinterest_figures.by_campaign(conn, *span),

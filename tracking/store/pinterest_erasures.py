@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import bindparam, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
@@ -111,7 +111,7 @@ _counts = Query(
         ),
         func.max(pinterest_erasures.c.answer).label("answer"),
     )
-    .where(and_(pinterest_erasures.c.received_at >= bindparam("since")))
+    .where(pinterest_erasures.c.received_at >= bindparam("since"))
     .group_by(pinterest_erasures.c.email)
     .order_by(pinterest_erasures.c.email),
 )

@@ -18,6 +18,10 @@ from tracking.store.schema import pinterest_figures as figures
 ROWS_A_COMMIT = 500
 
 
+# The kind of its readings.
+READING = "conversions"
+
+
 class PinterestFigures(NamedTuple):
     """The results of a campaign on one day (ISO date, UTC), as Pinterest counts them.
 

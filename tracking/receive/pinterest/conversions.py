@@ -26,7 +26,7 @@ class _FiguresKey(NamedTuple):
 class ConversionsReading(DaysReading):
     """Reads what Pinterest says its campaigns brought, by the day of the order and of the click."""
 
-    kind = "conversions"
+    kind = pinterest_figures.READING
     most_rows = MAX_ROWS
 
     @property
