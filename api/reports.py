@@ -70,9 +70,14 @@ def report_routes(service: Service) -> Blueprint:
         report = service.match_quality.report(**_parameters("start_date", "end_date"))
         return _report(report, report["days"])
 
+    _add_spend_routes(routes, service)
+    return routes
+
+
+def _add_spend_routes(routes: Blueprint, service: Service) -> None:
     @routes.get("/spend")
     def spend() -> Response:
-        report = reports.spend(**_parameters("start_date", "end_date"))
+        report = service.reports.spend(**_parameters("start_date", "end_date"))
         return _report(report, report["rows"])
 
     @routes.post("/spend")
@@ -93,8 +98,6 @@ def report_routes(service: Service) -> Blueprint:
         if not service.spend_upload.delete(**key):
             raise NotFound("No spend of this day, campaign and currency is on record.")
         return _json({"deleted": 1})
-
-    return routes
 
 
 def _parameters(*names: str) -> dict[str, str | None]:

@@ -198,27 +198,7 @@ def service_of(
     """Builds a service with the caller's store, destinations and clock."""
     rules = Rules.of(settings.click_window_days, settings.view_window_hours)
     model = settings.attribution_model
-    policy = Policy(
-        send=settings.pinterest_send,
-        purchase_on=settings.purchase_on,
-        value=settings.conversion_value,
-        content_id=settings.content_id,
-        consent_unknown=settings.consent_unknown,
-        pinterest_media=media_with(settings.pinterest_mediums),
-        own_hosts=settings.shopify_shops | {host_of(page) for page in settings.collector_origins},
-        send_free_orders=settings.send_free_orders,
-        shop_origin=_shop_origin_of(settings),
-        partner_name=settings.pinterest_partner_name,
-    )
-    planner = Planner(
-        destinations,
-        policy,
-        rules,
-        model,
-        settling=settings.settling_minutes * 60,
-        has_pixel=bool(settings.collector_key),
-        is_beside_app=settings.is_beside_app,
-    )
+    planner = _planner_of(settings, destinations, rules)
     days = ShopDays(settings.shop_timezone)
     ads_access = ads_access_of(settings)
     options = ReadingOptions(nearest(settings.click_window_days, settings.view_window_hours))
@@ -253,7 +233,7 @@ def service_of(
         order_list=OrderList(store, model, days, settings.retention_days, clock),
         what_if=WhatIf(store, rules, days),
         match_quality=MatchQuality(
-            store, clock, _source_of(settings), sends_all=policy.send == "all"
+            store, clock, _source_of(settings), sends_all=settings.pinterest_send == "all"
         ),
         spend_upload=SpendUpload(store, clock),
         pinterest_sync=PinterestSync(store, ads_access, options, clock) if ads_access else None,
@@ -269,6 +249,32 @@ def service_of(
         disk_guard=disk_guard,
         clock=clock,
         shops=accesses_of(settings),
+    )
+
+
+def _planner_of(
+    settings: Settings, destinations: Mapping[str, Destination], rules: Rules
+) -> Planner:
+    policy = Policy(
+        send=settings.pinterest_send,
+        purchase_on=settings.purchase_on,
+        value=settings.conversion_value,
+        content_id=settings.content_id,
+        consent_unknown=settings.consent_unknown,
+        pinterest_media=media_with(settings.pinterest_mediums),
+        own_hosts=settings.shopify_shops | {host_of(page) for page in settings.collector_origins},
+        send_free_orders=settings.send_free_orders,
+        shop_origin=_shop_origin_of(settings),
+        partner_name=settings.pinterest_partner_name,
+    )
+    return Planner(
+        destinations,
+        policy,
+        rules,
+        settings.attribution_model,
+        settling=settings.settling_minutes * 60,
+        has_pixel=bool(settings.collector_key),
+        is_beside_app=settings.is_beside_app,
     )
 
 

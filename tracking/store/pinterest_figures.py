@@ -14,10 +14,6 @@ from sqlalchemy.dialects.postgresql import insert
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import pinterest_figures as figures
 
-# Webhooks wait while figures are written, so long lists are written this many rows at a time.
-ROWS_A_COMMIT = 500
-
-
 # The kind of its readings.
 READING = "conversions"
 
