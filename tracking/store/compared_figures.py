@@ -101,19 +101,23 @@ class ComparedMark(NamedTuple):
     order_id: str
 
 
-class SomeSums(NamedTuple):
-    """The sums of one UTC day, or the credits of a day from an instant on (seconds UTC)."""
+class SummedUtcDay(NamedTuple):
+    """A UTC day of which sums of a model (a bit) are stored, by the date of order or click."""
 
-    utc_day: int | None = None
+    report_by: str
+    bit: int
+    utc_day: int
+
+
+class SomeSums(NamedTuple):
+    """The sums of one day, or the credits of a day from an instant on (seconds UTC)."""
+
+    day: SummedUtcDay | None = None
     placed_at: int | None = None
 
 
 class _PlacedAt(NamedTuple):
     at: int | None
-
-
-class _DayKey(NamedTuple):
-    utc_day: int
 
 
 _KEY = ("report_by", "bit", "utc_day", "campaign", "shop_day", "currency", "kind")
@@ -179,10 +183,14 @@ _put_day = Statement(
 _drop_day = Statement(
     delete(compared_days).where(*(compared_days.c[name] == bindparam(f"b_{name}") for name in _KEY))
 )
-_any_day = Query(_DayKey, select(compared_days.c.utc_day).limit(1))
+_KEY_OF_DAY = SummedUtcDay._fields
+_any_day = Query(SummedUtcDay, select(*(compared_days.c[name] for name in _KEY_OF_DAY)).limit(1))
 _any_credit = Query(_PlacedAt, select(compared_credits.c.placed_at.label("at")).limit(1))
-_drop_utc_day = Statement(
-    delete(compared_days).where(compared_days.c.utc_day == bindparam("b_day"))
+# With the day alone SQLite would read the sums of all days.
+_drop_summed_day = Statement(
+    delete(compared_days).where(
+        *(compared_days.c[name] == bindparam(f"b_{name}") for name in _KEY_OF_DAY)
+    )
 )
 _drop_placed = Statement(
     delete(compared_credits).where(
@@ -285,15 +293,16 @@ def some_sums(conn: Connection) -> SomeSums | None:
     """Returns which sums may be deleted first; None if there are none."""
     day = _any_day.first(conn)
     if day is not None:
-        return SomeSums(utc_day=day.utc_day)
+        return SomeSums(day=day)
     credit = _any_credit.first(conn)
     return None if credit is None else SomeSums(placed_at=credit.at)
 
 
 def drop_sums(conn: Connection, some: SomeSums) -> None:
     """Deletes the sums of a day, or the credits of the orders that were placed within a day."""
-    if some.utc_day is not None:
-        _drop_utc_day.run(conn, b_day=some.utc_day)
+    if some.day is not None:
+        day = some.day._asdict()
+        _drop_summed_day.run(conn, **{f"b_{name}": value for name, value in day.items()})
     if some.placed_at is not None:
         _drop_placed.run(conn, b_since=some.placed_at, b_before=some.placed_at + 86_400)
 
