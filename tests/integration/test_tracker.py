@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,8 @@ from tests.actors import (
 from tracking.domain.attribution import MODELS
 from tracking.receive.order_facts import OrderFacts
 from tracking.receive.planner import Planner
+from tracking.receive.receipt import Receipt
+from tracking.store import StoreUnavailable
 from tracking.store.new_orders import OrderRows
 
 NOBODY = "(not attributed)"
@@ -279,11 +282,15 @@ def test_of_many_orders_that_come_at_once_each_is_counted_and_sent_once(
     found = everywhere(PINTEREST_SEND="all")
     strangers = {"contact_email": None, "customer": None, "billing_address": None}
     sales = [order(id=n, email=f"buyer-{n}@example.com", **strangers) for n in range(1, 25)]
-    take = found.service.tracker.receive_order
+
+    def take(body: bytes) -> Receipt:
+        while True:
+            # A busy machine may not store all of them in time: Shopify sends those again.
+            with suppress(StoreUnavailable):
+                return found.service.tracker.receive_order(body, "orders/create")
+
     bodies = [json.dumps(sale).encode() for sale in sales]
-    receipts = at_once(
-        found.service.store, [partial(take, body, "orders/create") for body in bodies * 2]
-    )
+    receipts = at_once(found.service.store, [partial(take, body) for body in bodies * 2])
     statuses = [receipt.result().status for receipt in receipts]
     assert sorted(statuses) == ["accepted"] * 24 + ["duplicate"] * 24
     ids = [receipt.result().order_id for receipt in receipts]
