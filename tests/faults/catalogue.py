@@ -20,6 +20,7 @@ from tests.faults.scenarios import (
     answers,
     clocks,
     crowds,
+    deferred,
     erasure,
     files,
     flushing,
@@ -196,6 +197,20 @@ FAULTS: tuple[Fault, ...] = (
         kills.while_claiming,
         {},
         [{"orders": 600, "kills": 4}],
+    ),
+    Fault(
+        "F40",
+        "killed while new orders share transactions",
+        deferred.new_orders,
+        {},
+        [{"orders": 2000}] * 3,
+    ),
+    Fault(
+        "F41",
+        "killed while calls of the pixel wait for their answers",
+        deferred.calls_of_the_pixel,
+        {"calls": 200},
+        [{"calls": 4000}] * 3,
     ),
 )
 

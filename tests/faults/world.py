@@ -85,9 +85,10 @@ class World:
         self.pinterest.stop()
         self.clock.close()
 
-    def server_on(self, url: str) -> Server:
-        """Another server with the same settings, on another database."""
-        other = Server(self.folder, self.env | self._more | {"DATABASE_URL": url}, self._app)
+    def server_on(self, url: str, **more: str) -> Server:
+        """Another server with the same settings and some more, on this database or another."""
+        env = self.env | self._more | {"DATABASE_URL": url} | more
+        other = Server(self.folder, env, self._app)
         self._logs.append(other)
         return other
 
