@@ -2,10 +2,12 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.actors import NOW, instant, notes, order
@@ -21,6 +23,7 @@ from tracking.store.engine.writer_threads import MOST, WriterThreads
 from tracking.store.identity_graph import MOST_VISITORS
 
 PATIENCE = 20.0
+SHOPIFY_WAITS = 5.0
 
 
 class Name(BatchableWrite):
@@ -52,11 +55,11 @@ class Name(BatchableWrite):
 class Desk:
     """Writer threads of which one is kept busy until the desk opens, and the batches written."""
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, patience: float = PATIENCE) -> None:
         self.batches: list[int] = []
         self.is_away = False
         self._is_open = threading.Event()
-        self.writers = WriterThreads(lambda work: work(None), self._attempt, threads)
+        self.writers = WriterThreads(lambda work: work(None), self._attempt, threads, patience)
         self.writers.submit(lambda _: self._is_open.wait(PATIENCE))
 
     def writes(self, *works: Callable[[Any], Any]) -> list[Future[Any]]:
@@ -116,11 +119,29 @@ def test_writes_that_wait_for_others_leave_a_thread_to_the_usual_ones() -> None:
     assert results(locked) == [True] * 5
 
 
+def test_a_write_that_has_waited_too_long_is_not_begun() -> None:
+    desk = Desk(patience=-1.0)
+    late, alone = results(desk.writes(Name("a"), Name("B")))
+    assert isinstance(late, StoreUnavailable) and isinstance(alone, StoreUnavailable)
+    assert desk.batches == []
+
+
 def test_while_nobody_answers_a_batch_fails_at_once() -> None:
     desk = Desk()
     desk.is_away = True
     found = results(desk.writes(*map(Name, "ab")))
     assert all(isinstance(each, StoreUnavailable) for each in found)
+
+
+def delivered(service: Service, bodies: Sequence[bytes]) -> list[str]:
+    """What became of new orders that come together, each told again until it is taken."""
+    futures = [service.tracker.receive_order_deferred(body, "orders/create") for body in bodies]
+    return [
+        service.tracker.receive_order(body, "orders/create").status
+        if isinstance(future.exception(PATIENCE), StoreUnavailable)
+        else future.result().status
+        for body, future in zip(bodies, futures, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -134,11 +155,8 @@ def test_orders_that_come_together_are_each_recorded_once(
         for n in [*range(20), *range(20)]
     ]
 
-    futures = [
-        service.tracker.receive_order_deferred(body.encode(), "orders/create") for body in bodies
-    ]
+    statuses = delivered(service, [body.encode() for body in bodies])
 
-    statuses = [future.result(PATIENCE).status for future in futures]
     assert sorted(statuses) == ["accepted"] * 20 + ["duplicate"] * 20
     assert len(rows(service.store, "orders")) == len(rows(service.store, "conversions")) == 20
 
@@ -158,3 +176,22 @@ def test_an_order_holds_the_lock_of_a_buyer_of_many_browsers_for_few_statements(
 
     # Each of them looks whether it concerns all before it.
     assert store.largest <= 15 * MOST_VISITORS
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_while_a_foreign_lock_lasts_a_crowd_of_orders_is_refused_before_shopify_hangs_up(
+    build_service: BuildService, database_url: str
+) -> None:
+    service: Service = build_service(database_url)
+    bodies = [json.dumps(order(id=9_000 + n, customer={"id": n})).encode() for n in range(30)]
+    with psycopg.connect(database_url.replace("+psycopg", "", 1)) as foreign:
+        foreign.execute("LOCK TABLE outbox IN ACCESS EXCLUSIVE MODE")
+        begun = time.monotonic()
+        futures = [service.tracker.receive_order_deferred(body, "orders/create") for body in bodies]
+        found = results(futures)
+        seconds = time.monotonic() - begun
+        foreign.rollback()
+
+    assert all(isinstance(each, StoreUnavailable) for each in found)
+    assert seconds < SHOPIFY_WAITS
+    assert delivered(service, bodies) == ["accepted"] * len(bodies)

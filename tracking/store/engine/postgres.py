@@ -41,6 +41,8 @@ YIELDING_POOL_SIZE = 2
 # longer than PostgreSQL's deadlock_timeout.
 BUSY_SECONDS = 2.2
 _LOCKED_SECONDS = 1.2
+# One that holds no thread may wait longer for its turn, as it waits for no connection then.
+_QUEUED_SECONDS = 2.7
 # While the server is unreachable a webhook fails at once: Shopify sends it again by itself.
 _AWAY_SECONDS = 0.2
 _RETRIES_EVERY_SECONDS = 1.0
@@ -120,7 +122,9 @@ class PostgresStore:
         with self._opening:
             if self._writers is None or self._writers_pid != os.getpid():
                 # After a fork, the threads of the old ones are the parent's.
-                self._writers = WriterThreads(self._commit, self._attempt, self._pool_size)
+                self._writers = WriterThreads(
+                    self._commit, self._attempt, self._pool_size, _QUEUED_SECONDS
+                )
                 self._writers_pid = os.getpid()
             return self._writers
 

@@ -9,13 +9,14 @@ and so may the next: they leave a thread to those that wait for none.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import ServerAway
+from tracking.store.engine.statement import Contended, ServerAway
 
 # Each locks some names, and PostgreSQL has room for some thousand locks.
 MOST = 32
@@ -23,12 +24,14 @@ _IDLE_SECONDS = 1.0
 
 
 class _Queued:
-    """A queued write and the future of its result. One that `is_alone` shares no transaction."""
+    """A queued write and the future of its result, to be begun by `last_begin` (monotonic clock).
+    One that `is_alone` shares no transaction."""
 
-    __slots__ = ("future", "is_alone", "work")
+    __slots__ = ("future", "is_alone", "last_begin", "work")
 
-    def __init__(self, work: Callable[[Any], Any]) -> None:
+    def __init__(self, work: Callable[[Any], Any], last_begin: float) -> None:
         self.work = work
+        self.last_begin = last_begin
         self.future: Future[Any] = Future()
         self.is_alone = not isinstance(work, BatchableWrite)
 
@@ -37,7 +40,8 @@ class WriterThreads:
     """Queues writes, and commits them in up to `threads` threads, which end when nothing comes.
 
     `commit` commits one write and returns its result; `attempt` commits many of one class and
-    returns the result of each, None for one that has to be committed alone.
+    returns the result of each, None for one that has to be committed alone. A write that has waited
+    for `patience` seconds is not begun any more.
     """
 
     def __init__(
@@ -45,9 +49,11 @@ class WriterThreads:
         commit: Callable[[Callable[[Any], Any]], Any],
         attempt: Callable[[Sequence[BatchableWrite]], Sequence[Any]],
         threads: int,
+        patience: float,
     ) -> None:
         self._commit = commit
         self._attempt = attempt
+        self._patience = patience
         self._most_threads = threads
         self._most_alone = max(1, threads - 1)
         self._woken = threading.Condition()
@@ -62,7 +68,7 @@ class WriterThreads:
 
         A writer thread runs the callbacks of the future, so a callback must never block.
         """
-        queued = _Queued(work)
+        queued = _Queued(work, time.monotonic() + self._patience)
         with self._woken:
             self._queue.append(queued)
             self._wake()
@@ -77,12 +83,14 @@ class WriterThreads:
 
     def _write(self) -> None:
         while batch := self._next_batch():
+            in_time = [queued for queued in batch if not _is_refused(queued)]
             if batch[0].is_alone:
-                self._write_alone(batch[0])
+                for queued in in_time:
+                    self._write_alone(queued)
                 with self._woken:
                     self._alone -= 1
-            else:
-                self._write_together(batch)
+            elif in_time:
+                self._write_together(in_time)
 
     def _next_batch(self) -> list[_Queued]:
         """Waits for writes; returns the oldest with those that can share its transaction.
@@ -151,3 +159,11 @@ class WriterThreads:
 def _share(first: _Queued, other: _Queued) -> bool:
     both_batchable = not (first.is_alone or other.is_alone)
     return both_batchable and type(first.work) is type(other.work)
+
+
+def _is_refused(queued: _Queued) -> bool:
+    """Fails a write that has waited too long: whoever sent it would not hear of it any more."""
+    if time.monotonic() <= queued.last_begin:
+        return False
+    queued.future.set_exception(Contended("the database cannot be written: too many writes wait"))
+    return True
