@@ -90,7 +90,8 @@ def in_pieces(world: World, orders: int = 150, kills: int = 1, rate: float = 40.
     found = Finding()
     hers, others = world.numbers(orders), world.numbers(int(3 * rate))
     told = [_of_many(number, world.clock()) for number in hers]
-    found.expects("each order is taken", all(answer.is_good for answer in world.posts(told)))
+    placed = world.posts(told)
+    found.expects("each order is taken", acknowledged(placed) >= {*hers})
     before = world.revenue()
     again = [_of_many(n, world.clock(), updated_at=instant(world.clock() + 60)) for n in hers]
     load = [webhook for pair in zip(world.placed(others), again, strict=False) for webhook in pair]
@@ -117,8 +118,12 @@ def in_pieces(world: World, orders: int = 150, kills: int = 1, rate: float = 40.
     wanted = before[0] + len({answer.webhook.number for answer in heard} & {*others})
     found.expects(f"all orders are counted: {counted} of {wanted}", counted == wanted)
     found.expects("each webhook is taken", acknowledged(heard) >= {w.number for w in load})
-    # Some of them wait for a start.
-    world.judge_load(found, heard, slowest=None)
+    # On a machine with other work one may wait too long for those of the same buyer before it, and
+    # is told again.
+    if world.is_timed:
+        world.judge_load(found, placed)
+        # Some of them wait for a start.
+        world.judge_load(found, heard, slowest=None)
     world.judge_canaries(found)
     return found
 
