@@ -66,6 +66,7 @@ class Past:
         for message in messages:
             if message.kind != "pixel":
                 self._clock.played_at = message.at
+                # A refund is recognised by its shape, and shares the commit of the orders.
                 receipts.append(tracker.receive_order_deferred(_body_of(message), message.kind))
         for receipt in receipts:
             receipt.result()

@@ -76,9 +76,11 @@ class AdvertisingStandIn(PinterestStandIn):
 
     def process(self, events: Sequence[dict[str, Any]], *, is_test: bool) -> list[dict[str, Any]]:
         """Accepts the events that can be accepted; returns each one's status."""
+        statuses = super().process(events, is_test=is_test)
         for event in events:
-            self._taken_at.setdefault(event["event_id"], self.clock())
-        return super().process(events, is_test=is_test)
+            if event["event_id"] in self._events:
+                self._taken_at.setdefault(event["event_id"], self.clock())
+        return statuses
 
     def _tell(self, request: ReceivedRequest) -> StandInReply:
         if request.headers.get("Authorization") != f"Bearer {ADS_TOKEN}":
