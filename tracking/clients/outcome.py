@@ -10,6 +10,10 @@ class Accepted:
     warning: str = ""
 
 
+# Nearly every event's result: one for all of them.
+ACCEPTED = Accepted()
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The destination will never accept this event; `reason` is its own message."""

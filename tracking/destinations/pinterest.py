@@ -9,6 +9,7 @@ import msgspec
 
 from tracking.clients.http import DEADLINE_SECONDS, HttpClient, HttpResponse, is_loopback, safe_url
 from tracking.clients.outcome import (
+    ACCEPTED,
     Accepted,
     Answered,
     BatchRefused,
@@ -350,6 +351,8 @@ def _results(statuses: _Statuses | None, count: int) -> Answered | None:
 
 
 def _result(status: _Status) -> EventResult:
+    if status.status == "processed" and not status.warning_message:
+        return ACCEPTED
     error, warning = sanitized(status.error_message or ""), sanitized(status.warning_message or "")
     if status.status == "processed":
         return Accepted(warning)

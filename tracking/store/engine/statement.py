@@ -84,11 +84,12 @@ class Statement:
         """Executes the statement."""
         self._executed(conn, values)
 
-    def run_many(self, conn: Connection, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Executes the statement once for each row of values; of an UPDATE it returns how many rows
-        of the table were changed."""
+    def run_many(self, conn: Connection, rows: Iterable[Mapping[str, Any]], **same: Any) -> int:
+        """Executes the statement once for each row of values, which are completed by those that are
+        the `same` in every row; of an UPDATE it returns how many rows of the table were changed."""
         text, pick, fixed = self._text(conn.dialect)
-        bound = [pick({**fixed, **row}) for row in rows]
+        shared = {**fixed, **same}
+        bound = [pick({**shared, **row}) for row in rows]
         conn.executed += len(bound)
         if len(bound) == 1:
             conn.cursor.execute(text, bound[0])
