@@ -3,9 +3,11 @@
 import json
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from tracking.domain.identity import Digest, Identity
 from tracking.domain.instants import instant as instant_of
 from tracking.operate.background import BackgroundWorkers
 from tracking.service import Service, service_of
-from tracking.store import dead_letter_queue, open_store, outbox
+from tracking.store import accounts, dead_letter_queue, open_store, outbox
+from tracking.store.engine.statement import Connection
 
 PATIENCE = 20.0
 IP, BROWSER = "203.0.113.7", "Mozilla/5.0 (Macintosh)"
@@ -879,3 +882,100 @@ def test_a_call_is_settled_while_the_next_one_is_made(telling: Tell, sqlite_url:
 
     assert was_called == [True, True]
     assert row_of(service, "checkout-0").state == row_of(service, "checkout-1").state == "sent"
+
+
+class OneByOne(Told):
+    """Calls of one event each. `meanwhile` happens in the first one, once the next is claimed."""
+
+    max_batch = 1
+
+    def __init__(self, meanwhile: Callable[[], Outcome | None]) -> None:
+        super().__init__(self._does)
+        self.meanwhile = meanwhile
+        self.stop = threading.Event()
+
+    def _does(self, events: Sequence[bytes]) -> Outcome:
+        if len(self.calls) == 1:
+            return self.meanwhile() or takes(events)
+        self.stop.set()
+        return takes(events)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_the_events_of_the_next_call_are_claimed_while_a_call_is_out(
+    telling: Tell, database_url: str
+) -> None:
+    told = OneByOne(lambda: wait_until(lambda: bool(row_of(service, "checkout-1").claim)))
+    service = telling(database_url, told)
+    queue(service, 2, name="told")
+    deliverer_of(service, "told").run(told.stop, 0.01)
+    assert told.calls == [["checkout-0"], ["checkout-1"]]
+    assert states(service) == {"sent": 2}
+
+
+def test_a_deliverer_that_is_stopped_gives_back_what_it_has_claimed_ahead(
+    telling: Tell, sqlite_url: str
+) -> None:
+    def stops() -> None:
+        wait_until(lambda: bool(row_of(service, "checkout-1").claim))
+        told.stop.set()
+
+    told = OneByOne(stops)
+    service = telling(sqlite_url, told)
+    queue(service, 2, name="told")
+    deliverer_of(service, "told").run(told.stop, 0.01)
+    waiting = row_of(service, "checkout-1")
+    assert (told.calls, waiting.state) == ([["checkout-0"]], "waiting")
+    assert (waiting.claim, waiting.leased_until, waiting.attempts) == ("", 0, 0)
+    assert deliver(service, "told") == 1
+
+
+def test_what_is_withdrawn_after_it_was_claimed_ahead_is_not_sent(
+    telling: Tell, database_url: str
+) -> None:
+    def withdraws() -> None:
+        wait_until(lambda: bool(row_of(service, "checkout-1").claim))
+        for name in ("checkout-1", "checkout-2"):
+            withdraw = partial(outbox.withdraw, event_id=name, reason="cancelled", now=NOW)
+            service.store.commit(withdraw)
+
+    told = OneByOne(withdraws)
+    service = telling(database_url, told)
+    queue(service, 4, name="told")
+    deliverer_of(service, "told").run(told.stop, 0.01)
+    assert told.calls == [["checkout-0"], ["checkout-3"]]
+    assert states(service) == {"sent": 2, "withdrawn": 2}
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_what_was_claimed_ahead_is_not_sent_once_the_account_is_paused(
+    telling: Tell, database_url: str, is_own: bool
+) -> None:
+    def pauses(conn: Connection) -> None:
+        account = accounts.of_destination(conn, "told")
+        accounts.put(conn, account._replace(paused_until=NOW + 60))
+
+    def fails() -> Outcome | None:
+        wait_until(lambda: bool(row_of(service, "checkout-1").claim))
+        if is_own:
+            return Paused("HTTP 429", seconds=60)
+        service.store.commit(pauses)
+        return None
+
+    told = OneByOne(fails)
+    service = telling(database_url, told)
+    queue(service, 2, name="told")
+    run = threading.Thread(target=deliverer_of(service, "told").run, args=(told.stop, PATIENCE))
+    run.start()
+    wait_until(lambda: bool(told.calls) and not row_of(service).claim)
+    wait_until(lambda: not row_of(service, "checkout-1").claim)
+    told.stop.set()
+    run.join(PATIENCE)
+    assert told.calls == [["checkout-0"]]
+    assert row_of(service, "checkout-1").state == "waiting"

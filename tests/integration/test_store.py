@@ -619,9 +619,9 @@ def test_a_late_settling_holds_if_nobody_else_claimed_meanwhile(store: Store) ->
 
 def test_a_released_event_can_be_claimed_at_once(store: Store) -> None:
     put_events(store, "tried", "untried")
-    tried, _ = claimed(store, "a")
+    tried, untried = claimed(store, "a")
     store.commit(lambda conn: claims.settle(conn, "a", [settled(tried)]))
-    store.commit(lambda conn: claims.release(conn, "a"))
+    store.commit(lambda conn: claims.release(conn, "a", [tried.id, untried.id]))
     assert [row.event_id for row in claimed(store, "b")] == ["untried"]
     assert only(store, "tried").state == "sent"
 

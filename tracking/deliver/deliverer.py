@@ -9,14 +9,23 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from tracking.clients.outcome import Answered, BatchRefused, EventResult, Outcome, Paused, TryLater
+from tracking.clients.outcome import (
+    ACCEPTED,
+    Answered,
+    BatchRefused,
+    EventResult,
+    Outcome,
+    Paused,
+    TryLater,
+)
 from tracking.deliver import processes, retry, sent_ids, spare_purchases
+from tracking.deliver.next_claim import Claim, ClaimsAhead, ClaimsInTurn, NextClaim
 from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
 from tracking.deliver.sent_fields import sent_events
 from tracking.deliver.settlers import Settler, SettlesAtOnce, SettlesMeanwhile
@@ -50,21 +59,6 @@ _CALL_SECONDS = 45
 POLL_SECONDS = 1.0
 # A process of another machine that has claimed nothing for so long is forgotten.
 _FORGOTTEN_SECONDS = 3_600
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Events that this deliverer has leased until an instant (seconds UTC).
-
-    `sent_as` has the ids of those that are not sent under their event id, `is_browser` tells
-    whether they are the pixel's.
-    """
-
-    token: str
-    until: int
-    events: Sequence[ClaimedEvent]
-    sent_as: Mapping[str, str]
-    is_browser: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,42 +102,51 @@ class Deliverer:
         Raises:
             StoreUnavailable: the store cannot be read or written; leases end by themselves.
         """
-        return self._deliver(SettlesAtOnce())
+        return self._deliver(SettlesAtOnce(), ClaimsInTurn())
 
-    def _deliver(self, settler: Settler) -> int:
-        if not self._has_due():
-            return 0
-        claim = self.store.commit(self._claim)
+    def _deliver(self, settler: Settler, next_claim: NextClaim) -> int:
+        try:
+            claim = self._confirmed(next_claim.take()) or self._claim_due()
+        finally:
+            # Not before: the two would wait for one another.
+            settler.begin()
         if claim is None:
             return 0
-        unsent, sendable = self._unsent(self._renamed(claim))
+        unsent, sendable = self._unsent(claim)
         self._settle(claim, unsent)
         settled = len(unsent)
+        if claim.is_full:
+            next_claim.begin()
         for result in self._send(claim, sendable):
             if isinstance(result.outcome, Answered):
                 settler.settle(partial(self._settle_call, claim, result))
             else:
                 # What the account may do next depends on it.
+                self._give_back(next_claim.take())
                 settler.wait()
                 self._settle_call(claim, result)
             settled += len(result.events)
         if settled < len(claim.events):
+            self._give_back(next_claim.take())
             settler.wait()
-            self.store.commit(lambda conn: claims.release(conn, claim.token))
+            self._give_back(claim)
         return len(claim.events)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
-        """Delivers until `stop` is set."""
-        with ThreadPoolExecutor(1, thread_name_prefix=f"settle-{self.destination.name}") as thread:
-            settler = SettlesMeanwhile(thread)
+        """Delivers until `stop` is set; what was claimed ahead is then given back."""
+        # One thread settles, another one claims.
+        with ThreadPoolExecutor(2, thread_name_prefix=f"settle-{self.destination.name}") as threads:
+            settler = SettlesMeanwhile(threads)
+            next_claim = ClaimsAhead(threads, self._claim_due)
             while not stop.is_set():
-                if not self._deliver_safely(settler):
+                if not self._deliver_safely(settler, next_claim):
                     stop.wait(poll)
+            self._safely(lambda: self._give_back(next_claim.take()))
             self._safely(settler.wait)
 
-    def _deliver_safely(self, settler: Settler) -> int:
+    def _deliver_safely(self, settler: Settler, next_claim: NextClaim) -> int:
         def deliver() -> int:
-            count = self._deliver(settler)
+            count = self._deliver(settler, next_claim)
             if not count:
                 settler.wait()
             return count
@@ -196,6 +199,38 @@ class Deliverer:
             claims.bring_back(conn, self.destination.name, now)
         outbox.drop_expired(conn, now)
 
+    def _claim_due(self) -> Claim | None:
+        """Claims the events of a call; None if none is due or the account may not send."""
+        claim = self.store.commit(self._claim) if self._has_due() else None
+        return None if claim is None else self._renamed(claim)
+
+    def _confirmed(self, claim: Claim | None) -> Claim | None:
+        """Returns what may be sent of a claim that was made ahead, and gives the rest back.
+
+        While the call before was out, another deliverer may have paused the account, and events may
+        have been withdrawn.
+        """
+        if claim is None:
+            return None
+        now, count = self._now(), len(claim.events)
+        with self.store.read() as conn:
+            rows = accounts.list_all(conn)
+            held = claims.held(conn, claim.token, [event.id for event in claim.events])
+        account = next(row for row in rows if row.destination == self.destination.name)
+        allowance = Breaker(account.failures, account.opened).allowance(count, now)
+        if account.is_paused(now) or allowance < count or claim.until - now < _CALL_SECONDS:
+            held = frozenset()
+        if len(held) < count:
+            self._give_back(claim, kept=held)
+        events = [event for event in claim.events if event.id in held]
+        return replace(claim, events=events) if events else None
+
+    def _give_back(self, claim: Claim | None, kept: Collection[int] = ()) -> None:
+        """Ends the leases of the events of a claim that are not settled; none of them is `kept`."""
+        if claim is not None:
+            ids = [event.id for event in claim.events if event.id not in kept]
+            self.store.commit(lambda conn: claims.release(conn, claim.token, ids))
+
     def _claim(self, conn: Connection) -> Claim | None:
         now, name = self._now(), self.destination.name
         account = accounts.of_destination(conn, name)
@@ -211,7 +246,8 @@ class Deliverer:
         claimed = claims.claim(conn, name, token, now, until, allowance, is_browser=is_browser)
         deliverers.put(conn, DelivererRow(owner, name, until))
         events, sent_as = sent_ids.choose(conn, name, claimed, now)
-        return Claim(token, until, events, sent_as, is_browser) if events else None
+        is_full = len(claimed) == self.destination.max_batch and not account.failures
+        return Claim(token, until, events, sent_as, is_browser, is_full) if events else None
 
     def _take_slot(self, conn: Connection, account: AccountRow, *, is_browser: bool) -> bool:
         """Takes a call from the rate limit that all deliverers share; False if none is left.
@@ -297,8 +333,15 @@ class Deliverer:
 
     def _settle_call(self, claim: Claim, result: _CallResult) -> None:
         now = self._now()
+        # Nearly all events of a call have this one.
+        accepted = retry.verdict(ACCEPTED, 0, now, now, 0.0)
         verdicts = [
-            (event, retry.verdict(each, event.attempts, event.event_time, now, self.jitter()))
+            (
+                event,
+                accepted
+                if each is ACCEPTED
+                else retry.verdict(each, event.attempts, event.event_time, now, self.jitter()),
+            )
             for event, each in zip(result.events, _results_of(result), strict=True)
         ]
         self._settle(claim, verdicts, result.outcome)

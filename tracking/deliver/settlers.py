@@ -11,6 +11,9 @@ class Settler(Protocol):
     def settle(self, work: Callable[[], None]) -> None:
         """Settles a call, now or while the next one is made."""
 
+    def begin(self) -> None:
+        """Begins to settle what is left for now; the next call is about to be made."""
+
     def wait(self) -> None:
         """Returns once every call is settled."""
 
@@ -21,6 +24,9 @@ class SettlesAtOnce:
     def settle(self, work: Callable[[], None]) -> None:
         """Settles a call."""
         work()
+
+    def begin(self) -> None:
+        """Does nothing."""
 
     def wait(self) -> None:
         """Returns at once."""
@@ -35,19 +41,24 @@ class SettlesMeanwhile:
 
     def __init__(self, thread: Executor) -> None:
         self._thread = thread
+        self._next: Callable[[], None] | None = None
         self._last: Future[None] | None = None
 
     def settle(self, work: Callable[[], None]) -> None:
-        """Begins to settle a call once the one before it is settled.
+        """Settles a call from `begin` on, once the one before it is settled.
 
         Raises:
             StoreUnavailable: the one before it is not; its lease ends by itself.
         """
-        last, self._last = self._last, None
-        error = last.exception() if last is not None else None
-        self._last = self._thread.submit(work)
-        if error is not None:
-            raise error
+        self.begin()
+        last, self._last, self._next = self._last, None, work
+        if last is not None:
+            last.result()
+
+    def begin(self) -> None:
+        """Begins to settle the last call."""
+        if self._next is not None:
+            self._last, self._next = self._thread.submit(self._next), None
 
     def wait(self) -> None:
         """Returns once the last call is settled.
@@ -55,6 +66,7 @@ class SettlesMeanwhile:
         Raises:
             StoreUnavailable: it is not; its lease ends by itself.
         """
+        self.begin()
         last, self._last = self._last, None
         if last is not None:
             last.result()

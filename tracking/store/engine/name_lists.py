@@ -25,9 +25,10 @@ from tracking.store.engine.statement import Connection, Query
 DIALECTS = ("sqlite", "postgresql")
 
 R = TypeVar("R", bound=tuple[Any, ...])
+T = TypeVar("T", str, int)
 
 
-def is_among(dialect: str, column: ColumnElement[str]) -> ColumnElement[bool]:
+def is_among(dialect: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
     """Returns the condition that a column is among the `names_of` passed as "names"."""
     if dialect == "postgresql":
         return column == func.any(bindparam("names"))
@@ -108,7 +109,7 @@ def _of_each_name(
     return name, rows(name).lateral("of_each")
 
 
-def names_of(conn: Connection, names: Iterable[str]) -> list[str] | str:
+def names_of(conn: Connection, names: Iterable[T]) -> list[T] | str:
     """Returns the names as the one value that `is_among` compares with."""
     listed = list(names)
     return listed if conn.dialect == "postgresql" else msgspec.json.encode(listed).decode()
