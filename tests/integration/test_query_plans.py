@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from tracking.store import (
     retention,
 )
 from tracking.store.claims import Settlement
+from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection
 from tracking.store.schema import metadata
 
@@ -82,6 +84,62 @@ class ExplainedCursor:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
+
+
+@dataclass(frozen=True)
+class ExplainedWrite(BatchableWrite):
+    """A write of a new PostgreSQL, which collects the tables that its statements scan."""
+
+    work: Any
+    scanned: list[str]
+
+    def __call__(self, conn: Any) -> Any:
+        raise AssertionError("it was not written together with others")
+
+    @classmethod
+    def attempt(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
+        conn.cursor = ExplainedPostgresCursor(conn.raw, works[0].scanned)
+        results: Sequence[Any] = type(works[0].work).attempt(conn, [each.work for each in works])
+        return results
+
+    @classmethod
+    def put(cls, conn: Any, works: Sequence[Any]) -> None:
+        raise NotImplementedError
+
+    @classmethod
+    def results(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
+        raise NotImplementedError
+
+
+class ExplainedPostgresCursor:
+    def __init__(self, raw: Any, scanned: list[str]) -> None:
+        self._raw, self._cursor, self._scanned = raw, raw.cursor(), scanned
+
+    def execute(self, text: str, values: Any = ()) -> Any:
+        for (step,) in self._raw.execute(f"EXPLAIN {text}", values).fetchall():
+            found = re.search(r"Seq Scan on (\w+)", step)
+            # Whether anybody was ever erased needs no index.
+            if found and found[1] in metadata.tables and found[1] != "tombstones":
+                self._scanned.append(step)
+        return self._cursor.execute(text, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+class ExplainedPostgres:
+    """A PostgreSQL that explains what is committed to it."""
+
+    def __init__(self, store: Store) -> None:
+        self.dialect = store.dialect
+        self.scanned: list[str] = []
+        self._store = store
+
+    def commit(self, work: Any) -> Any:
+        return self._store.commit(ExplainedWrite(work, self.scanned))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def refuse(rejected: Any) -> None:
@@ -244,3 +302,39 @@ def test_an_event_is_found_in_as_many_steps_however_many_others_there_are(
     put_not_sent(service.store, range(11, 511))
 
     assert steps_of(service.store, state, event_id) <= few + 10
+
+
+@pytest.fixture
+def young_postgres(
+    build_service: BuildService, postgres_url: str, empty_postgres: Callable[[], object]
+) -> Service:
+    """A service over a PostgreSQL that knows nothing of how many rows its tables will have."""
+    empty_postgres()
+    return build_service(postgres_url)
+
+
+def test_new_orders_are_looked_up_by_indices_in_a_postgresql_without_statistics(
+    young_postgres: Service,
+) -> None:
+    store: Any = ExplainedPostgres(young_postgres.store)
+    tracker = Tracker(store, young_postgres.tracker.planner, young_postgres.clock, store)
+
+    tracker.receive_order(json.dumps(order()).encode(), "orders/create")
+
+    assert store.scanned == []
+
+
+_LOOKED_UP = ("fates_queued", "fates_settled", "compared_queued", "compared_settled")
+
+
+@pytest.mark.parametrize("trigger", [*_LOOKED_UP, "compared_named"])
+def test_a_trigger_finds_an_event_by_its_id_in_a_postgresql_without_statistics(
+    young_postgres: Service, trigger: str
+) -> None:
+    with young_postgres.store.read() as conn:
+        query = "SELECT prosrc FROM pg_proc WHERE oid = %s::regproc"
+        (source,) = conn.cursor.execute(query, [trigger]).fetchone()
+        step = source.strip().removeprefix("BEGIN ").partition(";")[0]
+        row = re.sub(r"new\.(\w+)", r"(SELECT \1 FROM outbox LIMIT 1)", step)
+        plan = [line for (line,) in conn.cursor.execute(f"EXPLAIN {row}").fetchall()]
+    assert any("conversions_event_id_key" in line for line in plan), plan

@@ -3,7 +3,17 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.name_lists import DIALECTS, among, is_among, names_of, selected
@@ -110,11 +120,16 @@ _is_told_as = and_(
     conversions.c.storefront_id != literal_column("''"),
     conversions.c.stage == literal_column("'purchase'"),
 )
+_has_id = conversions.c.event_id == bindparam("event_id")
 _under_id = Query(
     ConversionRow,
-    select(*COLUMNS)
-    .where(or_(conversions.c.event_id == bindparam("event_id"), _is_sent_as))
-    .limit(1),
+    {
+        "sqlite": select(*COLUMNS).where(or_(_has_id, _is_sent_as)).limit(1),
+        # For an OR, PostgreSQL reads a table that it knows nothing of from end to end.
+        "postgresql": union_all(
+            *(select(*COLUMNS).where(found).subquery().select() for found in (_has_id, _is_sent_as))
+        ).limit(1),
+    },
 )
 _told_as = Query(ConversionRow, select(*COLUMNS).where(_is_told_as).limit(1))
 _ids = [conversions.c[name] for name in SharedId._fields]

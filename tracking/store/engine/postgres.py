@@ -68,6 +68,15 @@ SET LOCAL idle_in_transaction_session_timeout = '30s';
 {schema_version.QUERY}
 """
 _BEGIN = f"BEGIN;{_SETTINGS}"
+# Many writes in one large statement, which looks each of its rows up by a key. To plan it anew for
+# each transaction takes as long as running it. A plan made once, while the tables are empty, must
+# not read them from end to end.
+_BEGIN_ATTEMPT = f"""
+BEGIN;
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL enable_seqscan = off;
+{_SETTINGS}
+"""
 _BEGIN_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;{_SETTINGS}"
 # Ends the session that a pooler has chosen for this statement, if it can only read.
 _END_READ_ONLY_SESSION = """
@@ -130,14 +139,14 @@ class PostgresStore:
 
     def _attempt(self, works: Sequence[BatchableWrite]) -> Sequence[Any]:
         kind = type(works[0])
-        return self._commit(lambda conn: kind.attempt(conn, works))
+        return self._commit(lambda conn: kind.attempt(conn, works), _BEGIN_ATTEMPT)
 
-    def _commit(self, work: Callable[[Connection], T]) -> T:
+    def _commit(self, work: Callable[[Connection], T], begin: str = _BEGIN) -> T:
         needed_locks: frozenset[int] = frozenset()
         failures, last_begin = 0, time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                with self._transaction(_BEGIN) as raw:
+                with self._transaction(begin) as raw:
                     return work(Connection(raw, self.dialect, needed_locks))
             except LockHeldElsewhere as error:
                 if time.monotonic() > last_begin:
