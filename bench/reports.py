@@ -29,13 +29,13 @@ from bench.report_store import DAYS, seed
 from bench.scale import serving
 from bench.webhooks import SECRET, gunicorn
 from tests.faults.postgres import cluster
+from tests.funnel_by_sql import CountedBySql
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
 from tracking.domain.shop_days import ShopDays
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.figures_worker import FiguresWorker
-from tracking.report.funnel_counts import CountedBySql
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.funnel_writer import FunnelWriter
 from tracking.store import Store, open_store, report_progress, reports

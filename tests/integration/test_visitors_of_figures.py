@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from tests.actors import DAY, NOW
+from tests.funnel_by_sql import CountedBySql
 from tests.store_contents import rows
 from tracking.domain.shop_days import ShopDays
 from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.figures_worker import FiguresWorker
-from tracking.report.funnel_counts import CountedBySql
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.funnel_writer import FunnelWriter
 from tracking.store import (

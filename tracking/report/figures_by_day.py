@@ -1,7 +1,11 @@
-"""Adds up the figures of days and weeks to a funnel, with the events that they lack."""
+"""Adds up the figures of days and weeks to a funnel, with the events that they lack.
+
+These are read a page at a time, and become bitmaps of visitors at once: there may be millions where
+figures are made for the first time, or anew.
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import cached_property
 from typing import NamedTuple
 
@@ -11,10 +15,11 @@ from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
 from tracking.report.known_figures import Figures, KnownFigures, StoredFigures
 from tracking.report.open_days import OpenDays
-from tracking.report.visitor_counts import Numbering, Tally
-from tracking.store import funnel_figures, funnel_weeks, report_progress
+from tracking.report.visitor_counts import Tally
+from tracking.store import funnel_events, funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
-from tracking.store.funnel_figures import CountedEvent, StageDay
+from tracking.store.funnel_events import NumberedEvent
+from tracking.store.funnel_figures import StageDay
 from tracking.store.funnel_weeks import StageWeek
 from tracking.store.report_progress import Progress
 
@@ -32,6 +37,12 @@ class Period(NamedTuple):
         return range(self.number * self.length, (self.number + 1) * self.length)
 
 
+# The stages that are read together.
+_PURCHASE = frozenset({"purchase"})
+_KINDS: tuple[Set[str], ...] = (_PURCHASE, frozenset(STAGES) - _PURCHASE)
+# An event's stage and what it says of its campaign are its last columns.
+_LABEL = NumberedEvent._fields.index("stage")
+
 _Read = Callable[[Connection, Period], Iterator[StoredFigures]]
 
 
@@ -44,19 +55,20 @@ class FiguresByDay:
         span: FunnelSpan,
         days: ShopDays,
         progress: Progress,
-        *,
-        closed_alone: bool = False,
         known: KnownFigures | None = None,
     ) -> None:
-        """Adds up days; with `closed_alone` the figures of closed days alone are of use.
+        """Adds up days. Figures that are `known` are not read again.
 
-        Figures that are `known` are not read again.
+        Of figures for other days than these, those of closed days alone are of use: all other
+        events are counted.
         """
+        is_made = progress.zone == days.zone.key
         self._conn = conn
         self._span = span
         self._days = OpenDays(days, progress)
-        self._through = progress.through
-        self._closed_alone = closed_alone
+        self._progress = progress
+        self._through = progress.through if is_made else report_progress.newest_event(conn)
+        self._is_made = is_made
         self._known = KnownFigures() if known is None else known
         since = min(days.begin(span.first), self._days.begin(span.first, ""))
         self._bounds = since, days.begin(span.last + 1)
@@ -64,19 +76,8 @@ class FiguresByDay:
         self._marked = {
             (self._days.day_of(row.at, row.stage), row.stage)
             for row in marked
-            if self._is_in_span(row.at, row.stage)
-            and self._days.has(row.at, row.stage)
-            and not closed_alone
+            if self._is_in_span(row.at, row.stage) and self._days.has(row.at, row.stage) and is_made
         }
-        self._numbering = Numbering(progress.numbers)
-
-    def counted_anew(self) -> int:
-        """Returns how many events have the days that changed, as far as the figures know."""
-        return sum(
-            row.events
-            for day, stage in self._marked
-            for row in funnel_figures.totals(self._conn, day, stage)
-        )
 
     def labels(self) -> Sequence[CampaignLabel]:
         """Returns the campaigns as events name them, the one with the newest event last."""
@@ -92,8 +93,8 @@ class FiguresByDay:
         for stage, figures in self._stored(_totals if self._span.all_traffic else _pinterests):
             for _, events, _, visitors in zip(*figures, strict=True):
                 tallies[stage].merge(events, visitors)
-        for event, number in self._new:
-            tallies[event.stage].add(number, event.at)
+        for (_, stage), new in self._new.items():
+            tallies[stage].merge(new.events, new.visitors)
         return {stage: tally.counts() for stage, tally in tallies.items()}
 
     def of(self, labels: Sequence[CampaignLabel]) -> StageCounts:
@@ -108,8 +109,13 @@ class FiguresByDay:
         }
 
     @cached_property
-    def _new(self) -> list[tuple[CountedEvent, int]]:
-        return [(event, self._numbering.of(event)) for event in self._uncounted()]
+    def _new(self) -> dict[tuple[CampaignLabel, str], Tally]:
+        """The events that the figures lack, by campaign and stage."""
+        new: dict[tuple[CampaignLabel, str], Tally] = defaultdict(Tally)
+        for page in self._uncounted():
+            for some in _by_label(page):
+                new[label_of(some[0]), some[0].stage].add_all(some)
+        return new
 
     @cached_property
     def _campaigns(self) -> dict[CampaignLabel, dict[str, Tally]]:
@@ -123,8 +129,8 @@ class FiguresByDay:
             for campaign, events, newest, visitors in zip(*figures, strict=True):
                 if campaign in labels:
                     found[labels[campaign]][stage].merge(events, visitors, newest)
-        for event, number in self._new:
-            found[label_of(event)][event.stage].add(number, event.at)
+        for (label, stage), new in self._new.items():
+            found[label][stage].merge(new.events, new.visitors, new.newest)
         return found
 
     def _stored(self, read: _Read) -> Iterator[tuple[str, Figures]]:
@@ -168,26 +174,56 @@ class FiguresByDay:
         }
 
     def _is_valid(self, day: int, stage: str) -> bool:
-        if self._closed_alone:
+        if not self._is_made:
             return self._days.is_closed(day, stage)
         return (day, stage) not in self._marked
 
     def _is_in_span(self, at: int, stage: str) -> bool:
         return self._span.first <= self._days.day_of(at, stage) <= self._span.last
 
-    def _uncounted(self) -> list[CountedEvent]:
-        """Returns the events that the figures lack, or count as what they are no longer."""
-        all_traffic = self._span.all_traffic
-        events = funnel_figures.new_events(
-            self._conn, self._through, self._bounds, self._days.closed, all_traffic=all_traffic
+    def _uncounted(self) -> Iterator[list[NumberedEvent]]:
+        """Yields the events that the figures lack, or count as what they are no longer."""
+        if not self._is_made:
+            for kind in _KINDS:
+                yield from self._between(self._span.first, self._span.last, kind)
+            return
+        for page in funnel_events.new_events(
+            self._conn,
+            self._progress.through,
+            self._bounds,
+            self._days.closed,
+            self._progress.numbers,
+            all_traffic=self._span.all_traffic,
+        ):
+            yield [event for event in page if self._is_in_span(event.at, event.stage)]
+        for day in sorted({day for day, _ in self._marked}):
+            for kind in _KINDS:
+                stages = {stage for stage in kind if (day, stage) in self._marked}
+                if stages:
+                    yield from self._between(day, day, stages)
+
+    def _between(self, first: int, last: int, stages: Set[str]) -> Iterator[list[NumberedEvent]]:
+        """Yields the events of some stages, the purchase or others, on the open days [first,
+        last]; without those that came after the figures."""
+        a_stage = next(iter(stages))
+        pages = funnel_events.events_between(
+            self._conn,
+            (self._days.begin(first, a_stage), self._days.begin(last + 1, a_stage)),
+            self._through,
+            self._progress.numbers,
+            purchases=stages == _PURCHASE,
+            all_traffic=self._span.all_traffic,
         )
-        events = [event for event in events if self._is_in_span(event.at, event.stage)]
-        for day, stage in sorted(self._marked):
-            begin, end = self._days.begin(day, stage), self._days.begin(day + 1, stage)
-            events += funnel_figures.events_of_stage(
-                self._conn, stage, begin, end, self._through, all_traffic=all_traffic
-            )
-        return events
+        for page in pages:
+            yield [event for event in page if event.stage in stages]
+
+
+def _by_label(events: Iterable[NumberedEvent]) -> Iterable[list[NumberedEvent]]:
+    """Returns the events of each campaign and stage."""
+    groups: dict[tuple[object, ...], list[NumberedEvent]] = defaultdict(list)
+    for event in events:
+        groups[event[_LABEL:]].append(event)
+    return groups.values()
 
 
 def _tallies() -> dict[str, Tally]:

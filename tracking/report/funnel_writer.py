@@ -13,9 +13,10 @@ from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.open_days import OpenDays
 from tracking.report.shared_figures import SharedFigures
 from tracking.report.visitor_counts import Numbering, Tally
-from tracking.store import Store, funnel_figures, funnel_weeks, report_progress
+from tracking.store import Store, funnel_events, funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
-from tracking.store.funnel_figures import CampaignDay, CountedEvent, DayTotal
+from tracking.store.funnel_events import CountedEvent
+from tracking.store.funnel_figures import CampaignDay, DayTotal
 from tracking.store.funnel_weeks import CampaignWeek, WeekTotal
 from tracking.store.report_progress import Progress
 
@@ -116,9 +117,10 @@ class FunnelWriter:
             is_behind = newest - progress.through > _BEHIND
             count = self._events * (_TIMES_WHEN_BEHIND if is_behind else 1)
             until = min(newest, progress.through + count)
-            events = funnel_figures.events_after(conn, progress.through, until, progress.closed)
+            events = funnel_events.events_after(conn, progress.through, until, progress.closed)
         numbering = Numbering(progress.numbers)
-        counted = _Counted(OpenDays(self._days, progress), events, numbering)
+        counted = _Counted(OpenDays(self._days, progress), numbering)
+        counted.add(events)
         ids = self._campaign_ids(counted.labels())
         # Should these figures change meanwhile, nothing is written.
         with self._store.read() as conn:
@@ -138,17 +140,18 @@ class FunnelWriter:
             for mark in marks:
                 if days.has(mark.at, mark.stage):
                     marked[days.day_of(mark.at, mark.stage), mark.stage].append(mark.id)
-            events: list[CountedEvent] = []
+            numbering = Numbering(progress.numbers)
+            counted = _Counted(days, numbering)
             anew: list[tuple[int, str]] = []
             for (day, stage), ids in sorted(marked.items()):
-                if len(events) > self._events:
+                if counted.events > self._events:
                     break
                 anew.append((day, stage))
                 done += ids
                 begin, end = days.begin(day, stage), days.begin(day + 1, stage)
-                events += funnel_figures.events_of_stage(conn, stage, begin, end, progress.through)
-        numbering = Numbering(progress.numbers)
-        counted = _Counted(days, events, numbering)
+                counted.add(
+                    funnel_events.events_of_stage(conn, stage, begin, end, progress.through)
+                )
         self._write(progress, progress, counted, numbering, anew=anew, marks=done)
         return True
 
@@ -233,13 +236,19 @@ class FunnelWriter:
 class _Counted:
     """Some events, counted by day, stage and campaign."""
 
-    def __init__(
-        self, days: OpenDays, events: Iterable[CountedEvent], numbering: Numbering
-    ) -> None:
+    def __init__(self, days: OpenDays, numbering: Numbering) -> None:
+        self.events = 0
+        self._days = days
+        self._numbering = numbering
         self._totals: dict[tuple[int, str, int], Tally] = defaultdict(Tally)
         self._campaigns: dict[tuple[int, str, CampaignLabel], Tally] = defaultdict(Tally)
+
+    def add(self, events: Iterable[CountedEvent]) -> None:
+        """Counts some more events."""
         for event in events:
-            number, day = numbering.of(event), days.day_of(event.at, event.stage)
+            number = self._numbering.of(event)
+            day = self._days.day_of(event.at, event.stage)
+            self.events += 1
             self._totals[day, event.stage, event.is_pinterest].add(number, event.at)
             self._campaigns[day, event.stage, label_of(event)].add(number, event.at)
 

@@ -50,4 +50,5 @@ class OpenDays:
         """Returns the instant from which on events count on an open day."""
         if self.is_closed(day - 1, stage):
             return self.closed
-        return self._days.begin(day)
+        begin = self._days.begin(day)
+        return begin if stage == _STAYS else max(begin, self.closed)

@@ -17,8 +17,8 @@ from tracking.report.accuracy import accuracy_by_day, accuracy_report
 from tracking.report.ads import GROUPS, AdFigures, Group, ListedAds, credits_by_ad, with_lines
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames, label_of
 from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.funnel import funnel_report
-from tracking.report.funnel_counts import funnel_counts
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.known_figures import KnownFigures
@@ -109,7 +109,7 @@ class Reports:
         span = FunnelSpan(days.start.toordinal(), days.end.toordinal(), chosen == "all")
         with self.store.read() as conn:
             progress = report_progress.of(conn, "funnel")
-            counts = funnel_counts(conn, span, self._calendar, progress, self._known)
+            counts = FiguresByDay(conn, span, self._calendar, progress, self._known)
             labels = counts.labels() if campaign or is_by_campaign else ()
             names = CampaignNames([*labels, *_paid_for(conn)])
             if campaign:

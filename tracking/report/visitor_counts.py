@@ -1,11 +1,11 @@
 """Counts events and distinct visitors. A visitor is a number in a roaring bitmap."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from pyroaring import BitMap
 
-from tracking.store.funnel_figures import CountedEvent
+from tracking.store.funnel_events import CountedEvent, NumberedEvent
 
 
 class Numbering:
@@ -47,6 +47,13 @@ class Tally:
         self.events += 1
         self.newest = max(self.newest, at)
         self.visitors.add(number)
+
+    def add_all(self, events: Sequence[NumberedEvent]) -> None:
+        """Adds events."""
+        numbers = [event.number for event in events]
+        self.events += len(numbers)
+        self.newest = max(self.newest, *(event.at for event in events))
+        self.visitors.update(numbers)
 
     def merge(self, events: int, visitors: BitMap, newest: int = 0) -> None:
         """Adds figures, of which the visitors must not change any more."""

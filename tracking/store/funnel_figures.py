@@ -16,29 +16,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
-    conversions,
     funnel_campaigns,
     funnel_totals,
     funnel_versions,
     report_campaigns,
     report_visitors,
 )
-
-
-class CountedEvent(NamedTuple):
-    """An event that counts in the funnel, and the number of its visitor; None if it has none yet.
-
-    `id` is the number of the event, `at` is seconds UTC.
-    """
-
-    id: int
-    at: int
-    stage: str
-    is_pinterest: int
-    campaign_id: str
-    campaign: str
-    visitor: str
-    number: int | None
 
 
 class DayTotal(NamedTuple):
@@ -97,58 +80,6 @@ class _Day(NamedTuple):
     day: int | None
 
 
-_events = (
-    select(
-        *(conversions.c[name] for name in CountedEvent._fields if name != "number"),
-        report_visitors.c.number,
-    )
-    .select_from(
-        conversions.outerjoin(report_visitors, report_visitors.c.visitor == conversions.c.visitor)
-    )
-    .where(conversions.c.is_counted == literal_column("1"))
-)
-# Of a closed day the figures count the storefront's events, which are deleted by and by.
-_is_open = or_(
-    conversions.c.at >= bindparam("closed"),
-    conversions.c.stage == literal_column("'purchase'"),
-)
-_numbered_after = Query(
-    CountedEvent,
-    _events.where(
-        conversions.c.id > bindparam("after"), conversions.c.id <= bindparam("until"), _is_open
-    ).order_by(conversions.c.id),
-)
-_in_span = (
-    conversions.c.at >= bindparam("since"),
-    conversions.c.at < bindparam("before"),
-)
-# By number alone, since there are few such events: an index by time would find all of the span.
-_at = conversions.c.at + literal_column("0")
-_new_in_span = Query(
-    CountedEvent,
-    _events.where(
-        conversions.c.id > bindparam("after"),
-        _at >= bindparam("since"),
-        _at < bindparam("before"),
-        _is_open,
-        conversions.c.is_pinterest >= bindparam("is_pinterest"),
-    ),
-)
-# The stage is written out, for there is an index of the purchases alone.
-_of_stage = {
-    is_purchase: Query(
-        CountedEvent,
-        _events.where(
-            *_in_span,
-            conversions.c.id <= bindparam("until"),
-            conversions.c.is_pinterest >= bindparam("is_pinterest"),
-            conversions.c.stage == literal_column("'purchase'")
-            if is_purchase
-            else conversions.c.stage == bindparam("stage"),
-        ).order_by(conversions.c.id),
-    )
-    for is_purchase in (True, False)
-}
 _totals = Query(
     DayTotal,
     select(funnel_totals).where(
@@ -260,46 +191,6 @@ _known_after = Query(
     .order_by(report_visitors.c.visitor)
     .limit(_PAGE),
 )
-
-
-def events_after(conn: Connection, after: int, until: int, closed: int) -> list[CountedEvent]:
-    """Returns the counted events with a number in (after, until], in their order.
-
-    The storefront's events before the instant `closed` are left out.
-    """
-    return _numbered_after.all(conn, after=after, until=until, closed=closed)
-
-
-def new_events(
-    conn: Connection, after: int, span: tuple[int, int], closed: int, *, all_traffic: bool
-) -> list[CountedEvent]:
-    """Returns the counted events in [since, before), the span, with a number above `after`.
-
-    The storefront's events before the instant `closed` are left out.
-    """
-    since, before = span
-    return _new_in_span.all(
-        conn,
-        after=after,
-        since=since,
-        before=before,
-        closed=closed,
-        is_pinterest=int(not all_traffic),
-    )
-
-
-def events_of_stage(
-    conn: Connection, stage: str, since: int, before: int, until: int, *, all_traffic: bool = True
-) -> list[CountedEvent]:
-    """Returns the counted events of a stage in [since, before) with a number up to `until`."""
-    return _of_stage[stage == "purchase"].all(
-        conn,
-        stage=stage,
-        since=since,
-        before=before,
-        until=until,
-        is_pinterest=int(not all_traffic),
-    )
 
 
 def totals(conn: Connection, day: int, stage: str) -> list[DayTotal]:

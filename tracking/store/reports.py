@@ -1,16 +1,12 @@
-"""The queries of the reports: the funnel's counts and the campaigns' credits."""
+"""The queries of the reports: the campaigns' credits, and their names."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import (
-    ColumnElement,
-    Text,
-    and_,
     bindparam,
     case,
-    cast,
     func,
     literal_column,
     or_,
@@ -20,30 +16,7 @@ from sqlalchemy import (
 from tracking.store.credit_figures import SUMS_OF_TYPE
 from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query
-from tracking.store.schema import conversions, credits
-
-
-class StageCount(NamedTuple):
-    """The number of events of one stage, and of their distinct visitors."""
-
-    stage: str
-    events: int
-    visitors: int
-
-
-class CampaignStageCount(NamedTuple):
-    """The number of events of one campaign and stage, and of their distinct visitors.
-
-    `newest` is the instant of the newest of them.
-    """
-
-    is_pinterest: int
-    campaign: str
-    campaign_id: str
-    stage: str
-    events: int
-    visitors: int
-    newest: int
+from tracking.store.schema import credits
 
 
 class CreditSum(NamedTuple):
@@ -75,55 +48,6 @@ class CreditedName(NamedTuple):
     campaign: str
 
 
-# No name holds it.
-_BETWEEN = "\x1f"
-_BETWEEN_IN_SQL: ColumnElement[str] = literal_column(f"'{_BETWEEN}'")
-
-
-def _joined(*columns: ColumnElement[Any]) -> ColumnElement[str]:
-    """Returns the columns as one text."""
-    texts = [cast(column, Text) for column in columns]
-    joined: ColumnElement[str] = texts[0]
-    for text in texts[1:]:
-        joined = joined.concat(_BETWEEN_IN_SQL).concat(text)
-    return joined
-
-
-_matches = and_(
-    conversions.c.at >= bindparam("since"),
-    conversions.c.at < bindparam("before"),
-    conversions.c.is_counted == 1,
-    or_(bindparam("all_traffic") == 1, conversions.c.is_pinterest == 1),
-)
-_campaign = (
-    conversions.c.is_pinterest,
-    conversions.c.campaign,
-    conversions.c.campaign_id,
-)
-_counts = (
-    func.count().label("events"),
-    func.count(conversions.c.visitor.distinct()).label("visitors"),
-)
-_funnel = Query(
-    StageCount,
-    select(conversions.c.stage, *_counts).where(_matches).group_by(conversions.c.stage),
-)
-_funnel_by_campaign = Query(
-    CampaignStageCount,
-    select(*_campaign, conversions.c.stage, *_counts, func.max(conversions.c.at).label("newest"))
-    .where(_matches)
-    .group_by(*_campaign, conversions.c.stage)
-    .order_by(*_campaign),
-)
-_funnel_of_campaigns = Query(
-    StageCount,
-    {
-        dialect: select(conversions.c.stage, *_counts)
-        .where(_matches, is_among(dialect, _joined(*_campaign)))
-        .group_by(conversions.c.stage)
-        for dialect in DIALECTS
-    },
-)
 _credit_columns = (
     credits.c.currency,
     credits.c.is_pinterest,
@@ -183,34 +107,6 @@ _credits = {
         .group_by(*_credit_columns),
     ),
 }
-
-
-def funnel(conn: Connection, since: int, before: int, all_traffic: bool) -> list[StageCount]:
-    """Returns the events and distinct visitors of each stage in [since, before)."""
-    return _funnel.all(conn, since=since, before=before, all_traffic=int(all_traffic))
-
-
-def funnel_by_campaign(
-    conn: Connection, since: int, before: int, all_traffic: bool
-) -> list[CampaignStageCount]:
-    """Returns the events and distinct visitors of each campaign and stage in [since, before)."""
-    return _funnel_by_campaign.all(conn, since=since, before=before, all_traffic=int(all_traffic))
-
-
-def funnel_of_campaigns(
-    conn: Connection, filters: tuple[int, int, bool], campaigns: Iterable[CampaignStageCount]
-) -> list[StageCount]:
-    """Returns the events and distinct visitors of each stage of these campaigns together; `filters`
-    are the other arguments of `funnel`."""
-    since, before, all_traffic = filters
-    names = {f"{c.is_pinterest}{_BETWEEN}{c.campaign}{_BETWEEN}{c.campaign_id}" for c in campaigns}
-    return _funnel_of_campaigns.all(
-        conn,
-        since=since,
-        before=before,
-        all_traffic=int(all_traffic),
-        names=names_of(conn, sorted(names)),
-    )
 
 
 def names_of_campaigns(conn: Connection, since: int, told: Collection[str]) -> list[CreditedName]:
