@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from api.dashboard.charts import LineChart
-from api.dashboard.formats import NOTHING, count_text, duration_text, time_text
+from api.dashboard.formats import NOTHING, count_text, percent_text, time_text
 from api.dashboard.order import order_address
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest
 from api.dashboard.tables import PageTable, TableColumn, TableForm
@@ -12,6 +12,7 @@ from api.dashboard.tiles import Tile
 from tracking.deliver.replay import replay_dead_letters
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.domain.conversion import REASONS, order_id_of_event
+from tracking.domain.durations import duration_text
 from tracking.service import Service
 from tracking.store import accounts, dead_letter_queue, metrics, quarantine
 from tracking.store.accounts import AccountRow
@@ -84,7 +85,7 @@ def _order_tiles(totals: Mapping[str, Any]) -> Iterator[Tile]:
     yield Tile("Orders sent", count_text(totals["sent"]), f"of {totals['orders']:,}")
     yield Tile("Left out", count_text(left_out), "for a reason")
     yield Tile("Lost", count_text(totals["lost"]), tone="bad" if totals["lost"] else "")
-    accurate = NOTHING if share is None else f"{100 * share:.1f} %"
+    accurate = NOTHING if share is None else percent_text(str(share))
     yield Tile("Accuracy", accurate, note="sent, or left out for a reason")
 
 

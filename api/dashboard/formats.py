@@ -34,14 +34,6 @@ def time_text(seconds: float, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")
 
 
-def duration_text(seconds: int) -> str:
-    """Returns a duration in its largest unit, rounded down."""
-    for unit, length in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length:,} {unit}"
-    return f"{seconds} seconds"
-
-
 def orders_text(orders: str | Decimal | None) -> str:
     """Returns a number of orders, with two decimals only where campaigns share one."""
     if orders is None:

@@ -12,7 +12,6 @@ from api.dashboard.delivery import DELIVERY_PAGE, LONGEST_WAIT
 from api.dashboard.formats import (
     NOTHING,
     count_text,
-    duration_text,
     money_text,
     orders_text,
     time_text,
@@ -22,6 +21,7 @@ from api.dashboard.match_quality import MATCH_QUALITY_PAGE
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest, span_of
 from api.dashboard.setup import LINK_TEMPLATE, setup_steps, show_test_event
 from api.dashboard.tiles import Tile, Tone, change_of
+from tracking.domain.durations import duration_text
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import NOT_ATTRIBUTED
 from tracking.report.earnings import earnings

@@ -34,7 +34,7 @@ def change_of(
     if not rounded:
         return "as before", ""
     arrow = "\N{UPWARDS ARROW}" if rounded > 0 else "\N{DOWNWARDS ARROW}"
-    return f"{arrow} {abs(rounded):,f} %", _tone(rounded > 0, more_is)
+    return f"{arrow} {abs(rounded):,f}%", _tone(rounded > 0, more_is)
 
 
 def _tone(is_more: bool, more_is: Literal["good", "bad", ""]) -> Tone:

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tracking.domain.durations import duration_text
+
 # The units of a drawing, whatever size it is shown at; a lane's marks stand in its middle.
 WIDTH, LANE_HEIGHT = 1000, 40
-_DAY, _HOUR = 86_400, 3_600
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,14 @@ def timeline_of(
         )
         for title, found, window in kinds
     )
-    return Timeline(lanes, age_text(span))
+    return Timeline(lanes, f"{duration_text(span)} before")
 
 
 def age_text(seconds: int) -> str:
-    """Returns how long before the order something was: "3 days before"."""
+    """Returns in words how long before the order something was: "3 days"."""
     if seconds < 0:
-        return "after the order"
-    if seconds < 60:
-        return "with the order"
-    for size, unit in ((_DAY, "day"), (_HOUR, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'' if count == 1 else 's'} before"
-    raise AssertionError(seconds)
+        return "after it"
+    return duration_text(seconds) if seconds >= 60 else "in its visit"
 
 
 def _x(age: int, span: int) -> float:

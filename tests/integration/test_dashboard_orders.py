@@ -162,7 +162,7 @@ def test_the_page_of_an_order_says_why_in_the_words_of_its_journey(
     assert journey["why"] in page
     touches = cells_in(page, "touches")
     assert [row[7] for row in touches] == ["credited", "not Pinterest's"]
-    assert touches[0][1:4] == ["3 hours before", "Pinterest click", "mugs"]
+    assert touches[0][1:4] == ["3 hours", "Pinterest click", "mugs"]
     credited = {row[0]: row[1:] for row in cells_in(page, "credits")}
     assert credited["Last touch (chosen)"] == ["mugs", "100%", "40.00 USD"]
     assert [row[1:3] for row in cells_in(page, "attempts")] == [["Pinterest", "sent"]]

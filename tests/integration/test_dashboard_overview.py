@@ -87,10 +87,10 @@ def test_the_figures_are_those_of_the_report_against_the_days_before(
     spend(shop, 40, "40.00")
 
     tiles = tiles_in(owner.page("/dashboard"))
-    assert tiles["Revenue from Pinterest"] == ("80.00 USD", "\N{UPWARDS ARROW} 100 %")
-    assert tiles["Spend"] == ("20.00 USD", "\N{DOWNWARDS ARROW} 50 %")
+    assert tiles["Revenue from Pinterest"] == ("80.00 USD", "\N{UPWARDS ARROW} 100%")
+    assert tiles["Spend"] == ("20.00 USD", "\N{DOWNWARDS ARROW} 50%")
     assert tiles["ROAS"][0] == shop.reads("/roi-analysis")["roas"] == "4.00"
-    assert tiles["Orders from Pinterest"] == ("2", "\N{UPWARDS ARROW} 100 %")
+    assert tiles["Orders from Pinterest"] == ("2", "\N{UPWARDS ARROW} 100%")
     assert tiles["Cost per order"][0] == "10.00 USD"
     assert tiles["Orders in all"][0] == "3 in the shop"
     (campaign,) = (each for each in shop.reads("/roi-analysis")["campaigns"] if each["campaign_id"])

@@ -202,7 +202,7 @@ def test_a_weak_field_is_advised_on_with_five_orders_and_their_channels(
     advice = world.shop.reads("/match-quality")["advice"]
 
     email = next(each for each in advice if each["field"] == "hashed_email")
-    assert email["advice"].startswith("E-mail on 0 % of purchases: these orders have no e-mail.")
+    assert email["advice"].startswith("E-mail on 0% of purchases: these orders have no e-mail.")
     assert (email["event_name"], email["coverage"]) == ("checkout", 0)
     assert email["order_ids"] == ["5", "4", "3", "2", "1"]
     assert email["origins"] == [{"source_name": "web", "orders": 5}]

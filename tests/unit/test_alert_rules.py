@@ -23,7 +23,6 @@ from tracking.operate.alerts.rules import (
     Verdict,
     WaitingTime,
     WebhookSilence,
-    span,
 )
 
 MB = 1_000_000
@@ -139,18 +138,3 @@ def test_each_alert_names_a_command_a_setting_or_a_place_to_act() -> None:
 
     assert [name for name, text in remedies.items() if "`" not in text and "_" not in text] == []
     assert len({rule.title for rule in RULES.values()}) == len(RULES)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0, "0 minutes"),
-        (60, "1 minute"),
-        (2 * HOUR - 1, "119 minutes"),
-        (2 * HOUR, "2 hours"),
-        (2 * DAY - 1, "47 hours"),
-        (3 * DAY, "3 days"),
-    ],
-)
-def test_a_length_of_time_is_told_in_its_largest_unit(seconds: int, words: str) -> None:
-    assert span(seconds) == words

@@ -106,7 +106,7 @@ def test_a_weak_field_is_told_with_the_step_that_mends_it(
     event_name: str, field: str, percent: int, step: str
 ) -> None:
     told = advice_for(event_name, "web", field, 100, percent)
-    assert f" on {percent} % of " in told
+    assert f" on {percent}% of " in told
     assert step in told
     assert told.endswith(".")
     assert advice_for(event_name, "web", field, 100, percent + 1) == ""
@@ -114,7 +114,7 @@ def test_a_weak_field_is_told_with_the_step_that_mends_it(
 
 def test_the_advice_says_it_in_one_line() -> None:
     assert advice_for("checkout", "web", "click_id_epik", 200, 82) == (
-        "Click id on 41 % of purchases: the tag in the theme is missing where these orders began,"
+        "Click id on 41% of purchases: the tag in the theme is missing where these orders began,"
         " or a redirect drops epik from the links of the pins. Put the tag into"
         " layout/theme.liquid (docs/pixel.md, In the theme)."
     )
@@ -149,7 +149,7 @@ def test_what_every_event_has_is_never_weak(
 
 
 def test_too_few_shared_event_ids_are_told_with_the_setting() -> None:
-    assert "69 % of purchases" in overlap_advice(699_999)
+    assert "69% of purchases" in overlap_advice(699_999)
     assert "PINTEREST_APP=beside" in overlap_advice(699_999)
     assert overlap_advice(700_000) == ""
 

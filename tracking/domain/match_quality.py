@@ -203,7 +203,7 @@ def advice_for(
     below = row.below if row.below_of_all is None or not sends_all else row.below_of_all
     if having * 100 >= events * below:
         return ""
-    of_events = f"{_FIELD_WORDS[field]} on {having * 100 // events} % of {_EVENT_WORDS[event_name]}"
+    of_events = f"{_FIELD_WORDS[field]} on {having * 100 // events}% of {_EVENT_WORDS[event_name]}"
     return f"{of_events}: {row.what_to_do}."
 
 
@@ -212,7 +212,7 @@ def overlap_advice(overlap: int) -> str:
     purchases, "" if that are enough."""
     if overlap >= LEAST_OVERLAP:
         return ""
-    return f"Event ids overlap on {overlap * 100 // WHOLE} % of purchases: {_OVERLAP_ADVICE}."
+    return f"Event ids overlap on {overlap * 100 // WHOLE}% of purchases: {_OVERLAP_ADVICE}."
 
 
 def event_name_in(told: str) -> str:

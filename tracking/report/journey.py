@@ -19,6 +19,7 @@ from tracking.domain.attribution import (
 )
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
+from tracking.domain.durations import duration_text
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.domain.visitor import evidence_of, is_browser
@@ -27,8 +28,6 @@ from tracking.store.conversions import ConversionRow, SharedId
 from tracking.store.orders import OrderRow
 from tracking.store.outbox import NO_SETTINGS, SETTLED, OutboxRow
 from tracking.store.touches import CreditRow
-
-_DAY, _HOUR = 86_400, 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,7 @@ def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:
         kind = touch.kind if touch else "touch"
         campaign = best.campaign or best.campaign_id
         named = f" of campaign {campaign}" if campaign else ""
-        before = _span(order.placed_at - best.credited_at)
+        before = _before(order.placed_at - best.credited_at)
         return f"Credited to Pinterest: a {kind}{named} {before} lies in its attribution window"
     pinterest = [touch for touch in facts.touches if touch.is_pinterest]
     if not pinterest:
@@ -174,8 +173,8 @@ def _why_credited(facts: JourneyFacts, rules: Rules, model: Model) -> str:
     if inside:
         return f"Not credited to Pinterest: the model {model} gives its touches nothing"
     newest = max(pinterest, key=lambda touch: touch.at)
-    span = _span(age(newest, order.placed_at))
-    return f"Not credited to Pinterest: the newest {newest.kind}, {span}, is outside its window"
+    before = _before(age(newest, order.placed_at))
+    return f"Not credited to Pinterest: the newest {newest.kind}, {before}, is outside its window"
 
 
 def _why_not_counted(order: OrderRow) -> str:
@@ -275,12 +274,11 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _span(seconds: int) -> str:
+def _before(seconds: int) -> str:
     """Returns an age in words: "2 days before the order"."""
-    if seconds < _HOUR:
-        return "in the visit of the order" if seconds < 60 else "within an hour of the order"
-    count, unit = (seconds // _DAY, "day") if seconds >= _DAY else (seconds // _HOUR, "hour")
-    return f"{count} {unit}{'s' if count != 1 else ''} before the order"
+    if seconds < 60:
+        return "in the visit of the order"
+    return f"{duration_text(seconds)} before the order"
 
 
 def _by_age(touches: Sequence[Touch]) -> list[Touch]:

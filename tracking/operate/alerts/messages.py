@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from tracking.domain.durations import duration_text
 from tracking.domain.instants import instant
-from tracking.operate.alerts.rules import Rule, span
+from tracking.operate.alerts.rules import Rule
 
 Severity = Literal["warning", "success", "info"]
 
@@ -32,7 +33,8 @@ class AlertSender:
 
     def ends(self, rule: Rule, since: int, until: int) -> AlertMessage:
         """Returns the message about an alert that is over."""
-        body = f"It stood from {instant(since)} to {instant(until)}, for {span(until - since)}."
+        length = duration_text(until - since)
+        body = f"It stood from {instant(since)} to {instant(until)}, for {length}."
         return AlertMessage(f"{self.shop}: over: {rule.title}", f"{body}{self._link()}", "success")
 
     def test(self) -> AlertMessage:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tracking.domain.durations import duration_text
+
 HOUR, DAY = 3_600, 86_400
 
 # What is rejected counts as more from this share on, if it is twice that of the day before.
@@ -80,7 +82,7 @@ class EventShare:
         return self.part * 100 < percent * self.whole
 
     def __str__(self) -> str:
-        return f"{100 * self.part / self.whole:.1f} %" if self.whole else "none"
+        return f"{100 * self.part / self.whole:.1f}%" if self.whole else "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +150,8 @@ def no_webhooks(figures: WebhookSilence, limits: Thresholds) -> Verdict:
         return Fine()
     earlier = ", ".join(map(str, figures.earlier))
     return Trouble(
-        f"No webhook has come for {span(figures.seconds)}. In the same stretch of the four weeks"
-        f" before there were {earlier}."
+        f"No webhook has come for {duration_text(figures.seconds)}. In the same stretch of the"
+        f" four weeks before there were {earlier}."
     )
 
 
@@ -158,8 +160,8 @@ def no_pixel_events(figures: PixelSilence, limits: Thresholds) -> Verdict:
     if figures.seconds < limits.pixel_hours * HOUR or figures.before < limits.least_events:
         return Fine()
     return Trouble(
-        f"The pixel has told of nothing for {span(figures.seconds)}. In the week before it called"
-        f" {figures.before} times."
+        f"The pixel has told of nothing for {duration_text(figures.seconds)}. In the week before it"
+        f" called {figures.before} times."
     )
 
 
@@ -232,7 +234,7 @@ def token_ends(figures: TokenTime, limits: Thresholds) -> Verdict:
         return Fine()
     if figures.seconds <= 0:
         return Trouble(f"{figures.setting} has ended by now.")
-    return Trouble(f"{figures.setting} ends in {span(figures.seconds)}, or earlier.")
+    return Trouble(f"{figures.setting} ends in {duration_text(figures.seconds)}, or earlier.")
 
 
 def stale_spend(figures: ReadingAge, limits: Thresholds) -> Verdict:
@@ -251,7 +253,7 @@ def late_events(figures: WaitingTime, limits: Thresholds) -> Verdict:
         return Fine()
     return Trouble(
         f"{_plural(figures.events, 'event waits', 'events wait')}, the oldest for"
-        f" {span(figures.seconds)}. What arrives over an hour late is an offline event at"
+        f" {duration_text(figures.seconds)}. What arrives over an hour late is an offline event at"
         " Pinterest."
     )
 
@@ -279,7 +281,7 @@ def privacy_due(figures: Deadlines, limits: Thresholds) -> Verdict:
     if not figures.requests or figures.seconds > NEAR_SECONDS:
         return Fine()
     waiting = _plural(figures.requests, "privacy request waits", "privacy requests wait")
-    left = f"within {span(figures.seconds)}" if figures.seconds > 0 else "by now"
+    left = f"within {duration_text(figures.seconds)}" if figures.seconds > 0 else "by now"
     return Trouble(f"{waiting}, and the first must be done {left}.")
 
 
@@ -302,16 +304,7 @@ def _halved(figures: ShareChange, limits: Thresholds, kind: str) -> Verdict:
 def _stale(figures: ReadingAge, what: str) -> Verdict:
     if figures.seconds <= STALE_SECONDS:
         return Fine()
-    return Trouble(f"{what} was last read to its end {span(figures.seconds)} ago.")
-
-
-def span(seconds: int) -> str:
-    """Returns a length of time in words, cut to its largest unit: "50 minutes", "3 days"."""
-    for unit, name in ((DAY, "day"), (HOUR, "hour"), (60, "minute")):
-        # From two days on days, from two hours on hours.
-        if seconds >= 2 * unit or unit == 60:
-            return _plural(seconds // unit, name, f"{name}s")
-    raise AssertionError("the last unit takes any length")
+    return Trouble(f"{what} was last read to its end {duration_text(figures.seconds)} ago.")
 
 
 def _plural(count: int, one: str, many: str) -> str:
