@@ -25,7 +25,7 @@ from bench.webhooks import SECRET, gunicorn, orders
 from tracking.store import open_store
 from tracking.store.migrations import migrate
 
-_FEWEST = 100_000
+FEWEST = 100_000
 _FIRST_PORT = 8830
 _TOKEN = "a-token-for-benchmarks-only"
 _WEBHOOKS = 20
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
-    sizes = list(takewhile(lambda size: size <= args.events, (_FEWEST * 10**n for n in range(9))))
+    sizes = list(takewhile(lambda size: size <= args.events, (FEWEST * 10**n for n in range(9))))
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as services:
         folder = args.folder or Path(temporary)
-        stores = {size: _seeded(folder, size) for size in sizes}
+        stores = {size: seeded_store(folder, size) for size in sizes}
         addresses = {
             size: services.enter_context(_service(url, _FIRST_PORT + n))
             for n, (size, url) in enumerate(stores.items())
@@ -65,7 +65,7 @@ def main() -> None:
         _compare(f"{_WEBHOOKS} webhooks", addresses, rounds, webhooks)
 
 
-def _seeded(folder: Path, size: int) -> str:
+def seeded_store(folder: Path, size: int) -> str:
     """Returns the address of a store of so many events, which is seeded unless it is there."""
     file = folder / f"{size}.db"
     url = f"sqlite:///{file}"

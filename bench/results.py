@@ -34,6 +34,7 @@ BENCHMARKS = (
     Benchmark("workers", "--rounds 2 --seconds 1", "--rounds 6 --seconds 3"),
     Benchmark("scale", "--seconds 2", "--seconds 5"),
     Benchmark("reports", "--events 100000 --rounds 2", "--events 10000000 --rounds 5"),
+    Benchmark("pages", "--events 100000 --rounds 2", "--events 10000000 --rounds 5"),
     Benchmark("growth", "--events 100000 --rounds 2", "--events 10000000 --rounds 9"),
     Benchmark("imports", "--rows 10000 --rounds 1", "--rows 200000 --rounds 3"),
     Benchmark("drain", "--events 5000 --rounds 1", "--events 200000 --rounds 3"),

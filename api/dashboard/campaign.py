@@ -15,7 +15,11 @@ from api.dashboard.tables import PageTable, TableColumn
 from api.dashboard.tiles import Tile
 from tracking.domain.shop_days import ShopDays
 from tracking.report.ads import AdFigures, ListedAds, credits_of_campaign, lines_of_campaign
-from tracking.report.campaign_days import CampaignSteps, campaign_steps, days_of_campaign
+from tracking.report.campaign_days import (
+    EarningCampaigns,
+    days_of_campaign,
+    earning_campaigns,
+)
 from tracking.report.campaigns import (
     NO_CAMPAIGN,
     NOT_ATTRIBUTED,
@@ -53,10 +57,11 @@ def _view(asked: PageRequest) -> PageContent:
     report = asked.service.reports.roi(**asked.span, **picked(asked))
     span, step = span_asked(asked, report), step_of(asked.days)
     with asked.service.store.read() as conn:
-        steps = campaign_steps(conn, span, ShopDays(asked.service.reports.zone), step)
-        key = _key_of(asked, steps)
-        by_day = days_of_campaign(conn, span, steps, key, step)
-        parts = [*_part_tables(conn, asked, span, steps.names, key)] if key.is_pinterest else []
+        calendar = ShopDays(asked.service.reports.zone)
+        earning = earning_campaigns(conn, span, calendar)
+        key = _key_of(asked, earning)
+        by_day = days_of_campaign(conn, span, calendar, step, earning.names, key)
+        parts = [*_part_tables(conn, asked, span, earning.names, key)] if key.is_pinterest else []
     charts = [earnings_chart(currency, rows, asked.days) for currency, rows in by_day.items()]
     orders = _order_table(asked, key, span.bit)
     tables = [*parts, orders]
@@ -78,14 +83,13 @@ def _given(asked: PageRequest) -> dict[str, str]:
     return {name: value for name, value in picked(asked).items() if value}
 
 
-def _key_of(asked: PageRequest, steps: CampaignSteps) -> CampaignKey:
+def _key_of(asked: PageRequest, campaigns: EarningCampaigns) -> CampaignKey:
     """Returns the campaign whose page is asked for: the one of this id, or of this name."""
     wanted = asked.arguments["name"] or asked.path["campaign"]
-    earning = sorted({key for _, key in steps.net}, key=lambda key: not key.is_pinterest)
-    for key in earning:
+    for key in sorted(campaigns.keys, key=lambda key: not key.is_pinterest):
         if wanted == (key.campaign_id or key.campaign):
             return key
-    return steps.names.key_of(CampaignLabel(True, wanted, ""))
+    return campaigns.names.key_of(CampaignLabel(True, wanted, ""))
 
 
 def _lines_of(report: Mapping[str, Any], key: CampaignKey) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from api.dashboard.tables import ColumnSort, Kind, PageTable, TableColumn
 from api.dashboard.windows import WINDOWS, compared, other_windows
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError, ValidationError
-from tracking.report.campaign_days import campaign_steps
+from tracking.report.campaign_days import revenue_by_step
 from tracking.report.campaigns import NOT_ATTRIBUTED
 from tracking.store.engine.statement import Connection
 
@@ -89,11 +89,11 @@ def _sparklines(
     different networks have both in common."""
     span = span_asked(asked, report)
     step = -(-(span.last - span.first + 1) // _MOST_POINTS)
-    steps = campaign_steps(conn, span, ShopDays(asked.service.reports.zone), step)
+    net = revenue_by_step(conn, span, ShopDays(asked.service.reports.zone), step)
     paths: dict[tuple[str, str, str], str] = {}
-    for (currency, key), net in steps.net.items():
+    for (currency, key), nets in net.items():
         place = (currency, key.campaign_id, key.campaign)
-        paths[place] = "" if place in paths else path_of([*map(float, net)], max(net))
+        paths[place] = "" if place in paths else path_of([*map(float, nets)], max(nets))
     return paths
 
 

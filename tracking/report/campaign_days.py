@@ -26,38 +26,63 @@ class _LabelRevenue(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignSteps:
-    """The net revenue (minor units) of each campaign in each currency, step by step, and the names
-    of all campaigns."""
+class EarningCampaigns:
+    """The names of all campaigns, and those of them that earned something in some days."""
 
     names: CampaignNames
-    net: dict[tuple[str, CampaignKey], list[int]]
+    keys: frozenset[CampaignKey]
 
 
-def campaign_steps(
+def earning_campaigns(conn: Connection, span: CreditSpan, days: ShopDays) -> EarningCampaigns:
+    """Returns the campaigns as the ROI report of a span names them."""
+    labels = [*map(label_of, credit_sums(conn, span, days))]
+    names = CampaignNames([*labels, *_paid_for(conn)])
+    return EarningCampaigns(names, frozenset(map(names.key_of, labels)))
+
+
+def revenue_by_step(
     conn: Connection, span: CreditSpan, days: ShopDays, step_days: int
-) -> CampaignSteps:
-    """Returns the revenue of each campaign, `step_days` days a step. The sums are those of the ROI
-    report."""
+) -> dict[tuple[str, CampaignKey], list[int]]:
+    """Returns the net revenue (minor units) of each campaign in each currency, `step_days` days a
+    step. The sums are those of the ROI report."""
     found = sorted(_revenue(conn, span, days, step_days), key=lambda row: row.newest)
-    paid_for = (CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn))
-    names = CampaignNames([*(row.label for row in found), *paid_for])
-    count = (span.last - span.first) // step_days + 1
-    net: dict[tuple[str, CampaignKey], list[int]] = {}
+    names = CampaignNames([*(row.label for row in found), *_paid_for(conn)])
     keys = {label: names.key_of(label) for label in {row.label for row in found}}
+    count = _steps_in(span, step_days)
+    net: dict[tuple[str, CampaignKey], list[int]] = {}
     for row in found:
         net.setdefault((row.currency, keys[row.label]), [0] * count)[row.step] += row.net
-    return CampaignSteps(names, net)
+    return net
+
+
+def _paid_for(conn: Connection) -> list[CampaignLabel]:
+    return [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
+
+
+def _steps_in(span: CreditSpan, step_days: int) -> int:
+    return (span.last - span.first) // step_days + 1
 
 
 def _revenue(
-    conn: Connection, span: CreditSpan, days: ShopDays, step_days: int
+    conn: Connection,
+    span: CreditSpan,
+    days: ShopDays,
+    step_days: int,
+    of: CampaignKey | None = None,
 ) -> Iterator[_LabelRevenue]:
+    """Yields the revenue of all campaigns, or that `of` one and of those that it may be."""
     if not are_complete(conn, days):
         yield from _counted_revenue(conn, span, days, step_days)
         return
-    ends = span.first, span.last
-    for row in campaign_figures.steps(conn, span.report_by, span.bit, ends, step_days):
+    asked = (conn, span.report_by, span.bit, (span.first, span.last), step_days)
+    summed = (
+        campaign_figures.steps(*asked)
+        if of is None
+        else campaign_figures.steps_of_campaign(
+            *asked, is_pinterest=of.is_pinterest, campaign_id=of.campaign_id
+        )
+    )
+    for row in summed:
         yield _LabelRevenue(row.step, row.currency, label_of(row), int(row.net), row.newest)
     bounds = days.begin(span.first), days.begin(span.last + 1)
     for new in campaign_figures.pending(conn, span.report_by, span.bit, *bounds):
@@ -77,19 +102,26 @@ def _counted_revenue(
 
 
 def days_of_campaign(
-    conn: Connection, span: CreditSpan, steps: CampaignSteps, key: CampaignKey, step_days: int
+    conn: Connection,
+    span: CreditSpan,
+    days: ShopDays,
+    step_days: int,
+    names: CampaignNames,
+    key: CampaignKey,
 ) -> dict[str, list[dict[str, Any]]]:
     """Returns a line for each step of a campaign, by currency: its first day, the revenue and the
     spend."""
-    firsts = range(span.first, span.last + 1, step_days)
-    nets = {currency: net for (currency, each), net in steps.net.items() if each == key}
+    nothing = [0] * _steps_in(span, step_days)
+    nets: dict[str, list[int]] = {}
+    for row in _revenue(conn, span, days, step_days, key):
+        if names.key_of(row.label) == key:
+            nets.setdefault(row.currency, [*nothing])[row.step] += row.net
     micros: dict[str, list[int]] = {}
-    start, end = (date.fromordinal(day).isoformat() for day in (span.first, span.last))
-    for cost in spend.rows(conn, start, end):
-        if steps.names.key_of(CampaignLabel(True, cost.campaign_id, cost.campaign)) == key:
+    for cost in spend.of_campaign(conn, key.campaign_id, *span.dates) if key.is_pinterest else ():
+        if names.key_of(CampaignLabel(True, cost.campaign_id, cost.campaign)) == key:
             step = (date.fromisoformat(cost.date).toordinal() - span.first) // step_days
-            micros.setdefault(cost.currency, [0] * len(firsts))[step] += cost.micros
-    nothing = [0] * len(firsts)
+            micros.setdefault(cost.currency, [*nothing])[step] += cost.micros
+    firsts = range(span.first, span.last + 1, step_days)
     return {
         currency: [
             {

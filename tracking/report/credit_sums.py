@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import date
 from functools import reduce
 from itertools import groupby
 from operator import itemgetter
@@ -26,6 +27,11 @@ class CreditSpan:
     bit: int
     report_by: ReportDay
     longest_window: int
+
+    @property
+    def dates(self) -> tuple[str, str]:
+        """Returns the first and the last day as ISO dates."""
+        return date.fromordinal(self.first).isoformat(), date.fromordinal(self.last).isoformat()
 
 
 def credit_sums(conn: Connection, span: CreditSpan, days: ShopDays) -> list[CreditSum]:

@@ -46,9 +46,9 @@ def earnings(
         if row.is_pinterest:
             step = steps[_step_with(row.day, days)]
             step.net[row.currency] = step.net.get(row.currency, 0) + row.net
-    for cost in spend.rows(conn, days.start.isoformat(), days.end.isoformat()):
+    for cost in spend.by_day(conn, days.start.isoformat(), days.end.isoformat()):
         step = steps[_step_with(date.fromisoformat(cost.date).toordinal(), days)]
-        step.micros[cost.currency] = step.micros.get(cost.currency, 0) + cost.micros
+        step.micros[cost.currency] = step.micros.get(cost.currency, 0) + int(cost.micros)
     currencies = {code for step in steps.values() for code in (*step.net, *step.micros)}
     return {currency: [*_lines(currency, steps)] for currency in sorted(currencies)}
 

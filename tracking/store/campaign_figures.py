@@ -1,9 +1,9 @@
 """The net revenue of each campaign over time, and the credits of campaigns by ad and pin."""
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Select, bindparam, func, literal_column, select
 
 from tracking.store.ad_credits import CreditedSpan, is_of_days, is_of_model
 from tracking.store.credit_figures import ReportDay
@@ -54,40 +54,48 @@ class CampaignAdSum(NamedTuple):
     cancellations: int | Decimal
 
 
-# As a table of its own: PostgreSQL takes an expression with parameters for another one each time.
-_in_steps = (
-    select(
-        ((credit_days.c.day - bindparam("first")) // bindparam("step_days")).label("step"),
-        credit_days.c.currency,
-        credit_days.c.campaign.label("id"),
-        credit_days.c.net,
-        credit_days.c.newest,
-    )
-    .where(
-        credit_days.c.report_by == bindparam("report_by"),
-        credit_days.c.bit == bindparam("bit"),
-        credit_days.c.day.between(bindparam("first_day"), bindparam("last_day")),
-    )
-    .subquery("in_steps")
+_in_steps = select(
+    ((credit_days.c.day - bindparam("first")) // bindparam("step_days")).label("step"),
+    credit_days.c.currency,
+    credit_days.c.campaign.label("id"),
+    credit_days.c.net,
+    credit_days.c.newest,
+).where(
+    credit_days.c.report_by == bindparam("report_by"),
+    credit_days.c.bit == bindparam("bit"),
+    credit_days.c.day.between(bindparam("first_day"), bindparam("last_day")),
 )
-_summed = (
-    select(
-        *(_in_steps.c[name] for name in ("step", "currency", "id")),
-        func.sum(_in_steps.c.net).label("net"),
-        func.max(_in_steps.c.newest).label("newest"),
+
+
+def _steps_in(rows: Select[Any]) -> Select[Any]:
+    # As a table of its own: PostgreSQL takes an expression with parameters for another one each
+    # time.
+    found = rows.subquery("in_steps")
+    summed = (
+        select(
+            *(found.c[name] for name in ("step", "currency", "id")),
+            func.sum(found.c.net).label("net"),
+            func.max(found.c.newest).label("newest"),
+        )
+        .group_by(found.c.step, found.c.currency, found.c.id)
+        .subquery("summed")
     )
-    .group_by(_in_steps.c.step, _in_steps.c.currency, _in_steps.c.id)
-    .subquery("summed")
-)
-_steps = Query(
-    CampaignStep,
-    select(
-        _summed.c.step,
-        _summed.c.currency,
+    return select(
+        *(summed.c.step, summed.c.currency),
         *(report_campaigns.c[name] for name in _LABEL),
-        _summed.c.net,
-        _summed.c.newest,
-    ).select_from(_summed.join(report_campaigns, report_campaigns.c.id == _summed.c.id)),
+        *(summed.c.net, summed.c.newest),
+    ).select_from(summed.join(report_campaigns, report_campaigns.c.id == summed.c.id))
+
+
+_steps = Query(CampaignStep, _steps_in(_in_steps))
+# Those of one campaign, and those without an id: whose these are, their name says.
+_of_campaign = select(report_campaigns.c.id).where(
+    report_campaigns.c.is_pinterest == bindparam("is_pinterest"),
+    report_campaigns.c.campaign_id.in_([bindparam("campaign_id"), literal_column("''")]),
+)
+_steps_of_campaign = Query(
+    CampaignStep,
+    _steps_in(_in_steps.where(credit_days.c.campaign.in_(_of_campaign))),
 )
 _at = {"order_date": credit_changes.c.placed_at, "click_date": credit_changes.c.credited_at}
 _pending = {
@@ -125,16 +133,38 @@ def steps(
 ) -> list[CampaignStep]:
     """Returns the summed revenue of the days from the first to the last one (ordinals), `step_days`
     a step, by campaign and currency."""
-    first, last = days
-    return _steps.all(
-        conn,
-        report_by=report_by,
-        bit=bit,
-        first=first,
-        first_day=first,
-        last_day=last,
-        step_days=step_days,
+    return _steps.all(conn, **_in_days(report_by, bit, days, step_days))
+
+
+def steps_of_campaign(
+    conn: Connection,
+    report_by: ReportDay,
+    bit: int,
+    days: tuple[int, int],
+    step_days: int,
+    *,
+    is_pinterest: bool,
+    campaign_id: str,
+) -> list[CampaignStep]:
+    """Returns what `steps` does, of the campaign of this id and of those without an id alone."""
+    span = _in_days(report_by, bit, days, step_days)
+    return _steps_of_campaign.all(
+        conn, **span, is_pinterest=int(is_pinterest), campaign_id=campaign_id
     )
+
+
+def _in_days(
+    report_by: ReportDay, bit: int, days: tuple[int, int], step_days: int
+) -> dict[str, Any]:
+    first, last = days
+    return {
+        "report_by": report_by,
+        "bit": bit,
+        "first": first,
+        "first_day": first,
+        "last_day": last,
+        "step_days": step_days,
+    }
 
 
 def pending(

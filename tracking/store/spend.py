@@ -52,6 +52,14 @@ class CampaignName(NamedTuple):
     campaign: str
 
 
+class SpendOfDay(NamedTuple):
+    """The spend of all campaigns on one day (ISO date); PostgreSQL sums integers to a Decimal."""
+
+    date: str
+    currency: str
+    micros: int | Decimal
+
+
 class _SpendDate(NamedTuple):
     date: str
 
@@ -84,6 +92,20 @@ _rows = Query(
     select(spend.c.date, spend.c.campaign_id, spend.c.campaign, spend.c.currency, spend.c.micros)
     .where(*_days)
     .order_by(spend.c.date, spend.c.campaign_id, spend.c.currency),
+)
+_of_campaign = Query(
+    DailySpend,
+    select(*(spend.c[name] for name in DailySpend._fields))
+    # Whose spend a row without an id is, its name says.
+    .where(*_days, spend.c.campaign_id.in_([bindparam("campaign_id"), literal_column("''")]))
+    .order_by(spend.c.date, spend.c.campaign_id, spend.c.currency),
+)
+_by_day = Query(
+    SpendOfDay,
+    select(spend.c.date, spend.c.currency, func.sum(spend.c.micros).label("micros"))
+    .where(*_days)
+    .group_by(spend.c.date, spend.c.currency)
+    .order_by(spend.c.date, spend.c.currency),
 )
 _campaign = (spend.c.campaign_id, spend.c.campaign)
 _by_campaign = Query(
@@ -126,6 +148,16 @@ def delete(conn: Connection, date: str, campaign_id: str, currency: str) -> bool
 def rows(conn: Connection, start: str, end: str) -> list[DailySpend]:
     """Returns the spend of the days from `start` to `end` (ISO dates, inclusive)."""
     return _rows.all(conn, start=start, end=end)
+
+
+def of_campaign(conn: Connection, campaign_id: str, start: str, end: str) -> list[DailySpend]:
+    """Returns the spend of these days of the campaign of this id, and that without an id."""
+    return _of_campaign.all(conn, campaign_id=campaign_id, start=start, end=end)
+
+
+def by_day(conn: Connection, start: str, end: str) -> list[SpendOfDay]:
+    """Returns the spend of these days, summed by day and currency."""
+    return _by_day.all(conn, start=start, end=end)
 
 
 def by_campaign(conn: Connection, start: str, end: str) -> list[CampaignSum]:
