@@ -3,20 +3,17 @@
 One by one, each event would take a dozen queries, on PostgreSQL a round trip each.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
-from sqlalchemy import Integer, LargeBinary, Table, literal_column, select, union_all
-from sqlalchemy.types import TypeEngine
+from sqlalchemy import literal_column, select, union_all
 
 from tracking.store.conversions import ConversionRow, sent_as, told
+from tracking.store.engine import many_rows
 from tracking.store.engine.name_lists import among, selected
-from tracking.store.engine.statement import Connection, Parameters, Query
+from tracking.store.engine.statement import Connection, Query
 from tracking.store.erasure import tombstone_of
 from tracking.store.schema import conversions, links, outbox, tombstones, touches
 
@@ -90,9 +87,6 @@ _any_shared = Query(
 
 # No visitor id: more than one was seen with the key.
 SEVERAL = ""
-# With one row in each statement, passing the rows costs more than writing them. The remainder is
-# written in few sizes, since each size is a statement that is kept.
-_ROWS_A_STATEMENT = (100, 10, 1)
 _QUEUED = (
     *("event_id", "destination", "state", "payload", "event_time", "due_at", "queued_at"),
     "order_id",
@@ -189,7 +183,7 @@ def put(
     """
     # In the order of their keys, so that two imports of one file never wait for one another.
     ordered = sorted(rows, key=attrgetter("event_id"))
-    _insert(conn, conversions, ConversionRow._fields, ordered)
+    many_rows.insert(conn, conversions, ConversionRow._fields, ordered)
     queued = [
         (
             *(event.event_id, event.destination, "waiting", event.payload, event.event_time),
@@ -197,46 +191,5 @@ def put(
         )
         for event in sorted(events)
     ]
-    _insert(conn, outbox, _QUEUED, queued)
-    _insert(conn, links, SeenWith._fields, sorted(seen))
-
-
-def _insert(
-    conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Parameters]
-) -> None:
-    if conn.dialect == "postgresql":
-        if rows:
-            text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in rows])
-            conn.cursor.execute(_postgresql(table, columns), [text.decode()])
-        return
-    first = 0
-    while first < len(rows):
-        size = next(size for size in _ROWS_A_STATEMENT if size <= len(rows) - first)
-        chunk = rows[first : first + size]
-        first += size
-        conn.cursor.execute(_sqlite(table, columns, len(chunk)), [*chain.from_iterable(chunk)])
-
-
-@lru_cache(maxsize=64)
-def _sqlite(table: Table, columns: tuple[str, ...], count: int) -> str:
-    row = f"({', '.join('?' * len(columns))})"
-    return _insertion(table, columns, f"VALUES {', '.join([row] * count)}")
-
-
-@lru_cache
-def _postgresql(table: Table, columns: tuple[str, ...]) -> str:
-    # The driver is slow with many values, so all rows are passed as one.
-    kinds = [f"{name} {'bigint' if _is(table, name, Integer) else 'text'}" for name in columns]
-    values = [
-        f"decode({name}, 'base64')" if _is(table, name, LargeBinary) else name for name in columns
-    ]
-    source = f"json_to_recordset(%s::json) AS passed ({', '.join(kinds)})"
-    return _insertion(table, columns, f"SELECT {', '.join(values)} FROM {source}")  # noqa: S608
-
-
-def _is(table: Table, name: str, kind: type[TypeEngine[Any]]) -> bool:
-    return isinstance(table.c[name].type, kind)
-
-
-def _insertion(table: Table, columns: Sequence[str], rows: str) -> str:
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) {rows} ON CONFLICT DO NOTHING"
+    many_rows.insert(conn, outbox, _QUEUED, queued)
+    many_rows.insert(conn, links, SeenWith._fields, sorted(seen))
