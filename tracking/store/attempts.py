@@ -1,11 +1,12 @@
 """Delivery attempts: when each was made, how it ended and what the destination answered."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine import many_rows
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import attempt_sums, attempts
 
@@ -21,7 +22,6 @@ class DeliveryAttempt(NamedTuple):
 
 
 _columns = [attempts.c[name] for name in DeliveryAttempt._fields]
-_add = Statement(insert(attempts).values({c.name: bindparam(c.name) for c in _columns}))
 _of_event = Query(
     DeliveryAttempt,
     select(*_columns).where(attempts.c.event_id == bindparam("event_id")).order_by(attempts.c.id),
@@ -46,9 +46,9 @@ def added_up(*conditions: ColumnElement[bool]) -> Statement:
     )
 
 
-def add(conn: Connection, rows: Iterable[DeliveryAttempt]) -> None:
+def add(conn: Connection, rows: Sequence[DeliveryAttempt]) -> None:
     """Stores delivery attempts."""
-    _add.run_many(conn, (row._asdict() for row in rows))
+    many_rows.insert(conn, attempts, DeliveryAttempt._fields, rows)
 
 
 def of_event(conn: Connection, event_id: str) -> list[DeliveryAttempt]:

@@ -1,11 +1,14 @@
 """The claims of deliverers: who leases an event settles it before the lease ends."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from sqlalchemy import and_, bindparam, case, func, literal_column, or_, select, update
 
 from tracking.domain.conversion import MAY_END
+from tracking.store.engine import many_rows
 from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.outbox import (
@@ -229,6 +232,20 @@ _settle_sent = Statement(
         leased_until=literal_column("0"),
     )
 )
+# The same for many events, whose settlements are its rows.
+_SETTLE_SENT_ON_SQLITE = """
+    UPDATE outbox SET
+        state = 'sent',
+        payload = CASE WHEN outbox.state = 'withdrawn' THEN x'' ELSE told.column3 END,
+        reason = CASE WHEN outbox.state = 'withdrawn' THEN '' ELSE told.column4 END,
+        due_at = told.column5,
+        attempts = outbox.attempts + told.column6,
+        settled_at = told.column7,
+        claim = '',
+        leased_until = 0
+    FROM ({rows}) AS told
+    WHERE outbox.id = told.column1 AND outbox.claim = ?
+"""
 _release = Statement(
     update(outbox)
     .where(
@@ -384,12 +401,29 @@ def _settled(conn: Connection, claim: str, settlements: Sequence[Settlement]) ->
     """Stores the results of the events that the claim still has; returns their number."""
     sent = [row for row in settlements if row.state == "sent"]
     others = [row for row in settlements if row.state != "sent"]
-    return sum(
-        statement.run_many(
-            conn, (dict(zip(_SETTLED, row, strict=True)) for row in rows), b_claim=claim
-        )
-        for statement, rows in ((_settle_sent, sent), (_settle, others))
-    )
+    settle_sent = _settle_sent_on_sqlite if conn.dialect == "sqlite" else _settle_each
+    return settle_sent(conn, claim, sent) + _settle_each(conn, claim, others)
+
+
+def _settle_each(conn: Connection, claim: str, settlements: Sequence[Settlement]) -> int:
+    is_sent = all(row.state == "sent" for row in settlements)
+    rows = (dict(zip(_SETTLED, row, strict=True)) for row in settlements)
+    return (_settle_sent if is_sent else _settle).run_many(conn, rows, b_claim=claim)
+
+
+def _settle_sent_on_sqlite(conn: Connection, claim: str, sent: Sequence[Settlement]) -> int:
+    settled = 0
+    for chunk in many_rows.chunks_of(sent):
+        conn.cursor.execute(_sent_on_sqlite(len(chunk)), [*chain.from_iterable(chunk), claim])
+        settled += conn.cursor.rowcount
+    conn.executed += len(sent)
+    return settled
+
+
+@lru_cache
+def _sent_on_sqlite(rows: int) -> str:
+    values = many_rows.values_of(len(Settlement._fields), rows)
+    return _SETTLE_SENT_ON_SQLITE.format(rows=values)
 
 
 def release(conn: Connection, claim: str, ids: Iterable[int]) -> None:

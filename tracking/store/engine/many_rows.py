@@ -42,7 +42,7 @@ def chunks_of(rows: Sequence[Parameters]) -> Iterator[Sequence[Parameters]]:
 
 
 def values_of(columns: int, rows: int) -> str:
-    """Returns the VALUES of so many rows for SQLite, which names them column1, column2 and so on."""
+    """Returns the VALUES of so many rows for SQLite, which names them column1, column2 and on."""
     row = f"({', '.join('?' * columns)})"
     return f"VALUES {', '.join([row] * rows)}"
 
