@@ -107,16 +107,16 @@ class Deliverer:
     def _deliver(self, settler: Settler, next_claim: NextClaim) -> int:
         try:
             claim = self._confirmed(next_claim.take()) or self._claim_due()
+            if claim is not None and claim.is_full:
+                next_claim.begin()
         finally:
-            # Not before: the two would wait for one another.
+            # Last: settling keeps the interpreter busy, and the call would go out later.
             settler.begin()
         if claim is None:
             return 0
         unsent, sendable = self._unsent(claim)
         self._settle(claim, unsent)
         settled = len(unsent)
-        if claim.is_full:
-            next_claim.begin()
         for result in self._send(claim, sendable):
             if isinstance(result.outcome, Answered):
                 settler.settle(partial(self._settle_call, claim, result))
@@ -134,10 +134,9 @@ class Deliverer:
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
         """Delivers until `stop` is set; what was claimed ahead is then given back."""
-        # One thread settles, another one claims.
-        with ThreadPoolExecutor(2, thread_name_prefix=f"settle-{self.destination.name}") as threads:
-            settler = SettlesMeanwhile(threads)
-            next_claim = ClaimsAhead(threads, self._claim_due)
+        with ThreadPoolExecutor(1, thread_name_prefix=f"settle-{self.destination.name}") as thread:
+            settler = SettlesMeanwhile(thread)
+            next_claim = ClaimsAhead(thread, self._claim_due)
             while not stop.is_set():
                 if not self._deliver_safely(settler, next_claim):
                     stop.wait(poll)
