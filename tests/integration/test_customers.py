@@ -1,7 +1,9 @@
 """Whether an order is of a new or of a returning customer, whatever is told of it and when."""
 
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import permutations
 from typing import Any
 
@@ -24,10 +26,15 @@ from tests.actors import (
     pinned,
 )
 from tests.conftest import BuildService
+from tests.reading import until
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
+from tests.watched_store import WatchedStore
 from tracking.clients.shopify_orders import OrderNode
 from tracking.domain.shopify_order import order_of
+from tracking.receive.customers import Watch
+from tracking.store import Store, StoreUnavailable
+from tracking.store.engine.statement import Connection
 
 ADA = {"email": "ada@example.com", "customer": {"id": 9_001, "email": "ada@example.com"}}
 BOB = {
@@ -282,3 +289,55 @@ def test_figures_of_the_last_release_are_made_anew(everywhere: BuildWorld) -> No
 
     assert world.shop.reads("/roi-analysis") == before
     assert before["unknown"] == 1
+
+
+class SlowStore(WatchedStore):
+    """A store of which a read waits, as it does while another program holds a table."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.is_free = threading.Event()
+        self.reads = 0
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        self.reads += 1
+        assert self.is_free.wait(20)
+        if self.is_away:
+            raise StoreUnavailable("the table is locked")
+        with super().read() as conn:
+            yield conn
+
+
+def test_an_order_does_not_wait_for_whether_the_shop_was_watched(
+    world: BuildWorld, clock: Clock
+) -> None:
+    shop = world()
+    watched(shop, clock)
+    store = SlowStore(shop.service.store)
+    watch = Watch(store, clock, patience=0)
+
+    assert [watch.is_watched(int(NOW)) for _ in range(3)] == [False] * 3
+    assert store.reads == 1
+
+    store.is_free.set()
+    until(lambda: watch.is_watched(int(NOW)))
+    assert store.reads == 1
+
+
+def test_a_store_that_does_not_answer_is_asked_once_a_minute(
+    world: BuildWorld, clock: Clock
+) -> None:
+    shop = world()
+    watched(shop, clock)
+    store = SlowStore(shop.service.store)
+    store.is_away = True
+    store.is_free.set()
+    watch = Watch(store, clock)
+
+    assert [watch.is_watched(int(NOW)) for _ in range(3)] == [False] * 3
+    assert store.reads == 1
+
+    store.is_away = False
+    clock.tick(seconds=61)
+    assert watch.is_watched(int(NOW))

@@ -1,16 +1,25 @@
 """Gathers what tells whether the buyer of an order is a new customer."""
 
+import logging
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
 
 from tracking.domain.customer import HISTORY_SECONDS, CustomerFacts, customer_type_of, is_first_of
 from tracking.store import Store, customers, identity_graph
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 
+logger = logging.getLogger(__name__)
+
 # The identity keys that tell one customer. A phone may be several people's.
 _CUSTOMER = ("id:", "em:")
 _CHECKOUT = "ck:"
 _HOUR = 3_600
+# Where the store does not answer: how long an order waits for it, and the next ones do not ask.
+_PATIENCE_SECONDS = 0.5
+_ASKS_AGAIN_SECONDS = 60
 
 
 def facts_of(
@@ -62,32 +71,60 @@ def later_orders(conn: Connection, row: OrderRow, reach: int, *, has_earlier: bo
 class Watch:
     """Knows since when every order of the shop is known, without asking the store each time."""
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float], patience: float = _PATIENCE_SECONDS
+    ) -> None:
+        """Lets an order wait for the store for so many seconds of `patience`."""
         self._store = store
         self._clock = clock
+        self._patience = patience
         self._watched_at: int | None = None
         self._unwatched_at = 0
         self._asked_at = 0.0
+        self._stays = 0
+        self._lock = threading.Lock()
+        self._asked: Future[None] | None = None
+        self._waits_until = 0.0
 
     def is_watched(self, at: int) -> bool:
         """Returns True if every order of the last HISTORY_SECONDS before an instant (seconds UTC)
-        is known; a False may be up to an hour old.
-
-        Raises:
-            StoreUnavailable: the store cannot be read.
-        """
-        if self._watched_at is not None and at >= self._watched_at:
+        is known; a False may be up to an hour old, or for want of an answer."""
+        if self._is_known(at):
             return True
-        is_answered = abs(self._clock() - self._asked_at) < _HOUR
+        is_answered = abs(self._clock() - self._asked_at) < self._stays
         if is_answered and at < self._unwatched_at + _HOUR:
             return False
-        with self._store.read() as conn:
-            is_watched = customers.is_watched(conn, at - HISTORY_SECONDS)
+        asked, waits_until = self._ask(at)
+        # An answer may be that to an order of another time.
+        wait([asked], max(0, waits_until - time.monotonic()))
+        return self._is_known(at)
+
+    def _is_known(self, at: int) -> bool:
+        return self._watched_at is not None and at >= self._watched_at
+
+    def _ask(self, at: int) -> tuple[Future[None], float]:
+        """Has a thread of its own ask the store; returns its end, and until when it is waited for.
+        Orders that come at the same time wait for the same answer."""
+        with self._lock:
+            if self._asked is None or self._asked.done():
+                self._asked = Future()
+                self._waits_until = time.monotonic() + self._patience
+                threading.Thread(target=self._answer, args=(self._asked, at), daemon=True).start()
+            return self._asked, self._waits_until
+
+    def _answer(self, asked: Future[None], at: int) -> None:
+        is_watched, stays = False, _HOUR
+        try:
+            with self._store.read() as conn:
+                is_watched = customers.is_watched(conn, at - HISTORY_SECONDS)
+        except Exception as error:
+            logger.debug("since when the shop is watched is not known: %s", error)
+            stays = _ASKS_AGAIN_SECONDS
         if is_watched:
             self._watched_at = at
         else:
-            self._unwatched_at, self._asked_at = at, self._clock()
-        return is_watched
+            self._unwatched_at, self._asked_at, self._stays = at, self._clock(), stays
+        asked.set_result(None)
 
 
 def _has_earlier(conn: Connection, order_id: str, keys: Iterable[str], at: int) -> bool:

@@ -22,6 +22,8 @@ class _Purchase(NamedTuple):
 
 # Shopify tells of an order within seconds, and tries again for some hours.
 _PROMPT_SECONDS = 86_400
+# Orders that were told late, one after the other, are looked behind no further.
+_MOST_LATE = 1_000
 # So many orders are looked at: of those that were placed in one browser, others may be others'.
 _MOST = 50
 _prefix = touch_key("")
@@ -70,20 +72,27 @@ _later = Query(
     )
     .order_by(touches.c.at, touches.c.key),
 )
-_watched = Query(
-    _Purchase,
-    select(conversions.c.at)
-    .select_from(conversions.join(orders, orders.c.id == conversions.c.order_id))
+_last_purchases = (
+    select(conversions.c.at, conversions.c.order_id, conversions.c.recorded_at)
     .where(
         conversions.c.stage == literal_column("'purchase'"),
         conversions.c.at <= bindparam("until"),
+    )
+    .order_by(conversions.c.at.desc())
+    .limit(literal_column(str(_MOST_LATE)))
+    .subquery()
+)
+_watched = Query(
+    _Purchase,
+    select(_last_purchases.c.at)
+    .select_from(_last_purchases.join(orders, orders.c.id == _last_purchases.c.order_id))
+    .where(
         or_(
-            conversions.c.recorded_at < conversions.c.at + _PROMPT_SECONDS,
+            _last_purchases.c.recorded_at < _last_purchases.c.at + _PROMPT_SECONDS,
             # A file tells of all orders of its time.
             orders.c.version.like(literal_column("'-%'")),
         ),
     )
-    .order_by(conversions.c.at.desc())
     .limit(1),
 )
 
@@ -105,5 +114,5 @@ def later(
 
 def is_watched(conn: Connection, until: int) -> bool:
     """Returns True if the orders of the shop were told in time, or by a file, already at an instant
-    (seconds UTC)."""
+    (seconds UTC): one of the last thousand before it was."""
     return _watched.first(conn, until=until) is not None
