@@ -1,12 +1,22 @@
 """Tries once more to understand the signed bodies in quarantine."""
 
 import functools
+import logging
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import NamedTuple
 
+from tracking.operate.error_lines import error_line
 from tracking.store import Store, StoreUnavailable, quarantine
 from tracking.store.quarantine import QuarantinedBody
 from webhooks.shopify import TOPICS, Receivers
+
+logger = logging.getLogger(__name__)
+
+# A page of the largest bodies takes 40 MB.
+_PAGE = 20
+_THREAD = "quarantine replay"
 
 
 class ReplayedBodies(NamedTuple):
@@ -40,12 +50,44 @@ def replay_quarantine(
     return ReplayedBodies(released, kept)
 
 
+def replay_in_background(
+    store: Store, receivers: Receivers, clock: Callable[[], float], patience: float
+) -> ReplayedBodies | None:
+    """As `replay_quarantine`, in a thread of its own, of which a process has one at a time.
+
+    Returns None if the replay goes on after `patience` seconds, or if one is under way.
+
+    Raises:
+        StoreUnavailable: the rest was not tried.
+    """
+    if any(thread.name == _THREAD for thread in threading.enumerate()):
+        return None
+    ended: Future[ReplayedBodies] = Future()
+
+    def replay() -> None:
+        try:
+            done = replay_quarantine(store, receivers, clock)
+        except Exception as error:
+            logger.warning("the replay of the quarantine was cut short: %s", error_line(error))
+            ended.set_exception(error)
+        else:
+            text = "quarantine replayed: %d bodies understood, %d kept"
+            logger.info(text, done.released, done.kept)
+            ended.set_result(done)
+
+    threading.Thread(target=replay, name=_THREAD, daemon=True).start()
+    try:
+        return ended.result(patience)
+    except TimeoutError:
+        return None
+
+
 def _bodies(store: Store) -> Iterator[QuarantinedBody]:
     """Yields all bodies, read page by page, so that no transaction lasts while they are handled."""
     last = 0
     while True:
         with store.read() as conn:
-            rows = quarantine.bodies(conn, last)
+            rows = quarantine.bodies(conn, last, _PAGE)
         if not rows:
             return
         yield from rows

@@ -19,13 +19,15 @@ from tracking.store.accounts import AccountRow
 from tracking.store.dead_letter_queue import DeadLetter
 from tracking.store.engine.statement import Connection
 from tracking.store.metrics import OpenEvents
-from webhooks.quarantine_replay import replay_quarantine
+from webhooks.quarantine_replay import replay_in_background
 from webhooks.shopify import Receivers
 
 # Rows of a table; the commands list all.
 MOST_ROWS = 200
 # Beyond this the newest event becomes an offline one at Pinterest.
 LONGEST_WAIT = 3_600
+# Tens of thousands of bodies take minutes, for which no browser waits.
+_REPLAY_SECONDS = 5.0
 _HELD = (
     "Held for now: purchases that no click has earned yet, in case it is told late (for "
     "SETTLING_MINUTES), and those of which another event may tell."
@@ -256,7 +258,11 @@ def _replay(service: Service, form: Mapping[str, str]) -> str:
 
 def _replay_quarantine(service: Service, form: Mapping[str, str]) -> str:
     receivers = Receivers(service.tracker, service.privacy)
-    done = replay_quarantine(service.store, receivers, service.clock)
+    done = replay_in_background(service.store, receivers, service.clock, _REPLAY_SECONDS)
+    if done is None:
+        return (
+            "They are being tried, which goes on in the background: this page counts what is left."
+        )
     return f"{done.released:,} understood and taken in, {done.kept:,} still not understood."
 
 

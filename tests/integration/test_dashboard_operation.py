@@ -1,6 +1,9 @@
 """Delivery and health in the dashboard: what waits, was refused or not understood, and replays."""
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -8,8 +11,14 @@ from app import assemble
 from tests.actors import Clock, Shop, deliver, order
 from tests.conftest import BuildService
 from tests.dashboard import Owner, cells_in
+from tests.reading import until
 from tests.standins.pinterest import FakePinterest
+from tests.watched_store import WatchedStore
 from tracking.service import Service
+from tracking.store import Store, quarantine
+from tracking.store.engine.statement import Connection
+from webhooks.quarantine_replay import replay_in_background
+from webhooks.shopify import Receivers
 
 
 @pytest.fixture
@@ -115,6 +124,44 @@ def test_what_was_not_understood_is_shown_without_what_it_holds(shop: Shop, owne
 
     answer = owner.posts("/dashboard/delivery/replay-quarantine")
     assert "0 understood and taken in, 1 still not understood" in answer.get_data(as_text=True)
+
+
+def _bodies(service: Service) -> int:
+    with service.store.read() as conn:
+        return quarantine.count(conn)
+
+
+class BusyStore(WatchedStore):
+    """A store that is not read before `is_free` is set."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.is_free = threading.Event()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        assert self.is_free.wait(20)
+        with super().read() as conn:
+            yield conn
+
+
+def test_a_replay_of_more_bodies_than_a_request_may_wait_for_goes_on_without_it(
+    service: Service, shop: Shop, owner: Owner
+) -> None:
+    body = json.dumps(order(id=7)).encode()
+    service.store.commit(
+        lambda conn: quarantine.add(conn, "digest", "orders/create", "a defect", body, 1)
+    )
+    store = BusyStore(service.store)
+    receivers = Receivers(service.tracker, service.privacy)
+
+    assert replay_in_background(store, receivers, service.clock, patience=0) is None
+    answer = owner.posts("/dashboard/delivery/replay-quarantine")
+    assert "this page counts what is left" in answer.get_data(as_text=True)
+
+    store.is_free.set()
+    until(lambda: _bodies(service) == 0)
+    assert shop.reads("/orders/7/journey")["order_id"] == "7"
 
 
 def test_the_orders_by_day_are_those_of_the_report(

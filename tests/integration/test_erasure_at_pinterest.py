@@ -15,6 +15,7 @@ from tests.actors import (
     Shop,
     ask_to_erase,
     deliver,
+    instant,
     order,
     pinned,
 )
@@ -182,6 +183,26 @@ def test_click_ids_are_kept_for_thirty_days_at_most(
     clock.tick(days=31)
     ask_to_erase(service)
     assert EPIK not in str(everything(service.store)["pinterest_erasures"])
+
+
+def test_a_person_who_asks_again_is_counted_from_then_on(
+    service: Service, pinterest: FakePinterest, clock: Clock
+) -> None:
+    shop = sells(service)
+    deliver(service)
+    redacts(shop)
+    ask_to_erase(service)
+    clock.tick(days=40)
+    assert doctor(service) == ""
+
+    late = order(email=EMAIL, contact_email=EMAIL, created_at=instant(clock()), id=5_001)
+    assert shop.sends("orders/create", late).status_code == 200
+    deliver(service)
+    redacts(shop)
+    ask_to_erase(service)
+
+    assert len(pinterest.deletions) == 2
+    assert "1 asked" in doctor(service)
 
 
 def test_the_erasure_of_the_shop_forgets_what_pinterest_was_not_asked_yet(

@@ -53,6 +53,7 @@ _add = Query(
         set_={
             # Of a body that came again its click ids are known no more.
             "email": literal_column("excluded.email"),
+            "received_at": literal_column("excluded.received_at"),
             "due_at": literal_column("excluded.due_at"),
             "attempts": 0,
         },
