@@ -50,7 +50,8 @@ class Server:
         self._app = app
         self._under = under
         self._root = root
-        self.port = port or _free_port()
+        self._reserved = None if port else _reserve_port()
+        self.port = port if self._reserved is None else self._reserved.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         # Of this machine only what programs are found by, so that nobody's settings get in.
         known = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), "PORT": str(self.port)}
@@ -119,6 +120,8 @@ class Server:
         """Leave nothing behind, whatever state it is in."""
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        if self._reserved is not None:
+            self._reserved.close()
 
     def sends(self, topic: str, raw: bytes) -> requests.Response:
         """Post a signed webhook over a connection of its own, as Shopify does."""
@@ -191,8 +194,10 @@ def flask_command(*words: str) -> list[str]:
     return [sys.executable, "-m", "flask", "--app", "app", *words]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _reserve_port() -> socket.socket:
+    """Takes a free port for a server that may bind it as well, and again after a stop: meanwhile
+    nobody else is given it."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    return reserved

@@ -80,7 +80,8 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.server.end()
+        for each in (self.server, *self._logs):
+            each.end()
         self.store.close()
         self.pinterest.stop()
         self.clock.close()

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from commands.demo.http_server import PromptServer
 from commands.demo.pinterest import ACCOUNT_ID, TOKEN, PinterestStandIn
+from tests.actors import NOW
 from tests.conversions import EVA, ORDER, decoded, events
 from tests.standins.pinterest import FakePinterest, Mode
 from tracking.clients.http import HttpClient, safe_url
@@ -134,8 +135,8 @@ def test_a_call_that_one_event_spoils_is_refused_in_pinterests_words(
 def test_events_of_the_future_and_of_last_week_are_refused(
     fake: FakePinterest, account: Pinterest
 ) -> None:
-    now = int(time.time())
-    times = (now + 3600, now - 8 * 86_400)
+    fake.clock = lambda: NOW
+    times = (int(NOW) + 3600, int(NOW) - 8 * 86_400)
     outcome = account.send([encode(replace(ORDER, event_time=at)) for at in times])
     assert isinstance(outcome, Answered)
     reasons = [result.reason for result in outcome.results if isinstance(result, Refused)]

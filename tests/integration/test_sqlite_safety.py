@@ -1,7 +1,6 @@
 """Nothing that SQLite does behind the scenes may cost an order: its log, its locks, its disk."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from commands.doctor import findings
 from config import ConfigurationError, Settings
 from tests.actors import SECRET
 from tests.conftest import BuildService
+from tests.reading import until
 from tests.servers import PATIENCE
 from tracking.service import open_service
 from tracking.store import open_store, quarantine
@@ -74,13 +74,6 @@ def wait_for_waiter(path: Path) -> None:
         return any("->" in line and line.split()[6].endswith(number) for line in lines)
 
     until(is_waited_for)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_connections_that_read_make_no_checkpoints(store: SqliteStore) -> None:
