@@ -15,7 +15,7 @@ import requests
 
 from api.dashboard.pages import PAGES
 from tests.actors import API_TOKEN, SECRET, bearer, instant, order, pinned
-from tests.browser import PATIENCE, Visitor, chromium, visitor_of, why_there_is_none
+from tests.browser import PATIENCE, QUICKEST, Visitor, chromium, visitor_of, why_there_is_none
 from tests.servers import Server, serving
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ MOST_SHIFT = 0.01
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """One Chromium for all; each owner has a profile of their own in it."""
-    with chromium() as started:
+    with chromium(QUICKEST) as started:
         yield started
 
 

@@ -16,6 +16,7 @@ from msgspec import structs
 from tests.actors import API_TOKEN, SECRET, instant, order
 from tests.browser import (
     PATIENCE,
+    QUICKEST,
     Visitor,
     chromium,
     visitor_of,
@@ -63,7 +64,7 @@ MARKETING_REFUSED = {**EVERYTHING, "marketingAllowed": False}
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """One Chromium for all; each visitor has a profile of their own in it."""
-    with chromium() as started:
+    with chromium(QUICKEST) as started:
         yield started
 
 
