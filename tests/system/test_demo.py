@@ -33,125 +33,28 @@ NOTHING = {"PATH": os.environ["PATH"], "FLASK_SKIP_DOTENV": "1"}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A demo that has ended."""
-
-    lines: list[str]
-    errors: str
-    exit_code: int
-    left_behind: list[Path]
-
-
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The demo from the image, on a machine on which nothing is configured."""
-    folder = tmp_path_factory.mktemp("nothing-here")
-    image = lay_out(tmp_path_factory.mktemp("image") / "app")
-    done = subprocess.run(
-        COMMAND,
-        env={**NOTHING, "TMPDIR": str(folder)},
-        cwd=image,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return Told(done.stdout.splitlines(), done.stderr, done.returncode, list(folder.iterdir()))
-
-
-def table(lines: list[str], *titles: str) -> list[list[str]]:
-    """The rows of the printed table that has these titles, split where two blanks are."""
-    rows = [re.split(r"\s{2,}", line.strip()) for line in lines]
-    begin = rows.index(list(titles)) + 1
-    end = next(i for i, row in enumerate(rows[begin:], begin) if len(row) < 2)
-    return rows[begin:end]
-
-
-def test_the_demo_runs_where_nothing_is_configured(told: Told) -> None:
-    assert told.exit_code == 0
-    assert told.errors == ""
-
-
-def test_the_demo_leaves_nothing_behind(told: Told) -> None:
-    assert told.left_behind == []
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/reports.md"])
-def test_the_demo_is_what_the_docs_show_of_it(told: Told, page: str) -> None:
-    text = (ROOT / page).read_text("utf-8")
-    (shown,) = re.findall(r"^```text\n(what .*?)```$", text, re.MULTILINE | re.DOTALL)
-    printed = " ".join(" ".join(told.lines).split())
-
-    for paragraph in shown.split("\n\n"):
-        is_prose = paragraph.startswith(("Why", "The stand-in"))
-        for line in [paragraph] if is_prose else paragraph.splitlines():
-            assert " ".join(line.split()) in printed
-
-
-def test_the_demo_answers_each_webhook_as_shopify_wants_it(told: Told) -> None:
-    rows = table(told.lines, "what", "webhooks", "answered")
-    answers = {answered for _, _, answered in rows}
-
-    assert "1 accepted, 2 duplicate" in answers
-    assert "1 accepted, 1 stale" in answers
-    assert "1 quarantined" in answers
-    assert "1 refused (401)" in answers
-
-
-def test_the_demo_sends_each_attributed_event_once(told: Told) -> None:
-    (said,) = [line for line in told.lines if line.startswith("The stand-in")]
-    sent = next(row for row in table(told.lines, "events", "fate") if row[1] == "sent")
-
-    assert said == f"The stand-in for Pinterest took {sent[0]} events, none of them twice."
-
-
-def test_the_demos_funnel_has_all_four_stages_and_narrows(told: Told) -> None:
-    rows = table(told.lines, "stage", "events", "visitors", "of those before")
-    visitors = [int(row[2]) for row in rows]
-
-    stages = [row[0] for row in rows]
-    assert stages == ["product_view", "add_to_cart", "checkout_initiation", "purchase"]
-    assert visitors == sorted(visitors, reverse=True)
-    assert visitors[-1] > 0
-
-
-def test_the_demos_campaigns_sum_to_the_total(told: Told) -> None:
-    rows = table(told.lines, "campaign", "orders", "revenue", "spend", "ROAS", "ROI", "CPA")
-    *campaigns, total = [[float(cell) for cell in row[1:4]] for row in rows]
-
-    assert rows[-1][0] == "all orders"
-    sums = [sum(column) for column in zip(*campaigns, strict=True)]
-    assert sums == pytest.approx(total)
-
-
-def test_the_demo_explains_the_whole_difference_to_pinterests_figures(told: Told) -> None:
-    rows = table(told.lines, "what", "orders", "value")
-    (here, *parts, pinterest) = [(float(orders), float(value)) for _, orders, value in rows]
-
-    assert rows[-2] == ["not explained", "0", "0.00"]
-    assert len(parts) > 3
-    for figure in (0, 1):
-        assert here[figure] + sum(part[figure] for part in parts) == pytest.approx(
-            pinterest[figure]
-        )
-
-
-# --- With --serve it stays up
-
-
-@dataclass(frozen=True, slots=True)
 class Served:
     """A demo that stays up, on a machine that is configured for a shop.
 
-    `folder` is where it keeps what it needs.
+    `lines` are what it said until then, and `folder` is where it keeps what it needs.
     """
 
     process: subprocess.Popen[str]
-    address: str
-    login: str
-    token: str
+    lines: list[str]
     database: Path
     folder: Path
+
+    @property
+    def address(self) -> str:
+        return self._said(r"http://127\.0\.0\.1:\d+")
+
+    @property
+    def login(self) -> str:
+        return self._said(r"http://\S+/dashboard/login/\S+")
+
+    @property
+    def token(self) -> str:
+        return self._said(r"Bearer (\w+)")
 
     @property
     def port(self) -> int:
@@ -164,36 +67,17 @@ class Served:
         answer.raise_for_status()
         return answer.json()
 
-
-@contextmanager
-def staying(env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A demo that stays up, and what it said until then."""
-    with subprocess.Popen(
-        [*COMMAND, "--serve"], env=env, cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            said = ""
-            while "/_control" not in said:
-                line = process.stdout.readline()
-                assert line, f"it ended:\n{said}"
-                said += line
-            yield process, said
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.communicate(timeout=PATIENCE)
-
-
-def address_in(said: str) -> str:
-    """The service's address, as the demo tells it."""
-    found = re.search(r"http://127\.0\.0\.1:\d+", said)
-    assert found is not None, said
-    return found[0]
+    def _said(self, pattern: str) -> str:
+        found = re.search(pattern, "\n".join(self.lines))
+        assert found is not None, pattern
+        return found[found.re.groups]
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The demo from the image. That it ends by itself without --serve, and needs no settings,
+    `.ci/run` shows with a second one."""
+    image = lay_out(tmp_path_factory.mktemp("image") / "app")
     database = tmp_path_factory.mktemp("shop") / "shop.db"
     folder = tmp_path_factory.mktemp("temporary")
     env = {
@@ -204,12 +88,101 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "DELIVER": "false",
         "TRACK_AI_ENDPOINT": "http://127.0.0.1:1/events",
     }
-    with staying(env) as (process, said):
-        bearer = re.search(r"Bearer (\w+)", said)
-        assert bearer is not None, said
-        login = re.search(r"http://\S+/dashboard/login/\S+", said)
-        assert login is not None, said
-        yield Served(process, address_in(said), login[0], bearer[1], database, folder)
+    with staying(image, env) as (process, lines):
+        yield Served(process, lines, database, folder)
+
+
+@contextmanager
+def staying(image: Path, env: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """A demo that stays up, and what it said until then."""
+    words = [*COMMAND, "--serve"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, env=env, cwd=image, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            lines: list[str] = []
+            while not lines or "/_control" not in lines[-1]:
+                line = process.stdout.readline()
+                assert line, f"it ended: {lines}"
+                lines.append(line.rstrip("\n"))
+            yield process, lines
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=PATIENCE)
+
+
+def table(lines: list[str], *titles: str) -> list[list[str]]:
+    """The rows of the printed table that has these titles, split where two blanks are."""
+    rows = [re.split(r"\s{2,}", line.strip()) for line in lines]
+    begin = rows.index(list(titles)) + 1
+    end = next(i for i, row in enumerate(rows[begin:], begin) if len(row) < 2)
+    return rows[begin:end]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/reports.md"])
+def test_the_demo_is_what_the_docs_show_of_it(served: Served, page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    (shown,) = re.findall(r"^```text\n(what .*?)```$", text, re.MULTILINE | re.DOTALL)
+    printed = " ".join(" ".join(served.lines).split())
+
+    for paragraph in shown.split("\n\n"):
+        is_prose = paragraph.startswith(("Why", "The stand-in"))
+        for line in [paragraph] if is_prose else paragraph.splitlines():
+            assert " ".join(line.split()) in printed
+
+
+def test_the_demo_answers_each_webhook_as_shopify_wants_it(served: Served) -> None:
+    rows = table(served.lines, "what", "webhooks", "answered")
+    answers = {answered for _, _, answered in rows}
+
+    assert "1 accepted, 2 duplicate" in answers
+    assert "1 accepted, 1 stale" in answers
+    assert "1 quarantined" in answers
+    assert "1 refused (401)" in answers
+
+
+def test_the_demo_sends_each_attributed_event_once(served: Served) -> None:
+    (said,) = [line for line in served.lines if line.startswith("The stand-in")]
+    sent = next(row for row in table(served.lines, "events", "fate") if row[1] == "sent")
+
+    assert said == f"The stand-in for Pinterest took {sent[0]} events, none of them twice."
+
+
+def test_the_demos_funnel_has_all_four_stages_and_narrows(served: Served) -> None:
+    rows = table(served.lines, "stage", "events", "visitors", "of those before")
+    visitors = [int(row[2]) for row in rows]
+
+    stages = [row[0] for row in rows]
+    assert stages == ["product_view", "add_to_cart", "checkout_initiation", "purchase"]
+    assert visitors == sorted(visitors, reverse=True)
+    assert visitors[-1] > 0
+
+
+def test_the_demos_campaigns_sum_to_the_total(served: Served) -> None:
+    rows = table(served.lines, "campaign", "orders", "revenue", "spend", "ROAS", "ROI", "CPA")
+    *campaigns, total = [[float(cell) for cell in row[1:4]] for row in rows]
+
+    assert rows[-1][0] == "all orders"
+    sums = [sum(column) for column in zip(*campaigns, strict=True)]
+    assert sums == pytest.approx(total)
+
+
+def test_the_demo_explains_the_whole_difference_to_pinterests_figures(served: Served) -> None:
+    rows = table(served.lines, "what", "orders", "value")
+    (here, *parts, pinterest) = [(float(orders), float(value)) for _, orders, value in rows]
+
+    assert rows[-2] == ["not explained", "0", "0.00"]
+    assert len(parts) > 3
+    for figure in (0, 1):
+        assert here[figure] + sum(part[figure] for part in parts) == pytest.approx(
+            pinterest[figure]
+        )
+
+
+# --- It stays up
 
 
 def test_a_served_demo_can_be_looked_around_in(served: Served) -> None:
@@ -256,9 +229,10 @@ def test_a_demo_that_is_told_to_stop_takes_everything_with_it(served: Served) ->
     assert list(served.folder.iterdir()) != []
 
     served.process.send_signal(signal.SIGTERM)
-    last, _ = served.process.communicate(timeout=PATIENCE)
+    last, errors = served.process.communicate(timeout=PATIENCE)
 
     assert served.process.returncode == 0
+    assert errors == ""
     assert last.endswith("Everything is stopped and removed.\n")
     assert list(served.folder.iterdir()) == []
     with pytest.raises(ConnectionRefusedError):
