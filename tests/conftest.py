@@ -40,7 +40,8 @@ POSTGRES = os.environ.get("TEST_POSTGRES", "postgresql:///test")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--shops", type=int, default=3, help="how many random shops are told of")
+    told = "how many random shops are told of, on both databases"
+    parser.addoption("--shops", type=int, help=told)
     every = "tell of a few messages in every order of arrival, instead of in some"
     parser.addoption("--every-order", action="store_true", help=every)
 
@@ -83,17 +84,21 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.fixture(scope="session", autouse=True)
 def routes_compiled_once() -> Iterator[None]:
     """Thousands of services have the same routes, whose compilation takes longer than many a test.
-    Only what builds an address from a route is kept, which the service never does."""
-    compile_builder, built = Rule._compile_builder, dict[tuple[str, bool], Any]()
+    None of our routes has a converter that knows its map."""
+    compile_rule, compiled = Rule.compile, dict[tuple[str, str | None], dict[str, Any]]()
+    own = ("_parts", "_trace", "_converters", "arguments", "_build", "_build_unknown")
 
-    def compiled_once(rule: Rule, append_unknown: bool = True) -> Any:
-        key = (rule.rule, append_unknown)
-        if key not in built:
-            built[key] = compile_builder(rule, append_unknown)
-        return built[key]
+    def compiled_once(rule: Rule) -> None:
+        key = (rule.rule, rule.subdomain)
+        if key not in compiled:
+            compile_rule(rule)
+            compiled[key] = {name: getattr(rule, name) for name in own}
+        vars(rule).update(compiled[key])
+        for name in ("_build", "_build_unknown"):
+            setattr(rule, name, compiled[key][name].__func__.__get__(rule))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rule, "_compile_builder", compiled_once)
+        patch.setattr(Rule, "compile", compiled_once)
         yield
 
 
@@ -147,25 +152,36 @@ def empty_postgres(postgres_url: str) -> Iterator[Callable[[], object]]:
         yield lambda: connection.execute("SELECT pg_temp.empty()")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind: a test that uses it runs on both."""
-    if request.param == "sqlite":
-        template: Path = request.getfixturevalue("sqlite_template")
-        path = tmp_path / "tracking.db"
-        shutil.copy(template, path)
-        return f"sqlite:///{path}"
-    url: str = request.getfixturevalue("postgres_url")
-    request.getfixturevalue("empty_postgres")()
-    return url
+EmptyDatabase = Callable[[str], str]
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> EmptyDatabase:
+    """Makes an empty database of a kind, and tells its URL: `empty_database("sqlite")`."""
+
+    def make(kind: str) -> str:
+        if kind == "sqlite":
+            template: Path = request.getfixturevalue("sqlite_template")
+            path = tmp_path / "tracking.db"
+            shutil.copy(template, path)
+            return f"sqlite:///{path}"
+        url: str = request.getfixturevalue("postgres_url")
+        request.getfixturevalue("empty_postgres")()
+        return url
+
+    return make
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, empty_database: EmptyDatabase) -> str:
+    """An empty database of each kind: a test that uses it runs on both."""
+    return empty_database(request.param)
+
+
+@pytest.fixture
+def sqlite_url(empty_database: EmptyDatabase) -> str:
     """An empty SQLite file, for tests in which the database makes no difference."""
-    path = tmp_path / "tracking.db"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path}"
+    return empty_database("sqlite")
 
 
 @pytest.fixture

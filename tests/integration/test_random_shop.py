@@ -13,7 +13,7 @@ import pytest
 
 from app import assemble
 from tests.actors import Shop, deliver
-from tests.conftest import BuildService
+from tests.conftest import BuildService, EmptyDatabase
 from tests.messages import Fact
 from tests.random_shop import is_beside, messages_of
 from tests.standins.pinterest import FakePinterest
@@ -21,6 +21,7 @@ from tests.store_contents import folder_in_memory, rows
 from tracking.service import Service
 
 CALLERS = 8
+EVERYDAY_SHOPS = 3
 YEAR = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
 
 Arrival = Callable[[Sequence[Fact], Random], list[Fact]]
@@ -32,8 +33,21 @@ ARRIVALS: dict[str, Arrival] = {
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(1, 1 + metafunc.config.getoption("--shops")))
+    """With `--shops` each shop is told of in each order of arrival on both databases; every day
+    each on one of the two, by turns."""
+    shops = metafunc.config.getoption("--shops")
+    seeds = range(1, 1 + (shops or EVERYDAY_SHOPS))
+    if "arrival" in metafunc.fixturenames:
+        told = [
+            (seed, arrival, database)
+            for seed in seeds
+            for n, arrival in enumerate(ARRIVALS, seed)
+            for m, database in enumerate(("sqlite", "postgresql"), n)
+            if shops or m % 2 == 0
+        ]
+        metafunc.parametrize(("seed", "arrival", "database"), told)
+    elif "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", seeds)
 
 
 @pytest.fixture(scope="module")
@@ -121,17 +135,17 @@ def assert_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
         assert found[name] == report, name
 
 
-@pytest.mark.parametrize("arrival", ARRIVALS)
 def test_whatever_the_order_of_arrival_the_figures_are_the_same(
     seed: int,
     arrival: str,
+    database: str,
     in_a_row: dict[str, Any],
     build_service: BuildService,
-    database_url: str,
+    empty_database: EmptyDatabase,
     pinterest: FakePinterest,
 ) -> None:
     facts = ARRIVALS[arrival](messages_of(seed), Random(seed))
-    service = in_business(build_service, database_url, pinterest, seed)
+    service = in_business(build_service, empty_database(database), pinterest, seed)
 
     assert_same(story(service, facts, counts_by_day=True), in_a_row)
 
