@@ -31,6 +31,7 @@ control_socket_disable = True
 def post_worker_init(worker: Any) -> None:
     """Keeps the pixel's calls, which anybody can send, from the threads of the webhooks."""
     worker.serve_aside("/collect", threads=4)
+    worker.serve_at_once(worker.wsgi.extensions.get("never_waits_at", ()))
     # What was loaded stays. To search all of it for garbage would keep webhooks waiting.
     gc.collect()
     gc.freeze()

@@ -101,6 +101,10 @@ class Client(gthread.TConn):  # type: ignore[misc]
         self.deadline = 0.0
         self.drained_bytes = 0
         self.keep_alive = False
+        # The body of the request is not in chunks.
+        self.has_length = False
+        # The main loop serves the request itself.
+        self.is_served_at_once = False
         # The size of the request that a thread serves; it counts as buffered until it is answered.
         self.served_bytes = 0
         # gunicorn's handler would otherwise wait for the first byte.

@@ -58,6 +58,11 @@ class RequestBuffer:
         self._body_size = 0
         self._framing_size = 0
 
+    @property
+    def has_length(self) -> bool:
+        """True if the head told how long the body is, which then is not in chunks."""
+        return self._body_end is not None
+
     def add(self, more: bytes) -> Stage:
         """Adds the next bytes and returns the stage that the request has reached."""
         if not self.data:

@@ -66,6 +66,7 @@ class RequestReceiver:
         self._connections.receiving.discard(client)
         client.served_bytes = len(client.buffer.data)
         client.sock.load(client.buffer.data)
+        client.has_length = client.buffer.has_length
         client.buffer = RequestBuffer()
         self._serve(client)
 

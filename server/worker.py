@@ -10,6 +10,7 @@ import resource
 import selectors
 import socket
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 from io import BytesIO
@@ -20,8 +21,9 @@ from gunicorn.workers import gthread
 
 from server import request_ids
 from server.answer_sender import AnswerSender
+from server.at_once import AtOnce
 from server.connection import Client
-from server.deferred import ANSWER_DEFERRED, DEFERRED
+from server.deferred import ANSWER_DEFERRED, DEFERRED, MUST_NOT_WAIT
 from server.deferred_answers import DeferredAnswers
 from server.exchange import Exchange
 from server.open_connections import ConnectionLimits, OpenConnections
@@ -53,6 +55,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.is_stopped = False
         self.has_left = False
         self.side_threads: SideThreads | None = None
+        self.at_once = AtOnce()
         wake = partial(self.method_queue.defer, self._send_deferred)
         self.deferred_answers = DeferredAnswers(wake)
 
@@ -82,6 +85,11 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def serve_aside(self, path: str, threads: int) -> None:
         """Has threads of their own serve the requests to a path, from now on."""
         self.side_threads = SideThreads(path.encode(), threads)
+
+    def serve_at_once(self, paths: Iterable[str]) -> None:
+        """Has the main loop itself serve short requests to paths where the application says that
+        it never waits, from now on."""
+        self.at_once = AtOnce(paths)
 
     # --- In the main loop
 
@@ -152,10 +160,23 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.receiver.receive(conn)
 
     def enqueue_req(self, conn: Client) -> None:
-        """Submits a whole request to the threads."""
+        """Submits a whole request to the threads, or serves it where nothing is waited for."""
+        # Many small chunks would take the parser long.
+        conn.is_served_at_once = conn.has_length and self.at_once.takes(conn.sock.incoming)
+        if conn.is_served_at_once:
+            self._serve_at_once(conn)
+            return
         side = self.side_threads
         threads = side if side and side.takes(conn.sock.incoming) else self.tpool
         threads.submit(self.handle, conn).add_done_callback(partial(self._handled, conn))
+
+    def _serve_at_once(self, conn: Client) -> None:
+        """Serves a request without a thread: to hand it over costs as much as most of its work."""
+        result = self.handle(conn)
+        if result is not DEFERRED:
+            conn.keep_alive = result is True
+            # Later, since the next request of this connection may have arrived as well.
+            self.method_queue.defer(self.sender.finish, conn)
 
     def finish_request(self, conn: Client, fs: "Future[Any]") -> None:
         """Sends the answer of a request that its thread has served."""
@@ -206,7 +227,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def _count_closed(self) -> None:
         self.nr_conns -= 1
 
-    # --- In a thread
+    # --- In a thread, or at once
 
     def handle(self, conn: Client) -> Any:
         """Serves a request as gunicorn does, with an id for all that is logged of it."""
@@ -225,6 +246,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self._count_request()
         exchange = Exchange(self.cfg, self.log, req, conn)
         exchange.environ[ANSWER_DEFERRED] = partial(self.deferred_answers.add, exchange)
+        exchange.environ[MUST_NOT_WAIT] = conn.is_served_at_once
         try:
             if not exchange.run(self.wsgi, is_last=self._is_full):
                 # The main loop owns the connection from here on, and may be sending the answer.

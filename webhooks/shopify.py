@@ -12,12 +12,12 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from server import request_ids
 from server.answers import answer_follows, json_answer
-from server.deferred import ANSWER_DEFERRED
+from server.deferred import ANSWER_DEFERRED, MUST_NOT_WAIT
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
 from tracking.operate.arrivals import Arrivals
 from tracking.operate.error_lines import error_line
-from tracking.operate.refused_webhooks import RefusedWebhooks
+from tracking.operate.refused_webhooks import Reason, RefusedWebhooks
 from tracking.receive.privacy.requests import PrivacyRequests
 from tracking.receive.privacy.subjects import shop_named_in
 from tracking.receive.receipt import Receipt
@@ -109,6 +109,8 @@ DEFERRED_TOPICS: Mapping[str, Callable[[Receivers, bytes, str], Future[Receipt]]
     for topic in TOPICS
     if TOPICS[topic] is handler
 }
+# Read and planned where they are written, so that nothing is left to do that takes long.
+_AT_ONCE = tuple(topic for topic in TOPICS if TOPICS[topic] is _order)
 # Of these the body names the shop, and the body is what is signed.
 _NAME_THE_SHOP = frozenset(
     {"customers/data_request", "customers/redact", "shop/redact", "app/uninstalled"}
@@ -131,6 +133,11 @@ class ShopifyWebhooks:
         self._shops = shops
         self._refused = refused
         self._arrivals = arrivals
+
+    @property
+    def never_waits_at(self) -> Sequence[str]:
+        """The addresses at which a server may ask, by MUST_NOT_WAIT, that nothing is waited for."""
+        return [f"/webhooks/{topic}" for topic in _AT_ONCE]
 
     def routes(self) -> Blueprint:
         """Returns the addresses of the topics, so that Flask answers every other method there.
@@ -182,12 +189,14 @@ class ShopifyWebhooks:
     def _checked_body(self, environ: WSGIEnvironment, topic: str) -> bytes:
         """Returns the body of a webhook that is signed and comes from a shop of ours."""
         body = raw_body(environ, MAX_BODY)
+        may_wait = not environ.get(MUST_NOT_WAIT)
         signature = environ.get("HTTP_X_SHOPIFY_HMAC_SHA256")
         if not is_signed(body, signature, self._secrets):
-            self._refused.count("wrong_signature" if signature else "no_signature", topic)
+            reason: Reason = "wrong_signature" if signature else "no_signature"
+            self._refused.count(reason, topic, may_wait=may_wait)
             raise Unauthorized("The X-Shopify-Hmac-Sha256 header does not sign this body.")
         if not self._is_of_our_shops(environ.get("HTTP_X_SHOPIFY_SHOP_DOMAIN"), body, topic):
-            self._refused.count("other_shop", topic)
+            self._refused.count("other_shop", topic, may_wait=may_wait)
             raise Forbidden(_OTHER_SHOP)
         self._arrivals.count("webhook")
         return body

@@ -1,6 +1,7 @@
-"""Once an answer is to come later, the connection is the main loop's and nobody else's."""
+"""Who has a connection: the main loop, or the one thread that serves its request."""
 
 import socket
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from server.connection import Client
-from server.deferred import DEFERRED
+from server.deferred import DEFERRED, MUST_NOT_WAIT
 from server.worker import BufferingWorker
 
 if TYPE_CHECKING:
@@ -53,3 +54,24 @@ def test_a_thread_does_not_touch_a_connection_it_has_handed_over(
 
     worker.wsgi = app
     assert worker.handle(client) is DEFERRED
+
+
+@pytest.mark.parametrize(("has_length", "is_at_once"), [(True, True), (False, False)])
+def test_the_main_loop_serves_an_order_itself_unless_its_body_is_in_chunks(
+    worker: BufferingWorker, client: Client, has_length: bool, is_at_once: bool
+) -> None:
+    served: list[tuple[object, bool]] = []
+
+    def app(environ: "WSGIEnvironment", start_response: object) -> object:
+        in_main_loop = threading.current_thread() is threading.main_thread()
+        served.append((environ[MUST_NOT_WAIT], in_main_loop))
+        return DEFERRED
+
+    worker.wsgi = app
+    worker.tpool = worker.get_thread_pool()
+    worker.serve_at_once(["/webhooks/orders/create"])
+    client.has_length = has_length
+    worker.enqueue_req(client)
+    worker.tpool.shutdown()
+
+    assert served == [(is_at_once, is_at_once)]

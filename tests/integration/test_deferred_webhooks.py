@@ -16,6 +16,8 @@ from server.security_headers import HEADERS
 from tests.actors import SECRET, order
 from tests.conftest import BuildService
 from tests.store_contents import rows
+from tracking.domain.order import Order
+from tracking.receive.order_facts import OrderFacts
 from tracking.service import Service
 from tracking.store import Store, StoreUnavailable
 from webhooks.signature import sign
@@ -132,6 +134,27 @@ def test_what_cannot_be_stored_is_answered_503(quiet: Service) -> None:
     )
     assert status == 503
     assert b"the disk is gone" not in problem
+
+
+def test_a_fault_of_ours_about_one_order_is_not_that_of_the_others(quiet: Service) -> None:
+    planner = quiet.tracker.planner
+    facts_of = planner.facts_of
+
+    def faulty(order: Order) -> OrderFacts:
+        if order.id == "7":
+            raise KeyError("ada@example.com")
+        return facts_of(order)
+
+    planner.facts_of = faulty  # type: ignore[assignment]
+    receive = quiet.tracker.receive_order_deferred
+    received = {
+        number: receive(json.dumps(order(id=number)).encode(), "orders/create")
+        for number in range(5, 10)
+    }
+    assert isinstance(received.pop(7).exception(PATIENCE), KeyError)
+    assert {n: r.result(PATIENCE).status for n, r in received.items()} == dict.fromkeys(
+        received, "accepted"
+    )
 
 
 def test_an_order_that_a_fault_of_ours_keeps_out_is_set_aside(quiet: Service) -> None:

@@ -55,6 +55,12 @@ class Square(BatchableWrite):
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.is_prepared = False
+
+    @classmethod
+    def prepare(cls, works: Sequence["Square"]) -> None:
+        for work in works:
+            work.is_prepared = True
 
     def __call__(self, conn: Any) -> int:
         return self.number * self.number
@@ -65,6 +71,7 @@ class Square(BatchableWrite):
 
     @classmethod
     def put(cls, conn: Any, works: Sequence["Square"]) -> None:
+        assert all(work.is_prepared for work in works)
         cls.together_with.append(len(works))
 
     @classmethod

@@ -188,12 +188,13 @@ def test_the_log_tells_of_the_first_refused_webhook_and_of_nobodys_data(
     assert line == f"refused: 1 webhook with a wrong signature (orders/create); {HINT}"
 
 
+@pytest.mark.parametrize("may_wait", [True, False])
 def test_a_refused_webhook_is_answered_and_counted_later_while_the_store_is_away(
-    refused: RefusedWebhooks, watched: WatchedStore
+    refused: RefusedWebhooks, watched: WatchedStore, may_wait: bool
 ) -> None:
     watched.is_away = True
     for _ in range(50):
-        refused.count("other_shop", "orders/paid")
+        refused.count("other_shop", "orders/paid", may_wait=may_wait)
     assert watched.commits == 1
 
     watched.is_away = False
@@ -202,6 +203,26 @@ def test_a_refused_webhook_is_answered_and_counted_later_while_the_store_is_away
     refused.run(stopped)
 
     assert [row["webhooks"] for row in rows(watched, "refused_webhooks")] == [50]
+
+
+def test_who_may_not_wait_is_counted_without_waiting_for_the_disk(
+    refused: RefusedWebhooks, service: Service
+) -> None:
+    is_held, is_open = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        is_held.set()
+        assert is_open.wait(20)
+
+    held = service.store.commit_later(hold)
+    assert is_held.wait(20)
+    refused.count("no_signature", "orders/create", may_wait=False)
+    is_open.set()
+    held.result(20)
+    refused.write()
+    service.store.commit(lambda _: None)
+
+    assert [row["webhooks"] for row in rows(service.store, "refused_webhooks")] == [1]
 
 
 def test_counts_of_the_future_are_left_out_after_the_clock_was_set_back(

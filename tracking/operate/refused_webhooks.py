@@ -10,11 +10,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Literal
 
 from tracking.operate.error_lines import error_line
 from tracking.store import Store, StoreUnavailable, refused_webhooks
+from tracking.store.engine.statement import Connection
 from tracking.store.refused_webhooks import RefusedKey
 
 logger = logging.getLogger(__name__)
@@ -63,8 +65,11 @@ class RefusedWebhooks:
         # The instant at which all writes that may come at once are free again.
         self._free_at = 0.0
 
-    def count(self, reason: Reason, topic: str) -> None:
-        """Counts a refused webhook, and logs and writes it unless many came before it."""
+    def count(self, reason: Reason, topic: str, *, may_wait: bool = True) -> None:
+        """Counts a refused webhook, and logs and writes it unless many came before it.
+
+        It is on disk then, unless the caller may not wait for that.
+        """
         with self._mutex:
             self._pending[RefusedKey(reason, topic)] += 1
             self._unlogged[reason] += 1
@@ -74,25 +79,49 @@ class RefusedWebhooks:
             manner, question = REASONS[reason]
             webhooks = "1 webhook" if logged == 1 else f"{logged} webhooks"
             logger.warning("refused: %s %s (%s); %s", webhooks, manner, topic, question)
-        if may_write:
+        if may_write and may_wait:
             self.write()
+        elif may_write:
+            self._write_later()
 
     def write(self) -> None:
         """Writes what was counted since the last time; without the store it stays to be written."""
-        with self._mutex:
-            counts, self._pending = self._pending, Counter()
-        if not counts:
+        if not (counts := self._take_counts()):
             return
         try:
-            self._store.commit(partial(refused_webhooks.add, counts=counts, now=int(self._clock())))
+            self._store.commit(self._addition_of(counts))
         except Exception as error:
-            # Whatever happens, the refusal is answered. Its caller must not wait for the store
-            # again and again.
-            if not isinstance(error, StoreUnavailable):
-                logger.error("refused webhooks are not counted: %s", error_line(error))
-            with self._mutex:
-                self._pending += counts
-                self._free_at = self._monotonic() + WRITES_AT_ONCE * WRITE_SECONDS
+            self._put_back(counts, error)
+
+    def _write_later(self) -> None:
+        counts = self._take_counts()
+        try:
+            written = self._store.commit_later(self._addition_of(counts))
+        except Exception as error:
+            self._put_back(counts, error)
+        else:
+            written.add_done_callback(partial(self._put_back_if_failed, counts))
+
+    def _put_back_if_failed(self, counts: Counter[RefusedKey], written: Future[None]) -> None:
+        if (error := written.exception()) is not None:
+            self._put_back(counts, error)
+
+    def _take_counts(self) -> Counter[RefusedKey]:
+        with self._mutex:
+            counts, self._pending = self._pending, Counter()
+        return counts
+
+    def _addition_of(self, counts: Counter[RefusedKey]) -> Callable[[Connection], None]:
+        return partial(refused_webhooks.add, counts=counts, now=int(self._clock()))
+
+    def _put_back(self, counts: Counter[RefusedKey], error: BaseException) -> None:
+        # Whatever happens, the refusal is answered. Its caller must not wait for the store again
+        # and again.
+        if not isinstance(error, StoreUnavailable):
+            logger.error("refused webhooks are not counted: %s", error_line(error))
+        with self._mutex:
+            self._pending += counts
+            self._free_at = self._monotonic() + WRITES_AT_ONCE * WRITE_SECONDS
 
     def run(self, stop: threading.Event) -> None:
         """Writes what was counted, every few seconds, until `stop` is set."""

@@ -4,10 +4,8 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 
 from tracking.domain.conversion import event_id_of
-from tracking.domain.customer import CustomerFacts
 from tracking.domain.order import Order
 from tracking.domain.shopify_body import NotAnOrder, deleted_order_of
 from tracking.domain.shopify_checkout import checkout_of
@@ -15,8 +13,7 @@ from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 from tracking.receive.attributor import Attributor
 from tracking.receive.customers import Watch
-from tracking.receive.order_facts import OrderFacts
-from tracking.receive.order_states import OrderStates, lock_names_of
+from tracking.receive.order_states import OrderStates
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.pixel_recorder import PixelRecorder
 from tracking.receive.planner import Planner
@@ -24,12 +21,9 @@ from tracking.receive.privacy.erasure import PersonEraser
 from tracking.receive.privacy.subjects import privacy_topic_of
 from tracking.receive.quarantine import Quarantine
 from tracking.receive.receipt import Receipt, Work
+from tracking.receive.received_order import OrderDesk, ReceivedOrder
 from tracking.receive.signed_checkouts import record_checkout
-from tracking.store import Store, conversions, new_orders
-from tracking.store.engine import advisory_locks
-from tracking.store.engine.group_commit import BatchableWrite
-from tracking.store.engine.statement import Connection, Parameters
-from tracking.store.new_orders import OrderRows
+from tracking.store import Store, conversions
 
 
 class Tracker:
@@ -50,10 +44,11 @@ class Tracker:
         self.clock = clock
         self.quarantine = Quarantine(store, clock)
         self.attributor = Attributor(planner)
-        self._watch = Watch(store, clock)
         self.events = self.attributor.events
         self.eraser = PersonEraser(self.attributor)
         self.states = OrderStates(planner, self.attributor, self.eraser)
+        watch = Watch(store, clock)
+        self._desk = OrderDesk(self.states, watch, self._now, self._other_work)
         self.pixel = PixelRecorder(pixel_store or store.yielding(), self.attributor, clock)
 
     def receive_order(self, body: bytes, topic: str) -> Receipt:
@@ -62,7 +57,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        return self.store.commit(self._work(body, topic, self._body_work))
+        return self.store.commit(ReceivedOrder(self._desk, topic, body))
 
     def receive_order_deferred(self, body: bytes, topic: str) -> Future[Receipt]:
         """As `receive_order`, without waiting for the disk.
@@ -70,7 +65,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
         """
-        return self.store.commit_later(self._work(body, topic, self._body_work))
+        return self.store.commit_later(ReceivedOrder(self._desk, topic, body))
 
     def receive_refund(self, body: bytes, topic: str) -> Receipt:
         """Records a body of refunds/create, which may arrive before its order.
@@ -126,7 +121,7 @@ class Tracker:
         Raises:
             StoreUnavailable: nothing may have been stored; the sender must send it again.
         """
-        return self.store.commit(self._order_work(order, topic))
+        return self.store.commit(ReceivedOrder(self._desk, topic, order=order))
 
     def resend(self, order: Order) -> bool:
         """Puts the event of a known order in line that only a setting held back, which is another
@@ -186,15 +181,12 @@ class Tracker:
             return self.quarantine.add_work(body, topic, reason, is_kept=False)
         return self.quarantine.add_work(body, topic, reason)
 
-    def _body_work(self, body: bytes, topic: str) -> Work:
-        return self._order_work(order_of(body), topic)
-
     def _shaped_order_work(self, body: bytes, topic: str) -> Work:
         order = order_of(body)
         if not order.financial_status:
             # A checkout has nearly the same shape, but is not paid.
             raise NotAnOrder("financial_status: missing, so this is not an order")
-        return self._order_work(order, topic)
+        return ReceivedOrder(self._desk, topic, order=order)
 
     def _refund_work(self, body: bytes, topic: str) -> Work:
         refund, currency = refund_of(body)
@@ -207,74 +199,5 @@ class Tracker:
         now = self._now()
         return lambda conn: record_checkout(conn, self.attributor, checkout, topic, now)
 
-    def _order_work(self, order: Order, topic: str) -> Work:
-        facts = self.planner.facts_of(order)
-        now = self._now()
-        if order.refunds:
-            return lambda conn: self.states.record(conn, facts, topic, now)
-        # Of nearly every order nothing else is known. That case is decided before the write lock
-        # is held, so that the lock is short.
-        customer = CustomerFacts(is_watched=self._watch.is_watched(order.placed_at))
-        rows = self.planner.rows_of(facts, now, customer=customer)
-        if not rows.fits:
-            return lambda conn: self.states.record(conn, facts, topic, now, rows)
-        span = self.planner.span_of(facts)
-        parameters = new_orders.parameters_of(rows, order.digest, topic, *span)
-        return _NewOrderWrite(self.states, facts, rows, parameters, topic, now)
-
     def _now(self) -> int:
         return int(self.clock())
-
-
-@dataclass(frozen=True, slots=True)
-class _NewOrderWrite(BatchableWrite):
-    """Records an order that seems to be new, of a buyer who seems to be new."""
-
-    states: OrderStates
-    facts: OrderFacts
-    rows: OrderRows
-    parameters: Parameters
-    topic: str
-    now: int
-
-    @property
-    def receipt(self) -> Receipt:
-        """Returns the receipt of an order that was new."""
-        return Receipt("accepted", self.facts.order.id)
-
-    def __call__(self, conn: Connection) -> Receipt:
-        return self.states.record(conn, self.facts, self.topic, self.now, self.rows)
-
-    @classmethod
-    def attempt(
-        cls, conn: Connection, works: Sequence["_NewOrderWrite"]
-    ) -> Sequence[Receipt | None]:
-        """Writes the orders that are new, and whose buyers neither another of them nor another
-        transaction has: it must not wait, since all of them would wait with it."""
-        taken: set[str] = set()
-        apart = []
-        for n, work in enumerate(works):
-            names = lock_names_of(work.facts)
-            if taken.isdisjoint(names):
-                apart.append(n)
-                taken.update(names)
-        held = advisory_locks.try_hold(conn, taken)
-        apart = [n for n in apart if held.issuperset(lock_names_of(works[n].facts))]
-        new: set[int] = set()
-        if apart:
-            written = new_orders.write(conn, [works[n].parameters for n in apart])
-            new = {apart[n] for n in written}
-        return [work.receipt if n in new else None for n, work in enumerate(works)]
-
-    @classmethod
-    def put(cls, conn: Connection, works: Sequence["_NewOrderWrite"]) -> None:
-        """Writes the new orders in one statement."""
-        new_orders.put(conn, [work.parameters for work in works])
-
-    @classmethod
-    def results(
-        cls, conn: Connection, works: Sequence["_NewOrderWrite"]
-    ) -> Sequence[Receipt | None]:
-        """Returns a receipt for each new order, None for an order that must be written alone."""
-        written = new_orders.written(conn)
-        return [work.receipt if n in written else None for n, work in enumerate(works)]

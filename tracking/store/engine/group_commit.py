@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from typing import Any
 
 
@@ -20,6 +21,11 @@ class BatchableWrite(ABC):
     @abstractmethod
     def __call__(self, conn: Any) -> Any:
         """Writes it alone, also where something of it is known already."""
+
+    @classmethod  # noqa: B027 - most need nothing
+    def prepare(cls, works: Sequence[Any]) -> None:
+        """Does for many of this class what needs no transaction, before it begins. An error in it
+        is that of one write, which raises it when it is written."""
 
     @classmethod
     @abstractmethod
@@ -41,14 +47,16 @@ class BatchableWrite(ABC):
 class PendingWrite:
     """A queued write and, once its batch is committed, its result or its error.
 
-    `queued_at` is in seconds of the monotonic clock.
+    `queued_at` is in seconds of the monotonic clock. What it needs to be `is_ready` is done before
+    the lock is held.
     """
 
-    __slots__ = ("error", "future", "queued_at", "result", "work", "yields")
+    __slots__ = ("error", "future", "is_ready", "queued_at", "result", "work", "yields")
 
     def __init__(self, work: Callable[[Any], Any], *, yields: bool = False) -> None:
         self.work = work
         self.yields = yields
+        self.is_ready = not isinstance(work, BatchableWrite)
         self.queued_at = time.monotonic()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -142,7 +150,8 @@ class GroupCommit:
         return write.future
 
     def take(self, *, everything: bool = False) -> list[PendingWrite]:
-        """Returns the batch to commit now, oldest first: at most so many writes, or `everything`.
+        """Returns the batch to commit now, oldest first: at most so many writes that are ready, or
+        `everything`.
 
         Called once the write lock is held, so that the batch includes the writes that arrived
         during the wait for it.
@@ -154,8 +163,9 @@ class GroupCommit:
                 self._yielding.clear()
             else:
                 queue = self._next_queue()
-                count = min(self._most, len(queue))
-                self._batch = [queue.popleft() for _ in range(count)]
+                self._batch = []
+                while queue and queue[0].is_ready and len(self._batch) < self._most:
+                    self._batch.append(queue.popleft())
         return self._batch
 
     def put_back(self, pending: Sequence[PendingWrite]) -> None:
@@ -203,9 +213,23 @@ class GroupCommit:
     def _write_batch(self) -> None:
         self._batch = []
         try:
+            self._prepare()
             self._commit(self)
         except BaseException as error:
             for write in self._batch or self.take():
                 write.error = error
         for write in self._batch:
             write.settle(self._translate)
+
+    def _prepare(self) -> None:
+        """Makes the writes ready that wait now, as far as they go into one batch: before the write
+        lock is held, for which other processes wait."""
+        with self._mutex:
+            waiting = [*islice(self._queue, self._most), *islice(self._yielding, self._most)]
+        unready = [write for write in waiting if not write.is_ready]
+        try:
+            for kind, batch in batches_by_class(unready).items():
+                kind.prepare([write.work for write in batch])
+        finally:
+            for write in unready:
+                write.is_ready = True
