@@ -74,9 +74,9 @@ _UNPLANNED = _Plan(partial(_fail, RuntimeError("an order was not planned")))
 class ReceivedOrder(BatchableWrite):
     """Records a state of an order, from its body or as it was read already.
 
-    It is planned step by step with the others of a batch: one step of many orders takes two thirds
-    of the time that it takes one by one, as the processor has at hand what it needs. An error is
-    that of the order alone.
+    It is planned step by step with the others of a batch: one step of many orders takes a fifth
+    less time than one by one, as the processor has at hand what it needs. An error is that of the
+    order alone.
     """
 
     __slots__ = ("_body", "_desk", "_plan", "_step", "_topic")
@@ -110,7 +110,6 @@ class ReceivedOrder(BatchableWrite):
     ) -> Sequence[Receipt | None]:
         """Writes the orders that are new, and whose buyers neither another of them nor another
         transaction has: it must not wait, since all of them would wait with it."""
-        cls.prepare(works)
         taken: set[str] = set()
         apart: dict[int, _Plan] = {}
         for n, plan in _usual(works):

@@ -139,6 +139,7 @@ class PostgresStore:
 
     def _attempt(self, works: Sequence[BatchableWrite]) -> Sequence[Any]:
         kind = type(works[0])
+        kind.prepare(works)
         return self._commit(lambda conn: kind.attempt(conn, works), _BEGIN_ATTEMPT)
 
     def _commit(self, work: Callable[[Connection], T], begin: str = _BEGIN) -> T:
