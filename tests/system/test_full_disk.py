@@ -5,15 +5,22 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.actors import API_TOKEN, SECRET, instant, order
+from tests.funnel_by_sql import CountedBySql
 from tests.servers import Server
 from tests.small_disk import grow, needs_mounts, on_a_disk_of, seen_by
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
-from tracking.store import open_store
+from tracking.domain.shop_days import ShopDays
+from tracking.report.figures_by_day import FiguresByDay
+from tracking.report.figures_worker import FiguresWorker
+from tracking.report.funnel_span import FunnelSpan, StageCounts
+from tracking.report.funnel_writer import FunnelWriter
+from tracking.store import Store, open_store, report_progress
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 
 
@@ -48,6 +55,7 @@ def test_a_full_disk_loses_nothing_and_is_got_over_within_seconds(
     try:
         server.start()
         there = seen_by(server.workers[0], disk)
+        assert server.sends("orders/create", placed_now(2)).ok
         statuses: dict[bytes, int] = {}
         # Where a large body has no room any more, an order may have.
         for size in (150_000, 10_000, 100):
@@ -58,11 +66,12 @@ def test_a_full_disk_loses_nothing_and_is_got_over_within_seconds(
                 refused += statuses[body] == 503
         left = free_bytes(there)
         assert server.sends("orders/create", placed_now(1)).status_code == 503
-        assert server.reads("/roi-analysis")["orders"] == 0
+        assert server.reads("/roi-analysis?scope=all")["orders"] == 1
 
         grow(server.workers[0], disk, size_mb + 100)
         server.wait_until(lambda: server.sends("orders/create", placed_now(1)).ok, timeout=5)
         server.wait_until(lambda: "checkout-1" in pinterest_now.accepted, timeout=5)
+        assert server.reads("/roi-analysis?scope=all")["orders"] == 2
         # Nobody writes any more. SQLite itself would not find its way into the other's disk.
         for name in ("tracking.db", "tracking.db-wal"):
             shutil.copy(there / name, tmp_path)
@@ -70,6 +79,7 @@ def test_a_full_disk_loses_nothing_and_is_got_over_within_seconds(
         kept = {bytes(row["body"]) for row in rows(store, "quarantine")}
         with store.read() as conn:
             sound = conn.cursor.execute("PRAGMA integrity_check").fetchone()
+        figures, counted = funnels_of(store)
         store.close()
     finally:
         server.end()
@@ -78,6 +88,21 @@ def test_a_full_disk_loses_nothing_and_is_got_over_within_seconds(
     assert {body for body, status in statuses.items() if status == 200} <= kept
     assert left > 20 * MEGABYTE if floor_mb else left < MEGABYTE
     assert sound == ("ok",)
+    assert figures == counted == {"purchase": (2, 1)}
+
+
+def funnels_of(store: Store) -> tuple[StageCounts, StageCounts]:
+    """The purchases by the figures, once the worker is done, and as the rows have them."""
+    days = ShopDays(ZoneInfo("UTC"))
+    FiguresWorker(FunnelWriter(store, days)).finish()
+    today = days.day_of(int(time.time()))
+    span = FunnelSpan(today - 1, today, all_traffic=True)
+    with store.read() as conn:
+        progress = report_progress.of(conn, "funnel")
+        return (
+            FiguresByDay(conn, span, days, progress).total(),
+            CountedBySql(conn, span, days).total(),
+        )
 
 
 def placed_now(number: int) -> bytes:
