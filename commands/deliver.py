@@ -15,7 +15,7 @@ from tracking.deliver.retry import Breaker
 from tracking.destinations import Destination
 from tracking.domain.instants import instant
 from tracking.service import Service
-from tracking.store import Store, accounts, attempts, claims, dead_letter_queue, outbox
+from tracking.store import accounts, attempts, claims, dead_letter_queue, metrics, outbox
 from tracking.store.dead_letter_queue import DeadLetter
 from tracking.store.engine.statement import Connection
 
@@ -97,8 +97,8 @@ def _deliver_due(service: Service, destination: Destination) -> str:
             break
         if not count:
             time.sleep(_RATE_LIMIT_POLL)
-    left = _states(service.store, destination.name)
-    waiting, dead = left.get("waiting", 0), left.get("dead", 0)
+    with service.store.read() as conn:
+        waiting, dead = (_open(conn, state, destination.name) for state in ("waiting", "dead"))
     click.echo(f"{destination.name}: {tried} tried, {waiting} waiting, {dead} dead")
     return obstacle
 
@@ -116,9 +116,9 @@ def _obstacle(conn: Connection, destination: Destination, now: int) -> str:
     return ""
 
 
-def _states(store: Store, destination: str) -> dict[str, int]:
-    with store.read() as conn:
-        return {r.state: r.events for r in outbox.states(conn) if r.destination == destination}
+def _open(conn: Connection, state: str, destination: str) -> int:
+    rows = metrics.open_events(conn, state)
+    return sum(row.events for row in rows if row.destination == destination)
 
 
 @click.command("dead-letters")
@@ -218,7 +218,7 @@ def replay(service: Service, event_id: str, late: bool) -> None:
 
 def _say_what_is_left(service: Service, oldest: int) -> None:
     with service.store.read() as conn:
-        left = sum(row.events for row in outbox.states(conn) if row.state == "dead")
+        left = sum(row.events for row in metrics.open_events(conn, "dead"))
         late = dead_letter_queue.count_dead_since(conn, oldest)
     if left - late:
         click.echo(f"{left - late} left: their events are older than Pinterest takes")

@@ -226,18 +226,24 @@ def _delivery_findings(service: Service) -> Iterator[Finding]:
     now = int(service.clock())
     with service.store.read() as conn:
         by_name = {row.destination: row for row in accounts.list_all(conn)}
-        states = {(row.destination, row.state): row.events for row in outbox.states(conn)}
+        waiting, held = (
+            {row.destination: row.events for row in metrics.open_events(conn, state)}
+            for state in ("waiting", "held")
+        )
+        newest = outbox.newest(conn)
         since = [outbox.waiting_for(conn, name).oldest for name in service.destinations]
+    sent = {row.destination: row.sent for row in newest}
+    are_all = sum(row.events for row in newest) < outbox.NEWEST_EVENTS
+    of_newest = "" if are_all else f" of the newest {outbox.NEWEST_EVENTS:,} events"
     oldest = min((each for each in since if each is not None), default=None)
     for name in service.destinations:
-        waiting = states.get((name, "waiting"), 0)
         problem = _problem_of(by_name[name], now) if name in by_name else ""
-        text = f"{states.get((name, 'sent'), 0)} sent, {waiting} waiting"
+        text = f"{sent.get(name, 0)} sent{of_newest}, {waiting.get(name, 0)} waiting"
         yield Finding("FAIL" if problem else "ok", name, f"{text}{problem}")
-    for name in sorted({name for name, _ in states} - service.destinations.keys()):
-        if left := states.get((name, "waiting"), 0) + states.get((name, "held"), 0):
-            text = f"{left} waiting, but its settings are gone: set again, they are sent;"
-            yield Finding("FAIL", name, f"{text} `deliver --give-up {name}` gives them up")
+    for name in sorted((waiting.keys() | held.keys()) - service.destinations.keys()):
+        left = waiting.get(name, 0) + held.get(name, 0)
+        text = f"{left} waiting, but its settings are gone: set again, they are sent;"
+        yield Finding("FAIL", name, f"{text} `deliver --give-up {name}` gives them up")
     if oldest is not None and now - oldest > LONGEST_WAIT:
         hours = (now - oldest) // 3_600
         text = f"the oldest event waits for {hours} h: does a deliverer run (DELIVER, deliver)?"

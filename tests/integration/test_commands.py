@@ -474,6 +474,21 @@ def hands(result: Result) -> list[str]:
     return [" ".join(text.split()) for mark, text in lines[1:] if mark == "FAIL"]
 
 
+def test_the_doctor_does_not_count_the_events_of_all_years(
+    service: Service, operator: Operator
+) -> None:
+    many = ((f"checkout-{n}", "pinterest", "sent" if n else "discarded") for n in range(10_005))
+    service.store.commit(
+        lambda conn: conn.cursor.executemany(
+            "INSERT INTO outbox (event_id, destination, state, payload) VALUES (?, ?, ?, '')", many
+        )
+    )
+
+    said = " ".join(operator.reads("doctor").split())
+
+    assert "pinterest 10000 sent of the newest 10,000 events, 0 waiting" in said
+
+
 def test_the_doctor_finds_nothing_wrong_with_a_healthy_service(
     shop: Shop, operator: Operator
 ) -> None:

@@ -18,6 +18,7 @@ from app import assemble
 from tests.actors import DAY, HOUR, NOW, Clock, Shop, deliver, instant, order
 from tests.conftest import BuildService
 from tests.standins.pinterest import FakePinterest, Mode
+from tests.store_contents import rows
 from tracking.clients.outcome import Accepted, Answered, BatchRefused, Outcome, Paused, TryLater
 from tracking.deliver.deliverer import LEASE_SECONDS, Deliverer
 from tracking.deliver.retry import GIVE_UP_AFTER
@@ -151,8 +152,7 @@ def row_of(service: Service, event_id: str = "checkout-0") -> Any:
 
 
 def states(service: Service) -> dict[str, int]:
-    with service.store.read() as conn:
-        return {row.state: row.events for row in outbox.states(conn)}
+    return dict(Counter(row["state"] for row in rows(service.store, "outbox")))
 
 
 def dead_letters(service: Service) -> dict[str, str]:

@@ -201,6 +201,7 @@ _WITHOUT_REFUSED = (
     "DROP TABLE pixel_backlog",
     "DROP TABLE deliverers",
     "DROP TABLE attempt_sums",
+    "DROP INDEX spend_of_campaign",
     "DROP INDEX outbox_due_of_kind",
     "ALTER TABLE outbox DROP COLUMN is_browser",
     "ALTER TABLE accounts DROP COLUMN next_browser_call_at",

@@ -34,6 +34,7 @@ from tracking.store import (
     order_list,
     outbox,
     retention,
+    spend,
 )
 from tracking.store.claims import Settlement
 from tracking.store.engine.group_commit import BatchableWrite
@@ -338,3 +339,14 @@ def test_a_trigger_finds_an_event_by_its_id_in_a_postgresql_without_statistics(
         row = re.sub(r"new\.(\w+)", r"(SELECT \1 FROM outbox LIMIT 1)", step)
         plan = [line for (line,) in conn.cursor.execute(f"EXPLAIN {row}").fetchall()]
     assert any("conversions_event_id_key" in line for line in plan), plan
+
+
+def test_the_names_of_campaigns_are_read_in_the_order_of_an_index(service: Service) -> None:
+    with service.store.read() as conn:
+        explained = ExplainedCursor(conn.raw, set())
+        conn.cursor = explained
+        spend.names(conn)
+    assert explained.steps == [
+        "SCAN spend USING COVERING INDEX spend_of_campaign",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ]

@@ -23,6 +23,9 @@ from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.packed_payloads import unpacked
 from tracking.store.schema import outbox
 
+# An outbox of millions of settled events is not read for their number.
+NEWEST_EVENTS = 10_000
+
 
 class OutboxRow(NamedTuple):
     """One event for one destination. Instants are seconds UTC."""
@@ -53,12 +56,12 @@ class WaitingEvents(NamedTuple):
     oldest: int | None
 
 
-class StateCount(NamedTuple):
-    """The number of events of one destination in one state."""
+class NewestCount(NamedTuple):
+    """The number of one destination's newest `events`, and of those that were `sent`."""
 
     destination: str
-    state: str
     events: int
+    sent: int
 
 
 class OutboxId(NamedTuple):
@@ -260,11 +263,19 @@ _waiting = Query(
         func.min(SENDABLE_SINCE).label("oldest"),
     ).where(outbox.c.state == literal_column("'waiting'")),
 )
-_states = Query(
-    StateCount,
-    select(outbox.c.destination, outbox.c.state, func.count().label("events"))
-    .group_by(outbox.c.destination, outbox.c.state)
-    .order_by(outbox.c.destination, outbox.c.state),
+_newest = (
+    select(outbox.c.destination, outbox.c.state)
+    .order_by(outbox.c.id.desc())
+    .limit(literal_column(str(NEWEST_EVENTS)))
+    .subquery()
+)
+_counts_of_newest = Query(
+    NewestCount,
+    select(
+        _newest.c.destination,
+        func.count().label("events"),
+        func.count(case((_newest.c.state == literal_column("'sent'"), 1))).label("sent"),
+    ).group_by(_newest.c.destination),
 )
 _waiting_for = Query(
     WaitingEvents,
@@ -393,9 +404,9 @@ def waiting(conn: Connection) -> WaitingEvents:
     return found
 
 
-def states(conn: Connection) -> list[StateCount]:
-    """Returns the number of events in each state, for each destination."""
-    return _states.all(conn)
+def newest(conn: Connection) -> list[NewestCount]:
+    """Returns the numbers of the newest events of all destinations, NEWEST_EVENTS at most."""
+    return _counts_of_newest.all(conn)
 
 
 def waiting_for(conn: Connection, destination: str) -> WaitingEvents:

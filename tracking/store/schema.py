@@ -483,6 +483,7 @@ spend = Table(
     _text("campaign"),
     _int("micros"),
     _int("recorded_at"),
+    Index("spend_of_campaign", "campaign_id", "campaign", "date", "recorded_at"),
 )
 
 # Up to which day the spend of each ad account was read from Pinterest, and the lease of its reader.
