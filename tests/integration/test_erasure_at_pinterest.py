@@ -40,6 +40,14 @@ def service(build_service: BuildService, database_url: str, pinterest: FakePinte
     return build_service(database_url, pinterest=pinterest, PINTEREST_SEND="all")
 
 
+@pytest.fixture
+def shop(service: Service) -> Shop:
+    """A shop that has sold something to the person, of which Pinterest has the event."""
+    shop = sells(service)
+    deliver(service)
+    return shop
+
+
 def sells(service: Service) -> Shop:
     shop = Shop(assemble(service).test_client())
     body = order(email=EMAIL, contact_email=EMAIL, landing_site=pinned(epik=EPIK))
@@ -58,11 +66,8 @@ def doctor(service: Service) -> str:
 
 
 def test_pinterest_is_asked_by_the_email_and_the_click_id_once_it_is_erased_here(
-    service: Service, pinterest: FakePinterest
+    service: Service, shop: Shop, pinterest: FakePinterest
 ) -> None:
-    shop = sells(service)
-    deliver(service)
-
     redacts(shop)
     assert pinterest.deletions == []
     ask_to_erase(service)
@@ -121,10 +126,8 @@ def test_pinterest_is_not_asked_where_it_is_switched_off_or_counts_nothing(
 
 
 def test_a_refusal_is_told_by_doctor_and_fails_no_redact(
-    service: Service, pinterest: FakePinterest, clock: Clock
+    service: Service, shop: Shop, pinterest: FakePinterest, clock: Clock
 ) -> None:
-    shop = sells(service)
-    deliver(service)
     pinterest.refuses_deletions = True
     redacts(shop)
     ask_to_erase(service)
@@ -139,10 +142,8 @@ def test_a_refusal_is_told_by_doctor_and_fails_no_redact(
 
 
 def test_a_pinterest_that_is_down_is_asked_three_times(
-    service: Service, pinterest: FakePinterest
+    service: Service, shop: Shop, pinterest: FakePinterest
 ) -> None:
-    shop = sells(service)
-    deliver(service)
     pinterest.stop()
     redacts(shop)
     ask_to_erase(service)
@@ -154,11 +155,10 @@ def test_an_email_that_a_crash_lost_is_told_as_not_asked(
     build_service: BuildService,
     database_url: str,
     service: Service,
+    shop: Shop,
     pinterest: FakePinterest,
     clock: Clock,
 ) -> None:
-    shop = sells(service)
-    deliver(service)
     redacts(shop)
     other = build_service(database_url, pinterest=pinterest, PINTEREST_SEND="all")
     ask_to_erase(other)
@@ -173,10 +173,8 @@ def test_an_email_that_a_crash_lost_is_told_as_not_asked(
 
 
 def test_click_ids_are_kept_for_thirty_days_at_most(
-    service: Service, pinterest: FakePinterest, clock: Clock
+    service: Service, shop: Shop, pinterest: FakePinterest, clock: Clock
 ) -> None:
-    shop = sells(service)
-    deliver(service)
     pinterest.refuses_deletions = True
     redacts(shop)
     ask_to_erase(service)
@@ -186,10 +184,8 @@ def test_click_ids_are_kept_for_thirty_days_at_most(
 
 
 def test_a_person_who_asks_again_is_counted_from_then_on(
-    service: Service, pinterest: FakePinterest, clock: Clock
+    service: Service, shop: Shop, pinterest: FakePinterest, clock: Clock
 ) -> None:
-    shop = sells(service)
-    deliver(service)
     redacts(shop)
     ask_to_erase(service)
     clock.tick(days=40)
@@ -206,10 +202,8 @@ def test_a_person_who_asks_again_is_counted_from_then_on(
 
 
 def test_the_erasure_of_the_shop_forgets_what_pinterest_was_not_asked_yet(
-    service: Service, pinterest: FakePinterest, clock: Clock
+    service: Service, shop: Shop, pinterest: FakePinterest, clock: Clock
 ) -> None:
-    shop = sells(service)
-    deliver(service)
     pinterest.refuses_deletions = True
     redacts(shop)
     ask_to_erase(service)
@@ -222,10 +216,8 @@ def test_the_erasure_of_the_shop_forgets_what_pinterest_was_not_asked_yet(
 
 
 def test_who_waits_is_asked_about_in_the_background(
-    service: Service, pinterest: FakePinterest
+    service: Service, shop: Shop, pinterest: FakePinterest
 ) -> None:
-    shop = sells(service)
-    deliver(service)
     stop = threading.Event()
     worker = threading.Thread(target=service.privacy.at_pinterest.run, args=(stop, 0.05))
     worker.start()
