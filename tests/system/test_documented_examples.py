@@ -11,25 +11,22 @@ from pathlib import Path
 import pytest
 
 from tests.actors import SECRET, order
-from tests.servers import Server, serving
+from tests.servers import Server, environment, serving
+from tests.store_contents import rows
+from tracking.store import open_store
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_examples_of_the_python_api_run(tmp_path: Path) -> None:
+def test_the_examples_of_the_python_api_run_and_what_they_tell_is_sent(tmp_path: Path) -> None:
     page = (ROOT / "docs/python-api.md").read_text("utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
-    env = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "SHOPIFY_WEBHOOK_SECRET": "a-secret-of-this-test-only",
-        "DATABASE_URL": f"sqlite:///{tmp_path}/tracking.db",
-    }
+    url = f"sqlite:///{tmp_path}/tracking.db"
 
     asserting = f"{code}\nprint(tracker.get_roi_analysis()['orders'])"
     done = subprocess.run(
         [sys.executable, "-c", asserting],
-        env=env,
+        env=environment(url),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -37,6 +34,11 @@ def test_the_examples_of_the_python_api_run(tmp_path: Path) -> None:
     )
 
     assert (done.stdout, done.stderr) == ("1\n", "")
+    store = open_store(url)
+    assert [row["reason"] for row in rows(store, "conversions")] == ["", ""]
+    assert [row["state"] for row in rows(store, "outbox")] == ["waiting", "waiting"]
+    store.close()
+    assert (tmp_path / "tracking.db").stat().st_mode & 0o777 == 0o600
 
 
 TOKEN = "a-token-of-the-examples"

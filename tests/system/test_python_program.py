@@ -6,14 +6,13 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from config import Settings
 from tests.actors import API_TOKEN, SECRET, deliver
-from tests.servers import ROOT, environment
+from tests.servers import ROOT
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import everything
 from tracking.destinations import connect_all
@@ -144,18 +143,3 @@ def test_everything_goes_through_the_same_store_to_pinterest(ran: Ran) -> None:
 
 def test_nobody_is_kept_in_clear(ran: Ran) -> None:
     assert "test@example.com" not in str(everything(ran.service.store))
-
-
-def test_what_the_documented_example_tells_is_sent(tmp_path: Path) -> None:
-    page = (ROOT / "docs" / "python-api.md").read_text()
-    example = page.split("```python\n")[1].split("```")[0]
-    url = f"sqlite:///{tmp_path}/tracking.db"
-
-    subprocess.run([sys.executable, "-c", example], cwd=tmp_path, env=environment(url), check=True)
-
-    store = open_store(url)
-    told = everything(store)
-    store.close()
-    assert {row["reason"] for row in told["conversions"]} == {""}
-    assert [row["state"] for row in told["outbox"]] == ["waiting"] * 2
-    assert (tmp_path / "tracking.db").stat().st_mode & 0o777 == 0o600
