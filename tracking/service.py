@@ -203,11 +203,8 @@ def service_of(
     ads_access = ads_access_of(settings)
     options = ReadingOptions(nearest(settings.click_window_days, settings.view_window_hours))
     disk_guard = _disk_guard_of(store, settings.free_space_floor_mb)
-    guarded_store = GuardedStore(store, disk_guard) if disk_guard else store
-    # The pixel, which anybody can call, must not use up the room that the webhooks still have.
-    pixel_guard = _disk_guard_of(store, 2 * settings.free_space_floor_mb, "calls of the pixel")
-    pixel_store = GuardedStore(store, pixel_guard) if pixel_guard else store
-    tracker = Tracker(guarded_store, planner, clock, pixel_store.yielding())
+    guarded_store = _guarded(store, disk_guard)
+    tracker = Tracker(guarded_store, planner, clock, _pixel_store_of(settings, store))
     # Not guarded: on a full disk, too, whoever asked to be erased goes.
     events = EventRetention(store, days, settings.event_retention_days, clock)
     retention = Retention(store, settings.retention_days, clock, planner.reach, events)
@@ -237,11 +234,7 @@ def service_of(
         ),
         spend_upload=SpendUpload(store, clock),
         pinterest_sync=PinterestSync(store, ads_access, options, clock) if ads_access else None,
-        figures=FiguresWorker(
-            *_figures_of(store.yielding(), days, rules),
-            AccuracyWriter(store.yielding(), settings.retention_days, clock),
-            ComparisonWriter(store.yielding(), days, rules, settings.retention_days, clock),
-        ),
+        figures=_figures_worker_of(settings, store.yielding(), days, rules, clock),
         retention=retention,
         refused_webhooks=RefusedWebhooks(store, clock),
         arrivals=Arrivals(store, clock),
@@ -333,9 +326,16 @@ def _shown(alert: StandingAlert) -> dict[str, Any]:
     return {**asdict(alert), "since": instant(alert.since)}
 
 
-def _figures_of(store: Store, days: ShopDays, rules: Rules) -> tuple[FunnelWriter, CreditWriter]:
+def _figures_worker_of(
+    settings: Settings, store: Store, days: ShopDays, rules: Rules, clock: Callable[[], float]
+) -> FiguresWorker:
     longest_window = max(rules.click_window, rules.view_window)
-    return FunnelWriter(store, days), CreditWriter(store, days, longest_window)
+    return FiguresWorker(
+        FunnelWriter(store, days),
+        CreditWriter(store, days, longest_window),
+        AccuracyWriter(store, settings.retention_days, clock),
+        ComparisonWriter(store, days, rules, settings.retention_days, clock),
+    )
 
 
 def _deletions_of(settings: Settings) -> PinterestDeletions | None:
@@ -353,6 +353,17 @@ def _shop_origin_of(settings: Settings) -> str:
     shops = frozenset(f"https://{shop}" for shop in settings.shopify_shops)
     origins = settings.collector_origins or shops
     return next(iter(origins)) if len(origins) == 1 else ""
+
+
+def _pixel_store_of(settings: Settings, store: Store) -> Store:
+    """The store of the pixel's calls. Anybody can send them, so they must not use up the room that
+    the webhooks still have, and webhooks go first."""
+    guard = _disk_guard_of(store, 2 * settings.free_space_floor_mb, "calls of the pixel")
+    return _guarded(store, guard).yielding()
+
+
+def _guarded(store: Store, guard: DiskGuard | None) -> Store:
+    return GuardedStore(store, guard) if guard else store
 
 
 def _disk_guard_of(store: Store, floor_mb: int, refused: str = "webhooks") -> DiskGuard | None:
