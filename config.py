@@ -4,7 +4,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from combinations import problems_among
@@ -38,6 +38,16 @@ from environment import (
 __all__ = ["VARIABLES", "ConfigurationError", "Settings", "load_env"]
 
 T = TypeVar("T")
+
+AttributionModel = Literal[
+    "first_touch",
+    "last_touch",
+    "last_non_direct",
+    "linear",
+    "position_based",
+    "time_decay",
+    "view_through",
+]
 
 # Shopify's own secrets have 32 characters or more; shorter keys work, with a warning.
 GOOD_KEY = 16
@@ -265,28 +275,11 @@ class Settings:
         whole_number(0, 8_760),
         "A view of a pin is credited with orders up to this many hours later; 0 ignores views.",
     )
-    attribution_model: Literal[
-        "first_touch",
-        "last_touch",
-        "last_non_direct",
-        "linear",
-        "position_based",
-        "time_decay",
-        "view_through",
-    ] = _variable(
+    attribution_model: AttributionModel = _variable(
         "ATTRIBUTION_MODEL",
         "last_touch",
-        one_of(
-            "first_touch",
-            "last_touch",
-            "last_non_direct",
-            "linear",
-            "position_based",
-            "time_decay",
-            "view_through",
-        ),
-        "first_touch, last_touch, last_non_direct, linear, position_based, time_decay, "
-        "view_through.",
+        one_of(*get_args(AttributionModel)),
+        f"{', '.join(get_args(AttributionModel))}.",
     )
     purchase_on: Literal["create", "paid"] = _variable(
         "PURCHASE_ON",
