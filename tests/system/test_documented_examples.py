@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,6 +75,7 @@ def shell_examples() -> list[str]:
     return found
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_every_call_that_the_docs_show_is_answered(server: Server) -> None:
     examples = shell_examples()
     assert len(examples) > 5
