@@ -120,6 +120,9 @@ class Deliverer:
         for result in self._send(claim, sendable):
             if isinstance(result.outcome, Answered):
                 settler.settle(partial(self._settle_call, claim, result))
+                if not claim.is_full:
+                    # No call follows that it would delay.
+                    settler.begin()
             else:
                 # What the account may do next depends on it.
                 self._give_back(next_claim.take())
@@ -140,8 +143,8 @@ class Deliverer:
             while not stop.is_set():
                 if not self._deliver_safely(settler, next_claim):
                     stop.wait(poll)
-            self._safely(lambda: self._give_back(next_claim.take()))
             self._safely(settler.wait)
+            self._safely(lambda: self._give_back(next_claim.take()))
 
     def _deliver_safely(self, settler: Settler, next_claim: NextClaim) -> int:
         def deliver() -> int:
