@@ -25,6 +25,7 @@ from commands.demo.shop import (
     pixel_call,
     pixel_event,
     refund,
+    refunded,
 )
 from tracking.domain.conversion import Stage, event_id_of
 
@@ -49,8 +50,9 @@ _STAGES: Sequence[Stage] = ("product_view", "add_to_cart", "checkout_initiation"
 _RETURNING, _REFUNDED, _CANCELLED, _REFUSED, _VIEWED = 0.18, 0.05, 0.02, 0.04, 0.3
 # The first order of the month; those of the day begin at 1.
 _FIRST_NUMBER = -960
+_LAST_NAME = 1000
 
-Kind = Literal["pixel", "orders/create", "orders/cancelled", "refunds/create"]
+Kind = Literal["pixel", "orders/create", "orders/updated", "orders/cancelled", "refunds/create"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Month:
         self._clickers: set[str] = set()
         self._customers: set[str] = set()
         told = [message for days_ago in range(DAYS, 0, -1) for message in self._day(days_ago)]
-        self.messages = sorted(told, key=lambda message: message.at)
+        self.messages = _named(sorted(told, key=lambda message: message.at))
         self.contacts = sorted(self._contacts, key=lambda contact: contact.at)
         self.outage = range(
             *(midnight_of(today - timedelta(_OUTAGE_DAYS_AGO)) + at * HOUR for at in _OUTAGE_HOURS)
@@ -264,7 +266,9 @@ class Month:
         if fate < _CANCELLED:
             yield Message(at, "orders/cancelled", cancelled(body, at))
         elif fate < _CANCELLED + _REFUNDED:
-            yield Message(at, "refunds/create", refund(body, self._dice.choice((1, 2)), at))
+            share = self._dice.choice((1, 2))
+            yield Message(at, "refunds/create", refund(body, share, at))
+            yield Message(at, "orders/updated", refunded(body, share, at))
 
     @property
     def refused(self) -> set[str]:
@@ -277,6 +281,18 @@ class Month:
             if GIFTS.campaign_id in body["landing_site"] and len(body["note_attributes"]) == 1
         ]
         return {event_id_of(str(id)) for id in (sent[-2], sent[-9])}
+
+
+def _named(messages: Sequence[Message]) -> Sequence[Message]:
+    """Returns the messages with the orders numbered as they were placed, up to those of the day."""
+    placed = [each.body["id"] for each in messages if each.kind == "orders/create"]
+    names = {id: f"#{_LAST_NAME - n}" for n, id in enumerate(reversed(placed))}
+    return [
+        Message(each.at, each.kind, {**each.body, "name": names[each.body["id"]]})
+        if "name" in each.body
+        else each
+        for each in messages
+    ]
 
 
 def contacts_of(bodies: Iterable[Body]) -> list[AdContact]:

@@ -16,8 +16,9 @@ from tracking.service import Service
 
 # Seconds that are played at once: Pinterest counts an event as offline that comes later.
 _STEP = HOUR
-# The alerts are looked at in the last seconds of the month.
+# The alerts are looked at in the last hours of the month, and while Pinterest does not answer.
 _WATCHED = 8 * HOUR
+_AFTER_OUTAGE = 3 * HOUR
 
 
 class PlayedClock:
@@ -49,10 +50,16 @@ class Past:
                 self._take(list(messages))
                 self._clock.played_at = (hours + 1) * _STEP
                 self._deliver(is_answered=hours * _STEP not in month.outage)
-                if hours * _STEP >= month.messages[-1].at - _WATCHED:
+                if self._is_watched(hours * _STEP, month):
+                    self._service.arrivals.write()
                     self._service.alerts.check()
             self._clock.played_at = None
         self._service.figures.finish()
+
+    def _is_watched(self, at: int, month: Month) -> bool:
+        """Returns True if somebody looks at the alerts in the hour that begins at an instant."""
+        around = range(month.outage.start, month.outage.stop + _AFTER_OUTAGE)
+        return at in around or at >= month.messages[-1].at - _WATCHED
 
     def _take(self, messages: Sequence[Message]) -> None:
         """Records messages, with few commits: those of the pixel first, as they are in no hurry."""
@@ -64,8 +71,9 @@ class Past:
             pass
         receipts = []
         for message in messages:
+            self._clock.played_at = message.at
+            self._service.arrivals.count("pixel" if message.kind == "pixel" else "webhook")
             if message.kind != "pixel":
-                self._clock.played_at = message.at
                 # A refund is recognised by its shape, and shares the commit of the orders.
                 receipts.append(tracker.receive_order_deferred(_body_of(message), message.kind))
         for receipt in receipts:

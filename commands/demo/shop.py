@@ -168,6 +168,13 @@ def refund(body: Body, share: int, now: int) -> Body:
     }
 
 
+def refunded(body: Body, share: int, now: int) -> Body:
+    """Returns the state of an order after a refund of one `share`th of its goods."""
+    status = "refunded" if share == 1 else "partially_refunded"
+    given = [refund(body, share, now)]
+    return body | {"financial_status": status, "updated_at": instant(now), "refunds": given}
+
+
 def cancelled(body: Body, now: int, **changes: object) -> Body:
     """Returns the state of an order after its cancellation."""
     return body | {"cancelled_at": instant(now), "updated_at": instant(now), **changes}
@@ -254,10 +261,20 @@ def after_delivery(orders: Sequence[Body], now: int) -> list[Scene]:
             "an order cancelled once its event was sent",
             (("orders/cancelled", cancelled(cancelled_order, now)),),
         ),
-        Scene("an order sent back", (("refunds/create", refund(returned, 1, now)),)),
+        Scene(
+            "an order sent back",
+            (
+                ("refunds/create", refund(returned, 1, now)),
+                ("orders/updated", refunded(returned, 1, now)),
+            ),
+        ),
         Scene(
             "half of an order refunded, told twice",
-            (("refunds/create", half_refund), ("refunds/create", half_refund)),
+            (
+                ("refunds/create", half_refund),
+                ("refunds/create", half_refund),
+                ("orders/updated", refunded(halved, 2, now)),
+            ),
         ),
     ]
 
