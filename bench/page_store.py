@@ -18,13 +18,13 @@ _PAYLOAD = (
 _ORDERS = (
     "UPDATE conversions SET event_id = 'checkout-' || order_id,"
     " reason = CASE WHEN is_pinterest THEN '' ELSE 'not_attributed' END WHERE order_id <> ''",
-    "INSERT INTO orders (id, name, version, placed_at, currency, gross, is_counted, is_paid,"
-    " financial_status, source_name, visitor, match_method, customer_type)"
+    "INSERT OR IGNORE INTO orders (id, name, version, placed_at, currency, gross, is_counted,"
+    " is_paid, financial_status, source_name, visitor, match_method, customer_type)"
     " SELECT order_id, '#' || (1000 + row_number() OVER (ORDER BY at)),"
     " strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), at, currency, value, 1, 1,"
     " 'paid', 'web', visitor, 'visitor', iif(id % 3, 'new', 'returning')"
     " FROM conversions WHERE order_id <> ''",
-    "INSERT INTO receipts (order_id, digest, topic, received_at)"
+    "INSERT OR IGNORE INTO receipts (order_id, digest, topic, received_at)"
     " SELECT order_id, printf('%064x', id), 'orders/create', at"
     " FROM conversions WHERE order_id <> ''",
     "UPDATE credits SET touch_key = 'seen-' || order_id || '-' || n, ad_id = campaign_id || n,"
@@ -35,13 +35,13 @@ _ORDERS = (
     " credits.campaign FROM credits JOIN conversions USING (order_id) WHERE touch_key <> ''",
 )
 _DELIVERIES = (
-    "INSERT INTO outbox (event_id, destination, event_time, attempts, queued_at, state, payload,"
-    " settled_at)"
+    "INSERT OR IGNORE INTO outbox (event_id, destination, event_time, attempts, queued_at, state,"
+    " payload, settled_at)"
     " SELECT event_id, 'pinterest', at, 1, at, 'sent', ?, at + 60"
     " FROM conversions WHERE is_pinterest = 1 AND order_id <> '' ORDER BY at",
     # Of what the pixel told, the payload is erased once it was sent.
-    "INSERT INTO outbox (event_id, destination, event_time, attempts, queued_at, state, payload,"
-    " settled_at, is_browser)"
+    "INSERT OR IGNORE INTO outbox (event_id, destination, event_time, attempts, queued_at, state,"
+    " payload, settled_at, is_browser)"
     " SELECT event_id, 'pinterest', at, 1, at, 'sent', x'', at + 60, 1"
     " FROM conversions WHERE is_pinterest = 1 AND order_id = ''",
     "UPDATE outbox SET state = 'dead', reason = 'The event is older than Pinterest takes.'"
