@@ -62,7 +62,7 @@ _CLOCK_TOLERANCE = 60
 _SHARED_ID_DAYS = 7
 _WITHHELD_DAYS = 30
 _DEAD = "; `replay` sends them again, `dead-letters --discard-all` gives them up"
-_KEPT = "; --replay tries them again, --discard-all gives them up"
+_KEPT = "; `quarantine --replay` tries them again, `quarantine --discard-all` gives them up"
 
 
 def findings(service: Service | None = None, *, asks: bool = True) -> Iterator[Finding]:

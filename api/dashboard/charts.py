@@ -30,6 +30,11 @@ class LineChart:
         """Returns the columns that are drawn."""
         return self.table.columns[1:]
 
+    @property
+    def is_flat(self) -> bool:
+        """Returns True if every figure is 0, so that there is nothing to draw."""
+        return not any(value for each in self.lines for value in self._values(each))
+
     def path(self, column: TableColumn) -> str:
         """Returns the line of a column as an SVG path."""
         highest = max((value for each in self.lines for value in self._values(each)), default=0.0)

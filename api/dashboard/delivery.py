@@ -4,12 +4,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from api.dashboard.charts import LineChart
-from api.dashboard.formats import NOTHING, count_text, percent_text, time_text
+from api.dashboard.formats import (
+    NOTHING,
+    count_text,
+    destination_title,
+    events_unit,
+    percent_text,
+    time_text,
+)
 from api.dashboard.order import order_address
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest
+from api.dashboard.replays import send_again
 from api.dashboard.tables import PageTable, TableColumn, TableForm
 from api.dashboard.tiles import Tile
-from tracking.deliver.replay import replay_dead_letters
 from tracking.deliver.retry import BREAKS_AFTER
 from tracking.domain.conversion import REASONS, order_id_of_event
 from tracking.domain.durations import duration_text
@@ -70,15 +77,19 @@ def _tiles(
     waiting, dead = states["waiting"], sum(row.events for row in states["dead"])
     oldest = min((row.oldest for row in waiting), default=None)
     age = 0 if oldest is None else max(0, int(asked.now) - oldest)
-    yield Tile("Waiting", count_text(sum(row.events for row in waiting)), "events")
+    count = sum(row.events for row in waiting)
+    yield Tile("Waiting", count_text(count), events_unit(count))
     yield Tile(
         "Oldest waits",
         NOTHING if oldest is None else duration_text(age),
         note="Pinterest counts it as offline by now" if age > LONGEST_WAIT else "",
         tone="bad" if age > LONGEST_WAIT else "",
     )
-    yield Tile("Refused or expired", count_text(dead), "events", tone="bad" if dead else "")
-    yield Tile("Not understood", count_text(bodies), "webhooks", tone="bad" if bodies else "")
+    yield Tile(
+        "Refused or expired", count_text(dead), events_unit(dead), tone="bad" if dead else ""
+    )
+    unit = "webhook" if bodies == 1 else "webhooks"
+    yield Tile("Not understood", count_text(bodies), unit, tone="bad" if bodies else "")
 
 
 def _order_tiles(totals: Mapping[str, Any]) -> Iterator[Tile]:
@@ -100,7 +111,7 @@ def _destination_rows(
     zone = asked.service.settings.shop_timezone
     return [
         {
-            "destination": name,
+            "destination": destination_title(name),
             **{state: _events(counts.get((name, state))) for state in metrics.OPEN_STATES},
             "oldest": _oldest(counts.get((name, "waiting")), zone),
             "state": _state(asked, name, known.get(name)),
@@ -149,7 +160,7 @@ def _dead_letters(asked: PageRequest, rows: Iterable[DeadLetter], count: int) ->
         {
             "event_id": row.event_id,
             "time": time_text(row.event_time, zone),
-            "destination": row.destination,
+            "destination": destination_title(row.destination),
             "attempts": row.attempts,
             "reason": row.reason,
             "order": _order_address(row.event_id),
@@ -245,15 +256,7 @@ def _chart(days: Sequence[Mapping[str, Any]]) -> LineChart:
 
 
 def _replay(service: Service, form: Mapping[str, str]) -> str:
-    event_id = form.get("event_id", "")
-    count = replay_dead_letters(service.store, int(service.clock()), event_id)
-    if count:
-        them = "it is" if count == 1 else "they are"
-        return (
-            f"{count:,} put back in line: {them} sent within a minute. "
-            "What is refused again is listed again."
-        )
-    return "None was put back in line: they are older than Pinterest takes, or none any more."
+    return send_again(service, form.get("event_id", ""))
 
 
 def _replay_quarantine(service: Service, form: Mapping[str, str]) -> str:

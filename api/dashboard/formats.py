@@ -34,6 +34,16 @@ def time_text(seconds: float, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M")
 
 
+def events_unit(count: int) -> str:
+    """Returns the word behind a number of events."""
+    return "event" if count == 1 else "events"
+
+
+def destination_title(destination: str) -> str:
+    """Returns the name of a destination as it begins a line: "Pinterest"."""
+    return destination.replace("_", " ").capitalize()
+
+
 def orders_text(orders: str | Decimal | None) -> str:
     """Returns a number of orders, with two decimals only where campaigns share one."""
     if orders is None:

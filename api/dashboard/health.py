@@ -1,9 +1,16 @@
 """The health page: what doctor finds now, with the remedy for each line."""
 
+import re
+from datetime import datetime
+
+from api.dashboard.formats import time_text
 from api.dashboard.page import DashboardPage, PageContent, PageRequest
 from api.dashboard.tables import PageTable, TableColumn
 from tracking.domain.validation import FieldError, ValidationError
 
+# The clock's own line has the instant in both zones.
+_CLOCK = "clock"
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _MARKS = {"ok": "good", "note": "note", "FAIL": "bad"}
 _ORDER = ("FAIL", "note", "ok")
 _WORDS = {"ok": "Good", "note": "Note", "FAIL": "To fix"}
@@ -16,7 +23,12 @@ def _view(asked: PageRequest) -> PageContent:
     # What is to be fixed stands first, and else doctor's order stays.
     found = sorted(asked.findings(asked.service, asks), key=lambda each: _ORDER.index(each[0]))
     rows = [
-        {"mark": _WORDS[mark], "tone": _MARKS[mark], "subject": subject, "text": text}
+        {
+            "mark": _WORDS[mark],
+            "tone": _MARKS[mark],
+            "subject": subject,
+            "text": _in_zone(asked, subject, text),
+        }
         for mark, subject, text in found
     ]
     columns = [
@@ -33,6 +45,16 @@ def _view(asked: PageRequest) -> PageContent:
         "ask": asked.address(ask="yes"),
     }
     return PageContent("health.html", values, [table])
+
+
+def _in_zone(asked: PageRequest, subject: str, text: str) -> str:
+    """Returns a finding with its instants as the clocks of the shop show them."""
+    if subject == _CLOCK:
+        return text
+    zone = asked.service.settings.shop_timezone
+    return _INSTANT.sub(
+        lambda found: time_text(datetime.fromisoformat(found[0]).timestamp(), zone), text
+    )
 
 
 HEALTH_PAGE = DashboardPage(

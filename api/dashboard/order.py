@@ -7,11 +7,14 @@ from typing import Any
 
 from werkzeug.exceptions import NotFound
 
-from api.dashboard.formats import NOTHING, money_text, percent_text, time_text
-from api.dashboard.page import DashboardPage, PageContent, PageRequest
+from api.dashboard.formats import NOTHING, destination_title, money_text, percent_text, time_text
+from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest
+from api.dashboard.replays import send_again
 from api.dashboard.tables import PageTable, TableColumn
 from api.dashboard.timeline import age_text, timeline_of
+from tracking.domain.conversion import event_id_of
 from tracking.domain.order import order_id_in
+from tracking.service import Service
 
 _DAY, _HOUR = 86_400, 3_600
 MODEL_TITLES = {
@@ -63,6 +66,9 @@ def _view(asked: PageRequest) -> PageContent:
         ),
         "click_days": settings.click_window_days,
         "view_hours": settings.view_window_hours,
+        "replay": f"{order_address(journey['order_id'])}/replay"
+        if any(delivery["state"] == "dead" for delivery in journey["deliveries"])
+        else "",
         "event": json.dumps(journey["event"], indent=2, ensure_ascii=False)
         if journey["event"]
         else "",
@@ -96,7 +102,7 @@ def _state(journey: Mapping[str, Any]) -> str:
     states = {"is_test": "test order", "is_cancelled": "cancelled", "is_deleted": "deleted"}
     paid = journey["financial_status"].replace("_", " ")
     words = [text for name, text in states.items() if journey[name]]
-    return ", ".join(filter(None, [paid, *words])) or NOTHING
+    return ", ".join(filter(None, [paid, *words])).capitalize() or NOTHING
 
 
 def _time(asked: PageRequest, text: str) -> str:
@@ -173,7 +179,7 @@ def _attempt_table(asked: PageRequest, journey: Mapping[str, Any]) -> PageTable:
     rows = [
         {
             "at": _time(asked, attempt["at"]),
-            "destination": delivery["destination"].replace("_", " ").capitalize(),
+            "destination": destination_title(delivery["destination"]),
             "outcome": attempt["outcome"],
             "answer": attempt["answer"],
         }
@@ -193,6 +199,16 @@ def _oldest_first(attempts: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str
     return sorted(attempts, key=lambda attempt: str(attempt["at"]))
 
 
+def _replay(service: Service, form: Mapping[str, str]) -> str:
+    return send_again(service, event_id_of(form["order_id"]))
+
+
 ORDER_PAGE = DashboardPage(
-    "order", "/orders/<path:order_id>", "Order", _view, has_span=False, in_navigation=False
+    "order",
+    "/orders/<path:order_id>",
+    "Order",
+    _view,
+    has_span=False,
+    in_navigation=False,
+    actions=(PageAction("replay", _replay),),
 )

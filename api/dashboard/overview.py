@@ -12,6 +12,7 @@ from api.dashboard.delivery import DELIVERY_PAGE, LONGEST_WAIT
 from api.dashboard.formats import (
     NOTHING,
     count_text,
+    events_unit,
     money_text,
     orders_text,
     time_text,
@@ -20,6 +21,7 @@ from api.dashboard.health import HEALTH_PAGE
 from api.dashboard.match_quality import MATCH_QUALITY_PAGE
 from api.dashboard.page import DashboardPage, PageAction, PageContent, PageRequest, span_of
 from api.dashboard.setup import LINK_TEMPLATE, setup_steps, show_test_event
+from api.dashboard.tables import PageTable, TableColumn
 from api.dashboard.tiles import Tile, Tone, change_of
 from tracking.domain.durations import duration_text
 from tracking.domain.shop_days import ShopDays
@@ -68,9 +70,11 @@ def _view(asked: PageRequest) -> PageContent:
         by_day = _earnings(conn, asked)
     charts = [earnings_chart(currency, rows, asked.days) for currency, rows in by_day.items()]
     comparison = comparison_of(asked)
-    tables = [*(chart.table for chart in charts), *comparison.tables]
+    ended = _ended_alerts(asked)
+    tables = [*(chart.table for chart in charts), *comparison.tables, ended]
     values = {
         "alerts": _alerts(asked),
+        "ended_alerts": ended,
         "steps": steps,
         "is_set_up": all(step.is_done for step in steps if step.is_needed),
         "done": sum(step.is_done for step in steps),
@@ -103,6 +107,27 @@ def _alerts(asked: PageRequest) -> list[dict[str, Any]]:
         }
         for alert in asked.service.alerts.standing()
     ]
+
+
+def _ended_alerts(asked: PageRequest) -> PageTable:
+    zone, days = asked.service.settings.shop_timezone, asked.days
+    rows = [
+        {
+            "alert": alert.title,
+            "since": time_text(alert.since, zone),
+            "until": time_text(alert.until, zone),
+            "length": duration_text(alert.until - alert.since),
+        }
+        for alert in asked.service.alerts.ended()
+        if alert.until >= days.since and alert.since < days.before
+    ]
+    columns = [
+        TableColumn("alert", "Alert"),
+        TableColumn("since", "From", "time"),
+        TableColumn("until", "Until", "time"),
+        TableColumn("length", "For"),
+    ]
+    return PageTable("ended-alerts", "Alerts that are over", columns, rows)
 
 
 def figures_of(report: Mapping[str, Any]) -> dict[str, CurrencyFigures]:
@@ -170,7 +195,7 @@ def _tiles(now: CurrencyFigures, before: CurrencyFigures | None, currency: str) 
 
 
 def _new_customers(now: CurrencyFigures, then: CurrencyFigures) -> Tile:
-    title = "Of new customers"
+    title = "Orders of new customers"
     if now.unknown and not now.new_orders:
         return Tile(title, NOTHING, "", f"{orders_text(now.unknown)} not known")
     change = change_of(now.new_orders, then.new_orders, more_is="good")
@@ -189,12 +214,13 @@ def _delivery_tiles(
     dead: Sequence[metrics.OpenEvents],
 ) -> Iterator[Tile]:
     refused = sum(row.events for row in dead)
-    yield Tile("Waiting to be sent", count_text(sum(row.events for row in waiting)), "events")
+    count = sum(row.events for row in waiting)
+    yield Tile("Waiting to be sent", count_text(count), events_unit(count))
     if waiting:
         age = max(0, int(asked.now) - min(row.oldest for row in waiting))
         yield Tile("Oldest waits", duration_text(age), "", *_word_on_wait(age))
     note: Tone = "bad" if refused else ""
-    yield Tile("Refused or expired", count_text(refused), "events", tone=note)
+    yield Tile("Refused or expired", count_text(refused), events_unit(refused), tone=note)
 
 
 def _word_on_wait(age: int) -> tuple[str, Tone]:

@@ -42,6 +42,8 @@ POLICY = (
 )
 _LARGEST_FORM = 64 * 1024
 _SMALL_PAGE = 1024
+# A 401 has to say how to log in. Browsers know no scheme for a form, and so ask for no password.
+_CHALLENGE = f'Cookie form-action="{ROOT}/login", cookie-name="{COOKIE}"'
 # What can be seen without a session.
 OPEN_ENDPOINTS = ("static_file", "login_form", "login", "login_link")
 _OPEN = {f"{BLUEPRINT}.{name}" for name in OPEN_ENDPOINTS}
@@ -238,8 +240,10 @@ class Dashboard:
             page = self._bare_error(told, problem.status_code)
         else:
             page = self._html("error.html", problem.status_code, page=None, problem=told)
-        for name in ("Allow", "Retry-After", "WWW-Authenticate"):
+        for name in ("Allow", "Retry-After"):
             page.headers.extend((name, value) for value in problem.headers.getlist(name))
+        if page.status_code == Unauthorized.code:
+            page.headers["WWW-Authenticate"] = _CHALLENGE
         return page
 
     def _bare_error(self, told: dict[str, Any], status: int) -> Response:

@@ -52,7 +52,7 @@ def _steps(conn: Connection, asked: PageRequest) -> Iterator[SetupStep]:
         "First order from Shopify",
         bool(order),
         seen(order),
-        "Have Shopify send its webhooks here: docs/install.md, or the command subscribe.",
+        "Have Shopify send its webhooks here: docs/install.md, or the command `subscribe`.",
     )
     yield _subscriptions(signs_of_life.topics(conn), seen)
     storefront = signs_of_life.last_storefront_event(conn)

@@ -121,6 +121,7 @@ def test_an_alert_is_told_of_once_when_it_begins_and_once_when_it_ends(
     day.passes(3 * HOUR)
     assert receiver.titles == [BEGINS, ENDS]
     assert "for 3 hours" in receiver.told[1]["message"]
+    assert [alert.title for alert in day.service.alerts.ended()] == ["Dead letters"]
 
 
 def test_what_flaps_is_not_told_of(day: Day, receiver: AlertReceiver) -> None:

@@ -82,6 +82,7 @@ def test_without_a_session_a_page_is_the_form_to_log_in(client: FlaskClient) -> 
     answer = client.get("/dashboard/funnel?traffic=all")
 
     assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith('Cookie form-action="/dashboard/login"')
     assert 'name="token"' in answer.get_data(as_text=True)
 
 

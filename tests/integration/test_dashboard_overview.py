@@ -3,12 +3,13 @@
 import re
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
 from app import assemble
-from tests.actors import COLLECTOR_KEY, NOW, Shop, deliver, instant, order, pinned
+from tests.actors import COLLECTOR_KEY, HOUR, NOW, Shop, deliver, instant, order, pinned
 from tests.conftest import BuildService
 from tests.dashboard import Owner, cells_in
 from tests.standins.pinterest import FakePinterest
@@ -94,7 +95,7 @@ def test_the_figures_are_those_of_the_report_against_the_days_before(
     assert tiles["Cost per order"][0] == "10.00 USD"
     assert tiles["Orders in all"][0] == "3 in the shop"
     (campaign,) = (each for each in shop.reads("/roi-analysis")["campaigns"] if each["campaign_id"])
-    assert tiles["Of new customers"][0] == str(campaign["new_orders"])
+    assert tiles["Orders of new customers"][0] == str(campaign["new_orders"])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,10 @@ def test_a_customer_of_whom_nothing_is_known_is_not_taken_for_an_old_one(
 ) -> None:
     sell(shop, 1)
 
-    assert tiles_in(owner.page("/dashboard"))["Of new customers"] == ("\N{EN DASH}", "1 not known")
+    assert tiles_in(owner.page("/dashboard"))["Orders of new customers"] == (
+        "\N{EN DASH}",
+        "1 not known",
+    )
 
 
 def test_several_currencies_stand_side_by_side(shop: Shop, owner: Owner) -> None:
@@ -277,6 +281,18 @@ def test_what_is_wrong_stands_first(service: Service, owner: Owner) -> None:
     assert "&lt;script&gt;" in page
 
 
+def test_what_was_wrong_in_the_days_is_told_once_it_is_over(service: Service, owner: Owner) -> None:
+    stood = AlertRow("late_events", 0, NOW - HOUR, stands=1, since=NOW - 4 * HOUR, words="Late.")
+    back = AlertRow("low_disk", 1, NOW, since=NOW - 4 * HOUR, words="Nearly full.")
+    for row in (stood, stood._replace(stands=0), back):
+        service.store.commit(partial(alerts.put_state, row=row, now=NOW))
+
+    told = cells_in(owner.page("/dashboard"), "ended-alerts")
+    assert told == [["Events wait for long", "2026-11-20 08:00", "2026-11-20 11:00", "3 hours"]]
+    earlier = owner.page("/dashboard", start_date="2026-11-01", end_date="2026-11-19")
+    assert "ended-alerts" not in earlier
+
+
 @pytest.mark.parametrize(
     ("name", "page"),
     [("dead_letters", "delivery"), ("fewer_emails", "match-quality"), ("low_disk", "health")],
@@ -295,5 +311,5 @@ def test_the_state_of_delivery_leads_to_its_page(shop: Shop, owner: Owner) -> No
     sell(shop, 1)
 
     page = owner.page("/dashboard")
-    assert tiles_in(page)["Waiting to be sent"][0] == "1 events"
+    assert tiles_in(page)["Waiting to be sent"][0] == "1 event"
     assert 'href="/dashboard/delivery?start_date=' in page

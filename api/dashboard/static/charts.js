@@ -20,6 +20,10 @@
   const month = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", timeZone: "UTC" });
   const dates = (_, all) => all.map((seconds) => month.format(new Date(seconds * 1000)));
 
+  // What comes in whole numbers is counted in them.
+  const whole = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7].flatMap((n) => [n, 2 * n, 5 * n]);
+  const steps = (lines) => (lines.flat().every(Number.isInteger) ? { incrs: whole } : {});
+
   const axis = (more) => ({
     stroke: () => colour("--quiet"),
     grid: { stroke: () => colour("--rule"), width: 1 },
@@ -65,7 +69,7 @@
       cursor: { y: false, drag: { x: false, y: false } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { y: { range: (_, low, high) => [Math.min(0, low), high * 1.05 || 1] } },
-      axes: [axis({ grid: { show: false }, values: dates, size: 32, gap: 8 }), axis({ values: (_, all) => all.map(short) })],
+      axes: [axis({ grid: { show: false }, values: dates, size: 32, gap: 8 }), axis({ values: (_, all) => all.map(short), ...steps(found.data.slice(1)) })],
       series: [{}, ...found.titles.slice(1).map(line)],
       hooks: { setCursor: [follow(tip, found)] },
     };

@@ -40,6 +40,15 @@ class StandingAlert:
     remedy: str
 
 
+@dataclass(frozen=True, slots=True)
+class EndedAlert:
+    """An alert that stood the last time from one instant until another (seconds UTC)."""
+
+    title: str
+    since: int
+    until: int
+
+
 class AlertWatch:
     """Checks the rules and tells the addresses. One process at a time does either."""
 
@@ -79,6 +88,23 @@ class AlertWatch:
         """
         with self._store.read() as conn:
             return standing_of(alerts.list_all(conn))
+
+    def ended(self) -> list[EndedAlert]:
+        """Returns the alerts that stood before and are over, each with its last time; the one that
+        ended last comes first.
+
+        Raises:
+            StoreUnavailable: they cannot be read.
+        """
+        with self._store.read() as conn:
+            rows = alerts.list_all(conn)
+        found = [
+            EndedAlert(RULES[row.name].title, row.since, row.changed_at)
+            for row in rows
+            # Of one whose trouble is back, when it ended is not known any more.
+            if row.since and not row.stands and not row.is_trouble and row.name in RULES
+        ]
+        return sorted(found, key=lambda alert: (-alert.until, alert.title))
 
     def failures(self) -> list[str]:
         """Returns the alert, and the addresses that were not told of it, where one was not.
