@@ -210,7 +210,7 @@ class Collector:
         if told.events:
             self._arrivals.count("pixel")
         try:
-            return self._tracker.pixel.record_later(told.events, turn.take)
+            return self._tracker.pixel.record_later(told.events, turn)
         except StoreUnavailable:
             turn.drop()
             raise

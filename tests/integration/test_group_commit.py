@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tracking.store.engine.group_commit import BatchableWrite, GroupCommit, batches_by_class
+from tracking.store.engine.group_commit import GroupCommit, OneStatementWrite, batches_by_class
 
 PATIENCE = 20.0
 
@@ -36,6 +36,7 @@ class Book:
             self.batches.append(len(pending))
             for kind, some in batches_by_class(pending).items():
                 works = [write.work for write in some]
+                assert issubclass(kind, OneStatementWrite)
                 kind.put(None, works)
                 for write, result in zip(some, kind.results(None, works), strict=True):
                     write.result = result
@@ -48,7 +49,7 @@ class Book:
             self.writers_inside -= 1
 
 
-class Square(BatchableWrite):
+class Square(OneStatementWrite):
     """A number that is squared for less when there are others."""
 
     together_with: list[int]

@@ -13,11 +13,15 @@ import pytest
 from tests.actors import NOW, instant, order, pinned, refund
 from tests.conftest import BuildService
 from tests.import_files import sale, table
+from tests.pixel_events import CALLER, call, view
 from tracking.domain.attribution import Rules
 from tracking.domain.conversion import event_id_of
 from tracking.domain.shop_days import ShopDays
 from tracking.operate.alerts.figures import AlertFigures
+from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.receive.imports import Importer, ImportSource
+from tracking.receive.pixel import pixel_batch_of
+from tracking.receive.pixel_recorder import PixelRecorder
 from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
 from tracking.receive.tracker import Tracker
@@ -35,6 +39,7 @@ from tracking.store import (
     outbox,
     retention,
     spend,
+    usual_calls,
 )
 from tracking.store.claims import Settlement
 from tracking.store.engine.group_commit import BatchableWrite
@@ -103,14 +108,6 @@ class ExplainedWrite(BatchableWrite):
         results: Sequence[Any] = type(works[0].work).attempt(conn, [each.work for each in works])
         return results
 
-    @classmethod
-    def put(cls, conn: Any, works: Sequence[Any]) -> None:
-        raise NotImplementedError
-
-    @classmethod
-    def results(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
-        raise NotImplementedError
-
 
 class ExplainedPostgresCursor:
     def __init__(self, raw: Any, scanned: list[str]) -> None:
@@ -138,6 +135,9 @@ class ExplainedPostgres:
 
     def commit(self, work: Any) -> Any:
         return self._store.commit(ExplainedWrite(work, self.scanned))
+
+    def commit_later(self, work: Any) -> Any:
+        return self._store.commit_later(ExplainedWrite(work, self.scanned))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -323,6 +323,29 @@ def test_new_orders_are_looked_up_by_indices_in_a_postgresql_without_statistics(
     tracker.receive_order(json.dumps(order()).encode(), "orders/create")
 
     assert store.scanned == []
+
+
+def test_calls_of_the_pixel_are_looked_up_by_indices_in_a_postgresql_without_statistics(
+    young_postgres: Service,
+) -> None:
+    store: Any = ExplainedPostgres(young_postgres.store)
+    pixel = PixelRecorder(store, young_postgres.tracker.attributor, young_postgres.clock)
+    limiter = RateLimiter(store, young_postgres.clock, b"key", Rate(1, 1), None)
+    body = json.dumps(call(view(clientId="browser-0001"))).encode()
+    told = pixel_batch_of(body, CALLER, young_postgres.tracker.planner.policy, NOW)
+
+    pixel.record_later(told.events, limiter.turn("203.0.113.7")).result(20)
+
+    assert store.scanned == []
+
+
+def test_what_is_known_of_a_call_is_looked_up_by_indices(service: Service) -> None:
+    with service.store.read() as conn:
+        explained = ExplainedCursor(conn.raw, set())
+        conn.cursor = explained
+        usual_calls.known_of(conn, ["visitor-0001"], ["cl:1"], ["sh-1"])
+    tables = "|".join(metadata.tables)
+    assert [step for step in explained.steps if re.match(rf"SCAN ({tables})", step)] == []
 
 
 _LOOKED_UP = ("fates_queued", "fates_settled", "compared_queued", "compared_settled")

@@ -43,13 +43,16 @@ class Name(BatchableWrite):
             raise ValueError("bad")
         return [None if work.text.isupper() else work.text for work in works]
 
-    @classmethod
-    def put(cls, conn: Any, works: Sequence["Name"]) -> None:
-        raise NotImplementedError
+
+class LongName(Name):
+    """A name that takes until everything else has been handed in."""
+
+    released = threading.Event()
 
     @classmethod
-    def results(cls, conn: Any, works: Sequence["Name"]) -> Sequence[str]:
-        raise NotImplementedError
+    def attempt(cls, conn: Any, works: Sequence[Name]) -> Sequence[str | None]:
+        assert cls.released.wait(PATIENCE)
+        return super().attempt(conn, works)
 
 
 class Desk:
@@ -117,6 +120,15 @@ def test_writes_that_wait_for_others_leave_a_thread_to_the_usual_ones() -> None:
     assert not any(future.done() for future in locked)
     released.set()
     assert results(locked) == [True] * 5
+
+
+def test_while_a_batch_is_written_the_next_one_grows_though_a_thread_is_free() -> None:
+    desk = Desk(threads=2)
+    futures = desk.writes(LongName("long"), *map(Name, "abc"))
+    assert results(desk.writes(lambda _: 1)) == [1]
+    LongName.released.set()
+    assert results(futures) == ["long", "a", "b", "c"]
+    assert desk.batches == [1, 3]
 
 
 def test_a_write_that_has_waited_too_long_is_not_begun() -> None:

@@ -25,6 +25,8 @@ MOST_REMEMBERED = 10_000
 _STORE_RETRY_SECONDS = 1.0
 _DELETE_SECONDS, _DELETE_MOST = 10.0, 5_000
 _DAY = 86_400
+# The limit of all addresses together.
+_EVERYBODY = "everybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class RateLimiter:
         self._clock = clock
         self._key = key
         self._each = each
-        self._total = None if total is None else _Share(self._quota, "everybody", total)
+        self._total = None if total is None else _Share(self._quota, _EVERYBODY, total)
         self._shares: OrderedDict[str, _Share] = OrderedDict()
         self._mutex = threading.Lock()
 
@@ -83,7 +85,7 @@ class RateLimiter:
         from the store, and fails with that.
         """
         share = self._share_of(self._name_of(address))
-        return Turn(self._quota, (share,) if self._total is None else (self._total, share))
+        return Turn((share,) if self._total is None else (self._total, share))
 
     def _share_of(self, name: str) -> "_Share":
         with self._mutex:
@@ -117,10 +119,9 @@ class Turn:
     Its caller runs `take` in the transaction if it `needs_store`, and then `settle` or `drop`.
     """
 
-    __slots__ = ("_needs", "_quota", "_shares", "refused")
+    __slots__ = ("_needs", "_shares", "refused")
 
-    def __init__(self, quota: "_SharedQuota", shares: "Sequence[_Share]") -> None:
-        self._quota = quota
+    def __init__(self, shares: "Sequence[_Share]") -> None:
         self._shares = shares
         self._needs: list[_Need] = []
         self.refused = max(share.refusal() for share in shares)
@@ -137,14 +138,15 @@ class Turn:
 
     def take(self, conn: Connection) -> float:
         """Takes what is needed; returns 0, or the seconds to wait if that is refused."""
-        # The transaction may run twice, the first time being rolled back.
+        (refused,) = take_together(conn, [self])
+        return refused
+
+    def begin(self) -> "Sequence[_Need]":
+        """Returns what is needed, none of it taken: the transaction may run twice, the first time
+        being rolled back."""
         for need in self._needs:
             need.refused = None
-        for need in self._needs:
-            need.refused = self._quota.take_in(conn, need.share.name, need.share.rate, need.count)
-            if need.refused:
-                return need.refused
-        return 0.0
+        return self._needs
 
     def settle(self) -> None:
         """Remembers what the store has granted and refused, once that is on disk."""
@@ -156,6 +158,21 @@ class Turn:
         for need in self._needs:
             need.refused = None
         self.settle()
+
+
+def take_together(conn: Connection, turns: Sequence[Turn]) -> list[float]:
+    """As `take` of each turn, in one transaction.
+
+    All transactions take the limit of everybody first and then the others in the order of their
+    names, so that no two of them wait for one another.
+    """
+    refused = [0.0] * len(turns)
+    needs = [(need, n) for n, turn in enumerate(turns) for need in turn.begin()]
+    needs.sort(key=lambda found: (found[0].share.name != _EVERYBODY, found[0].share.name))
+    for need, n in needs:
+        if not refused[n]:
+            refused[n] = need.refused = need.share.take_in(conn, need.count)
+    return refused
 
 
 class _SharedQuota:
@@ -241,6 +258,10 @@ class _Share:
         """Returns the seconds until the store may grant a share again, as far as known, or 0."""
         longest = self.rate.burst / self.rate.a_second
         return _ahead(self._closed_until, self._quota.clock(), longest)
+
+    def take_in(self, conn: Connection, count: int) -> float:
+        """Takes so many calls from the store; returns 0, or the seconds to wait."""
+        return self._quota.take_in(conn, self.name, self.rate, count)
 
     def spend(self, count: int) -> float:
         """Spends so many calls; returns 0, or the seconds to wait if the share is used up."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 
@@ -105,23 +106,35 @@ class _Budget:
                 return
 
 
+class Locked(NamedTuple):
+    """What one transaction records of a call: as much as it may lock."""
+
+    events: Sequence[PixelEvent]
+    recredits: Sequence[Recredit]
+
+
 def record_events(
-    conn: Connection, attributor: Attributor, told: Unrecorded, now: int
+    conn: Connection,
+    attributor: Attributor,
+    told: Unrecorded,
+    now: int,
+    locked: Locked | None = None,
 ) -> Unrecorded:
     """Records events, in any order, and credits again the orders that they concern.
 
     The same event again changes nothing. Ends after a short time, whatever is stored already, and
-    returns what is left for another transaction.
+    returns what is left for another transaction. `locked` is what `lock` returned, where that was
+    the transaction's first step.
     """
     budget = _Budget(conn)
-    events, recredits = _lock(conn, told)
+    events, recredits = locked or lock(conn, told)
     recorded, facts = _record_all(conn, attributor, events, now, budget)
     recredits = [*recredits, *facts.recredits(attributor.planner.reach)]
     left = _credit_all(conn, attributor, recredits, now, budget)
     return Unrecorded(told.events[recorded:], (*left, *told.recredits[_MOST_LOCKED:]))
 
 
-def _lock(conn: Connection, told: Unrecorded) -> tuple[Sequence[PixelEvent], Sequence[Recredit]]:
+def lock(conn: Connection, told: Unrecorded) -> Locked:
     """Locks what events and visitor ids have in common with others; returns the first of both, as
     many as one transaction may lock."""
     events, recredits = told.events, told.recredits[:_MOST_LOCKED]
@@ -130,7 +143,7 @@ def _lock(conn: Connection, told: Unrecorded) -> tuple[Sequence[PixelEvent], Seq
             events = events[: len(events) // 2]
     visitors = {recredit.visitor for recredit in recredits}
     advisory_locks.hold_found(conn, lambda: visitors | _lock_names(conn, events))
-    return events, recredits
+    return Locked(events, recredits)
 
 
 def _record_all(
@@ -259,7 +272,7 @@ def _lock_names(conn: Connection, events: Iterable[PixelEvent]) -> set[str]:
 
 def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _NewFacts) -> None:
     """Stores the touch, the consent and the keys of an event, and adds what is new to the facts."""
-    touch = event.touch or _touch_of(event, media)
+    touch = touch_of_event(event, media)
     row = None if touch is None else touches.touch_row(touch)._replace(unfilled=event.unfilled)
     if touch is not None and row is not None and touches.add(conn, row):
         facts.touches.setdefault(event.visitor, []).append(touch)
@@ -311,10 +324,10 @@ def _release_token(conn: Connection, token: str, visitor: str) -> None:
     identity_graph.release_token(conn, token, visitor, named, keeps_buyers=is_any_named)
 
 
-def _touch_of(event: PixelEvent, media: frozenset[str]) -> Touch | None:
-    """Returns the touch of an event without a landing page, if it says it came from Pinterest."""
-    if not event.session.is_from_pinterest(media):
-        return None
+def touch_of_event(event: PixelEvent, media: frozenset[str]) -> Touch | None:
+    """Returns the touch of an event; without a landing page, if it says it came from Pinterest."""
+    if event.touch is not None or not event.session.is_from_pinterest(media):
+        return event.touch
     key = f"event:{event.event_id}"
     return touch_of_session(event.session, key, event.visitor, event.at, media)
 

@@ -3,17 +3,23 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
 from tracking.operate.background import outliving_errors
 from tracking.operate.error_lines import error_line
+from tracking.operate.rate_limiter import Turn, take_together
 from tracking.receive.attributor import Attributor
-from tracking.receive.browser_events import Unrecorded, record_events
+from tracking.receive.browser_events import Locked, Unrecorded, lock, record_events
 from tracking.receive.pixel import PixelEvent
-from tracking.store import Store, StoreUnavailable, pixel_backlog
+from tracking.receive.usual_calls import UsualCalls, known_of, may_be_usual, names_of
+from tracking.store import Store, StoreUnavailable, pixel_backlog, usual_calls
+from tracking.store.engine import advisory_locks
+from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection, Contended
 
 logger = logging.getLogger(__name__)
@@ -64,12 +70,10 @@ class PixelRecorder:
             self._log_at_times(error)
             raise
 
-    def record_later(
-        self, events: Sequence[PixelEvent], take: Callable[[Connection], float]
-    ) -> Future[float]:
-        """As `record`, without waiting, unless `take` refuses the call in the same transaction.
+    def record_later(self, events: Sequence[PixelEvent], turn: Turn) -> Future[float]:
+        """As `record`, without waiting, unless its turn is refused in the same transaction.
 
-        The result is 0, or the seconds to wait that `take` returned. A callback must never block.
+        The result is 0, or the seconds to wait for a turn. A callback must never block.
 
         Raises:
             StoreUnavailable: nothing was stored, as the disk is full.
@@ -90,12 +94,43 @@ class PixelRecorder:
             if not isinstance(written.exception(), Contended):
                 pass_on(written)
                 return
-            added = self._store.commit_later(lambda conn: take(conn) or self._add(conn, told))
+            added = self._store.commit_later(lambda conn: turn.take(conn) or self._add(conn, told))
             added.add_done_callback(pass_on)
 
-        written = self._store.commit_later(lambda conn: take(conn) or self._record(conn, told))
+        if may_be_usual(events):
+            work: Callable[[Connection], float] = _CallWrite(self, told, turn, names_of(events))
+        else:
+            work = partial(self.record_call, told=told, turn=turn)
+        written = self._store.commit_later(work)
         written.add_done_callback(pass_on_or_add)
         return recorded
+
+    def record_call(self, conn: Connection, told: Unrecorded, turn: Turn) -> float:
+        """Records a call in a transaction of the caller's; returns what `record_later` does."""
+        # Who waits for the rows of limits must not be waited for because of a visitor.
+        locked = lock(conn, told)
+        return turn.take(conn) or self._record(conn, told, locked)
+
+    def record_calls(
+        self, conn: Connection, calls: Sequence[tuple[Unrecorded, Turn]]
+    ) -> list[float | None]:
+        """As `record_call` for many calls together; None for each that is not usual."""
+        planner, now = self._attributor.planner, self._now()
+        events = [told.events for told, _ in calls]
+        known = known_of(conn, events)
+        planned = UsualCalls(planner, known, now)
+        usual = [n for n, call in enumerate(events) if planned.add(call)]
+        taken = take_together(conn, [calls[n][1] for n in usual])
+        results: list[float | None] = [None] * len(calls)
+        for n, refused in zip(usual, taken, strict=True):
+            results[n] = refused
+        if any(taken):
+            planned = UsualCalls(planner, known, now)
+            for n, refused in zip(usual, taken, strict=True):
+                if not refused and not planned.add(events[n]):
+                    results[n] = None
+        usual_calls.put(conn, planned.finished())
+        return results
 
     def record_waiting(self) -> bool:
         """Records some of what waits; returns False if nothing does.
@@ -132,8 +167,8 @@ class PixelRecorder:
             return self.record_waiting()
         return False
 
-    def _record(self, conn: Connection, told: Unrecorded) -> float:
-        rest = record_events(conn, self._attributor, told, self._now()) if told else told
+    def _record(self, conn: Connection, told: Unrecorded, locked: Locked | None = None) -> float:
+        rest = told and record_events(conn, self._attributor, told, self._now(), locked)
         if rest:
             self._add(conn, rest)
         return 0.0
@@ -168,3 +203,30 @@ class PixelRecorder:
 
     def _now(self) -> int:
         return int(self._clock())
+
+
+@dataclass(frozen=True, slots=True)
+class _CallWrite(BatchableWrite):
+    """Records a call that may be usual. `names` are what it has in common with others."""
+
+    recorder: PixelRecorder
+    told: Unrecorded
+    turn: Turn
+    names: Set[str]
+
+    def __call__(self, conn: Connection) -> float:
+        return self.recorder.record_call(conn, self.told, self.turn)
+
+    @classmethod
+    def attempt(cls, conn: Connection, works: Sequence["_CallWrite"]) -> Sequence[float | None]:
+        """Records the calls that are usual, and whose visitors no other transaction has: it must
+        not wait, since all of them would wait with it."""
+        held = advisory_locks.try_hold(conn, {name for work in works for name in work.names})
+        free = [n for n, work in enumerate(works) if held.issuperset(work.names)]
+        results: list[float | None] = [None] * len(works)
+        if free:
+            calls = [(works[n].told, works[n].turn) for n in free]
+            recorded = works[0].recorder.record_calls(conn, calls)
+            for n, result in zip(free, recorded, strict=True):
+                results[n] = result
+        return results

@@ -15,7 +15,7 @@ from tracking.receive.order_states import OrderStates, lock_names_of
 from tracking.receive.receipt import Receipt, Work
 from tracking.store import new_orders
 from tracking.store.engine import advisory_locks
-from tracking.store.engine.group_commit import BatchableWrite
+from tracking.store.engine.group_commit import OneStatementWrite
 from tracking.store.engine.statement import Connection, Parameters
 
 
@@ -71,7 +71,7 @@ def _fail(error: Exception, _: Connection) -> Receipt:
 _UNPLANNED = _Plan(partial(_fail, RuntimeError("an order was not planned")))
 
 
-class ReceivedOrder(BatchableWrite):
+class ReceivedOrder(OneStatementWrite):
     """Records a state of an order, from its body or as it was read already.
 
     It is planned step by step with the others of a batch: one step of many orders takes a fifth

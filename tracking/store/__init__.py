@@ -4,11 +4,11 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from tracking.store import new_orders, usual_calls
 from tracking.store.engine import postgres
 from tracking.store.engine.base import Store
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.engine.statement import StoreUnavailable
-from tracking.store.new_orders import SQLITE_SETUP
 
 __all__ = ["Store", "StoreUnavailable", "open_store", "wait_until_reachable", "why_unreachable"]
 
@@ -17,7 +17,8 @@ def open_store(database_url: str) -> Store:
     """Returns the store at a SQLAlchemy URL (sqlite:///file or postgresql+psycopg://…)."""
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
-        return SqliteStore(Path(url.database or ""), setup=SQLITE_SETUP)
+        setup = (*new_orders.SQLITE_SETUP, *usual_calls.SQLITE_SETUP)
+        return SqliteStore(Path(url.database or ""), setup)
     return postgres.PostgresStore(_conninfo(database_url))
 
 

@@ -65,6 +65,21 @@ class VisitorRow(NamedTuple):
     sale_of_data: int | None = None
     sale_of_data_at: int = 0
 
+    @property
+    def consent(self) -> Consent:
+        """The answers without their instants."""
+        return Consent(_flag(self.marketing), _flag(self.sale_of_data))
+
+    def answered(self, consent: Consent, at: int) -> "VisitorRow":
+        """Returns the row with the answers of an instant (seconds UTC) as well: of each answer the
+        newest counts, of two of the same second the refusal."""
+        row = self
+        if _is_newer(consent.marketing, at, row.marketing, row.marketing_at):
+            row = row._replace(marketing=int(bool(consent.marketing)), marketing_at=at)
+        if _is_newer(consent.sale_of_data, at, row.sale_of_data, row.sale_of_data_at):
+            row = row._replace(sale_of_data=int(bool(consent.sale_of_data)), sale_of_data_at=at)
+        return row
+
 
 class LinkedClient(NamedTuple):
     """The visitor ids that are `concerned` when a browser's id is linked with another one, and
@@ -307,7 +322,7 @@ def link_client(
 ) -> LinkedClient:
     """Stores from when to when (seconds UTC) a browser had a visitor id; returns what this
     concerns."""
-    begin, end = first_at - first_at % _HOUR, last_at + -last_at % _HOUR
+    begin, end = hours_around(first_at, last_at)
     row = {"link": client, "visitor": visitor, "first_at": begin, "last_at": end}
     if _add_client.first(conn, **row) is not None:
         if _is_crowded.first(conn, link=client) is not None:
@@ -318,6 +333,11 @@ def link_client(
     # Nearly always a browser has one id, which is the newest already.
     may_be_newest = is_later is not None and len(_clients_seen(conn, visitor)) > 1
     return LinkedClient(frozenset(), may_be_newest)
+
+
+def hours_around(first_at: int, last_at: int) -> tuple[int, int]:
+    """Returns the begin of the hour of one instant and the end of that of another."""
+    return first_at - first_at % _HOUR, last_at + -last_at % _HOUR
 
 
 def are_one_browser(conn: Connection, visitor: str, others: Iterable[str]) -> bool:
@@ -514,7 +534,7 @@ def checkout(conn: Connection, key: str) -> CheckoutRow | None:
 def consent_of(conn: Connection, visitor: str) -> Consent:
     """Returns the newest answers of a visitor id about consent."""
     row = _consent.first(conn, visitor=visitor)
-    return Consent() if row is None else Consent(_flag(row.marketing), _flag(row.sale_of_data))
+    return Consent() if row is None else row.consent
 
 
 def consent_of_browser(conn: Connection, match: Match) -> Consent:
@@ -532,19 +552,12 @@ def consent_of_order(conn: Connection, order: OrderRow, visitor: str) -> Consent
 
 
 def put_consent(conn: Connection, visitor: str, consent: Consent, at: int) -> bool:
-    """Stores the answers of a visitor id at an instant; returns whether any of them is new.
-
-    Of each answer the newest counts, of two of the same second the refusal.
-    """
+    """Stores the answers of a visitor id at an instant; returns whether any of them is new."""
     before = _consent.first(conn, visitor=visitor) or VisitorRow(visitor)
-    after = before
-    if _is_newer(consent.marketing, at, before.marketing, before.marketing_at):
-        after = after._replace(marketing=int(bool(consent.marketing)), marketing_at=at)
-    if _is_newer(consent.sale_of_data, at, before.sale_of_data, before.sale_of_data_at):
-        after = after._replace(sale_of_data=int(bool(consent.sale_of_data)), sale_of_data_at=at)
+    after = before.answered(consent, at)
     if after != before:
         _put_consent.run(conn, **after._asdict())
-    return (after.marketing, after.sale_of_data) != (before.marketing, before.sale_of_data)
+    return after.consent != before.consent
 
 
 def _is_newer(answer: bool | None, at: int, known: int | None, known_at: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 
 class BatchableWrite(ABC):
-    """A write that can share a statement with others of its class, for less than each alone."""
+    """A write that can share statements with others of its class, for less than each alone."""
 
     @abstractmethod
     def __call__(self, conn: Any) -> Any:
@@ -30,8 +30,12 @@ class BatchableWrite(ABC):
     @classmethod
     @abstractmethod
     def attempt(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
-        """Writes many of this class in a transaction of the caller's, on PostgreSQL; returns the
-        result of each, None for one that is not the usual case."""
+        """Writes many of this class in a transaction of the caller's; returns the result of each,
+        None for one that is not the usual case."""
+
+
+class OneStatementWrite(BatchableWrite):
+    """A write that shares one single statement with others of its class on SQLite."""
 
     @classmethod
     @abstractmethod
@@ -169,10 +173,10 @@ class GroupCommit:
         return self._batch
 
     def put_back(self, pending: Sequence[PendingWrite]) -> None:
-        """Queues the last writes of a batch of yielding ones again, for their next turn."""
+        """Queues writes of a batch of yielding ones again, for their next turn."""
         with self._mutex:
             self._yielding.extendleft(reversed(pending))
-            self._batch = self._batch[: len(self._batch) - len(pending)]
+            self._batch = [write for write in self._batch if write not in pending]
 
     @property
     def _has_writes(self) -> bool:

@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -29,8 +29,8 @@ from tracking.store.engine.file_locks import (
     unlock,
 )
 from tracking.store.engine.group_commit import (
-    BatchableWrite,
     GroupCommit,
+    OneStatementWrite,
     PendingWrite,
     batches_by_class,
 )
@@ -252,7 +252,11 @@ class SqliteStore:
             conn = Connection(self._opened_writer(), self.dialect)
             pending = group_commit.take()
             batches = batches_by_class(pending)
-            put = [kind for kind, batch in batches.items() if self._put_batch(conn, kind, batch)]
+            put = [
+                kind
+                for kind, batch in batches.items()
+                if issubclass(kind, OneStatementWrite) and self._put_batch(conn, kind, batch)
+            ]
         for kind in put:
             works = [write.work for write in batches[kind]]
             for write, result in zip(batches[kind], kind.results(conn, works), strict=True):
@@ -277,7 +281,7 @@ class SqliteStore:
                 self._must_truncate = self._must_truncate and bool(is_blocked_by_reader)
 
     def _put_batch(
-        self, conn: Connection, kind: type[BatchableWrite], pending: list[PendingWrite]
+        self, conn: Connection, kind: type[OneStatementWrite], pending: list[PendingWrite]
     ) -> bool:
         """Writes a batch of one class and commits it, in a single call of SQLite; returns False if
         nothing was written.
@@ -297,17 +301,19 @@ class SqliteStore:
         Returns those of the yielding ones that are left, once the transaction has done as much as
         others may have to wait for.
         """
-        done = 0
+        done, left = 0, pending
         try:
             with self._transaction(pending[0].queued_at + BUSY_SECONDS) as conn:
                 try:
-                    for write in pending:
+                    _attempt_together(conn, pending)
+                    left = [write for write in pending if write.result is None]
+                    for write in left:
                         if write.yields and conn.executed > SHORT_TRANSACTION:
                             break
                         write.result = write.work(conn)
                         done += 1
                 except Exception:
-                    done = len(pending)
+                    done, left = len(pending), pending
                     self._run_with_savepoints(conn, pending)
                 conn.raw.execute("COMMIT")
             self._is_blocked = False
@@ -315,11 +321,11 @@ class SqliteStore:
             raise
         except Exception as error:
             self._is_blocked = _is_busy(error)
-            done = len(pending)
+            done, left = len(pending), pending
             # What was put before stays committed.
             for write in pending:
                 write.error = error
-        return pending[done:]
+        return left[done:]
 
     def _run_with_savepoints(self, conn: Connection, pending: list[PendingWrite]) -> None:
         """Begins again with a savepoint around each work, so that the one at fault fails alone."""
@@ -539,6 +545,15 @@ class _YieldingStore:
 
     def close(self) -> None:
         """Closes nothing: the connections are those of the store."""
+
+
+def _attempt_together(conn: Connection, pending: Sequence[PendingWrite]) -> None:
+    """Runs the works of a class together where they can share statements."""
+    for kind, batch in batches_by_class(pending).items():
+        if not issubclass(kind, OneStatementWrite):
+            results = kind.attempt(conn, [write.work for write in batch])
+            for write, result in zip(batch, results, strict=True):
+                write.result = result
 
 
 def _files_of(writer: sqlite3.Connection, path: Path) -> OpenFiles:

@@ -5,7 +5,8 @@ same round trips. So the writes of a class that can share a statement share a tr
 that were queued while all threads were busy.
 
 Such a transaction waits for no other. One that is written alone may wait for the lock of a buyer,
-and so may the next: they leave a thread to those that wait for none.
+and so may the next: they leave a thread to those that wait for none. Half of the threads write
+together: with more of them each batch would be smaller, and cost the server as much.
 """
 
 import threading
@@ -56,12 +57,14 @@ class WriterThreads:
         self._patience = patience
         self._most_threads = threads
         self._most_alone = max(1, threads - 1)
+        self._most_together = max(1, threads // 2)
         self._woken = threading.Condition()
         self._queue: deque[_Queued] = deque()
         self._threads = 0
         self._idle = 0
-        # The threads that write something alone.
+        # The threads that write something alone, and those that write a batch.
         self._alone = 0
+        self._together = 0
 
     def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
         """Queues a write and returns the future of its result.
@@ -84,13 +87,14 @@ class WriterThreads:
     def _write(self) -> None:
         while batch := self._next_batch():
             in_time = [queued for queued in batch if not _is_refused(queued)]
-            if batch[0].is_alone:
+            if is_alone := batch[0].is_alone:
                 for queued in in_time:
                     self._write_alone(queued)
-                with self._woken:
-                    self._alone -= 1
             elif in_time:
                 self._write_together(in_time)
+            with self._woken:
+                self._alone -= is_alone
+                self._together -= not is_alone
 
     def _next_batch(self) -> list[_Queued]:
         """Waits for writes; returns the oldest with those that can share its transaction.
@@ -111,13 +115,16 @@ class WriterThreads:
             while len(batch) < MOST and n < len(self._queue) and _share(batch[0], self._queue[n]):
                 batch.append(self._taken(n))
             self._alone += batch[0].is_alone
+            self._together += not batch[0].is_alone
         return batch
 
     def _next(self) -> int | None:
         """Returns the place in the queue of the oldest write that may begin, None if none may."""
-        if self._alone < self._most_alone:
-            return 0 if self._queue else None
-        return next((n for n, queued in enumerate(self._queue) if not queued.is_alone), None)
+        may_begin = {
+            True: self._alone < self._most_alone,
+            False: self._together < self._most_together,
+        }
+        return next((n for n, queued in enumerate(self._queue) if may_begin[queued.is_alone]), None)
 
     def _taken(self, n: int) -> _Queued:
         queued = self._queue[n]
