@@ -17,7 +17,7 @@ from tests.watched_store import MeasuredStore
 from tracking.receive.tracker import Tracker
 from tracking.service import Service
 from tracking.store import StoreUnavailable
-from tracking.store.engine.group_commit import BatchableWrite
+from tracking.store.engine.group_commit import BUSY, BatchableWrite
 from tracking.store.engine.statement import ServerAway
 from tracking.store.engine.writer_threads import MOST, WriterThreads
 from tracking.store.identity_graph import MOST_VISITORS
@@ -42,6 +42,20 @@ class Name(BatchableWrite):
         if any(work.text == "bad" for work in works):
             raise ValueError("bad")
         return [None if work.text.isupper() else work.text for work in works]
+
+
+class BusyName(Name):
+    """A name that somebody else writes down so often before it can be."""
+
+    def __init__(self, text: str, busy: int) -> None:
+        super().__init__(text)
+        self.busy = busy
+
+    @classmethod
+    def attempt(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
+        for work in works:
+            work.busy -= 1
+        return [BUSY if work.busy >= 0 else work.text for work in works]
 
 
 class LongName(Name):
@@ -97,6 +111,11 @@ def test_no_more_share_one_than_there_is_room_for_locks() -> None:
 
 def test_what_is_not_the_usual_case_is_written_alone() -> None:
     assert results(Desk().writes(*map(Name, "aBc"))) == ["a", "B alone", "c"]
+
+
+def test_what_is_busy_is_tried_again_with_others_and_at_last_alone() -> None:
+    names = [BusyName("a", 0), BusyName("b", 1), BusyName("c", 99)]
+    assert results(Desk().writes(*names)) == ["a", "b", "c alone"]
 
 
 def test_the_write_at_fault_fails_alone() -> None:

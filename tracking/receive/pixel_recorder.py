@@ -19,7 +19,7 @@ from tracking.receive.pixel import PixelEvent
 from tracking.receive.usual_calls import UsualCalls, known_of, may_be_usual, names_of
 from tracking.store import Store, StoreUnavailable, pixel_backlog, usual_calls
 from tracking.store.engine import advisory_locks
-from tracking.store.engine.group_commit import BatchableWrite
+from tracking.store.engine.group_commit import BUSY, BatchableWrite
 from tracking.store.engine.statement import Connection, Contended
 
 logger = logging.getLogger(__name__)
@@ -218,12 +218,12 @@ class _CallWrite(BatchableWrite):
         return self.recorder.record_call(conn, self.told, self.turn)
 
     @classmethod
-    def attempt(cls, conn: Connection, works: Sequence["_CallWrite"]) -> Sequence[float | None]:
-        """Records the calls that are usual, and whose visitors no other transaction has: it must
-        not wait, since all of them would wait with it."""
+    def attempt(cls, conn: Connection, works: Sequence["_CallWrite"]) -> Sequence[object]:
+        """Records the calls that are usual. One whose visitor another transaction has is busy: to
+        wait for it, all of them would have to."""
         held = advisory_locks.try_hold(conn, {name for work in works for name in work.names})
         free = [n for n, work in enumerate(works) if held.issuperset(work.names)]
-        results: list[float | None] = [None] * len(works)
+        results: list[object] = [BUSY] * len(works)
         if free:
             calls = [(works[n].told, works[n].turn) for n in free]
             recorded = works[0].recorder.record_calls(conn, calls)

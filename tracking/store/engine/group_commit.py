@@ -14,6 +14,10 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import Any
 
+# The result of a write that another transaction keeps from being written together with others. It
+# may be soon.
+BUSY = object()
+
 
 class BatchableWrite(ABC):
     """A write that can share statements with others of its class, for less than each alone."""
@@ -31,7 +35,7 @@ class BatchableWrite(ABC):
     @abstractmethod
     def attempt(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
         """Writes many of this class in a transaction of the caller's; returns the result of each,
-        None for one that is not the usual case."""
+        None for one that is not the usual case, and on PostgreSQL perhaps BUSY."""
 
 
 class OneStatementWrite(BatchableWrite):

@@ -20,7 +20,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from tracking.store.engine import schema_version
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
-from tracking.store.engine.group_commit import BatchableWrite
+from tracking.store.engine.group_commit import BUSY, BatchableWrite
 from tracking.store.engine.statement import (
     Connection,
     Contended,
@@ -117,7 +117,7 @@ class PostgresStore:
         if isinstance(work, BatchableWrite):
             result: T | None
             (result,) = self._attempt([work])
-            if result is not None:
+            if result is not None and result is not BUSY:
                 return result
             # The attempt's locks are released before more are taken: two transactions that lock
             # in steps would wait for one another.

@@ -16,33 +16,38 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from tracking.store.engine.group_commit import BatchableWrite
+from tracking.store.engine.group_commit import BUSY, BatchableWrite
 from tracking.store.engine.statement import Contended, ServerAway
 
 # Each locks some names, and PostgreSQL has room for some thousand locks.
 MOST = 32
 _IDLE_SECONDS = 1.0
+# What another transaction keeps from being written is tried so often together with others, and then
+# waits for it alone.
+_MOST_TRIES = 3
 
 
 class _Queued:
     """A queued write and the future of its result, to be begun by `last_begin` (monotonic clock).
-    One that `is_alone` shares no transaction."""
+    One that `is_alone` shares no transaction. `tries` counts those in which it was busy."""
 
-    __slots__ = ("future", "is_alone", "last_begin", "work")
+    __slots__ = ("future", "is_alone", "last_begin", "tries", "work")
 
     def __init__(self, work: Callable[[Any], Any], last_begin: float) -> None:
         self.work = work
         self.last_begin = last_begin
         self.future: Future[Any] = Future()
         self.is_alone = not isinstance(work, BatchableWrite)
+        self.tries = 0
 
 
 class WriterThreads:
     """Queues writes, and commits them in up to `threads` threads, which end when nothing comes.
 
     `commit` commits one write and returns its result; `attempt` commits many of one class and
-    returns the result of each, None for one that has to be committed alone. A write that has waited
-    for `patience` seconds is not begun any more.
+    returns the result of each: None for one that has to be committed alone, BUSY for one that may
+    be committed with others later. A write that has waited for `patience` seconds is not begun any
+    more.
     """
 
     def __init__(
@@ -149,17 +154,24 @@ class WriterThreads:
         except BaseException:
             # Committed one by one, only the write at fault fails.
             results = [None] * len(batch)
+        rest = []
         for queued, result in zip(batch, results, strict=True):
-            if result is not None:
+            if result is None or result is BUSY:
+                queued.tries = queued.tries + 1 if result is BUSY else _MOST_TRIES
+                rest.append(queued)
+            else:
                 queued.future.set_result(result)
-        self._queue_alone([q for q, result in zip(batch, results, strict=True) if result is None])
+        self._queue_again(rest)
 
-    def _queue_alone(self, rest: Sequence[_Queued]) -> None:
-        """Queues writes of a batch first in the queue again, each for a transaction of its own."""
+    def _queue_again(self, rest: Sequence[_Queued]) -> None:
+        """Queues writes of a batch again: first those that need a transaction of their own."""
         with self._woken:
             for queued in reversed(rest):
-                queued.is_alone = True
-                self._queue.appendleft(queued)
+                queued.is_alone = queued.tries >= _MOST_TRIES
+                if queued.is_alone:
+                    self._queue.appendleft(queued)
+                else:
+                    self._queue.append(queued)
                 self._wake()
 
 
