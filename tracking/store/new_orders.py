@@ -6,12 +6,13 @@ round trip. SQLite has no statement that inserts into several tables, but a trig
 view can.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import BigInteger, LargeBinary, Table
 
 from tracking.store.conversions import ConversionRow
@@ -82,19 +83,9 @@ def write(conn: Connection, rows: Sequence[Parameters]) -> set[int]:
 
     No two of them may have an order, a buyer or a key in common.
     """
-    columns = zip(*((n, *row) for n, row in enumerate(rows)), strict=True)
-    arrays = [
-        _numbers(column) if kind == "bigint" else list(column)
-        for kind, column in zip(("bigint", *_PARAMETERS.values()), columns, strict=True)
-    ]
-    conn.cursor.execute(_POSTGRESQL, arrays)
+    passed = [dict(zip(("n", *_PARAMETERS), (n, *row), strict=True)) for n, row in enumerate(rows)]
+    conn.cursor.execute(_POSTGRESQL, [msgspec.json.encode(passed).decode()])
     return {n for (n,) in conn.cursor.fetchall()}
-
-
-def _numbers(column: Iterable[object]) -> str:
-    """Returns an array of numbers as text, whose type does not depend on how large they are: the
-    driver prepares a statement for each combination of types."""
-    return f"{{{','.join('NULL' if value is None else str(value) for value in column)}}}"
 
 
 def parameters_of(rows: OrderRows, digest: str, topic: str, since: int, until: int) -> Parameters:
@@ -182,15 +173,20 @@ class _InsertedRow:
     columns: Mapping[str, str]
     condition: str = ""
 
-    def insert(self, source: str, prefix: str) -> str:
-        """Returns the INSERT statement, which reads the parameters from a source."""
+    @property
+    def into(self) -> str:
+        """Returns the beginning of the INSERT statement."""
         names = ", ".join(f'"{name}"' for name in self.columns)
+        return f'INSERT INTO "{self.table.name}" ({names})'
+
+    def select(self, source: str, prefix: str) -> str:
+        """Returns the rest of it, which reads the parameters from a source."""
         values = ", ".join(
             text if text[0] in "'0123456789" else f"{prefix}.{text}"
             for text in self.columns.values()
         )
         where = f" WHERE {prefix}.{self.condition}" if self.condition else ""
-        return f'INSERT INTO "{self.table.name}" ({names}) SELECT {values}{source}{where}'
+        return f"SELECT {values}{source}{where}"
 
 
 def _rows() -> Iterator[_InsertedRow]:
@@ -282,7 +278,7 @@ def _sqlite_setup() -> Iterator[str]:
     yield "CREATE TEMP TABLE written (n INTEGER)"
     steps = [
         f"SELECT RAISE(IGNORE) WHERE {_is_known('NEW')}",
-        *(row.insert("", "NEW") for row in _ROWS),
+        *(f"{row.into} {row.select('', 'NEW')}" for row in _ROWS),
         "INSERT INTO written VALUES (NEW.n)",
     ]
     yield f"CREATE TEMP TRIGGER write INSTEAD OF INSERT ON new_orders BEGIN {'; '.join(steps)}; END"
@@ -295,13 +291,26 @@ def _sqlite(count: int) -> str:
 
 
 def _postgresql() -> str:
-    arrays = ", ".join(f"%s::{kind}[]" for kind in ("bigint", *_PARAMETERS.values()))
+    # The driver is slow with many values, and the server with many insertions.
+    kinds = {name: kind.replace("bytea", "text") for name, kind in _PARAMETERS.items()}
+    columns = ", ".join(f"{name} {kind}" for name, kind in {"n": "bigint", **kinds}.items())
+    values = ", ".join(
+        f"decode({name}, 'base64') AS {name}" if kind == "bytea" else name
+        for name, kind in _PARAMETERS.items()
+    )
+    rows = f"json_to_recordset(%s::json) AS told ({columns})"
+    inserted: dict[str, list[str]] = {}
+    for row in _ROWS:
+        inserted.setdefault(row.into, []).append(row.select(" FROM new", "new"))
     # With an OFFSET the planner looks each row up, and never reads a whole table for it.
     is_known = _is_known("passed", " OFFSET 0")
     parts = [
-        f"passed (n, {', '.join(_PARAMETERS)}) AS (SELECT * FROM unnest({arrays}))",  # noqa: S608
+        f"passed AS (SELECT n, {values} FROM {rows})",  # noqa: S608
         f"new AS (SELECT * FROM passed WHERE NOT ({is_known}))",  # noqa: S608
-        *(f"s{n} AS ({row.insert(' FROM new', 'new')})" for n, row in enumerate(_ROWS)),
+        *(
+            f"s{n} AS ({into} {' UNION ALL '.join(selects)})"
+            for n, (into, selects) in enumerate(inserted.items())
+        ),
     ]
     return f"WITH {', '.join(parts)} SELECT n FROM new"  # noqa: S608
 

@@ -75,6 +75,7 @@ _BEGIN_ATTEMPT = f"""
 BEGIN;
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL enable_seqscan = off;
+SET LOCAL jit = off;
 {_SETTINGS}
 """
 _BEGIN_SNAPSHOT = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;{_SETTINGS}"
