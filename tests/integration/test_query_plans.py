@@ -103,6 +103,10 @@ class ExplainedWrite(BatchableWrite):
         raise AssertionError("it was not written together with others")
 
     @classmethod
+    def prepare(cls, works: Sequence[Any]) -> None:
+        type(works[0].work).prepare([each.work for each in works])
+
+    @classmethod
     def attempt(cls, conn: Any, works: Sequence[Any]) -> Sequence[Any]:
         conn.cursor = ExplainedPostgresCursor(conn.raw, works[0].scanned)
         results: Sequence[Any] = type(works[0].work).attempt(conn, [each.work for each in works])
