@@ -107,7 +107,7 @@ class _Budget:
 
 
 class Locked(NamedTuple):
-    """What one transaction records of a call: as much as it may lock."""
+    """The part of a call that one transaction records: as much as it may lock."""
 
     events: Sequence[PixelEvent]
     recredits: Sequence[Recredit]

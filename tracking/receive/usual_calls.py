@@ -53,7 +53,7 @@ def may_be_usual(events: Sequence[PixelEvent]) -> bool:
 
 
 @dataclass(slots=True)
-class _Visitor:
+class _VisitorSoFar:
     """A visitor id as the calls so far leave it."""
 
     row: VisitorRow
@@ -61,9 +61,9 @@ class _Visitor:
     client: ClientRow | None = None
     has_events: bool = False
 
-    def copy(self) -> "_Visitor":
+    def copy(self) -> "_VisitorSoFar":
         """Returns a copy whose changes do not change this one."""
-        return _Visitor(self.row, [*self.touches], self.client, self.has_events)
+        return _VisitorSoFar(self.row, [*self.touches], self.client, self.has_events)
 
 
 class UsualCalls:
@@ -76,7 +76,7 @@ class UsualCalls:
         self._planner = planner
         self._now = now
         self._stored: Mapping[str, KnownVisitor] = {each.visitor: each for each in known.visitors}
-        self._visitors: dict[str, _Visitor] = {}
+        self._visitors: dict[str, _VisitorSoFar] = {}
         self._taken_clients = {*known.clients}
         self._taken_events = {*known.event_ids}
         self._erased = frozenset(known.erased)
@@ -122,7 +122,7 @@ class UsualCalls:
             return told.isdisjoint(self._taken_clients)
         return told <= {known.link}
 
-    def _gather(self, event: PixelEvent, visitor: _Visitor) -> Iterable[TouchRow]:
+    def _gather(self, event: PixelEvent, visitor: _VisitorSoFar) -> Iterable[TouchRow]:
         """Notes the consent and the browser of an event; yields its touch, if that is new."""
         if event.is_bot:
             return
@@ -139,7 +139,7 @@ class UsualCalls:
                 begin, end = min(begin, visitor.client.first_at), max(end, visitor.client.last_at)
             visitor.client = ClientRow(event.client, event.visitor, begin, end)
 
-    def _record(self, event: PixelEvent, visitor: _Visitor) -> None:
+    def _record(self, event: PixelEvent, visitor: _VisitorSoFar) -> None:
         if event.conversion is None:
             return
         planner, now = self._planner, self._now
@@ -168,7 +168,7 @@ def known_of(conn: Connection, calls: Iterable[Sequence[PixelEvent]]) -> KnownCa
     )
 
 
-def _usual(stored: KnownVisitor) -> _Visitor | None:
+def _usual(stored: KnownVisitor) -> _VisitorSoFar | None:
     """Returns what is stored of a visitor id, None if others have to do with it: an order, a buyer,
     or other visitor ids of its browser."""
     is_crowded = len(stored.touches) > MOST_TOUCHES or len(stored.clients) > 1
@@ -178,7 +178,7 @@ def _usual(stored: KnownVisitor) -> _Visitor | None:
         return None
     client = stored.clients[0][0] if stored.clients else None
     row = stored.consent or VisitorRow(stored.visitor)
-    return _Visitor(row, stored.touches, client, bool(stored.has_events))
+    return _VisitorSoFar(row, stored.touches, client, bool(stored.has_events))
 
 
 def _is_known(touch: Touch, stored: Iterable[TouchRow]) -> bool:

@@ -1,5 +1,4 @@
-"""What is known of the visitors of many calls of the pixel, in one statement, and all their rows in
-another.
+"""Reads and writes what many calls of the pixel concern, in one statement each.
 
 Each statement releases the interpreter lock, and under load acquiring it again costs more than the
 statement itself; on PostgreSQL each statement is a round trip. SQLite has no statement that inserts
@@ -49,7 +48,7 @@ class QueuedBrowserEvent(NamedTuple):
 
 
 class KnownVisitor(NamedTuple):
-    """What is stored of a visitor id: its `touches`, the newest first and one more than
+    """The rows of a visitor id: its `touches`, the newest first and one more than
     MOST_TOUCHES at most, its consent, two of the browsers that had it, and each one's number of
     visitor ids, two at most. `is_linked` is true if any identity key was told with it, `has_events`
     if it did anything that can be credited."""
@@ -63,8 +62,8 @@ class KnownVisitor(NamedTuple):
 
 
 class KnownCalls(NamedTuple):
-    """What is stored of the visitors of calls, of those browsers that are known, and the event ids
-    and browsers' tombstones of the calls that are on record."""
+    """The stored facts that calls may concern: their visitors, and of what they name the browsers,
+    event ids and tombstones that are on record."""
 
     visitors: list[KnownVisitor]
     clients: list[str]
