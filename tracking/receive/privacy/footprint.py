@@ -1,6 +1,6 @@
 """Finds what is stored about one person."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -81,16 +81,11 @@ def footprint_of(
             visitors.add(event.visitor)
     # The ids of persons who were erased before only count their events, and go on doing so.
     visitors = {v for v in visitors if v and not v.startswith(retention.NOBODY)}
-    alone = frozenset(v for v in visitors if is_exclusive(conn, v, keys, known_by, own.keys()))
-    clients: set[str] = set()
-    for client in sorted(
-        {key for v in alone for key in erasure.keys_of(conn, v) if is_client(key)}
-    ):
-        # The other visitor ids of a browser are the person's too, if nobody else used it.
-        had = frozenset(erasure.visitors_of(conn, client))
-        if all(is_exclusive(conn, v, keys, known_by, own.keys()) for v in had - alone):
-            clients.add(client)
-            alone |= had
+
+    def is_hers(visitor: str) -> bool:
+        return is_exclusive(conn, visitor, keys, known_by, own.keys())
+
+    clients, alone = _own_clients(conn, frozenset(filter(is_hers, visitors)), is_hers)
     return PersonFootprint(
         keys=frozenset(keys),
         known_by=known_by,
@@ -99,8 +94,23 @@ def footprint_of(
         visitors=alone,
         shared=frozenset(visitors - alone),
         joined=frozenset(_joined(conn, alone, order_keys | set(keys)) - alone),
-        clients=frozenset(clients),
+        clients=clients,
     )
+
+
+def _own_clients(
+    conn: Connection, visitors: frozenset[str], is_hers: Callable[[str], bool]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Returns the browsers of a person's visitor ids that nobody else used, and those visitor ids
+    with the others of these browsers, which are the person's too."""
+    clients: set[str] = set()
+    known = {key for visitor in visitors for key in erasure.keys_of(conn, visitor)}
+    for client in sorted(filter(is_client, known)):
+        had = frozenset(erasure.visitors_of(conn, client))
+        if all(map(is_hers, had - visitors)):
+            clients.add(client)
+            visitors |= had
+    return frozenset(clients), visitors
 
 
 def browser_events_of(conn: Connection, footprint: PersonFootprint) -> Iterator[ConversionRow]:
