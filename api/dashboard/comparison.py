@@ -9,7 +9,7 @@ from api.dashboard.formats import money_text, orders_text
 from api.dashboard.order import order_address
 from api.dashboard.page import PageRequest
 from api.dashboard.tables import PageTable, TableColumn
-from tracking.report.comparison import MOST_DAYS
+from tracking.report.parameters import MOST_DAYS
 from tracking.store import orders
 
 _PARTS = {

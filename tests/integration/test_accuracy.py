@@ -90,6 +90,16 @@ def test_every_order_was_sent_left_out_waiting_or_lost(
     assert found == {**span, "totals": line, "days": [day]}
 
 
+def test_a_leap_year_of_days_is_told_and_no_more(world: BuildWorld) -> None:
+    made = world()
+    told = made.shop.reads("/accuracy", start_date="2024-01-01", end_date="2024-12-31")
+    assert len(told["days"]) == 366
+    too_many = {"start_date": "2023-12-31", "end_date": "2024-12-31"}
+    refused = made.shop.client.get("/accuracy", query_string=too_many, headers=bearer())
+    assert refused.status_code == 400
+    assert [error["field"] for error in refused.get_json()["errors"]] == ["start_date"]
+
+
 def test_the_csv_has_a_line_for_each_day_and_a_column_for_each_reason(world: BuildWorld) -> None:
     made = world()
     made.sells(id=1, test=True)

@@ -19,14 +19,12 @@ from tracking.report.comparison_hints import hint, hints_of
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.credit_days import credits_by_day
 from tracking.report.credit_sums import CreditSpan
-from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
+from tracking.report.parameters import MOST_DAYS, Days, choice_of, days_of, raise_if_any
 from tracking.store import Store, pinterest_figures, pinterest_readings, spend
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
 from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
 
-# Each day is a line of the report.
-MOST_DAYS = 366
 _DAY, _HOUR = 86_400, 3_600
 
 
@@ -160,9 +158,7 @@ class Comparison:
         self, start: str | None, end: str | None, report_by: str | None, model: str | None
     ) -> _Asked:
         errors: list[FieldError] = []
-        days = days_of(start, end, self._days, self._clock(), errors)
-        if (days.end - days.start).days >= MOST_DAYS:
-            errors.append(FieldError("start_date", f"lies {MOST_DAYS} days or more before the end"))
+        days = days_of(start, end, self._days, self._clock(), errors, MOST_DAYS)
         by: ReportDay = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
         chosen: Model = choice_of("model", model, (self._model, *MODELS), errors)
         raise_if_any(errors)

@@ -10,6 +10,8 @@ from tracking.domain.validation import FieldError, ValidationError
 
 _C = TypeVar("_C", bound=str)
 DEFAULT_DAYS = 30
+# Of reports of which each day is a line.
+MOST_DAYS = 366
 # No shop sold anything on other days.
 FIRST_DAY, LAST_DAY = date(2000, 1, 1), date(2200, 12, 31)
 
@@ -89,9 +91,14 @@ def whole_number_of(
 
 
 def days_of(
-    start: str | None, end: str | None, calendar: ShopDays, now: float, errors: list[FieldError]
+    start: str | None,
+    end: str | None,
+    calendar: ShopDays,
+    now: float,
+    errors: list[FieldError],
+    most: int | None = None,
 ) -> Days:
-    """Returns the days from one date to another; by default the last thirty.
+    """Returns the days from one date to another, `most` of them; by default the last thirty.
 
     For dates that are none it returns some days, with errors added.
     """
@@ -100,5 +107,7 @@ def days_of(
     first = date_of("start_date", start, errors) or last - timedelta(days=DEFAULT_DAYS - 1)
     if first > last and not errors:
         errors.append(FieldError("start_date", "lies after end_date"))
+    if most is not None and (last - first).days >= most:
+        errors.append(FieldError("start_date", f"lies {most} days or more before the end"))
     since, before = map(calendar.begin, (first.toordinal(), last.toordinal() + 1))
     return Days(first, last, since, before)

@@ -24,6 +24,7 @@ from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.known_figures import KnownFigures
 from tracking.report.open_days import OpenDays
 from tracking.report.parameters import (
+    MOST_DAYS,
     Days,
     choice_of,
     days_of,
@@ -188,9 +189,11 @@ class Reports:
         """Returns how many orders were sent, left out for a reason, and lost, by day.
 
         Raises:
-            ValidationError: a date is not one.
+            ValidationError: a date is not one, or there are too many days.
         """
-        days = self.days(start_date, end_date)
+        errors: list[FieldError] = []
+        days = self._days(start_date, end_date, errors, MOST_DAYS)
+        raise_if_any(errors)
         with self.store.read() as conn:
             by_day = accuracy_by_day(
                 conn,
@@ -293,8 +296,14 @@ class Reports:
         raise_if_any(errors)
         return days
 
-    def _days(self, start: str | None, end: str | None, errors: list[FieldError]) -> Days:
-        return days_of(start, end, self._calendar, self.clock(), errors)
+    def _days(
+        self,
+        start: str | None,
+        end: str | None,
+        errors: list[FieldError],
+        most: int | None = None,
+    ) -> Days:
+        return days_of(start, end, self._calendar, self.clock(), errors, most)
 
     def _span(self, days: Days) -> dict[str, Any]:
         return days.told(self.zone)
