@@ -190,6 +190,7 @@ COMPARISON = object_of(
     **_SPAN,
     report_by=one_of("order_date", "click_date"),
     model=one_of(*MODELS),
+    ad_account={**_OR_NULL, "description": "The ad account whose figures Pinterest's are."},
     missing={**_OR_NULL, "description": "What is missing of Pinterest's own figures."},
     windows=object_of(
         ours=object_of(click_days=COUNT, view_hours=COUNT),

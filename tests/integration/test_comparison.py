@@ -26,7 +26,8 @@ from tests.actors import (
 )
 from tests.handed_in import checkout, hand_in
 from tracking.domain.waterfall import PARTS
-from tracking.store import pinterest_figures, pinterest_readings
+from tracking.store import match_verdicts, pinterest_figures, pinterest_readings
+from tracking.store.match_verdicts import ComponentRow, LookbackVerdicts
 from tracking.store.pinterest_figures import PinterestFigures
 from tracking.store.pinterest_readings import ReadingRow
 
@@ -50,6 +51,7 @@ def pinterest_says(
     world: World, orders: int, value: int, views: tuple[int, int] = (0, 0), **changes: Any
 ) -> None:
     """Store what Pinterest says of campaign 11 and 20 November; values are whole units."""
+    account = world.service.settings.pinterest_ad_account_id
     micros, view_orders, view_micros = value * 1_000_000, views[0], views[1] * 1_000_000
     row = PinterestFigures(
         "2026-11-20",
@@ -68,8 +70,8 @@ def pinterest_says(
         30,
         1,
         NOW,
+        account,
     )._replace(**changes)
-    account = world.service.settings.pinterest_ad_account_id
     reading = ReadingRow(account, "conversions", through="2026-11-20", read_at=NOW)
 
     def write(conn: Any) -> None:
@@ -98,7 +100,8 @@ def test_a_comparison_has_the_keys_of_its_contract(everywhere: BuildWorld) -> No
     pinterest_says(world, 1, 40)
     found = world.shop.reads("/comparison", **DAYS)
     assert [*found] == [
-        *("start_date", "end_date", "timezone", "report_by", "model", "missing", "windows"),
+        *("start_date", "end_date", "timezone", "report_by", "model", "ad_account"),
+        *("missing", "windows"),
         *("currency", "note", "totals", "days", "campaigns", "withheld", "hints"),
     ]
     assert [*found["totals"]] == ["pinterest", "credited", "sold", "difference"]
@@ -309,6 +312,19 @@ def test_a_late_event_is_a_hint(everywhere: BuildWorld, clock: Clock) -> None:
     deliver(world.service)
     (found,) = world.shop.reads("/comparison", **DAYS)["hints"]
     assert (found["hint"], found["orders"], found["order_ids"]) == ("late", 1, ["1"])
+
+
+def test_the_overlap_with_a_tag_is_a_hint(world: BuildWorld) -> None:
+    found = world(**ADS)
+    source = ("14d", "WEB", "CONVERSIONS_API")
+    share = ComponentRow(*source, "checkout", "external_event_id", 1_000_000, 413_000, "[]")
+    of_tag = share._replace(ingestion_source="TAG")
+    told = LookbackVerdicts("14d", [], [share, of_tag])
+    found.service.store.commit(lambda conn: match_verdicts.put(conn, [told]))
+    (hint,) = found.shop.reads("/comparison", **DAYS)["hints"]
+    assert hint["hint"] == "overlap"
+    assert hint["text"].startswith("41 % of the event ids of web purchases came from a tag as well")
+    assert "the last 14 days" in hint["text"]
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ def test_pinterests_figure_is_led_back_to_ours(
     says = PinterestFigures(
         *(TODAY, "626735565838", "order_date", "USD", HOSTILE),
         *(3, 120_000_000, 2, 80_000_000, 1, 40_000_000, 3, 0, 30, 1, NOW),
+        account=pinterest.account_id,
     )
     reading = ReadingRow(pinterest.account_id, "conversions", through=TODAY, read_at=NOW)
     service.store.commit(lambda conn: pinterest_figures.put(conn, [says]))

@@ -499,6 +499,30 @@ def test_consent_is_known_after_the_visitors_were_stored_once(tmp_path: Path) ->
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("accounts", "known"), [((), ""), (("1",), "1"), (("1", "2"), "")], ids=str
+)
+def test_pinterests_figures_are_those_of_the_only_account_that_was_read(
+    tmp_path: Path, accounts: tuple[str, ...], known: str
+) -> None:
+    new_url = f"sqlite:///{tmp_path}/new.db"
+    with migrations._begun(new_url) as connection:
+        command.upgrade(migrations._config(connection), "0032")
+        figures = "(date, campaign_id, report_by, currency) VALUES ('2026-11-20', '11', '', 'USD')"
+        connection.execute(text(f"INSERT INTO pinterest_figures {figures}"))
+        readings = "(account, kind) VALUES (:account, 'conversions')"
+        for account in accounts:
+            connection.execute(
+                text(f"INSERT INTO pinterest_readings {readings}"), {"account": account}
+            )
+
+    migrate(new_url)
+
+    store = open_store(new_url)
+    assert [row["account"] for row in rows(store, "pinterest_figures")] == [known]
+    store.close()
+
+
 @pytest.mark.parametrize("tables", [("credits", "conversions"), ("conversions", "credits")])
 @pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
 def test_the_figures_come_while_the_last_release_writes(

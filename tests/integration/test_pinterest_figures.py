@@ -38,6 +38,7 @@ def figures(date: str, campaign_id: str, **more: Any) -> PinterestFigures:
         "click_window_days": 30,
         "view_window_days": 1,
         "recorded_at": NOW,
+        "account": ACCOUNT,
     }
     return PinterestFigures(**{"date": date, "campaign_id": campaign_id, **told, **more})
 
@@ -69,7 +70,7 @@ def test_figures_are_summed_by_day_and_by_campaign_without_adding_two_kinds_of_d
     )
 
     with store.read() as conn:
-        asked = (conn, "2026-11-01", "2026-11-02", "order_date")
+        asked = (conn, ACCOUNT, "2026-11-01", "2026-11-02", "order_date")
         days = pinterest_figures.by_day(*asked)
         campaigns = pinterest_figures.by_campaign(*asked)
     assert [(day.date, day.currency, day.orders, day.value_micros) for day in days] == [
@@ -89,8 +90,30 @@ def test_the_newest_name_of_a_campaign_is_the_last(store: Store) -> None:
     put(store, figures("2026-11-02", "1", campaign="b"), figures("2026-11-01", "1", campaign="c"))
 
     with store.read() as conn:
-        found = pinterest_figures.by_campaign(conn, "2026-11-01", "2026-11-02", "order_date")
+        found = pinterest_figures.by_campaign(
+            conn, ACCOUNT, "2026-11-01", "2026-11-02", "order_date"
+        )
     assert [row.campaign for row in found] == ["c", "b"]
+
+
+def test_the_figures_of_two_accounts_are_not_mixed(store: Store) -> None:
+    put(
+        store,
+        figures("2026-11-01", "1"),
+        figures("2026-11-01", "2", account="2"),
+        # An older release did not tell the account.
+        figures("2026-11-02", "1", account=""),
+        figures("2026-11-02", "2", account=""),
+    )
+    store.commit(partial(pinterest_figures.claim, account=ACCOUNT, campaign_ids=["1", "3"]))
+
+    with store.read() as conn:
+        asked = ("2026-11-01", "2026-11-02", "order_date")
+        ours, theirs = (pinterest_figures.by_day(conn, each, *asked) for each in (ACCOUNT, "2"))
+        found = pinterest_figures.by_campaign(conn, ACCOUNT, *asked)
+    assert [(day.date, day.orders) for day in ours] == [("2026-11-01", 3), ("2026-11-02", 3)]
+    assert [(day.date, day.orders) for day in theirs] == [("2026-11-01", 3)]
+    assert [(row.campaign_id, row.orders) for row in found] == [("1", 6)]
 
 
 def test_calls_are_counted_up_to_the_most_of_a_day(store: Store) -> None:

@@ -15,7 +15,7 @@ from tracking.domain.withheld import REMEDIES
 from tracking.report.accuracy import accuracy_by_day
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
 from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares
-from tracking.report.comparison_hints import hint, hints_of
+from tracking.report.comparison_hints import hint, hints_of, overlap_hints
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.credit_days import credits_by_day
 from tracking.report.credit_sums import CreditSpan
@@ -125,11 +125,12 @@ class Comparison:
             lines = lines_of(days, found, _names(conn, found, says), says)
             self._add_sold(conn, asked, lines)
             withheld = self._withheld(conn, days.start.toordinal(), days.end.toordinal())
-            hints = [*hints_of(conn, days.since, days.before)]
+            hints = [*hints_of(conn, days.since, days.before), *overlap_hints(conn)]
         return {
             **days.told(self._days.zone),
             "report_by": asked.report_by,
             "model": asked.model,
+            "ad_account": self._source.account or None,
             "missing": self._missing(says, days),
             "windows": self._windows(says),
             **_told(lines, says, days),
@@ -169,8 +170,9 @@ class Comparison:
         return ComparedSpan(first, last, bit("pinterest", asked.model), asked.report_by)
 
     def _pinterest_says(self, conn: Connection, asked: _Asked) -> PinterestSays:
-        span = asked.days.start.isoformat(), asked.days.end.isoformat(), asked.report_by
-        readings = pinterest_readings.of_account(conn, self._source.account)
+        account = self._source.account
+        span = account, asked.days.start.isoformat(), asked.days.end.isoformat(), asked.report_by
+        readings = pinterest_readings.of_account(conn, account)
         reading = next((row for row in readings if row.kind == pinterest_figures.READING), None)
         return PinterestSays(
             by_day=pinterest_figures.by_day(conn, *span),

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tracking.domain.match_quality import WHOLE
 from tracking.domain.waterfall import MOST_ORDER_IDS
-from tracking.store import compared_orders
+from tracking.store import compared_orders, match_verdicts
 from tracking.store.engine.statement import Connection
 
 # So many of the newest orders are looked at.
@@ -26,6 +27,20 @@ def hints_of(conn: Connection, since: int, before: int) -> Iterator[dict[str, An
         if order_ids:
             told = f"{len(order_ids)} of the newest orders ({NEWEST_ORDERS} at most) {text}"
             yield hint(name, told, len(order_ids), order_ids[:MOST_ORDER_IDS])
+
+
+def overlap_hints(conn: Connection) -> Iterator[dict[str, Any]]:
+    """Yields what Pinterest says of the event ids that another sender tells it as well."""
+    for row in match_verdicts.overlaps(conn):
+        if row.overlap is not None:
+            share, days = row.overlap * 100 // WHOLE, row.lookback.removesuffix("d")
+            told = "the last day" if days == "1" else f"the last {days} days"
+            text = (
+                f"{share} % of the event ids of web purchases came from a tag as well, says"
+                f" Pinterest of {told}: those count once. A purchase that both told under two ids"
+                " counts twice there."
+            )
+            yield hint("overlap", text)
 
 
 def hint(name: str, text: str, orders: int | None = None, order_ids: Any = ()) -> dict[str, Any]:

@@ -1,16 +1,18 @@
 """Pinterest's own figures: what it says each campaign brought on a UTC day.
 
 They stand once by the day of the order (`report_by` order_date) and once by the day of the click or
-view (click_date). Values are millionths of the currency's major unit.
+view (click_date). Values are millionths of the currency's major unit. A campaign is of one ad
+account.
 """
 
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, func, select
+from sqlalchemy import ColumnElement, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import pinterest_figures as figures
 
@@ -23,7 +25,7 @@ class PinterestFigures(NamedTuple):
 
     `orders` are checkouts, of which some came after a click and some after a view, and some from
     the web and some offline. The windows are those that Pinterest counted with. `recorded_at` is
-    seconds UTC.
+    seconds UTC. The `account` of the campaign is "" where an older release wrote the row.
     """
 
     date: str
@@ -42,6 +44,7 @@ class PinterestFigures(NamedTuple):
     click_window_days: int
     view_window_days: int
     recorded_at: int
+    account: str
 
 
 class PinterestDay(NamedTuple):
@@ -105,11 +108,20 @@ _sums: tuple[ColumnElement[int], ...] = tuple(
     )
 )
 _rows = Query(PinterestFigures, select(figures).where(*_asked).order_by(*_keys))
+_is_of_account = figures.c.account == bindparam("account")
+_claim = Statement(
+    {
+        dialect: update(figures)
+        .where(figures.c.account == literal_column("''"), is_among(dialect, figures.c.campaign_id))
+        .values(account=bindparam("b_account"))
+        for dialect in DIALECTS
+    }
+)
 _windows = (figures.c.click_window_days, figures.c.view_window_days)
 _by_day = Query(
     PinterestDay,
     select(figures.c.date, figures.c.currency, *_sums, *_windows)
-    .where(*_asked)
+    .where(*_asked, _is_of_account)
     .group_by(figures.c.date, figures.c.currency, *_windows)
     .order_by(figures.c.date, figures.c.currency, *_windows),
 )
@@ -117,7 +129,7 @@ _campaign = (figures.c.campaign_id, figures.c.campaign, figures.c.currency)
 _by_campaign = Query(
     PinterestCampaign,
     select(*_campaign, *_sums)
-    .where(*_asked)
+    .where(*_asked, _is_of_account)
     .group_by(*_campaign)
     .order_by(func.max(figures.c.date), func.max(figures.c.recorded_at), *_campaign),
 )
@@ -129,17 +141,28 @@ def put(conn: Connection, rows: Iterable[PinterestFigures]) -> None:
     _put.run_many(conn, (row._asdict() for row in rows))
 
 
+def claim(conn: Connection, account: str, campaign_ids: Iterable[str]) -> None:
+    """Notes the account of an account's campaigns on figures that do not tell theirs."""
+    _claim.run(conn, b_account=account, names=names_of(conn, campaign_ids))
+
+
 def rows(conn: Connection, start: str, end: str, report_by: str) -> list[PinterestFigures]:
-    """Returns the figures of the UTC days from `start` to `end` (ISO dates, inclusive), by day and
-    campaign. A campaign without figures on a day may be absent, or have zeros."""
+    """Returns the figures of every account on the UTC days from `start` to `end` (ISO dates,
+    inclusive), by day and campaign. A campaign without figures on a day may be absent, or have
+    zeros."""
     return _rows.all(conn, start=start, end=end, report_by=report_by)
 
 
-def by_day(conn: Connection, start: str, end: str, report_by: str) -> list[PinterestDay]:
-    """Returns the figures of these days, summed by day, currency and windows."""
-    return _by_day.all(conn, start=start, end=end, report_by=report_by)
+def by_day(
+    conn: Connection, account: str, start: str, end: str, report_by: str
+) -> list[PinterestDay]:
+    """Returns an account's figures of these days, summed by day, currency and windows."""
+    return _by_day.all(conn, account=account, start=start, end=end, report_by=report_by)
 
 
-def by_campaign(conn: Connection, start: str, end: str, report_by: str) -> list[PinterestCampaign]:
-    """Returns the figures of these days, by campaign, name and currency; newest name last."""
-    return _by_campaign.all(conn, start=start, end=end, report_by=report_by)
+def by_campaign(
+    conn: Connection, account: str, start: str, end: str, report_by: str
+) -> list[PinterestCampaign]:
+    """Returns an account's figures of these days, by campaign, name and currency; newest name
+    last."""
+    return _by_campaign.all(conn, account=account, start=start, end=end, report_by=report_by)

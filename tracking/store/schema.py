@@ -502,7 +502,7 @@ syncs = Table(
 
 # What Pinterest itself says a campaign brought on a UTC day, which is that of the order or of the
 # click (`report_by`), and the windows in days that it counted with. Values are millionths of the
-# currency's major unit.
+# currency's major unit. The ad account is "" where a release that did not know it wrote the row.
 pinterest_figures = Table(
     "pinterest_figures",
     metadata,
@@ -522,6 +522,7 @@ pinterest_figures = Table(
     _int("click_window_days"),
     _int("view_window_days"),
     _int("recorded_at"),
+    _text("account"),
     sqlite_with_rowid=False,
 )
 
@@ -655,8 +656,8 @@ pinterest_erasures = Table(
 
 # How far the figures of the reports go, for the days of which zone. Those of the `funnel` count the
 # events up to the number `through`, and have given `numbers` numbers to visitors; those of the
-# `credits` sum up the orders placed before the instant `through`, and `numbers` is the version that
-# this release wrote last. Each change of the figures has a
+# `credits` and the `comparison` sum up the orders placed before the instant `through`, and
+# `numbers` is the version that this release wrote last. Each change of the figures has a
 # new version. Of the storefront's events before the instant `closed` the figures alone are left,
 # for the days of `closed_zone`.
 report_progress = Table(
@@ -886,7 +887,8 @@ compared_credits = Table(
 )
 
 # Their sums by UTC day and shop day (ordinals), by the date of the order and by that of the click,
-# of each campaign and of all (0), for each model's bit; and the ids of some of their orders.
+# of each campaign and of all (0), for each model's bit; and the ids of some of their orders. Those
+# of each campaign are summed up by UTC week and shop week (sevenths of days) as well.
 compared_days = Table(
     "compared_days",
     metadata,

@@ -10,6 +10,7 @@ from tracking.clients.pinterest_conversions import MAX_ROWS, CampaignConversions
 from tracking.receive.pinterest.days import DaysReading, chunks
 from tracking.receive.pinterest.reading import ReadingOptions, ReadingResult
 from tracking.store import pinterest_figures
+from tracking.store.engine.statement import Connection
 from tracking.store.pinterest_figures import PinterestFigures
 
 _NOTHING = CampaignConversions()
@@ -48,6 +49,7 @@ class ConversionsReading(DaysReading):
             StoreUnavailable: the rest may not have been stored.
         """
         names = self._session.campaigns
+        self._session.write(partial(_claim, self._session.account), sorted(names))
         start = self.read_days(since, len(names))
         summary = f"{self._days(start)}: {self.rows} rows, campaigns: {len(names)}"
         return ReadingResult(self.rows, summary)
@@ -98,6 +100,7 @@ class ConversionsReading(DaysReading):
             **told._asdict(),
             **self._options.windows._asdict(),
             recorded_at=self._session.now,
+            account=self._session.account,
         )
 
     def _stored_keys(self, first: date, last: date, report_by: ReportBy) -> set[_FiguresKey]:
@@ -109,3 +112,7 @@ class ConversionsReading(DaysReading):
             for row in rows
             if row.orders or row.value_micros
         }
+
+
+def _claim(account: str, conn: Connection, campaign_ids: Sequence[str]) -> None:
+    pinterest_figures.claim(conn, account, campaign_ids)

@@ -83,6 +83,11 @@ class SyncSession:
         # The calls of a day after which this reading sends no more.
         self.most_calls = CALLS_A_DAY
 
+    @property
+    def account(self) -> str:
+        """The ad account that is read."""
+        return self._access.account_id
+
     @cached_property
     def currency(self) -> str:
         """The currency of the account, asked once.
