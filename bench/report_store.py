@@ -1,24 +1,29 @@
-"""A shop of any size for the benchmark of the reports: events, orders and credits of ninety days,
-written straight into the tables as the product would have stored them."""
+"""A shop of any size for the benchmark of the reports: events, orders, credits and deliveries of
+ninety days, and what Pinterest says of its campaigns, written straight into the tables as the
+product would have stored them."""
 
 import csv
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import date
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 
+from tracking.domain.conversion import event_id_of
+from tracking.report.compared_sums import UTC_DAYS
 from tracking.store.migrations import migrate
 
 T = TypeVar("T")
 
 DAYS = 90
 CAMPAIGNS = 200
+ADS_A_CAMPAIGN = 5
 # Of a hundred events so many are of each stage.
 _STAGES = (
     ("product_view", 72),
@@ -29,8 +34,18 @@ _STAGES = (
 _VISITORS_AN_EVENT = 0.4
 _PINTEREST = 0.25
 _PLAIN = 0.35
-_MASKS = (0b11111111111111, 0b10101010101010, 0b01010101010101, 0b00000001111111)
+_MASKS_OF_CREDITS = (0b11111111111111, 0b10101010101010, 0b01010101010101, 0b00000001111111)
 _PAGE = 50_000
+_ACCOUNT = "1"
+_CURRENCY = "USD"
+_VALUE = 2500
+_REFUND = 100
+_REFUNDED = 0.08
+# Of Pinterest's orders so many are not sent, for which reason, and of the others so many were not
+# delivered.
+_REASONS = (("consent_refused", 0.06), ("no_identity", 0.07), ("", 1.0))
+_STATES = (("dead", 0.01), ("waiting", 0.02), ("discarded", 0.022), ("sent", 1.0))
+_PAYLOAD = b'{"event_name":"checkout","custom_data":{"currency":"USD","value":"25.00"}}'
 
 
 class SeededEvent(NamedTuple):
@@ -48,6 +63,31 @@ class SeededEvent(NamedTuple):
     currency: str
     value: int
     recorded_at: int
+    reason: str
+
+
+class SeededOrder(NamedTuple):
+    """An order, in the order of the columns that are written."""
+
+    id: str
+    version: str
+    placed_at: int
+    currency: str
+    gross: int
+    is_counted: int
+
+
+class SeededDelivery(NamedTuple):
+    """The delivery of an order's event, in the order of the columns that are written."""
+
+    event_id: str
+    destination: str
+    state: str
+    payload: bytes
+    event_time: int
+    attempts: int
+    queued_at: int
+    settled_at: int
 
 
 class SeededCredit(NamedTuple):
@@ -65,6 +105,8 @@ class SeededCredit(NamedTuple):
     share: int
     gross: int
     net: int
+    ad_id: str
+    pin_id: str
 
 
 def events(count: int, until: int) -> Iterator[SeededEvent]:
@@ -82,39 +124,75 @@ def events(count: int, until: int) -> Iterator[SeededEvent]:
         campaign = int(random.random() ** 2 * CAMPAIGNS)
         is_pinterest = chance < _PINTEREST
         named = is_pinterest or chance < 1 - _PLAIN
+        order_id = f"{5_900_000_000_000 + n}" if stage == "purchase" else ""
+        reason = _drawn(_REASONS, random.random()) if is_pinterest else "not_attributed"
         yield SeededEvent(
-            f"shu-{n:09d}-4c1e-8a6b-52d0f0a1b2c3",
+            event_id_of(order_id) if order_id else f"shu-{n:09d}-4c1e-8a6b-52d0f0a1b2c3",
             stage,
-            f"{5_900_000_000_000 + n}" if stage == "purchase" else "",
+            order_id,
             f"vi:{int(near) % visitors:042d}",
             at,
             1,
             int(is_pinterest),
-            f"{626_700_000_000 + campaign}" if named else "",
+            _campaign_id(campaign) if named else "",
             f"campaign {campaign}" if named else "",
-            "USD",
-            2500,
+            _CURRENCY,
+            _VALUE,
             at,
+            reason if order_id else "",
+        )
+
+
+def _drawn(choices: Iterable[tuple[str, float]], chance: float) -> str:
+    return next(choice for choice, below in choices if chance < below)
+
+
+def _campaign_id(campaign: int) -> str:
+    return f"{626_700_000_000 + campaign}"
+
+
+def _ad_id(campaign: int, n: int) -> str:
+    return f"{687_200_000_000 + campaign * ADS_A_CAMPAIGN + n}"
+
+
+def order_of(event: SeededEvent) -> SeededOrder:
+    """Returns the order of a purchase."""
+    version = f"{event.at:012d}"
+    return SeededOrder(event.order_id, version, event.at, event.currency, event.value, 1)
+
+
+def deliveries_of(event: SeededEvent, random: Random) -> Iterator[SeededDelivery]:
+    """Yields the delivery of a purchase, if nothing kept it back."""
+    if not event.reason:
+        state = _drawn(_STATES, random.random())
+        settled_at = 0 if state == "waiting" else event.at + 60
+        yield SeededDelivery(
+            *(event.event_id, "pinterest", state, _PAYLOAD, event.at, 1, event.at, settled_at)
         )
 
 
 def credits_of(order: SeededEvent, random: Random) -> Iterator[SeededCredit]:
     """Yields one or two credits of an order."""
     parts = 2 if random.random() < 0.3 else 1
+    refund = _REFUND if random.random() < _REFUNDED else 0
     for n in range(parts):
+        campaign = int(order.campaign_id[-3:]) if order.is_pinterest else 0
+        ad_id = _ad_id(campaign, int(random.random() * ADS_A_CAMPAIGN))
         yield SeededCredit(
             order.at,
             order.order_id,
             n,
-            _MASKS[int(random.random() * 4)],
+            _MASKS_OF_CREDITS[int(random.random() * 4)],
             order.at - int(random.random() * 20 * 86_400) * order.is_pinterest,
-            "USD",
+            _CURRENCY,
             order.is_pinterest,
             order.campaign_id,
             order.campaign,
             1_000_000 // parts,
             order.value // parts,
-            order.value // parts - 100,
+            order.value // parts - refund,
+            ad_id if order.is_pinterest else "",
+            "",
         )
 
 
@@ -127,12 +205,18 @@ def seed(url: str, count: int, table: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(SeededEvent._fields)
 
-        def batches() -> Iterator[tuple[list[SeededEvent], list[SeededCredit]]]:
-            random = Random(11)
+        def batches() -> Iterator[Batch]:
+            chances = Random(11), Random(13)
             for page in _pages(events(count, until)):
                 writer.writerows(page)
-                orders = (event for event in page if event.order_id)
-                yield page, [credit for order in orders for credit in credits_of(order, random)]
+                orders = [event for event in page if event.order_id]
+                yield {
+                    "conversions": page,
+                    "orders": [order_of(event) for event in orders],
+                    "credits": [row for event in orders for row in credits_of(event, chances[0])],
+                    "outbox": [row for event in orders for row in deliveries_of(event, chances[1])],
+                }
+            yield from _of_pinterest(count, until)
 
         write(url, batches())
 
@@ -143,31 +227,151 @@ def _pages(rows: Iterable[T]) -> Iterator[list[T]]:
         yield page
 
 
-Batches = Iterator[tuple[list[SeededEvent], list[SeededCredit]]]
+# What triggers tell of rows that no figures are made of yet.
+_MARKS = ("compared_marks", "accuracy_marks")
+
+# Rows by their table.
+Batch = Mapping[str, Sequence[Any]]
 
 
-def _write_sqlite(url: str, batches: Batches) -> None:
+class _Spend(NamedTuple):
+    date: str
+    campaign_id: str
+    currency: str
+    campaign: str
+    micros: int
+
+
+class _Figures(NamedTuple):
+    date: str
+    campaign_id: str
+    report_by: str
+    currency: str
+    campaign: str
+    orders: int
+    value_micros: int
+    click_orders: int
+    click_micros: int
+    view_orders: int
+    view_micros: int
+    web_orders: int
+    click_window_days: int
+    view_window_days: int
+    account: str
+
+
+class _Ad(NamedTuple):
+    ad_id: str
+    name: str
+    campaign_id: str
+
+
+class _AdSpend(NamedTuple):
+    date: str
+    ad_id: str
+    currency: str
+    micros: int
+
+
+class _Reading(NamedTuple):
+    account: str
+    kind: str
+    through: str
+    read_at: int
+
+
+def _of_pinterest(count: int, until: int) -> Iterator[Batch]:
+    """Yields what Pinterest tells of each campaign and day, and the coverage of what was sent."""
+    campaigns = range(CAMPAIGNS)
+    last = UTC_DAYS.day_of(until) - 1
+    days = range(last - DAYS + 1, last + 1)
+    of_day = max(1, int(count * 0.1 * _PINTEREST / DAYS / CAMPAIGNS))
+    for day in days:
+        told = date.fromordinal(day).isoformat()
+        yield {
+            "spend": [
+                _Spend(told, _campaign_id(n), _CURRENCY, f"campaign {n}", 9_000_000)
+                for n in campaigns
+            ],
+            "pinterest_figures": [
+                _figures(told, n, report_by, of_day)
+                for n in campaigns
+                for report_by in ("order_date", "click_date")
+            ],
+            "ad_spend": [
+                _AdSpend(told, _ad_id(n, ad), _CURRENCY, 1_500_000)
+                for n in campaigns
+                for ad in range(ADS_A_CAMPAIGN)
+            ],
+            "match_days": [_match_day(day, name, count) for name in ("checkout", "page_visit")],
+        }
+    yield {
+        "pinterest_ads": [
+            _Ad(_ad_id(n, ad), f"ad {n}.{ad}", _campaign_id(n))
+            for n in campaigns
+            for ad in range(ADS_A_CAMPAIGN)
+        ],
+        "pinterest_readings": [
+            _Reading(_ACCOUNT, "conversions", date.fromordinal(last).isoformat(), until)
+        ],
+    }
+
+
+def _figures(day: str, campaign: int, report_by: str, orders: int) -> _Figures:
+    views, value = orders // 4, _VALUE * 10_000
+    clicks = orders - views
+    return _Figures(
+        *(day, _campaign_id(campaign), report_by, _CURRENCY, f"campaign {campaign}"),
+        *(orders, orders * value, clicks, clicks * value, views, views * value, orders, 30, 1),
+        _ACCOUNT,
+    )
+
+
+class _MatchDay(NamedTuple):
+    day: int
+    event_name: str
+    action_source: str
+    events: int
+    click_id_epik: int
+    hashed_email: int
+    external_event_id: int
+    order_id: int
+
+
+def _match_day(day: int, event_name: str, count: int) -> _MatchDay:
+    events = count // 100 // DAYS
+    return _MatchDay(day, event_name, "web", events, events // 2, events, events, events)
+
+
+def _statement(table: str, columns: Iterable[str], mark: str) -> str:
+    names = [*columns]
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608
+
+
+def _write_sqlite(url: str, batches: Iterable[Batch]) -> None:
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as raw:
         for pragma in ("synchronous=OFF", "cache_size=-400000", "journal_mode=WAL"):
             raw.execute(f"PRAGMA {pragma}")
-        for seeded, more in batches:
-            for table, rows in (("conversions", seeded), ("credits", more)):
+        for batch in batches:
+            for table, rows in batch.items():
                 if rows:
-                    columns, marks = ", ".join(rows[0]._fields), ", ".join("?" * len(rows[0]))
-                    raw.executemany(
-                        f"INSERT INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608
-                        rows,
-                    )
+                    raw.executemany(_statement(table, rows[0]._fields, "?"), rows)
             raw.commit()
+        for table in _MARKS:
+            raw.execute(f"DELETE FROM {table}")  # noqa: S608
+        raw.commit()
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _write_postgresql(url: str, batches: Batches) -> None:
+def _write_postgresql(url: str, batches: Iterable[Batch]) -> None:
     with psycopg.connect(url.replace("+psycopg", "", 1)) as raw:
-        for seeded, more in batches:
-            for table, rows in (("conversions", seeded), ("credits", more)):
+        for batch in batches:
+            for table, rows in batch.items():
                 columns = ", ".join(rows[0]._fields) if rows else ""
                 with raw.cursor().copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                     for row in rows:
                         copy.write_row(row)
             raw.commit()
+        for table in _MARKS:
+            raw.execute(f"TRUNCATE {table}")
+        raw.commit()

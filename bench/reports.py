@@ -32,6 +32,8 @@ from tests.faults.postgres import cluster
 from tests.funnel_by_sql import CountedBySql
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
 from tracking.domain.shop_days import ShopDays
+from tracking.report.accuracy_writer import AccuracyWriter
+from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_by_day import FiguresByDay
@@ -48,6 +50,7 @@ _STEP = 50_000
 _DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
 SHOP_DAYS = ShopDays(ZoneInfo("UTC"))
 _WINDOW = Rules().click_window
+_RETENTION_DAYS = 400
 _DUCKDB = {
     "totals": "SELECT stage, count(*), count(DISTINCT visitor) FROM events"
     ' WHERE "at" >= ? AND "at" < ? AND is_counted = 1 GROUP BY stage',
@@ -120,7 +123,10 @@ def make_figures(store: Store) -> None:
     """Makes all figures of a store, and prints how long it took."""
     began = time.perf_counter()
     FiguresWorker(
-        FunnelWriter(store, SHOP_DAYS, events=_STEP), CreditWriter(store, SHOP_DAYS, _WINDOW)
+        FunnelWriter(store, SHOP_DAYS, events=_STEP),
+        CreditWriter(store, SHOP_DAYS, _WINDOW),
+        AccuracyWriter(store, _RETENTION_DAYS, time.time),
+        ComparisonWriter(store, SHOP_DAYS, Rules(), _RETENTION_DAYS, time.time),
     ).finish()
     print(f"figures made in {time.perf_counter() - began:.0f} s")
 
