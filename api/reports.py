@@ -1,6 +1,7 @@
 """Routes for the reports, as JSON or CSV, and for ad spend."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -31,26 +32,26 @@ def report_routes(service: Service) -> Blueprint:
         report = reports.funnel(
             **_parameters("start_date", "end_date", "traffic", "campaign", "by_campaign")
         )
-        return _report(report, _funnel_rows(report))
+        return _report(report, _funnel_rows)
 
     @routes.get("/roi-analysis")
     def roi() -> Response:
         report = reports.roi(
             **_parameters("start_date", "end_date", "model", "scope", "report_by", "group_by")
         )
-        return _report(report, _roi_rows(report))
+        return _report(report, _roi_rows)
 
     @routes.get("/accuracy")
     def accuracy() -> Response:
         report = reports.accuracy(**_parameters("start_date", "end_date"))
-        return _report(report, _accuracy_rows(report))
+        return _report(report, _accuracy_rows)
 
     @routes.get("/comparison")
     def comparison() -> Response:
         report = service.comparison.report(
             **_parameters("start_date", "end_date", "report_by", "model")
         )
-        return _report(report, _comparison_rows(report))
+        return _report(report, _comparison_rows)
 
     @routes.get("/orders/<path:order_id>/journey")
     def journey(order_id: str) -> Response:
@@ -58,17 +59,17 @@ def report_routes(service: Service) -> Blueprint:
         report = reports.journey(order_id_in(order_id), **_parameters("scope")) if is_text else None
         if report is None:
             raise NotFound("No order of this id was received.")
-        return _report(report, report["touches"])
+        return _report(report, itemgetter("touches"))
 
     @routes.get("/events")
     def events() -> Response:
         report = reports.events(**_parameters("state", "after", "limit", "event_id"))
-        return _report(report, _event_rows(report["events"]))
+        return _report(report, _event_rows)
 
     @routes.get("/match-quality")
     def match_quality() -> Response:
         report = service.match_quality.report(**_parameters("start_date", "end_date"))
-        return _report(report, report["days"])
+        return _report(report, itemgetter("days"))
 
     _add_spend_routes(routes, service)
     return routes
@@ -78,7 +79,7 @@ def _add_spend_routes(routes: Blueprint, service: Service) -> None:
     @routes.get("/spend")
     def spend() -> Response:
         report = service.reports.spend(**_parameters("start_date", "end_date"))
-        return _report(report, report["rows"])
+        return _report(report, itemgetter("rows"))
 
     @routes.post("/spend")
     def add_spend() -> Response:
@@ -136,11 +137,13 @@ def _body(limit: int) -> bytes:
     return body
 
 
-def _report(report: Mapping[str, Any], rows: Iterable[ReportLine]) -> Response:
+def _report(
+    report: Mapping[str, Any], rows_of: Callable[[Mapping[str, Any]], Iterable[ReportLine]]
+) -> Response:
     chosen = request.args.get("format")
     wants_csv = request.accept_mimetypes.best_match(["application/json", "text/csv"]) == "text/csv"
     if chosen == "csv" or (chosen is None and wants_csv):
-        return Response(csv_text(rows), content_type="text/csv; charset=utf-8")
+        return Response(csv_text(rows_of(report)), content_type="text/csv; charset=utf-8")
     return _json(report)
 
 
@@ -215,7 +218,7 @@ def _part_cells(difference: ReportLine | None) -> dict[str, Any]:
     }
 
 
-def _event_rows(events: Iterable[ReportLine]) -> list[ReportLine]:
+def _event_rows(report: Mapping[str, Any]) -> list[ReportLine]:
     no_delivery = {"destination": "", "attempts": 0, "settled_at": None}
     return [
         {
@@ -223,6 +226,6 @@ def _event_rows(events: Iterable[ReportLine]) -> list[ReportLine]:
             **{name: (delivery or no_delivery)[name] for name in no_delivery},
             "state": delivery["state"] if delivery else event["state"],
         }
-        for event in events
+        for event in report["events"]
         for delivery in (event["deliveries"] or [None])
     ]

@@ -1,7 +1,7 @@
 """The lines of the comparison: the totals, a day or a campaign, as the report tells them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -47,8 +47,8 @@ class ComparisonLine:
 
     def add_pinterest(self, row: PinterestDay | PinterestCampaign) -> None:
         """Adds figures of Pinterest's."""
-        known = self.pinterest.get(row.currency, PinterestSums())
-        self.pinterest[row.currency] = _sum_of((known, _sums_of(row)))
+        known, sums = self.pinterest.get(row.currency), _sums_of(row)
+        self.pinterest[row.currency] = sums if known is None else _sum_of((known, sums))
 
     def add_sold(self, currency: str, share: int, net: int) -> None:
         """Adds orders that the shop sold, and their revenue."""
@@ -128,7 +128,9 @@ class ComparisonLine:
         }
 
 
-def _sum_of(every: Iterable[PinterestSums]) -> PinterestSums:
+def _sum_of(every: Collection[PinterestSums]) -> PinterestSums:
+    if len(every) == 1:
+        return next(iter(every))
     return PinterestSums(*map(sum, zip(PinterestSums(), *every, strict=True)))
 
 

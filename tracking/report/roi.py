@@ -135,12 +135,10 @@ def roi_report(
     ordered = [currencies[currency] for currency in sorted(currencies)]
     if len(ordered) > 1:
         return _multi_currency(ordered)
-    totals = ordered[0] if ordered else _CurrencyTotals()
+    reports = [_one_currency(each) for each in ordered]
     return {
-        "currency": totals.currency or None,
-        **_figures(totals, totals.currency),
-        "campaigns": _campaigns(totals),
-        "currencies": [_one_currency(each) for each in ordered],
+        **(reports[0] if reports else {**_one_currency(_CurrencyTotals()), "currency": None}),
+        "currencies": reports,
     }
 
 
