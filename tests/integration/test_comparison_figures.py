@@ -1,6 +1,7 @@
 """A comparison that adds up stored days tells what the rows tell, whatever changed meanwhile."""
 
 from collections import Counter
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,6 +12,7 @@ from tests.actors import DAY, HOUR, NOW, BuildWorld, World, deliver, instant, no
 from tests.handed_in import checkout, hand_in
 from tracking.domain.attribution import MODELS, Rules, bit
 from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import CampaignLabel
 from tracking.report.compared_shares import order_shares
 from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares, dated
 from tracking.report.comparison_writer import ComparisonWriter
@@ -55,7 +57,9 @@ class Shopping:
 
     def _an_order_comes(self) -> None:
         number = len(self.bodies) + 1
-        at = NOW - self.random.randrange(4 * DAY)
+        # A campaign may be renamed, and named back.
+        name = self.random.choice(("spring", "summer"))
+        at = NOW - self.random.randrange(12 * DAY)
         when = {"created_at": instant(at), "processed_at": instant(at), "updated_at": instant(at)}
         self.bodies[number] = order(
             id=number,
@@ -63,7 +67,7 @@ class Shopping:
             contact_email=None,
             customer=None,
             billing_address=None,
-            landing_site=self.random.choice((pinned("11"), pinned("22"), "/")),
+            landing_site=self.random.choice((pinned("11"), pinned("22", utm_campaign=name), "/")),
             note_attributes=notes(pin_consent=f"marketing={self.random.choice(('yes', 'no'))}"),
             subtotal_price=f"{self.random.randrange(1, 9_000) / 100:.2f}",
             currency=self.random.choice(("USD", "USD", "EUR")),
@@ -131,41 +135,63 @@ def told(found: ComparedShares, span: ComparedSpan) -> Told:
     return by_day, by_campaign, orders
 
 
-def by_row(conn: Connection, span: ComparedSpan) -> ComparedShares:
+def by_row(conn: Connection, span: ComparedSpan, zone: ShopDays) -> ComparedShares:
     found = ComparedShares()
     around = (int(NOW) - 99 * DAY, int(NOW) + 99 * DAY)
     for share in order_shares(conn, around, span.bit, RULES, 0):
-        found.add(span, share.label, share.currency, dated(share, span.report_by, ZONE))
+        found.add(span, share.label, share.currency, dated(share, span.report_by, zone))
     return found
 
 
-def assert_as_the_rows(world: World) -> None:
+def order_of_names(found: ComparedShares) -> dict[str, list[CampaignLabel]]:
+    """The names of each campaign, the newest one last."""
+    return {
+        id: [label for label in found.labels() if label.campaign_id == id]
+        for id in {label.campaign_id for label in found.labels()}
+    }
+
+
+def spans(days: tuple[int, int]) -> Iterator[ComparedSpan]:
+    for report_by in REPORTS:
+        for model in MODELS:
+            yield ComparedSpan(*days, bit("pinterest", model), report_by)
+
+
+def assert_as_the_rows(
+    world: World, days: tuple[int, int] = (TODAY - 2, TODAY), zone: ShopDays = ZONE
+) -> None:
     with world.service.store.read() as conn:
         assert report_progress.of(conn, "comparison").through == FOREVER
-        for report_by in REPORTS:
-            for model in MODELS:
-                span = ComparedSpan(TODAY - 2, TODAY, bit("pinterest", model), report_by)
-                stored = told(compared_shares(conn, span, ZONE, RULES, 0), span)
-                rows = told(by_row(conn, span), span)
-                assert stored[:2] == rows[:2], (report_by, model)
-                for key, order_ids in stored[2].items():
-                    assert order_ids <= rows[2].get(key, set())
+        for span in spans(days):
+            stored, rows = compared_shares(conn, span, zone, RULES, 0), by_row(conn, span, zone)
+            assert order_of_names(stored) == order_of_names(rows), span
+            ours, theirs = told(stored, span), told(rows, span)
+            assert ours[:2] == theirs[:2], span
+            for key, order_ids in ours[2].items():
+                assert order_ids <= theirs[2].get(key, set())
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_stored_days_and_what_they_lack_are_the_rows(everywhere: BuildWorld, seed: int) -> None:
-    world = everywhere(SHOP_TIMEZONE="America/New_York", PINTEREST_SEND="all")
-    shopping, figures = Shopping(world, Random(seed)), writer(world)
+@pytest.mark.parametrize(
+    ("seed", "name"), [(0, "America/New_York"), (1, "Pacific/Kiritimati"), (2, "Pacific/Pago_Pago")]
+)
+def test_stored_days_and_what_they_lack_are_the_rows(
+    everywhere: BuildWorld, seed: int, name: str
+) -> None:
+    world = everywhere(SHOP_TIMEZONE=name, PINTEREST_SEND="all")
+    zone = ShopDays(ZoneInfo(name))
+    shopping, figures = Shopping(world, Random(seed)), writer(world, zone)
     for _ in range(12):
         shopping.goes_on()
     finish(figures)
     for _ in range(8):
         for _ in range(shopping.random.randrange(5)):
             shopping.goes_on()
-        assert_as_the_rows(world)
+        # Days, weeks, and days at their ends.
+        days = TODAY - shopping.random.randrange(16), TODAY + shopping.random.randrange(9)
+        assert_as_the_rows(world, days, zone)
         if shopping.random.random() < 0.6:
             figures.step()
-            assert_as_the_rows(world)
+            assert_as_the_rows(world, days, zone)
 
 
 def test_the_figures_of_another_zone_are_made_anew(everywhere: BuildWorld) -> None:
@@ -176,6 +202,26 @@ def test_the_figures_of_another_zone_are_made_anew(everywhere: BuildWorld) -> No
     finish(writer(world, ShopDays(ZoneInfo("Asia/Kathmandu"))))
     finish(writer(world))
     assert_as_the_rows(world)
+
+
+def test_figures_of_a_release_without_weeks_are_made_anew(everywhere: BuildWorld) -> None:
+    world = everywhere(SHOP_TIMEZONE="America/New_York", PINTEREST_SEND="all")
+    shopping = Shopping(world, Random(5))
+    for _ in range(9):
+        shopping.goes_on()
+    finish(writer(world))
+    weeks = (TODAY - 20, TODAY + 10)
+
+    def last_release(conn: Connection) -> None:
+        known = report_progress.of(conn, "comparison")
+        assert report_progress.advance(conn, "comparison", known, known)
+        conn.cursor.execute("DELETE FROM compared_days WHERE report_by IN ('order_week')")
+
+    world.service.store.commit(last_release)
+
+    assert_as_the_rows(world, weeks)
+    finish(writer(world))
+    assert_as_the_rows(world, weeks)
 
 
 def test_figures_that_are_made_anew_are_the_same(everywhere: BuildWorld) -> None:

@@ -1,6 +1,7 @@
 """Reads the shares of the comparison: from the sums by day where they are complete, else by row."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -16,12 +17,15 @@ from tracking.report.compared_shares import (
     shares_of_marked,
 )
 from tracking.store import compared_figures, report_progress
-from tracking.store.compared_figures import SummedCredit
+from tracking.store.compared_figures import ComparedSum, SummedCredit
 from tracking.store.credit_figures import FOREVER, ReportDay
 from tracking.store.engine.statement import Connection
+from tracking.store.report_progress import Progress
 
 UTC_DAYS = ShopDays(ZoneInfo("UTC"))
 _EVERY_MARK = 2**62
+# The day of sums of several.
+_SEVERAL = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +60,13 @@ class ComparedShares:
 
     by_day: list[tuple[str, ComparedShare]] = field(default_factory=list)
     by_campaign: list[CampaignShare] = field(default_factory=list)
+    # The newest UTC day of each campaign that has several names.
+    newest: dict[CampaignLabel, int] = field(default_factory=dict)
 
     def labels(self) -> list[CampaignLabel]:
-        """Returns the campaigns as touches named them, the one of the newest day last."""
-        newest: dict[CampaignLabel, int] = {}
-        for share in self.by_campaign:
-            day = share.found.utc_day
-            newest[share.label] = max(day, newest.get(share.label, day))
-        return sorted(newest, key=lambda label: (newest[label], label))
+        """Returns the campaigns as touches named them, of several names the newest one last."""
+        labels = {share.label for share in self.by_campaign}
+        return sorted(labels, key=lambda label: (self.newest.get(label, 0), label))
 
     def add(
         self, span: ComparedSpan, label: CampaignLabel, currency: str, found: ComparedShare
@@ -73,6 +76,7 @@ class ComparedShares:
         if in_utc or in_shop:
             self.by_day.append((currency, found))
             self.by_campaign.append(CampaignShare(label, currency, found, in_utc, in_shop))
+            self.newest[label] = max(found.utc_day, self.newest.get(label, found.utc_day))
 
 
 def compared_shares(
@@ -81,12 +85,18 @@ def compared_shares(
     """Returns the shares that count on some days here or at Pinterest, exact to the newest order.
     Deliveries settled before the instant `forgotten` have been deleted."""
     progress = report_progress.of(conn, "comparison")
-    if progress.zone == days.zone.key and progress.through == FOREVER:
+    is_whole = progress.through == FOREVER and has_weeks(progress)
+    if progress.zone == days.zone.key and is_whole:
         return _summed(conn, span, days, rules, forgotten)
     found = ComparedShares()
     for share in _rows(conn, span, days, rules, forgotten):
         found.add(span, share.label, share.currency, dated(share, span.report_by, days))
     return found
+
+
+def has_weeks(progress: Progress) -> bool:
+    """Returns True if no release that knows no sums of weeks wrote the sums last."""
+    return progress.numbers == progress.version
 
 
 def dated(share: OrderShare, report_by: ReportDay, days: ShopDays) -> ComparedShare:
@@ -138,30 +148,52 @@ def _summed(
         )
         if span.holds(day.utc_day) or span.holds(day.shop_day):
             found.by_day.append((day.currency, share))
-    found.by_campaign = [*_of_campaigns(conn, span, changed)]
-    for masked in (*map(_taken_off, old), *new):
-        if masked.mask & span.bit:
-            one = masked.share
-            found.add(span, one.label, one.currency, _pending(one, span.report_by, days))
+    rows = compared_figures.campaigns(conn, *key)
+    found.by_campaign = [*_of_campaigns(rows, changed)]
+    pending = [one for one in (*map(_taken_off, old), *new) if one.mask & span.bit]
+    found.newest = _newest(conn, span, rows, {one.share.label for one in pending})
+    for one, _ in pending:
+        found.add(span, one.label, one.currency, _pending(one, span.report_by, days))
     return found
 
 
-def _of_campaigns(
-    conn: Connection, span: ComparedSpan, changed: set[str]
-) -> Iterator[CampaignShare]:
-    for row in compared_figures.campaigns(conn, span.report_by, span.bit, span.first, span.last):
+def _of_campaigns(rows: Iterable[ComparedSum], changed: set[str]) -> Iterator[CampaignShare]:
+    for row in rows:
         if row.in_utc or row.in_shop:
             found = ComparedShare(
-                row.newest,
-                row.newest,
+                _SEVERAL,
+                _SEVERAL,
                 kind_of(row.kind),
                 int(row.share),
                 int(row.net),
                 int(row.value),
                 _ids(row.order_ids, changed),
             )
-            label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.name)
-            yield CampaignShare(label, row.currency, found, bool(row.in_utc), bool(row.in_shop))
+            yield CampaignShare(
+                _label(row), row.currency, found, bool(row.in_utc), bool(row.in_shop)
+            )
+
+
+def _newest(
+    conn: Connection,
+    span: ComparedSpan,
+    rows: Iterable[ComparedSum],
+    pending: Collection[CampaignLabel],
+) -> dict[CampaignLabel, int]:
+    """Returns the newest UTC day, in the sums, of each campaign that has several names in these or
+    in what is pending."""
+    stored = {_label(row): row.campaign for row in rows}
+    names = Counter(label.campaign_id for label in {*stored, *pending})
+    key = (span.report_by, span.bit, span.first, span.last)
+    return {
+        label: compared_figures.newest_day(conn, *key, campaign)
+        for label, campaign in stored.items()
+        if names[label.campaign_id] > 1
+    }
+
+
+def _label(row: ComparedSum | SummedCredit) -> CampaignLabel:
+    return CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.name)
 
 
 def _taken_off(row: SummedCredit) -> MaskedShare:
@@ -170,7 +202,7 @@ def _taken_off(row: SummedCredit) -> MaskedShare:
         order_id="",
         placed_at=row.placed_at,
         credited_at=row.credited_at,
-        label=CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.name),
+        label=_label(row),
         currency=row.currency,
         kind=kind_of(row.kind),
         share=-row.share,
@@ -186,4 +218,4 @@ def _pending(share: OrderShare, report_by: ReportDay, days: ShopDays) -> Compare
 
 
 def _ids(text: str, changed: Iterable[str]) -> tuple[str, ...]:
-    return tuple(id for id in text.split() if id not in changed)
+    return tuple(id for id in text.split() if id not in changed) if text else ()

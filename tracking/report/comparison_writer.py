@@ -7,15 +7,15 @@ from functools import partial
 from typing import NamedTuple
 
 from tracking.domain.attribution import Rules, bits_of
-from tracking.domain.shop_days import ShopDays
+from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.domain.waterfall import MOST_ORDER_IDS, kind_of
 from tracking.report.campaigns import CampaignLabel
 from tracking.report.compared_shares import MaskedShare, shares_between, shares_of_marked
-from tracking.report.compared_sums import UTC_DAYS
-from tracking.report.shared_figures import SharedFigures
+from tracking.report.compared_sums import UTC_DAYS, has_weeks
+from tracking.report.shared_figures import SharedFigures, written
 from tracking.store import Store, compared_figures, report_progress
 from tracking.store.compared_figures import ALL_CAMPAIGNS, ComparedCredit, ComparedDay
-from tracking.store.credit_figures import FOREVER
+from tracking.store.credit_figures import FOREVER, Period, ReportDay, week_of
 from tracking.store.engine.statement import Connection
 
 _HOUR, _DAY = 3_600, 86_400
@@ -27,7 +27,7 @@ class _SumKey(NamedTuple):
     """The key of sums, under one model or several: see a ComparedDay."""
 
     mask: int
-    report_by: str
+    report_by: Period
     utc_day: int
     campaign: int
     shop_day: int
@@ -101,10 +101,10 @@ class ComparisonWriter:
         with self._store.read() as conn:
             progress = self._figures.progress(conn)
             has_marks = bool(compared_figures.marks(conn, 1))
-        if progress.zone != self._days.zone.key:
-            # Of other days: deleted a part at a time.
+        if progress.zone != self._days.zone.key or not has_weeks(progress):
+            # Of other days, or written by a release that knows no weeks: deleted a part at a time.
             self._figures.begin_anew(
-                progress,
+                written(progress),
                 self._days.zone.key,
                 compared_figures.some_sums,
                 compared_figures.drop_sums,
@@ -145,7 +145,7 @@ class ComparisonWriter:
             compared_figures.replace_credits(conn, dropped, credits)
             compared_figures.put(conn, rows)
 
-        self._figures.write(progress, progress._replace(through=through), put)
+        self._figures.write(progress, written(progress)._replace(through=through), put)
 
     def _rows(
         self, conn: Connection, old: Iterable[ComparedCredit], new: Iterable[ComparedCredit]
@@ -170,13 +170,18 @@ class ComparisonWriter:
 
     def _keys(self, credit: ComparedCredit) -> Iterator[_SumKey]:
         """Yields the keys of the sums that a credit is in."""
-        for report_by, at in (
-            ("order_date", credit.placed_at),
-            ("click_date", credit.credited_at),
-        ):
+        dates: Mapping[ReportDay, int] = {
+            "order_date": credit.placed_at,
+            "click_date": credit.credited_at,
+        }
+        for report_by, at in dates.items():
             utc_day, shop_day = UTC_DAYS.day_of(at), self._days.day_of(at)
-            for campaign in (ALL_CAMPAIGNS, credit.campaign):
-                place = (credit.mask, report_by, utc_day, campaign, shop_day)
+            for by, length, campaign in (
+                (report_by, 1, ALL_CAMPAIGNS),
+                (report_by, 1, credit.campaign),
+                (week_of(report_by), WEEK, credit.campaign),
+            ):
+                place = (credit.mask, by, utc_day // length, campaign, shop_day // length)
                 yield _SumKey(*place, credit.currency, credit.kind)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from tracking.domain.attribution import bits_of
 from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
-from tracking.report.shared_figures import SharedFigures
+from tracking.report.shared_figures import SharedFigures, written
 from tracking.store import Store, credit_figures, report_progress
 from tracking.store.credit_figures import (
     FOREVER,
@@ -68,7 +68,7 @@ class CreditWriter:
     def _begin_anew(self, progress: Progress) -> bool:
         """Deletes the sums of other days, a part at a time, and begins those of this zone."""
         self._figures.begin_anew(
-            _written(progress),
+            written(progress),
             self._days.zone.key,
             credit_figures.some_day,
             credit_figures.drop_day,
@@ -96,7 +96,7 @@ class CreditWriter:
             credit_figures.drop_changes(conn, done)
             credit_figures.put(conn, rows)
 
-        self._figures.write(progress, _written(progress)._replace(through=through), put)
+        self._figures.write(progress, written(progress)._replace(through=through), put)
 
     def _end_of_orders_at(self, at: int | None) -> int:
         """Returns when the shop day of an instant ends."""
@@ -152,11 +152,6 @@ class CreditWriter:
             for bit in bits_of(mask):
                 _add_to(summed, (by, bit, day, label, currency), sums)
         return summed
-
-
-def _written(progress: Progress) -> Progress:
-    """Returns the progress with the version that this release writes next."""
-    return progress._replace(numbers=progress.version + 1)
 
 
 # The position of the newest instant among the sums of a key.

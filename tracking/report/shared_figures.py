@@ -15,6 +15,12 @@ _STEPS_BACK_SECONDS = 1.0
 _Some = TypeVar("_Some")
 
 
+def written(progress: Progress) -> Progress:
+    """Returns the progress with the version that this release writes next as its `numbers`: so it
+    knows figures that an older release wrote, which lack something."""
+    return progress._replace(numbers=progress.version + 1)
+
+
 class SharedFigures:
     """The figures of one kind in the store, with how far they go."""
 

@@ -2,12 +2,25 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, case, delete, func, literal_column, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal_column,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.store.credit_figures import ReportDay
+from tracking.domain.shop_days import WEEK, whole_weeks
+from tracking.store.credit_figures import Period, ReportDay, week_of
+from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import (
     compared_credits,
@@ -57,10 +70,10 @@ class SummedCredit(NamedTuple):
 
 
 class ComparedDay(NamedTuple):
-    """The sums of some credits: see `compared_days` in the schema. `order_ids` are separated by
-    spaces."""
+    """The sums of some credits: see `compared_days` in the schema. Of a week, the days are weeks.
+    `order_ids` are separated by spaces."""
 
-    report_by: str
+    report_by: Period
     bit: int
     utc_day: int
     campaign: int
@@ -76,7 +89,7 @@ class ComparedDay(NamedTuple):
 
 class ComparedSum(NamedTuple):
     """The sums of some credits of one campaign over the days that were asked for: those of the UTC
-    days (`in_utc`), of the shop days (`in_shop`), or of both. `newest` is the last UTC day."""
+    days (`in_utc`), of the shop days (`in_shop`), or of both."""
 
     campaign: int
     is_pinterest: int
@@ -89,7 +102,6 @@ class ComparedSum(NamedTuple):
     share: int | Decimal
     net: int | Decimal
     value: int | Decimal
-    newest: int
     order_ids: str
 
 
@@ -118,6 +130,10 @@ class SomeSums(NamedTuple):
 
 class _PlacedAt(NamedTuple):
     at: int | None
+
+
+class _NewestUtcDay(NamedTuple):
+    day: int | None
 
 
 _KEY = ("report_by", "bit", "utc_day", "campaign", "shop_day", "currency", "kind")
@@ -200,38 +216,84 @@ _drop_placed = Statement(
 )
 _first: BindParameter[int] = bindparam("first")
 _last: BindParameter[int] = bindparam("last")
-_is_asked = (
-    compared_days.c.report_by == bindparam("report_by"),
-    compared_days.c.bit == bindparam("bit"),
-    # A shop day begins at most a day before or after the UTC day of the same date.
-    compared_days.c.utc_day >= _first - 1,
-    compared_days.c.utc_day <= _last + 1,
-)
-_in_utc = case((compared_days.c.utc_day.between(_first, _last), 1), else_=0)
-_in_shop = case((compared_days.c.shop_day.between(_first, _last), 1), else_=0)
+_is_of_model = compared_days.c.bit == bindparam("bit")
+_of_campaigns = compared_days.c.campaign != ALL_CAMPAIGNS
+_in_utc = compared_days.c.utc_day.between(_first, _last)
+_in_shop = compared_days.c.shop_day.between(_first, _last)
+
+
+def _some_days(dialect: str, campaign: Any) -> tuple[ColumnElement[bool], ...]:
+    """Returns the condition that sums are of a campaign on one of the days passed as "names"."""
+    # Day by day, as each has the sums of all campaigns.
+    return (
+        compared_days.c.report_by == bindparam("report_by"),
+        _is_of_model,
+        is_among(dialect, compared_days.c.utc_day),
+        compared_days.c.campaign == campaign,
+    )
+
+
 _days = Query(
     ComparedDay,
-    select(compared_days).where(*_is_asked, compared_days.c.campaign == ALL_CAMPAIGNS),
+    {
+        dialect: select(compared_days).where(*_some_days(dialect, ALL_CAMPAIGNS))
+        for dialect in DIALECTS
+    },
 )
+_newest = Query(
+    _NewestUtcDay,
+    {
+        dialect: select(func.max(compared_days.c.utc_day).label("day")).where(
+            *_some_days(dialect, bindparam("campaign")), _in_utc | _in_shop
+        )
+        for dialect in DIALECTS
+    },
+)
+
+
+def _part(
+    by: str, first: str, last: str, in_utc: ColumnElement[int], in_shop: ColumnElement[int]
+) -> Select[Any]:
+    return select(
+        *(compared_days.c[name] for name in ("campaign", "currency", "kind")),
+        in_utc.label("in_utc"),
+        in_shop.label("in_shop"),
+        *(compared_days.c[name] for name in ("share", "net", "value", "order_ids")),
+    ).where(
+        compared_days.c.report_by == bindparam(by),
+        _is_of_model,
+        compared_days.c.utc_day >= bindparam(first),
+        compared_days.c.utc_day <= bindparam(last),
+        _of_campaigns,
+    )
+
+
+_of_days = (case((_in_utc, 1), else_=0), case((_in_shop, 1), else_=0))
+# A shop day begins at most a day before or after the UTC day of the same date: what counts in
+# another week here counts on its last or on its first day.
+_of_weeks = (
+    literal_column("1", compared_days.c.bit.type),
+    case(
+        (compared_days.c.shop_day < bindparam("first_week"), bindparam("has_before")),
+        (compared_days.c.shop_day > bindparam("last_week"), bindparam("has_after")),
+        else_=1,
+    ),
+)
+# The days before, the whole weeks, and the days after them, by UTC.
+_parts = union_all(
+    _part("by_day", "begin", "before", *_of_days),
+    _part("by_week", "first_week", "last_week", *_of_weeks),
+    _part("by_day", "after", "end", *_of_days),
+).subquery("parts")
+_KIND = ("campaign", "currency", "kind", "in_utc", "in_shop")
+_SUMS = ("share", "net", "value")
 _summed = (
     select(
-        compared_days.c.campaign,
-        compared_days.c.currency,
-        compared_days.c.kind,
-        _in_utc.label("in_utc"),
-        _in_shop.label("in_shop"),
-        *(func.sum(compared_days.c[name]).label(name) for name in ("share", "net", "value")),
-        func.max(compared_days.c.utc_day).label("newest"),
-        func.max(compared_days.c.order_ids).label("order_ids"),
+        *(_parts.c[name] for name in _KIND),
+        *(func.sum(_parts.c[name]).label(name) for name in _SUMS),
+        func.max(_parts.c.order_ids).label("order_ids"),
     )
-    .where(*_is_asked, compared_days.c.campaign != ALL_CAMPAIGNS)
-    .group_by(
-        compared_days.c.campaign,
-        compared_days.c.currency,
-        compared_days.c.kind,
-        literal_column("4"),
-        literal_column("5"),
-    )
+    .group_by(*(_parts.c[name] for name in _KIND))
     .subquery("summed")
 )
 _campaigns = Query(
@@ -311,11 +373,46 @@ def days(
     conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
 ) -> list[ComparedDay]:
     """Returns the sums of all campaigns that count on one of the days [first, last]."""
-    return _days.all(conn, report_by=report_by, bit=bit, first=first, last=last)
+    asked = names_of(conn, _around(first, last))
+    return _days.all(conn, report_by=report_by, bit=bit, names=asked)
+
+
+def newest_day(
+    conn: Connection, report_by: ReportDay, bit: int, first: int, last: int, campaign: int
+) -> int:
+    """Returns the newest UTC day of a campaign's sums that count on one of the days [first, last];
+    0 if there are none."""
+    asked = {"names": names_of(conn, _around(first, last)), "first": first, "last": last}
+    (row,) = _newest.all(conn, report_by=report_by, bit=bit, campaign=campaign, **asked)
+    return row.day or 0
 
 
 def campaigns(
     conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
 ) -> list[ComparedSum]:
     """Returns the sums of each campaign over the days [first, last]."""
-    return _campaigns.all(conn, report_by=report_by, bit=bit, first=first, last=last)
+    weeks, around = whole_weeks(first, last), _around(first, last)
+    before = weeks.start * WEEK - 1 if weeks else around[-1]
+    after = weeks.stop * WEEK if weeks else around[-1] + 1
+    return _campaigns.all(
+        conn,
+        bit=bit,
+        by_day=report_by,
+        by_week=week_of(report_by),
+        first=first,
+        last=last,
+        begin=around[0],
+        before=before,
+        first_week=weeks.start,
+        last_week=weeks.stop - 1,
+        has_before=int(before >= first),
+        has_after=int(after <= last),
+        after=after,
+        end=around[-1],
+    )
+
+
+def _around(first: int, last: int) -> range:
+    """Returns the UTC days of what counts on one of the days [first, last]."""
+    # A shop day begins at most a day before or after the UTC day of the same date.
+    return range(first - 1, last + 2)
