@@ -31,7 +31,6 @@ from tracking.report.credit_sums import CreditSpan
 from tracking.report.earnings import step_of
 from tracking.report.roi import CampaignSpend
 from tracking.store import ad_spend, spend
-from tracking.store.ad_credits import CreditedSpan
 from tracking.store.engine.statement import Connection
 
 _NEWEST = 20
@@ -121,11 +120,11 @@ def _part_tables(
     """Yields the tables of the campaign's ads and pins."""
     days = asked.days
     ends = days.start.isoformat(), days.end.isoformat()
-    credited = CreditedSpan(days.since, days.before, span.bit, span.report_by, span.longest_window)
+    calendar = ShopDays(asked.service.settings.shop_timezone)
     listed = ad_spend.ads(conn)
     its = {ad.ad_id for ad in listed if key.campaign_id == ad.campaign_id}
     found = AdFigures(
-        credits_of_campaign(conn, credited, names, key),
+        credits_of_campaign(conn, span, calendar, names, key),
         [row for row in ad_spend.by_ad(conn, *ends) if row.ad_id in its],
         ListedAds(listed),
     )

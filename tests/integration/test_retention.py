@@ -73,6 +73,7 @@ STAY = {
     "report_weeks": "one row for each week and stage",
     "report_marks": "gone once the marked days are counted anew",
     "credit_days": "the shop's books: sums by day",
+    "ad_days": "the shop's books: sums by day",
     "credit_changes": "gone once they are summed up",
     "accuracy_quarters": "counts of orders by what became of them",
     "accuracy_marks": "gone once the marked quarters are counted anew",

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import partial
@@ -22,9 +23,11 @@ from tests.store_contents import rows
 from tracking.domain.shop_days import ShopDays
 from tracking.report.ads import credits_by_ad
 from tracking.report.credit_sums import CreditSpan, credit_sums
+from tracking.report.credit_writer import CreditWriter
 from tracking.service import Service
-from tracking.store import touches
+from tracking.store import ad_credits, report_progress, touches
 from tracking.store.ad_credits import CreditedSpan
+from tracking.store.engine.statement import Connection
 from tracking.store.touches import CreditRow
 
 TODAY = date(2026, 11, 20)
@@ -134,16 +137,77 @@ def test_by_ad_every_credit_counts_once_whatever_the_model_and_the_kind_of_day(
         some = [some_credit(random, f"o{number}", n) for n in range(random.choice((1, 2, 3)))]
         put = partial(touches.put_credits, order_id=f"o{number}", rows=some, known_at=None)
         service.store.commit(put)
-    first, last = (days.day_of(NOW - back * DAY) for back in (9, 1))
-    for by in ("order_date", "click_date"):
-        for chosen in (1, 2, 4):
-            span = CreditSpan(first, last, chosen, by, 30 * DAY)
-            bounds = days.begin(first), days.begin(last + 1)
-            by_ad = CreditedSpan(*bounds, chosen, span.report_by, span.longest_window)
-            with service.store.read() as conn:
-                expected = totals(credit_sums(conn, span, days))
-                found = totals(credits_by_ad(conn, by_ad))
-            assert found == expected != {}
+    assert_as_the_rows(service, days)
+
+    writer = CreditWriter(service.store, days, 30 * DAY)
+    finish(writer)
+    assert_as_the_rows(service, days)
+    for number in range(0, 80, 3):
+        known = [row for row in rows(service.store, "credits") if row["order_id"] == f"o{number}"]
+        some = [some_credit(random, f"o{number}", n) for n in range(len(known), len(known) + 2)]
+        put = partial(
+            touches.put_credits,
+            order_id=f"o{number}",
+            rows=some,
+            known_at=known[0]["placed_at"] if known else None,
+        )
+        service.store.commit(put)
+    assert_as_the_rows(service, days)
+    finish(writer)
+    assert_as_the_rows(service, days)
+
+
+def test_figures_of_a_release_that_knows_no_ads_are_not_used(
+    build_service: BuildService, database_url: str
+) -> None:
+    service = build_service(database_url)
+    days = ShopDays(ZoneInfo("UTC"))
+    put = partial(touches.put_credits, order_id="1", rows=[some_credit(Random(1), "1", 0)])
+    service.store.commit(partial(put, known_at=None))
+    finish(CreditWriter(service.store, days, 30 * DAY))
+
+    def last_release(conn: Connection) -> None:
+        known = report_progress.of(conn, "credits")
+        assert report_progress.advance(conn, "credits", known, known)
+        conn.cursor.execute("DELETE FROM ad_days")
+
+    service.store.commit(last_release)
+    assert_as_the_rows(service, days)
+    finish(CreditWriter(service.store, days, 30 * DAY))
+    assert rows(service.store, "ad_days")
+    assert_as_the_rows(service, days)
+
+
+def finish(writer: CreditWriter) -> None:
+    while writer.step():
+        pass
+
+
+def assert_as_the_rows(service: Service, days: ShopDays) -> None:
+    """By ad the credits are those of the raw rows, and sum to the totals, whatever is asked for."""
+    for back, ahead in ((9, -1), (23, 9)):
+        first, last = days.day_of(NOW - back * DAY), days.day_of(NOW + ahead * DAY)
+        for by in ("order_date", "click_date"):
+            for chosen in (1, 2, 4):
+                span = CreditSpan(first, last, chosen, by, 30 * DAY)
+                bounds = days.begin(first), days.begin(last + 1)
+                raw = CreditedSpan(*bounds, chosen, span.report_by, span.longest_window)
+                with service.store.read() as conn:
+                    of_all = credit_sums(conn, span, days)
+                    found = credits_by_ad(conn, span, days, of_all)
+                    of_links = ad_credits.sums(conn, raw)
+                assert totals(found) == totals(of_all)
+                assert by_link(row for row in found if row.is_pinterest) == by_link(of_links)
+
+
+def by_link(sums: Iterable[Any]) -> dict[tuple[Any, ...], Counter[str]]:
+    """The sums of each currency, ad and pin that are not nothing."""
+    found: dict[tuple[Any, ...], Counter[str]] = {}
+    for row in sums:
+        counts = found.setdefault((row.currency, row.ad_id, row.pin_id), Counter())
+        for name in ("share", "gross", "net", "cancellations"):
+            counts[name] += int(getattr(row, name))
+    return {key: counts for key, counts in found.items() if any(counts.values())}
 
 
 def some_credit(random: Random, order_id: str, n: int) -> CreditRow:

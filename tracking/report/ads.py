@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import (
     NO_CAMPAIGN,
     CampaignKey,
@@ -15,11 +16,14 @@ from tracking.report.campaigns import (
     CampaignNames,
     label_of,
 )
+from tracking.report.credit_sums import CreditSpan, are_complete
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
-from tracking.store import ad_credits, campaign_figures
-from tracking.store.ad_credits import AdCreditSum, CreditedSpan, UntoldAdCredit
+from tracking.report.shared_figures import is_of_this_release
+from tracking.store import ad_credits, ad_figures, report_progress
+from tracking.store.ad_credits import AdCreditSum, CampaignAdSum, CreditedSpan, UntoldAdCredit
 from tracking.store.ad_spend import AdRow, AdSpendSum
 from tracking.store.engine.statement import Connection
+from tracking.store.reports import CreditSum
 from tracking.store.values import path_from
 
 Group = Literal["campaign", "ad", "pin"]
@@ -71,27 +75,58 @@ class AdFigures:
     ads: ListedAds
 
 
-def credits_by_ad(conn: Connection, span: CreditedSpan) -> list[AdCreditSum]:
-    """Returns the credits of some days by the ad and pin of their links."""
-    found = ad_credits.sums(conn, span)
-    if any(row.is_pinterest and row.ad_id is None for row in found):
+def credits_by_ad(
+    conn: Connection, span: CreditSpan, days: ShopDays, of_all: Iterable[CreditSum]
+) -> list[AdCreditSum]:
+    """Returns the credits of some days by the ad and pin of their links; `of_all` are the sums of
+    all credits of these days."""
+    found = [_by_link(row) for row in _of_pinterest(conn, span, days)]
+    if any(row.ad_id is None for row in found):
         # They are among these without an ad and a pin, and go from there to where they belong.
-        found += [moved for row in ad_credits.untold(conn, span) for moved in _moved(row)]
-    return found
+        for row in ad_credits.untold(conn, _instants(span, days)):
+            found += _moved(row)
+    return [*found, *(_of_others(row) for row in of_all if not row.is_pinterest)]
 
 
 def credits_of_campaign(
-    conn: Connection, span: CreditedSpan, names: CampaignNames, key: CampaignKey
+    conn: Connection, span: CreditSpan, days: ShopDays, names: CampaignNames, key: CampaignKey
 ) -> list[AdCreditSum]:
     """Returns the credits of one Pinterest campaign by the ad and pin of their links."""
-    of_all = campaign_figures.by_ad(conn, span)
-    its = [row for row in of_all if names.key_of(label_of(row)) == key]
-    found = [AdCreditSum(*row[2:]) for row in its]
+    of_all = _of_pinterest(conn, span, days)
+    found = [_by_link(row) for row in of_all if names.key_of(label_of(row)) == key]
     if any(row.ad_id is None for row in found):
-        for row in ad_credits.untold(conn, span):
+        for row in ad_credits.untold(conn, _instants(span, days)):
             if names.key_of(CampaignLabel(True, row.campaign_id, row.campaign)) == key:
                 found += _moved(row)
     return found
+
+
+def _of_pinterest(conn: Connection, span: CreditSpan, days: ShopDays) -> list[CampaignAdSum]:
+    """Returns the credits of Pinterest's touches, exact to the newest order; several of one
+    campaign, ad and pin are to be added."""
+    instants = _instants(span, days)
+    progress = report_progress.of(conn, "credits")
+    if not (are_complete(conn, days) and is_of_this_release(progress)):
+        return ad_credits.sums(conn, instants)
+    asked = (span.report_by, span.bit)
+    return [
+        *ad_figures.sums(conn, *asked, span.first, span.last),
+        *ad_figures.pending(conn, *asked, instants.since, instants.before),
+    ]
+
+
+def _instants(span: CreditSpan, days: ShopDays) -> CreditedSpan:
+    since, before = days.begin(span.first), days.begin(span.last + 1)
+    return CreditedSpan(since, before, span.bit, span.report_by, span.longest_window)
+
+
+def _by_link(row: CampaignAdSum) -> AdCreditSum:
+    return AdCreditSum._make(row[2:])
+
+
+def _of_others(row: CreditSum) -> AdCreditSum:
+    sums = (row.share, row.gross, row.net, row.cancellations)
+    return AdCreditSum(row.currency, 0, "", "", *sums)
 
 
 def lines_of_campaign(

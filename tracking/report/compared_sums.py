@@ -16,11 +16,11 @@ from tracking.report.compared_shares import (
     order_shares,
     shares_of_marked,
 )
+from tracking.report.shared_figures import is_of_this_release
 from tracking.store import compared_figures, report_progress
 from tracking.store.compared_figures import ComparedSum, SummedCredit
 from tracking.store.credit_figures import FOREVER, ReportDay
 from tracking.store.engine.statement import Connection
-from tracking.store.report_progress import Progress
 
 UTC_DAYS = ShopDays(ZoneInfo("UTC"))
 _EVERY_MARK = 2**62
@@ -85,18 +85,14 @@ def compared_shares(
     """Returns the shares that count on some days here or at Pinterest, exact to the newest order.
     Deliveries settled before the instant `forgotten` have been deleted."""
     progress = report_progress.of(conn, "comparison")
-    is_whole = progress.through == FOREVER and has_weeks(progress)
+    # An older release knows no sums of weeks.
+    is_whole = progress.through == FOREVER and is_of_this_release(progress)
     if progress.zone == days.zone.key and is_whole:
         return _summed(conn, span, days, rules, forgotten)
     found = ComparedShares()
     for share in _rows(conn, span, days, rules, forgotten):
         found.add(span, share.label, share.currency, dated(share, span.report_by, days))
     return found
-
-
-def has_weeks(progress: Progress) -> bool:
-    """Returns True if no release that knows no sums of weeks wrote the sums last."""
-    return progress.numbers == progress.version
 
 
 def dated(share: OrderShare, report_by: ReportDay, days: ShopDays) -> ComparedShare:

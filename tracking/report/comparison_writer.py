@@ -11,8 +11,8 @@ from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.domain.waterfall import MOST_ORDER_IDS, kind_of
 from tracking.report.campaigns import CampaignLabel
 from tracking.report.compared_shares import MaskedShare, shares_between, shares_of_marked
-from tracking.report.compared_sums import UTC_DAYS, has_weeks
-from tracking.report.shared_figures import SharedFigures, written
+from tracking.report.compared_sums import UTC_DAYS
+from tracking.report.shared_figures import SharedFigures, is_of_this_release, written
 from tracking.store import Store, compared_figures, report_progress
 from tracking.store.compared_figures import ALL_CAMPAIGNS, ComparedCredit, ComparedDay
 from tracking.store.credit_figures import FOREVER, Period, ReportDay, week_of
@@ -101,7 +101,7 @@ class ComparisonWriter:
         with self._store.read() as conn:
             progress = self._figures.progress(conn)
             has_marks = bool(compared_figures.marks(conn, 1))
-        if progress.zone != self._days.zone.key or not has_weeks(progress):
+        if progress.zone != self._days.zone.key or not is_of_this_release(progress):
             # Of other days, or written by a release that knows no weeks: deleted a part at a time.
             self._figures.begin_anew(
                 written(progress),

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from tracking.domain.attribution import bits_of
 from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.campaigns import CampaignLabel, label_of
-from tracking.report.shared_figures import SharedFigures, written
-from tracking.store import Store, credit_figures, report_progress
+from tracking.report.shared_figures import SharedFigures, is_of_this_release, written
+from tracking.store import Store, ad_figures, credit_figures, report_progress
+from tracking.store.ad_figures import AdDay, SummedAds
 from tracking.store.credit_figures import (
     FOREVER,
     SUMS_OF_TYPE,
@@ -15,6 +17,7 @@ from tracking.store.credit_figures import (
     CreditDay,
     Period,
     ReportDay,
+    SummedDay,
 )
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
@@ -24,6 +27,13 @@ from tracking.store.report_progress import Progress
 CHANGES = 500
 
 _Key = tuple[Period, int, int, CampaignLabel, str]
+
+
+class _SomeDays(NamedTuple):
+    """Some of the sums, which may be deleted first."""
+
+    credits: SummedDay | None
+    ads: SummedAds | None
 
 
 class CreditWriter:
@@ -57,8 +67,8 @@ class CreditWriter:
         with self._store.read() as conn:
             progress = self._figures.progress(conn)
             has_changes = credit_figures.has_changes(conn)
-        if progress.zone != self._days.zone.key or progress.numbers != progress.version:
-            # Of other days, or written by the last release, which knows no types of customers.
+        if progress.zone != self._days.zone.key or not is_of_this_release(progress):
+            # Of other days, or written by an older release, which knows no ads.
             return self._begin_anew(progress)
         if not has_changes and progress.through == FOREVER:
             return False
@@ -70,8 +80,8 @@ class CreditWriter:
         self._figures.begin_anew(
             written(progress),
             self._days.zone.key,
-            credit_figures.some_day,
-            credit_figures.drop_day,
+            _some_days,
+            _drop_days,
         )
         return True
 
@@ -91,10 +101,12 @@ class CreditWriter:
         # Should the sums change meanwhile, nothing is written.
         with self._store.read() as conn:
             rows = [*self._rows(conn, changes, ids)]
+            of_ads = [*self._ad_rows(conn, changes, ids)]
 
         def put(conn: Connection) -> None:
             credit_figures.drop_changes(conn, done)
             credit_figures.put(conn, rows)
+            ad_figures.put(conn, of_ads)
 
         self._figures.write(progress, written(progress)._replace(through=through), put)
 
@@ -120,6 +132,34 @@ class CreditWriter:
                 whole = whole._replace(newest=newest)
             yield whole
 
+    def _ad_rows(
+        self, conn: Connection, changes: Iterable[CreditChange], ids: Mapping[CampaignLabel, int]
+    ) -> Iterator[AdDay]:
+        """Yields the sums of the days, ads and pins that the changes are of."""
+        summed: dict[AdDay, AdDay] = {}
+        for change in changes:
+            if change.is_pinterest:
+                for key in self._ad_keys(change, ids[label_of(change)]):
+                    summed[key] = _with_change(summed.get(key, key), change)
+        for key, news in summed.items():
+            known = ad_figures.of_key(conn, key)
+            yield news if known is None else _together(known, news)
+
+    def _ad_keys(self, change: CreditChange, campaign: int) -> Iterator[AdDay]:
+        """Yields the keys, as sums of nothing, of the sums of ads that a credit is in."""
+        is_told = int(change.ad_id is not None)
+        link = (change.ad_id or "", change.pin_id or "", is_told)
+        at = self._days_of(change)
+        for by, (report_by, days) in _DAYS_OF.items():
+            day = at[report_by] // days
+            yield AdDay(by, day, campaign, *link, change.currency, change.mask)
+
+    def _days_of(self, change: CreditChange) -> Mapping[ReportDay, int]:
+        return {
+            "order_date": self._days.day_of(change.placed_at),
+            "click_date": self._days.day_of(change.credited_at),
+        }
+
     def _summed(self, changes: Iterable[CreditChange]) -> dict[_Key, list[int]]:
         """Returns the sums of changes by key, in the order of a CreditDay, and at the end the
         newest credited instant of those that were dropped."""
@@ -140,10 +180,7 @@ class CreditWriter:
                 change.credited_at if sign > 0 else 0,
                 change.credited_at if sign < 0 else 0,
             )
-            at: dict[ReportDay, int] = {
-                "order_date": self._days.day_of(change.placed_at),
-                "click_date": self._days.day_of(change.credited_at),
-            }
+            at = self._days_of(change)
             for by, (report_by, days) in _DAYS_OF.items():
                 key = (by, change.mask, at[report_by] // days, label, change.currency)
                 _add_to(by_mask, key, news)
@@ -152,6 +189,39 @@ class CreditWriter:
             for bit in bits_of(mask):
                 _add_to(summed, (by, bit, day, label, currency), sums)
         return summed
+
+
+def _with_change(sums: AdDay, change: CreditChange) -> AdDay:
+    return sums._replace(
+        credits=sums.credits + change.sign,
+        share=sums.share + change.sign * change.share,
+        gross=sums.gross + change.sign * change.gross,
+        net=sums.net + change.sign * change.net,
+        cancellations=sums.cancellations + change.sign * change.cancellations,
+    )
+
+
+def _together(known: AdDay, news: AdDay) -> AdDay:
+    """Returns two sums of the same key as one."""
+    return known._replace(
+        credits=known.credits + news.credits,
+        share=known.share + news.share,
+        gross=known.gross + news.gross,
+        net=known.net + news.net,
+        cancellations=known.cancellations + news.cancellations,
+    )
+
+
+def _some_days(conn: Connection) -> _SomeDays | None:
+    some = _SomeDays(credit_figures.some_day(conn), ad_figures.some_day(conn))
+    return some if any(some) else None
+
+
+def _drop_days(conn: Connection, some: _SomeDays) -> None:
+    if some.credits is not None:
+        credit_figures.drop_day(conn, some.credits)
+    if some.ads is not None:
+        ad_figures.drop_day(conn, some.ads)
 
 
 # The position of the newest instant among the sums of a key.

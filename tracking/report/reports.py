@@ -1,6 +1,6 @@
 """The reports of the HTTP API and the Python API, made from the store's rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -45,7 +45,6 @@ from tracking.store import (
     spend,
     touches,
 )
-from tracking.store.ad_credits import CreditedSpan
 from tracking.store.conversions import ConversionRow, LoggedDelivery
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
@@ -167,18 +166,18 @@ class Reports:
             credits = credit_sums(conn, span, self._calendar)
             spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
             paid_for = _paid_for(conn)
-            by_ad = None if group == "campaign" else self._by_ad(conn, span, days)
+            by_ad = None if group == "campaign" else self._by_ad(conn, span, days, credits)
         costs = [*map(_campaign_spend, spent)]
         report = roi_report(map(_earned_credit, credits), costs, paid_for)
         if group != "campaign" and by_ad is not None:
             report = with_lines(report, group, by_ad, costs)
         return {**self._span(days), "model": chosen, "report_by": by, **report}
 
-    def _by_ad(self, conn: Connection, span: CreditSpan, days: Days) -> AdFigures:
-        since, before = self._calendar.begin(span.first), self._calendar.begin(span.last + 1)
-        credited = CreditedSpan(since, before, span.bit, span.report_by, span.longest_window)
+    def _by_ad(
+        self, conn: Connection, span: CreditSpan, days: Days, credits: Iterable[CreditSum]
+    ) -> AdFigures:
         return AdFigures(
-            credits_by_ad(conn, credited),
+            credits_by_ad(conn, span, self._calendar, credits),
             ad_spend.by_ad(conn, days.start.isoformat(), days.end.isoformat()),
             ListedAds(ad_spend.ads(conn)),
         )

@@ -21,6 +21,11 @@ def written(progress: Progress) -> Progress:
     return progress._replace(numbers=progress.version + 1)
 
 
+def is_of_this_release(progress: Progress) -> bool:
+    """Returns True if no older release wrote the figures last."""
+    return progress.numbers == progress.version
+
+
 class SharedFigures:
     """The figures of one kind in the store, with how far they go."""
 

@@ -25,6 +25,21 @@ class AdCreditSum(NamedTuple):
     cancellations: int | Decimal
 
 
+class CampaignAdSum(NamedTuple):
+    """The credits of the links of one Pinterest campaign, ad and pin, as `AdCreditSum` has them."""
+
+    campaign_id: str
+    campaign: str
+    currency: str
+    is_pinterest: int
+    ad_id: str | None
+    pin_id: str | None
+    share: int | Decimal
+    gross: int | Decimal
+    net: int | Decimal
+    cancellations: int | Decimal
+
+
 class UntoldAdCredit(NamedTuple):
     """A credit of a Pinterest touch without its ad and pin, which the path of its order tells."""
 
@@ -40,10 +55,9 @@ class UntoldAdCredit(NamedTuple):
 
 
 _SUMS = ("share", "gross", "net", "cancellations")
-# Columns alone: expressions in their place take twice the time.
-_line = (credits.c.currency, credits.c.is_pinterest, credits.c.ad_id, credits.c.pin_id)
+_line = tuple(credits.c[name] for name in CampaignAdSum._fields[:6])
 # What differs most comes first, so that sorting compares little.
-_differing = (*_line[2:], *_line[:2])
+_differing = (credits.c.ad_id, credits.c.pin_id, *_line[:4])
 # A path tells no more than the touches have.
 _is_untold = and_(
     credits.c.is_pinterest == literal_column("1"),
@@ -51,8 +65,8 @@ _is_untold = and_(
     or_(orders.c.path.contains('"ad_id"'), orders.c.path.contains('"pin_id"')),
 )
 # The conditions of the days, and of the scope and model, which are passed as `parameters` has them.
-is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
-is_of_days = {
+_is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
+_is_of_days = {
     "order_date": (
         credits.c.placed_at >= bindparam("since"),
         credits.c.placed_at < bindparam("before"),
@@ -65,14 +79,14 @@ is_of_days = {
         credits.c.credited_at < bindparam("before"),
     ),
 }
-_told = {
+_sums = {
     by: Query(
-        AdCreditSum,
+        CampaignAdSum,
         select(*_line, *(func.sum(credits.c[name]).label(name) for name in _SUMS))
-        .where(*is_of_these, is_of_model)
+        .where(*is_of_these, _is_of_model, credits.c.is_pinterest == literal_column("1"))
         .group_by(*_differing),
     )
-    for by, is_of_these in is_of_days.items()
+    for by, is_of_these in _is_of_days.items()
 }
 _untold = {
     by: Query(
@@ -86,9 +100,9 @@ _untold = {
             orders.c.path,
         )
         .select_from(credits.join(orders, orders.c.id == credits.c.order_id))
-        .where(*is_of_these, is_of_model, _is_untold),
+        .where(*is_of_these, _is_of_model, _is_untold),
     )
-    for by, is_of_these in is_of_days.items()
+    for by, is_of_these in _is_of_days.items()
 }
 
 
@@ -111,9 +125,10 @@ class CreditedSpan(NamedTuple):
         return {**span, "latest": self.before + self.longest_window}
 
 
-def sums(conn: Connection, span: CreditedSpan) -> list[AdCreditSum]:
-    """Returns the credits of these days by the ad and pin of their links."""
-    return _told[span.report_by].all(conn, **span.parameters)
+def sums(conn: Connection, span: CreditedSpan) -> list[CampaignAdSum]:
+    """Returns the credits of Pinterest's touches in these days by the campaign, ad and pin of their
+    links."""
+    return _sums[span.report_by].all(conn, **span.parameters)
 
 
 def untold(conn: Connection, span: CreditedSpan) -> list[UntoldAdCredit]:

@@ -1,14 +1,13 @@
-"""The net revenue of each campaign over time, and the credits of campaigns by ad and pin."""
+"""The net revenue of each campaign over time."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, func, literal_column, select
 
-from tracking.store.ad_credits import CreditedSpan, is_of_days, is_of_model
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection, Query
-from tracking.store.schema import credit_changes, credit_days, credits, report_campaigns
+from tracking.store.schema import credit_changes, credit_days, report_campaigns
 
 _LABEL = ("is_pinterest", "campaign_id", "campaign")
 
@@ -37,21 +36,6 @@ class PendingRevenue(NamedTuple):
     campaign: str
     net: int
     credited_at: int
-
-
-class CampaignAdSum(NamedTuple):
-    """The credits of the links of one Pinterest campaign, ad and pin, as `AdCreditSum` has them."""
-
-    campaign_id: str
-    campaign: str
-    currency: str
-    is_pinterest: int
-    ad_id: str | None
-    pin_id: str | None
-    share: int | Decimal
-    gross: int | Decimal
-    net: int | Decimal
-    cancellations: int | Decimal
 
 
 _in_steps = select(
@@ -115,17 +99,6 @@ _pending = {
     )
     for by, at in _at.items()
 }
-_SUMS = ("share", "gross", "net", "cancellations")
-_line = tuple(credits.c[name] for name in CampaignAdSum._fields[:6])
-_by_ad = {
-    by: Query(
-        CampaignAdSum,
-        select(*_line, *(func.sum(credits.c[name]).label(name) for name in _SUMS))
-        .where(*is_of_these, is_of_model, credits.c.is_pinterest == 1)
-        .group_by(*_line),
-    )
-    for by, is_of_these in is_of_days.items()
-}
 
 
 def steps(
@@ -172,9 +145,3 @@ def pending(
 ) -> list[PendingRevenue]:
     """Returns the revenue in [since, before) that is not in the sums yet, credit by credit."""
     return _pending[report_by].all(conn, bit=bit, since=since, before=before)
-
-
-def by_ad(conn: Connection, span: CreditedSpan) -> list[CampaignAdSum]:
-    """Returns the credits of Pinterest's touches in these days by the campaign, ad and pin of their
-    links."""
-    return _by_ad[span.report_by].all(conn, **span.parameters)

@@ -46,6 +46,8 @@ class CreditChange(NamedTuple):
     net: int
     cancellations: int
     customer_type: str
+    ad_id: str | None
+    pin_id: str | None
 
 
 class CreditDay(NamedTuple):

@@ -795,6 +795,27 @@ credit_days = Table(
     sqlite_with_rowid=False,
 )
 
+# The same sums of Pinterest's credits by the ad and pin of their links, under the models of each
+# mask; `is_told` is 0 where both are NULL.
+ad_days = Table(
+    "ad_days",
+    metadata,
+    Column("report_by", Text, primary_key=True),
+    Column("day", BigInteger, primary_key=True),
+    Column("campaign", BigInteger, primary_key=True),
+    Column("ad_id", Text, primary_key=True),
+    Column("pin_id", Text, primary_key=True),
+    Column("is_told", BigInteger, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("mask", BigInteger, primary_key=True),
+    _int("credits"),
+    _int("share"),
+    _int("gross"),
+    _int("net"),
+    _int("cancellations"),
+    sqlite_with_rowid=False,
+)
+
 # Credits that were added (sign 1) or dropped (-1) and are not in the sums yet.
 credit_changes = Table(
     "credit_changes",
@@ -813,6 +834,8 @@ credit_changes = Table(
     _int("net"),
     _int("cancellations"),
     _text("customer_type"),
+    Column("ad_id", Text),
+    Column("pin_id", Text),
 )
 
 # How many orders of a quarter of an hour (its first second) have which fate: a reason not to send
