@@ -3,9 +3,10 @@
     python -m bench.growth [--events 1000000] [--rounds 5] [--folder FOLDER]
 
 It seeds stores of a hundred thousand events, of ten times as many, and so on up to `--events`, each
-with all figures made, and serves them all at once. Each round asks every service in turn for the
-reports of thirty days, and sends it webhooks of new orders. What is seeded in `--folder` is used
-again by the next run; without it the stores are deleted.
+with all figures made and checked against the rows, and serves them all at once. Each round asks
+every service in turn for the reports of thirty days, some of ninety as well, and sends it webhooks
+of new orders. Of the newer reports it prints the processor time of the serving process, too. What
+is seeded in `--folder` is used again by the next run; without it the stores are deleted.
 """
 
 import argparse
@@ -19,8 +20,17 @@ from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
-from bench.report_store import seed
-from bench.reports import SHOP_DAYS, Span, in_turns, make_figures, medians, ratio
+from bench.report_store import ACCOUNT, DAYS, seed
+from bench.reports import (
+    SHOP_DAYS,
+    Span,
+    check_sums_of_orders,
+    in_turns,
+    make_figures,
+    medians,
+    ratio,
+)
+from bench.scale import cpu_ms, serving
 from bench.webhooks import SECRET, gunicorn, orders
 from tracking.store import open_store
 from tracking.store.migrations import migrate
@@ -36,6 +46,14 @@ _REPORTS = {
     "its totals": "/conversion-funnel?traffic=all&by_campaign=false&",
     "one campaign": "/conversion-funnel?traffic=all&campaign=campaign%207&",
     "ROI": "/roi-analysis?scope=all&",
+}
+# Each of which is wanted in less than a tenth of a second, of thirty days and of ninety.
+_IN_TIME = {
+    "comparison": "/comparison?",
+    "accuracy": "/accuracy?",
+    "match quality": "/match-quality?",
+    "by ad": "/roi-analysis?group_by=ad&",
+    "by pin": "/roi-analysis?group_by=pin&",
 }
 
 
@@ -59,6 +77,11 @@ def main() -> None:
             print(f"{size:,} events: {_first_funnel(address, span):.0f} ms for the first funnel")
         for name, path in _REPORTS.items():
             _compare(name, addresses, args.rounds, partial(_get, path=f"{path}{span.query}"))
+        for name, path in _IN_TIME.items():
+            for each in (span, Span(DAYS, span.last)):
+                get = partial(_get, path=f"{path}{each.query}")
+                _compare(f"{name} of {each.days} days", addresses, args.rounds, get)
+                _print_processor_time(addresses, args.rounds, get)
         rounds = args.rounds * _TIMES_AS_MANY_ROUNDS
         bodies = orders(time.time_ns() // 1000, _WEBHOOKS * len(sizes) * (rounds + 1))
         webhooks = partial(_send, bodies=iter(bodies))
@@ -75,6 +98,8 @@ def seeded_store(folder: Path, size: int) -> str:
         seed(url, size, folder / f"{size}.csv")
     store = open_store(url)
     make_figures(store)
+    for days in (30, DAYS):
+        check_sums_of_orders(store, Span(days, SHOP_DAYS.day_of(int(time.time())) - 1))
     store.close()
     return url
 
@@ -86,7 +111,8 @@ def _service(url: str, port: int) -> Iterator[str]:
         "API_TOKEN": _TOKEN,
         "DATABASE_URL": url,
         "PINTEREST_ACCESS_TOKEN": "bench",
-        "PINTEREST_AD_ACCOUNT_ID": "1",
+        "PINTEREST_AD_ACCOUNT_ID": ACCOUNT,
+        "PINTEREST_ADS_TOKEN": "bench",
         "DELIVER": "false",
         "WEB_CONCURRENCY": "1",
     }
@@ -105,6 +131,19 @@ def _get(address: str, path: str) -> None:
     request = urllib.request.Request(f"{address}{path}", headers=headers)
     with urllib.request.urlopen(request, timeout=300) as answer:
         json.load(answer)
+
+
+def _print_processor_time(
+    addresses: dict[int, str], rounds: int, get: Callable[[str], None]
+) -> None:
+    found: list[str] = []
+    for size, address in addresses.items():
+        pids = serving(int(address.rpartition(":")[2]))
+        before = cpu_ms(pids)
+        for _ in range(rounds):
+            get(address)
+        found.append(f"{size:,} {(cpu_ms(pids) - before) / rounds:.0f} ms")
+    print(f"  processor time of one: {', '.join(found)}")
 
 
 def _send(address: str, bodies: Iterator[tuple[str, bytes]]) -> None:

@@ -36,7 +36,7 @@ _PINTEREST = 0.25
 _PLAIN = 0.35
 _MASKS_OF_CREDITS = (0b11111111111111, 0b10101010101010, 0b01010101010101, 0b00000001111111)
 _PAGE = 50_000
-_ACCOUNT = "1"
+ACCOUNT = "1"
 _CURRENCY = "USD"
 _VALUE = 2500
 _REFUND = 100
@@ -312,7 +312,7 @@ def _of_pinterest(count: int, until: int) -> Iterator[Batch]:
             for ad in range(ADS_A_CAMPAIGN)
         ],
         "pinterest_readings": [
-            _Reading(_ACCOUNT, "conversions", date.fromordinal(last).isoformat(), until)
+            _Reading(ACCOUNT, "conversions", date.fromordinal(last).isoformat(), until)
         ],
     }
 
@@ -323,7 +323,7 @@ def _figures(day: str, campaign: int, report_by: str, orders: int) -> _Figures:
     return _Figures(
         *(day, _campaign_id(campaign), report_by, _CURRENCY, f"campaign {campaign}"),
         *(orders, orders * value, clicks, clicks * value, views, views * value, orders, 30, 1),
-        _ACCOUNT,
+        ACCOUNT,
     )
 
 

@@ -15,7 +15,8 @@ import statistics
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +34,9 @@ from tests.funnel_by_sql import CountedBySql
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
 from tracking.domain.shop_days import ShopDays
 from tracking.report.accuracy_writer import AccuracyWriter
+from tracking.report.ads import credits_by_ad
+from tracking.report.compared_shares import order_shares
+from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares, dated
 from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
@@ -40,7 +44,8 @@ from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.funnel_writer import FunnelWriter
-from tracking.store import Store, open_store, report_progress, reports
+from tracking.store import Store, accuracy, ad_credits, open_store, report_progress, reports
+from tracking.store.ad_credits import AdCreditSum, CampaignAdSum, CreditedSpan
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
 
@@ -51,6 +56,7 @@ _DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
 SHOP_DAYS = ShopDays(ZoneInfo("UTC"))
 _WINDOW = Rules().click_window
 _RETENTION_DAYS = 400
+_DAY = 86_400
 _DUCKDB = {
     "totals": "SELECT stage, count(*), count(DISTINCT visitor) FROM events"
     ' WHERE "at" >= ? AND "at" < ? AND is_counted = 1 GROUP BY stage',
@@ -146,6 +152,50 @@ def _check(store: Store, span: Span) -> None:
         for credit_span in _credit_spans(span):
             rows = _raw_credits(conn, credit_span)
             assert sorted(credit_sums(conn, credit_span, SHOP_DAYS)) == sorted(rows)
+    check_sums_of_orders(store, span)
+
+
+def check_sums_of_orders(store: Store, span: Span) -> None:
+    """Compares the figures of the comparison, the accuracy and the ads, under one model, with a
+    count of the raw rows."""
+    chosen, since, before = bit("pinterest", "last_touch"), *span.instants
+    days = (span.first, span.last)
+    with store.read() as conn:
+        counted = accuracy.counted(conn, since, before, _DAY)
+        assert sorted(accuracy.stored(conn, since, before, _DAY)) == sorted(counted)
+        for by in _DATES:
+            compared = ComparedSpan(*days, chosen, by)
+            rows = ComparedShares()
+            until = before + _WINDOW if by == "click_date" else before
+            for share in order_shares(conn, (since, until), chosen, Rules(), 0):
+                rows.add(compared, share.label, share.currency, dated(share, by, SHOP_DAYS))
+            ours = compared_shares(conn, compared, SHOP_DAYS, Rules(), 0)
+            assert _sums_of_shares(ours) == _sums_of_shares(rows)
+            asked = CreditSpan(*days, chosen, by, _WINDOW)
+            links = ad_credits.sums(conn, CreditedSpan(since, before, chosen, by, _WINDOW))
+            found = credits_by_ad(conn, asked, SHOP_DAYS, ())
+            assert _sums_of_links(found) == _sums_of_links(links)
+
+
+def _sums_of_shares(found: ComparedShares) -> Counter[tuple[object, ...]]:
+    sums: Counter[tuple[object, ...]] = Counter()
+    for currency, day in found.by_day:
+        for name in ("share", "net", "value"):
+            sums[currency, day.utc_day, day.kind, name] += getattr(day, name)
+    for label, currency, share, in_utc, in_shop in found.by_campaign:
+        for name in ("share", "net", "value"):
+            sums[label, currency, share.kind, in_utc, in_shop, name] += getattr(share, name)
+    return +sums
+
+
+def _sums_of_links(
+    rows: Iterable[AdCreditSum | CampaignAdSum],
+) -> Counter[tuple[object, ...]]:
+    sums: Counter[tuple[object, ...]] = Counter()
+    for row in rows:
+        for name in ("share", "gross", "net", "cancellations"):
+            sums[row.currency, row.ad_id, row.pin_id, name] += int(getattr(row, name))
+    return +sums
 
 
 def _credit_spans(span: Span) -> Iterator[CreditSpan]:
