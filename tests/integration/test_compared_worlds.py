@@ -74,6 +74,8 @@ class Told:
             self.gross,
             self.gross - self.given_back,
             *own,
+            told_value="",
+            told_currency="",
         )
 
 
@@ -150,7 +152,7 @@ def compared(
     days: Days = days_of(FIRST.isoformat(), LAST.isoformat(), shop_days, NOON, errors)
     rows = [order.row() for order in sorted(orders, key=lambda order: (order.placed_at, order.n))]
     naming = naming_of(
-        NamingDelivery(str(order.n), "sent", _payload(order.sent_value))
+        NamingDelivery(str(order.n), "sent", _payload(order.sent_value), "", "")
         for order in orders
         if order.is_told_by_other
     )

@@ -25,6 +25,7 @@ from tests.actors import (
     refund,
 )
 from tests.handed_in import checkout, hand_in
+from tests.store_contents import rows
 from tracking.domain.waterfall import PARTS
 from tracking.store import match_verdicts, pinterest_figures, pinterest_readings
 from tracking.store.match_verdicts import ComponentRow, LookbackVerdicts
@@ -182,6 +183,23 @@ def test_an_order_that_another_systems_event_told_is_not_missing(everywhere: Bui
 
     found = world.shop.reads("/comparison", **DAYS)
 
+    assert parts(found["totals"]) == {"value_sent": ("0.000000", "-4.00")}
+
+
+def test_an_edit_is_explained_after_its_buyer_was_erased(everywhere: BuildWorld) -> None:
+    world = everywhere(**ADS)
+    sell(world, 1)
+    deliver(world.service)
+    buyer = {"email": "buyer-1@example.com"}
+    asked = {"shop_id": 1, "shop_domain": "mug-shop.myshopify.com", "orders_to_redact": [1]}
+    assert world.shop.sends("customers/redact", {**asked, "customer": buyer}).status_code == 200
+    assert {row["payload"] for row in rows(world.service.store, "outbox")} == {b""}
+    sell(world, 1, updated_at=instant(NOW + HOUR), subtotal_price="44.00")
+    pinterest_says(world, 1, 40)
+
+    found = world.shop.reads("/comparison", **DAYS)
+
+    assert found["totals"]["credited"]["value"] == "44.00"
     assert parts(found["totals"]) == {"value_sent": ("0.000000", "-4.00")}
 
 

@@ -1,13 +1,11 @@
 """Reads the raw rows of what became of the orders that Pinterest is credited with."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
-
-import msgspec
 
 from tracking.domain.attribution import (
     MODELS,
@@ -19,7 +17,7 @@ from tracking.domain.attribution import (
     split,
 )
 from tracking.domain.conversion import REASONS, TOLD_OTHERWISE
-from tracking.domain.money import amount, to_minor
+from tracking.domain.told_value import ToldValue, told_value_in
 from tracking.domain.waterfall import MoneyPart, Outcome, ShareKind, money_part
 from tracking.report.campaigns import CampaignLabel
 from tracking.store import compared_orders
@@ -70,16 +68,6 @@ class Told(NamedTuple):
     value: int | None = None
 
 
-class _CustomData(msgspec.Struct):
-    currency: str = ""
-    value: str = ""
-
-
-class _Event(msgspec.Struct):
-    custom_data: _CustomData = msgspec.field(default_factory=_CustomData)
-
-
-_decode: Callable[[bytes], _Event] = msgspec.json.Decoder(_Event).decode
 _order_of = attrgetter("placed_at", "order_id")
 
 
@@ -189,7 +177,7 @@ def _shares_of_order(
 def _values(rows: Sequence[CreditedRow], told: Told) -> list[int]:
     """Returns the part of each credit in what Pinterest was told of its order.
 
-    A value that is not known any more, as the buyer was erased, counts as that before refunds.
+    A value that an older release erased counts as that before refunds.
     """
     if told.outcome != "sent":
         return [0] * len(rows)
@@ -206,10 +194,10 @@ def told_of(row: CreditedRow, naming: NamingDelivery | None) -> Told:
     """Returns what became of the event of a credit's order. The event of another system, that
     names the order, may have told Pinterest of it instead."""
     if row.fate == "sent":
-        return Told("sent", value=value_in(row.payload or b"", row.currency))
+        return Told("sent", value=value_in(row, row.currency))
     if row.fate in TOLD_OTHERWISE and naming is not None:
         if naming.state == "sent":
-            return Told("sent", value=value_in(naming.payload, row.currency))
+            return Told("sent", value=value_in(naming, row.currency))
         return Told("undelivered", naming.state)
     if row.fate in REASONS:
         return Told("not_sent", row.fate)
@@ -218,20 +206,18 @@ def told_of(row: CreditedRow, naming: NamingDelivery | None) -> Told:
     return Told("undelivered", state or row.fate)
 
 
-def value_in(payload: bytes, currency: str) -> int | None:
-    """Returns the value in an event that was sent (minor units); None if it tells none in the
+def value_in(row: CreditedRow | NamingDelivery | DeletedRow, currency: str) -> int | None:
+    """Returns the value in the event that was sent (minor units); None if it tells none in the
     currency."""
-    if not payload:
-        return None
-    told = _decode(unpacked(payload)).custom_data
-    value = amount(told.value)
-    return to_minor(value, currency) if value is not None and told.currency == currency else None
+    if row.payload:
+        return told_value_in(unpacked(row.payload)).in_minor(currency)
+    return ToldValue(row.told_value or "", row.told_currency or "").in_minor(currency)
 
 
 def shares_of_deleted(row: DeletedRow, bits: int, rules: Rules) -> Iterator[MaskedShare]:
     """Yields the shares, under the models of `bits`, of an order that was deleted after Pinterest
     was told of it. Its credits are gone, and are worked out again from the visits before it."""
-    value = value_in(row.payload, row.currency)
+    value = value_in(row, row.currency)
     amounts = (row.gross if value is None else value, WHOLE_ORDER)
     for part in allocations_of(credits_of(path_from(row.path), row.placed_at, rules), amounts):
         touch = part.touch

@@ -20,7 +20,8 @@ class CreditedRow(NamedTuple):
     """A credit of a Pinterest touch, and the event that tells Pinterest of its order.
 
     `fate` is that of a FateCount, `state` that of the delivery (None without one), and `payload`
-    what was sent, which may be packed. Instants are seconds UTC, money is minor units, `share`
+    what was sent, which may be packed; of an erased one `told_value` and `told_currency` are left.
+    Instants are seconds UTC, money is minor units, `share`
     millionths of the order.
     """
 
@@ -37,6 +38,8 @@ class CreditedRow(NamedTuple):
     fate: str
     state: str | None
     payload: bytes | None
+    told_value: str | None
+    told_currency: str | None
 
 
 class NamingDelivery(NamedTuple):
@@ -45,6 +48,8 @@ class NamingDelivery(NamedTuple):
     order_id: str
     state: str
     payload: bytes
+    told_value: str
+    told_currency: str
 
 
 class DeletedRow(NamedTuple):
@@ -56,6 +61,8 @@ class DeletedRow(NamedTuple):
     gross: int
     path: str
     payload: bytes
+    told_value: str
+    told_currency: str
 
 
 class HintedOrder(NamedTuple):
@@ -70,6 +77,7 @@ class HintedOrder(NamedTuple):
     hint: str
 
 
+_TOLD = tuple(DELIVERY.c[name] for name in ("payload", "told_value", "told_currency"))
 _PREFIX: ColumnElement[str] = literal_column(f"'{event_id_of('')}'")
 _event_id = _PREFIX.concat(credits.c.order_id)
 _told = credits.join(conversions, conversions.c.event_id == _event_id).outerjoin(
@@ -83,7 +91,7 @@ _credit_columns = (
     *(credits.c[name] for name in CreditedRow._fields[:10]),
     FATE.label("fate"),
     DELIVERY.c.state,
-    DELIVERY.c.payload,
+    *_TOLD,
 )
 _in_their_order = (credits.c.placed_at, credits.c.order_id, credits.c.n)
 _credited = Query(
@@ -120,7 +128,7 @@ _is_checkout = and_(
 _naming = Query(
     NamingDelivery,
     {
-        dialect: select(outbox.c.order_id, outbox.c.state, outbox.c.payload)
+        dialect: select(*(outbox.c[name] for name in NamingDelivery._fields))
         .select_from(outbox.join(conversions, _is_checkout))
         .where(
             is_among(dialect, outbox.c.order_id),
@@ -143,7 +151,7 @@ _deleted_columns = (
     orders.c.currency,
     orders.c.gross,
     orders.c.path,
-    DELIVERY.c.payload,
+    *_TOLD,
 )
 _is_deleted = (conversions.c.is_counted == 0, DELIVERY.c.state == _SENT)
 _in_time = (conversions.c.at, conversions.c.order_id)

@@ -21,9 +21,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
+from tracking.domain.told_value import told_value_in
 from tracking.store import funnel_figures, match_quality
 from tracking.store.conversions import COLUMNS, ConversionRow
 from tracking.store.engine.statement import Connection, Query, Statement
+from tracking.store.packed_payloads import unpacked
 from tracking.store.schema import (
     TOMBSTONE_LENGTH,
     attempts,
@@ -43,6 +45,11 @@ from tracking.store.touches import TouchRow
 
 # The most links by which a request of Shopify's can name a person.
 MOST_ASKED = 3
+
+
+class _ErasablePayload(NamedTuple):
+    id: int
+    payload: bytes
 
 
 class ErasableBody(NamedTuple):
@@ -203,6 +210,19 @@ EMPTIED = (
     .where(outbox.c.state == literal_column("'sent'"))
     .values(payload=_NO_PAYLOAD, reason="")
 )
+_payloads = Query(
+    _ErasablePayload,
+    select(outbox.c.id, outbox.c.payload).where(
+        outbox.c.event_id == bindparam("event_id"),
+        outbox.c.destination == literal_column("'pinterest'"),
+        func.length(outbox.c.payload) > 0,
+    ),
+)
+_keep_value = Statement(
+    update(outbox)
+    .where(outbox.c.id == bindparam("b_id"))
+    .values(told_value=bindparam("b_value"), told_currency=bindparam("b_currency"))
+)
 WITHOUT_ANSWER = update(attempts).values(detail="")
 _event: BindParameter[str] = bindparam("b_event_id")
 _erase_event = (
@@ -331,7 +351,11 @@ def rename_purchase(conn: Connection, event_id: str, new: str) -> None:
 
 
 def erase_event(conn: Connection, event_id: str, now: int) -> None:
-    """Withdraws an event for good, and erases its payload and every answer about it."""
+    """Withdraws an event for good, and erases its payload and every answer about it. What it told
+    that the purchase is worth, which is nobody's, stays."""
+    for row in _payloads.all(conn, event_id=event_id):
+        told = told_value_in(unpacked(row.payload))
+        _keep_value.run(conn, b_id=row.id, b_value=told.value, b_currency=told.currency)
     for statement in _erase_event:
         statement.run(conn, b_event_id=event_id, b_now=now)
     # Whoever settles it as sent has done so by now, or finds it erased.

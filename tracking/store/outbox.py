@@ -254,7 +254,9 @@ _undo_withdrawal = Statement(
 )
 _of_event = Query(
     OutboxRow,
-    select(outbox).where(outbox.c.event_id == bindparam("event_id")).order_by(outbox.c.destination),
+    select(*(outbox.c[name] for name in OutboxRow._fields))
+    .where(outbox.c.event_id == bindparam("event_id"))
+    .order_by(outbox.c.destination),
 )
 _waiting = Query(
     WaitingEvents,

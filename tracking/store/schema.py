@@ -298,7 +298,8 @@ conversions = Table(
 # A held event waits until `due_at` for a fact that lets it be sent, and is then deleted. `order_id`
 # is the order that another system's event names.
 # With `shares_id` the id it is sent under is chosen when it is claimed first. What the pixel told
-# has `is_browser`.
+# has `is_browser`. Of an event whose payload was erased, `told_value` and `told_currency` say what
+# it told that the purchase is worth.
 outbox = Table(
     "outbox",
     metadata,
@@ -319,6 +320,8 @@ outbox = Table(
     _text("order_id"),
     _int("shares_id"),
     _int("is_browser"),
+    _text("told_value"),
+    _text("told_currency"),
     UniqueConstraint("event_id", "destination", name="outbox_once"),
     Index(
         "outbox_of_order",
