@@ -27,6 +27,7 @@ from tests.actors import (
 from tests.handed_in import checkout, hand_in
 from tests.store_contents import rows
 from tracking.domain.waterfall import PARTS
+from tracking.report.accuracy_writer import AccuracyWriter
 from tracking.store import match_verdicts, pinterest_figures, pinterest_readings
 from tracking.store.match_verdicts import ComponentRow, LookbackVerdicts
 from tracking.store.pinterest_figures import PinterestFigures
@@ -330,6 +331,43 @@ def test_a_late_event_is_a_hint(everywhere: BuildWorld, clock: Clock) -> None:
     deliver(world.service)
     (found,) = world.shop.reads("/comparison", **DAYS)["hints"]
     assert (found["hint"], found["orders"], found["order_ids"]) == ("late", 1, ["1"])
+
+
+def test_hints_are_exact_before_and_after_they_are_summed_up(
+    everywhere: BuildWorld, clock: Clock
+) -> None:
+    world = everywhere(**ADS)
+    for number in (1, 2, 3):
+        sell(world, number)
+    clock.tick(hours=2)
+    deliver(world.service)
+    sell(world, 4)
+    store, figures = world.service.store, AccuracyWriter(world.service.store, 400, clock)
+
+    def hints() -> dict[str, tuple[int, list[str]]]:
+        found = world.shop.reads("/comparison", **DAYS)["hints"]
+        return {one["hint"]: (one["orders"], one["order_ids"]) for one in found}
+
+    def tells(order_id: str) -> None:
+        told = "UPDATE conversions SET storefront_id = 'sh-' || order_id WHERE order_id = "
+        store.commit(lambda conn: conn.cursor.execute(f"{told}'{order_id}'"))
+
+    late = {"late": (3, ["3", "2", "1"])}
+    assert hints() == late
+    while figures.step():
+        pass
+    assert hints() == late
+    tells("4")
+    assert hints() == {**late, "not_sent_here": (1, ["4"])}
+    tells("2")
+    known = {"another_sender": (1, ["2"]), "late": (2, ["3", "1"]), "not_sent_here": (1, ["4"])}
+    assert hints() == known
+    while figures.step():
+        pass
+    assert hints() == known
+    assert {row["hint"]: row["orders"] for row in rows(store, "hint_quarters")} == {
+        name: orders for name, (orders, _) in known.items()
+    }
 
 
 def test_the_overlap_with_a_tag_is_a_hint(world: BuildWorld) -> None:

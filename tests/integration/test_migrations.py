@@ -178,10 +178,10 @@ _WITHOUT_PINTERESTS_FIGURES = (
     "DROP TABLE pinterest_calls",
     *(f"DROP TABLE match_{name}" for name in ("days", "examples", "verdicts", "components")),
 )
-_FATES = ("accuracy_quarters", "accuracy_marks")
+_FATES = ("accuracy_quarters", "accuracy_marks", "hint_quarters")
 _FATE_TRIGGERS = (
     *("fates_added", "fates_decided", "fates_deleted"),
-    *("fates_queued", "fates_settled", "fates_told"),
+    *("fates_queued", "fates_settled", "fates_told", "fates_named"),
 )
 _COMPARED = ("compared_credits", "compared_days", "compared_marks")
 _COMPARED_TRIGGERS = (

@@ -72,6 +72,7 @@ STAY = {
     "funnel_weeks": "what the funnel counts, without visitor ids",
     "report_weeks": "one row for each week and stage",
     "report_marks": "gone once the marked days are counted anew",
+    "hint_quarters": "counts by quarters of an hour",
     "credit_days": "the shop's books: sums by day",
     "ad_days": "the shop's books: sums by day",
     "credit_changes": "gone once they are summed up",

@@ -1,12 +1,11 @@
-"""Counts what became of the orders, by quarters of an hour: of all once, then of what changes."""
+"""Counts the fates and hints of orders by quarters of an hour: all once, then what changes."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from tracking.domain.shop_days import QUARTER_HOUR
-from tracking.report.shared_figures import SharedFigures
-from tracking.store import Store, accuracy
+from tracking.report.shared_figures import SharedFigures, is_of_this_release, written
+from tracking.store import Store, accuracy, order_hints
 from tracking.store.accuracy import FateCount, FateMark
 from tracking.store.credit_figures import FOREVER
 from tracking.store.engine.statement import Connection
@@ -56,7 +55,8 @@ class AccuracyWriter:
         """
         with self._store.read() as conn:
             progress = self._figures.progress(conn)
-            if progress.zone != _ZONE:
+            if progress.zone != _ZONE or not is_of_this_release(progress):
+                # They were never begun, or an older release wrote them, which counts no hints.
                 change = self._beginning(conn)
             elif progress.through < FOREVER:
                 change = self._next_day(conn, progress)
@@ -65,23 +65,34 @@ class AccuracyWriter:
                 if not marks:
                     return False
                 change = self._marked(conn, marks)
-        new = progress._replace(zone=_ZONE, through=change.through)
+        new = written(progress)._replace(zone=_ZONE, through=change.through)
         self._figures.write(progress, new, change.put)
         return True
 
     def _beginning(self, conn: Connection) -> _Recount:
         kept_until = self._forgotten()
         through = kept_until if accuracy.has_before(conn, kept_until) else 0
-        return _Recount(through, partial(accuracy.drop_since, since=through))
+
+        def drop(conn: Connection) -> None:
+            accuracy.drop_since(conn, through)
+            order_hints.drop_since(conn, 0)
+
+        return _Recount(through, drop)
 
     def _next_day(self, conn: Connection, known: Progress) -> _Recount:
         first = accuracy.first_order(conn, known.through)
         if first is None:
-            return _Recount(FOREVER, partial(accuracy.put, quarters=(), counts=()))
+            return _Recount(FOREVER, lambda conn: None)
         since, through = max(known.through, first - first % _DAY), first - first % _DAY + _DAY
         counts = accuracy.counted(conn, since, through, QUARTER_HOUR, self._forgotten())
         rows = [_row(since, count) for count in counts]
-        return _Recount(through, partial(accuracy.put, quarters=(), counts=rows))
+        hints = order_hints.counted(conn, since, through, QUARTER_HOUR)
+
+        def put(conn: Connection) -> None:
+            accuracy.put(conn, (), rows)
+            order_hints.put(conn, (), hints)
+
+        return _Recount(through, put)
 
     def _marked(self, conn: Connection, marks: Sequence[FateMark]) -> _Recount:
         forgotten = self._forgotten()
@@ -92,10 +103,16 @@ class AccuracyWriter:
             for at in quarters
             for count in accuracy.counted(conn, at, at + QUARTER_HOUR, QUARTER_HOUR, forgotten)
         ]
+        hints = [
+            row
+            for at in quarters
+            for row in order_hints.counted(conn, at, at + QUARTER_HOUR, QUARTER_HOUR)
+        ]
 
         def put(conn: Connection) -> None:
             accuracy.drop_marks(conn, [mark.id for mark in marks])
             accuracy.put(conn, quarters, rows)
+            order_hints.put(conn, quarters, hints)
 
         return _Recount(FOREVER, put)
 

@@ -1,14 +1,18 @@
 """Hints at why Pinterest may count otherwise, which explain no part of the difference by number."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tracking.domain.match_quality import WHOLE
+from tracking.domain.shop_days import QUARTER_HOUR
 from tracking.domain.waterfall import MOST_ORDER_IDS
-from tracking.store import compared_orders, match_verdicts
+from tracking.report.shared_figures import is_of_this_release
+from tracking.store import accuracy, match_verdicts, order_hints, report_progress
 from tracking.store.engine.statement import Connection
+from tracking.store.order_hints import HintCount, HintQuarter
 
-# So many of the newest orders are looked at.
+# Among so many of the newest orders are those that a hint names.
 NEWEST_ORDERS = 1000
 _TEXTS: Mapping[str, str] = {
     "another_sender": "were sent under an id that is not the one the storefront told. If"
@@ -20,13 +24,40 @@ _TEXTS: Mapping[str, str] = {
 
 
 def hints_of(conn: Connection, since: int, before: int) -> Iterator[dict[str, Any]]:
-    """Yields the hints about the newest orders placed in [since, before), in seconds UTC."""
-    found = compared_orders.hinted(conn, since, before, NEWEST_ORDERS)
+    """Yields the hints about the orders placed in [since, before), in seconds UTC."""
+    counts = _counts(conn, since, before)
+    if not any(counts.values()):
+        return
+    found = order_hints.hinted(conn, since, before, NEWEST_ORDERS)
     for name, text in _TEXTS.items():
-        order_ids = [row.order_id for row in found if row.hint == name]
-        if order_ids:
-            told = f"{len(order_ids)} of the newest orders ({NEWEST_ORDERS} at most) {text}"
-            yield hint(name, told, len(order_ids), order_ids[:MOST_ORDER_IDS])
+        orders = counts[name]
+        if orders:
+            order_ids = [row.order_id for row in found if row.hint == name]
+            told = f"{orders} of the orders of these days {text}"
+            yield hint(name, told, orders, order_ids[:MOST_ORDER_IDS])
+
+
+def _counts(conn: Connection, since: int, before: int) -> Counter[str]:
+    """Returns the number of orders that there is each hint about, exact to the newest order."""
+    progress = report_progress.of(conn, "accuracy")
+    counts: Counter[str] = Counter()
+    if before > progress.through or not is_of_this_release(progress):
+        rows = order_hints.counted(conn, since, before, QUARTER_HOUR)
+        counts.update(_by_name(rows))
+        return counts
+    counts.update(_by_name(order_hints.stored(conn, since, before)))
+    for at in accuracy.marked(conn, since, before):
+        until = at + QUARTER_HOUR
+        counts.subtract(_by_name(order_hints.stored(conn, at, until)))
+        counts.update(_by_name(order_hints.counted(conn, at, until, QUARTER_HOUR)))
+    return counts
+
+
+def _by_name(rows: Iterable[HintCount | HintQuarter]) -> Counter[str]:
+    sums: Counter[str] = Counter()
+    for row in rows:
+        sums[row.hint] += row.orders
+    return sums
 
 
 def overlap_hints(conn: Connection) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, select
+from sqlalchemy import ColumnElement, and_, bindparam, literal_column, select
 
 from tracking.domain.conversion import event_id_of
 from tracking.store.compared_figures import MARKED
@@ -63,18 +63,6 @@ class DeletedRow(NamedTuple):
     payload: bytes
     told_value: str
     told_currency: str
-
-
-class HintedOrder(NamedTuple):
-    """An order of which Pinterest may count another event than the one that was sent.
-
-    The `hint` is "another_sender" if it was sent under an id that is not the one the storefront
-    told, "late" if it was sent more than an hour after the order, "not_sent_here" if the storefront
-    told an id and it was not sent.
-    """
-
-    order_id: str
-    hint: str
 
 
 _TOLD = tuple(DELIVERY.c[name] for name in ("payload", "told_value", "told_currency"))
@@ -178,41 +166,6 @@ _deleted_and_marked = Query(
     .where(*_is_deleted, orders.c.placed_at == MARKED.c.placed_at)
     .order_by(*_in_time),
 )
-_HOUR = 3_600
-_has_storefront_id = conversions.c.storefront_id != literal_column("''")
-_is_sent = DELIVERY.c.state == _SENT
-# The newest orders, each with what it hints at.
-_newest = (
-    select(
-        conversions.c.order_id,
-        case(
-            (
-                and_(
-                    _is_sent,
-                    _has_storefront_id,
-                    conversions.c.storefront_id != conversions.c.event_id,
-                    conversions.c.storefront_id != conversions.c.sent_as,
-                ),
-                literal_column("'another_sender'"),
-            ),
-            (
-                and_(_is_sent, DELIVERY.c.settled_at > DELIVERY.c.event_time + _HOUR),
-                literal_column("'late'"),
-            ),
-            (
-                and_(_has_storefront_id, func.coalesce(DELIVERY.c.state, "") != _SENT),
-                literal_column("'not_sent_here'"),
-            ),
-            else_=literal_column("''"),
-        ).label("hint"),
-    )
-    .select_from(conversions.outerjoin(DELIVERY, IS_DELIVERY))
-    .where(_is_purchase)
-    .order_by(conversions.c.at.desc(), conversions.c.order_id.desc())
-    .limit(bindparam("most"))
-    .subquery("newest")
-)
-_hinted = Query(HintedOrder, select(_newest).where(_newest.c.hint != literal_column("''")))
 
 
 def credited(
@@ -248,9 +201,3 @@ def deleted(conn: Connection, span: tuple[int, int]) -> list[DeletedRow]:
 def deleted_and_marked(conn: Connection, last: int) -> list[DeletedRow]:
     """As `deleted`, of the orders marked up to the mark `last`."""
     return _deleted_and_marked.all(conn, last=last)
-
-
-def hinted(conn: Connection, since: int, before: int, most: int) -> list[HintedOrder]:
-    """Returns those of the newest orders placed in [since, before), `most` of them, that there is a
-    hint about; the newest first."""
-    return _hinted.all(conn, since=since, before=before, most=most)

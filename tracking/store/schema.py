@@ -852,6 +852,16 @@ accuracy_quarters = Table(
     sqlite_with_rowid=False,
 )
 
+# About how many of them there is a hint that Pinterest counts otherwise.
+hint_quarters = Table(
+    "hint_quarters",
+    metadata,
+    Column("at", BigInteger, primary_key=True),
+    Column("hint", Text, primary_key=True),
+    _int("orders"),
+    sqlite_with_rowid=False,
+)
+
 # An order placed at this instant may have another fate now, so its quarter is counted anew.
 accuracy_marks = Table(
     "accuracy_marks",
