@@ -508,7 +508,7 @@ def test_pinterests_figures_are_those_of_the_only_account_that_was_read(
 ) -> None:
     new_url = f"sqlite:///{tmp_path}/new.db"
     with migrations._begun(new_url) as connection:
-        command.upgrade(migrations._config(connection), "0033")
+        command.upgrade(migrations._config(connection), "0034")
         figures = "(date, campaign_id, report_by, currency) VALUES ('2026-11-20', '11', '', 'USD')"
         connection.execute(text(f"INSERT INTO pinterest_figures {figures}"))
         readings = "(account, kind) VALUES (:account, 'conversions')"

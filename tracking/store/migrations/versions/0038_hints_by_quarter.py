@@ -6,8 +6,8 @@ They are counted with the fates of the orders, which are counted anew for it.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0037"
-down_revision = "0036"
+revision = "0038"
+down_revision = "0037"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ The sums of the credits are made anew, as the worker writes both at once.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0035"
-down_revision = "0034"
+revision = "0036"
+down_revision = "0035"
 branch_labels = None
 depends_on = None
 
