@@ -193,6 +193,7 @@ _WITHOUT_CUSTOMERS = (
     *(f"ALTER TABLE orders DROP COLUMN {c}" for c in ("is_first", "has_earlier", "customer_type")),
     "ALTER TABLE checkouts DROP COLUMN is_first",
     "ALTER TABLE credits DROP COLUMN customer_type",
+    *(f"ALTER TABLE outbox DROP COLUMN told_{name}" for name in ("value", "currency")),
 )
 _WITHOUT_REFUSED = (
     *_WITHOUT_CUSTOMERS,
