@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
@@ -18,6 +19,7 @@ from tests.conftest import BuildService
 from tests.store_contents import rows
 from tracking.domain.order import Order
 from tracking.receive.order_facts import OrderFacts
+from tracking.receive.receipt import Receipt, Work
 from tracking.service import Service
 from tracking.store import Store, StoreUnavailable
 from webhooks.signature import sign
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 20.0
 BODY = json.dumps(order()).encode()
+OTHER_BODY = json.dumps(order(id=7)).encode()
 ORDERS = ["orders/create", "orders/paid", "orders/updated", "orders/cancelled"]
 
 
@@ -155,6 +158,45 @@ def test_a_fault_of_ours_about_one_order_is_not_that_of_the_others(quiet: Servic
     assert {n: r.result(PATIENCE).status for n, r in received.items()} == dict.fromkeys(
         received, "accepted"
     )
+
+
+def received_together(service: Service, *bodies: bytes) -> list[Future[Receipt]]:
+    """What comes of orders that wait for the store at the same time."""
+    all_wait = threading.Event()
+    service.store.commit_later(lambda _: all_wait.wait(PATIENCE))
+    receive = service.tracker.receive_order_deferred
+    received = [receive(body, "orders/create") for body in bodies]
+    all_wait.set()
+    return received
+
+
+def test_a_fault_of_ours_about_what_is_no_order_is_not_that_of_the_orders_beside_it(
+    quiet: Service,
+) -> None:
+    def faulty(body: bytes, topic: str, reason: str, *, is_kept: bool = True) -> Work:
+        raise KeyError("ada@example.com")
+
+    quiet.tracker.quarantine.add_work = faulty  # type: ignore[method-assign]
+    first, none, last = received_together(quiet, BODY, b"{}", OTHER_BODY)
+    assert isinstance(none.exception(PATIENCE), KeyError)
+    assert [each.result(PATIENCE).status for each in (first, last)] == ["accepted"] * 2
+
+
+def test_an_order_that_no_database_can_hold_is_kept_out_alone(quiet: Service) -> None:
+    planner = quiet.tracker.planner
+    facts_of = planner.facts_of
+
+    def too_large(order: Order) -> OrderFacts:
+        facts = facts_of(order)
+        if order.id != "7":
+            return facts
+        return msgspec.structs.replace(facts, order=msgspec.structs.replace(order, net=2**63))
+
+    planner.facts_of = too_large  # type: ignore[assignment]
+    third = json.dumps(order(id=8)).encode()
+    first, large, last = received_together(quiet, BODY, OTHER_BODY, third)
+    assert large.exception(PATIENCE) is not None
+    assert [each.result(PATIENCE).status for each in (first, last)] == ["accepted"] * 2
 
 
 def test_an_order_that_a_fault_of_ours_keeps_out_is_set_aside(quiet: Service) -> None:

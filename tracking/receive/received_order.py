@@ -142,13 +142,16 @@ class ReceivedOrder(OneStatementWrite):
             return
         try:
             step()
-        except NotAnOrder as error:
-            self._plan = _Plan(self._desk.otherwise(self._body, self._topic, str(error)))
         except Exception as error:
             self._plan = _Plan(partial(_fail, error))
 
     def _read(self) -> None:
-        self._step = partial(self._gather, order_of(self._body))
+        try:
+            order = order_of(self._body)
+        except NotAnOrder as error:
+            self._plan = _Plan(self._desk.otherwise(self._body, self._topic, str(error)))
+        else:
+            self._step = partial(self._gather, order)
 
     def _gather(self, order: Order) -> None:
         self._step = partial(self._decide, self._desk.states.planner.facts_of(order))
