@@ -290,8 +290,9 @@ class SqliteStore:
         """
         try:
             kind.put(conn, [write.work for write in pending])
-        except sqlite3.Error:
-            # Written one by one, only the write at fault fails.
+        except Exception:
+            # Written one by one, only the write at fault fails: its value may be one that the
+            # driver cannot pass on.
             return False
         return True
 
