@@ -1,10 +1,11 @@
 """A SQLite file that is moved, replaced or deleted while it is open takes no order any more."""
 
+import json
 import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import pytest
 
 from app import assemble
 from config import ConfigurationError, Settings
-from tests.actors import NOW, SECRET, Clock, Shop, order
+from tests.actors import NOW, SECRET, Clock, Shop, instant, order
 from tests.conftest import BuildService
-from tests.store_contents import Database, body_named
+from tests.store_contents import Database, body_named, rows
+from tracking.receive.received_order import ReceivedOrder
 from tracking.service import open_service, place_problem
 from tracking.store import StoreUnavailable, backup, open_store
 from tracking.store.engine.file_locks import lock, lock_path, open_lock
 from tracking.store.engine.sqlite import SqliteStore
+from tracking.store.engine.statement import Connection
 
 Act = Callable[[Path], object]
 
@@ -109,6 +112,36 @@ def test_back_at_its_path_it_is_written_again(store: SqliteStore, database: Data
     store.close()
 
     assert database.names == {"early", "known", "later"}
+
+
+class Leaving(ReceivedOrder):
+    """An order that is written at the moment in which the database is moved away."""
+
+    path: Path
+
+    @classmethod
+    def put(cls, conn: Connection, works: Sequence[ReceivedOrder]) -> None:
+        super().put(conn, works)
+        cls.path.rename(cls.path.with_name("away.db"))
+
+
+def test_what_was_written_while_the_file_went_answers_for_nothing_later(
+    build_service: BuildService, sqlite_url: str
+) -> None:
+    service = build_service(sqlite_url)
+    tracker, path = service.tracker, Path(sqlite_url.removeprefix("sqlite:///"))
+    buyer = {"email": "ben@example.com", "contact_email": None, "customer": None}
+    known, another = order(id=1), order(id=2, billing_address=None, **buyer)
+    newer = order(id=1, updated_at=instant(NOW + 60), financial_status="voided")
+    tracker.receive_order(json.dumps(known).encode(), "orders/create")
+    Leaving.path = path
+    with pytest.raises(StoreUnavailable):
+        service.store.commit(Leaving(tracker._desk, "orders/create", json.dumps(another).encode()))
+    path.with_name("away.db").rename(path)
+
+    tracker.receive_order(json.dumps(newer).encode(), "orders/updated")
+    states = {row["id"]: row["financial_status"] for row in rows(service.store, "orders")}
+    assert states["1"] == "voided"
 
 
 def test_an_open_file_that_is_closed_takes_the_one_at_its_path(

@@ -248,19 +248,23 @@ class SqliteStore:
             # No caller may wait while one batch after the other fails.
             group_commit.put_back(self._commit_rest(group_commit.take(everything=True)))
             return
-        with self._locked():
-            conn = Connection(self._opened_writer(), self.dialect)
-            pending = group_commit.take()
-            batches = batches_by_class(pending)
-            put = [
-                kind
-                for kind, batch in batches.items()
-                if issubclass(kind, OneStatementWrite) and self._put_batch(conn, kind, batch)
-            ]
-        for kind in put:
-            works = [write.work for write in batches[kind]]
-            for write, result in zip(batches[kind], kind.results(conn, works), strict=True):
-                write.result = result
+        put: list[type[OneStatementWrite]] = []
+        try:
+            with self._locked():
+                conn = Connection(self._opened_writer(), self.dialect)
+                pending = group_commit.take()
+                batches = batches_by_class(pending)
+                put += [
+                    kind
+                    for kind, batch in batches.items()
+                    if issubclass(kind, OneStatementWrite) and self._put_batch(conn, kind, batch)
+                ]
+        finally:
+            # Also where the files are gone by now, or the next batch would get these results.
+            for kind in put:
+                works = [write.work for write in batches[kind]]
+                for write, result in zip(batches[kind], kind.results(conn, works), strict=True):
+                    write.result = result
         rest = [write for write in pending if write.result is None]
         if rest:
             group_commit.put_back(self._commit_rest(rest))
