@@ -953,6 +953,22 @@ def test_what_is_withdrawn_after_it_was_claimed_ahead_is_not_sent(
     assert states(service) == {"sent": 2, "withdrawn": 2}
 
 
+def test_what_is_amended_after_it_was_claimed_ahead_is_sent_as_it_is_now(
+    telling: Tell, database_url: str
+) -> None:
+    def amends() -> None:
+        wait_until(lambda: bool(row_of(service, "checkout-1").claim))
+        limited = json.dumps({"event_id": "limited"}).encode()
+        amend = partial(outbox.amend, id=row_of(service, "checkout-1").id, payload=limited)
+        service.store.commit(amend)
+
+    told = OneByOne(amends)
+    service = telling(database_url, told)
+    queue(service, 2, name="told")
+    deliverer_of(service, "told").run(told.stop, 0.01)
+    assert told.calls == [["checkout-0"], ["limited"]]
+
+
 @pytest.mark.parametrize("is_own", [True, False])
 def test_what_was_claimed_ahead_is_not_sent_once_the_account_is_paused(
     telling: Tell, database_url: str, is_own: bool

@@ -106,7 +106,7 @@ class Deliverer:
 
     def _deliver(self, settler: Settler, next_claim: NextClaim) -> int:
         try:
-            claim = self._confirmed(next_claim.take()) or self._claim_due()
+            claim = self._renamed(self._confirmed(next_claim.take()) or self._claim_due())
             if claim is not None and claim.is_full:
                 next_claim.begin()
         finally:
@@ -203,14 +203,13 @@ class Deliverer:
 
     def _claim_due(self) -> Claim | None:
         """Claims the events of a call; None if none is due or the account may not send."""
-        claim = self.store.commit(self._claim) if self._has_due() else None
-        return None if claim is None else self._renamed(claim)
+        return self.store.commit(self._claim) if self._has_due() else None
 
     def _confirmed(self, claim: Claim | None) -> Claim | None:
         """Returns what may be sent of a claim that was made ahead, and gives the rest back.
 
         While the call before was out, another deliverer may have paused the account, and events may
-        have been withdrawn.
+        have been withdrawn or amended.
         """
         if claim is None:
             return None
@@ -221,10 +220,12 @@ class Deliverer:
         account = next(row for row in rows if row.destination == self.destination.name)
         allowance = Breaker(account.failures, account.opened).allowance(count, now)
         if account.is_paused(now) or allowance < count or claim.until - now < _CALL_SECONDS:
-            held = frozenset()
+            held = {}
         if len(held) < count:
             self._give_back(claim, kept=held)
-        events = [event for event in claim.events if event.id in held]
+        events = [
+            event._replace(payload=held[event.id]) for event in claim.events if event.id in held
+        ]
         return replace(claim, events=events) if events else None
 
     def _give_back(self, claim: Claim | None, kept: Collection[int] = ()) -> None:
@@ -269,9 +270,9 @@ class Deliverer:
         accounts.put(conn, changed._replace(next_call_at=at))
         return True
 
-    def _renamed(self, claim: Claim) -> Claim:
+    def _renamed(self, claim: Claim | None) -> Claim | None:
         """Returns the claim with each event as it is sent, under the id chosen for it."""
-        if not claim.sent_as:
+        if claim is None or not claim.sent_as:
             return claim
         rename, sent_as = self.destination.rename, claim.sent_as
         events = [

@@ -1,6 +1,6 @@
 """The claims of deliverers: who leases an event settles it before the lease ends."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -39,6 +39,13 @@ class ClaimedEvent(NamedTuple):
     is_withdrawn: int
     shares_id: int
     order_id: str
+
+
+class HeldEvent(NamedTuple):
+    """The id of an event that a claim has, and the event as it is now."""
+
+    id: int
+    payload: bytes
 
 
 class Settlement(NamedTuple):
@@ -256,9 +263,9 @@ _release = Statement(
     .values(claim="", leased_until=0)
 )
 _held = Query(
-    OutboxId,
+    HeldEvent,
     {
-        dialect: select(outbox.c.id).where(
+        dialect: select(outbox.c.id, outbox.c.payload).where(
             is_among(dialect, outbox.c.id),
             outbox.c.claim == bindparam("claim"),
             outbox.c.state == literal_column("'waiting'"),
@@ -431,9 +438,11 @@ def release(conn: Connection, claim: str, ids: Iterable[int]) -> None:
     _release.run_many(conn, ({"b_id": id, "b_claim": claim} for id in ids))
 
 
-def held(conn: Connection, claim: str, ids: Iterable[int]) -> frozenset[int]:
-    """Returns those claimed events that no other claim has, and that nobody has withdrawn."""
-    return frozenset(row.id for row in _held.all(conn, claim=claim, names=names_of(conn, ids)))
+def held(conn: Connection, claim: str, ids: Iterable[int]) -> Mapping[int, bytes]:
+    """Returns the payloads of those claimed events that no other claim has, and that nobody has
+    withdrawn, by their ids: they may have been amended since they were claimed."""
+    rows = _held.all(conn, claim=claim, names=names_of(conn, ids))
+    return {row.id: row.payload for row in rows}
 
 
 def retry_now(conn: Connection, destination: str, now: int) -> None:
