@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, bindparam, delete, func, literal_column, select, union_all
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.shop_days import WEEK, whole_weeks
 from tracking.store.ad_credits import CampaignAdSum
-from tracking.store.credit_figures import Period, ReportDay, week_of
+from tracking.store.credit_figures import Period, ReportDay, days_and_weeks
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import ad_days, credit_changes, report_campaigns
 
@@ -159,19 +158,7 @@ def sums(
     conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
 ) -> list[CampaignAdSum]:
     """Returns the sums of the days [first, last], by campaign, ad and pin."""
-    weeks = whole_weeks(first, last)
-    rows = _sums.all(
-        conn,
-        bit=bit,
-        by_day=report_by,
-        by_week=week_of(report_by),
-        first=first,
-        before=weeks.start * WEEK - 1 if weeks else last,
-        first_week=weeks.start,
-        last_week=weeks.stop - 1,
-        after=weeks.stop * WEEK if weeks else last + 1,
-        last=last,
-    )
+    rows = _sums.all(conn, bit=bit, **days_and_weeks(report_by, first, last))
     return [_told(row) for row in rows]
 
 

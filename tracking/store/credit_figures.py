@@ -1,6 +1,6 @@
 """The credits summed up by shop day, and the credits that are not in these sums yet."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
@@ -421,19 +421,23 @@ def sums(
     conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
 ) -> list[SummedCredits]:
     """Returns the sums of the days [first, last], by campaign and currency."""
+    return _sums.all(conn, bit=bit, **days_and_weeks(report_by, first, last))
+
+
+def days_and_weeks(report_by: ReportDay, first: int, last: int) -> Mapping[str, int | str]:
+    """Returns the parameters of a query that reads the days [first, last] as the days before, the
+    whole weeks, and the days after them."""
     weeks = whole_weeks(first, last)
-    return _sums.all(
-        conn,
-        bit=bit,
-        by_day=report_by,
-        by_week=week_of(report_by),
-        first=first,
-        before=weeks.start * WEEK - 1 if weeks else last,
-        first_week=weeks.start,
-        last_week=weeks.stop - 1,
-        after=weeks.stop * WEEK if weeks else last + 1,
-        last=last,
-    )
+    return {
+        "by_day": report_by,
+        "by_week": week_of(report_by),
+        "first": first,
+        "before": weeks.start * WEEK - 1 if weeks else last,
+        "first_week": weeks.start,
+        "last_week": weeks.stop - 1,
+        "after": weeks.stop * WEEK if weeks else last + 1,
+        "last": last,
+    }
 
 
 def week_of(report_by: ReportDay) -> Period:
