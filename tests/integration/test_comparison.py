@@ -379,7 +379,7 @@ def test_the_overlap_with_a_tag_is_a_hint(world: BuildWorld) -> None:
     found.service.store.commit(lambda conn: match_verdicts.put(conn, [told]))
     (hint,) = found.shop.reads("/comparison", **DAYS)["hints"]
     assert hint["hint"] == "overlap"
-    assert hint["text"].startswith("41 % of the event ids of web purchases came from a tag as well")
+    assert hint["text"].startswith("41% of the event ids of web purchases came from a tag as well")
     assert "the last 14 days" in hint["text"]
 
 

@@ -67,7 +67,7 @@ def overlap_hints(conn: Connection) -> Iterator[dict[str, Any]]:
             share, days = row.overlap * 100 // WHOLE, row.lookback.removesuffix("d")
             told = "the last day" if days == "1" else f"the last {days} days"
             text = (
-                f"{share} % of the event ids of web purchases came from a tag as well, says"
+                f"{share}% of the event ids of web purchases came from a tag as well, says"
                 f" Pinterest of {told}: those count once. A purchase that both told under two ids"
                 " counts twice there."
             )
