@@ -33,7 +33,7 @@ from server.log_lines import begin_log
 from server.problems import CONTENT_TYPE, problem_body
 from server.security_headers import with_security_headers
 from tracking.domain.validation import ValidationError
-from tracking.operate.background import BackgroundWorkers
+from tracking.operate.background import stop_all
 from tracking.operate.error_lines import error_line
 from tracking.operate.monitoring import Monitor
 from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
@@ -108,16 +108,26 @@ def _opened(settings: Settings) -> Service:
 def _served(service: Service) -> Flask:
     if isinstance(service.store, SqliteStore):
         logger.info("%s", protection())
+    app = assemble(service)
     if _serves():
-        _start(service.workers())
-        if service.settings.deliver:
-            _start(service.deliverers())
-    return assemble(service)
+        _start_background(app, service)
+    return app
 
 
-def _start(workers: BackgroundWorkers) -> None:
-    workers.start()
-    atexit.register(workers.stop)
+def _start_background(app: Flask, service: Service) -> None:
+    """Starts the background threads of a process that serves, and sees to their stop.
+
+    Those that deliver end as soon as the process begins to stop, and are waited for first. The
+    others take up what the last requests bring.
+    """
+    delivering = []
+    if service.settings.deliver:
+        delivering = [service.deliverers(), service.maintenance()]
+    groups = [*delivering, service.workers()]
+    for group in groups:
+        group.start()
+    app.extensions["at_stop"] = [group.begin_stop for group in delivering]
+    atexit.register(stop_all, groups)
 
 
 def assemble(service: Service) -> Flask:

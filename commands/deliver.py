@@ -14,6 +14,7 @@ from tracking.deliver.replay import oldest_replayed, own_event_id, replay_dead_l
 from tracking.deliver.retry import Breaker
 from tracking.destinations import Destination
 from tracking.domain.instants import instant
+from tracking.operate.background import stop_all
 from tracking.service import Service
 from tracking.store import accounts, attempts, claims, dead_letter_queue, metrics, outbox
 from tracking.store.dead_letter_queue import DeadLetter
@@ -22,8 +23,6 @@ from tracking.store.engine.statement import Connection
 logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
-# A little less than Docker waits before it kills.
-_STOP_SECONDS = 9.0
 _RATE_LIMIT_POLL = 0.1
 _COUNTS_TWICE = "Pinterest would count it beside its app's own event; --late sends it all the same"
 
@@ -75,11 +74,16 @@ def _deliver_until_stopped(service: Service) -> None:
     # Blocked in every thread and taken up here: a handler that runs right before an event is waited
     # for would not end the wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    workers = service.deliverers()
-    workers.start()
+    groups = [service.deliverers(), service.maintenance()]
+    for group in groups:
+        group.start()
     click.echo(f"delivering to {', '.join(service.destinations)} until SIGTERM or Ctrl-C")
     signal.sigwait(_STOP_SIGNALS)
-    workers.stop(_STOP_SECONDS)
+    # Another signal ends the wait for what is under way.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    stop_all(groups)
     click.echo("stopped")
 
 

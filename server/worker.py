@@ -10,7 +10,7 @@ import resource
 import selectors
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from functools import partial
 from io import BytesIO
@@ -56,6 +56,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.has_left = False
         self.side_threads: SideThreads | None = None
         self.at_once = AtOnce()
+        self.calls_at_stop: tuple[Callable[[], None], ...] = ()
         wake = partial(self.method_queue.defer, self._send_deferred)
         self.deferred_answers = DeferredAnswers(wake)
 
@@ -91,6 +92,11 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         it never waits, from now on."""
         self.at_once = AtOnce(paths)
 
+    def call_at_stop(self, calls: Iterable[Callable[[], None]]) -> None:
+        """Has the main loop call these, which must not wait, as soon as the worker begins to stop:
+        it still serves those who are connected."""
+        self.calls_at_stop = tuple(calls)
+
     # --- In the main loop
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
@@ -125,10 +131,13 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         super().handle_exit(sig, frame)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Begins or ceases to accept; a worker that ends gives its listeners up at once."""
+        """Begins or ceases to accept; a worker that ends gives its listeners up at once, and tells
+        who is to know of it."""
         super().set_accept_enabled(enabled)
         if not self.alive and not self.has_left:
             self.has_left = True
+            for call in self.calls_at_stop:
+                call()
             for listener in self.sockets:
                 self._leave(listener)
 

@@ -25,7 +25,7 @@ from tracking.operate.alerts.messages import AlertSender
 from tracking.operate.alerts.rules import ACCURACY_SECONDS, EventShare, Thresholds
 from tracking.operate.alerts.watch import AlertWatch, StandingAlert
 from tracking.operate.arrivals import Arrivals
-from tracking.operate.background import BackgroundWorkers, Worker
+from tracking.operate.background import LONGEST_STOP, BackgroundWorkers, Worker
 from tracking.operate.event_retention import EventRetention
 from tracking.operate.refused_webhooks import RefusedWebhooks
 from tracking.operate.retention import Retention
@@ -144,13 +144,17 @@ class Service:
         )
 
     def deliverers(self) -> BackgroundWorkers:
-        """Background threads for delivery, retention, Pinterest's figures and alerts."""
-        workers: list[Worker] = [
-            *(Deliverer(self.store, d, self.clock) for d in self.destinations.values()),
-            self.retention,
-            self.figures,
-            self.alerts,
-        ]
+        """Background threads that deliver, one for each destination."""
+        return BackgroundWorkers(
+            [Deliverer(self.store, d, self.clock) for d in self.destinations.values()],
+            # A call that is cut off is sent again.
+            stop_seconds=LONGEST_STOP,
+        )
+
+    def maintenance(self) -> BackgroundWorkers:
+        """Background threads for retention, the figures of the reports, Pinterest's figures and
+        alerts."""
+        workers: list[Worker] = [self.retention, self.figures, self.alerts]
         sync = self.pinterest_sync
         return BackgroundWorkers([*workers, sync] if sync else workers)
 

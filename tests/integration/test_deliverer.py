@@ -936,6 +936,24 @@ def test_a_deliverer_that_is_stopped_gives_back_what_it_has_claimed_ahead(
     assert deliver(service, "told") == 1
 
 
+def test_a_deliverer_that_is_stopped_in_a_search_gives_back_what_it_did_not_send(
+    telling: Tell, database_url: str
+) -> None:
+    stop = threading.Event()
+
+    def refuses(events: Sequence[bytes]) -> Outcome:
+        stop.set()
+        return BatchRefused("one of them is wrong")
+
+    told = Told(refuses)
+    service = telling(database_url, told)
+    queue(service, 4, name="told")
+    deliverer_of(service, "told").run(stop, 0.01)
+    assert len(told.calls) == 1
+    found = [(row["state"], row["claim"], row["attempts"]) for row in rows(service.store, "outbox")]
+    assert found == [("waiting", "", 0)] * 4
+
+
 def test_what_is_withdrawn_after_it_was_claimed_ahead_is_not_sent(
     telling: Tell, database_url: str
 ) -> None:

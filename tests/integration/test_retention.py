@@ -331,12 +331,12 @@ def test_the_running_service_does_it_beside_delivering(
     service: Service = build_service(sqlite_url)
     odd(service.store, "old", NOW - 31 * DAY)
 
-    deliverers = service.deliverers()
-    deliverers.start()
+    maintenance = service.maintenance()
+    maintenance.start()
     try:
         wait_for(lambda: names(service.store) == set())
     finally:
-        deliverers.stop()
+        maintenance.stop()
 
 
 def wait_for(holds: Callable[[], bool]) -> None:

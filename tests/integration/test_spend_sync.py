@@ -809,14 +809,14 @@ def test_a_clock_that_was_set_back_does_not_stop_the_reading(
     assert sync().end == TODAY - timedelta(30)
 
 
-def test_the_deliverers_read_the_spend_where_it_can_be_read(
+def test_the_running_service_reads_the_spend_where_it_can_be_read(
     build_service: BuildService, sqlite_url: str, single: Service, ads: FakePinterestAds
 ) -> None:
     assert build_service(sqlite_url).pinterest_sync is None
-    deliverers = single.deliverers()
-    deliverers.start()
+    maintenance = single.maintenance()
+    maintenance.start()
     until(lambda: ads.calls != [] and state_of(single)["synced_at"] == NOW)
-    deliverers.stop()
+    maintenance.stop()
 
 
 # --- What the reports make of it

@@ -23,7 +23,8 @@ from tests.standins.pinterest import FakePinterest
 CALLS_PER_MINUTE = 120
 # Of a minute's calls so many may come at once, and the rest evenly (tracking.domain.rate_limit).
 BURST = 0.1
-LEASE_SECONDS = 6
+# Longer than a busy machine keeps a call from being settled, or another would send its events, too.
+LEASE_SECONDS = 30
 _APP = "tests.machines.host:create_app"
 
 

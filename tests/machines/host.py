@@ -16,7 +16,7 @@ def _limited(self: Pinterest, *args: Any, **more: Any) -> None:
 
 Pinterest.__init__ = _limited  # type: ignore[method-assign]
 deliverer.LEASE_SECONDS = int(os.environ["LEASE_SECONDS"])
-deliverer._CALL_SECONDS = 1
+deliverer._CALL_SECONDS = 10
 
 from app import create_app  # noqa: E402
 

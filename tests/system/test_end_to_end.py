@@ -304,18 +304,26 @@ def test_an_event_under_way_at_a_kill_is_sent_again_under_its_own_id(
 
 
 def test_a_stop_under_load_finishes_what_it_began(tmp_path: Path, pinterest: FakePinterest) -> None:
-    env = env_of(tmp_path, pinterest, DELIVER="false")
+    env = env_of(tmp_path, pinterest)
+    # At nearly any moment a call is out.
+    pinterest.mode = Mode("slow", seconds=0.5)
     with serving(tmp_path, env) as running:
         load = Load(running)
-        running.wait_until(lambda: load.posted > 30)
+        running.wait_until(lambda: load.posted > 30 and bool(pinterest.accepted))
         status = running.stop()
         kept = load.end()
 
     store = open_store(env["DATABASE_URL"])
     stored = {int(row["id"]) for row in rows(store, "orders")}
+    events = {row["event_id"]: (row["state"], row["claim"]) for row in rows(store, "outbox")}
     store.close()
     assert kept <= stored
     assert status == 0
+    # Whoever delivers next sends nothing that Pinterest has, and need not wait for a lease.
+    assert {event_id for event_id, row in events.items() if row == ("sent", "")} == set(
+        pinterest.accepted
+    )
+    assert set(events.values()) <= {("sent", ""), ("waiting", "")}
 
 
 @pytest.mark.parametrize("secret", [None, "", " ", ",", "changeme"])

@@ -10,7 +10,6 @@ import random
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -26,6 +25,7 @@ from tracking.clients.outcome import (
 )
 from tracking.deliver import processes, retry, sent_ids, spare_purchases
 from tracking.deliver.next_claim import Claim, ClaimsAhead, ClaimsInTurn, NextClaim
+from tracking.deliver.one_thread import OneThread
 from tracking.deliver.retry import OPEN_AT_MOST, Breaker, Verdict
 from tracking.deliver.sent_fields import sent_events
 from tracking.deliver.settlers import Settler, SettlesAtOnce, SettlesMeanwhile
@@ -90,6 +90,7 @@ class Deliverer:
         # larger than the half that was reached, or the search would begin anew for ever.
         self._batch_limit = destination.max_batch
         self._last_look_at = float("inf")
+        self._stop = threading.Event()
 
     @property
     def name(self) -> str:
@@ -107,7 +108,7 @@ class Deliverer:
     def _deliver(self, settler: Settler, next_claim: NextClaim) -> int:
         try:
             claim = self._renamed(self._confirmed(next_claim.take()) or self._claim_due())
-            if claim is not None and claim.is_full:
+            if claim is not None and claim.is_full and not self._stop.is_set():
                 next_claim.begin()
         finally:
             # Last: settling keeps the interpreter busy, and the call would go out later.
@@ -136,8 +137,9 @@ class Deliverer:
         return len(claim.events)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
-        """Delivers until `stop` is set; what was claimed ahead is then given back."""
-        with ThreadPoolExecutor(1, thread_name_prefix=f"settle-{self.destination.name}") as thread:
+        """Delivers until `stop` is set; what is claimed then and not sent is given back."""
+        self._stop = stop
+        with OneThread(f"settle-{self.destination.name}") as thread:
             settler = SettlesMeanwhile(thread)
             next_claim = ClaimsAhead(thread, self._claim_due)
             while not stop.is_set():
@@ -304,10 +306,11 @@ class Deliverer:
     def _send(self, claim: Claim, events: Sequence[ClaimedEvent]) -> Iterator[_CallResult]:
         """Sends the events; a batch that is refused is halved until the culprit is alone.
 
-        Ends early if the lease, the rate limit or the destination allows no further call.
+        Ends early at a stop, or if the lease, the rate limit or the destination allows no further
+        call.
         """
         pending = [events] if events else []
-        while pending:
+        while pending and not self._stop.is_set():
             batch = pending.pop()
             outcome = self.destination.send([event.payload for event in batch])
             if isinstance(outcome, BatchRefused) and len(batch) > 1:

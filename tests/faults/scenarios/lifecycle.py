@@ -52,6 +52,8 @@ def stopped(world: World, stops: int = 1, orders: int = 60, rate: float = 60.0) 
     if world.is_timed:
         found.expects("stopped within 10 s", max(lasted, default=0.0) < STOPPED_WITHIN)
     world.judge(found, numbers)
+    twice = [event for event, times in world.pinterest.accepted.items() if times > 1]
+    found.expects(f"no event is sent twice: {twice}", not twice)
     # What the kernel hands to a worker that only begins waits until it has begun.
     world.judge_load(found, heard, slowest=None)
     return found

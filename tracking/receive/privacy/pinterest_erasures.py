@@ -6,8 +6,9 @@ The e-mail is in the memory of the process that received it, and nowhere else.
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple, Protocol
 
 from tracking.clients.pinterest_deletions import DeletionAnswer
@@ -33,6 +34,8 @@ from tracking.store.pinterest_erasures import ASKED, LOST, REFUSED, WAITING, Pin
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 30.0
+# Who waits for an e-mail looks so often for a stop.
+_STOP_POLL_SECONDS = 0.25
 # E-mails that wait in memory. There are hardly ever two.
 MOST_WAITING = 1_000
 # After it a request is taken for one whose process has ended.
@@ -120,17 +123,16 @@ class PinterestErasures:
             logger.warning("erasure %d at pinterest: too many e-mails wait", id)
 
     def run(self, stop: threading.Event, poll: float = POLL_SECONDS) -> None:
-        """Asks about what was handed over, and about what is due, until `stop` is set."""
+        """Asks about what was handed over, and about what is due, until `stop` is set; what is
+        handed over then is asked once."""
         while not stop.is_set():
             with _outliving_errors():
                 while not stop.is_set() and self._ask_about_due(stop):
                     pass
-            try:
-                handed = self._handed.get(timeout=poll)
-            except queue.Empty:
-                continue
-            with _outliving_errors():
-                self._ask(handed, stop)
+            self._ask_about_next(stop, poll)
+        # No other process has these e-mails.
+        while self._ask_about_next(stop):
+            pass
 
     def go_on(self, stop: threading.Event) -> bool:
         """Asks about one person whose e-mail no process has, and about all whose e-mail this one
@@ -147,6 +149,24 @@ class PinterestErasures:
             return self._ask_about_due(stop)
         self._ask(handed, stop)
         return True
+
+    def _ask_about_next(self, stop: threading.Event, seconds: float = 0.0) -> bool:
+        """Asks about who is handed over next within so many seconds, or until `stop` is set;
+        returns False if nobody is."""
+        handed = self._next_handed(stop, seconds)
+        if handed is not None:
+            with _outliving_errors():
+                self._ask(handed, stop)
+        return handed is not None
+
+    def _next_handed(self, stop: threading.Event, seconds: float) -> _Handed | None:
+        deadline = time.monotonic() + seconds
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            with suppress(queue.Empty):
+                return self._handed.get(timeout=min(_STOP_POLL_SECONDS, left))
+            if not left or stop.is_set():
+                return None
 
     def _ask(self, handed: _Handed, stop: threading.Event) -> None:
         """Asks with the e-mail in memory and the stored click ids."""
