@@ -359,7 +359,8 @@ class Settings:
         "DELIVER",
         "true",
         boolean,
-        "false: only receive and report here; run `flask deliver --watch` elsewhere.",
+        "false: only receive and report here; run `flask deliver --watch` elsewhere, "
+        "also if nothing is sent.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = _variable(
         "LOG_LEVEL",

@@ -36,18 +36,22 @@ _COUNTS_TWICE = "Pinterest would count it beside its app's own event; --late sen
 )
 @with_service
 def deliver(service: Service, watch: bool, given_up: str | None) -> None:
-    """Send what is due, until nothing is; or go on sending with --watch."""
+    """Send what is due, until nothing is; or go on sending with --watch.
+
+    With --watch it also keeps the reports' figures, reads Pinterest's, forgets what is too old and
+    tells of alerts, all of which goes on where nothing is sent.
+    """
     only_one(watch=watch, give_up=given_up is not None)
     if given_up is not None:
         _give_up(service, given_up)
+        return
+    if watch:
+        _deliver_until_stopped(service)
         return
     if not service.destinations:
         raise click.ClickException(
             "nobody to deliver to: set PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID"
         )
-    if watch:
-        _deliver_until_stopped(service)
-        return
     obstacles = [_deliver_due(service, each) for each in service.destinations.values()]
     if any(obstacles):
         raise click.ClickException("; ".join(filter(None, obstacles)))
@@ -77,7 +81,7 @@ def _deliver_until_stopped(service: Service) -> None:
     groups = [service.deliverers(), service.maintenance()]
     for group in groups:
         group.start()
-    click.echo(f"delivering to {', '.join(service.destinations)} until SIGTERM or Ctrl-C")
+    click.echo(_told_at_start(service))
     signal.sigwait(_STOP_SIGNALS)
     # Another signal ends the wait for what is under way.
     for number in _STOP_SIGNALS:
@@ -85,6 +89,16 @@ def _deliver_until_stopped(service: Service) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
     stop_all(groups)
     click.echo("stopped")
+
+
+def _told_at_start(service: Service) -> str:
+    """Returns what goes on until the process is stopped."""
+    if service.destinations:
+        return f"delivering to {', '.join(service.destinations)} until SIGTERM or Ctrl-C"
+    return (
+        "report only: figures, retention and alerts go on until SIGTERM or Ctrl-C, and nothing is "
+        "sent, as PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID are not both set"
+    )
 
 
 def _deliver_due(service: Service, destination: Destination) -> str:

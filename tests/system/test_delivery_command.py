@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.actors import SECRET, Shop, instant, order
+from tests.actors import DAY, SECRET, Shop, instant, order
 from tests.conftest import BuildService
+from tests.machines.estate import until
 from tests.servers import PATIENCE, ROOT, flask_command
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.store_contents import rows
 from tracking.service import Service
+from tracking.store import quarantine
 
 
 @pytest.fixture
@@ -104,3 +106,22 @@ def test_a_second_signal_ends_the_wait_for_a_pinterest_that_hangs(
 
     assert process.returncode != 0
     assert "stopped" not in said
+
+
+def test_where_nothing_is_sent_deliver_watch_does_the_background_work_alone(
+    service: Service, env: dict[str, str]
+) -> None:
+    long_ago = int(time.time()) - 400 * DAY
+    service.store.commit(lambda conn: quarantine.add(conn, "old", "", "odd", b"", long_ago))
+    with watching(env) as process:
+        until(lambda: not rows(service.store, "quarantine"))
+        process.send_signal(signal.SIGTERM)
+        said, logged = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode == 0
+    told = (
+        "report only: figures, retention and alerts go on until SIGTERM or Ctrl-C, and nothing is"
+    )
+    missing = "PINTEREST_ACCESS_TOKEN and PINTEREST_AD_ACCOUNT_ID are not both set"
+    assert said.splitlines() == [f"{told} sent, as {missing}", "stopped"]
+    assert "ERROR" not in logged
