@@ -2,8 +2,8 @@
 
 import sqlite3
 
-import tracking.store.engine.postgres
 from tests.faults.start_up.clocked import create_app
+from tracking.store.engine import postgres
 from tracking.store.engine.sqlite import SqliteStore
 
 _open = SqliteStore._open
@@ -16,7 +16,8 @@ def _opened_carelessly(self: SqliteStore) -> sqlite3.Connection:
 
 
 SqliteStore._open = _opened_carelessly  # type: ignore[method-assign]
-tracking.store.engine.postgres._BEGIN = tracking.store.engine.postgres._BEGIN.replace(
+# With this an order's transaction begins.
+postgres._BEGIN_ATTEMPT = postgres._BEGIN_ATTEMPT.replace(
     "synchronous_commit = on", "synchronous_commit = off"
 )
 
