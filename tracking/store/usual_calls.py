@@ -12,9 +12,10 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Integer, LargeBinary, Table
+from sqlalchemy import Table
 
 from tracking.store.conversions import ConversionRow
+from tracking.store.engine import many_rows
 from tracking.store.engine.statement import Connection
 from tracking.store.erasure import tombstone_of
 from tracking.store.identity_graph import VisitorRow
@@ -114,11 +115,8 @@ def put(conn: Connection, rows: CallRows) -> None:
         return
     conn.executed += sum(map(len, rows.by_table))
     if conn.dialect == "postgresql":
-        passed = [
-            msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in table]).decode()
-            for columns, table in zip(_TABLES.values(), rows.by_table, strict=True)
-        ]
-        conn.cursor.execute(_POSTGRESQL, passed)
+        passed = map(many_rows.as_one, _TABLES.values(), rows.by_table)
+        conn.cursor.execute(_POSTGRESQL, [*passed])
         return
     values = [
         value
@@ -211,9 +209,10 @@ def _sqlite_setup() -> Iterator[str]:
     for table, columns in _TABLES.items():
         named = [f"{table.name}_{name}" for name in columns]
         nulls += [f"NULL AS {name}" for name in named]
+        row = f"SELECT {', '.join(f'NEW.{name}' for name in named)}"
         steps.append(
-            _insertion(table, columns, ", ".join(f"NEW.{name}" for name in named))
-            + f" WHERE NEW.{named[0]} IS NOT NULL{_on_conflict(table, columns)}"
+            f"{_insertion(table, columns, row)} WHERE NEW.{named[0]} IS NOT NULL"
+            f"{_on_conflict(table, columns)}"
         )
     yield f"CREATE TEMP VIEW usual_calls AS SELECT {', '.join(nulls)}"
     yield (
@@ -229,26 +228,16 @@ def _sqlite(count: int) -> str:
 
 
 def _postgresql() -> str:
-    # The driver is slow with many values, so all rows of a table are passed as one.
-    parts = []
-    for table, columns in _TABLES.items():
-        kinds = ", ".join(
-            f"{name} {'bigint' if _is(table, name, Integer) else 'text'}" for name in columns
-        )
-        values = ", ".join(
-            f"decode({name}, 'base64')" if _is(table, name, LargeBinary) else name
-            for name in columns
-        )
-        rows = f" FROM json_to_recordset(%s::json) AS passed ({kinds})"
-        parts.append(
-            f"{table.name}_put AS ({_insertion(table, columns, values)}{rows}"
-            f"{_on_conflict(table, columns)})"
-        )
+    parts = [
+        f"{table.name}_put AS ({_insertion(table, columns, many_rows.of_one(table, columns))}"
+        f"{_on_conflict(table, columns)})"
+        for table, columns in _TABLES.items()
+    ]
     return f"WITH {', '.join(parts)} SELECT 1"
 
 
-def _insertion(table: Table, columns: Sequence[str], values: str) -> str:
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {values}"
+def _insertion(table: Table, columns: Sequence[str], rows: str) -> str:
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) {rows}"
 
 
 def _on_conflict(table: Table, columns: Sequence[str]) -> str:
@@ -257,10 +246,6 @@ def _on_conflict(table: Table, columns: Sequence[str]) -> str:
     key = [column.name for column in table.primary_key]
     new = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
     return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {new}"
-
-
-def _is(table: Table, name: str, kind: type[object]) -> bool:
-    return isinstance(table.c[name].type, kind)
 
 
 SQLITE_SETUP = tuple(_sqlite_setup())

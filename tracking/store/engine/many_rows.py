@@ -25,8 +25,7 @@ def insert(
     """Inserts rows; those that are there already stay as they are."""
     if conn.dialect == "postgresql":
         if rows:
-            text = msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in rows])
-            conn.cursor.execute(_postgresql(table, columns), [text.decode()])
+            conn.cursor.execute(_postgresql(table, columns), [as_one(columns, rows)])
         return
     for chunk in chunks_of(rows):
         conn.cursor.execute(_sqlite(table, columns, len(chunk)), [*chain.from_iterable(chunk)])
@@ -47,6 +46,21 @@ def values_of(columns: int, rows: int) -> str:
     return f"VALUES {', '.join([row] * rows)}"
 
 
+def as_one(columns: Sequence[str], rows: Sequence[Parameters]) -> str:
+    """Returns rows as one value for PostgreSQL: its driver is slow with many."""
+    return msgspec.json.encode([dict(zip(columns, row, strict=True)) for row in rows]).decode()
+
+
+def of_one(table: Table, columns: Sequence[str]) -> str:
+    """Returns the SELECT of PostgreSQL that reads the columns of rows that are passed `as_one`."""
+    kinds = [f"{name} {'bigint' if _is(table, name, Integer) else 'text'}" for name in columns]
+    values = [
+        f"decode({name}, 'base64')" if _is(table, name, LargeBinary) else name for name in columns
+    ]
+    source = f"json_to_recordset(%s::json) AS passed ({', '.join(kinds)})"
+    return f"SELECT {', '.join(values)} FROM {source}"  # noqa: S608
+
+
 @lru_cache(maxsize=64)
 def _sqlite(table: Table, columns: tuple[str, ...], count: int) -> str:
     return _insertion(table, columns, values_of(len(columns), count))
@@ -54,13 +68,7 @@ def _sqlite(table: Table, columns: tuple[str, ...], count: int) -> str:
 
 @lru_cache
 def _postgresql(table: Table, columns: tuple[str, ...]) -> str:
-    # The driver is slow with many values, so all rows are passed as one.
-    kinds = [f"{name} {'bigint' if _is(table, name, Integer) else 'text'}" for name in columns]
-    values = [
-        f"decode({name}, 'base64')" if _is(table, name, LargeBinary) else name for name in columns
-    ]
-    source = f"json_to_recordset(%s::json) AS passed ({', '.join(kinds)})"
-    return _insertion(table, columns, f"SELECT {', '.join(values)} FROM {source}")  # noqa: S608
+    return _insertion(table, columns, of_one(table, columns))
 
 
 def _is(table: Table, name: str, kind: type[TypeEngine[Any]]) -> bool:
