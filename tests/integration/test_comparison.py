@@ -280,6 +280,35 @@ def test_days_that_were_not_read_yet_are_compared_with_nothing(everywhere: Build
     assert [day["difference"] is None for day in found["days"]] == [False, True]
 
 
+def test_days_before_the_first_reading_are_compared_with_nothing(everywhere: BuildWorld) -> None:
+    world = everywhere(**ADS)
+    account = world.service.settings.pinterest_ad_account_id
+    reading = ReadingRow(account, "conversions", through="2026-11-20", since="2026-11-20")
+    world.service.store.commit(lambda conn: pinterest_readings.put(conn, reading))
+
+    found = world.shop.reads("/comparison", **DAYS)
+    assert found["missing"] == "Pinterest's figures were read from 2026-11-20 on."
+    assert [day["difference"] is None for day in found["days"]] == [True, False]
+    assert found["totals"]["difference"] is not None
+
+    before = world.shop.reads("/comparison", start_date="2026-11-18", end_date="2026-11-19")
+    assert before["missing"] == "Pinterest's figures were read from 2026-11-20 on."
+    assert (before["totals"]["pinterest"], before["totals"]["difference"]) == (None, None)
+
+
+def test_restated_figures_are_told_at_once_and_renamed_campaigns_by_their_name(
+    everywhere: BuildWorld,
+) -> None:
+    world = everywhere(**ADS)
+    pinterest_says(world, 1, 40)
+    for orders, name in ((1, "Summer"), (3, "Autumn"), (3, "Winter")):
+        pinterest_says(world, orders, 40, campaign=name)
+        found = world.shop.reads("/comparison", **DAYS)
+        assert found["totals"]["pinterest"]["orders"] == orders
+        (campaign,) = found["campaigns"]
+        assert (campaign["campaign"], campaign["pinterest"]["orders"]) == (name, orders)
+
+
 def test_windows_that_are_not_ours_are_told(everywhere: BuildWorld) -> None:
     world = everywhere(CLICK_WINDOW_DAYS="28", VIEW_WINDOW_HOURS="12", **ADS)
     pinterest_says(world, 0, 0)

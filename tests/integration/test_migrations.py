@@ -178,6 +178,10 @@ _WITHOUT_PINTERESTS_FIGURES = (
     "DROP TABLE pinterest_calls",
     *(f"DROP TABLE match_{name}" for name in ("days", "examples", "verdicts", "components")),
 )
+_TOLD_TRIGGERS = {
+    "sqlite": [f"spend_{event}" for event in ("insert", "update", "delete")],
+    "postgresql": ["spend_told"],
+}
 _FATES = ("accuracy_quarters", "accuracy_marks", "hint_quarters")
 _FATE_TRIGGERS = (
     *("fates_added", "fates_decided", "fates_deleted"),
@@ -248,6 +252,7 @@ def drop_figures(connection: Connection) -> None:
     drop(connection, (*_TRIGGERS, *["conversions_numbered_again"] * on_sqlite), _FIGURES)
     drop(connection, _FATE_TRIGGERS, _FATES)
     drop(connection, _COMPARED_TRIGGERS, _COMPARED)
+    drop(connection, _TOLD_TRIGGERS[connection.dialect.name], ("told_versions",))
     connection.execute(text("DROP INDEX conversions_purchases"))
     connection.execute(text("DROP INDEX conversions_of_buyer"))
     connection.execute(text("DROP INDEX orders_by_name"))

@@ -1,5 +1,6 @@
 """What the store keeps of Pinterest's own figures, on SQLite and PostgreSQL alike."""
 
+import itertools
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -7,9 +8,19 @@ from typing import Any
 import pytest
 
 from tests.actors import NOW
-from tracking.store import Store, open_store, pinterest_calls, pinterest_figures, pinterest_readings
+from tracking.report.known_rows import KnownRows
+from tracking.store import (
+    Store,
+    open_store,
+    pinterest_calls,
+    pinterest_figures,
+    pinterest_readings,
+    told_versions,
+)
+from tracking.store.engine.statement import Connection
 from tracking.store.pinterest_figures import PinterestFigures
 from tracking.store.pinterest_readings import ReadingRow
+from tracking.store.told_versions import Told
 
 ACCOUNT = "549755885175"
 
@@ -41,6 +52,10 @@ def figures(date: str, campaign_id: str, **more: Any) -> PinterestFigures:
         "account": ACCOUNT,
     }
     return PinterestFigures(**{"date": date, "campaign_id": campaign_id, **told, **more})
+
+
+def execute(conn: Connection, text: str) -> None:
+    conn.raw.execute(text)
 
 
 def put(store: Store, *rows: PinterestFigures) -> None:
@@ -114,6 +129,52 @@ def test_the_figures_of_two_accounts_are_not_mixed(store: Store) -> None:
     assert [(day.date, day.orders) for day in ours] == [("2026-11-01", 3), ("2026-11-02", 3)]
     assert [(day.date, day.orders) for day in theirs] == [("2026-11-01", 3)]
     assert [(row.campaign_id, row.orders) for row in found] == [("1", 6)]
+
+
+# A row of each table that has a version, and what changes in it.
+VERSIONED = {
+    "spend": ("date, campaign_id, campaign, currency, micros", "micros = 2"),
+    "ad_spend": ("date, ad_id, currency, micros", "micros = 2"),
+    "pinterest_ads": ("ad_id", "name = 'renamed'"),
+    "pinterest_figures": ("date, campaign_id, report_by, currency", "account = 'another'"),
+}
+
+
+@pytest.mark.parametrize("table", VERSIONED)
+def test_every_change_of_a_table_changes_its_version_alone(store: Store, table: str) -> None:
+    columns, change = VERSIONED[table]
+    values = ", ".join(["'1'"] * len(columns.split(", ")))
+    seen: list[dict[str, int]] = []
+    for statement in (
+        "SELECT 1",
+        f"INSERT INTO {table} ({columns}) VALUES ({values})",  # noqa: S608
+        f"UPDATE {table} SET {change}",  # noqa: S608
+        f"DELETE FROM {table}",  # noqa: S608
+    ):
+        store.commit(partial(execute, text=statement))
+        with store.read() as conn:
+            seen.append({**told_versions.of_all(conn)})
+
+    assert len({versions.pop(table, 0) for versions in seen}) == len(seen)
+    assert all(versions == seen[0] for versions in seen)
+
+
+def test_figures_are_read_again_only_when_their_table_has_changed(store: Store) -> None:
+    known, counted = KnownRows(most_rows=2), itertools.count(1)
+
+    def query(conn: Connection, day: str) -> list[tuple[str, int]]:
+        return [(day, next(counted))]
+
+    def reads(table: Told, day: str) -> int:
+        with store.read() as conn:
+            ((_, number),) = known.of(conn, table, query, day)
+        return number
+
+    assert [reads("pinterest_figures", day) for day in ("1", "2", "1", "2")] == [1, 2, 1, 2]
+    put(store, figures("2026-11-01", "1"))
+    assert [reads("pinterest_figures", day) for day in ("1", "1", "2")] == [3, 3, 4]
+    # Of three, the one that was asked for longest ago is forgotten.
+    assert [reads("pinterest_figures", day) for day in ("1", "3", "1", "2")] == [3, 5, 3, 6]
 
 
 def test_calls_are_counted_up_to_the_most_of_a_day(store: Store) -> None:

@@ -184,6 +184,7 @@ def test_after_a_pause_the_days_in_between_are_read(
 
     assert list(figures(single).values()) == [(1, 1, 0, MUG)]
     assert reading(single)["through"] == (TODAY + timedelta(60)).isoformat()
+    assert reading(single)["since"] == (TODAY - timedelta(89)).isoformat()
 
 
 def test_conversions_of_many_campaigns_are_asked_for_250_at_a_time(

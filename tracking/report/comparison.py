@@ -19,6 +19,7 @@ from tracking.report.comparison_hints import hint, hints_of, overlap_hints
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.credit_days import credits_by_day
 from tracking.report.credit_sums import CreditSpan
+from tracking.report.known_rows import KnownRows
 from tracking.report.parameters import MOST_DAYS, Days, choice_of, days_of, raise_if_any
 from tracking.store import Store, pinterest_figures, pinterest_readings, spend
 from tracking.store.credit_figures import ReportDay
@@ -46,12 +47,14 @@ class _Asked(NamedTuple):
 
 @dataclass(slots=True)
 class PinterestSays:
-    """Pinterest's figures of the days asked for, and up to which day (ISO) they were read."""
+    """Pinterest's figures of the days asked for, and from which day to which one (ISO) they were
+    read; `since` is "" where that is not known."""
 
     by_day: Sequence[PinterestDay]
     by_campaign: Sequence[PinterestCampaign]
     through: str
     failure: str
+    since: str = ""
 
     @property
     def windows(self) -> list[PinterestWindows]:
@@ -60,15 +63,15 @@ class PinterestSays:
             {PinterestWindows(row.click_window_days, row.view_window_days) for row in self.by_day}
         )
 
-    @property
-    def is_read(self) -> bool:
-        """True if there are any figures, or there could be."""
-        return bool(self.through or self.by_day)
+    def is_any_read(self, days: Days) -> bool:
+        """Returns True if there are any figures of these days, or there could be."""
+        return bool(self.by_day) or (bool(self.through) and self.since <= days.end.isoformat())
 
     def is_day_read(self, day: date) -> bool:
         """Returns True if the figures of a day were read."""
         text = day.isoformat()
-        return text <= self.through or any(row.date == text for row in self.by_day)
+        is_between = self.since <= text <= self.through
+        return is_between or any(row.date == text for row in self.by_day)
 
 
 @dataclass(slots=True)
@@ -102,6 +105,7 @@ class Comparison:
         self._model = model
         self._days = days
         self._clock = clock
+        self._told = KnownRows()
 
     def report(
         self,
@@ -122,7 +126,7 @@ class Comparison:
             found = compared_shares(
                 conn, self._span(asked), self._days, self._rules, self._forgotten()
             )
-            lines = lines_of(days, found, _names(conn, found, says), says)
+            lines = lines_of(days, found, self._names(conn, found, says), says)
             self._add_sold(conn, asked, lines)
             withheld = self._withheld(conn, days.start.toordinal(), days.end.toordinal())
             hints = [*hints_of(conn, days.since, days.before), *overlap_hints(conn)]
@@ -175,11 +179,26 @@ class Comparison:
         readings = pinterest_readings.of_account(conn, account)
         reading = next((row for row in readings if row.kind == pinterest_figures.READING), None)
         return PinterestSays(
-            by_day=pinterest_figures.by_day(conn, *span),
-            by_campaign=pinterest_figures.by_campaign(conn, *span),
+            by_day=self._told.of(conn, "pinterest_figures", pinterest_figures.by_day, *span),
+            by_campaign=self._told.of(
+                conn, "pinterest_figures", pinterest_figures.by_campaign, *span
+            ),
             through=reading.through if reading else "",
             failure=reading.failure if reading else "",
+            since=reading.since if reading else "",
         )
+
+    def _names(self, conn: Connection, found: ComparedShares, says: PinterestSays) -> CampaignNames:
+        """Returns the names of the campaigns: Pinterest's, or else that of the newest order."""
+        ours = found.labels()
+        theirs = [CampaignLabel(True, row.campaign_id, row.campaign) for row in says.by_campaign]
+        known = {label.campaign_id for label in theirs}
+        paid_for: list[CampaignLabel] = []
+        if any(label.campaign_id not in known for label in ours):
+            # The spend knows campaigns of other days, too; it takes longer to read.
+            names = self._told.of(conn, "spend", spend.names)
+            paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in names]
+        return CampaignNames([*ours, *paid_for, *theirs])
 
     def _add_sold(self, conn: Connection, asked: _Asked, lines: ComparisonLines) -> None:
         compared = self._span(asked)
@@ -198,10 +217,12 @@ class Comparison:
             return f"Pinterest's figures are not read: {names} {verb} not set."
         if says.failure:
             return f"Pinterest's figures were not read to the end: {says.failure}"
-        if not says.is_read:
+        if not (says.through or says.by_day):
             return "Pinterest's figures were not read yet: sync-pinterest does it now."
         if says.through < days.end.isoformat():
             return f"Pinterest's figures were read up to {says.through or 'no day yet'}."
+        if says.since > days.start.isoformat():
+            return f"Pinterest's figures were read from {says.since} on."
         return None
 
     def _windows(self, says: PinterestSays) -> dict[str, Any]:
@@ -280,27 +301,16 @@ def lines_of(
     return lines
 
 
-def _names(conn: Connection, found: ComparedShares, says: PinterestSays) -> CampaignNames:
-    """Returns the names of the campaigns: Pinterest's, or else that of the newest order."""
-    ours = found.labels()
-    theirs = [CampaignLabel(True, row.campaign_id, row.campaign) for row in says.by_campaign]
-    known = {label.campaign_id for label in theirs}
-    paid_for: list[CampaignLabel] = []
-    if any(label.campaign_id not in known for label in ours):
-        # The spend knows campaigns of other days, too; it takes longer to read.
-        paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
-    return CampaignNames([*ours, *paid_for, *theirs])
-
-
 def _told(lines: ComparisonLines, says: PinterestSays, days: Days) -> dict[str, Any]:
     currencies = lines.totals.all_currencies or {*lines.totals.sold}
     currency = min(currencies) if len(currencies) == 1 else ""
+    is_read = says.is_any_read(days)
     return {
         "currency": currency or None,
         "note": _currency_note(currencies),
-        "totals": _line_with_sold(lines.totals, currency, is_read=says.is_read),
+        "totals": _line_with_sold(lines.totals, currency, is_read=is_read),
         "days": [_day(day, line, currency, says) for day, line in lines.days.items()],
-        "campaigns": _campaigns(lines, currency, is_read=says.is_read),
+        "campaigns": _campaigns(lines, currency, is_read=is_read),
     }
 
 

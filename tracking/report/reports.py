@@ -22,6 +22,7 @@ from tracking.report.funnel import funnel_report
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.known_figures import KnownFigures
+from tracking.report.known_rows import KnownRows
 from tracking.report.open_days import OpenDays
 from tracking.report.parameters import (
     MOST_DAYS,
@@ -82,6 +83,7 @@ class Reports:
         self.zone = zone
         self._calendar = ShopDays(zone)
         self._known = KnownFigures()
+        self._told = KnownRows()
         self.clock = clock
         self._retention_days = retention_days
 
@@ -111,12 +113,12 @@ class Reports:
             progress = report_progress.of(conn, "funnel")
             counts = FiguresByDay(conn, span, self._calendar, progress, self._known)
             labels = counts.labels() if campaign or is_by_campaign else ()
-            names = CampaignNames([*labels, *_paid_for(conn)])
+            names = CampaignNames([*labels, *self._paid_for(conn)])
             if campaign:
                 if not any(names.is_called(label, campaign) for label in labels):
                     # It may have had this name before these days.
                     older = map(label_of, reports.names_of_campaigns(conn, 0, {campaign}))
-                    names = CampaignNames([*older, *labels, *_paid_for(conn)])
+                    names = CampaignNames([*older, *labels, *self._paid_for(conn)])
                 labels = [label for label in labels if names.is_called(label, campaign)]
             total = counts.of(labels) if campaign else counts.total()
             lines: dict[CampaignKey, list[CampaignLabel]] = {}
@@ -164,8 +166,9 @@ class Reports:
         with self.store.read() as conn:
             # The last name of a campaign is shown.
             credits = credit_sums(conn, span, self._calendar)
-            spent = spend.by_campaign(conn, days.start.isoformat(), days.end.isoformat())
-            paid_for = _paid_for(conn)
+            dates = (days.start.isoformat(), days.end.isoformat())
+            spent = self._told.of(conn, "spend", spend.by_campaign, *dates)
+            paid_for = self._paid_for(conn)
             by_ad = None if group == "campaign" else self._by_ad(conn, span, days, credits)
         costs = [*map(_campaign_spend, spent)]
         report = roi_report(map(_earned_credit, credits), costs, paid_for)
@@ -176,11 +179,17 @@ class Reports:
     def _by_ad(
         self, conn: Connection, span: CreditSpan, days: Days, credits: Iterable[CreditSum]
     ) -> AdFigures:
+        dates = (days.start.isoformat(), days.end.isoformat())
         return AdFigures(
             credits_by_ad(conn, span, self._calendar, credits),
-            ad_spend.by_ad(conn, days.start.isoformat(), days.end.isoformat()),
-            ListedAds(ad_spend.ads(conn)),
+            self._told.of(conn, "ad_spend", ad_spend.by_ad, *dates),
+            ListedAds(self._told.of(conn, "pinterest_ads", ad_spend.ads)),
         )
+
+    def _paid_for(self, conn: Connection) -> list[CampaignLabel]:
+        """Returns the names that Pinterest's campaigns have in the spend, which knows them best."""
+        names = self._told.of(conn, "spend", spend.names)
+        return [CampaignLabel(True, row.campaign_id, row.campaign) for row in names]
 
     def accuracy(
         self, start_date: str | None = None, end_date: str | None = None
@@ -224,7 +233,7 @@ class Reports:
             facts = JourneyFacts(
                 order=order,
                 touches=nearby,
-                credits=_renamed(conn, order, touches.credits_of(conn, order_id, at)),
+                credits=self._renamed(conn, order, touches.credits_of(conn, order_id, at)),
                 conversion=conversion,
                 ids=ids,
                 is_id_taken=ids is not None and _is_of_another(conn, ids.storefront_id),
@@ -233,6 +242,18 @@ class Reports:
                 attempts=attempts.of_event(conn, event_id),
             )
         return journey_of(facts, self.rules, self.model, over, self._event(facts))
+
+    def _renamed(
+        self, conn: Connection, order: OrderRow, credits: Sequence[CreditRow]
+    ) -> Sequence[CreditRow]:
+        """Returns the credits of an order, each with the newest name and the id of its campaign."""
+        told = {text for row in credits for text in (row.campaign_id, row.campaign) if text}
+        if not told:
+            return credits
+        since = min(order.placed_at, *(row.credited_at for row in credits))
+        later = map(label_of, reports.names_of_campaigns(conn, since, told))
+        names = CampaignNames([*later, *self._paid_for(conn)])
+        return [_with_key(row, names.key_of(label_of(row))) for row in credits]
 
     def events(
         self,
@@ -325,28 +346,10 @@ def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None
     return identity_graph.consent_of_order(conn, order, conversion.visitor)
 
 
-def _paid_for(conn: Connection) -> list[CampaignLabel]:
-    """Returns the names that Pinterest's campaigns have in the spend, which knows them best."""
-    return [CampaignLabel(True, row.campaign_id, row.campaign) for row in spend.names(conn)]
-
-
 def _is_of_another(conn: Connection, storefront_id: str) -> bool:
     """Returns True if an event has a storefront's id that its purchase is not sent under."""
     ids = [storefront_id] if storefront_id else []
     return bool(conversions.recorded(conn, ids) or conversions.sent_as(conn, ids))
-
-
-def _renamed(
-    conn: Connection, order: OrderRow, credits: Sequence[CreditRow]
-) -> Sequence[CreditRow]:
-    """Returns the credits of an order, each with the newest name and the id of its campaign."""
-    told = {text for row in credits for text in (row.campaign_id, row.campaign) if text}
-    if not told:
-        return credits
-    since = min(order.placed_at, *(row.credited_at for row in credits))
-    later = map(label_of, reports.names_of_campaigns(conn, since, told))
-    names = CampaignNames([*later, *_paid_for(conn)])
-    return [_with_key(row, names.key_of(label_of(row))) for row in credits]
 
 
 def _with_key(row: CreditRow, key: CampaignKey) -> CreditRow:

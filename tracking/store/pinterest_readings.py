@@ -18,9 +18,10 @@ SPEND = "spend"
 class ReadingRow(NamedTuple):
     """A kind of figures of one ad account.
 
-    `through` is the last UTC day (ISO date) that was read without a gap before it. `read_at` is
-    when all of it was read last, `next_at` when it is due (seconds UTC). `failure` says why it was
-    not read to its end, empty if it was. `settings` are those it was read with.
+    `through` is the last UTC day (ISO date) that was read without a gap before it, `since` the
+    first one, "" where that is not known. `read_at` is when all of it was read last, `next_at` when
+    it is due (seconds UTC). `failure` says why it was not read to its end, empty if it was.
+    `settings` are those it was read with.
     """
 
     account: str
@@ -30,6 +31,7 @@ class ReadingRow(NamedTuple):
     next_at: int = 0
     failure: str = ""
     settings: str = ""
+    since: str = ""
 
 
 _keys = (readings.c.account, readings.c.kind)
@@ -41,6 +43,7 @@ _of_spend = select(
     syncs.c.next_at,
     syncs.c.failure,
     literal_column("''").label("settings"),
+    literal_column("''").label("since"),
 )
 _of_account = Query(
     ReadingRow,

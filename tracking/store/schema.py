@@ -541,6 +541,17 @@ pinterest_readings = Table(
     _int("next_at"),
     _text("failure"),
     _text("settings"),
+    _text("since"),
+    sqlite_with_rowid=False,
+)
+
+# The table `name` of those of spend, ads and Pinterest's figures has changed if its version has,
+# which triggers write: so a process knows whether what it has read is still right.
+told_versions = Table(
+    "told_versions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _int("version"),
     sqlite_with_rowid=False,
 )
 

@@ -59,7 +59,9 @@ class DaysReading(Reading):
             if first > following:
                 self._log_skipped(following, first - timedelta(1))
             through = max(through, last.isoformat())
-        self._reach(through)
+        # A release that did not note it may have read the first days.
+        known = self._row.since if self._row.since or self._row.through else first.isoformat()
+        self._reach(min(known, first.isoformat()), through)
 
     def _log_skipped(self, first: date, last: date) -> None:
         kind, remedy = self.kind, self.remedy

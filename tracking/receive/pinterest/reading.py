@@ -63,7 +63,7 @@ class Reading(ABC):
             StoreUnavailable: the rest may not have been stored.
         """
 
-    def _reach(self, through: str) -> None:
-        """Stores up to which day (ISO date, UTC) the figures have been read."""
-        self._row = self._row._replace(through=through)
+    def _reach(self, since: str, through: str) -> None:
+        """Stores from which day and up to which one (ISO dates, UTC) the figures have been read."""
+        self._row = self._row._replace(since=since, through=through)
         self._session.keep(self._row)
