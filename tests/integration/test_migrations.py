@@ -178,9 +178,10 @@ _WITHOUT_PINTERESTS_FIGURES = (
     "DROP TABLE pinterest_calls",
     *(f"DROP TABLE match_{name}" for name in ("days", "examples", "verdicts", "components")),
 )
+_TOLD = ("spend", "ad_spend", "pinterest_ads", "pinterest_figures")
 _TOLD_TRIGGERS = {
-    "sqlite": [f"spend_{event}" for event in ("insert", "update", "delete")],
-    "postgresql": ["spend_told"],
+    "sqlite": [f"{table}_{event}" for table in _TOLD for event in ("insert", "update", "delete")],
+    "postgresql": [f"{table}_told" for table in _TOLD],
 }
 _FATES = ("accuracy_quarters", "accuracy_marks", "hint_quarters")
 _FATE_TRIGGERS = (
@@ -277,7 +278,7 @@ def test_people_are_known_again_after_their_links_were_shortened(
         shop.sends("orders/create", placed | {"customer": {"id": number % 2 + 1}})
     service.figures.finish()
     before = everything(service.store)
-    before |= {name: [] for name in (*_FIGURES, *_FATES, *_COMPARED)}
+    before |= {name: [] for name in (*_FIGURES, *_FATES, *_COMPARED, "told_versions")}
     assert {len(row["link"]) for row in before["links"]} == {46}
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.begin() as connection:
