@@ -138,10 +138,14 @@ class Part:
         if reason:
             known = self.reasons.get(reason, _NOTHING)
             self.reasons[reason] = Amount(known.share + share, known.value + value)
+        if len(self.order_ids) < MOST_ORDER_IDS:
+            self._name(order_ids)
+
+    def _name(self, order_ids: Iterable[str]) -> None:
         for order_id in order_ids:
-            if len(self.order_ids) >= MOST_ORDER_IDS:
-                break
             self.order_ids[order_id] = None
+            if len(self.order_ids) == MOST_ORDER_IDS:
+                break
 
 
 @dataclass(slots=True)
@@ -151,9 +155,17 @@ class Waterfall:
     Each share goes into the first part that holds for it.
     """
 
-    credited: Amount = _NOTHING
-    _sent_views: Amount = _NOTHING
+    # In single numbers: a line adds up thousands of shares.
+    _credited_share: int = 0
+    _credited_net: int = 0
+    _views_share: int = 0
+    _views_value: int = 0
     _parts: dict[PartName, Part] = field(default_factory=dict)
+
+    @property
+    def credited(self) -> Amount:
+        """The orders and the revenue that are credited to Pinterest here."""
+        return Amount(self._credited_share, self._credited_net)
 
     def add(self, found: ComparedShare, *, in_utc: bool, in_shop: bool) -> None:
         """Adds a share that counts in the UTC days of this line, in its shop days, or in both."""
@@ -162,7 +174,8 @@ class Waterfall:
                 self._add_sent(found)
             return
         if in_shop:
-            self.credited = _plus(self.credited, found.share, found.net)
+            self._credited_share += found.share
+            self._credited_net += found.net
         if in_utc != in_shop:
             sign = 1 if in_utc else -1
             self._put("days", found, sign * found.share, sign * found.net)
@@ -173,8 +186,8 @@ class Waterfall:
         """Returns the parts of the difference; they sum to `difference` exactly."""
         parts = {name: self._parts.get(name) or Part(name) for name in PARTS}
         views = Amount(
-            pinterest.view_orders * WHOLE_ORDER - self._sent_views.share,
-            pinterest.view_value - self._sent_views.value,
+            pinterest.view_orders * WHOLE_ORDER - self._views_share,
+            pinterest.view_value - self._views_value,
         )
         parts["views"] = Part("views", *views)
         known = [part for name, part in parts.items() if name != "not_explained"]
@@ -189,8 +202,8 @@ class Waterfall:
     def difference(self, pinterest: PinterestSums) -> Amount:
         """Returns what Pinterest counts more than is credited to it here."""
         return Amount(
-            pinterest.orders * WHOLE_ORDER - self.credited.share,
-            pinterest.value - self.credited.value,
+            pinterest.orders * WHOLE_ORDER - self._credited_share,
+            pinterest.value - self._credited_net,
         )
 
     def _add_outcome(self, found: ComparedShare) -> None:
@@ -206,7 +219,8 @@ class Waterfall:
         elif found.kind.money:
             self._put(found.kind.money, found, 0, found.value - found.net)
         if found.kind.is_view:
-            self._sent_views = _plus(self._sent_views, found.share, found.value)
+            self._views_share += found.share
+            self._views_value += found.value
 
     def _put(
         self, name: PartName, found: ComparedShare, share: int, value: int, reason: str = ""
@@ -215,7 +229,3 @@ class Waterfall:
         if part is None:
             part = self._parts[name] = Part(name)
         part.add(share, value, found.order_ids, reason)
-
-
-def _plus(amount: Amount, share: int, value: int) -> Amount:
-    return Amount(amount.share + share, amount.value + value)

@@ -164,7 +164,8 @@ def with_lines(
     `in_all` is the spend of all campaigns. Of it, what is no ad's stands in the line without an id.
     """
     earned = (_credit(row, group, found.ads) for row in found.earned)
-    lines = roi_report(earned, _spend(found.spent, in_all, group, found.ads))
+    spent = _spend(found.spent, in_all, group, found.ads)
+    lines = roi_report(earned, spent, has_ratios=False)
     by_currency = {each["currency"]: each["campaigns"] for each in lines["currencies"]}
     return {
         **report,

@@ -1,7 +1,7 @@
 """Reads the shares of the comparison: from the sums by day where they are complete, else by row."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -145,15 +145,19 @@ def _summed(
         if span.holds(day.utc_day) or span.holds(day.shop_day):
             found.by_day.append((day.currency, share))
     rows = compared_figures.campaigns(conn, *key)
-    found.by_campaign = [*_of_campaigns(rows, changed)]
+    one_of_each = {row.campaign: row for row in rows}
+    labels = {campaign: _label(row) for campaign, row in one_of_each.items()}
+    found.by_campaign = [*_of_campaigns(rows, labels, changed)]
     pending = [one for one in (*map(_taken_off, old), *new) if one.mask & span.bit]
-    found.newest = _newest(conn, span, rows, {one.share.label for one in pending})
+    found.newest = _newest(conn, span, labels, {one.share.label for one in pending})
     for one, _ in pending:
         found.add(span, one.label, one.currency, _pending(one, span.report_by, days))
     return found
 
 
-def _of_campaigns(rows: Iterable[ComparedSum], changed: set[str]) -> Iterator[CampaignShare]:
+def _of_campaigns(
+    rows: Iterable[ComparedSum], labels: Mapping[int, CampaignLabel], changed: set[str]
+) -> Iterator[CampaignShare]:
     for row in rows:
         if row.in_utc or row.in_shop:
             found = ComparedShare(
@@ -166,24 +170,23 @@ def _of_campaigns(rows: Iterable[ComparedSum], changed: set[str]) -> Iterator[Ca
                 _ids(row.order_ids, changed),
             )
             yield CampaignShare(
-                _label(row), row.currency, found, bool(row.in_utc), bool(row.in_shop)
+                labels[row.campaign], row.currency, found, bool(row.in_utc), bool(row.in_shop)
             )
 
 
 def _newest(
     conn: Connection,
     span: ComparedSpan,
-    rows: Iterable[ComparedSum],
+    labels: Mapping[int, CampaignLabel],
     pending: Collection[CampaignLabel],
 ) -> dict[CampaignLabel, int]:
     """Returns the newest UTC day, in the sums, of each campaign that has several names in these or
     in what is pending."""
-    stored = {_label(row): row.campaign for row in rows}
-    names = Counter(label.campaign_id for label in {*stored, *pending})
+    names = Counter(label.campaign_id for label in {*labels.values(), *pending})
     key = (span.report_by, span.bit, span.first, span.last)
     return {
         label: compared_figures.newest_day(conn, *key, campaign)
-        for label, campaign in stored.items()
+        for campaign, label in labels.items()
         if names[label.campaign_id] > 1
     }
 
@@ -213,5 +216,6 @@ def _pending(share: OrderShare, report_by: ReportDay, days: ShopDays) -> Compare
     return found if share.order_id else found._replace(order_ids=())
 
 
-def _ids(text: str, changed: Iterable[str]) -> tuple[str, ...]:
-    return tuple(id for id in text.split() if id not in changed) if text else ()
+def _ids(text: str, changed: set[str]) -> tuple[str, ...]:
+    ids = text.split()
+    return tuple(id for id in ids if id not in changed) if changed else tuple(ids)

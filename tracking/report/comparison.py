@@ -286,11 +286,17 @@ def lines_of(
     for currency, share in found.by_day:
         in_utc, in_shop = share.utc_day in span, share.shop_day in span
         lines.totals.add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
-        for day in {share.utc_day, share.shop_day} & lines.days.keys():
-            in_utc, in_shop = share.utc_day == day, share.shop_day == day
-            lines.days[day].add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
+        is_same = share.utc_day == share.shop_day
+        if in_utc:
+            lines.days[share.utc_day].add_share(share, currency, in_utc=True, in_shop=is_same)
+        if in_shop and not is_same:
+            lines.days[share.shop_day].add_share(share, currency, in_utc=False, in_shop=True)
+    of_labels: dict[CampaignLabel, ComparisonLine] = {}
     for label, currency, share, in_utc, in_shop in found.by_campaign:
-        line = lines.campaigns.setdefault(names.key_of(label), ComparisonLine())
+        line = of_labels.get(label)
+        if line is None:
+            line = lines.campaigns.setdefault(names.key_of(label), ComparisonLine())
+            of_labels[label] = line
         line.add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
     for day_row in says.by_day:
         lines.totals.add_pinterest(day_row)

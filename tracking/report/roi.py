@@ -108,6 +108,8 @@ def roi_report(
     earned: Iterable[EarnedCredit],
     spent: Iterable[CampaignSpend],
     paid_for: Iterable[CampaignLabel] = (),
+    *,
+    has_ratios: bool = True,
 ) -> dict[str, Any]:
     """Returns orders, revenue and spend, in total and by campaign.
 
@@ -116,7 +118,8 @@ def roi_report(
     the credits of Pinterest's touches only, never with other orders.
 
     `earned` and `spent` list the newest name of a renamed campaign last; `paid_for` are the names
-    that the spend of all days tells.
+    that the spend of all days tells. Without `has_ratios` the campaigns of a currency tell their
+    ROAS, but neither ROI and CPA nor whose customers their orders are of.
     """
     earned, spent = list(earned), list(spent)
     told = [label_of(row) for row in earned]
@@ -134,12 +137,10 @@ def roi_report(
     _mark_earning_elsewhere(currencies.values())
     ordered = [currencies[currency] for currency in sorted(currencies)]
     if len(ordered) > 1:
-        return _multi_currency(ordered)
-    reports = [_one_currency(each) for each in ordered]
-    return {
-        **(reports[0] if reports else {**_one_currency(_CurrencyTotals()), "currency": None}),
-        "currencies": reports,
-    }
+        return _multi_currency(ordered, has_ratios=has_ratios)
+    reports = [_one_currency(each, has_ratios=has_ratios) for each in ordered]
+    nothing = _one_currency(_CurrencyTotals(), has_ratios=has_ratios)
+    return {**(reports[0] if reports else {**nothing, "currency": None}), "currencies": reports}
 
 
 def _mark_earning_elsewhere(currencies: Collection[_CurrencyTotals]) -> None:
@@ -172,7 +173,7 @@ def _campaign_line(totals: _CurrencyTotals, key: CampaignKey) -> _CampaignLine:
     return line
 
 
-def _campaigns(totals: _CurrencyTotals) -> list[dict[str, Any]]:
+def _campaigns(totals: _CurrencyTotals, *, has_ratios: bool) -> list[dict[str, Any]]:
     lines = [line for line in totals.lines.values() if line.share or line.gross or line.micros]
     lines.sort(key=lambda line: (line.campaign == NOT_ATTRIBUTED, -line.net, _title(line)))
     spend = _printed_spend([line.micros for line in lines], totals)
@@ -183,8 +184,11 @@ def _campaigns(totals: _CurrencyTotals) -> list[dict[str, Any]]:
             "orders": _orders(line.share),
             "revenue": to_major(line.net, totals.currency),
             "spend": text,
-            **_ratios(line, totals.currency),
-            **_customers(line, totals.currency),
+            **(
+                _whole(line, totals.currency)
+                if has_ratios
+                else {"roas": _roas(line, totals.currency)}
+            ),
         }
         for line, text in zip(lines, spend, strict=True)
     ]
@@ -209,11 +213,11 @@ def _title(line: _CampaignLine) -> str:
     return f"{line.campaign}\0{line.campaign_id}"
 
 
-def _one_currency(totals: _CurrencyTotals) -> dict[str, Any]:
+def _one_currency(totals: _CurrencyTotals, *, has_ratios: bool) -> dict[str, Any]:
     return {
         "currency": totals.currency,
         **_figures(totals, totals.currency),
-        "campaigns": _campaigns(totals),
+        "campaigns": _campaigns(totals, has_ratios=has_ratios),
     }
 
 
@@ -226,9 +230,12 @@ def _figures(sums: _Sums, currency: str) -> dict[str, Any]:
         "cancellations": to_major(sums.cancellations, currency),
         "total_revenue": to_major(sums.net, currency),
         "total_spend": spend_text(sums.micros, currency),
-        **_ratios(sums, currency),
-        **_customers(sums, currency),
+        **_whole(sums, currency),
     }
+
+
+def _whole(sums: _Sums, currency: str) -> dict[str, Any]:
+    return {**_ratios(sums, currency), **_customers(sums, currency)}
 
 
 def _customers(sums: _Sums, currency: str) -> dict[str, Any]:
@@ -246,18 +253,28 @@ def _customers(sums: _Sums, currency: str) -> dict[str, Any]:
 
 def _ratios(sums: _Sums, currency: str) -> dict[str, str | None]:
     """Returns ROAS, ROI and CPA, each None where there is no divisor or no spend to compare."""
-    # Where parts were read at different times, the rest of a sum may be below zero.
-    spend = Decimal(0 if sums.earns_elsewhere else max(0, sums.micros)) / MICROS
+    spend = _compared_spend(sums)
     revenue = Decimal(sums.credited_net).scaleb(-digits(currency))
     orders = Decimal(sums.credited_share) / WHOLE_ORDER
     return {
-        "roas": _round(revenue / spend) if spend else None,
+        "roas": _roas(sums, currency),
         "roi": _round((revenue - spend) / spend) if spend else None,
         "cpa": _round(spend / orders, currency) if spend and orders else None,
     }
 
 
-def _multi_currency(currencies: Sequence[_CurrencyTotals]) -> dict[str, Any]:
+def _roas(sums: _Sums, currency: str) -> str | None:
+    spend = _compared_spend(sums)
+    revenue = Decimal(sums.credited_net).scaleb(-digits(currency))
+    return _round(revenue / spend) if spend else None
+
+
+def _compared_spend(sums: _Sums) -> Decimal:
+    # Where parts were read at different times, the rest of a sum may be below zero.
+    return Decimal(0 if sums.earns_elsewhere else max(0, sums.micros)) / MICROS
+
+
+def _multi_currency(currencies: Sequence[_CurrencyTotals], *, has_ratios: bool) -> dict[str, Any]:
     """Returns the report of several currencies, whose totals count orders only."""
     figures = _figures(_Sums(), "")
     campaigns: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -283,7 +300,7 @@ def _multi_currency(currencies: Sequence[_CurrencyTotals]) -> dict[str, Any]:
             campaigns.values(),
             key=lambda c: (c["campaign"] == NOT_ATTRIBUTED, c["campaign"], c["campaign_id"]),
         ),
-        "currencies": [_one_currency(totals) for totals in currencies],
+        "currencies": [_one_currency(totals, has_ratios=has_ratios) for totals in currencies],
     }
 
 
