@@ -17,7 +17,7 @@ MOST_ROWS = 40_000
 _Row = TypeVar("_Row")
 
 
-class _Known(NamedTuple):
+class _RowsOfVersion(NamedTuple):
     version: int
     rows: Sequence[Any]
 
@@ -29,7 +29,7 @@ class KnownRows:
         self._most_rows = most_rows
         self._rows = 0
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
+        self._known: OrderedDict[Hashable, _RowsOfVersion] = OrderedDict()
 
     def of(
         self,
@@ -48,10 +48,10 @@ class KnownRows:
                 self._known.move_to_end(key)
                 return known.rows
         rows = query(conn, *asked)
-        self._keep(key, _Known(version, rows))
+        self._keep(key, _RowsOfVersion(version, rows))
         return rows
 
-    def _keep(self, key: Hashable, known: _Known) -> None:
+    def _keep(self, key: Hashable, known: _RowsOfVersion) -> None:
         with self._lock:
             replaced = self._known.pop(key, None)
             self._known[key] = known

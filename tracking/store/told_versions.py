@@ -11,12 +11,12 @@ from tracking.store.schema import told_versions
 Told = Literal["spend", "ad_spend", "pinterest_ads", "pinterest_figures"]
 
 
-class _Version(NamedTuple):
+class _ToldVersion(NamedTuple):
     name: str
     version: int
 
 
-_all = Query(_Version, select(told_versions))
+_all = Query(_ToldVersion, select(told_versions))
 
 
 def of_all(conn: Connection) -> Mapping[str, int]:
