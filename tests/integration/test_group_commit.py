@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from tracking.store.engine.group_commit import GroupCommit, OneStatementWrite, batches_by_class
+from tracking.store.engine.group_commit import (
+    BatchableWrite,
+    GroupCommit,
+    OneStatementWrite,
+    batches_by_class,
+)
 
 PATIENCE = 20.0
 
@@ -36,7 +41,8 @@ class Book:
             self.batches.append(len(pending))
             for kind, some in batches_by_class(pending).items():
                 works = [write.work for write in some]
-                assert issubclass(kind, OneStatementWrite)
+                if not issubclass(kind, OneStatementWrite):
+                    continue
                 kind.put(None, works)
                 for write, result in zip(some, kind.results(None, works), strict=True):
                     write.result = result
@@ -203,6 +209,47 @@ def test_writers_that_yield_share_no_batch_with_the_others_and_take_turns_with_t
         future.result(PATIENCE)
 
     assert batches == [[False] * 2, [True] * 2, [False] * 2, [True] * 2]
+
+
+class Noted(BatchableWrite):
+    """A write that notes when it is prepared and written."""
+
+    def __init__(self, name: str, notes: list[str]) -> None:
+        self.name = name
+        self.notes = notes
+
+    def __call__(self, conn: Any) -> None:
+        """Note that it is written."""
+        self.notes.append(f"{self.name} written")
+
+    @classmethod
+    def prepare(cls, works: Sequence["Noted"]) -> None:
+        """Note that they are prepared."""
+        for work in works:
+            work.notes.append(f"{work.name} prepared")
+
+    @classmethod
+    def attempt(cls, conn: Any, works: Sequence["Noted"]) -> Sequence[None]:
+        """Leave them to be written alone."""
+        return [None] * len(works)
+
+
+def test_a_write_is_prepared_in_its_own_turn_and_others_do_not_wait_for_that(book: Book) -> None:
+    notes: list[str] = []
+    group_commit = GroupCommit(book.commit)
+    book.is_open.clear()
+    futures = [group_commit.submit(lambda _: notes.append("first written"))]
+    assert book.begun.wait(PATIENCE)
+    futures.append(group_commit.submit(Noted("pixel", notes), yields=True))
+    futures.append(group_commit.submit(Noted("webhook", notes)))
+    book.is_open.set()
+    for future in futures:
+        future.result(PATIENCE)
+
+    assert notes == [
+        "first written",
+        *("pixel prepared", "pixel written", "webhook prepared", "webhook written"),
+    ]
 
 
 def test_what_is_put_back_is_written_in_the_next_turn(book: Book) -> None:

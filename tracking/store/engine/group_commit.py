@@ -117,6 +117,8 @@ class GroupCommit:
         self._queue: deque[PendingWrite] = deque()
         self._yielding: deque[PendingWrite] = deque()
         self._is_turn_of_yielding = False
+        # The queue of the next batch.
+        self._prepared = self._queue
         self._batch: list[PendingWrite] = []
         # A thread commits, or was woken to: there is never a second.
         self._is_writing = False
@@ -170,8 +172,7 @@ class GroupCommit:
                 self._queue.clear()
                 self._yielding.clear()
             else:
-                queue = self._next_queue()
-                self._batch = []
+                queue, self._batch = self._prepared, []
                 while queue and queue[0].is_ready and len(self._batch) < self._most:
                     self._batch.append(queue.popleft())
         return self._batch
@@ -230,10 +231,11 @@ class GroupCommit:
             write.settle(self._translate)
 
     def _prepare(self) -> None:
-        """Makes the writes ready that wait now, as far as they go into one batch: before the write
-        lock is held, for which other processes wait."""
+        """Makes the writes of the next batch ready that wait now: before the write lock is held,
+        for which other processes wait."""
         with self._mutex:
-            waiting = [*islice(self._queue, self._most), *islice(self._yielding, self._most)]
+            self._prepared = self._next_queue()
+            waiting = list(islice(self._prepared, self._most))
         unready = [write for write in waiting if not write.is_ready]
         try:
             for kind, batch in batches_by_class(unready).items():
