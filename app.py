@@ -144,7 +144,7 @@ def assemble(service: Service) -> Flask:
     )
     auth = BearerAuth(settings.api_tokens, _wrong_token_limiter(service))
     collector = Collector(service.tracker, _collector_limiter(service), settings, service.arrivals)
-    app.extensions["never_waits_at"] = webhooks.never_waits_at
+    app.extensions["never_waits_at"] = {**webhooks.never_waits_at, **collector.never_waits_at}
     app.register_blueprint(webhooks.routes())
     app.register_blueprint(collector.routes())
     _add_routes(app, service, auth)

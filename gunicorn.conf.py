@@ -29,10 +29,10 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Keeps the pixel's calls, which anybody can send, from the threads of the webhooks, and has
-    the deliverers told of a stop."""
+    """Keeps the pixel's long calls, which anybody can send, from the threads of the webhooks, and
+    has the deliverers told of a stop."""
     worker.serve_aside("/collect", threads=4)
-    worker.serve_at_once(worker.wsgi.extensions.get("never_waits_at", ()))
+    worker.serve_at_once(worker.wsgi.extensions.get("never_waits_at", {}))
     worker.call_at_stop(worker.wsgi.extensions.get("at_stop", ()))
     # What was loaded stays. To search all of it for garbage would keep webhooks waiting.
     gc.collect()

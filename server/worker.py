@@ -10,7 +10,7 @@ import resource
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from io import BytesIO
@@ -87,10 +87,10 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         """Has threads of their own serve the requests to a path, from now on."""
         self.side_threads = SideThreads(path.encode(), threads)
 
-    def serve_at_once(self, paths: Iterable[str]) -> None:
-        """Has the main loop itself serve short requests to paths where the application says that
-        it never waits, from now on."""
-        self.at_once = AtOnce(paths)
+    def serve_at_once(self, longest: Mapping[str, int]) -> None:
+        """Has the main loop itself serve requests to paths where the application says that it never
+        waits, up to a size for each, from now on."""
+        self.at_once = AtOnce(longest)
 
     def call_at_stop(self, calls: Iterable[Callable[[], None]]) -> None:
         """Has the main loop call these, which must not wait, as soon as the worker begins to stop:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from functools import cache
+from functools import cache, partial
 from ipaddress import IPv6Address, ip_address
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import (
@@ -26,7 +26,7 @@ from werkzeug.wrappers import Request
 from config import Settings
 from server import request_ids
 from server.answers import answer_follows, json_answer, with_more_headers
-from server.deferred import ANSWER_DEFERRED
+from server.deferred import ANSWER_DEFERRED, MUST_NOT_WAIT
 from server.problems import NotConfigured
 from server.request_body import raw_body
 from server.security_headers import with_security_headers
@@ -37,6 +37,7 @@ from tracking.operate.arrivals import Arrivals
 from tracking.operate.rate_limiter import RateLimiter, Turn
 from tracking.receive.pixel import (
     ClientInfo,
+    DecodedCall,
     PixelBatch,
     PixelEvent,
     decoded_call_of,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 
 PATH = "/collect"
 MAX_CALL = 64 * 1024
+# With its headers. A longer one takes the threads that write and receive too long.
+MAX_AT_ONCE = 6 * 1024
 PIXEL_MAX_AGE = 300
 PREFLIGHT_MAX_AGE = 86_400
 # fetch, beacons and forms label JSON text in all these ways; only parsing shows that it is JSON.
@@ -61,15 +64,56 @@ CONTENT_TYPES = frozenset(
 _PROXY_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
 
 
-class _Told(NamedTuple):
-    """A call as it was read: how many events it has, and what can be used or why nothing can."""
+class _Told:
+    """A call as far as it was read: how many events it has, and later what can be used of it."""
 
-    event_count: int
-    batch: PixelBatch | ValidationError | HTTPException
+    __slots__ = ("_outcome", "_read", "event_count")
+
+    def __init__(self, event_count: int, read: Callable[[], PixelBatch]) -> None:
+        self.event_count = event_count
+        self._read = read
+        self._outcome: PixelBatch | Exception | None = None
 
     @property
     def events(self) -> Sequence[PixelEvent]:
-        return self.batch.events if isinstance(self.batch, PixelBatch) else ()
+        """The events that can be used, once they are read."""
+        return self._outcome.events if isinstance(self._outcome, PixelBatch) else ()
+
+    @property
+    def is_read(self) -> bool:
+        """True once it is known what can be used."""
+        return self._outcome is not None
+
+    def read(self) -> Sequence[PixelEvent]:
+        """Reads the events, once; returns those that can be used."""
+        if self._outcome is None:
+            try:
+                self._outcome = self._read()
+            except (ValidationError, HTTPException) as error:
+                self._outcome = error
+        return self.events
+
+    def usable(self) -> PixelBatch:
+        """Returns what can be used.
+
+        Raises:
+            HTTPException: the call is none of ours.
+            ValidationError: none of its events is usable.
+        """
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome or self._read()
+
+
+def _refused(error: Exception) -> _Told:
+    """Returns a call of which nothing can be used; it counts as one event."""
+
+    def refuse() -> PixelBatch:
+        raise error
+
+    told = _Told(1, refuse)
+    told.read()
+    return told
 
 
 class Collector:
@@ -89,6 +133,12 @@ class Collector:
         self._origins = settings.collector_origins
         self._public_url = settings.public_url
         self._trusted_proxies = settings.trusted_proxies
+
+    @property
+    def never_waits_at(self) -> Mapping[str, int]:
+        """The address at which a server may ask, by MUST_NOT_WAIT, that nothing is waited for, and
+        the longest request there (bytes)."""
+        return {PATH: MAX_AT_ONCE}
 
     def routes(self) -> Blueprint:
         """Returns the routes of the pixel and the collector, with the collector's preflight."""
@@ -165,9 +215,9 @@ class Collector:
         turn = self._limiter.turn(_address(environ.get("REMOTE_ADDR")))
         _check_turn(turn.refused)
         told = self._told_in(environ)
-        # A call of which nothing can be used counts as one event.
         turn.spend(told.event_count)
-        recorded = self._record(told, turn)
+        # A thread of its own may read the call. In the main loop others would wait for that.
+        recorded = self._record(told, turn, is_read_now=not environ.get(MUST_NOT_WAIT))
         answer_later = environ.get(ANSWER_DEFERRED)
         if answer_later is None or recorded.done():
             return self._with_cors_headers(environ, _answer_once_recorded(recorded, told, turn))
@@ -193,24 +243,28 @@ class Collector:
             if key is None:
                 self._check_key(decoded.site_key)
         except (ValidationError, HTTPException) as error:
-            return _Told(1, error)
-        now = int(self._tracker.clock())
-        client, policy = self._client_info(environ), self._tracker.planner.policy
-        batch = events_in(decoded, client, policy, now)
-        if not batch.events and not batch.ignored:
-            return _Told(len(decoded.events), ValidationError(*batch.errors))
-        return _Told(len(decoded.events), batch)
+            return _refused(error)
+        client, now = self._client_info(environ), int(self._tracker.clock())
+        return _Told(len(decoded.events), partial(self._usable, decoded, client, now))
 
-    def _record(self, told: _Told, turn: Turn) -> Future[float]:
+    def _usable(self, decoded: DecodedCall, client: ClientInfo, now: int) -> PixelBatch:
+        batch = events_in(decoded, client, self._tracker.planner.policy, now)
+        if batch.events:
+            self._arrivals.count("pixel")
+        elif not batch.ignored:
+            raise ValidationError(*batch.errors)
+        return batch
+
+    def _record(self, told: _Told, turn: Turn, *, is_read_now: bool) -> Future[float]:
         """Begins to record the events of a call, in one transaction with what its turn takes."""
-        if not told.events and not turn.needs_store:
+        if is_read_now:
+            told.read()
+        if told.is_read and not told.events and not turn.needs_store:
             nothing: Future[float] = Future()
             nothing.set_result(0.0)
             return nothing
-        if told.events:
-            self._arrivals.count("pixel")
         try:
-            return self._tracker.pixel.record_later(told.events, turn)
+            return self._tracker.pixel.record_later(told.read, turn)
         except StoreUnavailable:
             turn.drop()
             raise
@@ -320,9 +374,7 @@ def _answer_once_recorded(recorded: Future[float], told: _Told, turn: Turn) -> W
         raise
     turn.settle()
     _check_turn(refused)
-    if not isinstance(told.batch, PixelBatch):
-        raise told.batch
-    return _accepted(told.batch)
+    return _accepted(told.usable())
 
 
 def _accepted(batch: PixelBatch) -> WSGIApplication:

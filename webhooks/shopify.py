@@ -110,6 +110,7 @@ DEFERRED_TOPICS: Mapping[str, Callable[[Receivers, bytes, str], Future[Receipt]]
     if TOPICS[topic] is handler
 }
 # Read and planned where they are written, so that nothing is left to do that takes long.
+_LONGEST_AT_ONCE = 64 * 1024
 _AT_ONCE = tuple(topic for topic in TOPICS if TOPICS[topic] is _order)
 # Of these the body names the shop, and the body is what is signed.
 _NAME_THE_SHOP = frozenset(
@@ -135,9 +136,10 @@ class ShopifyWebhooks:
         self._arrivals = arrivals
 
     @property
-    def never_waits_at(self) -> Sequence[str]:
-        """The addresses at which a server may ask, by MUST_NOT_WAIT, that nothing is waited for."""
-        return [f"/webhooks/{topic}" for topic in _AT_ONCE]
+    def never_waits_at(self) -> Mapping[str, int]:
+        """The addresses at which a server may ask, by MUST_NOT_WAIT, that nothing is waited for,
+        and the longest request there (bytes)."""
+        return {f"/webhooks/{topic}": _LONGEST_AT_ONCE for topic in _AT_ONCE}
 
     def routes(self) -> Blueprint:
         """Returns the addresses of the topics, so that Flask answers every other method there.

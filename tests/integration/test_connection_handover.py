@@ -69,7 +69,7 @@ def test_the_main_loop_serves_an_order_itself_unless_its_body_is_in_chunks(
 
     worker.wsgi = app
     worker.tpool = worker.get_thread_pool()
-    worker.serve_at_once(["/webhooks/orders/create"])
+    worker.serve_at_once({"/webhooks/orders/create": 64_000})
     client.has_length = has_length
     worker.enqueue_req(client)
     worker.tpool.shutdown()

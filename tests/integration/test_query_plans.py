@@ -338,7 +338,7 @@ def test_calls_of_the_pixel_are_looked_up_by_indices_in_a_postgresql_without_sta
     body = json.dumps(call(view(clientId="browser-0001"))).encode()
     told = pixel_batch_of(body, CALLER, young_postgres.tracker.planner.policy, NOW)
 
-    pixel.record_later(told.events, limiter.turn("203.0.113.7")).result(20)
+    pixel.record_later(lambda: told.events, limiter.turn("203.0.113.7")).result(20)
 
     assert store.scanned == []
 

@@ -4,7 +4,9 @@ import pytest
 
 from server.at_once import AtOnce
 
-ORDERS = AtOnce(["/webhooks/orders/create", "/webhooks/orders/paid"])
+ORDERS = AtOnce(
+    {"/webhooks/orders/create": 64_000, "/webhooks/orders/paid": 64_000, "/collect": 6_000}
+)
 REST = b"\r\nHost: shop\r\nContent-Length: 2\r\n\r\n{}"
 
 
@@ -20,7 +22,8 @@ def test_a_short_webhook_of_an_order_is_served_at_once(topic: bytes) -> None:
         b"POST /webhooks/orders/delete HTTP/1.1",
         b"POST /webhooks/orders/created HTTP/1.1",
         b"POST /webhooks/orders/create?x HTTP/1.1",
-        b"POST /collect HTTP/1.1\r\nX: POST /webhooks/orders/create HTTP/1.1",
+        b"POST /collect?key=k HTTP/1.1",
+        b"POST /health HTTP/1.1\r\nX: POST /webhooks/orders/create HTTP/1.1",
         b"",
     ],
 )
@@ -30,6 +33,12 @@ def test_every_other_request_has_a_thread(line: bytes) -> None:
 
 def test_a_long_webhook_has_a_thread() -> None:
     assert not ORDERS.takes(b"POST /webhooks/orders/create HTTP/1.1" + REST + b" " * 70_000)
+
+
+def test_each_address_has_a_length_of_its_own() -> None:
+    assert ORDERS.takes(b"POST /collect HTTP/1.1" + REST + b" " * 5_000)
+    assert not ORDERS.takes(b"POST /collect HTTP/1.1" + REST + b" " * 6_000)
+    assert ORDERS.takes(b"POST /webhooks/orders/paid HTTP/1.1" + REST + b" " * 6_000)
 
 
 def test_where_nothing_is_named_every_request_has_a_thread() -> None:

@@ -5,8 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 
@@ -26,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 # The calls whose rest may wait. More are refused: it would take too long to record them all.
 LONGEST_BACKLOG = 500
+# The calls that a process has not written yet. More are refused, so that their memory is bounded
+# and none is answered later than its browser waits.
+MOST_WAITING = 500
 POLL_SECONDS = 1.0
 _LOGS_EVERY_SECONDS = 60.0
 
@@ -49,6 +50,7 @@ class PixelRecorder:
         self._attributor = attributor
         self._clock = clock
         self._logs_again_at = float("-inf")
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
 
     def record(self, events: Sequence[PixelEvent]) -> None:
         """Records events; the same events again change nothing. What takes longer than others can
@@ -70,18 +72,20 @@ class PixelRecorder:
             self._log_at_times(error)
             raise
 
-    def record_later(self, events: Sequence[PixelEvent], turn: Turn) -> Future[float]:
+    def record_later(self, read: Callable[[], Sequence[PixelEvent]], turn: Turn) -> Future[float]:
         """As `record`, without waiting, unless its turn is refused in the same transaction.
 
-        The result is 0, or the seconds to wait for a turn. A callback must never block.
+        The events are read, with those of other calls, by the thread that writes them. The result
+        is 0, or the seconds to wait for a turn. A callback must never block.
 
         Raises:
-            StoreUnavailable: nothing was stored, as the disk is full.
+            StoreUnavailable: nothing was stored, as too many calls wait, or the disk is full.
         """
-        told = Unrecorded(tuple(events))
+        call = _CallWrite(self, read, turn)
         recorded: Future[float] = Future()
 
         def pass_on(written: Future[float]) -> None:
+            self._waiting.release()
             error = written.exception()
             if isinstance(error, BacklogFull):
                 self._log_at_times(error)
@@ -90,18 +94,27 @@ class PixelRecorder:
             else:
                 recorded.set_exception(error)
 
-        def pass_on_or_add(written: Future[float]) -> None:
-            if not isinstance(written.exception(), Contended):
-                pass_on(written)
-                return
-            added = self._store.commit_later(lambda conn: turn.take(conn) or self._add(conn, told))
-            added.add_done_callback(pass_on)
+        def add(conn: Connection) -> float:
+            return turn.take(conn) or self._add(conn, call.unrecorded())
 
-        if may_be_usual(events):
-            work: Callable[[Connection], float] = _CallWrite(self, told, turn, names_of(events))
-        else:
-            work = partial(self.record_call, told=told, turn=turn)
-        written = self._store.commit_later(work)
+        def pass_on_or_add(written: Future[float]) -> None:
+            if isinstance(written.exception(), Contended):
+                try:
+                    written = self._store.commit_later(add)
+                except StoreUnavailable as error:
+                    written = Future()
+                    written.set_exception(error)
+            written.add_done_callback(pass_on)
+
+        if not self._waiting.acquire(blocking=False):
+            error = BacklogFull("too many calls of the pixel wait to be written")
+            self._log_at_times(error)
+            raise error
+        try:
+            written = self._store.commit_later(call)
+        except BaseException:
+            self._waiting.release()
+            raise
         written.add_done_callback(pass_on_or_add)
         return recorded
 
@@ -174,6 +187,8 @@ class PixelRecorder:
         return 0.0
 
     def _add(self, conn: Connection, rest: Unrecorded) -> float:
+        if not rest:
+            return 0.0
         if pixel_backlog.length(conn, LONGEST_BACKLOG) >= LONGEST_BACKLOG:
             raise BacklogFull("too many calls of the pixel wait to be recorded")
         pixel_backlog.add(conn, msgspec.json.encode(rest), self._now())
@@ -205,28 +220,71 @@ class PixelRecorder:
         return int(self._clock())
 
 
-@dataclass(frozen=True, slots=True)
 class _CallWrite(BatchableWrite):
-    """Records a call that may be usual. `names` are what it has in common with others."""
+    """Records a call, whose events are read before the transaction begins."""
 
-    recorder: PixelRecorder
-    told: Unrecorded
-    turn: Turn
-    names: Set[str]
+    __slots__ = ("_error", "_is_read", "_names", "_read", "_recorder", "_told", "_turn")
+
+    def __init__(
+        self, recorder: PixelRecorder, read: Callable[[], Sequence[PixelEvent]], turn: Turn
+    ) -> None:
+        self._recorder = recorder
+        self._read = read
+        self._turn = turn
+        self._is_read = False
+        self._error: Exception | None = None
+        # What it has in common with other calls, if it may be usual.
+        self._names: Set[str] = frozenset()
+        self._told = Unrecorded(())
 
     def __call__(self, conn: Connection) -> float:
-        return self.recorder.record_call(conn, self.told, self.turn)
+        return self._recorder.record_call(conn, self.unrecorded(), self._turn)
+
+    def unrecorded(self) -> Unrecorded:
+        """Returns its events, of which none is recorded.
+
+        Raises:
+            Exception: they could not be read.
+        """
+        self.prepare((self,))
+        if self._error is not None:
+            raise self._error
+        return self._told
+
+    @classmethod
+    def prepare(cls, works: Sequence["_CallWrite"]) -> None:
+        """Reads those that are not read yet."""
+        for work in works:
+            if work._is_read:
+                continue
+            work._is_read = True
+            try:
+                events = tuple(work._read())
+            except Exception as error:
+                work._error = error
+                continue
+            work._told = Unrecorded(events)
+            if may_be_usual(events):
+                work._names = names_of(events)
 
     @classmethod
     def attempt(cls, conn: Connection, works: Sequence["_CallWrite"]) -> Sequence[object]:
         """Records the calls that are usual. One whose visitor another transaction has is busy: to
         wait for it, all of them would have to."""
-        held = advisory_locks.try_hold(conn, {name for work in works for name in work.names})
-        free = [n for n, work in enumerate(works) if held.issuperset(work.names)]
-        results: list[object] = [BUSY] * len(works)
+        results: list[object] = [0.0 if work._is_nothing else None for work in works]
+        usual = [n for n, work in enumerate(works) if work._names]
+        held = advisory_locks.try_hold(conn, {name for n in usual for name in works[n]._names})
+        free = [n for n in usual if held.issuperset(works[n]._names)]
+        for n in usual:
+            results[n] = BUSY
         if free:
-            calls = [(works[n].told, works[n].turn) for n in free]
-            recorded = works[0].recorder.record_calls(conn, calls)
+            calls = [(works[n]._told, works[n]._turn) for n in free]
+            recorded = works[0]._recorder.record_calls(conn, calls)
             for n, result in zip(free, recorded, strict=True):
                 results[n] = result
         return results
+
+    @property
+    def _is_nothing(self) -> bool:
+        """True of a call that has nothing to write."""
+        return not (self._error or self._told.events or self._turn.needs_store)

@@ -2,6 +2,7 @@
 
 from tracking.receive.pixel.event import (
     ClientInfo,
+    DecodedCall,
     PixelBatch,
     PixelEvent,
     decoded_call_of,
@@ -16,6 +17,7 @@ __all__ = [
     "MOST_EVENTS",
     "STAGE_OF",
     "ClientInfo",
+    "DecodedCall",
     "PixelBatch",
     "PixelEvent",
     "decoded_call_of",
