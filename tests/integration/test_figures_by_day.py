@@ -19,6 +19,7 @@ from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
 from tracking.domain.conversion import STAGES
 from tracking.domain.customer import CustomerType
 from tracking.domain.shop_days import ShopDays
+from tracking.report.campaigns import CampaignLabel, CampaignNames, label_of
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_by_day import FiguresByDay
@@ -26,6 +27,7 @@ from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.funnel_writer import FunnelWriter
 from tracking.report.known_figures import KnownFigures
+from tracking.report.later_names import later_names
 from tracking.store import (
     Store,
     conversions,
@@ -278,6 +280,27 @@ def test_figures_by_day_are_those_of_the_rows_after_whatever_happened(
         assert report_progress.marks(conn, 1) == []
     for _ in range(5):
         assert_the_figures_are_those_of_the_rows(store, zone, random, known)
+    for _ in range(4):
+        # What is still to be summed up.
+        history.goes_on()
+    assert_the_names_of_an_orders_campaigns_are_those_of_the_credits(store)
+
+
+def assert_the_names_of_an_orders_campaigns_are_those_of_the_credits(store: Store) -> None:
+    by_order: dict[str, list[Any]] = {}
+    for row in rows(store, "credits"):
+        by_order.setdefault(row["order_id"], []).append(row)
+    with store.read() as conn:
+        for some in by_order.values():
+            since = min(row["placed_at"] for row in some)
+            labels = [
+                CampaignLabel(bool(row["is_pinterest"]), row["campaign_id"], row["campaign"])
+                for row in some
+            ]
+            told = {text for label in labels for text in label[1:] if text}
+            known = CampaignNames(later_names(conn, since, told))
+            counted = CampaignNames(map(label_of, reports.names_of_campaigns(conn, since, told)))
+            assert [*map(known.key_of, labels)] == [*map(counted.key_of, labels)]
 
 
 def counts_of(store: Store, zone: str = "UTC") -> dict[str, tuple[int, int]]:

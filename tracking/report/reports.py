@@ -23,6 +23,7 @@ from tracking.report.funnel_span import FunnelSpan
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.known_figures import KnownFigures
 from tracking.report.known_rows import KnownRows
+from tracking.report.later_names import later_names
 from tracking.report.open_days import OpenDays
 from tracking.report.parameters import (
     MOST_DAYS,
@@ -251,8 +252,7 @@ class Reports:
         if not told:
             return credits
         since = min(order.placed_at, *(row.credited_at for row in credits))
-        later = map(label_of, reports.names_of_campaigns(conn, since, told))
-        names = CampaignNames([*later, *self._paid_for(conn)])
+        names = CampaignNames([*later_names(conn, since, told), *self._paid_for(conn)])
         return [_with_key(row, names.key_of(label_of(row))) for row in credits]
 
     def events(

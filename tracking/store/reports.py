@@ -5,18 +5,21 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from sqlalchemy import (
+    ColumnElement,
+    Table,
     bindparam,
     case,
     func,
     literal_column,
     or_,
     select,
+    union,
 )
 
 from tracking.store.credit_figures import SUMS_OF_TYPE
 from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query
-from tracking.store.schema import credits
+from tracking.store.schema import credit_changes, credits, report_campaigns
 
 
 class CreditSum(NamedTuple):
@@ -68,18 +71,34 @@ _sums = (
     func.max(credits.c.credited_at).label("newest"),
 )
 _is_of_model = credits.c.mask.op("&")(bindparam("bit")) != 0
-_named = {
-    dialect: or_(is_among(dialect, credits.c.campaign_id), is_among(dialect, credits.c.campaign))
-    for dialect in DIALECTS
-}
+
+
+def _is_named(dialect: str, table: Table) -> ColumnElement[bool]:
+    return or_(is_among(dialect, table.c.campaign_id), is_among(dialect, table.c.campaign))
+
+
 _names_of = Query(
     CreditedName,
     {
         dialect: select(*_credit_columns[1:])
-        .where(credits.c.placed_at >= bindparam("since"), is_named)
+        .where(credits.c.placed_at >= bindparam("since"), _is_named(dialect, credits))
         .group_by(*_credit_columns[1:])
         .order_by(func.max(credits.c.credited_at), *_credit_columns[1:])
-        for dialect, is_named in _named.items()
+        for dialect in DIALECTS
+    },
+)
+_known_names_of = Query(
+    CreditedName,
+    {
+        dialect: union(
+            *(
+                select(table.c.is_pinterest, table.c.campaign_id, table.c.campaign).where(
+                    _is_named(dialect, table)
+                )
+                for table in (report_campaigns, credit_changes)
+            )
+        )
+        for dialect in DIALECTS
     },
 )
 _credits = {
@@ -113,6 +132,12 @@ def names_of_campaigns(conn: Connection, since: int, told: Collection[str]) -> l
     """Returns the names and ids, among which are those told, of campaigns that were credited with
     orders since an instant; the newest name last."""
     return _names_of.all(conn, since=since, names=names_of(conn, sorted(told)))
+
+
+def known_names_of_campaigns(conn: Connection, told: Collection[str]) -> list[CreditedName]:
+    """Returns the names and ids, among which are those told, that the figures know, and those that
+    are still to be summed up."""
+    return _known_names_of.all(conn, names=names_of(conn, sorted(told)))
 
 
 def credits_by_order_date(conn: Connection, since: int, before: int, bit: int) -> list[CreditSum]:
