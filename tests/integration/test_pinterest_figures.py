@@ -160,7 +160,7 @@ def test_every_change_of_a_table_changes_its_version_alone(store: Store, table: 
 
 
 def test_figures_are_read_again_only_when_their_table_has_changed(store: Store) -> None:
-    known, counted = KnownRows(most_rows=2), itertools.count(1)
+    known, counted = KnownRows(most_rows=4), itertools.count(1)
 
     def query(conn: Connection, day: str) -> list[tuple[str, int]]:
         return [(day, next(counted))]
@@ -175,6 +175,19 @@ def test_figures_are_read_again_only_when_their_table_has_changed(store: Store) 
     assert [reads("pinterest_figures", day) for day in ("1", "1", "2")] == [3, 3, 4]
     # Of three, the one that was asked for longest ago is forgotten.
     assert [reads("pinterest_figures", day) for day in ("1", "3", "1", "2")] == [3, 5, 3, 6]
+
+
+def test_figures_of_which_there_are_none_are_forgotten_as_well(store: Store) -> None:
+    known, asked = KnownRows(most_rows=4), list[int]()
+
+    def query(conn: Connection, day: int) -> list[str]:
+        asked.append(day)
+        return []
+
+    with store.read() as conn:
+        for day in (*range(100), 99, 0):
+            assert known.of(conn, "spend", query, day) == []
+    assert asked == [*range(100), 0]
 
 
 def test_calls_are_counted_up_to_the_most_of_a_day(store: Store) -> None:

@@ -21,6 +21,11 @@ class _RowsOfVersion(NamedTuple):
     version: int
     rows: Sequence[Any]
 
+    @property
+    def size(self) -> int:
+        """The room that they take, in rows: where there are none, what was asked for takes some."""
+        return len(self.rows) + 1
+
 
 class KnownRows:
     """The rows that were asked for last, by any number of threads. Nobody may change them."""
@@ -55,7 +60,7 @@ class KnownRows:
         with self._lock:
             replaced = self._known.pop(key, None)
             self._known[key] = known
-            self._rows += len(known.rows) - (len(replaced.rows) if replaced else 0)
+            self._rows += known.size - (replaced.size if replaced else 0)
             while self._rows > self._most_rows:
                 _, oldest = self._known.popitem(last=False)
-                self._rows -= len(oldest.rows)
+                self._rows -= oldest.size
