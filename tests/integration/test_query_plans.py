@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg
 import pytest
 
 from tests.actors import NOW, instant, order, pinned, refund
@@ -44,6 +45,7 @@ from tracking.store import (
 from tracking.store.claims import Settlement
 from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection
+from tracking.store.migrations import migrate
 from tracking.store.schema import metadata
 
 T = TypeVar("T")
@@ -309,13 +311,22 @@ def test_an_event_is_found_in_as_many_steps_however_many_others_there_are(
     assert steps_of(service.store, state, event_id) <= few + 10
 
 
+@pytest.fixture(scope="module")
+def young_url(postgres_url: str) -> Iterator[str]:
+    """A schema of its own: that of the other tests was analysed in the background, by and by."""
+    url, _, schema = postgres_url.rpartition("%3D")
+    raw_url = postgres_url.replace("+psycopg", "", 1)
+    with psycopg.connect(raw_url, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA young_{schema}")
+        migrate(f"{url}%3Dyoung_{schema}")
+        yield f"{url}%3Dyoung_{schema}"
+        connection.execute(f"DROP SCHEMA young_{schema} CASCADE")
+
+
 @pytest.fixture
-def young_postgres(
-    build_service: BuildService, postgres_url: str, empty_postgres: Callable[[], object]
-) -> Service:
+def young_postgres(build_service: BuildService, young_url: str) -> Service:
     """A service over a PostgreSQL that knows nothing of how many rows its tables will have."""
-    empty_postgres()
-    return build_service(postgres_url)
+    return build_service(young_url)
 
 
 def test_new_orders_are_looked_up_by_indices_in_a_postgresql_without_statistics(
