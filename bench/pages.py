@@ -20,7 +20,8 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from bench.growth import FEWEST, seeded_store
-from bench.page_store import ACCOUNT, complete
+from bench.page_store import complete
+from bench.report_store import ACCOUNT
 from bench.reports import SHOP_DAYS, Span
 from bench.webhooks import SECRET
 from config import Settings
