@@ -671,6 +671,19 @@ def test_the_pinterest_scope_never_credits_another_source(journey: list[Touch]) 
             assert credit.touch.is_pinterest
 
 
+@given(journeys, st.sampled_from(BITS))
+def test_credits_under_one_bit_are_those_of_all_bits_that_have_it(
+    journey: list[Touch], pair: tuple[Scope, Model]
+) -> None:
+    wanted = bit(*pair)
+    of_all = allocations_of(credits_of(journey, ORDER_AT, RULES), [1001])
+    of_one = allocations_of(credits_of(journey, ORDER_AT, RULES, wanted), [1001])
+    assert {row.mask for row in of_one} == {wanted}
+    assert [(row.touch, row.share, row.amounts) for row in of_one] == [
+        (row.touch, row.share, row.amounts) for row in of_all if row.mask & wanted
+    ]
+
+
 @given(journeys)
 def test_no_touch_and_share_stands_twice(journey: list[Touch]) -> None:
     credits = credits_of(journey, ORDER_AT, RULES)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
+from functools import reduce
 from itertools import product
 from math import lcm
-from operator import attrgetter
+from operator import attrgetter, or_
 from typing import Literal, Self
 
 import msgspec
@@ -286,6 +287,9 @@ _BITS: Mapping[tuple[Scope, Model], int] = {
     (scope, model): 1 << place for place, (model, scope) in enumerate(product(MODELS, SCOPES))
 }
 _EVERY_BIT = sum(_BITS.values())
+_BITS_OF_SCOPE: Mapping[Scope, int] = {
+    scope: sum(_BITS[scope, model] for model in MODELS) for scope in SCOPES
+}
 
 
 def bit(scope: Scope, model: Model) -> int:
@@ -326,31 +330,44 @@ def split(amount: int, shares: Sequence[Fraction]) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def credits_of(touches: Iterable[Touch], at: int, rules: Rules) -> tuple[Credit, ...]:
-    """Returns the credits of an order placed at that instant, under every scope and model.
+def credits_of(
+    touches: Iterable[Touch], at: int, rules: Rules, bits: int = _EVERY_BIT
+) -> tuple[Credit, ...]:
+    """Returns the credits of an order placed at that instant, under every scope and model of these
+    bits.
 
     Under each of them the shares sum to exactly 1. Sorted by age of the touch, oldest first, the
     share that no touch earned last; the order of the touches passed in does not matter.
     """
     seen = tuple(touches)
-    return _credits_of_many(seen, at, rules) if len(seen) > 1 else _credits_of_one(seen, at, rules)
+    if len(seen) > 1:
+        return _credits_of_many(seen, at, rules, bits)
+    credits = _credits_of_one(seen, at, rules)
+    if bits == _EVERY_BIT:
+        return credits
+    return tuple(
+        msgspec.structs.replace(each, mask=each.mask & bits) for each in credits if each.mask & bits
+    )
 
 
-def _credits_of_many(touches: Path, at: int, rules: Rules) -> tuple[Credit, ...]:
+def _credits_of_many(
+    touches: Path, at: int, rules: Rules, wanted: int = _EVERY_BIT
+) -> tuple[Credit, ...]:
     masks: dict[_Earned, int] = {}
-    for path, scopes in _scopes_by_path(touches, at, rules).items():
+    for path, scopes in _scopes_by_path(touches, at, rules, wanted).items():
         for model in MODELS:
-            bits = sum(bit(scope, model) for scope in scopes)
-            for earned in _earned(path, shares(path, at, model)):
-                masks[earned] = masks.get(earned, 0) | bits
+            if bits := sum(bit(scope, model) for scope in scopes) & wanted:
+                for earned in _earned(path, shares(path, at, model)):
+                    masks[earned] = masks.get(earned, 0) | bits
     credits = (Credit(touch, Fraction(*ratio), mask) for (touch, ratio), mask in masks.items())
     return tuple(sorted(credits, key=_place))
 
 
-def _scopes_by_path(touches: Path, at: int, rules: Rules) -> dict[Path, list[Scope]]:
+def _scopes_by_path(touches: Path, at: int, rules: Rules, wanted: int) -> dict[Path, list[Scope]]:
     scopes: dict[Path, list[Scope]] = {}
-    for scope in SCOPES:
-        scopes.setdefault(path_of(touches, at, rules, scope), []).append(scope)
+    for scope, bits in _BITS_OF_SCOPE.items():
+        if bits & wanted:
+            scopes.setdefault(path_of(touches, at, rules, scope), []).append(scope)
     return scopes
 
 
@@ -418,7 +435,7 @@ def _sharers(credits: Sequence[Credit]) -> dict[tuple[int, ...], int]:
     """Returns the positions of credits that share an order, and the bits under which they do."""
     partial = [(i, credit.mask) for i, credit in enumerate(credits) if credit.share != 1]
     masks: dict[tuple[int, ...], int] = {}
-    for model_bit in _BITS.values() if partial else ():
+    for model_bit in bits_of(reduce(or_, (mask for _, mask in partial), 0)):
         if sharers := tuple(i for i, mask in partial if mask & model_bit):
             masks[sharers] = masks.get(sharers, 0) | model_bit
     return masks
