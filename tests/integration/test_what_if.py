@@ -16,10 +16,13 @@ from tests.messages import Fact, pixel
 from tests.random_shop import messages_of
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
-from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
+from tracking.domain.attribution import MODELS, SCOPES, Rules, Touch, bit
 from tracking.report.credit_sums import CreditSpan
 from tracking.service import Service
+from tracking.store import credited_orders, identity_graph, touches
 from tracking.store.credit_figures import ReportDay
+from tracking.store.identity_graph import PersonSearch
+from tracking.store.touches import TouchSearch
 
 YEAR = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
 DATES: tuple[ReportDay, ...] = ("order_date", "click_date")
@@ -93,6 +96,34 @@ def what_if_of(service: Service, windows: tuple[int, int]) -> dict[str, Any]:
     return found
 
 
+def assert_buyers_are_found_as_one_by_one(service: Service) -> None:
+    """The person and the touches of each order's buyer, searched for with all others."""
+    with service.store.read() as conn:
+        orders = credited_orders.page(conn, 0, "", 2**40, 1_000)
+        spans = [(order.placed_at - n % 6 * DAY, order.placed_at) for n, order in enumerate(orders)]
+        searches = [
+            PersonSearch(frozenset(order.links.split()), order.visitor, span)
+            for order, span in zip(orders, spans, strict=True)
+        ]
+        before = conn.executed
+        persons = identity_graph.persons_of(conn, searches)
+        statements = conn.executed - before
+        assert identity_graph.persons_of(conn, searches * 20) == persons * 20
+        assert conn.executed - before == 2 * statements
+        wanted = [
+            TouchSearch(*each) for each in zip(persons, *zip(*spans, strict=True), strict=True)
+        ]
+        found = touches.seen_by_each(conn, wanted)
+        for search, person, seen in zip(searches, persons, found, strict=True):
+            assert person == identity_graph.person_of(conn, *search)
+            assert by_age(seen) == by_age(touches.seen_by(conn, person, *search.span))
+    assert any(len(person) > 1 for person in persons) and any(found)
+
+
+def by_age(seen: list[Touch]) -> list[Touch]:
+    return sorted(seen, key=lambda touch: (touch.at, touch.key, touch.visitor))
+
+
 def figures_in(report: Any) -> dict[str, Any]:
     """The figures of a report, but for the names of campaigns, which stay those of the real one."""
     campaigns = {
@@ -142,3 +173,4 @@ def test_by_other_windows_it_is_the_report_of_a_service_that_has_them(
         for name, report in reports_of(other).items():
             assert figures_in(found[name]) == figures_in(report), (windows, name)
     assert rows(service.store, "credits") == before
+    assert_buyers_are_found_as_one_by_one(service)

@@ -33,12 +33,15 @@ from tracking.store import (
 )
 from tracking.store.credited_orders import CreditedOrder
 from tracking.store.engine.statement import Connection
+from tracking.store.identity_graph import PersonSearch
+from tracking.store.touches import TouchSearch
 from tracking.store.values import path_from
 from tracking.store.visits import in_their_browsers
 
 # For more orders than these it is not computed.
 MOST_ORDERS = 20_000
-_AT_ONCE = 500
+# The orders whose buyers are searched for together.
+_AT_ONCE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class _WhatIfSums:
 
 @dataclass(frozen=True, slots=True)
 class _WhatIfShare:
-    """The part of an order that a campaign earned: share, gross, net and cancellations."""
+    """The part of an order that a campaign earned: gross, net, cancellations and share."""
 
     label: CampaignLabel
     at: int
@@ -102,10 +105,16 @@ class WhatIf:
                 sums[row.currency, label] = _WhatIfSums(newest=row.newest)
             forgotten = 0
             for orders in _batches(conn, days.since, before):
-                forgotten += sum(not order.path for order in orders)
                 paths = self._paths(conn, [order for order in orders if order.path], rules)
+                kept = _kept_shares(conn, [order for order in orders if not order.path], span.bit)
+                forgotten += len(kept)
                 for order in orders:
-                    for share in _shares(conn, order, paths.get(order.id), span.bit, rules):
+                    shares: Iterable[_WhatIfShare] = (
+                        _shares(order, paths[order.id], span.bit, rules)
+                        if order.path
+                        else kept[order.id]
+                    )
+                    for share in shares:
                         if span.report_by == "order_date" or days.since <= share.at < days.before:
                             _add(sums, order, share)
             dates = days.start.isoformat(), days.end.isoformat()
@@ -150,11 +159,18 @@ class WhatIf:
     ) -> Iterator[list[Touch]]:
         """Yields the stored touches of the buyer of each order, as far back as a window reaches."""
         reach = max(_reach(rules), _reach(self._rules))
-        found: list[list[Touch]] = []
-        for order in orders:
-            span = (order.placed_at - reach, order.placed_at)
-            person = identity_graph.person_of(conn, order.links.split(), order.visitor, span)
-            found.append(touches.seen_by(conn, person, *span))
+        spans = [(order.placed_at - reach, order.placed_at) for order in orders]
+        persons = identity_graph.persons_of(
+            conn,
+            (
+                PersonSearch(frozenset(order.links.split()), order.visitor, span)
+                for order, span in zip(orders, spans, strict=True)
+            ),
+        )
+        found = touches.seen_by_each(
+            conn,
+            [TouchSearch(person, *span) for person, span in zip(persons, spans, strict=True)],
+        )
         placed = iter(in_their_browsers(conn, [touch for each in found for touch in each]))
         for each in found:
             yield [next(placed) for _ in each]
@@ -171,29 +187,42 @@ def _batches(conn: Connection, since: int, before: int) -> Iterator[list[Credite
         since, after = orders[-1].placed_at, orders[-1].id
 
 
+def _kept_shares(
+    conn: Connection, orders: Sequence[CreditedOrder], bit: int
+) -> dict[str, list[_WhatIfShare]]:
+    """Returns the shares that orders, whose paths were forgotten, have under a scope and model."""
+    if not orders:
+        return {}
+    since, until = orders[0].placed_at, orders[-1].placed_at
+    credits = touches.credits_of_orders(conn, [order.id for order in orders], since, until)
+    return {
+        order_id: [
+            _WhatIfShare(
+                CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign),
+                row.credited_at,
+                (row.gross, row.net, row.cancellations, row.share),
+            )
+            for row in rows
+            if row.mask & bit
+        ]
+        for order_id, rows in credits.items()
+    }
+
+
 def _shares(
-    conn: Connection, order: CreditedOrder, path: Sequence[Touch] | None, bit: int, rules: Rules
+    order: CreditedOrder, path: Sequence[Touch], bit: int, rules: Rules
 ) -> Iterator[_WhatIfShare]:
-    """Yields the shares of an order under the scope and model of a bit; those that it has, if its
-    path was forgotten."""
-    if path is None:
-        for row in touches.credits_of(conn, order.id, order.placed_at):
-            if row.mask & bit:
-                label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
-                amounts = (row.gross, row.net, row.cancellations, row.share)
-                yield _WhatIfShare(label, row.credited_at, amounts)
-        return
+    """Yields the shares of an order under the scope and model of a bit."""
     net = order.gross - order.refunds - order.cancellations
     amounts = (order.gross, net, order.cancellations, WHOLE_ORDER)
-    for part in allocations_of(credits_of(path, order.placed_at, rules), amounts):
-        if part.mask & bit:
-            touch = part.touch
-            label = (
-                CampaignLabel(touch.is_pinterest, touch.campaign_id, touch.campaign)
-                if touch
-                else CampaignLabel(False, "", "")
-            )
-            yield _WhatIfShare(label, touch.at if touch else order.placed_at, part.amounts)
+    for part in allocations_of(credits_of(path, order.placed_at, rules, bit), amounts):
+        touch = part.touch
+        label = (
+            CampaignLabel(touch.is_pinterest, touch.campaign_id, touch.campaign)
+            if touch
+            else CampaignLabel(False, "", "")
+        )
+        yield _WhatIfShare(label, touch.at if touch else order.placed_at, part.amounts)
 
 
 def _add(

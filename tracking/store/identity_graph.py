@@ -5,7 +5,7 @@ word joins by them. Many know an e-mail address: it joins only once a signed bod
 with a token or a visitor id.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence, Set
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,11 +33,14 @@ from tracking.domain.identity import (
     is_identity,
 )
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser
-from tracking.store.engine.name_lists import ValuesOfNames
+from tracking.store.engine.name_lists import NameInSpan, ValuesInSpans, ValuesOfNames
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.orders import OrderRow
 from tracking.store.schema import checkouts, clients, links, told_links, visitors
 from tracking.store.values import consent_from_json
+
+# The first and the last instant (seconds UTC).
+Span = tuple[int, int]
 
 
 class CheckoutRow(NamedTuple):
@@ -100,6 +103,42 @@ class CheckoutClaim(NamedTuple):
     former: str = ""
 
 
+class PersonSearch(NamedTuple):
+    """A search for the person of a visitor id and of the keys beside it. Of a browser the visitor
+    ids count that it had in the span."""
+
+    keys: frozenset[str]
+    visitor: str
+    span: Span
+
+
+class _FoundPerson:
+    """The state of a search: the visitor ids of the person that were found, of them the `browsers`
+    without other ids of the same browser, and the keys that were `seen`; `frontier` are the keys
+    that are looked up next, `reached` the visitor ids that the last ones led to."""
+
+    __slots__ = ("browsers", "frontier", "person", "reached", "seen", "span")
+
+    def __init__(self, search: PersonSearch) -> None:
+        self.browsers = {search.visitor}
+        self.person = {search.visitor}
+        self.frontier = {*search.keys}
+        self.reached: set[str] = set()
+        self.seen: set[str] = set()
+        self.span = search.span
+
+    def reaches(self, sharers: Set[str]) -> bool:
+        """Takes up who shares the keys of the frontier; returns False where they are too many,
+        which they never are for the first keys."""
+        is_first = not self.seen
+        self.seen |= self.frontier
+        self.reached = {*sharers} - self.person
+        if not is_first and len(self.browsers) + len(self.reached) > MOST_VISITORS:
+            return False
+        self.browsers |= self.reached
+        return True
+
+
 class _KeyOfVisitor(NamedTuple):
     link: str
 
@@ -111,7 +150,7 @@ MOST_VISITORS = 20
 # event slower than the last.
 MOST_KEPT_OF_CLIENT = 200
 # The span (seconds UTC) of all time.
-ALWAYS = (0, 2**62)
+ALWAYS: Span = (0, 2**62)
 _HOUR = 3600
 
 
@@ -123,6 +162,20 @@ def _keys_of_kind(
         .where(links.c.visitor == visitor, is_of_kind)
         .order_by(links.c.link)
         .limit(bindparam("most"))
+    )
+
+
+def _newest_of_client_in(
+    client: ColumnElement[str], since: ColumnElement[int], until: ColumnElement[int]
+) -> Select[tuple[str, bool]]:
+    # Visitor ids of a later time than the span's must not crowd out those of the span. SQLite knows
+    # a value of the query around this one in a column, but not in the order.
+    is_later = (clients.c.first_at > until).label("is_later")
+    return (
+        select(clients.c.visitor.label("value"), is_later)
+        .where(clients.c.link == client, clients.c.last_at >= since)
+        .order_by(is_later, clients.c.last_at.desc(), clients.c.visitor)
+        .limit(MOST_VISITORS)
     )
 
 
@@ -208,17 +261,7 @@ _clients_of = ValuesOfNames(
 _client = Query(
     _KeyOfVisitor, select(clients.c.link).where(clients.c.link == bindparam("link")).limit(1)
 )
-# Visitor ids of a later time than the span's must not crowd out those of the span.
-_visitors_of_client = ValuesOfNames(
-    lambda link: (
-        select(clients.c.visitor.label("value"))
-        .where(clients.c.link == link, clients.c.last_at >= bindparam("since"))
-        .order_by(
-            clients.c.first_at > bindparam("until"), clients.c.last_at.desc(), clients.c.visitor
-        )
-        .limit(MOST_VISITORS)
-    )
-)
+_visitors_of_client = ValuesInSpans(_newest_of_client_in)
 _emails_of = Query(
     _KeyOfVisitor,
     union(
@@ -388,7 +431,7 @@ def joined_by(conn: Connection, keys: Iterable[str], visitor: str) -> frozenset[
 
 
 def person_of(
-    conn: Connection, keys: Iterable[str], visitor: str, span: tuple[int, int] = ALWAYS
+    conn: Connection, keys: Iterable[str], visitor: str, span: Span = ALWAYS
 ) -> tuple[str, ...]:
     """Returns the visitor id and every other one of the same person, sorted.
 
@@ -400,22 +443,36 @@ def person_of(
     A browser may lose its cookie every week, so the visitor ids that Shopify's id of it knows count
     as one: the newest MOST_VISITORS that it had in the span (seconds UTC).
     """
-    browsers = {visitor}
-    person = _with_other_ids(conn, browsers, span)
-    seen: set[str] = set()
-    frontier = {*keys, *_own_keys(conn, person)}
-    is_first = True
-    while frontier:
-        seen |= frontier
-        sharers = sharers_of(conn, frontier, span) - person
-        if not is_first and len(browsers) + len(sharers) > MOST_VISITORS:
-            break
-        is_first = False
-        browsers |= sharers
-        new = _with_other_ids(conn, sharers, span) - person
-        person |= new
-        frontier = _own_keys(conn, new) - seen
-    return tuple(sorted(person))
+    (person,) = persons_of(conn, [PersonSearch(frozenset(keys), visitor, span)])
+    return person
+
+
+def persons_of(conn: Connection, searches: Iterable[PersonSearch]) -> list[tuple[str, ...]]:
+    """Returns the person of each search, as `person_of` does, with a few queries for all of them.
+
+    The searches go on side by side, so that each step reads what all of them ask for.
+    """
+    found = [_FoundPerson(each) for each in searches]
+    others = _with_other_ids(conn, [(each.browsers, each.span) for each in found])
+    for each, ids in zip(found, others, strict=True):
+        each.person = ids
+    own = _own_keys(conn, [each.person for each in found])
+    for each, keys in zip(found, own, strict=True):
+        each.frontier |= keys
+    growing = [each for each in found if each.frontier]
+    while growing:
+        reached = _sharers_of_each(conn, [(each.frontier, each.span) for each in growing])
+        growing = [each for each, ids in zip(growing, reached, strict=True) if each.reaches(ids)]
+        asked = [(each.reached, each.span) for each in growing]
+        new = [
+            ids - each.person
+            for each, ids in zip(growing, _with_other_ids(conn, asked), strict=True)
+        ]
+        for each, ids, keys in zip(growing, new, _own_keys(conn, new), strict=True):
+            each.person |= ids
+            each.frontier = keys - each.seen
+        growing = [each for each in growing if each.frontier]
+    return [tuple(sorted(each.person)) for each in found]
 
 
 def browsers_of(conn: Connection, identity: str) -> frozenset[str]:
@@ -434,38 +491,69 @@ def seen_with(conn: Connection, token: str) -> list[str]:
     return _visitors_of.find(conn, (token,), most=MOST_VISITORS).get(token, [])
 
 
-def sharers_of(conn: Connection, keys: Collection[str], span: tuple[int, int] = ALWAYS) -> set[str]:
+def sharers_of(conn: Connection, keys: Collection[str], span: Span = ALWAYS) -> set[str]:
     """Returns the visitor ids that share one of the keys, without those of keys too common: at most
     MOST_VISITORS for each key."""
-    since, until = span
-    browsers = {*filter(is_client, keys)}
-    had = _visitors_of_client.find(conn, browsers, since=since, until=until)
-    seen = _visitors_of.find(conn, {*keys} - browsers, most=MOST_VISITORS + 1)
-    joined = [found for found in seen.values() if len(found) <= MOST_VISITORS]
-    return {visitor for found in (*had.values(), *joined) for visitor in found}
+    (sharers,) = _sharers_of_each(conn, [(keys, span)])
+    return sharers
 
 
-def _with_other_ids(conn: Connection, visitors: Iterable[str], span: tuple[int, int]) -> set[str]:
-    """Returns the visitor ids, and the others that Shopify's id of their browser knows."""
-    known = {*visitors}
-    found = _clients_of.find(conn, {*filter(is_browser, known)})
-    return known | sharers_of(conn, {client for had in found.values() for client in had}, span)
+def _sharers_of_each(
+    conn: Connection, asked: Sequence[tuple[Collection[str], Span]]
+) -> list[set[str]]:
+    """Returns those that share keys in a span, for each of many such questions."""
+    had = _visitors_of_client.find(
+        conn, {NameInSpan(key, *span) for keys, span in asked for key in filter(is_client, keys)}
+    )
+    others = {key for keys, _ in asked for key in keys if not is_client(key)}
+    seen = _visitors_of.find(conn, others, most=MOST_VISITORS + 1)
+    found: list[set[str]] = []
+    for keys, span in asked:
+        sharers: set[str] = set()
+        for key in keys:
+            if is_client(key):
+                sharers.update(had.get(NameInSpan(key, *span), ()))
+            elif len(of_key := seen.get(key, ())) <= MOST_VISITORS:
+                sharers.update(of_key)
+        found.append(sharers)
+    return found
 
 
-def _own_keys(conn: Connection, visitors: Iterable[str]) -> set[str]:
-    """Returns the keys of visitor ids, except of those that belong to no person."""
-    seen = _visitors_of.find(conn, {*filter(is_identity, visitors)}, most=MOST_VISITORS + 1)
-    common = {key for key in filter(is_identity, visitors) if _is_no_persons(seen.get(key, ()))}
-    told = {*visitors} - common
+def _with_other_ids(
+    conn: Connection, asked: Sequence[tuple[Collection[str], Span]]
+) -> list[set[str]]:
+    """Returns visitor ids, and the others that Shopify's id of their browser knows in a span, for
+    each of many such questions."""
+    browsers = {visitor for visitors, _ in asked for visitor in filter(is_browser, visitors)}
+    known = _clients_of.find(conn, browsers)
+    had = [
+        ({client for visitor in visitors for client in known.get(visitor, ())}, span)
+        for visitors, span in asked
+    ]
+    sharers = _sharers_of_each(conn, had)
+    return [{*visitors} | ids for (visitors, _), ids in zip(asked, sharers, strict=True)]
+
+
+def _own_keys(conn: Connection, asked: Sequence[Collection[str]]) -> list[set[str]]:
+    """Returns the keys of visitor ids, except of those that belong to no person, for each of many
+    such questions."""
+    told = {visitor for visitors in asked for visitor in visitors}
+    buyers = {*filter(is_identity, told)}
+    seen = _visitors_of.find(conn, buyers, most=MOST_VISITORS + 1)
+    told -= {key for key in buyers if _is_no_persons(seen.get(key, ()))}
     identities = _identities_of.find(conn, told, most=MOST_VISITORS + 1)
     personal = {visitor for visitor in told if len(identities.get(visitor, ())) <= MOST_VISITORS}
     tokens = _tokens_of.find(conn, personal, most=MOST_VISITORS)
-    return {
-        key
-        for found in (identities, tokens)
-        for visitor in personal
-        for key in found.get(visitor, ())
-    }
+    return [
+        {
+            key
+            for found in (identities, tokens)
+            for visitor in visitors
+            if visitor in personal
+            for key in found.get(visitor, ())
+        }
+        for visitors in asked
+    ]
 
 
 def _is_no_persons(sharers: Collection[str]) -> bool:

@@ -1,6 +1,6 @@
 """Touches of each visitor id, and the credits that touches earned."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, literal_column, select
@@ -8,7 +8,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.attribution import Kind, Touch
 from tracking.domain.customer import CustomerType
-from tracking.store.engine.name_lists import rows_of_names
+from tracking.store.engine.name_lists import (
+    DIALECTS,
+    is_among,
+    names_as_table,
+    names_of,
+    rows_of_names,
+)
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.schema import credits, touches
 
@@ -34,6 +40,14 @@ class TouchRow(NamedTuple):
     ad_id: str = ""
     click_id: str = ""
     unfilled: str = ""
+
+
+class TouchSearch(NamedTuple):
+    """A search for the touches of visitor ids in a span (seconds UTC)."""
+
+    visitors: tuple[str, ...]
+    since: int
+    until: int
 
 
 class _UnfilledLink(NamedTuple):
@@ -80,6 +94,8 @@ class _Dropped(NamedTuple):
 MOST_TOUCHES = 100
 # Of two days of a visitor so many are stored.
 _MOST_STORED = 5 * MOST_TOUCHES
+# For fewer visitor ids SQLite takes less for a query of each.
+_FEW = 3
 _DAY = 86_400
 
 _touch_row: dict[str, Any] = {c.name: bindparam(c.name) for c in touches.c}
@@ -152,7 +168,29 @@ def _newest_of(visitor: ColumnElement[str]) -> Select[Any]:
 
 
 _of_visitor = Query(TouchRow, _newest_of(bindparam("visitor")))
-_of_visitors = rows_of_names(TouchRow, _newest_of)
+_asked, _is_at = names_as_table("asked"), touches.alias("is_at")
+# The rows of a visitor from the instant on that its newest MOST_TOUCHES begin with.
+_oldest_at = (
+    select(_is_at.c.at)
+    .where(_is_at.c.visitor == _asked.c.value, _is_at.c.at <= bindparam("until"))
+    .order_by(_is_at.c.at.desc(), _is_at.c.key.desc())
+    .offset(MOST_TOUCHES - 1)
+    .limit(1)
+    .scalar_subquery()
+)
+_of_visitors = Query(
+    TouchRow,
+    {
+        "postgresql": rows_of_names(_newest_of),
+        "sqlite": select(touches)
+        .select_from(_asked.join(touches, touches.c.visitor == _asked.c.value))
+        .where(
+            touches.c.at >= func.max(bindparam("since"), func.coalesce(_oldest_at, 0)),
+            touches.c.at <= bindparam("until"),
+        )
+        .order_by(_asked.c.key, touches.c.at.desc(), touches.c.key.desc()),
+    },
+)
 _first_of_visitor = Query(
     TouchRow,
     select(touches)
@@ -173,6 +211,19 @@ _is_of_order = and_(
 )
 _drop_credits = Statement(delete(credits).where(_is_of_order))
 _credits_of = Query(CreditRow, select(credits).where(_is_of_order).order_by(credits.c.n))
+_credits_of_orders = Query(
+    CreditRow,
+    {
+        dialect: select(credits)
+        .where(
+            credits.c.placed_at >= bindparam("since"),
+            credits.c.placed_at <= bindparam("until"),
+            is_among(dialect, credits.c.order_id),
+        )
+        .order_by(credits.c.placed_at, credits.c.order_id, credits.c.n)
+        for dialect in DIALECTS
+    },
+)
 
 
 def put(conn: Connection, row: TouchRow) -> None:
@@ -196,19 +247,29 @@ def of_visitors(
     conn: Connection, visitors: Iterable[str], since: int, until: int
 ) -> list[TouchRow]:
     """Returns the rows of these visitor ids in [since, until], orders without a visit included."""
-    newest: dict[str, list[TouchRow]] = {visitor: [] for visitor in visitors}
-    if conn.dialect != "postgresql":
-        for visitor in newest:
-            newest[visitor] = _of_visitor.all(conn, visitor=visitor, since=since, until=until)
-    elif newest:
-        # For a buyer of many browsers a round trip for each would hold the buyer's lock too long.
-        for row in _of_visitors.all(conn, names=[*newest], since=since, until=until):
-            newest[row.visitor].append(row)
+    newest = _newest(conn, {*visitors}, since, until)
     return [
         row
         for visitor, rows in newest.items()
         for row in _with_first(conn, visitor, rows, since, until)
     ]
+
+
+def _newest(
+    conn: Connection, visitors: Iterable[str], since: int, until: int
+) -> dict[str, list[TouchRow]]:
+    """Returns the newest rows of each visitor id, MOST_TOUCHES at most."""
+    newest: dict[str, list[TouchRow]] = {visitor: [] for visitor in visitors}
+    span = {"since": since, "until": until}
+    if conn.dialect != "postgresql" and len(newest) <= _FEW:
+        for visitor in newest:
+            newest[visitor] = _of_visitor.all(conn, visitor=visitor, **span)
+    elif newest:
+        # For a buyer of many browsers a round trip for each would hold the buyer's lock too long.
+        for row in _of_visitors.all(conn, names=names_of(conn, newest), **span):
+            if len(found := newest[row.visitor]) < MOST_TOUCHES:
+                found.append(row)
+    return newest
 
 
 def _with_first(
@@ -225,6 +286,30 @@ def _with_first(
 def seen_by(conn: Connection, visitors: Iterable[str], since: int, until: int) -> list[Touch]:
     """Returns the touches of these visitor ids in [since, until]."""
     return [touch_of(row) for row in of_visitors(conn, visitors, since, until) if row.kind]
+
+
+def seen_by_each(conn: Connection, searches: Sequence[TouchSearch]) -> list[list[Touch]]:
+    """Returns what `seen_by` finds for each search, with one query for nearly all of them."""
+    if not searches:
+        return []
+    wanted = {visitor for each in searches for visitor in each.visitors}
+    since = min(each.since for each in searches)
+    until = max(each.until for each in searches)
+    newest = _newest(conn, wanted, since, until)
+    # All rows of the others are known.
+    busy = {visitor for visitor, rows in newest.items() if len(rows) == MOST_TOUCHES}
+    found: list[list[Touch]] = []
+    for each in searches:
+        rows = [
+            row
+            for visitor in each.visitors
+            if visitor not in busy
+            for row in newest[visitor]
+            if row.kind and each.since <= row.at <= each.until
+        ]
+        seen = [touch_of(row) for row in rows]
+        found.append(seen + seen_by(conn, busy.intersection(each.visitors), *each[1:]))
+    return found
 
 
 def unfilled_links(conn: Connection, since: int, limit: int) -> list[str]:
@@ -284,3 +369,15 @@ def put_credits(
 def credits_of(conn: Connection, order_id: str, placed_at: int) -> list[CreditRow]:
     """Returns the credits of an order that was placed at an instant (seconds UTC)."""
     return _credits_of.all(conn, placed_at=placed_at, order_id=order_id)
+
+
+def credits_of_orders(
+    conn: Connection, order_ids: Collection[str], since: int, until: int
+) -> dict[str, list[CreditRow]]:
+    """Returns the credits of orders, all of which were placed in [since, until] (seconds UTC)."""
+    found: dict[str, list[CreditRow]] = {order_id: [] for order_id in order_ids}
+    if found:
+        names = names_of(conn, found)
+        for row in _credits_of_orders.all(conn, names=names, since=since, until=until):
+            found[row.order_id].append(row)
+    return found

@@ -1,12 +1,13 @@
 """Queries for all rows whose column is among many names, which are passed as one value."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Column,
     ColumnElement,
     Select,
@@ -14,11 +15,12 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal_column,
     select,
     true,
 )
-from sqlalchemy.sql.elements import KeyedColumnElement
-from sqlalchemy.sql.selectable import LateralFromClause
+from sqlalchemy.sql.selectable import LateralFromClause, TableValuedAlias
+from sqlalchemy.types import TypeEngine
 
 from tracking.store.engine.statement import Connection, Query
 
@@ -26,6 +28,7 @@ DIALECTS = ("sqlite", "postgresql")
 
 R = TypeVar("R", bound=tuple[Any, ...])
 T = TypeVar("T", str, int)
+K = TypeVar("K", bound=Hashable)
 
 
 def is_among(dialect: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -35,32 +38,56 @@ def is_among(dialect: str, column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column.in_(select(func.json_each(bindparam("names")).table_valued("value").c.value))
 
 
-class NamedValue(NamedTuple):
-    """A value that was found for one of the names."""
+class NameInSpan(NamedTuple):
+    """A name, and the span (seconds UTC) in which its values are wanted."""
 
     name: str
+    since: int
+    until: int
+
+
+class _ValueOfEach(NamedTuple):
+    """A value that was found for the n-th of the names, from 1 on."""
+
+    n: int
     value: str
 
 
-class ValuesOfNames:
-    """The query for the values of each of many names: `rows(name)` selects those of one name.
+class _ValuesOfEach(NamedTuple):
+    """The values (JSON) that were found for the n-th of the names, from 0 on."""
 
-    PostgreSQL, where each query costs a round trip, gets one for all names.
+    n: int
+    found: str
+
+
+_decode: Callable[[str], list[str]] = msgspec.json.Decoder(list[str]).decode
+# For fewer names SQLite, which is asked without a round trip, takes less for a query of each.
+_FEW = 3
+
+
+class _ValuesOfMany(Generic[K]):
+    """The query for the values of each of many names, which are passed with their `fields`.
+
+    More than a few are one query: PostgreSQL, where each costs a round trip, gets one for all.
     """
 
-    def __init__(self, rows: Callable[[ColumnElement[str]], Select[tuple[str]]]) -> None:
-        self._of_one = Query(_OneValue, rows(bindparam("name")).subquery("of_one").select())
-        name, values = _of_each_name(rows)
-        joined = name.table.join(values, true())
+    def __init__(
+        self, rows: Callable[..., Select[Any]], fields: Mapping[str, TypeEngine[Any]]
+    ) -> None:
+        of_one = rows(*map(bindparam, fields)).subquery("of_one")
+        self._of_one = Query(_OneValue, select(of_one.c.value))
+        asked, found = _of_each(fields, rows)
         self._of_each = Query(
-            NamedValue, select(name, values.c.value.label("value")).select_from(joined)
+            _ValueOfEach,
+            select(asked.c.n, found.c.value.label("value")).select_from(asked.join(found, true())),
         )
+        self._of_each_as_json = Query(_ValuesOfEach, _as_json(rows, len(fields)))
 
-    def find(self, conn: Connection, names: Collection[str], **more: Any) -> dict[str, list[str]]:
+    def find(self, conn: Connection, names: Collection[K], **more: Any) -> dict[K, list[str]]:
         """Returns the values of the names; a name without any may be missing."""
         if conn.remembered is None:
             return self._read(conn, names, more)
-        known = conn.remembered.setdefault((self, *more.items()), {})
+        known: dict[K, list[str]] = conn.remembered.setdefault((self, *more.items()), {})
         unread = [name for name in names if name not in known]
         if unread:
             found = self._read(conn, unread, more)
@@ -68,16 +95,63 @@ class ValuesOfNames:
         return {name: known[name] for name in names}
 
     def _read(
-        self, conn: Connection, names: Collection[str], more: Mapping[str, Any]
-    ) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        self, conn: Connection, names: Collection[K], more: Mapping[str, Any]
+    ) -> dict[K, list[str]]:
+        found: dict[K, list[str]] = {}
+        listed = [*names]
         if conn.dialect == "postgresql":
-            for row in self._of_each.all(conn, names=[*names], **more) if names else ():
-                found.setdefault(row.name, []).append(row.value)
-            return found
-        for name in names:
-            found[name] = [row.value for row in self._of_one.all(conn, name=name, **more)]
+            for row in self._of_each.all(conn, **self._columns(listed), **more) if listed else ():
+                found.setdefault(listed[row.n - 1], []).append(row.value)
+        elif len(listed) <= _FEW:
+            for name in listed:
+                rows = self._of_one.all(conn, **self._values(name), **more)
+                found[name] = [row.value for row in rows]
+        else:
+            text = msgspec.json.encode(listed).decode()
+            for each in self._of_each_as_json.all(conn, names=text, **more):
+                found[listed[each.n]] = _decode(each.found)
         return found
+
+    def _values(self, name: K) -> dict[str, Any]:
+        """Returns the values of the fields of a name."""
+        raise NotImplementedError
+
+    def _columns(self, names: Sequence[K]) -> dict[str, Any]:
+        """Returns the lists of the values of each field, under the field's name with an s."""
+        raise NotImplementedError
+
+
+class ValuesOfNames(_ValuesOfMany[str]):
+    """The query for the values of each of many names: `rows(name)` selects those of one name."""
+
+    def __init__(self, rows: Callable[[ColumnElement[str]], Select[tuple[str]]]) -> None:
+        super().__init__(rows, {"name": Text()})
+
+    def _values(self, name: str) -> dict[str, Any]:
+        return {"name": name}
+
+    def _columns(self, names: Sequence[str]) -> dict[str, Any]:
+        return {"names": [*names]}
+
+
+class ValuesInSpans(_ValuesOfMany[NameInSpan]):
+    """The query for the values of each of many names, each in a span of its own:
+    `rows(name, since, until)` selects those of one."""
+
+    def __init__(
+        self,
+        rows: Callable[
+            [ColumnElement[str], ColumnElement[int], ColumnElement[int]], Select[tuple[str, bool]]
+        ],
+    ) -> None:
+        super().__init__(rows, {"name": Text(), "since": BigInteger(), "until": BigInteger()})
+
+    def _values(self, name: NameInSpan) -> dict[str, Any]:
+        return name._asdict()
+
+    def _columns(self, names: Sequence[NameInSpan]) -> dict[str, Any]:
+        named, sinces, untils = zip(*names, strict=True)
+        return {"names": [*named], "sinces": [*sinces], "untils": [*untils]}
 
 
 @contextmanager
@@ -94,19 +168,36 @@ class _OneValue(NamedTuple):
     value: str
 
 
-def rows_of_names(row: type[R], rows: Callable[[ColumnElement[str]], Select[Any]]) -> Query[R]:
+def rows_of_names(rows: Callable[[ColumnElement[str]], Select[Any]]) -> Select[Any]:
     """Returns PostgreSQL's query for the rows of all names passed as "names": `rows(name)` selects
     those of one."""
-    name, found = _of_each_name(rows)
-    return Query(row, select(found).select_from(name.table.join(found, true())))
+    asked, found = _of_each({"name": Text()}, rows)
+    return select(found).select_from(asked.join(found, true()))
 
 
-def _of_each_name(
-    rows: Callable[[ColumnElement[str]], Select[Any]],
-) -> tuple[KeyedColumnElement[Any], LateralFromClause]:
-    names = func.unnest(cast(bindparam("names"), ARRAY(Text)))
-    name = names.table_valued("name").render_derived(name="names").c.name
-    return name, rows(name).lateral("of_each")
+def names_as_table(alias: str) -> TableValuedAlias:
+    """Returns SQLite's table of the names passed as "names", with their place among them (`key`)
+    and themselves (`value`)."""
+    return func.json_each(bindparam("names")).table_valued("key", "value", name=alias)
+
+
+def _of_each(
+    fields: Mapping[str, TypeEngine[Any]], rows: Callable[..., Select[Any]]
+) -> tuple[TableValuedAlias, LateralFromClause]:
+    lists = [cast(bindparam(f"{field}s"), ARRAY(kind)) for field, kind in fields.items()]
+    asked = func.unnest(*lists).table_valued(*fields, with_ordinality="n")
+    named = asked.render_derived(name="asked")
+    return named, rows(*(named.c[field] for field in fields)).lateral("of_each")
+
+
+def _as_json(rows: Callable[..., Select[Any]], fields: int) -> Select[Any]:
+    """Returns SQLite's query, which has no LATERAL: a limit for each name holds in a subquery."""
+    asked = names_as_table("asked")
+    name: ColumnElement[Any] = literal_column("asked.value")
+    values = [name] if fields == 1 else [func.json_extract(name, f"$[{n}]") for n in range(fields)]
+    found = rows(*values).subquery("of_each")
+    as_json = select(func.json_group_array(found.c.value)).scalar_subquery()
+    return select(asked.c.key.label("n"), as_json.label("found"))
 
 
 def names_of(conn: Connection, names: Iterable[T]) -> list[T] | str:

@@ -70,7 +70,7 @@ class Connection:
         self.executed = 0
         self.locks: set[int] = set()
         self.needed_locks = needed_locks
-        self.remembered: dict[Hashable, dict[str, list[str]]] | None = None
+        self.remembered: dict[Hashable, dict[Any, list[str]]] | None = None
 
 
 class Statement:
