@@ -19,11 +19,13 @@ WIDTH, HEIGHT = 1000, 200
 class LineChart:
     """Lines over days. The table has the days in its first column, and a column for each line.
 
-    The table stands beside the chart for who cannot see it, and the script reads it.
+    The table stands beside the chart for who cannot see it, and the script reads it. The line of
+    the column `bad` has the colour of trouble.
     """
 
     title: str
     table: PageTable
+    bad: str = ""
 
     @property
     def lines(self) -> Sequence[TableColumn]:
@@ -34,6 +36,12 @@ class LineChart:
     def is_flat(self) -> bool:
         """Returns True if every figure is 0, so that there is nothing to draw."""
         return not any(value for each in self.lines for value in self._values(each))
+
+    def line_class(self, column: TableColumn) -> str:
+        """Returns the class of a column's line, which names its colour."""
+        if column.key == self.bad:
+            return "line-bad"
+        return f"line-{self.table.columns.index(column)}"
 
     def path(self, column: TableColumn) -> str:
         """Returns the line of a column as an SVG path."""

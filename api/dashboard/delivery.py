@@ -252,7 +252,7 @@ def _chart(days: Sequence[Mapping[str, Any]]) -> LineChart:
         TableColumn("lost", "Lost", "count"),
     ]
     table = PageTable("orders-by-day", "Orders by day", columns, rows)
-    return LineChart("Orders by day", table)
+    return LineChart("Orders by day", table, bad="lost")
 
 
 def _replay(service: Service, form: Mapping[str, str]) -> str:

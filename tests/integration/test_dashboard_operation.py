@@ -184,6 +184,7 @@ def test_the_orders_by_day_are_those_of_the_report(
     ]
     (left_out,) = owner.table("/dashboard/delivery", "left-out")
     assert left_out == {"reason": "It is a test order.", "orders": "1"}
+    assert '<li class="line-bad">Lost</li>' in owner.page("/dashboard/delivery")
 
 
 # --- Health

@@ -61,7 +61,8 @@
     tip.className = "tip";
     tip.hidden = true;
     const size = () => ({ width: place.clientWidth, height: place.clientHeight });
-    const line = (_, n) => ({ stroke: () => colour(`--line-${n + 1}`), width: 2, points: { show: false } });
+    const names = [...figure.querySelectorAll(".legend li")].map((each) => `--${each.className}`);
+    const line = (_, n) => ({ stroke: () => colour(names[n]), width: 2, points: { show: false } });
     const shown = {
       ...size(),
       padding: [8, 24, 0, 0],
