@@ -1,5 +1,6 @@
 """What an operator types, and what it does and says."""
 
+import functools
 import json
 import sqlite3
 import stat
@@ -873,8 +874,10 @@ def test_a_server_gets_the_whole_application(
     monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", SECRET)
     monkeypatch.setenv("DATABASE_URL", sqlite_url)
     monkeypatch.setenv("DELIVER", "false")
-    stops: list[Callable[[], None]] = []
-    monkeypatch.setattr("atexit.register", stops.append)
+    stops: list[Callable[[], object]] = []
+    monkeypatch.setattr(
+        "atexit.register", lambda stop, *args: stops.append(functools.partial(stop, *args))
+    )
 
     app = create_app()
 
