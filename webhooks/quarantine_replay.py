@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 # A page of the largest bodies takes 40 MB.
 _PAGE = 20
 _THREAD = "quarantine replay"
+_STARTING = threading.Lock()
 
 
 class ReplayedBodies(NamedTuple):
@@ -60,8 +61,6 @@ def replay_in_background(
     Raises:
         StoreUnavailable: the rest was not tried.
     """
-    if any(thread.name == _THREAD for thread in threading.enumerate()):
-        return None
     ended: Future[ReplayedBodies] = Future()
 
     def replay() -> None:
@@ -75,7 +74,11 @@ def replay_in_background(
             logger.info(text, done.released, done.kept)
             ended.set_result(done)
 
-    threading.Thread(target=replay, name=_THREAD, daemon=True).start()
+    # Of two requests at once, one finds the thread of the other.
+    with _STARTING:
+        if any(thread.name == _THREAD for thread in threading.enumerate()):
+            return None
+        threading.Thread(target=replay, name=_THREAD, daemon=True).start()
     try:
         return ended.result(patience)
     except TimeoutError:

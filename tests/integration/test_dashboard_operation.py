@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -167,6 +168,37 @@ def test_a_replay_of_more_bodies_than_a_request_may_wait_for_goes_on_without_it(
     store.is_free.set()
     until(lambda: _bodies(service) == 0)
     assert shop.reads("/orders/7/journey")["order_id"] == "7"
+
+
+def test_of_replays_asked_for_at_once_one_begins(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = BusyStore(service.store)
+    receivers = Receivers(service.tracker, service.privacy)
+    askers = 3
+    together = threading.Barrier(askers)
+    enumerate_threads = threading.enumerate
+
+    def enumerate_and_wait() -> list[threading.Thread]:
+        found = enumerate_threads()
+        # Long enough for another one to look as well.
+        threading.Event().wait(0.05)
+        return found
+
+    monkeypatch.setattr(threading, "enumerate", enumerate_and_wait)
+
+    def ask(_: int) -> None:
+        together.wait()
+        replay_in_background(store, receivers, service.clock, patience=0)
+
+    with ThreadPoolExecutor(askers) as threads:
+        list(threads.map(ask, range(askers)))
+
+    begun = [each for each in enumerate_threads() if each.name == "quarantine replay"]
+    store.is_free.set()
+    for each in begun:
+        each.join()
+    assert len(begun) == 1
 
 
 def test_the_orders_by_day_are_those_of_the_report(
