@@ -18,6 +18,7 @@ import psycopg
 from tracking.domain.conversion import event_id_of
 from tracking.report.compared_sums import UTC_DAYS
 from tracking.store.migrations import migrate
+from tracking.store.pinterest_figures import PinterestFigures
 
 T = TypeVar("T")
 
@@ -242,24 +243,6 @@ class _Spend(NamedTuple):
     micros: int
 
 
-class _Figures(NamedTuple):
-    date: str
-    campaign_id: str
-    report_by: str
-    currency: str
-    campaign: str
-    orders: int
-    value_micros: int
-    click_orders: int
-    click_micros: int
-    view_orders: int
-    view_micros: int
-    web_orders: int
-    click_window_days: int
-    view_window_days: int
-    account: str
-
-
 class _Ad(NamedTuple):
     ad_id: str
     name: str
@@ -294,7 +277,7 @@ def _of_pinterest(count: int, until: int) -> Iterator[Batch]:
                 for n in campaigns
             ],
             "pinterest_figures": [
-                _figures(told, n, report_by, of_day)
+                _figures(told, n, report_by, of_day, until)
                 for n in campaigns
                 for report_by in ("order_date", "click_date")
             ],
@@ -317,13 +300,15 @@ def _of_pinterest(count: int, until: int) -> Iterator[Batch]:
     }
 
 
-def _figures(day: str, campaign: int, report_by: str, orders: int) -> _Figures:
+def _figures(
+    day: str, campaign: int, report_by: str, orders: int, recorded_at: int
+) -> PinterestFigures:
     views, value = orders // 4, _VALUE * 10_000
     clicks = orders - views
-    return _Figures(
+    return PinterestFigures(
         *(day, _campaign_id(campaign), report_by, _CURRENCY, f"campaign {campaign}"),
-        *(orders, orders * value, clicks, clicks * value, views, views * value, orders, 30, 1),
-        ACCOUNT,
+        *(orders, orders * value, clicks, clicks * value, views, views * value, orders, 0, 30, 1),
+        *(recorded_at, ACCOUNT),
     )
 
 
