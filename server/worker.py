@@ -26,6 +26,7 @@ from server.connection import Client
 from server.deferred import ANSWER_DEFERRED, DEFERRED, MUST_NOT_WAIT
 from server.deferred_answers import DeferredAnswers
 from server.exchange import Exchange
+from server.last_connections import accept_last
 from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
@@ -142,14 +143,9 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
                 self._leave(listener)
 
     def _leave(self, listener: Any) -> None:
-        """Closes a listener, which the arbiter and the other workers keep.
-
-        If all of them stop, the kernel would cut the connections that nobody has accepted.
-        """
-        address, left = listener.getsockname(), []
-        with contextlib.suppress(OSError):
-            while self.is_stopped:
-                left.append(listener.accept())
+        """Closes a listener, which the arbiter and the other workers keep, unless all stop."""
+        address = listener.getsockname()
+        left = accept_last(listener) if self.is_stopped else []
         # At once: whoever comes later is refused, and may come to another machine.
         listener.close()
         for raw, client_address in left:
