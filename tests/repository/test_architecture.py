@@ -74,6 +74,7 @@ def test_requests_go_out_only_from_clients_and_destinations() -> None:
 def test_sockets_are_opened_only_where_requests_go_out_or_come_in() -> None:
     homes = {"tracking.clients", "tracking.destinations", "commands.demo"}
     homes |= {"server.worker", "server.connection", "server.answer_sender"}
+    homes |= {"server.last_connections"}
     assert all(is_in(module, homes) for module in users_of("socket"))
 
 
