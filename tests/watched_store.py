@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tracking.store import Store, StoreUnavailable
 from tracking.store.engine.statement import Connection
@@ -12,14 +12,15 @@ T = TypeVar("T")
 
 
 class WatchedStore:
-    """Another store, with a count of its write transactions, in vain or not. It may break after
-    some of them."""
+    """Another store, with a count of its write transactions, in vain or not, and what becomes of
+    those that nobody waits for. It may break after some of them."""
 
     def __init__(self, store: Store) -> None:
         self.dialect = store.dialect
         self.commits = 0
         self.is_away = False
         self.breaks_after: int | None = None
+        self.later: list[Future[Any]] = []
         self._store = store
 
     def commit(self, work: Callable[[Connection], T]) -> T:
@@ -42,7 +43,9 @@ class WatchedStore:
         self.commits += 1
         if self.is_away:
             raise StoreUnavailable("the disk is gone")
-        return self._store.commit_later(work)
+        written = self._store.commit_later(work)
+        self.later.append(written)
+        return written
 
     def yielding(self) -> Store:
         """This store: what yields is counted like all else."""
