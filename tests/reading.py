@@ -1,9 +1,13 @@
 """The thread that reads Pinterest, for a while."""
 
 import threading
+import time
 from collections.abc import Callable
 
 from tracking.receive.pinterest.sync import PinterestSync
+
+# On a machine that is busy with other things.
+PATIENCE = 60.0
 
 
 class Watch:
@@ -23,8 +27,8 @@ class Watch:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    passed = threading.Event()
-    for _ in range(1_000):
+    passed, end = threading.Event(), time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         if holds():
             return
         passed.wait(0.01)

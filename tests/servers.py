@@ -131,6 +131,17 @@ class Server:
         }
         return requests.post(f"{self.url}/webhooks/{topic}", raw, headers=headers, timeout=PATIENCE)
 
+    def takes(self, topic: str, raw: bytes) -> None:
+        """Post a webhook as Shopify does: where the machine is too busy to take it, once more.
+
+        Raises:
+            AssertionError: it is answered with anything but 200 and 503, or never taken.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (answer := self.sends(topic, raw)).status_code != 200:
+            assert answer.status_code == 503, answer.text
+            assert time.monotonic() < deadline, answer.text
+
     def reads(self, path: str) -> Any:
         """Get a report as the owner, as JSON."""
         response = requests.get(f"{self.url}{path}", headers=bearer(), timeout=PATIENCE)

@@ -86,9 +86,10 @@ def deliver_at_once(service: Service) -> None:
     facts.sort(key=buyer_of)
     app = assemble(service)
     with ThreadPoolExecutor(CALLERS) as threads:
-        told = [threads.submit(f.tell, service, Shop(app.test_client())) for f in facts]
-        for future in told:
-            future.result()
+        for told in [
+            threads.submit(f.tell_until_taken, service, Shop(app.test_client())) for f in facts
+        ]:
+            told.result()
 
 
 def buyer_of(fact: Fact) -> str:

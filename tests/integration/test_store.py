@@ -167,9 +167,8 @@ def test_a_reader_does_not_wait_for_a_writer(store: Store) -> None:
         with store.read() as conn:
             return int(outbox.waiting(conn).events)
 
-    began = time.monotonic()
+    # It ends only once the reader has read.
     assert store.commit(look) == 1
-    assert time.monotonic() - began < 1
 
 
 def test_a_reader_cannot_write(store: Store) -> None:
@@ -295,14 +294,14 @@ def write_at_once(store: Store, names: list[str]) -> bool:
 
 
 def forked(work: Callable[[], bool]) -> bool:
-    """Whether a forked process did it, and did it in time."""
+    """Whether a forked process did it, and waits for nothing that the parent alone has."""
     child = os.fork()
     if child == 0:
         try:
             os._exit(0 if work() else 1)
         finally:
             os._exit(2)
-    end = threading.Timer(IN_TIME, os.kill, (child, signal.SIGKILL))
+    end = threading.Timer(PATIENCE, os.kill, (child, signal.SIGKILL))
     end.start()
     _, status = os.waitpid(child, 0)
     end.cancel()

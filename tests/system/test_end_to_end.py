@@ -75,8 +75,7 @@ def acknowledged(server: Server, numbers: Callable[[], int], enough: threading.E
         number = numbers()
         # A server that dies answers nobody, and Shopify would come again.
         with contextlib.suppress(requests.ConnectionError):
-            answer = server.sends("orders/create", paid(number))
-            assert answer.status_code == 200, answer.text
+            server.takes("orders/create", paid(number))
             found.append(number)
     return found
 
