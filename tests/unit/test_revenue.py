@@ -324,6 +324,51 @@ def test_a_line_that_is_removed_after_an_item_was_added_is_paid_back_once() -> N
         assert left(SOLD, added, removed, left_over) == (80_00, 80_00)
 
 
+@pytest.mark.parametrize("total", ["100.00", "130.00"])
+@pytest.mark.parametrize("adjustment", [adjusted("50.00"), []], ids=["adjusted", "plain"])
+def test_a_line_that_was_removed_and_paid_back_is_so_whatever_is_added_later(
+    adjustment: list[dict[str, str]], total: str
+) -> None:
+    removed = given_back([(50.0, 0)], order_adjustments=adjustment)
+    paid = without_lines("50.00", order_adjustments=adjusted("-50.00"))
+    lines = [mugs(tax="0.00"), {**HAT, "price": "30.00"}]
+    at = instant(NOW + 4 * HOUR)
+    added = exchanged("80.00", line_items=lines, updated_at=at, **grown(total))
+
+    assert left(SOLD, removed, paid) == (50_00, 50_00)
+    assert left(SOLD, removed, exchanged("50.00"), paid) == (50_00, 50_00)
+    assert left(SOLD, removed, paid, added) == (80_00, 80_00)
+    assert left(SOLD, removed, exchanged("50.00"), paid, added) == (80_00, 80_00)
+
+
+def test_a_line_that_is_removed_after_an_exchange_is_paid_back_once() -> None:
+    lines = {"line_items": [mugs(tax="0.00"), {**HAT, "price": "50.00"}]}
+    removed = given_back([(50.0, 0)], id=7_003, order_adjustments=adjusted("50.00"))
+    paid = without_lines("50.00", order_adjustments=adjusted("-50.00"))
+    at = instant(NOW + 4 * HOUR)
+    for back in (exchange(50.0), {**exchange(50.0), "order_adjustments": adjusted("50.00")}):
+        for total in ("100.00", "150.00"):
+            left_over = exchanged("50.00", updated_at=at, **lines, **grown(total))
+            assert left(SOLD, back, removed, left_over, paid) == (50_00, 50_00)
+
+
+def test_two_removed_lines_may_be_paid_back_at_once() -> None:
+    removed = [
+        given_back([(20.0, 0)], id=id, order_adjustments=adjusted("20.00")) for id in (7_003, 7_004)
+    ]
+    paid = without_lines("40.00", order_adjustments=adjusted("-40.00"))
+    lines = [mugs(tax="0.00"), {**HAT, "price": "30.00"}]
+
+    assert left(SOLD, *removed, paid, exchanged("90.00", line_items=lines)) == (90_00, 90_00)
+
+
+def test_a_cent_of_rounding_is_no_exchange() -> None:
+    removed = given_back([(50.0, 0)], order_adjustments=adjusted("50.00"))
+    paid = without_lines("50.00", order_adjustments=adjusted("-50.00"))
+
+    assert left(SOLD, removed, paid, exchanged("50.01")) == (50_01, 50_01)
+
+
 def test_a_refund_newer_than_the_newest_state_is_taken_off_besides() -> None:
     state = exchanged("80.00", **grown("130.00"))
     newer = given_back([(30.0, 0)], "30.00", id=7_003, created_at=instant(NOW + 3 * HOUR))
@@ -432,6 +477,12 @@ PAGE = {
         exchanged("80.00", updated_at=instant(NOW + 4 * HOUR)),
         without_lines("50.00", order_adjustments=adjusted("-50.00")),
     ],
+    "a line is removed and paid back, then an item is added": [
+        SOLD,
+        {**exchange(50.0), "order_adjustments": adjusted("50.00")},
+        without_lines("50.00", order_adjustments=adjusted("-50.00")),
+        exchanged("80.00", line_items=[mugs(tax="0.00"), {**HAT, "price": "30.00"}]),
+    ],
     "an exchange for something cheaper": [SOLD, exchange(50.0, "20.00"), FOR_CHEAPER],
     "an exchange for something dearer": [SOLD, exchange(50.0), FOR_DEARER],
     "an even exchange": [SOLD, exchange(50.0), EVEN],
@@ -446,6 +497,13 @@ PAGE = {
         {**exchange(50.0), "order_adjustments": adjusted("50.00")},
         EVEN_AND_GROWN,
         GOODWILL,
+    ],
+    "a line is removed and paid back after an even exchange": [
+        SOLD,
+        {**exchange(50.0), "order_adjustments": adjusted("50.00")},
+        {**exchange(50.0), "id": 7_003, "order_adjustments": adjusted("50.00")},
+        without_lines("50.00", order_adjustments=adjusted("-50.00")),
+        {**EVEN, **now("50.00", "50.00", total_tax="0.00", total_price="100.00")},
     ],
     "a refund that is newer than the newest state": [
         SOLD,

@@ -64,7 +64,7 @@ def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
     taxes_included = includes_taxes(worth.taxes_included, every)
     if (value, taxes_included) != (worth.value, worth.taxes_included):
         worth = worth._replace(value=value, taxes_included=taxes_included)
-    single = [refund for refund in every if refund.id != EXPORTED_REFUND_ID]
+    single = _without_paid_debts(worth, every)
     if worth.kept is None or worth.is_cancelled:
         gross = worth.value
         refunded = sum(_given_back(worth, refund) for refund in single)
@@ -128,6 +128,43 @@ def includes_taxes(of_order: bool | None, refunds: Iterable[Refund]) -> bool:
     if of_order is not None:
         return of_order
     return any(refund.taxes_included for refund in refunds)
+
+
+def _without_paid_debts(worth: OrderWorth, refunds: Iterable[Refund]) -> list[Refund]:
+    """Returns the single refunds, without what was owed for removed lines and then paid to the
+    cent by a refund without lines.
+
+    That nothing was given back besides cannot be told from sums once other goods were added.
+    """
+    found = {refund.id: refund for refund in refunds if refund.id != EXPORTED_REFUND_ID}
+    owed = [refund for refund in found.values() if _debt(worth, refund)]
+    for paid in sorted(found.values(), key=lambda refund: (refund.at, refund.id)):
+        if paid.goods or paid.extra <= 0 or not paid.is_given:
+            continue
+        debts = [refund for refund in owed if refund.at <= paid.at]
+        if debts := _paid_by(worth, paid.extra, debts):
+            rest = max(0, paid.paid - paid.extra)
+            found[paid.id] = structs.replace(paid, extra=0, paid=rest)
+            for debt in debts:
+                found[debt.id] = structs.replace(debt, extra=0)
+                owed.remove(debt)
+    return list(found.values())
+
+
+def _paid_by(worth: OrderWorth, payment: int, debts: list[Refund]) -> list[Refund]:
+    """Returns the debts that a payment is equal to: one of them or all; none if it is not."""
+    single = [refund for refund in debts if _debt(worth, refund) == payment]
+    if single:
+        return [max(single, key=lambda refund: (refund.at, refund.id))]
+    return debts if _sum(debts, lambda refund: _debt(worth, refund)) == payment else []
+
+
+def _debt(worth: OrderWorth, refund: Refund) -> int:
+    """Returns what is owed to the buyer for removed lines; 0 if nothing is, or something was paid
+    at once."""
+    if refund.status or not refund.goods or refund.extra > 0:
+        return 0
+    return -refund.extra or _priced(refund, worth.taxes_included) + refund.other
 
 
 def _kept(worth: OrderWorth, kept: int, refunds: Sequence[Refund]) -> int:
