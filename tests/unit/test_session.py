@@ -305,7 +305,6 @@ def test_hosts_of_one_domain_are_one_site(host: str, other: str) -> None:
     [
         ("mugs.example", "cups.example"),
         ("mugs.co.uk", "cups.co.uk"),
-        ("mugs.myshopify.com", "cups.myshopify.com"),
         ("mugs.com", "mugs.de"),
         ("mymugs.com", "mugs.com"),
         *(
@@ -321,6 +320,10 @@ def test_hosts_of_two_domains_are_two_sites(host: str, other: str) -> None:
     assert source_of(f"https://{host}/", [other]) == host
 
 
+def test_two_shops_at_shopify_are_two_sites() -> None:
+    assert not is_same_site("mugs.myshopify.com", "cups.myshopify.com")
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -329,6 +332,9 @@ def test_hosts_of_two_domains_are_two_sites(host: str, other: str) -> None:
         "android-app://com.shopify.arrive/",
         "https://checkout.shopify.com/1/checkouts/x",
         "https://pay.shopify.com/",
+        "https://shopify.com/12345678/account",
+        "https://checkout.shopifycs.com/",
+        "https://mugs.myshopify.com/",
         "https://payments.klarna.com/",
         "https://hooks.stripe.com/redirect",
         "https://pay.google.com/",
@@ -672,6 +678,23 @@ def test_a_visitor_id_of_another_shape_is_left_out(visitor: str) -> None:
 
 def test_a_visitor_id_that_was_never_set_is_not_shared_by_all() -> None:
     assert noted(__pin_vid="undefined") == Session()
+
+
+@pytest.mark.parametrize("told", ["626735565838.0", "'626735565838", '="626735565838"'])
+def test_an_id_that_a_spreadsheet_has_dressed_up_is_the_id(told: str) -> None:
+    for name in ("campaign_id", "pin_id", "ad_id"):
+        link = urlencode({f"utm_{name}": told})
+        expected = "626735565838"
+        assert getattr(landed(link), name) == expected
+        assert getattr(noted(**{f"utm_{name}": told}), name) == expected
+        assert getattr(session_from([(f"utm_{name}", told)], ""), name) == expected
+
+
+@pytest.mark.parametrize("told", ["0", "-", "--", "unknown", "N/A", "NA"])
+def test_an_id_that_names_nothing_is_no_id(told: str) -> None:
+    link = {"utm_source": "pinterest", "utm_campaign_id": told, "utm_pin_id": told}
+    session = landed(urlencode(link))
+    assert (session.campaign_id, session.pin_id) == ("", "")
 
 
 def test_an_id_too_long_is_left_out_and_not_made_another_id() -> None:

@@ -7,10 +7,11 @@ from functools import lru_cache
 from tracking.domain.shared_domains import site_of
 from tracking.domain.web_text import host_of
 
-# Shopify's own pages around a checkout. The last one is the Android package of the Shop app.
+# Shopify's own pages: checkouts, buyers' accounts, and the shop under its first name, which orders
+# do not tell. The last one is the Android package of the Shop app.
 _SHOPIFY = (
-    *("shop.app", "checkout.shopify.com", "pay.shopify.com", "accounts.shopify.com"),
-    *("admin.shopify.com", "com.shopify.arrive"),
+    *("shop.app", "shopify.com", "myshopify.com", "shopifycs.com", "shopifypreview.com"),
+    "com.shopify.arrive",
 )
 _PAYMENT_PROVIDERS = (
     *("paypal.com", "braintreegateway.com", "braintreepayments.com", "venmo.com", "stripe.com"),

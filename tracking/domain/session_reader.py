@@ -22,7 +22,7 @@ from tracking.domain.session import (
     SessionFields,
     session_from_fields,
 )
-from tracking.domain.spreadsheet import is_shortened
+from tracking.domain.spreadsheet import is_shortened, plain_id
 from tracking.domain.visitor import is_visitor_id
 from tracking.domain.web_text import (
     bare_name,
@@ -222,6 +222,12 @@ def _id(value: str) -> str:
     return text if len(text) <= _ID_LIMIT and not is_shortened(text) else ""
 
 
+def _ad_id(value: str) -> str:
+    """Returns the id of a campaign, pin or ad: links are made in spreadsheets, too."""
+    text = plain_id(_id(value))
+    return "" if names_nothing(text) else text
+
+
 def is_click_id(value: str) -> bool:
     """Returns True if a text is a whole click id, in the encoding of a URL or without it."""
     return bool(_click_id(value))
@@ -301,7 +307,8 @@ _UTM_NAMES = frozenset(name for name in _NAMES if name.startswith("utm_"))
 # The cleaner of each field; a field that is empty afterwards counts as missing.
 _CLEANERS: Mapping[str, Callable[[str], str | int | None]] = {
     **dict.fromkeys(("source", "medium", "campaign", "term", "content"), _text),
-    **dict.fromkeys(("campaign_id", "pin_id", "ad_id", "store_id", "pixel_id"), _id),
+    **dict.fromkeys(("campaign_id", "pin_id", "ad_id"), _ad_id),
+    **dict.fromkeys(("store_id", "pixel_id"), _id),
     "click_id": _click_id,
     "visitor": _visitor,
     "stamped_at": parse_timestamp,
