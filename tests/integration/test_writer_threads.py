@@ -19,10 +19,10 @@ from tracking.service import Service
 from tracking.store import StoreUnavailable
 from tracking.store.engine.group_commit import BUSY, BatchableWrite
 from tracking.store.engine.statement import ServerAway
-from tracking.store.engine.writer_threads import MOST, WriterThreads
+from tracking.store.engine.writer_threads import MOST, MOST_BYTES, WriterThreads
 from tracking.store.identity_graph import MOST_VISITORS
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 SHOPIFY_WAITS = 5.0
 
 
@@ -38,7 +38,8 @@ class Name(BatchableWrite):
         return f"{self.text} alone"
 
     @classmethod
-    def attempt(cls, conn: Any, works: Sequence["Name"]) -> Sequence[str | None]:
+    def attempt(cls, conn: "Desk", works: Sequence["Name"]) -> Sequence[str | None]:
+        conn.batches.append(len(works))
         if any(work.text == "bad" for work in works):
             raise ValueError("bad")
         return [None if work.text.isupper() else work.text for work in works]
@@ -64,9 +65,29 @@ class LongName(Name):
     released = threading.Event()
 
     @classmethod
-    def attempt(cls, conn: Any, works: Sequence[Name]) -> Sequence[str | None]:
+    def attempt(cls, conn: "Desk", works: Sequence[Name]) -> Sequence[str | None]:
         assert cls.released.wait(PATIENCE)
         return super().attempt(conn, works)
+
+
+class LargeName(Name):
+    """A name of which two are too much to be read for one batch."""
+
+    @property
+    def size(self) -> int:
+        return MOST_BYTES // 2 + 1
+
+
+class SlowName(Name):
+    """A name that is read for a minute."""
+
+    def __init__(self, text: str, desk: "Desk") -> None:
+        super().__init__(text)
+        self.desk = desk
+
+    @classmethod
+    def prepare(cls, works: Sequence[Any]) -> None:
+        works[0].desk.seconds += 60
 
 
 class Desk:
@@ -76,7 +97,11 @@ class Desk:
         self.batches: list[int] = []
         self.is_away = False
         self._is_open = threading.Event()
-        self.writers = WriterThreads(lambda work: work(None), self._attempt, threads, patience)
+        self.seconds = 0.0
+        self.is_connected_after = 0.0
+        self.writers = WriterThreads(
+            self._commit, self._commit_batch, threads, patience, lambda: self.seconds
+        )
         self.writers.submit(lambda _: self._is_open.wait(PATIENCE))
 
     def writes(self, *works: Callable[[Any], Any]) -> list[Future[Any]]:
@@ -85,11 +110,18 @@ class Desk:
         self._is_open.set()
         return futures
 
-    def _attempt(self, works: Sequence[BatchableWrite]) -> Sequence[Any]:
+    def end(self) -> None:
+        """Opens, so that no thread stays."""
+        self._is_open.set()
+
+    def _commit(self, work: Callable[[Any], Any]) -> Any:
+        self.seconds += self.is_connected_after
+        return work(self)
+
+    def _commit_batch(self, work: Callable[[Any], Any]) -> Any:
         if self.is_away:
             raise ServerAway("nobody answers")
-        self.batches.append(len(works))
-        return type(works[0]).attempt(None, works)
+        return self._commit(work)
 
 
 def results(futures: Sequence[Future[Any]]) -> list[Any]:
@@ -150,11 +182,62 @@ def test_while_a_batch_is_written_the_next_one_grows_though_a_thread_is_free() -
     assert desk.batches == [1, 3]
 
 
+def refused(desk: Desk, *works: Callable[[Any], Any]) -> bool:
+    """True if all of these writes are refused, and none was begun."""
+    found = results(desk.writes(*works))
+    return all(isinstance(each, StoreUnavailable) for each in found) and not desk.batches
+
+
 def test_a_write_that_has_waited_too_long_is_not_begun() -> None:
+    assert refused(Desk(patience=-1.0), Name("a"), Name("B"), lambda _: 1)
+
+
+def test_a_write_that_waits_while_all_threads_do_is_refused_in_time() -> None:
     desk = Desk(patience=-1.0)
-    late, alone = results(desk.writes(Name("a"), Name("B")))
-    assert isinstance(late, StoreUnavailable) and isinstance(alone, StoreUnavailable)
-    assert desk.batches == []
+    futures = [desk.writers.submit(work) for work in (Name("a"), lambda _: 1)]
+    try:
+        assert all(isinstance(each, StoreUnavailable) for each in results(futures))
+    finally:
+        desk.end()
+
+
+def test_a_write_whose_connection_comes_too_late_is_not_begun() -> None:
+    desk = Desk(patience=1.0)
+    desk.is_connected_after = 2.0
+    assert refused(desk, Name("a"), Name("B"), lambda _: 1)
+
+
+def test_a_write_that_was_read_for_too_long_is_not_begun() -> None:
+    desk = Desk(patience=1.0)
+    assert refused(desk, SlowName("a", desk), SlowName("b", desk))
+
+
+def test_large_writes_share_no_batch_that_would_be_read_for_long() -> None:
+    desk = Desk()
+    assert results(desk.writes(*map(LargeName, "abc"))) == ["a", "b", "c"]
+    assert desk.batches == [1, 1, 1]
+
+
+def test_of_writes_that_need_a_transaction_of_their_own_the_oldest_is_next() -> None:
+    desk = Desk(patience=1.0)
+    written: list[str] = []
+
+    class Alone(Name):
+        def __call__(self, conn: Any) -> str:
+            written.append(self.text)
+            return super().__call__(conn)
+
+    class OtherAlone(Alone):
+        pass
+
+    works = [Alone("A"), Alone("B"), OtherAlone("C"), OtherAlone("D")]
+    futures = []
+    for work in works:
+        futures.append(desk.writers.submit(work))
+        desk.seconds += 0.1
+    desk.end()
+    results(futures)
+    assert written == ["A", "B", "C", "D"]
 
 
 def test_while_nobody_answers_a_batch_fails_at_once() -> None:
@@ -167,12 +250,15 @@ def test_while_nobody_answers_a_batch_fails_at_once() -> None:
 def delivered(service: Service, bodies: Sequence[bytes]) -> list[str]:
     """What became of new orders that come together, each told again until it is taken."""
     futures = [service.tracker.receive_order_deferred(body, "orders/create") for body in bodies]
-    return [
-        service.tracker.receive_order(body, "orders/create").status
-        if isinstance(future.exception(PATIENCE), StoreUnavailable)
-        else future.result().status
-        for body, future in zip(bodies, futures, strict=True)
-    ]
+    return [taken(service, body, future) for body, future in zip(bodies, futures, strict=True)]
+
+
+def taken(service: Service, body: bytes, future: Future[Any]) -> str:
+    """What became of an order once it is taken."""
+    while isinstance(future.exception(PATIENCE), StoreUnavailable):
+        future = service.tracker.receive_order_deferred(body, "orders/create")
+    status: str = future.result().status
+    return status
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -92,6 +92,11 @@ class ReceivedOrder(OneStatementWrite):
         self._step: Callable[[], None] | None
         self._step = self._read if order is None else partial(self._gather, order)
 
+    @property
+    def size(self) -> int:
+        """The bytes of its body."""
+        return len(self._body)
+
     def __call__(self, conn: Connection) -> Receipt:
         """Records it, whatever is known of it already."""
         self.prepare((self,))

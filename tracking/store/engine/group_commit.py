@@ -22,6 +22,11 @@ BUSY = object()
 class BatchableWrite(ABC):
     """A write that can share statements with others of its class, for less than each alone."""
 
+    @property
+    def size(self) -> int:
+        """The bytes that have to be read before it is written; 0 for a few."""
+        return 0
+
     @abstractmethod
     def __call__(self, conn: Any) -> Any:
         """Writes it alone, also where something of it is known already."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -42,7 +43,7 @@ YIELDING_POOL_SIZE = 2
 BUSY_SECONDS = 2.2
 _LOCKED_SECONDS = 1.2
 # One that holds no thread may wait longer for its turn, as it waits for no connection then.
-_QUEUED_SECONDS = 2.7
+_QUEUED_SECONDS = 2.5
 # While the server is unreachable a webhook fails at once: Shopify sends it again by itself.
 _AWAY_SECONDS = 0.2
 _RETRIES_EVERY_SECONDS = 1.0
@@ -117,7 +118,7 @@ class PostgresStore:
         """
         if isinstance(work, BatchableWrite):
             result: T | None
-            (result,) = self._attempt([work])
+            (result,) = self._attempted(work)
             if result is not None and result is not BUSY:
                 return result
             # The attempt's locks are released before more are taken: two transactions that lock
@@ -132,16 +133,17 @@ class PostgresStore:
         with self._opening:
             if self._writers is None or self._writers_pid != os.getpid():
                 # After a fork, the threads of the old ones are the parent's.
+                commit_batch = partial(self._commit, begin=_BEGIN_ATTEMPT)
                 self._writers = WriterThreads(
-                    self._commit, self._attempt, self._pool_size, _QUEUED_SECONDS
+                    self._commit, commit_batch, self._pool_size, _QUEUED_SECONDS
                 )
                 self._writers_pid = os.getpid()
             return self._writers
 
-    def _attempt(self, works: Sequence[BatchableWrite]) -> Sequence[Any]:
-        kind = type(works[0])
-        kind.prepare(works)
-        return self._commit(lambda conn: kind.attempt(conn, works), _BEGIN_ATTEMPT)
+    def _attempted(self, work: BatchableWrite) -> Sequence[Any]:
+        kind = type(work)
+        kind.prepare([work])
+        return self._commit(lambda conn: kind.attempt(conn, [work]), _BEGIN_ATTEMPT)
 
     def _commit(self, work: Callable[[Connection], T], begin: str = _BEGIN) -> T:
         needed_locks: frozenset[int] = frozenset()
@@ -175,7 +177,7 @@ class PostgresStore:
             with self._transaction(_BEGIN_SNAPSHOT) as raw:
                 yield Connection(raw, self.dialect)
         except psycopg.Error as error:
-            raise StoreUnavailable(f"the database cannot be read: {error}") from error
+            raise StoreUnavailable(f"the database cannot be read: {_text_of(error)}") from error
 
     def yielding(self) -> "PostgresStore":
         """Returns the same database for callers with a pool of connections of their own."""
@@ -331,7 +333,8 @@ def _roll_back(raw: Any) -> None:
 def _text_of(error: psycopg.Error) -> str:
     """Returns the text of an error for the log, without the row, which PostgreSQL quotes."""
     if not isinstance(error, _FAULTS_OF_THE_ROW):
-        return str(error)
+        # Behind its first line PostgreSQL quotes the statement.
+        return str(error).partition("\n")[0]
     return f"{type(error).__name__} {error.diag.table_name}.{error.diag.column_name}"
 
 

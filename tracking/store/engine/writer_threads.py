@@ -7,6 +7,9 @@ that were queued while all threads were busy.
 Such a transaction waits for no other. One that is written alone may wait for the lock of a buyer,
 and so may the next: they leave a thread to those that wait for none. Half of the threads write
 together: with more of them each batch would be smaller, and cost the server as much.
+
+A write waits for a thread, for its batch to be prepared and for a connection. Whichever of them it
+is that takes too long, whoever sent the write hears of it in time: it is refused then.
 """
 
 import threading
@@ -14,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from tracking.store.engine.group_commit import BUSY, BatchableWrite
@@ -21,45 +25,51 @@ from tracking.store.engine.statement import Contended, ServerAway
 
 # Each locks some names, and PostgreSQL has room for some thousand locks.
 MOST = 32
+# Bytes of a batch that are read before it is written: a few tens of milliseconds.
+MOST_BYTES = 512 * 1024
 _IDLE_SECONDS = 1.0
 # What another transaction keeps from being written is tried so often together with others, and then
 # waits for it alone.
 _MOST_TRIES = 3
+_LOOKS_EVERY_SECONDS = 0.2
+_TOO_LATE = "the database cannot be written: too many writes wait"
 
 
 class _Queued:
     """A queued write and the future of its result, to be begun by `last_begin` (monotonic clock).
     One that `is_alone` shares no transaction. `tries` counts those in which it was busy."""
 
-    __slots__ = ("future", "is_alone", "last_begin", "tries", "work")
+    __slots__ = ("future", "is_alone", "last_begin", "size", "tries", "work")
 
     def __init__(self, work: Callable[[Any], Any], last_begin: float) -> None:
         self.work = work
         self.last_begin = last_begin
         self.future: Future[Any] = Future()
         self.is_alone = not isinstance(work, BatchableWrite)
+        self.size = 0 if self.is_alone else work.size  # type: ignore[attr-defined]
         self.tries = 0
 
 
 class WriterThreads:
     """Queues writes, and commits them in up to `threads` threads, which end when nothing comes.
 
-    `commit` commits one write and returns its result; `attempt` commits many of one class and
-    returns the result of each: None for one that has to be committed alone, BUSY for one that may
-    be committed with others later. A write that has waited for `patience` seconds is not begun any
-    more.
+    `commit` runs a work in a transaction, commits it and returns its result, `commit_batch` does
+    so with the work of a batch. A write that has waited for `patience` seconds is not begun any
+    more, and is refused at once, also while all threads wait for others. `now` is in seconds.
     """
 
     def __init__(
         self,
         commit: Callable[[Callable[[Any], Any]], Any],
-        attempt: Callable[[Sequence[BatchableWrite]], Sequence[Any]],
+        commit_batch: Callable[[Callable[[Any], Any]], Any],
         threads: int,
         patience: float,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._commit = commit
-        self._attempt = attempt
+        self._commit_batch = commit_batch
         self._patience = patience
+        self._now = now
         self._most_threads = threads
         self._most_alone = max(1, threads - 1)
         self._most_together = max(1, threads // 2)
@@ -70,13 +80,14 @@ class WriterThreads:
         # The threads that write something alone, and those that write a batch.
         self._alone = 0
         self._together = 0
+        self._is_watched = False
 
     def submit(self, work: Callable[[Any], Any]) -> Future[Any]:
         """Queues a write and returns the future of its result.
 
         A writer thread runs the callbacks of the future, so a callback must never block.
         """
-        queued = _Queued(work, time.monotonic() + self._patience)
+        queued = _Queued(work, self._now() + self._patience)
         with self._woken:
             self._queue.append(queued)
             self._wake()
@@ -88,15 +99,32 @@ class WriterThreads:
         elif self._threads < self._most_threads:
             self._threads += 1
             threading.Thread(target=self._write, name="writer", daemon=True).start()
+        # What waits behind others may wait for a thread that waits itself.
+        is_crowded = len(self._queue) > 1 or not (self._idle or self._threads < self._most_threads)
+        if is_crowded and not self._is_watched:
+            self._is_watched = True
+            threading.Thread(target=self._watch, name="writers-queue", daemon=True).start()
+
+    def _watch(self) -> None:
+        """Refuses the writes that have waited too long, until none wait."""
+        idle = threading.Event()
+        while self._is_watched:
+            idle.wait(_LOOKS_EVERY_SECONDS)
+            with self._woken:
+                late = [queued for queued in self._queue if self._is_late(queued)]
+                for queued in late:
+                    self._queue.remove(queued)
+                self._is_watched = bool(self._queue)
+            for queued in late:
+                _refuse(queued)
 
     def _write(self) -> None:
         while batch := self._next_batch():
-            in_time = [queued for queued in batch if not _is_refused(queued)]
             if is_alone := batch[0].is_alone:
-                for queued in in_time:
+                for queued in batch:
                     self._write_alone(queued)
-            elif in_time:
-                self._write_together(in_time)
+            else:
+                self._write_together(batch)
             with self._woken:
                 self._alone -= is_alone
                 self._together -= not is_alone
@@ -117,7 +145,11 @@ class WriterThreads:
                 self._threads -= 1
                 return []
             batch = [self._taken(n)]
+            size = batch[0].size
             while len(batch) < MOST and n < len(self._queue) and _share(batch[0], self._queue[n]):
+                size += self._queue[n].size
+                if size > MOST_BYTES:
+                    break
                 batch.append(self._taken(n))
             self._alone += batch[0].is_alone
             self._together += not batch[0].is_alone
@@ -137,25 +169,38 @@ class WriterThreads:
         return queued
 
     def _write_alone(self, queued: _Queued) -> None:
+        def write_in_time(conn: Any) -> Any:
+            if self._is_late(queued):
+                raise Contended(_TOO_LATE)
+            return queued.work(conn)
+
         try:
-            result = self._commit(queued.work)
+            if self._is_late(queued):
+                raise Contended(_TOO_LATE)
+            result = self._commit(write_in_time)
         except BaseException as error:
             queued.future.set_exception(error)
         else:
             queued.future.set_result(result)
 
     def _write_together(self, batch: list[_Queued]) -> None:
+        in_time = self._those_in_time(batch)
+        if not in_time:
+            return
+        kind: type[BatchableWrite] = type(in_time[0].work)  # type: ignore[assignment]
         try:
-            results = self._attempt([queued.work for queued in batch])  # type: ignore[misc]
+            kind.prepare([queued.work for queued in in_time])
+            in_time = self._those_in_time(in_time)
+            results = self._commit_batch(partial(self._attempt, in_time)) if in_time else ()
         except ServerAway as error:
-            for queued in batch:
+            for queued in in_time:
                 queued.future.set_exception(error)
             return
         except BaseException:
             # Committed one by one, only the write at fault fails.
-            results = [None] * len(batch)
+            results = [None] * len(in_time)
         rest = []
-        for queued, result in zip(batch, results, strict=True):
+        for queued, result in zip(in_time, results, strict=True):
             if result is None or result is BUSY:
                 queued.tries = queued.tries + 1 if result is BUSY else _MOST_TRIES
                 rest.append(queued)
@@ -163,16 +208,44 @@ class WriterThreads:
                 queued.future.set_result(result)
         self._queue_again(rest)
 
+    def _attempt(self, batch: Sequence[_Queued], conn: Any) -> Sequence[Any]:
+        """Writes those of a batch that the connection did not come too late for; returns None for
+        the others, which are refused as soon as it is their turn again."""
+        is_late = [self._is_late(queued) for queued in batch]
+        works: list[Any] = [
+            queued.work for queued, late in zip(batch, is_late, strict=True) if not late
+        ]
+        results = iter(type(works[0]).attempt(conn, works) if works else ())
+        return [None if late else next(results) for late in is_late]
+
     def _queue_again(self, rest: Sequence[_Queued]) -> None:
-        """Queues writes of a batch again: first those that need a transaction of their own."""
+        """Queues writes of a batch again: those that need a transaction of their own before all
+        that came later."""
         with self._woken:
-            for queued in reversed(rest):
+            for queued in rest:
                 queued.is_alone = queued.tries >= _MOST_TRIES
                 if queued.is_alone:
-                    self._queue.appendleft(queued)
+                    self._queue.insert(self._place_of(queued), queued)
                 else:
                     self._queue.append(queued)
                 self._wake()
+
+    def _place_of(self, queued: _Queued) -> int:
+        later = (n for n, other in enumerate(self._queue) if other.last_begin > queued.last_begin)
+        return next(later, len(self._queue))
+
+    def _those_in_time(self, batch: Sequence[_Queued]) -> list[_Queued]:
+        """Refuses those that have waited too long, and returns the others."""
+        in_time = []
+        for queued in batch:
+            if self._is_late(queued):
+                _refuse(queued)
+            else:
+                in_time.append(queued)
+        return in_time
+
+    def _is_late(self, queued: _Queued) -> bool:
+        return self._now() > queued.last_begin
 
 
 def _share(first: _Queued, other: _Queued) -> bool:
@@ -180,9 +253,6 @@ def _share(first: _Queued, other: _Queued) -> bool:
     return both_batchable and type(first.work) is type(other.work)
 
 
-def _is_refused(queued: _Queued) -> bool:
+def _refuse(queued: _Queued) -> None:
     """Fails a write that has waited too long: whoever sent it would not hear of it any more."""
-    if time.monotonic() <= queued.last_begin:
-        return False
-    queued.future.set_exception(Contended("the database cannot be written: too many writes wait"))
-    return True
+    queued.future.set_exception(Contended(_TOO_LATE))
