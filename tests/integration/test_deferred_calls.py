@@ -13,11 +13,12 @@ from app import assemble
 from server.deferred import ANSWER_DEFERRED, DEFERRED, MUST_NOT_WAIT
 from tests.actors import COLLECTOR_KEY, NOW, instant
 from tests.conftest import BuildService
-from tests.pixel_events import CHROME, call, view
+from tests.pixel_events import CHROME, call, event, view
 from tests.store_contents import rows
+from tracking.receive import pixel_recorder
 from tracking.receive.pixel_recorder import PixelRecorder
 from tracking.service import Service
-from tracking.store import Store
+from tracking.store import Store, StoreUnavailable
 from tracking.store.engine.statement import Contended
 
 if TYPE_CHECKING:
@@ -171,7 +172,10 @@ class Waiting:
         """Write what waits."""
         queue, self.queue = self.queue, []
         for work, written in queue:
-            written.set_result(self._store.commit(work))
+            try:
+                written.set_result(self._store.commit(work))
+            except StoreUnavailable as error:
+                written.set_exception(error)
 
 
 def slowed(service: Service) -> Waiting:
@@ -211,3 +215,35 @@ def test_a_call_that_waited_in_vain_is_recorded_in_the_background(service: Servi
     assert answer.content() == (202, {"accepted": 1, "ignored": 0, "refused": []})
     assert service.tracker.pixel.record_waiting()
     assert len(rows(service.store, "conversions")) == 1
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_call_that_waits_behind_others_for_too_long_is_stored_while_those_still_wait(
+    service: Service,
+) -> None:
+    is_open = threading.Event()
+    # As the first of a buyer's checkouts waits for the lock of the buyer.
+    held = service.tracker.pixel._store.commit_later(lambda _: is_open.wait(PATIENCE))
+    try:
+        checkout = event("checkout_started", id="sh-1", timestamp=instant(NOW))
+        status, _ = MainLoop(service).tells(call(checkout))
+        assert (status, held.done()) == (202, False)
+    finally:
+        is_open.set()
+    assert held.result(PATIENCE)
+    assert service.tracker.pixel.record_waiting()
+
+
+def test_calls_that_waited_in_vain_have_no_more_room_in_the_backlog_than_others(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixel_recorder, "LONGEST_BACKLOG", 2)
+    store, loop = slowed(service), MainLoop(service)
+    answers = [loop.begins(told(n)) for n in (1, 2, 3)]
+    queue, store.queue = store.queue, []
+
+    for _, written in queue:
+        written.set_exception(Contended("others write"))
+    store.let_through()
+
+    assert [answer.content()[0] for answer in answers] == [202, 202, 503]

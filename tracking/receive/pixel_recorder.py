@@ -94,13 +94,10 @@ class PixelRecorder:
             else:
                 recorded.set_exception(error)
 
-        def add(conn: Connection) -> float:
-            return turn.take(conn) or self._add(conn, call.unrecorded())
-
         def pass_on_or_add(written: Future[float]) -> None:
             if isinstance(written.exception(), Contended):
                 try:
-                    written = self._store.commit_later(add)
+                    written = self._store.commit_later(_BacklogWrite(call))
                 except StoreUnavailable as error:
                     written = Future()
                     written.set_exception(error)
@@ -144,6 +141,27 @@ class PixelRecorder:
                     results[n] = None
         usual_calls.put(conn, planned.finished())
         return results
+
+    def add_call(self, conn: Connection, told: Unrecorded, turn: Turn) -> float:
+        """Stores a call to be recorded in the background; returns what `record_later` does.
+
+        Raises:
+            BacklogFull: too many calls wait.
+        """
+        return turn.take(conn) or self._add(conn, told)
+
+    def add_calls(
+        self, conn: Connection, calls: Sequence[tuple[Unrecorded, Turn]]
+    ) -> list[float | None]:
+        """As `add_call` for many calls together; None for each if not all of them have room."""
+        if pixel_backlog.length(conn, LONGEST_BACKLOG) + len(calls) > LONGEST_BACKLOG:
+            return [None] * len(calls)
+        refused = take_together(conn, [turn for _, turn in calls])
+        now = self._now()
+        for (told, _), seconds in zip(calls, refused, strict=True):
+            if told and not seconds:
+                pixel_backlog.add(conn, msgspec.json.encode(told), now)
+        return [*refused]
 
     def record_waiting(self) -> bool:
         """Records some of what waits; returns False if nothing does.
@@ -223,14 +241,14 @@ class PixelRecorder:
 class _CallWrite(BatchableWrite):
     """Records a call, whose events are read before the transaction begins."""
 
-    __slots__ = ("_error", "_is_read", "_names", "_read", "_recorder", "_told", "_turn")
+    __slots__ = ("_error", "_is_read", "_names", "_read", "_told", "recorder", "turn")
 
     def __init__(
         self, recorder: PixelRecorder, read: Callable[[], Sequence[PixelEvent]], turn: Turn
     ) -> None:
-        self._recorder = recorder
+        self.recorder = recorder
         self._read = read
-        self._turn = turn
+        self.turn = turn
         self._is_read = False
         self._error: Exception | None = None
         # What it has in common with other calls, if it may be usual.
@@ -238,7 +256,7 @@ class _CallWrite(BatchableWrite):
         self._told = Unrecorded(())
 
     def __call__(self, conn: Connection) -> float:
-        return self._recorder.record_call(conn, self.unrecorded(), self._turn)
+        return self.recorder.record_call(conn, self.unrecorded(), self.turn)
 
     def unrecorded(self) -> Unrecorded:
         """Returns its events, of which none is recorded.
@@ -278,8 +296,8 @@ class _CallWrite(BatchableWrite):
         for n in usual:
             results[n] = BUSY
         if free:
-            calls = [(works[n]._told, works[n]._turn) for n in free]
-            recorded = works[0]._recorder.record_calls(conn, calls)
+            calls = [(works[n]._told, works[n].turn) for n in free]
+            recorded = works[0].recorder.record_calls(conn, calls)
             for n, result in zip(free, recorded, strict=True):
                 results[n] = result
         return results
@@ -287,4 +305,32 @@ class _CallWrite(BatchableWrite):
     @property
     def _is_nothing(self) -> bool:
         """True of a call that has nothing to write."""
-        return not (self._error or self._told.events or self._turn.needs_store)
+        return not (self._error or self._told.events or self.turn.needs_store)
+
+
+class _BacklogWrite(BatchableWrite):
+    """Stores a call that waited in vain, to be recorded in the background.
+
+    It waits for no buyer and for no visitor, so that it need not stand in line once more with the
+    calls that do.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: _CallWrite) -> None:
+        self._call = call
+
+    def __call__(self, conn: Connection) -> float:
+        call = self._call
+        return call.recorder.add_call(conn, call.unrecorded(), call.turn)
+
+    @classmethod
+    def prepare(cls, works: Sequence["_BacklogWrite"]) -> None:
+        """Reads those that are not read yet."""
+        _CallWrite.prepare([work._call for work in works])
+
+    @classmethod
+    def attempt(cls, conn: Connection, works: Sequence["_BacklogWrite"]) -> Sequence[float | None]:
+        """Stores all of them, if there is room."""
+        calls = [(work._call.unrecorded(), work._call.turn) for work in works]
+        return works[0]._call.recorder.add_calls(conn, calls)
