@@ -7,7 +7,8 @@ import hmac
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NoReturn
 
 import click
@@ -37,6 +38,7 @@ from tracking.operate.background import stop_all
 from tracking.operate.error_lines import error_line
 from tracking.operate.monitoring import Monitor
 from tracking.operate.prometheus import CONTENT_TYPE as METRICS_TYPE
+from tracking.operate.rare_lines import RareLines
 from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
@@ -147,15 +149,16 @@ def assemble(service: Service) -> Flask:
     app.extensions["never_waits_at"] = {**webhooks.never_waits_at, **collector.never_waits_at}
     app.register_blueprint(webhooks.routes())
     app.register_blueprint(collector.routes())
-    _add_routes(app, service, auth)
+    answer_to = partial(error_response, RareLines(logger))
+    _add_routes(app, service, auth, answer_to)
     if not settings.trusted_proxies:
         _warn_of_proxies(app)
     _refuse_double_slashes(app)
     _require_token(app, auth)
-    app.register_error_handler(Exception, error_response)
+    app.register_error_handler(Exception, answer_to)
     register_commands(app)
-    behind = collector.in_front_of(app.wsgi_app, error_response)
-    front = with_security_headers(webhooks.in_front_of(behind, error_response))
+    behind = collector.in_front_of(app.wsgi_app, answer_to)
+    front = with_security_headers(webhooks.in_front_of(behind, answer_to))
     app.wsgi_app = request_ids.with_request_ids(front)  # type: ignore[assignment,method-assign]
     if settings.trusted_proxies:
         hops = settings.trusted_proxies
@@ -163,12 +166,14 @@ def assemble(service: Service) -> Flask:
     return app
 
 
-def _add_routes(app: Flask, service: Service, auth: BearerAuth) -> None:
+def _add_routes(
+    app: Flask, service: Service, auth: BearerAuth, answer_to: Callable[[Exception], Response]
+) -> None:
     settings = service.settings
     events = EventRoutes(service.events, service.event_trials, settings.collector_origins)
     app.register_blueprint(events.routes())
     app.register_blueprint(report_routes(service))
-    dashboard = Dashboard(service, auth, error_response, _findings)
+    dashboard = Dashboard(service, auth, answer_to, _findings)
     app.register_blueprint(dashboard.routes())
     sends = settings.pinterest_send != "off"
     leads_on = bool(settings.api_tokens)
@@ -281,14 +286,17 @@ def problem(
     return Response(body, status, content_type=CONTENT_TYPE)
 
 
-def error_response(error: Exception) -> Response:
-    """Returns the response to an error. This is the only table of errors."""
+def error_response(store_lines: RareLines, error: Exception) -> Response:
+    """Returns the response to an error. This is the only table of errors.
+
+    While the store is unavailable every request has the same one, logged in `store_lines`.
+    """
     match error:
         case ValidationError():
             errors = [{"field": each.field, "message": each.message} for each in error.errors]
             return problem(400, "Invalid input", str(error), errors)
         case StoreUnavailable():
-            logger.log(error.level(logging.ERROR), "store unavailable: %s", error)
+            store_lines.log(error.level(logging.ERROR), f"store unavailable: {error}")
             answer = problem(503, "Store unavailable", "Nothing was stored. Send it again later.")
             answer.headers["Retry-After"] = "10"
             return answer

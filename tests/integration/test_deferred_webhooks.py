@@ -139,6 +139,19 @@ def test_what_cannot_be_stored_is_answered_503(quiet: Service) -> None:
     assert b"the disk is gone" not in problem
 
 
+def test_webhooks_that_cannot_be_stored_for_the_same_reason_leave_one_line(
+    quiet: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Troubled(quiet.store, *(StoreUnavailable("the disk is gone") for _ in range(3)))
+    quiet.tracker.store = store
+    app = assemble(quiet)
+
+    assert [Promised(app).sends("orders/create", BODY)[0] for _ in range(3)] == [503] * 3
+
+    lines = [r.getMessage() for r in caplog.records if "unavailable" in r.getMessage()]
+    assert lines == ["store unavailable: the disk is gone"]
+
+
 def test_a_fault_of_ours_about_one_order_is_not_that_of_the_others(quiet: Service) -> None:
     planner = quiet.tracker.planner
     facts_of = planner.facts_of
