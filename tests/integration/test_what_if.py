@@ -150,6 +150,28 @@ def test_by_the_configured_windows_it_is_the_report_itself(
             assert found[name] == report, name
 
 
+def test_orders_whose_visits_are_forgotten_stay_as_they_are_credited(
+    build_service: BuildService,
+    database_url: str,
+    pinterest: FakePinterest,
+    clock: Clock,
+) -> None:
+    service = build(build_service, database_url, pinterest, CONFIGURED)
+    tell(service, clock, 1)
+    with service.store.read() as conn:
+        number = credited_orders.count(conn, 0, 2**40, 1_000)
+
+    service.store.commit(lambda conn: conn.cursor.execute("UPDATE orders SET path = ''"))
+
+    for windows in (CONFIGURED, *OTHERS[1]):
+        found = what_if_of(service, windows)
+        for name, report in reports_of(service).items():
+            assert found[name] == report, (windows, name)
+    days, rules = service.reports.days(**YEAR), Rules.of(*OTHERS[1][0])
+    span = CreditSpan(days.start.toordinal(), days.end.toordinal(), 1, "order_date", DAY)
+    assert service.what_if.report(days, span, rules).forgotten == number > 0
+
+
 @pytest.mark.parametrize("seed", OTHERS)
 def test_by_other_windows_it_is_the_report_of_a_service_that_has_them(
     build_service: BuildService,

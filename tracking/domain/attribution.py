@@ -286,6 +286,7 @@ MODELS: Mapping[Model, Callable[[Path, int], tuple[Fraction, ...]]] = {
 _BITS: Mapping[tuple[Scope, Model], int] = {
     (scope, model): 1 << place for place, (model, scope) in enumerate(product(MODELS, SCOPES))
 }
+_PLACES = {bit: place for place, bit in _BITS.items()}
 _EVERY_BIT = sum(_BITS.values())
 _BITS_OF_SCOPE: Mapping[Scope, int] = {
     scope: sum(_BITS[scope, model] for model in MODELS) for scope in SCOPES
@@ -353,6 +354,8 @@ def credits_of(
 def _credits_of_many(
     touches: Path, at: int, rules: Rules, wanted: int = _EVERY_BIT
 ) -> tuple[Credit, ...]:
+    if wanted in _PLACES:
+        return _credits_by_model(touches, at, rules, wanted)
     masks: dict[_Earned, int] = {}
     for path, scopes in _scopes_by_path(touches, at, rules, wanted).items():
         for model in MODELS:
@@ -361,6 +364,15 @@ def _credits_of_many(
                     masks[earned] = masks.get(earned, 0) | bits
     credits = (Credit(touch, Fraction(*ratio), mask) for (touch, ratio), mask in masks.items())
     return tuple(sorted(credits, key=_place))
+
+
+def _credits_by_model(touches: Path, at: int, rules: Rules, bit: int) -> tuple[Credit, ...]:
+    """Returns the credits of an order by the one scope and model of a bit."""
+    scope, model = _PLACES[bit]
+    path = path_of(touches, at, rules, scope)
+    earned = zip(path, shares(path, at, model), strict=True)
+    credits = tuple(Credit(touch, share, bit) for touch, share in earned if share)
+    return credits or (Credit(None, _ONE, bit),)
 
 
 def _scopes_by_path(touches: Path, at: int, rules: Rules, wanted: int) -> dict[Path, list[Scope]]:

@@ -31,17 +31,18 @@ from tracking.store import (
     spend,
     touches,
 )
-from tracking.store.credited_orders import CreditedOrder
+from tracking.store.credited_orders import CreditedOrder, ForgottenSum
 from tracking.store.engine.statement import Connection
-from tracking.store.identity_graph import PersonSearch
+from tracking.store.identity_graph import ALWAYS, PersonSearch
 from tracking.store.touches import TouchSearch
 from tracking.store.values import path_from
 from tracking.store.visits import in_their_browsers
 
 # For more orders than these it is not computed.
 MOST_ORDERS = 20_000
-# The orders whose buyers are searched for together.
-_AT_ONCE = 2_000
+# The orders whose buyers are searched for together. PostgreSQL takes a round trip for each search;
+# on SQLite statements cost little, and Python's collector runs through what is held meanwhile.
+_AT_ONCE = {"sqlite": 100, "postgresql": 2_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,11 @@ class _WhatIfSums:
 
     figures: list[int] = field(default_factory=lambda: [0] * 7)
     newest: int = 0
+
+    def add(self, more: Iterable[int], at: int) -> None:
+        """Adds figures of credits, the newest of which lies at an instant."""
+        self.figures = [known + added for known, added in zip(self.figures, more, strict=True)]
+        self.newest = max(self.newest, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,10 @@ class WhatIf:
         before = days.before
         if span.report_by == "click_date":
             before += max(_reach(rules), _reach(self._rules))
+        placed = (days.since, before)
+        credited = ALWAYS if span.report_by == "order_date" else (days.since, days.before)
         with self._store.read() as conn:
-            count = credited_orders.count(conn, days.since, before, self.most_orders + 1)
+            count = credited_orders.count(conn, *placed, self.most_orders + 1)
             if count > self.most_orders:
                 return WhatIfReport(count)
             sums: dict[tuple[str, CampaignLabel], _WhatIfSums] = {}
@@ -103,19 +111,14 @@ class WhatIf:
             for row in credit_sums(conn, span, self._days):
                 label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
                 sums[row.currency, label] = _WhatIfSums(newest=row.newest)
-            forgotten = 0
-            for orders in _batches(conn, days.since, before):
-                paths = self._paths(conn, [order for order in orders if order.path], rules)
-                kept = _kept_shares(conn, [order for order in orders if not order.path], span.bit)
-                forgotten += len(kept)
+            forgotten = credited_orders.count_forgotten(conn, *placed)
+            for kept in credited_orders.forgotten(conn, placed, credited, span.bit):
+                _add_kept(sums, kept)
+            for orders in _batches(conn, *placed):
+                paths = self._paths(conn, orders, rules)
                 for order in orders:
-                    shares: Iterable[_WhatIfShare] = (
-                        _shares(order, paths[order.id], span.bit, rules)
-                        if order.path
-                        else kept[order.id]
-                    )
-                    for share in shares:
-                        if span.report_by == "order_date" or days.since <= share.at < days.before:
+                    for share in _shares(order, paths[order.id], span.bit, rules):
+                        if credited[0] <= share.at < credited[1]:
                             _add(sums, order, share)
             dates = days.start.isoformat(), days.end.isoformat()
             costs = [
@@ -137,9 +140,12 @@ class WhatIf:
         matches = conversions.matches_of(conn, [event_id_of(order.id) for order in due])
         matched = {row.order_id: row.visitor for row in matches}
         for order, found in zip(due, self._gathered(conn, due, rules), strict=True):
+            path = paths[order.id]
+            if not _has_more(found, path, order.placed_at, rules):
+                continue
             # A touch of the path may itself have been deleted since.
             known = {touch.key for touch in found}
-            seen = [*found, *(touch for touch in paths[order.id] if touch.key not in known)]
+            seen = [*found, *(touch for touch in path if touch.key not in known)]
             visitor = matched.get(order.id, order.visitor)
             paths[order.id] = visits_before(seen, order.id, order.placed_at, rules, visitor)
         return paths
@@ -176,37 +182,24 @@ class WhatIf:
             yield [next(placed) for _ in each]
 
 
+def _has_more(found: Iterable[Touch], path: Iterable[Touch], at: int, rules: Rules) -> bool:
+    """Returns True if the path of an order does not tell all of its touches inside the windows: a
+    visit that the path tells from outside of them may have gone on inside."""
+    known = {(touch.key, touch.at) for touch in path}
+    return any(
+        (touch.key, touch.at) not in known and is_in_window(touch, at, rules) for touch in found
+    )
+
+
 def _reach(rules: Rules) -> int:
     return max(rules.click_window, rules.view_window)
 
 
 def _batches(conn: Connection, since: int, before: int) -> Iterator[list[CreditedOrder]]:
     after = ""
-    while orders := credited_orders.page(conn, since, after, before, _AT_ONCE):
+    while orders := credited_orders.page(conn, since, after, before, _AT_ONCE[conn.dialect]):
         yield orders
         since, after = orders[-1].placed_at, orders[-1].id
-
-
-def _kept_shares(
-    conn: Connection, orders: Sequence[CreditedOrder], bit: int
-) -> dict[str, list[_WhatIfShare]]:
-    """Returns the shares that orders, whose paths were forgotten, have under a scope and model."""
-    if not orders:
-        return {}
-    since, until = orders[0].placed_at, orders[-1].placed_at
-    credits = touches.credits_of_orders(conn, [order.id for order in orders], since, until)
-    return {
-        order_id: [
-            _WhatIfShare(
-                CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign),
-                row.credited_at,
-                (row.gross, row.net, row.cancellations, row.share),
-            )
-            for row in rows
-            if row.mask & bit
-        ]
-        for order_id, rows in credits.items()
-    }
 
 
 def _shares(
@@ -234,9 +227,16 @@ def _add(
         *(share, gross, net, cancellations),
         *(share * is_new, net * is_new, share * is_returning),
     )
-    line = sums.setdefault((order.currency, earned.label), _WhatIfSums())
-    line.figures = [known + added for known, added in zip(line.figures, more, strict=True)]
-    line.newest = max(line.newest, earned.at)
+    sums.setdefault((order.currency, earned.label), _WhatIfSums()).add(more, earned.at)
+
+
+def _add_kept(sums: dict[tuple[str, CampaignLabel], _WhatIfSums], kept: ForgottenSum) -> None:
+    label = CampaignLabel(bool(kept.is_pinterest), kept.campaign_id, kept.campaign)
+    more = (
+        *(kept.share, kept.gross, kept.net, kept.cancellations),
+        *(kept.new_share, kept.new_net, kept.returning_share),
+    )
+    sums.setdefault((kept.currency, label), _WhatIfSums()).add([*map(int, more)], kept.newest)
 
 
 def _earned(sums: dict[tuple[str, CampaignLabel], _WhatIfSums]) -> Iterable[EarnedCredit]:

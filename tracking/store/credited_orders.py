@@ -1,18 +1,19 @@
 """The counted orders of a time, each with what its credits are computed from."""
 
+from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, or_, select
 
 from tracking.domain.customer import CustomerType
+from tracking.store.credit_figures import SUMS_OF_TYPE
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import credits, orders
 
 
 class CreditedOrder(NamedTuple):
     """An order that is credited: when it was placed (seconds UTC), its money in minor units, its
-    buyer's keys and visitor id, and the path (JSON) that its credits were computed from, "" where
-    that was forgotten."""
+    buyer's keys and visitor id, and the path (JSON) that its credits were computed from."""
 
     id: str
     placed_at: int
@@ -27,6 +28,26 @@ class CreditedOrder(NamedTuple):
     customer_type: CustomerType
 
 
+class ForgottenSum(NamedTuple):
+    """The credits that a campaign has, in one currency, of orders whose paths were forgotten.
+
+    The sums are those of a CreditSum; `newest` is the newest credited instant (seconds UTC).
+    """
+
+    currency: str
+    is_pinterest: int
+    campaign_id: str
+    campaign: str
+    share: int | Decimal
+    gross: int | Decimal
+    net: int | Decimal
+    cancellations: int | Decimal
+    new_share: int | Decimal
+    new_net: int | Decimal
+    returning_share: int | Decimal
+    newest: int
+
+
 class _OrderCount(NamedTuple):
     orders: int
 
@@ -39,12 +60,48 @@ _is_first: ColumnElement[bool] = and_(
 )
 _some = select(credits.c.order_id).where(_is_first).limit(bindparam("most")).subquery("some")
 _count = Query(_OrderCount, select(func.count().label("orders")).select_from(_some))
+_with_orders = credits.join(orders, orders.c.id == credits.c.order_id)
+_is_forgotten: ColumnElement[bool] = orders.c.path == literal_column("''")
+_count_forgotten = Query(
+    _OrderCount,
+    select(func.count().label("orders")).select_from(_with_orders).where(_is_first, _is_forgotten),
+)
+_customer = orders.c.customer_type
+_label = [credits.c[name] for name in ForgottenSum._fields[:4]]
+_forgotten = Query(
+    ForgottenSum,
+    select(
+        *_label,
+        *(func.sum(credits.c[name]).label(name) for name in ForgottenSum._fields[4:8]),
+        *(
+            func.sum(
+                case(
+                    (orders.c.customer_type == literal_column(f"'{kind}'"), credits.c[name]),
+                    else_=0,
+                )
+            ).label(label)
+            for label, name, kind in SUMS_OF_TYPE
+        ),
+        func.max(credits.c.credited_at).label("newest"),
+    )
+    .select_from(_with_orders)
+    .where(
+        credits.c.placed_at >= bindparam("since"),
+        credits.c.placed_at < bindparam("before"),
+        credits.c.credited_at >= bindparam("credited_since"),
+        credits.c.credited_at < bindparam("credited_before"),
+        credits.c.mask.op("&")(bindparam("bit")) != literal_column("0"),
+        _is_forgotten,
+    )
+    .group_by(*_label),
+)
 _page = Query(
     CreditedOrder,
     select(*(orders.c[name] for name in CreditedOrder._fields))
-    .select_from(credits.join(orders, orders.c.id == credits.c.order_id))
+    .select_from(_with_orders)
     .where(
         _is_first,
+        ~_is_forgotten,
         or_(
             credits.c.placed_at > bindparam("since"),
             credits.c.order_id > bindparam("after"),
@@ -62,6 +119,27 @@ def count(conn: Connection, since: int, before: int, most: int) -> int:
 
 
 def page(conn: Connection, since: int, after: str, before: int, most: int) -> list[CreditedOrder]:
-    """Returns the first orders placed in [since, before), up to `most`: of the first second those
-    whose id comes behind `after`."""
+    """Returns the first orders with a path that were placed in [since, before), up to `most`: of
+    the first second those whose id comes behind `after`."""
     return _page.all(conn, since=since, after=after, before=before, most=most)
+
+
+def count_forgotten(conn: Connection, since: int, before: int) -> int:
+    """Returns of how many orders placed in [since, before) the paths were forgotten."""
+    (row,) = _count_forgotten.all(conn, since=since, before=before)
+    return row.orders
+
+
+def forgotten(
+    conn: Connection, placed: tuple[int, int], credited: tuple[int, int], bit: int
+) -> list[ForgottenSum]:
+    """Returns the credits by campaign, under a scope and model, of orders whose paths were
+    forgotten: of those placed in one span the credits in another, each (since, before)."""
+    return _forgotten.all(
+        conn,
+        since=placed[0],
+        before=placed[1],
+        credited_since=credited[0],
+        credited_before=credited[1],
+        bit=bit,
+    )

@@ -1,6 +1,6 @@
 """Touches of each visitor id, and the credits that touches earned."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, literal_column, select
@@ -9,8 +9,6 @@ from sqlalchemy.dialects.postgresql import insert
 from tracking.domain.attribution import Kind, Touch
 from tracking.domain.customer import CustomerType
 from tracking.store.engine.name_lists import (
-    DIALECTS,
-    is_among,
     names_as_table,
     names_of,
     rows_of_names,
@@ -211,19 +209,6 @@ _is_of_order = and_(
 )
 _drop_credits = Statement(delete(credits).where(_is_of_order))
 _credits_of = Query(CreditRow, select(credits).where(_is_of_order).order_by(credits.c.n))
-_credits_of_orders = Query(
-    CreditRow,
-    {
-        dialect: select(credits)
-        .where(
-            credits.c.placed_at >= bindparam("since"),
-            credits.c.placed_at <= bindparam("until"),
-            is_among(dialect, credits.c.order_id),
-        )
-        .order_by(credits.c.placed_at, credits.c.order_id, credits.c.n)
-        for dialect in DIALECTS
-    },
-)
 
 
 def put(conn: Connection, row: TouchRow) -> None:
@@ -308,7 +293,9 @@ def seen_by_each(conn: Connection, searches: Sequence[TouchSearch]) -> list[list
             if row.kind and each.since <= row.at <= each.until
         ]
         seen = [touch_of(row) for row in rows]
-        found.append(seen + seen_by(conn, busy.intersection(each.visitors), *each[1:]))
+        if busy:
+            seen += seen_by(conn, busy.intersection(each.visitors), *each[1:])
+        found.append(seen)
     return found
 
 
@@ -369,15 +356,3 @@ def put_credits(
 def credits_of(conn: Connection, order_id: str, placed_at: int) -> list[CreditRow]:
     """Returns the credits of an order that was placed at an instant (seconds UTC)."""
     return _credits_of.all(conn, placed_at=placed_at, order_id=order_id)
-
-
-def credits_of_orders(
-    conn: Connection, order_ids: Collection[str], since: int, until: int
-) -> dict[str, list[CreditRow]]:
-    """Returns the credits of orders, all of which were placed in [since, until] (seconds UTC)."""
-    found: dict[str, list[CreditRow]] = {order_id: [] for order_id in order_ids}
-    if found:
-        names = names_of(conn, found)
-        for row in _credits_of_orders.all(conn, names=names, since=since, until=until):
-            found[row.order_id].append(row)
-    return found
