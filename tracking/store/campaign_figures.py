@@ -1,11 +1,13 @@
 """The net revenue of each campaign over time."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, func, literal_column, select
 
 from tracking.store.credit_figures import ReportDay
+from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import credit_changes, credit_days, report_campaigns
 
@@ -13,16 +15,24 @@ _LABEL = ("is_pinterest", "campaign_id", "campaign")
 
 
 class CampaignStep(NamedTuple):
-    """The net revenue (minor units) of a campaign in one currency in some days in a row: those of
-    the step of this number. `newest` is the newest credited instant (seconds UTC)."""
+    """The net revenue (minor units) of a campaign of the figures (its id there) in one currency in
+    some days in a row: those of the step of this number. `newest` is the newest credited instant
+    (seconds UTC)."""
 
     step: int
     currency: str
+    campaign: int
+    net: int | Decimal
+    newest: int
+
+
+class SummedCampaign(NamedTuple):
+    """A campaign of the figures, as touches named it."""
+
+    id: int
     is_pinterest: int
     campaign_id: str
     campaign: str
-    net: int | Decimal
-    newest: int
 
 
 class PendingRevenue(NamedTuple):
@@ -41,7 +51,7 @@ class PendingRevenue(NamedTuple):
 _in_steps = select(
     ((credit_days.c.day - bindparam("first")) // bindparam("step_days")).label("step"),
     credit_days.c.currency,
-    credit_days.c.campaign.label("id"),
+    credit_days.c.campaign,
     credit_days.c.net,
     credit_days.c.newest,
 ).where(
@@ -55,20 +65,12 @@ def _steps_in(rows: Select[Any]) -> Select[Any]:
     # As a table of its own: PostgreSQL takes an expression with parameters for another one each
     # time.
     found = rows.subquery("in_steps")
-    summed = (
-        select(
-            *(found.c[name] for name in ("step", "currency", "id")),
-            func.sum(found.c.net).label("net"),
-            func.max(found.c.newest).label("newest"),
-        )
-        .group_by(found.c.step, found.c.currency, found.c.id)
-        .subquery("summed")
-    )
+    key = [found.c[name] for name in ("step", "currency", "campaign")]
     return select(
-        *(summed.c.step, summed.c.currency),
-        *(report_campaigns.c[name] for name in _LABEL),
-        *(summed.c.net, summed.c.newest),
-    ).select_from(summed.join(report_campaigns, report_campaigns.c.id == summed.c.id))
+        *key,
+        func.sum(found.c.net).label("net"),
+        func.max(found.c.newest).label("newest"),
+    ).group_by(*key)
 
 
 _steps = Query(CampaignStep, _steps_in(_in_steps))
@@ -80,6 +82,15 @@ _of_campaign = select(report_campaigns.c.id).where(
 _steps_of_campaign = Query(
     CampaignStep,
     _steps_in(_in_steps.where(credit_days.c.campaign.in_(_of_campaign))),
+)
+_campaigns = Query(
+    SummedCampaign,
+    {
+        dialect: select(*(report_campaigns.c[name] for name in SummedCampaign._fields)).where(
+            is_among(dialect, report_campaigns.c.id)
+        )
+        for dialect in DIALECTS
+    },
 )
 _at = {"order_date": credit_changes.c.placed_at, "click_date": credit_changes.c.credited_at}
 _pending = {
@@ -124,6 +135,11 @@ def steps_of_campaign(
     return _steps_of_campaign.all(
         conn, **span, is_pinterest=int(is_pinterest), campaign_id=campaign_id
     )
+
+
+def campaigns(conn: Connection, ids: Iterable[int]) -> list[SummedCampaign]:
+    """Returns campaigns of the figures by their ids there."""
+    return _campaigns.all(conn, names=names_of(conn, ids))
 
 
 def _in_days(
