@@ -45,12 +45,15 @@ def redacted(world: World) -> Finding:
         for n in (waits, goes)
         for m, topic in enumerate(("orders/updated", "orders/paid"))
     ]
-    answers = world.posts([*told.values(), *again, _redact(waits), _redact(goes)])
+    last = [*told.values(), *again, _redact(waits), _redact(goes)]
+    answers = world.posts(last)
     world.drain()
     ids = {f"checkout-{n}" for n in (waits, goes)}
     found.expects("nothing of them is sent later", not ids & world.pinterest.accepted.keys())
     found.expects("others are sent", f"checkout-{stays}" in world.pinterest.accepted)
-    found.expects("each webhook is taken", all(answer.is_good for answer in answers))
+    taken = sum(answer.is_good for answer in answers)
+    found.expects(f"each webhook is taken: {taken} of {len(last)}", taken == len(last))
+    world.judge_load(found, answers, slowest=None)
     held = json.dumps(everything(world.store), default=str)
     for number in (waits, goes):
         found.expects("no e-mail is kept", f"canary-{number}@" not in held)

@@ -105,6 +105,7 @@ def unauthorized(world: World, orders: int = 20, steps: int = 4) -> Finding:
     found = Finding()
     world.pinterest.mode = "unauthorized"
     heard = world.posts(world.placed(world.numbers(orders)))
+    world.until_called()
     for _ in range(steps):
         world.clock.tick(STEP)
         time.sleep(POLL_SECONDS)
