@@ -23,6 +23,9 @@ from tracking.report.funnel_writer import FunnelWriter
 from tracking.store import Store, open_store, report_progress
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 
+# What a machine that is busy with other things makes of the one second that it takes.
+SECONDS = 20.0
+
 
 @pytest.fixture
 def pinterest_now() -> Iterator[FakePinterest]:
@@ -69,8 +72,8 @@ def test_a_full_disk_loses_nothing_and_is_got_over_within_seconds(
         assert server.reads("/roi-analysis?scope=all")["orders"] == 1
 
         grow(server.workers[0], disk, size_mb + 100)
-        server.wait_until(lambda: server.sends("orders/create", placed_now(1)).ok, timeout=5)
-        server.wait_until(lambda: "checkout-1" in pinterest_now.accepted, timeout=5)
+        server.wait_until(lambda: server.sends("orders/create", placed_now(1)).ok, SECONDS)
+        server.wait_until(lambda: "checkout-1" in pinterest_now.accepted, SECONDS)
         assert server.reads("/roi-analysis?scope=all")["orders"] == 2
         # Nobody writes any more. SQLite itself would not find its way into the other's disk.
         for name in ("tracking.db", "tracking.db-wal"):
