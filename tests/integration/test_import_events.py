@@ -1248,7 +1248,8 @@ def test_what_was_given_back_counts_once_whoever_tells_of_it(
 ) -> None:
     app = assemble(build_service(database_url))
     clerk, shop = Clerk(app, tmp_path), Shop(app.test_client())
-    clerk.imports(table([sold(Refunded_Amount="10.00", Financial_Status="partially_refunded")]))
+    untaxed = {"Taxes": "0.00", "Total": "47.00", "Financial_Status": "partially_refunded"}
+    clerk.imports(table([sold(Refunded_Amount="10.00", **untaxed)]))
     assert shop.reads("/roi-analysis")["refunds"] == "10.00"
 
     shop.sends("refunds/create", refund())
@@ -1281,6 +1282,26 @@ def test_where_prices_include_taxes_the_goods_are_counted_without_theirs(
 
     report = shop.reads("/roi-analysis")
     assert (report["gross_revenue"], report["refunds"]) == ("100.00", "50.00")
+
+
+@pytest.mark.parametrize(
+    ("shipping", "total", "refunded", "refunds"),
+    [
+        ("0.00", "108.00", "54.00", "50.00"),
+        ("10.00", "118.00", "54.00", "50.00"),
+        ("10.00", "118.00", "108.00", "100.00"),
+        ("10.00", "118.00", "118.00", "100.00"),
+    ],
+)
+def test_the_tax_on_top_of_what_was_given_back_is_no_goods(
+    clerk: Clerk, shop: Shop, shipping: str, total: str, refunded: str, refunds: str
+) -> None:
+    sums = {"Subtotal": "100.00", "Shipping": shipping, "Taxes": "8.00", "Total": total}
+    tax = {"Tax 1 Name": "State Tax 8%", "Tax 1 Value": "8.00"}
+    clerk.imports(table([sold(**sums, **tax, Refunded_Amount=refunded)]))
+
+    report = shop.reads("/roi-analysis")
+    assert (report["gross_revenue"], report["refunds"]) == ("100.00", refunds)
 
 
 def test_a_newer_export_brings_what_has_changed_since(clerk: Clerk, shop: Shop) -> None:

@@ -48,11 +48,30 @@ def goods_tax(sums: ExportedSums, rates: list[Decimal]) -> Decimal:
     shared = sums.taxes * sums.subtotal / both
     if len(rates) == 1 and rates[0]:
         taxed = sums.taxes * (1 + rates[0]) / rates[0]
-        parts = {both: shared, sums.subtotal: sums.taxes, sums.shipping: ZERO}
+        # Goods that cost what their shipping does are the goods.
+        parts = {sums.shipping: ZERO, both: shared, sums.subtotal: sums.taxes}
         return parts[min(parts, key=lambda price: abs(price - taxed))]
     if not _is_usual(sums.taxes, both) and _is_usual(sums.taxes, sums.subtotal):
         return sums.taxes
     return shared
+
+
+def goods_tax_on_top(sums: ExportedSums, rates: list[Decimal]) -> Decimal:
+    """Returns the part of the taxes that prices do not include that is the goods'.
+
+    Several rates are those of state, county and city, which are added up. Without one, goods and
+    shipping share the taxes.
+    """
+    both = sums.subtotal + sums.shipping
+    if not sums.shipping or not both:
+        return sums.taxes
+    shared, rate = sums.taxes * sums.subtotal / both, sum(rates)
+    if not rate:
+        return shared
+    parts = {both: shared, sums.subtotal: sums.taxes}
+    if len(rates) == 1:
+        parts = {sums.shipping: ZERO, **parts}
+    return parts[min(parts, key=lambda price: abs(price - sums.taxes / rate))]
 
 
 def _is_usual(tax: Decimal, price: Decimal) -> bool:

@@ -22,6 +22,7 @@ from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.imports.export_taxes import (
     ExportedSums,
     goods_tax,
+    goods_tax_on_top,
     includes_taxes,
     rates_in,
 )
@@ -215,8 +216,11 @@ def _sums(first: _ExportRow) -> ExportedSums:
 
 
 def _goods_tax(first: _ExportRow) -> Decimal:
-    names = [first(f"Tax {n} Name") for n in range(1, 6)]
-    return goods_tax(_sums(first), rates_in(names))
+    return goods_tax(_sums(first), _rates(first))
+
+
+def _rates(first: _ExportRow) -> list[Decimal]:
+    return rates_in(first(f"Tax {n} Name") for n in range(1, 6))
 
 
 def _refunds(first: _ExportRow, at: str, *, taxes_included: bool) -> list[dict[str, Any]]:
@@ -229,20 +233,31 @@ def _refunds(first: _ExportRow, at: str, *, taxes_included: bool) -> list[dict[s
         "amount": first("Refunded Amount"),
         "currency": first("Currency"),
     }
-    subtotal = _sums(first).subtotal
-    lines = []
-    if taxes_included and subtotal:
-        goods = min(refunded, subtotal)
-        tax = _goods_tax(first) * goods / subtotal
-        lines = [{"subtotal": str(goods), "total_tax": f"{tax:.6f}"}]
     return [
         {
             "id": EXPORTED_REFUND_ID,
             "processed_at": at,
-            "refund_line_items": lines,
+            "refund_line_items": _refunded_goods(first, refunded, taxes_included=taxes_included),
             "transactions": [paid],
         }
     ]
+
+
+def _refunded_goods(
+    first: _ExportRow, refunded: Decimal, *, taxes_included: bool
+) -> list[dict[str, str]]:
+    """Returns the goods in a refunded amount and their tax, as far as the amount is not shipping's:
+    the export has the one sum alone."""
+    sums = _sums(first)
+    if not sums.subtotal:
+        return []
+    if taxes_included:
+        goods, tax = min(refunded, sums.subtotal), _goods_tax(first)
+    else:
+        tax = goods_tax_on_top(sums, _rates(first))
+        goods = min(refunded * sums.subtotal / (sums.subtotal + tax), sums.subtotal)
+    share = tax * goods / sums.subtotal
+    return [{"subtotal": f"{goods:.6f}", "total_tax": f"{share:.6f}"}]
 
 
 def _address(first: _ExportRow, kind: str) -> dict[str, Any]:
