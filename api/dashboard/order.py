@@ -150,6 +150,8 @@ def _verdict(touch: Mapping[str, Any], *, is_credited: bool) -> str:
         return "credited"
     if not touch["is_pinterest"]:
         return "not Pinterest's"
+    if touch["is_repeat"]:
+        return "the same visit again"
     return "in its window" if touch["in_window"] else "outside its window"
 
 

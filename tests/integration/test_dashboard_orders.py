@@ -169,6 +169,20 @@ def test_the_page_of_an_order_says_why_in_the_words_of_its_journey(
     assert 'href="https://admin.shopify.com/store/mugs/orders/5001"' in page
 
 
+def test_a_click_that_is_told_again_is_called_the_same_visit(
+    storefront: Storefront, owner: Owner
+) -> None:
+    page = pinned("11", epik="dj0yJnU9ZVRL")
+    for ago in (5 * HOUR, 2 * HOUR):
+        storefront.sees("page_viewed", "visitor-0001", ago, page=page)
+    storefront.sells(note_attributes=notes(pin_vid="visitor-0001"))
+
+    touches = cells_in(owner.page("/dashboard/orders/5001"), "touches")
+
+    verdicts = [row[7] for row in touches]
+    assert verdicts == ["credited", "the same visit again", "not Pinterest's"]
+
+
 def test_the_event_on_the_page_has_digests_alone(storefront: Storefront, owner: Owner) -> None:
     storefront.sells(landing_site=pinned("11"))
     deliver(storefront.service)

@@ -372,6 +372,19 @@ def test_touches_are_told_with_age_kind_and_whether_they_count(story: BuildStory
     ]
 
 
+def test_a_click_that_is_told_again_is_no_visit_of_its_own(story: BuildStory) -> None:
+    told = story()
+    told.takes(**earlier(3 * DAY, 1, landing_site=pinned("11", epik="dj0yJnU9ZVRL")))
+    told.takes(**earlier(2 * DAY, 2, landing_site=pinned("11", epik="dj0yJnU9b3RoZXI")))
+    told.takes(**earlier(1 * DAY, 3, landing_site=pinned("11", epik="dj0yJnU9ZVRL")))
+    told.takes()
+    journey = told.reads()
+
+    assert [touch["is_repeat"] for touch in journey["touches"]] == [False, False, True, False]
+    (credited,) = journey["credits"]["last_touch"]
+    assert credited["touch"] == journey["touches"][1]["key"]
+
+
 @pytest.mark.parametrize("scope", ["pinterest", "all"])
 def test_credits_of_every_model_sum_to_the_whole_order(story: BuildStory, scope: str) -> None:
     told = story()

@@ -1,6 +1,6 @@
 """The journey of one order: its buyer's touches, the credits, the deliveries, and the reasons."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from tracking.domain.attribution import (
     bit,
     is_in_window,
     share_text,
+    visits_before,
 )
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import REASONS
@@ -120,7 +121,7 @@ def journey_of(
         "session": msgspec.json.decode(order.session or b"{}"),
         "consent": msgspec.to_builtins(facts.consent),
         "unusable_fields": order.unusable.split(),
-        "touches": [_touch(touch, facts, rules) for touch in _by_age(facts.touches)],
+        "touches": [*_touches(facts, rules)],
         "scope": scope,
         "model": model,
         "credits": {name: _credits(facts, scope, name) for name in MODELS},
@@ -285,8 +286,19 @@ def _by_age(touches: Sequence[Touch]) -> list[Touch]:
     return sorted(touches, key=lambda touch: (touch.at, touch.key))
 
 
-def _touch(touch: Touch, facts: JourneyFacts, rules: Rules) -> dict[str, Any]:
-    at = facts.order.placed_at
+def _touches(facts: JourneyFacts, rules: Rules) -> Iterator[dict[str, Any]]:
+    """Yields the touches, oldest first. A repeat is no visit of its own: it goes on with an earlier
+    one, or tells its click again."""
+    order = facts.order
+    visitor = facts.conversion.visitor if facts.conversion else order.visitor
+    visits = visits_before(facts.touches, order.id, order.placed_at, rules, visitor)
+    known = {visit.key for visit in visits}
+    for touch in _by_age(facts.touches):
+        told = _touch(touch, order.placed_at, rules)
+        yield {**told, "is_repeat": told["in_window"] and touch.key not in known}
+
+
+def _touch(touch: Touch, at: int, rules: Rules) -> dict[str, Any]:
     return {
         "key": touch.key,
         "at": instant(touch.at),
