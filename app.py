@@ -42,7 +42,7 @@ from tracking.operate.rare_lines import RareLines
 from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
-from tracking.store import StoreUnavailable, wait_until_reachable
+from tracking.store import StoreUnavailable, report_statements, wait_until_reachable
 from tracking.store.engine.sqlite import SqliteStore, protection
 from webhooks.collector import Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
@@ -129,6 +129,7 @@ def _start_background(app: Flask, service: Service) -> None:
     for group in groups:
         group.start()
     app.extensions["at_stop"] = [group.begin_stop for group in delivering]
+    app.extensions["before_serving"] = [partial(report_statements.prepare, service.store.dialect)]
     atexit.register(stop_all, groups)
 
 

@@ -29,11 +29,13 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Keeps the pixel's long calls, which anybody can send, from the threads of the webhooks, and
-    has the deliverers told of a stop."""
+    """Keeps the pixel's long calls, which anybody can send, from the threads of the webhooks, has
+    the deliverers told of a stop, and does what would delay the first report."""
     worker.serve_aside("/collect", threads=4)
     worker.serve_at_once(worker.wsgi.extensions.get("never_waits_at", {}))
     worker.call_at_stop(worker.wsgi.extensions.get("at_stop", ()))
+    for prepare in worker.wsgi.extensions.get("before_serving", ()):
+        prepare()
     # What was loaded stays. To search all of it for garbage would keep webhooks waiting.
     gc.collect()
     gc.freeze()

@@ -33,10 +33,11 @@ from tests.faults.postgres import cluster
 from tests.funnel_by_sql import CountedBySql
 from tracking.domain.attribution import MODELS, SCOPES, Rules, bit
 from tracking.domain.shop_days import ShopDays
+from tracking.domain.waterfall import PinterestSums
 from tracking.report.accuracy_writer import AccuracyWriter
 from tracking.report.ads import credits_by_ad
 from tracking.report.compared_shares import order_shares
-from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares, dated
+from tracking.report.compared_sums import compared_shares, dated
 from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
@@ -44,6 +45,8 @@ from tracking.report.figures_by_day import FiguresByDay
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.funnel_writer import FunnelWriter
+from tracking.report.known_rows import KnownRows
+from tracking.report.share_sums import ComparedShares, ComparedSpan
 from tracking.store import Store, accuracy, ad_credits, open_store, report_progress, reports
 from tracking.store.ad_credits import AdCreditSum, CampaignAdSum, CreditedSpan
 from tracking.store.credit_figures import ReportDay
@@ -169,23 +172,24 @@ def check_sums_of_orders(store: Store, span: Span) -> None:
             until = before + _WINDOW if by == "click_date" else before
             for share in order_shares(conn, (since, until), chosen, Rules(), 0):
                 rows.add(compared, share.label, share.currency, dated(share, by, SHOP_DAYS))
-            ours = compared_shares(conn, compared, SHOP_DAYS, Rules(), 0)
+            ours = compared_shares(conn, compared, SHOP_DAYS, Rules(), 0, KnownRows())
             assert _sums_of_shares(ours) == _sums_of_shares(rows)
             asked = CreditSpan(*days, chosen, by, _WINDOW)
             links = ad_credits.sums(conn, CreditedSpan(since, before, chosen, by, _WINDOW))
-            found = credits_by_ad(conn, asked, SHOP_DAYS, ())
+            found = credits_by_ad(conn, asked, SHOP_DAYS, (), KnownRows())
             assert _sums_of_links(found) == _sums_of_links(links)
 
 
 def _sums_of_shares(found: ComparedShares) -> Counter[tuple[object, ...]]:
     sums: Counter[tuple[object, ...]] = Counter()
-    for currency, day in found.by_day:
-        for name in ("share", "net", "value"):
-            sums[currency, day.utc_day, day.kind, name] += getattr(day, name)
-    for label, currency, share, in_utc, in_shop in found.by_campaign:
-        for name in ("share", "net", "value"):
-            sums[label, currency, share.kind, in_utc, in_shop, name] += getattr(share, name)
-    return +sums
+    for key, line in ("all", found.totals), *found.days.items(), *found.campaigns.items():
+        for part in line.waterfall.parts(PinterestSums()):
+            sums[key, part.name, "share"] += part.share
+            sums[key, part.name, "value"] += part.value
+        for currency, share in line.by_currency.items():
+            sums[key, currency] += share
+    # What is taken off is negative.
+    return Counter({key: number for key, number in sums.items() if number})
 
 
 def _sums_of_links(

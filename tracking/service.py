@@ -46,6 +46,7 @@ from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_writer import FunnelWriter
+from tracking.report.known_rows import KnownRows
 from tracking.report.match_quality import MatchQuality
 from tracking.report.order_list import OrderList
 from tracking.report.reports import Reports
@@ -214,6 +215,7 @@ def service_of(
     retention = Retention(store, settings.retention_days, clock, planner.reach, events)
     pending_erasures = PendingErasures(store, tracker.eraser, clock, retention.is_doubtful)
     at_pinterest = PinterestErasures(store, destinations, _deletions_of(settings), clock)
+    known_rows = KnownRows()
     return Service(
         settings=settings,
         store=store,
@@ -226,10 +228,12 @@ def service_of(
         reports=Reports(
             *(store, destinations, rules, model, settings.shop_timezone, clock),
             retention_days=settings.retention_days,
+            known_rows=known_rows,
         ),
         comparison=Comparison(
             *(store, _source_of(settings), rules, model, days, clock),
             retention_days=settings.retention_days,
+            known_rows=known_rows,
         ),
         order_list=OrderList(store, model, days, settings.retention_days, clock),
         what_if=WhatIf(store, rules, days),

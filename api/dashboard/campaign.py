@@ -121,16 +121,17 @@ def _part_tables(
     days = asked.days
     ends = days.start.isoformat(), days.end.isoformat()
     calendar = ShopDays(asked.service.settings.shop_timezone)
-    listed = ad_spend.ads(conn)
+    known = asked.service.reports.known_rows
+    listed = known.of(conn, "pinterest_ads", ad_spend.ads)
     its = {ad.ad_id for ad in listed if key.campaign_id == ad.campaign_id}
     found = AdFigures(
-        credits_of_campaign(conn, span, calendar, names, key),
-        [row for row in ad_spend.by_ad(conn, *ends) if row.ad_id in its],
+        credits_of_campaign(conn, span, calendar, names, key, known),
+        [row for row in known.of(conn, "ad_spend", ad_spend.by_ad, *ends) if row.ad_id in its],
         ListedAds(listed),
     )
     costs = [
         CampaignSpend(row.campaign_id, row.campaign, row.currency, int(row.micros))
-        for row in spend.by_campaign(conn, *ends)
+        for row in known.of(conn, "spend", spend.by_campaign, *ends)
         if names.key_of(CampaignLabel(True, row.campaign_id, row.campaign)) == key
     ]
     yield _part_table("ad", "Ads", lines_of_campaign("ad", found, costs))

@@ -205,7 +205,8 @@ def _new_customers(now: CurrencyFigures, then: CurrencyFigures) -> Tile:
 def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, Any]]]:
     reports = asked.service.reports
     longest = max(reports.rules.click_window, reports.rules.view_window)
-    return earnings(conn, asked.days, ShopDays(reports.zone), reports.model, longest)
+    asked_for = (asked.days, ShopDays(reports.zone), reports.model, longest)
+    return earnings(conn, *asked_for, reports.known_rows)
 
 
 def _delivery_tiles(

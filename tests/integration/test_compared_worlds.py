@@ -16,10 +16,11 @@ from tracking.domain.shop_days import ShopDays
 from tracking.domain.waterfall import PARTS, PinterestSums
 from tracking.report.campaigns import CampaignNames
 from tracking.report.compared_shares import naming_of, shares_of
-from tracking.report.compared_sums import ComparedShares, ComparedSpan, dated
+from tracking.report.compared_sums import dated
 from tracking.report.comparison import ComparisonLines, PinterestSays, lines_of
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.parameters import Days, days_of
+from tracking.report.share_sums import ComparedShares, ComparedSpan
 from tracking.store.compared_orders import CreditedRow, NamingDelivery
 from tracking.store.credit_figures import ReportDay
 from tracking.store.packed_payloads import packed

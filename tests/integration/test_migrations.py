@@ -236,6 +236,7 @@ _WITHOUT_SOLD = (
     "ALTER TABLE refunds DROP COLUMN pieces",
     "ALTER TABLE refunds DROP COLUMN taxes_included",
 )
+_VERSIONS = ("told_versions", "summed_weeks")
 _IN_BASE64 = re.compile("(em|id|ph):([A-Za-z0-9+/]{43})")
 
 
@@ -253,7 +254,7 @@ def drop_figures(connection: Connection) -> None:
     drop(connection, (*_TRIGGERS, *["conversions_numbered_again"] * on_sqlite), _FIGURES)
     drop(connection, _FATE_TRIGGERS, _FATES)
     drop(connection, _COMPARED_TRIGGERS, _COMPARED)
-    drop(connection, _TOLD_TRIGGERS[connection.dialect.name], ("told_versions",))
+    drop(connection, _TOLD_TRIGGERS[connection.dialect.name], _VERSIONS)
     connection.execute(text("DROP INDEX conversions_purchases"))
     connection.execute(text("DROP INDEX conversions_of_buyer"))
     connection.execute(text("DROP INDEX orders_by_name"))
@@ -278,7 +279,7 @@ def test_people_are_known_again_after_their_links_were_shortened(
         shop.sends("orders/create", placed | {"customer": {"id": number % 2 + 1}})
     service.figures.finish()
     before = everything(service.store)
-    before |= {name: [] for name in (*_FIGURES, *_FATES, *_COMPARED, "told_versions")}
+    before |= {name: [] for name in (*_FIGURES, *_FATES, *_COMPARED, *_VERSIONS)}
     assert {len(row["link"]) for row in before["links"]} == {46}
     engine = create_engine(database_url, poolclass=NullPool)
     with engine.begin() as connection:

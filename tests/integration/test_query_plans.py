@@ -27,6 +27,7 @@ from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
 from tracking.receive.tracker import Tracker
 from tracking.report.comparison import Comparison, PinterestSource
+from tracking.report.known_rows import KnownRows
 from tracking.report.order_list import OrderList
 from tracking.report.reports import Reports
 from tracking.service import Service
@@ -184,7 +185,11 @@ def test_newer_states_of_an_order_and_its_pages_read_no_large_table_from_end_to_
     for body in (placed, paid, {**later, "updated_at": instant(NOW + 120)}):
         tracker.receive_order(json.dumps(body).encode(), "orders/updated")
     tracker.receive_refund(json.dumps(refund()).encode(), "refunds/create")
-    reports = Reports(store, {}, rules, "last_touch", zone, service.clock, retention_days=400)
+    reports = Reports(
+        *(store, {}, rules, "last_touch", zone, service.clock),
+        retention_days=400,
+        known_rows=KnownRows(),
+    )
     found = reports.journey("5001")
     listed = OrderList(store, "last_touch", ShopDays(zone), 400, service.clock).page()
 
@@ -244,7 +249,9 @@ def test_a_comparison_by_its_figures_reads_no_large_table_from_end_to_end(servic
     days = ShopDays(service.settings.shop_timezone)
     source = PinterestSource("1")
     comparison = Comparison(
-        store, source, rules, "last_touch", days, service.clock, retention_days=400
+        *(store, source, rules, "last_touch", days, service.clock),
+        retention_days=400,
+        known_rows=KnownRows(),
     )
 
     comparison.report()

@@ -57,6 +57,7 @@ STAY = {
     "pinterest_ads": "one row for each ad",
     "ad_spend": "the shop's books",
     "told_versions": "one row for each of these tables",
+    "summed_weeks": "one row for each week and kind of figures",
     "pinterest_calls": "counts by day, of which the last days are kept",
     "tokens": "one row for each token that was configured",
     "alerts": "one row for each alert",

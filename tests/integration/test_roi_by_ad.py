@@ -22,6 +22,7 @@ from tests.standins.pinterest_ads import ACCOUNT_ID, FakePinterestAds
 from tests.store_contents import rows
 from tracking.domain.shop_days import ShopDays
 from tracking.report.ads import credits_by_ad
+from tracking.report.credit_days import credits_by_day
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.credit_writer import CreditWriter
 from tracking.service import Service
@@ -185,7 +186,8 @@ def finish(writer: CreditWriter) -> None:
 
 def assert_as_the_rows(service: Service, days: ShopDays) -> None:
     """By ad the credits are those of the raw rows, and sum to the totals, whatever is asked for."""
-    for back, ahead in ((9, -1), (23, 9)):
+    # The last ones are added up in two parts.
+    for back, ahead in ((9, -1), (23, 9), (44, 29)):
         first, last = days.day_of(NOW - back * DAY), days.day_of(NOW + ahead * DAY)
         for by in ("order_date", "click_date"):
             for chosen in (1, 2, 4):
@@ -194,10 +196,23 @@ def assert_as_the_rows(service: Service, days: ShopDays) -> None:
                 raw = CreditedSpan(*bounds, chosen, span.report_by, span.longest_window)
                 with service.store.read() as conn:
                     of_all = credit_sums(conn, span, days)
-                    found = credits_by_ad(conn, span, days, of_all)
+                    found = credits_by_ad(conn, span, days, of_all, service.reports.known_rows)
                     of_links = ad_credits.sums(conn, raw)
+                    by_day = [*credits_by_day(conn, span, days, service.reports.known_rows)]
                 assert totals(found) == totals(of_all)
+                if by == "order_date":
+                    assert net_by_currency(by_day) == net_by_currency(of_all)
                 assert by_link(row for row in found if row.is_pinterest) == by_link(of_links)
+
+
+def net_by_currency(sums: Iterable[Any]) -> Counter[tuple[str, bool, str]]:
+    """The shares and the revenue of each currency, of Pinterest's credits and of the others."""
+    found: Counter[tuple[str, bool, str]] = Counter()
+    for row in sums:
+        for name in ("share", "net"):
+            key = (row.currency, bool(row.is_pinterest), name)
+            found[key] += int(getattr(row, name))
+    return +found
 
 
 def by_link(sums: Iterable[Any]) -> dict[tuple[Any, ...], Counter[str]]:

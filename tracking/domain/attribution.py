@@ -307,8 +307,11 @@ def bits_of(mask: int) -> Iterator[int]:
 
 def share_text(share: int) -> str:
     """Returns a share of an order, in parts of WHOLE_ORDER, as a decimal: "0.250000"."""
-    whole, part = divmod(abs(share), WHOLE_ORDER)
-    return f"{'-' if share < 0 else ''}{whole}.{part:06d}"
+    if share < 0:
+        return f"-{share_text(-share)}"
+    whole, part = divmod(share, WHOLE_ORDER)
+    # Of most lines and parts the shares are whole orders.
+    return f"{whole}.{part:06d}" if part else f"{whole}.000000"
 
 
 def split(amount: int, shares: Sequence[Fraction]) -> tuple[int, ...]:

@@ -94,9 +94,12 @@ def to_minor(value: Decimal, currency: str) -> int:
 
 def to_major(minor: int, currency: str) -> str:
     """Converts minor units to text with the currency's decimals: (1234, "USD") is "12.34"."""
-    places = digits(currency)
+    places = _DIGITS.get(currency, 2)
     if places == 0:
         return str(minor)
+    text = str(minor)
+    if minor >= 0 and len(text) > places:
+        return f"{text[:-places]}.{text[-places:]}"
     sign = "-" if minor < 0 else ""
     text = str(abs(minor)).zfill(places + 1)
     return f"{sign}{text[:-places]}.{text[-places:]}"

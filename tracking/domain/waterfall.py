@@ -5,7 +5,7 @@ which both sides count to what nothing explains; the parts sum to it exactly. Sh
 of an order, amounts are minor units of one currency.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -34,6 +34,7 @@ PARTS: Mapping[PartName, Basis] = {
     "views": "pinterest",
     "not_explained": "rest",
 }
+_OF_ORDERS = tuple(name for name, basis in PARTS.items() if basis == "orders")
 MOST_ORDER_IDS = 20
 # The part that the money of a share belongs to, if Pinterest was told another value than counts.
 MoneyPart = Literal["", "refunded_since", "value_sent"]
@@ -124,11 +125,6 @@ class Part:
     reasons: dict[str, Amount] = field(default_factory=dict)
     order_ids: dict[str, None] = field(default_factory=dict)
 
-    @property
-    def basis(self) -> Basis:
-        """The source that the part is known by."""
-        return PARTS[self.name]
-
     def add(self, share: int, value: int, order_ids: Iterable[str], reason: str = "") -> None:
         """Adds shares and money of these orders; of no use if both are nothing."""
         if not (share or value):
@@ -140,6 +136,16 @@ class Part:
             self.reasons[reason] = Amount(known.share + share, known.value + value)
         if len(self.order_ids) < MOST_ORDER_IDS:
             self._name(order_ids)
+
+    def merge(self, other: "Part", unnamed: Set[str]) -> None:
+        """Adds another part of this name, of which some orders are not to be named."""
+        self.share += other.share
+        self.value += other.value
+        for reason, amount in other.reasons.items():
+            known = self.reasons.get(reason, _NOTHING)
+            self.reasons[reason] = Amount(known.share + amount.share, known.value + amount.value)
+        if len(self.order_ids) < MOST_ORDER_IDS:
+            self._name(id for id in other.order_ids if id not in unnamed)
 
     def _name(self, order_ids: Iterable[str]) -> None:
         for order_id in order_ids:
@@ -182,22 +188,27 @@ class Waterfall:
         if in_utc:
             self._add_outcome(found)
 
+    def merge(self, other: "Waterfall", unnamed: Set[str] = frozenset()) -> None:
+        """Adds the shares of another one, of which some orders are not to be named."""
+        self._credited_share += other._credited_share
+        self._credited_net += other._credited_net
+        self._views_share += other._views_share
+        self._views_value += other._views_value
+        for name, part in other._parts.items():
+            self._part(name).merge(part, unnamed)
+
     def parts(self, pinterest: PinterestSums) -> tuple[Part, ...]:
         """Returns the parts of the difference; they sum to `difference` exactly."""
-        parts = {name: self._parts.get(name) or Part(name) for name in PARTS}
-        views = Amount(
-            pinterest.view_orders * WHOLE_ORDER - self._views_share,
-            pinterest.view_value - self._views_value,
-        )
-        parts["views"] = Part("views", *views)
-        known = [part for name, part in parts.items() if name != "not_explained"]
-        whole = self.difference(pinterest)
-        parts["not_explained"] = Part(
-            "not_explained",
-            whole.share - sum(part.share for part in known),
-            whole.value - sum(part.value for part in known),
-        )
-        return tuple(parts.values())
+        found = [self._parts.get(name) or Part(name) for name in _OF_ORDERS]
+        views_share = pinterest.view_orders * WHOLE_ORDER - self._views_share
+        views_value = pinterest.view_value - self._views_value
+        share, value = self.difference(pinterest)
+        for part in self._parts.values():
+            share -= part.share
+            value -= part.value
+        found.append(Part("views", views_share, views_value))
+        found.append(Part("not_explained", share - views_share, value - views_value))
+        return tuple(found)
 
     def difference(self, pinterest: PinterestSums) -> Amount:
         """Returns what Pinterest counts more than is credited to it here."""
@@ -225,7 +236,10 @@ class Waterfall:
     def _put(
         self, name: PartName, found: ComparedShare, share: int, value: int, reason: str = ""
     ) -> None:
+        self._part(name).add(share, value, found.order_ids, reason)
+
+    def _part(self, name: PartName) -> Part:
         part = self._parts.get(name)
         if part is None:
             part = self._parts[name] = Part(name)
-        part.add(share, value, found.order_ids, reason)
+        return part

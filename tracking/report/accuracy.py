@@ -1,17 +1,21 @@
 """The accuracy report: which orders were sent, left out for a reason, or lost."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from tracking.domain.conversion import REASONS
 from tracking.domain.shop_days import QUARTER_HOUR, ShopDays
+from tracking.report.known_rows import KnownRows, SummedDays, parts_of
+from tracking.report.shared_figures import is_of_this_release
 from tracking.store import accuracy, report_progress
+from tracking.store.accuracy import FateCount
 from tracking.store.engine.statement import Connection
 
 _DAY = 86_400
+_EPOCH = date(1970, 1, 1).toordinal()
 # What Pinterest's schema refuses is lost, whether we find it out or Pinterest does.
 _NO_REASON = frozenset({"unencodable"})
 # Digits of the accuracy, which is rounded down: only what lost nothing is accurate.
@@ -61,24 +65,47 @@ def accuracy_between(conn: Connection, since: int, before: int, forgotten: int =
 
 
 def accuracy_by_day(
-    conn: Connection, first: int, last: int, days: ShopDays, forgotten: int
+    conn: Connection, first: int, last: int, days: ShopDays, forgotten: int, known: KnownRows
 ) -> dict[int, Accuracy]:
     """Returns what became of the orders of each shop day [first, last] (ordinals), exact to the
     newest order."""
-    through = report_progress.of(conn, "accuracy").through
+    progress = report_progress.of(conn, "accuracy")
     found: dict[int, Accuracy] = {}
     for begin, end in _equal_days(first, last, days):
         since, before = days.begin(begin), days.begin(end + 1)
-        if before <= through:
-            counts = [*accuracy.stored(conn, since, before, _DAY)]
+        counts: list[FateCount]
+        if before <= progress.through:
+            is_kept = is_of_this_release(progress)
+            counts = [*_stored(conn, range(begin, end + 1), days, known if is_kept else None)]
             counts += _news(conn, since, before, forgotten)
         else:
             counts = accuracy.counted(conn, since, before, _DAY, forgotten)
-        for day in range(begin, end + 1):
+        tallies = {day: Counter[str]() for day in range(begin, end + 1)}
+        for count in counts:
             # A day of 25 hours is alone.
-            parts = (c for c in counts if begin == end or c.part == day - begin)
-            found[day] = _accuracy_of(_tally(parts))
+            tallies[min(begin + count.part, end)][count.fate] += count.orders
+        found |= {day: _accuracy_of(tally) for day, tally in tallies.items()}
     return found
+
+
+def _stored(
+    conn: Connection, span: range, days: ShopDays, known: KnownRows | None
+) -> Iterator[FateCount]:
+    """Yields the stored figures of days, in parts of 24 hours."""
+    for part in parts_of(span):
+        asked = (days.begin(part.start), days.begin(part.stop), _DAY)
+        if known is None:
+            rows: Sequence[FateCount] = accuracy.stored(conn, *asked)
+        else:
+            weeks = SummedDays("accuracy", "order_date", utc_days(asked[0], asked[1]))
+            rows = known.of_sums(conn, weeks, accuracy.stored, *asked)
+        skipped = part.start - span.start
+        yield from (row._replace(part=row.part + skipped) for row in rows) if skipped else rows
+
+
+def utc_days(since: int, before: int) -> range:
+    """Returns the UTC days (ordinals) with the instants [since, before)."""
+    return range(_EPOCH + since // _DAY, _EPOCH + (before - 1) // _DAY + 1)
 
 
 def accuracy_report(by_day: Mapping[int, Accuracy]) -> dict[str, Any]:
@@ -126,9 +153,7 @@ def _equal_days(first: int, last: int, days: ShopDays) -> Iterator[tuple[int, in
         yield begin, last
 
 
-def _news(
-    conn: Connection, since: int, before: int, forgotten: int
-) -> Iterator[accuracy.FateCount]:
+def _news(conn: Connection, since: int, before: int, forgotten: int) -> Iterator[FateCount]:
     """Yields what is to be added to the stored figures, or taken off them."""
     for at in accuracy.marked(conn, since, before):
         part = (at - since) // _DAY
@@ -138,7 +163,7 @@ def _news(
             yield new._replace(part=part)
 
 
-def _tally(counts: Iterable[accuracy.FateCount]) -> Counter[str]:
+def _tally(counts: Iterable[FateCount]) -> Counter[str]:
     tally: Counter[str] = Counter()
     for count in counts:
         tally[count.fate] += count.orders

@@ -1,15 +1,17 @@
 """Counts the fates and hints of orders by quarters of an hour: all once, then what changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from tracking.domain.shop_days import QUARTER_HOUR
+from tracking.domain.shop_days import QUARTER_HOUR, WEEK
+from tracking.report.accuracy import utc_days
 from tracking.report.shared_figures import SharedFigures, is_of_this_release, written
 from tracking.store import Store, accuracy, order_hints
 from tracking.store.accuracy import FateCount, FateMark
 from tracking.store.credit_figures import FOREVER
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
+from tracking.store.summed_weeks import ALL_WEEKS, ChangedWeek
 
 _DAY = 86_400
 # So many marks are dropped at once, and at most so many quarters counted anew.
@@ -19,10 +21,12 @@ _ZONE = "UTC"
 
 
 class _Recount(NamedTuple):
-    """The figures that are to be put into the store, and through which instant they then go."""
+    """The figures that are to be put into the store, through which instant they then go, and
+    which weeks of them change."""
 
     through: int
     put: Callable[[Connection], None]
+    weeks: Sequence[ChangedWeek] = ()
 
 
 class AccuracyWriter:
@@ -66,7 +70,7 @@ class AccuracyWriter:
                     return False
                 change = self._marked(conn, marks)
         new = written(progress)._replace(zone=_ZONE, through=change.through)
-        self._figures.write(progress, new, change.put)
+        self._figures.write(progress, new, change.put, change.weeks)
         return True
 
     def _beginning(self, conn: Connection) -> _Recount:
@@ -77,7 +81,7 @@ class AccuracyWriter:
             accuracy.drop_since(conn, through)
             order_hints.drop_since(conn, 0)
 
-        return _Recount(through, drop)
+        return _Recount(through, drop, [ALL_WEEKS])
 
     def _next_day(self, conn: Connection, known: Progress) -> _Recount:
         first = accuracy.first_order(conn, known.through)
@@ -92,7 +96,7 @@ class AccuracyWriter:
             accuracy.put(conn, (), rows)
             order_hints.put(conn, (), hints)
 
-        return _Recount(through, put)
+        return _Recount(through, put, _weeks_of(range(since, through, _DAY)))
 
     def _marked(self, conn: Connection, marks: Sequence[FateMark]) -> _Recount:
         forgotten = self._forgotten()
@@ -114,11 +118,16 @@ class AccuracyWriter:
             accuracy.put(conn, quarters, rows)
             order_hints.put(conn, quarters, hints)
 
-        return _Recount(FOREVER, put)
+        return _Recount(FOREVER, put, _weeks_of(quarters))
 
     def _forgotten(self) -> int:
         at = int(self._clock()) - self._retention
         return at - at % QUARTER_HOUR
+
+
+def _weeks_of(quarters: Iterable[int]) -> list[ChangedWeek]:
+    days = {utc_days(at, at + 1).start for at in quarters}
+    return [ChangedWeek("order_date", week) for week in {day // WEEK for day in days}]
 
 
 def _row(since: int, count: FateCount) -> tuple[int, str, int]:

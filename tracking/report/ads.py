@@ -11,15 +11,17 @@ from typing import Any, Literal, get_args
 from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import (
     NO_CAMPAIGN,
+    NOT_ATTRIBUTED,
     CampaignKey,
     CampaignLabel,
     CampaignNames,
     label_of,
 )
-from tracking.report.credit_sums import CreditSpan, are_complete
-from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
+from tracking.report.credit_sums import CreditSpan, are_complete, kept_sums
+from tracking.report.known_rows import KnownRows, parts_of
+from tracking.report.roi import CampaignSpend, EarnedCredit, report_of_lines
 from tracking.report.shared_figures import is_of_this_release
-from tracking.store import ad_credits, ad_figures, report_progress
+from tracking.store import ad_credits, ad_figures, ad_spend, report_progress
 from tracking.store.ad_credits import AdCreditSum, CampaignAdSum, CreditedSpan, UntoldAdCredit
 from tracking.store.ad_spend import AdRow, AdSpendSum
 from tracking.store.engine.statement import Connection
@@ -41,16 +43,27 @@ class AdLink:
 
 
 class ListedAds:
-    """The ads of the ad account and the pins that they promote."""
+    """The ads of the ad account and the pins that they promote, as lines of a report."""
 
     def __init__(self, ads: Iterable[AdRow]) -> None:
         self._ads = {ad.ad_id: ad for ad in ads}
         newest = sorted(self._ads.values(), key=lambda ad: (ad.recorded_at, ad.ad_id))
         self._pins = {ad.pin_id: ad.name for ad in newest if ad.pin_id}
 
+    def __len__(self) -> int:
+        return len(self._ads)
+
+    def key_of(self, label: CampaignLabel) -> CampaignKey:
+        """Returns the line of an ad or pin, which has one name, or that of what is none's."""
+        is_pinterest, id, name = label
+        if not (id or name):
+            name = NO_CAMPAIGN if is_pinterest else NOT_ATTRIBUTED
+        return CampaignKey(name, id, is_pinterest)
+
     def id_of(self, group: Group, link: AdLink) -> str:
         """Returns the id of the ad, or of the pin, that a link is of."""
-        ad_id = next((id for id in (link.ad_id, link.pin_id) if id in self._ads), "")
+        told = link.ad_id, link.pin_id
+        ad_id = told[0] if told[0] in self._ads else told[1] if told[1] in self._ads else ""
         if group == "ad":
             # An id that is listed as a pin is no ad's.
             return ad_id or ("" if link.ad_id in self._pins else link.ad_id)
@@ -75,12 +88,21 @@ class AdFigures:
     ads: ListedAds
 
 
+def listed_ads(conn: Connection) -> ListedAds:
+    """Returns every ad that was ever listed."""
+    return ListedAds(ad_spend.ads(conn))
+
+
 def credits_by_ad(
-    conn: Connection, span: CreditSpan, days: ShopDays, of_all: Iterable[CreditSum]
+    conn: Connection,
+    span: CreditSpan,
+    days: ShopDays,
+    of_all: Iterable[CreditSum],
+    known: KnownRows,
 ) -> list[AdCreditSum]:
     """Returns the credits of some days by the ad and pin of their links; `of_all` are the sums of
     all credits of these days."""
-    found = [_by_link(row) for row in _of_pinterest(conn, span, days)]
+    found = [_by_link(row) for row in _of_pinterest(conn, span, days, known)]
     if any(row.ad_id is None for row in found):
         # They are among these without an ad and a pin, and go from there to where they belong.
         for row in ad_credits.untold(conn, _instants(span, days)):
@@ -89,10 +111,15 @@ def credits_by_ad(
 
 
 def credits_of_campaign(
-    conn: Connection, span: CreditSpan, days: ShopDays, names: CampaignNames, key: CampaignKey
+    conn: Connection,
+    span: CreditSpan,
+    days: ShopDays,
+    names: CampaignNames,
+    key: CampaignKey,
+    known: KnownRows,
 ) -> list[AdCreditSum]:
     """Returns the credits of one Pinterest campaign by the ad and pin of their links."""
-    of_all = _of_pinterest(conn, span, days)
+    of_all = _of_pinterest(conn, span, days, known)
     found = [_by_link(row) for row in of_all if names.key_of(label_of(row)) == key]
     if any(row.ad_id is None for row in found):
         for row in ad_credits.untold(conn, _instants(span, days)):
@@ -101,18 +128,21 @@ def credits_of_campaign(
     return found
 
 
-def _of_pinterest(conn: Connection, span: CreditSpan, days: ShopDays) -> list[CampaignAdSum]:
+def _of_pinterest(
+    conn: Connection, span: CreditSpan, days: ShopDays, known: KnownRows
+) -> list[CampaignAdSum]:
     """Returns the credits of Pinterest's touches, exact to the newest order; several of one
     campaign, ad and pin are to be added."""
     instants = _instants(span, days)
     progress = report_progress.of(conn, "credits")
     if not (are_complete(conn, days) and is_of_this_release(progress)):
         return ad_credits.sums(conn, instants)
-    asked = (span.report_by, span.bit)
-    return [
-        *ad_figures.sums(conn, *asked, span.first, span.last),
-        *ad_figures.pending(conn, *asked, instants.since, instants.before),
-    ]
+    by, bit = span.report_by, span.bit
+    found = ad_figures.pending(conn, by, bit, instants.since, instants.before)
+    for part in parts_of(range(span.first, span.last + 1)):
+        asked = (by, bit, part.start, part.stop - 1)
+        found += kept_sums(conn, by, part, known, ad_figures.sums, *asked)
+    return found
 
 
 def _instants(span: CreditSpan, days: ShopDays) -> CreditedSpan:
@@ -165,13 +195,17 @@ def with_lines(
     """
     earned = (_credit(row, group, found.ads) for row in found.earned)
     spent = _spend(found.spent, in_all, group, found.ads)
-    lines = roi_report(earned, spent, has_ratios=False)
-    by_currency = {each["currency"]: each["campaigns"] for each in lines["currencies"]}
+    told = report_of_lines(earned, spent, found.ads, has_ratios=False)
+    by_currency = {
+        each["currency"]: _lines(each["campaigns"], group) for each in told["currencies"]
+    }
+    # Those of one currency are those of all.
+    of_all = by_currency.get(told["currency"]) or _lines(told["campaigns"], group)
     return {
         **report,
-        f"{group}s": _lines(lines["campaigns"], group),
+        f"{group}s": of_all,
         "currencies": [
-            {**each, f"{group}s": _lines(by_currency.get(each["currency"], ()), group)}
+            {**each, f"{group}s": by_currency.get(each["currency"], [])}
             for each in report["currencies"]
         ],
     }

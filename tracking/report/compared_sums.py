@@ -1,9 +1,8 @@
 """Reads the shares of the comparison: from the sums by day where they are complete, else by row."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from tracking.domain.attribution import Rules
@@ -16,9 +15,11 @@ from tracking.report.compared_shares import (
     order_shares,
     shares_of_marked,
 )
+from tracking.report.known_rows import KnownRows, SummedDays, parts_of
+from tracking.report.share_sums import ComparedShares, ComparedSpan
 from tracking.report.shared_figures import is_of_this_release
 from tracking.store import compared_figures, report_progress
-from tracking.store.compared_figures import ComparedSum, SummedCredit
+from tracking.store.compared_figures import ComparedDay, ComparedSum, SummedCredit, days_around
 from tracking.store.credit_figures import FOREVER, ReportDay
 from tracking.store.engine.statement import Connection
 
@@ -26,61 +27,28 @@ UTC_DAYS = ShopDays(ZoneInfo("UTC"))
 _EVERY_MARK = 2**62
 # The day of sums of several.
 _SEVERAL = 0
+# A line with its parts, and the orders that they name, takes the room of so many rows of a table.
+_ROWS_A_LINE = 10
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedSpan:
-    """The days [first, last] (as ordinals) that are compared, the model as a bit, and by which date
-    an order counts."""
+class _SummedPart:
+    """The sums of a part of a span, and the campaigns that they are of by their ids."""
 
-    first: int
-    last: int
-    bit: int
-    report_by: ReportDay
+    shares: ComparedShares
+    labels: Mapping[int, CampaignLabel]
 
-    def holds(self, day: int) -> bool:
-        """Returns True if a day is one of them."""
-        return self.first <= day <= self.last
-
-
-class CampaignShare(NamedTuple):
-    """Shares of a campaign, as a touch named it, that count in the UTC days, in the shop days, or
-    in both."""
-
-    label: CampaignLabel
-    currency: str
-    found: ComparedShare
-    in_utc: bool
-    in_shop: bool
-
-
-@dataclass(slots=True)
-class ComparedShares:
-    """The shares of all campaigns by day (with their currencies), and of each campaign."""
-
-    by_day: list[tuple[str, ComparedShare]] = field(default_factory=list)
-    by_campaign: list[CampaignShare] = field(default_factory=list)
-    # The newest UTC day of each campaign that has several names.
-    newest: dict[CampaignLabel, int] = field(default_factory=dict)
-
-    def labels(self) -> list[CampaignLabel]:
-        """Returns the campaigns as touches named them, of several names the newest one last."""
-        labels = {share.label for share in self.by_campaign}
-        return sorted(labels, key=lambda label: (self.newest.get(label, 0), label))
-
-    def add(
-        self, span: ComparedSpan, label: CampaignLabel, currency: str, found: ComparedShare
-    ) -> None:
-        """Adds a share that counts on one of the days, on either side."""
-        in_utc, in_shop = span.holds(found.utc_day), span.holds(found.shop_day)
-        if in_utc or in_shop:
-            self.by_day.append((currency, found))
-            self.by_campaign.append(CampaignShare(label, currency, found, in_utc, in_shop))
-            self.newest[label] = max(found.utc_day, self.newest.get(label, found.utc_day))
+    def __len__(self) -> int:
+        return _ROWS_A_LINE * len(self.shares)
 
 
 def compared_shares(
-    conn: Connection, span: ComparedSpan, days: ShopDays, rules: Rules, forgotten: int
+    conn: Connection,
+    span: ComparedSpan,
+    days: ShopDays,
+    rules: Rules,
+    forgotten: int,
+    known: KnownRows,
 ) -> ComparedShares:
     """Returns the shares that count on some days here or at Pinterest, exact to the newest order.
     Deliveries settled before the instant `forgotten` have been deleted."""
@@ -88,7 +56,7 @@ def compared_shares(
     # An older release knows no sums of weeks.
     is_whole = progress.through == FOREVER and is_of_this_release(progress)
     if progress.zone == days.zone.key and is_whole:
-        return _summed(conn, span, days, rules, forgotten)
+        return _summed(conn, span, days, rules, forgotten, known)
     found = ComparedShares()
     for share in _rows(conn, span, days, rules, forgotten):
         found.add(span, share.label, share.currency, dated(share, span.report_by, days))
@@ -122,9 +90,13 @@ def _rows(
 
 
 def _summed(
-    conn: Connection, span: ComparedSpan, days: ShopDays, rules: Rules, forgotten: int
+    conn: Connection,
+    span: ComparedSpan,
+    days: ShopDays,
+    rules: Rules,
+    forgotten: int,
+    known: KnownRows,
 ) -> ComparedShares:
-    key = (span.report_by, span.bit, span.first, span.last)
     old: list[SummedCredit] = []
     new: list[MaskedShare] = []
     if compared_figures.marks(conn, 1):
@@ -132,22 +104,13 @@ def _summed(
         new = shares_of_marked(conn, _EVERY_MARK, rules, forgotten)
     changed = {row.order_id for row in old}
     found = ComparedShares()
-    for day in compared_figures.days(conn, *key):
-        share = ComparedShare(
-            day.utc_day,
-            day.shop_day,
-            kind_of(day.kind),
-            day.share,
-            day.net,
-            day.value,
-            _ids(day.order_ids, changed),
-        )
-        if span.holds(day.utc_day) or span.holds(day.shop_day):
-            found.by_day.append((day.currency, share))
-    rows = compared_figures.campaigns(conn, *key)
-    one_of_each = {row.campaign: row for row in rows}
-    labels = {campaign: _label(row) for campaign, row in one_of_each.items()}
-    found.by_campaign = [*_of_campaigns(rows, labels, changed)]
+    labels: dict[int, CampaignLabel] = {}
+    # The newest orders first, as some of them are named.
+    for utc_days in reversed(parts_of(days_around(span.first, span.last))):
+        asked = SummedDays("comparison", span.report_by, utc_days)
+        part = known.of_sums(conn, asked, _part, span, utc_days)
+        labels |= part.labels
+        found.merge(part.shares, changed)
     pending = [one for one in (*map(_taken_off, old), *new) if one.mask & span.bit]
     found.newest = _newest(conn, span, labels, {one.share.label for one in pending})
     for one, _ in pending:
@@ -155,23 +118,37 @@ def _summed(
     return found
 
 
-def _of_campaigns(
-    rows: Iterable[ComparedSum], labels: Mapping[int, CampaignLabel], changed: set[str]
-) -> Iterator[CampaignShare]:
+def _part(conn: Connection, span: ComparedSpan, utc_days: range) -> _SummedPart:
+    """Returns the sums of the UTC days that are part of a span."""
+    by, model = span.report_by, span.bit
+    found = ComparedShares()
+    for day in compared_figures.days(conn, by, model, utc_days):
+        found.add_to_days(span, day.currency, _share_of(day, day.utc_day, day.shop_day))
+    rows = compared_figures.campaigns(conn, by, model, span.first, span.last, utc_days)
+    one_of_each = {row.campaign: row for row in rows}
+    labels = {campaign: _label(row) for campaign, row in one_of_each.items()}
     for row in rows:
         if row.in_utc or row.in_shop:
-            found = ComparedShare(
-                _SEVERAL,
-                _SEVERAL,
-                kind_of(row.kind),
-                int(row.share),
-                int(row.net),
-                int(row.value),
-                _ids(row.order_ids, changed),
+            found.add_to_campaign(
+                labels[row.campaign],
+                row.currency,
+                _share_of(row, _SEVERAL, _SEVERAL),
+                in_utc=bool(row.in_utc),
+                in_shop=bool(row.in_shop),
             )
-            yield CampaignShare(
-                labels[row.campaign], row.currency, found, bool(row.in_utc), bool(row.in_shop)
-            )
+    return _SummedPart(found, labels)
+
+
+def _share_of(row: ComparedDay | ComparedSum, utc_day: int, shop_day: int) -> ComparedShare:
+    return ComparedShare(
+        utc_day,
+        shop_day,
+        kind_of(row.kind),
+        int(row.share),
+        int(row.net),
+        int(row.value),
+        tuple(row.order_ids.split()),
+    )
 
 
 def _newest(
@@ -214,8 +191,3 @@ def _taken_off(row: SummedCredit) -> MaskedShare:
 def _pending(share: OrderShare, report_by: ReportDay, days: ShopDays) -> ComparedShare:
     found = dated(share, report_by, days)
     return found if share.order_id else found._replace(order_ids=())
-
-
-def _ids(text: str, changed: set[str]) -> tuple[str, ...]:
-    ids = text.split()
-    return tuple(id for id in ids if id not in changed) if changed else tuple(ids)

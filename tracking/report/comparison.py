@@ -14,13 +14,14 @@ from tracking.domain.validation import FieldError
 from tracking.domain.withheld import REMEDIES
 from tracking.report.accuracy import accuracy_by_day
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
-from tracking.report.compared_sums import ComparedShares, ComparedSpan, compared_shares
+from tracking.report.compared_sums import compared_shares
 from tracking.report.comparison_hints import hint, hints_of, overlap_hints
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.credit_days import credits_by_day
 from tracking.report.credit_sums import CreditSpan
 from tracking.report.known_rows import KnownRows
 from tracking.report.parameters import MOST_DAYS, Days, choice_of, days_of, raise_if_any
+from tracking.report.share_sums import ComparedShares, ComparedSpan
 from tracking.store import Store, pinterest_figures, pinterest_readings, spend
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
@@ -95,6 +96,7 @@ class Comparison:
         days: ShopDays,
         clock: Callable[[], float],
         retention_days: int,
+        known_rows: KnownRows,
     ) -> None:
         """Deliveries settled `retention_days` ago are deleted."""
         self._store = store
@@ -105,7 +107,7 @@ class Comparison:
         self._model = model
         self._days = days
         self._clock = clock
-        self._told = KnownRows()
+        self._known = known_rows
 
     def report(
         self,
@@ -124,7 +126,7 @@ class Comparison:
         with self._store.read() as conn:
             says = self._pinterest_says(conn, asked)
             found = compared_shares(
-                conn, self._span(asked), self._days, self._rules, self._forgotten()
+                conn, self._span(asked), self._days, self._rules, self._forgotten(), self._known
             )
             lines = lines_of(days, found, self._names(conn, found, says), says)
             self._add_sold(conn, asked, lines)
@@ -150,7 +152,7 @@ class Comparison:
             return withheld_report(self._withheld(conn, today - days + 1, today))
 
     def _withheld(self, conn: Connection, first: int, last: int) -> Counter[str]:
-        by_day = accuracy_by_day(conn, first, last, self._days, self._forgotten())
+        by_day = accuracy_by_day(conn, first, last, self._days, self._forgotten(), self._known)
         left_out: Counter[str] = Counter()
         for day in by_day.values():
             left_out.update(day.left_out)
@@ -179,8 +181,8 @@ class Comparison:
         readings = pinterest_readings.of_account(conn, account)
         reading = next((row for row in readings if row.kind == pinterest_figures.READING), None)
         return PinterestSays(
-            by_day=self._told.of(conn, "pinterest_figures", pinterest_figures.by_day, *span),
-            by_campaign=self._told.of(
+            by_day=self._known.of(conn, "pinterest_figures", pinterest_figures.by_day, *span),
+            by_campaign=self._known.of(
                 conn, "pinterest_figures", pinterest_figures.by_campaign, *span
             ),
             through=reading.through if reading else "",
@@ -196,7 +198,7 @@ class Comparison:
         paid_for: list[CampaignLabel] = []
         if any(label.campaign_id not in known for label in ours):
             # The spend knows campaigns of other days, too; it takes longer to read.
-            names = self._told.of(conn, "spend", spend.names)
+            names = self._known.of(conn, "spend", spend.names)
             paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in names]
         return CampaignNames([*ours, *paid_for, *theirs])
 
@@ -205,7 +207,7 @@ class Comparison:
         span = CreditSpan(
             compared.first, compared.last, compared.bit, "order_date", self._longest_window
         )
-        for row in credits_by_day(conn, span, self._days):
+        for row in credits_by_day(conn, span, self._days, self._known):
             for line in (lines.days[row.day], lines.totals):
                 line.add_sold(row.currency, row.share, row.net)
 
@@ -283,21 +285,11 @@ def lines_of(
     """Returns the lines of these days, of what counts on one of them here or at Pinterest."""
     span = range(days.start.toordinal(), days.end.toordinal() + 1)
     lines = ComparisonLines(days={day: ComparisonLine() for day in span})
-    for currency, share in found.by_day:
-        in_utc, in_shop = share.utc_day in span, share.shop_day in span
-        lines.totals.add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
-        is_same = share.utc_day == share.shop_day
-        if in_utc:
-            lines.days[share.utc_day].add_share(share, currency, in_utc=True, in_shop=is_same)
-        if in_shop and not is_same:
-            lines.days[share.shop_day].add_share(share, currency, in_utc=False, in_shop=True)
-    of_labels: dict[CampaignLabel, ComparisonLine] = {}
-    for label, currency, share, in_utc, in_shop in found.by_campaign:
-        line = of_labels.get(label)
-        if line is None:
-            line = lines.campaigns.setdefault(names.key_of(label), ComparisonLine())
-            of_labels[label] = line
-        line.add_share(share, currency, in_utc=in_utc, in_shop=in_shop)
+    lines.totals.sums = found.totals
+    for day, sums in found.days.items():
+        lines.days[day].sums = sums
+    for label, sums in found.campaigns.items():
+        lines.campaigns.setdefault(names.key_of(label), ComparisonLine()).sums.merge(sums)
     for day_row in says.by_day:
         lines.totals.add_pinterest(day_row)
         lines.days[date.fromisoformat(day_row.date).toordinal()].add_pinterest(day_row)

@@ -1,6 +1,5 @@
 """The lines of the comparison: the totals, a day or a campaign, as the report tells them."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,13 +9,14 @@ from tracking.domain.attribution import WHOLE_ORDER, share_text
 from tracking.domain.conversion import REASONS
 from tracking.domain.money import MICROS, digits, to_major
 from tracking.domain.waterfall import (
+    PARTS,
     Amount,
-    ComparedShare,
     Part,
     PartName,
     PinterestSums,
     Waterfall,
 )
+from tracking.report.share_sums import ShareSums
 from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
 
 # The states of an event that was not delivered, in words.
@@ -33,17 +33,9 @@ class ComparisonLine:
     """One line: what is credited here and why Pinterest's figure differs, Pinterest's own figures
     and what the shop sold, each by currency."""
 
-    waterfall: Waterfall = field(default_factory=Waterfall)
-    shares: Counter[str] = field(default_factory=Counter)
+    sums: ShareSums = field(default_factory=ShareSums)
     pinterest: dict[str, PinterestSums] = field(default_factory=dict)
     sold: dict[str, Amount] = field(default_factory=dict)
-
-    def add_share(
-        self, found: ComparedShare, currency: str, *, in_utc: bool, in_shop: bool
-    ) -> None:
-        """Adds a share that counts in the UTC days of this line, in its shop days, or in both."""
-        self.waterfall.add(found, in_utc=in_utc, in_shop=in_shop)
-        self.shares[currency] += found.share
 
     def add_pinterest(self, row: PinterestDay | PinterestCampaign) -> None:
         """Adds figures of Pinterest's."""
@@ -56,9 +48,14 @@ class ComparisonLine:
         self.sold[currency] = Amount(known.share + share, known.value + net)
 
     @property
+    def waterfall(self) -> Waterfall:
+        """The difference, built up share by share."""
+        return self.sums.waterfall
+
+    @property
     def currencies(self) -> list[str]:
         """The currencies of what is credited here."""
-        return sorted(code for code, share in self.shares.items() if share)
+        return sorted(code for code, share in self.sums.by_currency.items() if share)
 
     @property
     def all_currencies(self) -> set[str]:
@@ -161,7 +158,6 @@ def _only(currencies: Iterable[str], otherwise: str) -> str | None:
     return found[0] if found else otherwise or None
 
 
-@lru_cache(maxsize=1024)
 def _money(minor: int, currency: str | None) -> str | None:
     """Returns an amount as text; None if it is of several currencies."""
     if currency is None:
@@ -170,17 +166,21 @@ def _money(minor: int, currency: str | None) -> str | None:
 
 
 def _amount(amount: Amount, currency: str | None) -> dict[str, Any]:
-    return {"orders": share_text(amount.share), "value": _money(amount.value, currency)}
+    share, value = amount
+    return {"orders": share_text(share), "value": _money(value, currency)}
 
 
 def _part(part: Part, currency: str | None) -> dict[str, Any]:
-    if not (part.share or part.value or part.reasons):
+    reasons = part.reasons
+    if not (part.share or part.value or reasons):
         return _nothing(part.name, currency)
+    # In single steps: a report tells thousands of parts.
     return {
         "part": part.name,
-        "basis": part.basis,
-        **_amount(Amount(part.share, part.value), currency),
-        "reasons": _reasons(part.reasons, currency),
+        "basis": PARTS[part.name],
+        "orders": share_text(part.share),
+        "value": _money(part.value, currency),
+        "reasons": _reasons(reasons, currency) if reasons else [],
         "order_ids": [*part.order_ids],
     }
 
@@ -188,18 +188,18 @@ def _part(part: Part, currency: str | None) -> dict[str, Any]:
 @lru_cache(maxsize=1024)
 def _nothing(name: PartName, currency: str | None) -> dict[str, Any]:
     """Returns a part of nothing, as most of them are."""
-    empty = Part(name)
     amount = _amount(Amount(), currency)
-    return {"part": name, "basis": empty.basis, **amount, "reasons": [], "order_ids": []}
+    return {"part": name, "basis": PARTS[name], **amount, "reasons": [], "order_ids": []}
 
 
 def _reasons(reasons: Mapping[str, Amount], currency: str | None) -> list[dict[str, Any]]:
-    ordered = sorted(reasons.items(), key=lambda item: (item[1].share, item[0]))
+    ordered = sorted((share, reason, value) for reason, (share, value) in reasons.items())
     return [
-        {"reason": reason, "text": _text_of(reason), **_amount(amount, currency)}
-        for reason, amount in ordered
+        {
+            "reason": reason,
+            "text": _STATES.get(reason) or REASONS[reason],
+            "orders": share_text(share),
+            "value": _money(value, currency),
+        }
+        for share, reason, value in ordered
     ]
-
-
-def _text_of(reason: str) -> str:
-    return _STATES.get(reason) or REASONS[reason]

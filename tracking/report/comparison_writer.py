@@ -17,6 +17,7 @@ from tracking.store import Store, compared_figures, report_progress
 from tracking.store.compared_figures import ALL_CAMPAIGNS, ComparedCredit, ComparedDay
 from tracking.store.credit_figures import FOREVER, Period, ReportDay, week_of
 from tracking.store.engine.statement import Connection
+from tracking.store.summed_weeks import ChangedWeek
 
 _HOUR, _DAY = 3_600, 86_400
 # So many marks are worked off at once.
@@ -145,7 +146,8 @@ class ComparisonWriter:
             compared_figures.replace_credits(conn, dropped, credits)
             compared_figures.put(conn, rows)
 
-        self._figures.write(progress, written(progress)._replace(through=through), put)
+        new_progress = written(progress)._replace(through=through)
+        self._figures.write(progress, new_progress, put, _weeks_of(rows))
 
     def _rows(
         self, conn: Connection, old: Iterable[ComparedCredit], new: Iterable[ComparedCredit]
@@ -183,6 +185,14 @@ class ComparisonWriter:
             ):
                 place = (credit.mask, by, utc_day // length, campaign, shop_day // length)
                 yield _SumKey(*place, credit.currency, credit.kind)
+
+
+def _weeks_of(rows: Iterable[ComparedDay]) -> Iterator[ChangedWeek]:
+    for row in rows:
+        if row.report_by == "order_week":
+            yield ChangedWeek("order_date", row.utc_day)
+        elif row.report_by == "click_week":
+            yield ChangedWeek("click_date", row.utc_day)
 
 
 def _names_orders(key: _SumKey) -> bool:

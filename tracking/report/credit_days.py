@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tracking.domain.shop_days import ShopDays
-from tracking.report.credit_sums import CreditSpan, are_complete, credit_sums
+from tracking.report.credit_sums import CreditSpan, are_complete, credit_sums, kept_sums
+from tracking.report.known_rows import KnownRows, parts_of
 from tracking.store import credit_figures
+from tracking.store.credit_figures import DailyCredits
 from tracking.store.engine.statement import Connection
 
 
@@ -21,7 +23,7 @@ class DaySum(NamedTuple):
 
 
 def credits_by_day(
-    conn: Connection, span: CreditSpan, days: ShopDays, step: int = 1
+    conn: Connection, span: CreditSpan, days: ShopDays, known: KnownRows, step: int = 1
 ) -> Iterator[DaySum]:
     """Yields the credits of the days of a span, by the days of the orders, exact to the newest one;
     several of one day and currency are to be added.
@@ -30,7 +32,7 @@ def credits_by_day(
     """
     if are_complete(conn, days):
         bounds = days.begin(span.first), days.begin(span.last + 1)
-        for row in credit_figures.daily(conn, span.bit, span.first, span.last):
+        for row in _daily(conn, span, known):
             yield DaySum(
                 row.day, row.currency, bool(row.is_pinterest), int(row.share), int(row.net)
             )
@@ -45,3 +47,9 @@ def credits_by_day(
             yield DaySum(
                 day, found.currency, bool(found.is_pinterest), int(found.share), int(found.net)
             )
+
+
+def _daily(conn: Connection, span: CreditSpan, known: KnownRows) -> Iterator[DailyCredits]:
+    for part in parts_of(range(span.first, span.last + 1)):
+        asked = (span.bit, part.start, part.stop - 1)
+        yield from kept_sums(conn, "order_date", part, known, credit_figures.daily, *asked)

@@ -21,6 +21,7 @@ from tracking.store.credit_figures import (
 )
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Progress
+from tracking.store.summed_weeks import ChangedWeek
 
 # So many changes are summed up at once: a few milliseconds of the write lock, or up to a hundred if
 # they are of as many days and campaigns.
@@ -108,7 +109,8 @@ class CreditWriter:
             credit_figures.put(conn, rows)
             ad_figures.put(conn, of_ads)
 
-        self._figures.write(progress, written(progress)._replace(through=through), put)
+        new = written(progress)._replace(through=through)
+        self._figures.write(progress, new, put, _weeks_of(rows))
 
     def _end_of_orders_at(self, at: int | None) -> int:
         """Returns when the shop day of an instant ends."""
@@ -189,6 +191,12 @@ class CreditWriter:
             for bit in bits_of(mask):
                 _add_to(summed, (by, bit, day, label, currency), sums)
         return summed
+
+
+def _weeks_of(rows: Iterable[CreditDay]) -> Iterator[ChangedWeek]:
+    for row in rows:
+        report_by, days = _DAYS_OF[row.report_by]
+        yield ChangedWeek(report_by, row.day * days // WEEK)
 
 
 def _with_change(sums: AdDay, change: CreditChange) -> AdDay:

@@ -10,6 +10,7 @@ from tracking.domain.money import to_major
 from tracking.domain.shop_days import WEEK, ShopDays
 from tracking.report.credit_days import credits_by_day
 from tracking.report.credit_sums import CreditSpan
+from tracking.report.known_rows import KnownRows
 from tracking.report.parameters import Days
 from tracking.report.roi import spend_text
 from tracking.store import spend
@@ -35,14 +36,19 @@ def step_of(days: Days) -> int:
 
 
 def earnings(
-    conn: Connection, days: Days, calendar: ShopDays, model: Model, longest_window: int
+    conn: Connection,
+    days: Days,
+    calendar: ShopDays,
+    model: Model,
+    longest_window: int,
+    known: KnownRows,
 ) -> dict[str, list[dict[str, Any]]]:
     """Returns a line for each step of the days, by currency: its first day, the revenue credited to
     Pinterest by a model, and the spend. The sums are those of the ROI report."""
     steps = {first: _Step() for first in _first_days(days)}
     ends = days.start.toordinal(), days.end.toordinal()
     span = CreditSpan(*ends, bit("pinterest", model), "order_date", longest_window)
-    for row in credits_by_day(conn, span, calendar, step_of(days)):
+    for row in credits_by_day(conn, span, calendar, known, step_of(days)):
         if row.is_pinterest:
             step = steps[_step_with(row.day, days)]
             step.net[row.currency] = step.net.get(row.currency, 0) + row.net

@@ -14,7 +14,7 @@ from tracking.domain.instants import instant
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
 from tracking.report.accuracy import accuracy_by_day, accuracy_report
-from tracking.report.ads import GROUPS, AdFigures, Group, ListedAds, credits_by_ad, with_lines
+from tracking.report.ads import GROUPS, AdFigures, Group, credits_by_ad, listed_ads, with_lines
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames, label_of
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.figures_by_day import FiguresByDay
@@ -76,6 +76,7 @@ class Reports:
         clock: Callable[[], float],
         *,
         retention_days: int,
+        known_rows: KnownRows,
     ) -> None:
         self.store = store
         self.destinations = destinations
@@ -84,7 +85,7 @@ class Reports:
         self.zone = zone
         self._calendar = ShopDays(zone)
         self._known = KnownFigures()
-        self._told = KnownRows()
+        self.known_rows = known_rows
         self.clock = clock
         self._retention_days = retention_days
 
@@ -168,7 +169,7 @@ class Reports:
             # The last name of a campaign is shown.
             credits = credit_sums(conn, span, self._calendar)
             dates = (days.start.isoformat(), days.end.isoformat())
-            spent = self._told.of(conn, "spend", spend.by_campaign, *dates)
+            spent = self.known_rows.of(conn, "spend", spend.by_campaign, *dates)
             paid_for = self._paid_for(conn)
             by_ad = None if group == "campaign" else self._by_ad(conn, span, days, credits)
         costs = [*map(_campaign_spend, spent)]
@@ -182,14 +183,14 @@ class Reports:
     ) -> AdFigures:
         dates = (days.start.isoformat(), days.end.isoformat())
         return AdFigures(
-            credits_by_ad(conn, span, self._calendar, credits),
-            self._told.of(conn, "ad_spend", ad_spend.by_ad, *dates),
-            ListedAds(self._told.of(conn, "pinterest_ads", ad_spend.ads)),
+            credits_by_ad(conn, span, self._calendar, credits, self.known_rows),
+            self.known_rows.of(conn, "ad_spend", ad_spend.by_ad, *dates),
+            self.known_rows.of(conn, "pinterest_ads", listed_ads),
         )
 
     def _paid_for(self, conn: Connection) -> list[CampaignLabel]:
         """Returns the names that Pinterest's campaigns have in the spend, which knows them best."""
-        names = self._told.of(conn, "spend", spend.names)
+        names = self.known_rows.of(conn, "spend", spend.names)
         return [CampaignLabel(True, row.campaign_id, row.campaign) for row in names]
 
     def accuracy(
@@ -208,6 +209,7 @@ class Reports:
                 conn,
                 *(days.start.toordinal(), days.end.toordinal(), self._calendar),
                 forgotten=int(self.clock()) - self._retention_days * _DAY,
+                known=self.known_rows,
             )
         return {**self._span(days), **accuracy_report(by_day)}
 

@@ -6,7 +6,7 @@ Figures are rounded only at the very end, and amounts of different currencies ar
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from tracking.domain.attribution import WHOLE_ORDER
 from tracking.domain.money import MICROS, digits, to_major
@@ -21,8 +21,7 @@ from tracking.report.campaigns import (
 _CENT = Decimal("0.01")
 
 
-@dataclass(frozen=True, slots=True)
-class EarnedCredit:
+class EarnedCredit(NamedTuple):
     """The credits of one campaign in one currency; minor units, and millionths of orders.
 
     `new_…` are those of new customers, `returning_…` of returning ones.
@@ -41,14 +40,19 @@ class EarnedCredit:
     returning_share: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CampaignSpend:
+class CampaignSpend(NamedTuple):
     """The spend of one campaign in one currency, in millionths of the major unit."""
 
     campaign_id: str
     campaign: str
     currency: str
     micros: int
+
+
+class NamesLines(Protocol):
+    """Tells the line of a report that a campaign's figures belong to."""
+
+    def key_of(self, label: CampaignLabel) -> CampaignKey: ...
 
 
 @dataclass(slots=True)
@@ -124,6 +128,17 @@ def roi_report(
     earned, spent = list(earned), list(spent)
     told = [label_of(row) for row in earned]
     names = CampaignNames([*told, *map(_label, spent), *paid_for])
+    return report_of_lines(earned, spent, names, has_ratios=has_ratios)
+
+
+def report_of_lines(
+    earned: Iterable[EarnedCredit],
+    spent: Iterable[CampaignSpend],
+    names: NamesLines,
+    *,
+    has_ratios: bool,
+) -> dict[str, Any]:
+    """Returns the same with a line for each key that is found in the names."""
     currencies: dict[str, _CurrencyTotals] = {}
     for row in earned:
         totals = currencies.setdefault(row.currency, _CurrencyTotals(currency=row.currency))
@@ -157,7 +172,7 @@ def _label(cost: CampaignSpend) -> CampaignLabel:
     return CampaignLabel(True, cost.campaign_id, cost.campaign)
 
 
-def _line(totals: _CurrencyTotals, row: EarnedCredit, names: CampaignNames) -> _CampaignLine:
+def _line(totals: _CurrencyTotals, row: EarnedCredit, names: NamesLines) -> _CampaignLine:
     return _campaign_line(totals, names.key_of(label_of(row)))
 
 

@@ -1,13 +1,14 @@
 """Figures that any process may write: each writes only what it has made of the newest ones."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TypeVar
 
-from tracking.store import Store, report_progress
+from tracking.store import Store, report_progress, summed_weeks
 from tracking.store.engine.statement import Connection
 from tracking.store.report_progress import Figures, Progress
+from tracking.store.summed_weeks import ALL_WEEKS, ChangedWeek
 
 # Where another process has just written the same figures, it may go ahead.
 _STEPS_BACK_SECONDS = 1.0
@@ -62,20 +63,29 @@ class SharedFigures:
             is_empty = old is None and not known.zone
             new = known._replace(zone=zone if is_empty else "", through=0)
             is_ours = report_progress.begin(conn, self._kind, known, new)
-            if is_ours and old is not None:
-                drop(conn, old)
+            if is_ours:
+                summed_weeks.mark(conn, self._kind, [ALL_WEEKS], known.version + 1)
+                if old is not None:
+                    drop(conn, old)
             return is_ours
 
         self._commit(begin)
 
-    def write(self, known: Progress, new: Progress, put: Callable[[Connection], None]) -> None:
+    def write(
+        self,
+        known: Progress,
+        new: Progress,
+        put: Callable[[Connection], None],
+        weeks: Iterable[ChangedWeek] = (),
+    ) -> None:
         """Puts figures into the store, which then go as far as `new`, unless they have changed
-        since `known` was read."""
+        since `known` was read. The sums of these `weeks` change."""
 
         def write(conn: Connection) -> bool:
             is_ours = report_progress.begin(conn, self._kind, known, new)
             if is_ours:
                 put(conn)
+                summed_weeks.mark(conn, self._kind, weeks, known.version + 1)
             return is_ours
 
         self._commit(write)

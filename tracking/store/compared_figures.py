@@ -282,7 +282,7 @@ _of_weeks = (
 # The days before, the whole weeks, and the days after them, by UTC.
 _parts = union_all(
     _part("by_day", "begin", "before", *_of_days),
-    _part("by_week", "first_week", "last_week", *_of_weeks),
+    _part("by_week", "first_read", "last_read", *_of_weeks),
     _part("by_day", "after", "end", *_of_days),
 ).subquery("parts")
 _KIND = ("campaign", "currency", "kind", "in_utc", "in_shop")
@@ -369,11 +369,9 @@ def drop_sums(conn: Connection, some: SomeSums) -> None:
         _drop_placed.run(conn, b_since=some.placed_at, b_before=some.placed_at + 86_400)
 
 
-def days(
-    conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
-) -> list[ComparedDay]:
-    """Returns the sums of all campaigns that count on one of the days [first, last]."""
-    asked = names_of(conn, _around(first, last))
+def days(conn: Connection, report_by: ReportDay, bit: int, utc_days: range) -> list[ComparedDay]:
+    """Returns the sums of all campaigns on UTC days."""
+    asked = names_of(conn, utc_days)
     return _days.all(conn, report_by=report_by, bit=bit, names=asked)
 
 
@@ -382,18 +380,22 @@ def newest_day(
 ) -> int:
     """Returns the newest UTC day of a campaign's sums that count on one of the days [first, last];
     0 if there are none."""
-    asked = {"names": names_of(conn, _around(first, last)), "first": first, "last": last}
+    asked = {"names": names_of(conn, days_around(first, last)), "first": first, "last": last}
     (row,) = _newest.all(conn, report_by=report_by, bit=bit, campaign=campaign, **asked)
     return row.day or 0
 
 
 def campaigns(
-    conn: Connection, report_by: ReportDay, bit: int, first: int, last: int
+    conn: Connection, report_by: ReportDay, bit: int, first: int, last: int, utc_days: range
 ) -> list[ComparedSum]:
-    """Returns the sums of each campaign over the days [first, last]."""
-    weeks, around = whole_weeks(first, last), _around(first, last)
-    before = weeks.start * WEEK - 1 if weeks else around[-1]
-    after = weeks.stop * WEEK if weeks else around[-1] + 1
+    """Returns the sums of each campaign over the days [first, last] that are on some of the UTC
+    days around these, which begin or end there, or between whole weeks."""
+    weeks, begin, end = whole_weeks(first, last), utc_days.start, utc_days.stop - 1
+    # Of days without a whole week all are read as the days before.
+    before = weeks.start * WEEK - 1 if weeks else end
+    after = weeks.stop * WEEK if weeks else end + 1
+    first_read = max(weeks.start, -(-begin // WEEK))
+    last_read = min(weeks.stop, utc_days.stop // WEEK) - 1
     return _campaigns.all(
         conn,
         bit=bit,
@@ -401,18 +403,20 @@ def campaigns(
         by_week=week_of(report_by),
         first=first,
         last=last,
-        begin=around[0],
-        before=before,
+        begin=begin,
+        before=min(before, end),
+        first_read=first_read,
+        last_read=last_read,
         first_week=weeks.start,
         last_week=weeks.stop - 1,
         has_before=int(before >= first),
         has_after=int(after <= last),
-        after=after,
-        end=around[-1],
+        after=max(after, begin),
+        end=end,
     )
 
 
-def _around(first: int, last: int) -> range:
+def days_around(first: int, last: int) -> range:
     """Returns the UTC days of what counts on one of the days [first, last]."""
     # A shop day begins at most a day before or after the UTC day of the same date.
     return range(first - 1, last + 2)

@@ -555,6 +555,19 @@ told_versions = Table(
     sqlite_with_rowid=False,
 )
 
+# The sums of a week of the credits, the comparison or the accuracy have changed if its version has,
+# which is that of the progress of these figures: so a process knows whether what it has added up
+# is still right. The row without a `report_by` stands for all weeks.
+summed_weeks = Table(
+    "summed_weeks",
+    metadata,
+    Column("figures", Text, primary_key=True),
+    Column("report_by", Text, primary_key=True),
+    Column("week", BigInteger, primary_key=True),
+    _int("version"),
+    sqlite_with_rowid=False,
+)
+
 # The ads of the ad account, by the names they have now, and the pins that they promote.
 pinterest_ads = Table(
     "pinterest_ads",
