@@ -49,6 +49,14 @@ _PARAMETER_OF = {"em": "customer_email", "ph": "customer_phone"}
 Money = float | int | str | Decimal
 SessionData = Mapping[str, Any]
 
+_PRODUCT_IDS = frozenset({"product_id", "variant_id", "sku"})
+# What session data tells of the visit.
+_VISIT = frozenset(
+    {
+        *("utm_source", "utm_medium", "utm_campaign", "utm_campaign_id", "utm_id", "utm_ad_id"),
+        *("utm_pin_id", "utm_term", "utm_content", "epik", "visitor_id", "session_id"),
+    }
+)
 _QUANTITY = re.compile(r"[0-9]{1,9}")
 
 _default: Service | None = None
@@ -115,9 +123,10 @@ class PinterestConversionTracker:
         """
         session_fields = session_data or {}
         now = int(self._service.clock())
+        currency = _currency(currency)
         order = _order(
             _order_id(order_id),
-            _minor_units("order_value", order_value, _currency(currency)),
+            _minor_units("order_value", order_value, currency),
             currency,
             tuple(_line(f"order_items/{n}/", item) for n, item in enumerate(order_items)),
             session_fields,
@@ -127,6 +136,7 @@ class PinterestConversionTracker:
         self.tracker.record(order, "library")
         unusable = identity_of(order.buyer).unusable
         left_out = [_PARAMETER_OF[field] for field in unusable if field in _PARAMETER_OF]
+        left_out += _left_out_of_items("order_items", order_items)
         return self._recorded(event_id_of(order.id), [*left_out, *_left_out_of(session_fields)])
 
     def _recorded(self, event_id: str, left_out: Iterable[str]) -> Recorded:
@@ -142,8 +152,11 @@ class PinterestConversionTracker:
         session_data: SessionData | None = None,
         url: str = "",
         currency: str = "USD",
+        unusable: Sequence[str] = (),
     ) -> Recorded:
         """Records a product view, an addition to the cart or the start of a checkout, now.
+
+        `unusable` names values of the contents that were left out of them.
 
         Raises:
             ValidationError: the value or the currency cannot be used.
@@ -155,7 +168,8 @@ class PinterestConversionTracker:
             str(session_fields.get("referrer") or ""),
             (host_of(url), *self.tracker.planner.policy.own_hosts),
         )
-        minor = _minor_units("value", value, _currency(currency))
+        currency = _currency(currency)
+        minor = _minor_units("value", value, currency)
         consent = consent_in(_note_attributes(session_fields))
         limited = is_limited(consent, self.tracker.planner.policy)
         email = str(session_fields.get("email") or "")
@@ -183,7 +197,7 @@ class PinterestConversionTracker:
         media = self.tracker.planner.policy.pinterest_media
         event = _pixel_event(stage, conversion, session, consent, minor, media)
         self.tracker.record_pixel_events([event])
-        left_out = ["email"] if identity.unusable else []
+        left_out = [*unusable, *(["email"] if identity.unusable else [])]
         left_out += ["product_url"] if url and not page else []
         return self._recorded(event.event_id, [*left_out, *_left_out_of(session_fields)])
 
@@ -231,8 +245,9 @@ def track_pinterest_product_view(
     content = Content(
         _product_id("product_id", product_id), _product_name(product_name), price=format(price, "f")
     )
+    unusable = _unusable_in(product_id=product_id, product_name=product_name)
     return PinterestConversionTracker().track_stage(
-        "product_view", (content,), price, session_data, product_url, currency
+        "product_view", (content,), price, session_data, product_url, currency, unusable
     )
 
 
@@ -252,8 +267,9 @@ def track_pinterest_add_to_cart(
         price=format(price, "f"),
         quantity=pieces,
     )
+    unusable = _unusable_in(product_id=product_id, product_name=product_name)
     return PinterestConversionTracker().track_stage(
-        "add_to_cart", (content,), price * pieces, session_data, currency=currency
+        "add_to_cart", (content,), price * pieces, session_data, "", currency, unusable
     )
 
 
@@ -266,8 +282,9 @@ def track_pinterest_checkout(
     """Records the start of a checkout; returns the result once it is on disk."""
     value = _amount("cart_value", cart_value)
     contents = [_content(f"cart_items/{n}/", item) for n, item in enumerate(cart_items)]
+    unusable = _left_out_of_items("cart_items", cart_items)
     return PinterestConversionTracker().track_stage(
-        "checkout_initiation", contents, value, session_data, currency=currency
+        "checkout_initiation", contents, value, session_data, "", currency, unusable
     )
 
 
@@ -281,8 +298,33 @@ def _default_service() -> Service:
 
 def _left_out_of(session_fields: SessionData) -> list[str]:
     """Returns the names in session data whose values cannot be used."""
+    found = [
+        name
+        for name, value in session_fields.items()
+        if name in _VISIT and value is not None and is_placeholder(str(value))
+    ]
     told = session_fields.get("client_ip_address")
-    return ["client_ip_address"] if told and not _client_ip(session_fields) else []
+    return [*found, "client_ip_address"] if told and not _client_ip(session_fields) else found
+
+
+def _left_out_of_items(name: str, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the places in a list of items whose values name no product."""
+    names = ("product_id", "variant_id", "sku", "title", "vendor")
+    return [
+        f"{name}/{n}/{field}"
+        for n, item in enumerate(items)
+        for field in _unusable_in(**{each: item.get(each) for each in names})
+    ]
+
+
+def _unusable_in(**values: object) -> list[str]:
+    """Returns the names of the ids and names of a product that are left out, as they are told."""
+    return [
+        name
+        for name, value in values.items()
+        if value not in (None, "")
+        and not (_product_id(name, value) if name in _PRODUCT_IDS else _product_name(value))
+    ]
 
 
 def _pixel_event(
@@ -427,9 +469,10 @@ def _content(prefix: str, item: Mapping[str, Any]) -> Content:
 
 
 def _currency(value: str) -> str:
-    if not is_currency(value):
+    code = str(value).strip().upper()
+    if not is_currency(code):
         raise ValidationError(FieldError("currency", "not an ISO 4217 code such as USD"))
-    return value
+    return code
 
 
 def _minor_units(name: str, value: Money, currency: str) -> int:

@@ -278,6 +278,30 @@ def test_a_result_says_why_an_event_is_not_sent_and_what_was_left_out(
     )
 
 
+def test_a_result_names_what_names_nothing_in_items_and_visits(
+    tracker: PinterestConversionTracker,
+) -> None:
+    item = {"product_id": "undefined", "title": "(not set)", "sku": "MUG-1", "price": 5}
+    visit = VISIT | {"epik": "{epik}", "utm_campaign": "{{campaign.name}}", "utm_term": None}
+
+    sold = tracker.track_purchase("A1", "10.00", [{"product_id": "1"}, item], visit)
+    assert set(sold.left_out) == {
+        *("order_items/1/product_id", "order_items/1/title", "epik", "utm_campaign")
+    }
+    assert set(views(tracker, epik="null", visitor_id="\\N").left_out) == {"epik", "visitor_id"}
+
+
+@pytest.mark.parametrize("told", ["usd", " USD ", "Usd"])
+def test_a_currency_is_read_in_any_case(
+    tracker: PinterestConversionTracker, service: Service, told: str
+) -> None:
+    tracker.track_purchase("A1", "10.00", customer_email="ann@example.com", currency=told)
+    tracker.track_stage("product_view", (Content("1"),), 5, VISIT, currency=told)
+
+    payloads = [json.loads(bytes(row["payload"])) for row in rows(service.store, "outbox")]
+    assert [told["custom_data"]["currency"] for told in payloads] == ["USD", "USD"]
+
+
 @pytest.mark.parametrize(
     ("told", "reason"),
     [("marketing=no", "consent_refused"), ("marketing=yes", ""), ("sale_of_data=no", "")],
