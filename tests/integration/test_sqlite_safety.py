@@ -1,8 +1,12 @@
 """Nothing that SQLite does behind the scenes may cost an order: its log, its locks, its disk."""
 
+import fcntl
+import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,9 +18,9 @@ from tests.conftest import BuildService
 from tests.reading import until
 from tests.servers import PATIENCE
 from tracking.service import open_service
-from tracking.store import open_store, quarantine
+from tracking.store import StoreUnavailable, open_store, quarantine
 from tracking.store.engine import filesystems
-from tracking.store.engine.file_locks import writing
+from tracking.store.engine.file_locks import lock_path, open_lock, writing
 from tracking.store.engine.filesystems import shared_by
 from tracking.store.engine.sqlite import LONGEST_LOG, SqliteStore, protection
 from tracking.store.engine.statement import Connection
@@ -74,6 +78,39 @@ def wait_for_waiter(path: Path) -> None:
         return any("->" in line and line.split()[6].endswith(number) for line in lines)
 
     until(is_waited_for)
+
+
+def test_a_start_keeps_no_writer_waiting_while_another_program_holds_the_database(
+    store: SqliteStore,
+) -> None:
+    store.commit(lambda _: None)
+    url = f"sqlite:///{store.path}"
+    with (
+        ThreadPoolExecutor(2) as pool,
+        closing(sqlite3.connect(store.path, isolation_level=None)) as foreign,
+    ):
+        foreign.execute("BEGIN IMMEDIATE")
+        start = pool.submit(migrate, url)
+        try:
+            while not _is_locked(lock_path(store.path)):
+                assert not start.done()
+            with pytest.raises(StoreUnavailable):
+                pool.submit(store.commit, lambda _: None).result(PATIENCE)
+            assert not start.done()
+        finally:
+            foreign.execute("ROLLBACK")
+        assert start.result(PATIENCE) is None
+
+
+def _is_locked(path: Path) -> bool:
+    descriptor = open_lock(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def test_connections_that_read_make_no_checkpoints(store: SqliteStore) -> None:

@@ -1,5 +1,7 @@
 """Brings a database to the current schema, by itself, at every start."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -26,7 +28,11 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _LOCK_KEY = 7_240_117_002  # any number that nobody else locks
-_WAIT_SECONDS = 60
+# How long a start waits for another program that holds a SQLite database, and how long of it inside
+# SQLite, where it holds the lock file that our writers wait for.
+_WAIT_SECONDS = 60.0
+_BUSY_ATTEMPT_MS = 200
+_PAUSE_SECONDS = 0.1
 _DEADLOCK, _ATTEMPTS = "40P01", 10
 _PRIVATE = 0o600
 
@@ -47,10 +53,32 @@ def migrate(database_url: str) -> None:
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite" and url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    with _turn(url):
-        if url.get_backend_name() == "sqlite" and url.database:
-            _make_private(Path(url.database))
-        _upgrade(database_url)
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while not _is_migrated(url, database_url, deadline):
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _is_migrated(url: URL, database_url: str, deadline: float) -> bool:
+    """Migrates; returns False if another program holds a SQLite database, until the deadline.
+
+    The caller waits for that program without our lock file: webhooks are refused then, and do not
+    wait for this start.
+    """
+    try:
+        with _turn(url):
+            if url.get_backend_name() == "sqlite" and url.database:
+                _make_private(Path(url.database))
+            _upgrade(database_url)
+    except (OperationalError, sqlite3.OperationalError) as error:
+        if not _is_busy(error) or time.monotonic() >= deadline:
+            raise
+        return False
+    return True
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _upgrade(database_url: str) -> None:
@@ -150,7 +178,7 @@ def _take_over_transactions(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connected(raw: object, record: object) -> None:
         raw.isolation_level = None  # type: ignore[attr-defined]
-        raw.execute(f"PRAGMA busy_timeout={_WAIT_SECONDS * 1000}")  # type: ignore[attr-defined]
+        raw.execute(f"PRAGMA busy_timeout={_BUSY_ATTEMPT_MS}")  # type: ignore[attr-defined]
         raw.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
         raw.execute("PRAGMA synchronous=FULL")  # type: ignore[attr-defined]
 
