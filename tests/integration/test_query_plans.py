@@ -26,6 +26,7 @@ from tracking.receive.pixel_recorder import PixelRecorder
 from tracking.receive.rows import purchase_of_unknown
 from tracking.receive.server_events import ServerEvents
 from tracking.receive.tracker import Tracker
+from tracking.report.campaign_orders import orders_of_campaign
 from tracking.report.comparison import Comparison, PinterestSource
 from tracking.report.known_rows import KnownRows
 from tracking.report.order_list import OrderList
@@ -47,6 +48,7 @@ from tracking.store.claims import Settlement
 from tracking.store.engine.group_commit import BatchableWrite
 from tracking.store.engine.statement import Connection
 from tracking.store.migrations import migrate
+from tracking.store.order_list import OrderFilter, OrderPlace
 from tracking.store.schema import metadata
 
 T = TypeVar("T")
@@ -214,6 +216,23 @@ def test_an_order_that_somebody_looks_for_is_found_by_its_number_or_not_at_all(
         found = [order_list.called(conn, text, 50, 0) for text in ("1001", "#1001", "1", "autumn")]
     assert [[row.order_id for row in rows] for rows in found] == [["1"], ["1"], ["1"], []]
     assert [step for step in explained.steps if re.match(r"SCAN (orders|conversions)", step)] == []
+
+
+def test_the_orders_of_a_campaign_are_found_among_any_number_of_other_orders(
+    service: Service,
+) -> None:
+    body = order(id=1, landing_site=pinned("11"))
+    service.tracker.receive_order(json.dumps(body).encode(), "orders/create")
+    service.figures.finish()
+    wanted = OrderFilter(0, 2**40, "", "11", 2**20 - 1)
+    with service.store.read() as conn:
+        explained = ExplainedCursor(conn.raw, set())
+        conn.cursor = explained
+        found = orders_of_campaign(conn, wanted, OrderPlace(2**40, 2**62), 20, 0)
+    assert [row.order_id for row in found] == ["1"]
+    assert any("compared_credits_of_campaign (campaign=?" in step for step in explained.steps)
+    large = r"SCAN (orders|conversions|credits|compared_credits)|SEARCH \w+ USING .*purchases"
+    assert [step for step in explained.steps if re.match(large, step)] == []
 
 
 def test_the_visitors_of_a_page_of_old_events_are_found_among_any_number_of_other_events(

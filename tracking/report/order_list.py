@@ -10,6 +10,7 @@ from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
+from tracking.report.campaign_orders import orders_of_campaign
 from tracking.report.campaigns import CampaignKey
 from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
 from tracking.store import Store, order_list, touches
@@ -78,7 +79,8 @@ class OrderList:
             is_called = bool(found)
             if not is_called:
                 kept = OrderFilter(days.since, days.before, chosen, wanted, self._mask)
-                found = order_list.page(conn, kept, behind, PAGE + 1, forgotten)
+                listed = orders_of_campaign if wanted else order_list.page
+                found = listed(conn, kept, behind, PAGE + 1, forgotten)
             orders = [self._line(conn, row, self._mask) for row in found[:PAGE]]
         return {
             **days.told(self._days.zone),
@@ -98,7 +100,7 @@ class OrderList:
         wanted = OrderFilter(days.since, days.before, "", id, mask, campaign_name=campaign.campaign)
         forgotten = int(self._clock()) - self._retention
         with self._store.read() as conn:
-            found = order_list.page(conn, wanted, _BEGINNING, most, forgotten)
+            found = orders_of_campaign(conn, wanted, _BEGINNING, most, forgotten)
             return [self._line(conn, row, mask) for row in found]
 
     def _line(self, conn: Connection, row: ListedOrder, mask: int) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Orders in the order of their placing, each with what became of it, page by page."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Table,
     and_,
     bindparam,
     exists,
@@ -14,6 +16,7 @@ from sqlalchemy import (
 )
 
 from tracking.domain.conversion import event_id_of
+from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.fates import FATE, IS_PURCHASE, PURCHASES
 from tracking.store.schema import conversions, credits, orders
@@ -64,6 +67,22 @@ class OrderFilter(NamedTuple):
     campaign_name: str = ""
 
 
+_empty: ColumnElement[str] = literal_column("''")
+
+
+def is_campaign(table: Table) -> ColumnElement[bool]:
+    """Returns the condition that a row of a table tells the campaign of a filter."""
+    return or_(
+        table.c.campaign_id == bindparam("campaign"),
+        table.c.campaign == bindparam("campaign"),
+        and_(
+            table.c.campaign_id == _empty,
+            table.c.campaign != _empty,
+            table.c.campaign == bindparam("campaign_name"),
+        ),
+    )
+
+
 _listed = (
     select(
         conversions.c.id.label("number"),
@@ -74,7 +93,6 @@ _listed = (
     .select_from(PURCHASES)
     .where(IS_PURCHASE)
 )
-_empty: ColumnElement[str] = literal_column("''")
 _is_sendable = FATE.in_([literal_column(f"'{fate}'") for fate in ("sent", "waiting", "lost")])
 _has_fate = or_(
     bindparam("fate") == _empty,
@@ -89,33 +107,26 @@ _has_credit = or_(
             credits.c.order_id == orders.c.id,
             credits.c.is_pinterest == literal_column("1"),
             credits.c.mask.op("&")(bindparam("mask")) != literal_column("0"),
-            or_(
-                credits.c.campaign_id == bindparam("campaign"),
-                credits.c.campaign == bindparam("campaign"),
-                and_(
-                    credits.c.campaign_id == _empty,
-                    credits.c.campaign != _empty,
-                    credits.c.campaign == bindparam("campaign_name"),
-                ),
-            ),
+            is_campaign(credits),
         )
     ),
 )
-_page = Query(
+_in_its_order = (conversions.c.at.desc(), conversions.c.id.desc())
+_wanted = _listed.where(
+    conversions.c.at >= bindparam("since"),
+    conversions.c.at < bindparam("before"),
+    conversions.c.at <= bindparam("last_at"),
+    or_(
+        conversions.c.at < bindparam("last_at"),
+        conversions.c.id < bindparam("last_number"),
+    ),
+    _has_fate,
+    _has_credit,
+).order_by(*_in_its_order)
+_page = Query(ListedOrder, _wanted.limit(bindparam("most")))
+_among = Query(
     ListedOrder,
-    _listed.where(
-        conversions.c.at >= bindparam("since"),
-        conversions.c.at < bindparam("before"),
-        conversions.c.at <= bindparam("last_at"),
-        or_(
-            conversions.c.at < bindparam("last_at"),
-            conversions.c.id < bindparam("last_number"),
-        ),
-        _has_fate,
-        _has_credit,
-    )
-    .order_by(conversions.c.at.desc(), conversions.c.id.desc())
-    .limit(bindparam("most")),
+    {dialect: _wanted.where(is_among(dialect, conversions.c.event_id)) for dialect in DIALECTS},
 )
 # The ids by one index each, and the events by theirs: in the order of the list SQLite would look
 # through every purchase, down to the oldest if no order is called so.
@@ -133,7 +144,7 @@ _prefix: ColumnElement[str] = literal_column(f"'{event_id_of('')}'")
 _called = Query(
     ListedOrder,
     _listed.where(conversions.c.event_id.in_(select(_prefix.concat(_ids_called.c.id))))
-    .order_by(conversions.c.at.desc(), conversions.c.id.desc())
+    .order_by(*_in_its_order)
     .limit(bindparam("most")),
 )
 
@@ -151,6 +162,24 @@ def page(
         last_at=after.placed_at,
         last_number=after.number,
         most=most,
+        forgotten=forgotten,
+    )
+
+
+def among(
+    conn: Connection,
+    wanted: OrderFilter,
+    after: OrderPlace,
+    order_ids: Iterable[str],
+    forgotten: int,
+) -> list[ListedOrder]:
+    """Returns those of some orders that `page` would return."""
+    return _among.all(
+        conn,
+        **wanted._asdict(),
+        last_at=after.placed_at,
+        last_number=after.number,
+        names=names_of(conn, map(event_id_of, order_ids)),
         forgotten=forgotten,
     )
 

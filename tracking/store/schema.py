@@ -943,6 +943,7 @@ compared_credits = Table(
     _int("share"),
     _int("net"),
     _int("value"),
+    Index("compared_credits_of_campaign", "campaign", "placed_at", "order_id"),
     sqlite_with_rowid=False,
 )
 
