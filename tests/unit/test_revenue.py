@@ -362,6 +362,42 @@ def test_two_removed_lines_may_be_paid_back_at_once() -> None:
     assert left(SOLD, *removed, paid, exchanged("90.00", line_items=lines)) == (90_00, 90_00)
 
 
+def test_a_removed_line_may_be_paid_back_together_with_another() -> None:
+    removed = given_back([(50.0, 0)], order_adjustments=adjusted("50.00"))
+    both = given_back([(50.0, 0)], "100.00", id=7_003, order_adjustments=adjusted("-50.00"))
+
+    assert left(SOLD, removed, both, exchanged("0.00")) == (0, 0)
+    lines = [mugs(tax="0.00"), {**HAT, "price": "30.00"}]
+    assert left(SOLD, removed, both, exchanged("30.00", line_items=lines)) == (30_00, 30_00)
+
+
+def test_money_besides_a_line_of_its_own_pays_for_no_other() -> None:
+    removed = given_back([(50.0, 0)], order_adjustments=adjusted("50.00"))
+    besides = given_back([(20.0, 0)], "25.00", id=7_003, order_adjustments=adjusted("-5.00"))
+
+    assert left(SOLD, removed, besides, exchanged("30.00")) == (25_00, 25_00)
+
+
+def test_money_given_back_before_a_line_was_removed_does_not_pay_for_it() -> None:
+    goodwill = without_lines("5.00", created_at=instant(NOW + HOUR / 2))
+    removed = given_back([(50.0, 0)], id=7_003, order_adjustments=adjusted("50.00"))
+
+    assert left(SOLD, goodwill, removed, exchanged("50.00")) == (45_00, 45_00)
+    assert left(SOLD, goodwill, removed, EVEN) == (95_00, 95_00)
+
+
+def test_refunded_shipping_is_no_part_of_what_an_exchange_paid() -> None:
+    sold = body(mugs(tax="0.00"), total_price="110.00", total_tax="0.00")
+    back = {**exchange(50.0), "order_adjustments": adjusted("50.00")}
+    shipping = without_lines(
+        "10.00", id=7_003, refund_shipping_lines=[{"subtotal_amount_set": TEN}]
+    )
+    lines = [mugs(tax="0.00"), {**HAT, "price": "50.00"}]
+    state = now("100.00", "100.00", total_price="160.00", total_tax="0.00", line_items=lines)
+
+    assert left(sold, back, GOODWILL, shipping, state) == (95_00, 95_00)
+
+
 def test_a_cent_of_rounding_is_no_exchange() -> None:
     removed = given_back([(50.0, 0)], order_adjustments=adjusted("50.00"))
     paid = without_lines("50.00", order_adjustments=adjusted("-50.00"))

@@ -132,14 +132,14 @@ def includes_taxes(of_order: bool | None, refunds: Iterable[Refund]) -> bool:
 
 def _without_paid_debts(worth: OrderWorth, refunds: Iterable[Refund]) -> list[Refund]:
     """Returns the single refunds, without what was owed for removed lines and then paid to the
-    cent by a refund without lines.
+    cent.
 
     That nothing was given back besides cannot be told from sums once other goods were added.
     """
     found = {refund.id: refund for refund in refunds if refund.id != EXPORTED_REFUND_ID}
     owed = [refund for refund in found.values() if _debt(worth, refund)]
     for paid in sorted(found.values(), key=lambda refund: (refund.at, refund.id)):
-        if paid.goods or paid.extra <= 0 or not paid.is_given:
+        if paid.extra <= 0 or not paid.is_given:
             continue
         debts = [refund for refund in owed if refund.at <= paid.at]
         if debts := _paid_by(worth, paid.extra, debts):
@@ -185,22 +185,36 @@ def _taken_off(worth: OrderWorth, refunds: Sequence[Refund]) -> int:
     newer = [refund for refund in given if not _is_known(worth, refund)]
     lines = _sum(newer, lambda r: _lines(worth, r))
     extra = _sum(newer, lambda r: _given_back(worth, r)) - lines
-    before = _extra_of_known(worth, known)
+    debts = _debts_of(known)
+    besides = _sum(known, lambda r: 0 if _may_pay(r, debts) else max(0, r.extra))
+    before = _extra_of_known(worth, known, debts)
     if before < 0:
         # What was owed to the buyer for removed lines is paid by a newer refund without lines.
         extra, before = min(extra, max(0, extra + before)), 0
-    return max(0, lines + extra + before)
+    return max(0, lines + extra + before + besides)
 
 
-def _extra_of_known(worth: OrderWorth, known: Sequence[Refund]) -> int:
-    """Returns what was given back without lines; less than nothing where more lines were removed
-    than was paid or exchanged for."""
-    paid = _sum(known, lambda r: max(0, r.extra))
-    # Where something was paid at once, the rest was settled otherwise: by other goods, or a fee.
-    owed = -_sum(known, lambda r: 0 if r.paid else min(0, r.extra))
+def _debts_of(refunds: Iterable[Refund]) -> list[Refund]:
+    """Returns the refunds that owe the buyer something for removed lines.
+
+    Where something was paid at once, the rest was settled otherwise: by other goods, or a fee.
+    """
+    return [refund for refund in refunds if not refund.paid and refund.extra < 0]
+
+
+def _may_pay(refund: Refund, debts: Sequence[Refund]) -> bool:
+    """Returns True if money may pay what was owed: it came later, and for no lines of its own."""
+    return not refund.goods and any(debt.at <= refund.at for debt in debts)
+
+
+def _extra_of_known(worth: OrderWorth, known: Sequence[Refund], debts: Sequence[Refund]) -> int:
+    """Returns what was paid without lines after lines were removed; less than nothing where more
+    was owed for these than was paid or exchanged for."""
+    paid = _sum(known, lambda r: max(0, r.extra) if _may_pay(r, debts) else 0)
+    owed = -_sum(debts, lambda r: r.extra)
     lines = _sum(known, lambda r: _lines(worth, r))
     added = min(lines, max(0, (worth.kept or 0) + lines - worth.value_before_exchange))
-    if lines > 0:
+    if lines > 0 and not worth.is_total:
         added = _share(added, _sum(known, lambda r: _priced(r, worth.taxes_included)), lines)
     return paid - max(0, owed - added)
 
