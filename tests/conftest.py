@@ -25,7 +25,7 @@ from tests.standins.pinterest import FakePinterest
 from tests.store_contents import Database
 from tracking.destinations import connect_all
 from tracking.service import Service, service_of
-from tracking.store import backup, open_store
+from tracking.store import Store, backup, open_store
 from tracking.store.migrations import migrate
 from tracking.store.schema import metadata, told_versions
 
@@ -111,7 +111,14 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def kept_stores() -> dict[str, Store]:
+    """By its URL, a store whose connections stay open from one test to the next. For each new
+    connection PostgreSQL reads its catalogs anew, which takes it longer than most tests do."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def postgres_url(kept_stores: dict[str, Store]) -> Iterator[str]:
     """A migrated schema of its own in a real PostgreSQL; skipped where there is none."""
     schema = f"test_{uuid.uuid4().hex[:12]}"
     try:
@@ -125,7 +132,9 @@ def postgres_url() -> Iterator[str]:
     joint = "&" if "?" in base else "?"
     url = f"{base}{joint}options=-csearch_path%3D{schema}"
     migrate(url)
+    kept_stores[url] = open_store(url)
     yield url
+    kept_stores.pop(url).close()
     with psycopg.connect(POSTGRES, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
@@ -199,16 +208,27 @@ def pinterest(clock: Clock) -> Iterator[FakePinterest]:
         yield server
 
 
+@pytest.fixture
+def store(database_url: str, kept_stores: dict[str, Store]) -> Iterator[Store]:
+    """A store on each database."""
+    found = kept_stores.get(database_url) or open_store(database_url)
+    yield found
+    if database_url not in kept_stores:
+        found.close()
+
+
 BuildService = Callable[..., Service]
 
 
 @pytest.fixture
-def build_service(clock: Clock) -> Iterator[BuildService]:
+def build_service(clock: Clock, kept_stores: dict[str, Store]) -> Iterator[BuildService]:
     """Makes services on a migrated database: `build_service(url, PINTEREST_SEND="all")`.
 
-    With `pinterest=server` it has the credentials of that stand-in.
+    With `pinterest=server` it has the credentials of that stand-in. Each has a store of its own, as
+    processes have.
     """
     opened: list[Service] = []
+    kept = dict(kept_stores)
 
     def build(url: str, pinterest: FakePinterest | None = None, **env: str) -> Service:
         known = {"SHOPIFY_WEBHOOK_SECRET": SECRET, "API_TOKEN": API_TOKEN, "DATABASE_URL": url}
@@ -219,13 +239,15 @@ def build_service(clock: Clock) -> Iterator[BuildService]:
                 "PINTEREST_API_BASE": pinterest.url,
             }
         settings = Settings.from_env(known | env)
-        service = service_of(settings, open_store(url), connect_all(settings), clock)
+        store = kept.pop(url, None) or open_store(url)
+        service = service_of(settings, store, connect_all(settings), clock)
         opened.append(service)
         return service
 
     yield build
     for service in opened:
-        service.store.close()
+        if service.store not in kept_stores.values():
+            service.store.close()
         for destination in service.destinations.values():
             destination.close()
 

@@ -1,7 +1,7 @@
 """Reports that add up stored days tell what the raw rows tell, whatever changed meanwhile."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any, NamedTuple
@@ -49,13 +49,6 @@ ZONES = ("America/New_York", "Asia/Kathmandu", "Pacific/Auckland")
 CAMPAIGNS = (("11", "summer"), ("11", "sommer"), ("22", "autumn"), ("", "brand"), ("", ""))
 TYPES: tuple[CustomerType, ...] = ("", "new", "returning")
 TODAY = int(NOW) // DAY * DAY
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    opened = open_store(database_url)
-    yield opened
-    opened.close()
 
 
 class StoredEvent(NamedTuple):

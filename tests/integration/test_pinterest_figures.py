@@ -1,7 +1,6 @@
 """What the store keeps of Pinterest's own figures, on SQLite and PostgreSQL alike."""
 
 import itertools
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ from tests.actors import NOW
 from tracking.report.known_rows import KnownRows
 from tracking.store import (
     Store,
-    open_store,
     pinterest_calls,
     pinterest_figures,
     pinterest_readings,
@@ -23,13 +21,6 @@ from tracking.store.pinterest_readings import ReadingRow
 from tracking.store.told_versions import Told
 
 ACCOUNT = "549755885175"
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    opened = open_store(database_url)
-    yield opened
-    opened.close()
 
 
 def figures(date: str, campaign_id: str, **more: Any) -> PinterestFigures:

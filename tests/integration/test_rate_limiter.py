@@ -25,14 +25,6 @@ EACH, TOTAL = Rate(10, burst=600), Rate(1000, burst=5000)
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store on each database."""
-    opened = open_store(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def quick(sqlite_template: Path) -> Iterator[WatchedStore]:
     """A watched store in memory, for tests of thousands of calls."""
     with folder_in_memory() as folder:

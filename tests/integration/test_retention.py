@@ -1,7 +1,7 @@
 """Nothing is kept longer than promised, nobody has to see to it, and nobody waits for it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from tests.store_contents import rows
 from tests.watched_store import WatchedStore
 from tracking.operate.retention import INTERVAL_SECONDS, QUARANTINE_DAYS, Retention
 from tracking.service import Service
-from tracking.store import Store, open_store, quarantine, retention
+from tracking.store import Store, quarantine, retention
 from tracking.store.engine.statement import Connection, Statement
 from tracking.store.schema import metadata
 
@@ -96,13 +96,6 @@ class OneRound(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         self.set()
         return True
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    opened = open_store(database_url)
-    yield opened
-    opened.close()
 
 
 def odd(store: Store, name: str, at: float) -> None:

@@ -1,7 +1,7 @@
 """Visitors are counted once each, whatever ids they had, and the figures keep no id for longer."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -23,7 +23,6 @@ from tracking.store import (
     conversions,
     erasure,
     funnel_figures,
-    open_store,
     report_progress,
     retention,
 )
@@ -31,13 +30,6 @@ from tracking.store.conversions import ConversionRow
 
 TODAY = int(NOW) // DAY * DAY
 DAYS = ShopDays(ZoneInfo("UTC"))
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    opened = open_store(database_url)
-    yield opened
-    opened.close()
 
 
 def seen(event_id: str, visitor: str, days_ago: int = 0, **changes: Any) -> ConversionRow:
