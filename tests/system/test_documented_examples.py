@@ -58,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "COLLECTOR_KEY": "key-of-the-pixel",
         "DATABASE_URL": f"sqlite:///{folder}/tracking.db",
         "DELIVER": "false",
+        "WEB_CONCURRENCY": "1",
     }
     (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in env.items()))
     with serving(folder, env) as running:

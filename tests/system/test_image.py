@@ -34,6 +34,7 @@ def test_the_service_starts_from_the_image(image: Path, tmp_path: Path) -> None:
         "API_TOKEN": API_TOKEN,
         "DATABASE_URL": f"sqlite:///{tmp_path}/tracking.db",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "WEB_CONCURRENCY": "1",
     }
     server = Server(tmp_path, env, root=image)
     try:

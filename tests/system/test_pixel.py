@@ -1044,6 +1044,7 @@ def service(pinterest: FakePinterest, tmp_path_factory: pytest.TempPathFactory) 
         "PINTEREST_ACCESS_TOKEN": pinterest.token,
         "PINTEREST_AD_ACCOUNT_ID": pinterest.account_id,
         "PINTEREST_API_BASE": pinterest.url,
+        "WEB_CONCURRENCY": "1",
     }
     with serving(folder, env) as running:
         yield running
