@@ -155,6 +155,13 @@ class Shop:
             headers={"X-Shopify-Hmac-Sha256": signature, **(headers or {})},
         )
 
+    def sends_until_taken(self, topic: str, body: Mapping[str, Any]) -> TestResponse:
+        """Post a signed webhook as Shopify does, which comes again where others were in the way."""
+        for _ in range(4):
+            if (answer := self.sends(topic, body)).status_code != 503:
+                return answer
+        return self.sends(topic, body)
+
     def reads(self, path: str, **parameters: str) -> Any:
         """Get a report as the owner, as JSON."""
         response = self.client.get(path, query_string=parameters, headers=bearer())

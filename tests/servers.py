@@ -19,7 +19,7 @@ from webhooks.signature import sign
 
 ROOT = Path(__file__).parent.parent
 # On a machine that is busy with other things a start takes its time.
-PATIENCE = 60.0
+PATIENCE = 120.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 

@@ -55,7 +55,7 @@ def states(*told: State) -> list[State]:
 
 def tell(found: World, bodies: Sequence[State], *, is_reversed: bool = False) -> None:
     for body in reversed(bodies) if is_reversed else bodies:
-        answer = found.shop.sends("orders/updated", body)
+        answer = found.shop.sends_until_taken("orders/updated", body)
         assert answer.get_json()["status"] in ("accepted", "stale")
 
 
