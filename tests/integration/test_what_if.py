@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from app import assemble
-from tests.actors import COLLECTOR_KEY, DAY, HOUR, NOW, Clock, Shop, instant, pinned
+from tests.actors import (
+    COLLECTOR_KEY,
+    DAY,
+    HOUR,
+    NOW,
+    Clock,
+    Shop,
+    Storefront,
+    instant,
+    notes,
+    pinned,
+)
 from tests.conftest import BuildService
 from tests.messages import Fact, pixel
 from tests.random_shop import messages_of
@@ -148,6 +159,31 @@ def test_by_the_configured_windows_it_is_the_report_itself(
         found = what_if_of(service, CONFIGURED)
         for name, report in reports_of(service).items():
             assert found[name] == report, name
+
+
+def test_a_click_that_is_told_again_inside_a_shorter_window_counts(
+    build_service: BuildService,
+    database_url: str,
+    pinterest: FakePinterest,
+    clock: Clock,
+) -> None:
+    service = build(build_service, database_url, pinterest, CONFIGURED)
+    front = Storefront(service, pinterest, clock)
+    for hours_ago, campaign, click in ((30, "11", "b25l"), (28, "22", "dHdv"), (3, "11", "b25l")):
+        clock.now = NOW - hours_ago * HOUR
+        page = pinned(campaign, epik=f"dj0yJnU9{click}")
+        front.sees("page_viewed", "visitor-0001", page=page)
+    clock.now = NOW
+    front.sells(note_attributes=notes(pin_vid="visitor-0001"))
+    days = service.reports.days(**YEAR)
+    ends = days.start.toordinal(), days.end.toordinal()
+    span = CreditSpan(*ends, bit("pinterest", "last_touch"), "order_date", 2 * DAY)
+
+    for windows, credited in ((CONFIGURED, "22"), ((1, 12), "11")):
+        report = service.what_if.report(days, span, Rules.of(*windows)).report
+        assert report is not None
+        orders = {line["campaign_id"]: line["orders"] for line in report["campaigns"]}
+        assert {id for id, count in orders.items() if count} == {credited}
 
 
 def test_orders_whose_visits_are_forgotten_stay_as_they_are_credited(
