@@ -144,7 +144,9 @@ class Part:
         for reason, amount in other.reasons.items():
             known = self.reasons.get(reason, _NOTHING)
             self.reasons[reason] = Amount(known.share + amount.share, known.value + amount.value)
-        if len(self.order_ids) < MOST_ORDER_IDS:
+        if not (self.order_ids or unnamed):
+            self.order_ids = other.order_ids.copy()
+        elif len(self.order_ids) < MOST_ORDER_IDS:
             self._name(id for id in other.order_ids if id not in unnamed)
 
     def _name(self, order_ids: Iterable[str]) -> None:
