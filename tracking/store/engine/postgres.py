@@ -43,7 +43,7 @@ YIELDING_POOL_SIZE = 2
 BUSY_SECONDS = 2.2
 _LOCKED_SECONDS = 1.2
 # One that holds no thread may wait longer for its turn, as it waits for no connection then.
-_QUEUED_SECONDS = 2.5
+_QUEUED_SECONDS = 2.7
 # While the server is unreachable a webhook fails at once: Shopify sends it again by itself.
 _AWAY_SECONDS = 0.2
 _RETRIES_EVERY_SECONDS = 1.0

@@ -32,6 +32,8 @@ _IDLE_SECONDS = 1.0
 # waits for it alone.
 _MOST_TRIES = 3
 _LOOKS_EVERY_SECONDS = 0.2
+# What was begun in time may begin anew for so long, if it needs more locks than it knew.
+_ANEW_SECONDS = 1.0
 _TOO_LATE = "the database cannot be written: too many writes wait"
 
 
@@ -169,9 +171,13 @@ class WriterThreads:
         return queued
 
     def _write_alone(self, queued: _Queued) -> None:
+        last_begin = queued.last_begin
+
         def write_in_time(conn: Any) -> Any:
-            if self._is_late(queued):
+            nonlocal last_begin
+            if self._now() > last_begin:
                 raise Contended(_TOO_LATE)
+            last_begin = queued.last_begin + _ANEW_SECONDS
             return queued.work(conn)
 
         try:
