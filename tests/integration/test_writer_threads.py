@@ -12,6 +12,7 @@ import pytest
 
 from tests.actors import NOW, instant, notes, order
 from tests.conftest import BuildService
+from tests.reading import until
 from tests.store_contents import rows
 from tests.watched_store import MeasuredStore
 from tracking.receive.tracker import Tracker
@@ -180,6 +181,41 @@ def test_while_a_batch_is_written_the_next_one_grows_though_a_thread_is_free() -
     LongName.released.set()
     assert results(futures) == ["long", "a", "b", "c"]
     assert desk.batches == [1, 3]
+
+
+def test_no_write_waits_for_another_that_came_before_a_free_thread_woke() -> None:
+    desk = Desk(threads=3)
+    desk.end()
+    until(lambda: desk.writers._idle == 1)
+    released = threading.Event()
+    # No thread wakes before both are handed in.
+    with desk.writers._woken:
+        first = desk.writers.submit(lambda _: released.wait(PATIENCE))
+        second = desk.writers.submit(lambda _: released.set())
+    assert results([first, second]) == [True, None]
+
+
+def test_a_write_that_may_not_begin_is_refused_in_time_though_a_thread_is_free() -> None:
+    desk = Desk(threads=4, patience=1.0)
+    desk.end()
+    begun, released = threading.Semaphore(0), threading.Event()
+
+    class Held(Name):
+        @classmethod
+        def attempt(cls, conn: Any, works: Sequence[Name]) -> Sequence[str | None]:
+            begun.release()
+            assert released.wait(2 * PATIENCE)
+            return [work.text for work in works]
+
+    held = []
+    for text in "ab":
+        held.append(desk.writers.submit(Held(text)))
+        assert begun.acquire(timeout=PATIENCE)
+    late = desk.writers.submit(Held("c"))
+    desk.seconds += 2.0
+    assert isinstance(late.exception(PATIENCE), StoreUnavailable)
+    released.set()
+    assert results(held) == ["a", "b"]
 
 
 def refused(desk: Desk, *works: Callable[[Any], Any]) -> bool:

@@ -96,27 +96,29 @@ class WriterThreads:
         return queued.future
 
     def _wake(self) -> None:
-        if self._idle:
-            self._woken.notify()
-        elif self._threads < self._most_threads:
+        self._woken.notify()
+        # A thread that was woken counts as idle until it runs, and takes one of these writes.
+        if len(self._queue) > self._idle and self._threads < self._most_threads:
             self._threads += 1
             threading.Thread(target=self._write, name="writer", daemon=True).start()
         # What waits behind others may wait for a thread that waits itself.
-        is_crowded = len(self._queue) > 1 or not (self._idle or self._threads < self._most_threads)
+        is_free = self._idle or self._threads < self._most_threads
+        is_crowded = len(self._queue) > 1 or not is_free or self._next() is None
         if is_crowded and not self._is_watched:
             self._is_watched = True
             threading.Thread(target=self._watch, name="writers-queue", daemon=True).start()
 
     def _watch(self) -> None:
         """Refuses the writes that have waited too long, until none wait."""
-        idle = threading.Event()
-        while self._is_watched:
+        idle, some_wait = threading.Event(), True
+        while some_wait:
             idle.wait(_LOOKS_EVERY_SECONDS)
             with self._woken:
                 late = [queued for queued in self._queue if self._is_late(queued)]
                 for queued in late:
                     self._queue.remove(queued)
-                self._is_watched = bool(self._queue)
+                # From here on another thread may have begun to watch.
+                self._is_watched = some_wait = bool(self._queue)
             for queued in late:
                 _refuse(queued)
 
