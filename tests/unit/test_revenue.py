@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.actors import HOUR, NOW, instant, order, refund
 from tracking.domain.conversion import Policy, kept_of, peak_of, sold_of, value_of
 from tracking.domain.order import Order, Refund, changed_at, least, most, newer_refund
-from tracking.domain.revenue import OrderFigures, OrderWorth, figures_of
+from tracking.domain.revenue import OrderFigures, OrderWorth, figures_of, paid_back
 from tracking.domain.shopify_order import order_of
 from tracking.domain.shopify_refund import refund_of
 
@@ -61,6 +61,11 @@ def adjusted(amount: str, kind: str = "refund_discrepancy") -> list[dict[str, st
     return [{"kind": kind, "amount": amount, "tax_amount": "0.00"}]
 
 
+def refund_states(*bodies: dict[str, Any]) -> list[Refund]:
+    """Refunds as their own webhooks tell them."""
+    return [refund_of(json.dumps({**told, "total_duties_set": USD}).encode())[0] for told in bodies]
+
+
 def figures(*bodies: dict[str, Any], is_total: bool = False) -> OrderFigures:
     """The figures after these bodies of an order and of refunds, the order's in any order."""
     states: list[Order] = []
@@ -68,7 +73,7 @@ def figures(*bodies: dict[str, Any], is_total: bool = False) -> OrderFigures:
     for told in bodies:
         found: list[Refund] = []
         if "order_id" in told:
-            found.append(refund_of(json.dumps({**told, "total_duties_set": USD}).encode())[0])
+            found += refund_states(told)
         else:
             states.append(order_of(json.dumps(told).encode()))
             found += states[-1].refunds
@@ -339,6 +344,15 @@ def test_a_line_that_was_removed_and_paid_back_is_so_whatever_is_added_later(
     assert left(SOLD, removed, exchanged("50.00"), paid) == (50_00, 50_00)
     assert left(SOLD, removed, paid, added) == (80_00, 80_00)
     assert left(SOLD, removed, exchanged("50.00"), paid, added) == (80_00, 80_00)
+
+
+@pytest.mark.parametrize("adjustment", [adjusted("50.00"), []], ids=["adjusted", "plain"])
+def test_money_for_a_removed_line_left_the_shop_once(adjustment: list[dict[str, str]]) -> None:
+    removed = given_back([(50.0, 0)], order_adjustments=adjustment)
+    paid = without_lines("50.00", order_adjustments=adjusted("-50.00"))
+
+    assert paid_back(refund_states(removed, paid), None) == 50_00
+    assert paid_back(refund_states(removed, paid, {**GOODWILL, "id": 7_003}), None) == 55_00
 
 
 def test_a_line_that_is_removed_after_an_exchange_is_paid_back_once() -> None:

@@ -64,7 +64,7 @@ def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
     taxes_included = includes_taxes(worth.taxes_included, every)
     if (value, taxes_included) != (worth.value, worth.taxes_included):
         worth = worth._replace(value=value, taxes_included=taxes_included)
-    single = _without_paid_debts(worth, every)
+    single = _without_paid_debts(every, taxes_included)
     if worth.kept is None or worth.is_cancelled:
         gross = worth.value
         refunded = sum(_given_back(worth, refund) for refund in single)
@@ -72,7 +72,7 @@ def figures_of(worth: OrderWorth, refunds: Iterable[Refund]) -> OrderFigures:
         kept = _kept(worth, worth.kept, single)
         gross = max(worth.value, kept)
         refunded = gross - max(0, kept - _taken_off(worth, single))
-    paid = paid_back(single, worth.taxes_included)
+    paid = _sum(single, lambda r: _paid(r, taxes_included))
     for exported in every:
         # The one sum of an exported file and the single refunds stand for the same money: the
         # larger holds.
@@ -112,11 +112,13 @@ def pieces_changed(
 
 def paid_back(refunds: Iterable[Refund], taxes_included: bool | None) -> int:
     """Returns what left the shop's account for the refunds of an order, in minor units."""
-    every, paid = tuple(refunds), [0, 0]
+    every = tuple(refunds)
     is_inclusive = includes_taxes(taxes_included, every)
-    for refund in every:
-        paid[refund.id == EXPORTED_REFUND_ID] += _paid(refund, is_inclusive)
-    return max(paid)
+    exported = [refund for refund in every if refund.id == EXPORTED_REFUND_ID]
+    return max(
+        _sum(some, lambda r: _paid(r, is_inclusive))
+        for some in (_without_paid_debts(every, is_inclusive), exported)
+    )
 
 
 def includes_taxes(of_order: bool | None, refunds: Iterable[Refund]) -> bool:
@@ -130,19 +132,19 @@ def includes_taxes(of_order: bool | None, refunds: Iterable[Refund]) -> bool:
     return any(refund.taxes_included for refund in refunds)
 
 
-def _without_paid_debts(worth: OrderWorth, refunds: Iterable[Refund]) -> list[Refund]:
+def _without_paid_debts(refunds: Iterable[Refund], taxes_included: bool) -> list[Refund]:
     """Returns the single refunds, without what was owed for removed lines and then paid to the
     cent.
 
     That nothing was given back besides cannot be told from sums once other goods were added.
     """
     found = {refund.id: refund for refund in refunds if refund.id != EXPORTED_REFUND_ID}
-    owed = [refund for refund in found.values() if _debt(worth, refund)]
+    owed = [refund for refund in found.values() if _debt(refund, taxes_included)]
     for paid in sorted(found.values(), key=lambda refund: (refund.at, refund.id)):
         if paid.extra <= 0 or not paid.is_given:
             continue
         debts = [refund for refund in owed if refund.at <= paid.at]
-        if debts := _paid_by(worth, paid.extra, debts):
+        if debts := _paid_by(paid.extra, debts, taxes_included):
             rest = max(0, paid.paid - paid.extra)
             found[paid.id] = structs.replace(paid, extra=0, paid=rest)
             for debt in debts:
@@ -151,20 +153,20 @@ def _without_paid_debts(worth: OrderWorth, refunds: Iterable[Refund]) -> list[Re
     return list(found.values())
 
 
-def _paid_by(worth: OrderWorth, payment: int, debts: list[Refund]) -> list[Refund]:
+def _paid_by(payment: int, debts: list[Refund], taxes_included: bool) -> list[Refund]:
     """Returns the debts that a payment is equal to: one of them or all; none if it is not."""
-    single = [refund for refund in debts if _debt(worth, refund) == payment]
+    single = [refund for refund in debts if _debt(refund, taxes_included) == payment]
     if single:
         return [max(single, key=lambda refund: (refund.at, refund.id))]
-    return debts if _sum(debts, lambda refund: _debt(worth, refund)) == payment else []
+    return debts if _sum(debts, lambda r: _debt(r, taxes_included)) == payment else []
 
 
-def _debt(worth: OrderWorth, refund: Refund) -> int:
+def _debt(refund: Refund, taxes_included: bool) -> int:
     """Returns what is owed to the buyer for removed lines; 0 if nothing is, or something was paid
     at once."""
     if refund.status or not refund.goods or refund.extra > 0:
         return 0
-    return -refund.extra or _priced(refund, worth.taxes_included) + refund.other
+    return -refund.extra or _priced(refund, taxes_included) + refund.other
 
 
 def _kept(worth: OrderWorth, kept: int, refunds: Sequence[Refund]) -> int:
