@@ -33,16 +33,30 @@ def accept_last(listener: socket.socket) -> list[Accepted]:
     """
     accepted: list[Accepted] = []
     while True:
-        keeps_out = _filters(listener, _ATTACH_FILTER, _FILTER)
-        with contextlib.suppress(OSError):
-            while True:
-                accepted.append(listener.accept())
-        # The filter must not stay, since others may keep the listener. Another process that closes
-        # it as well may have lifted the filter, and somebody may have come since.
-        if not keeps_out or _filters(listener, _DETACH_FILTER, 0):
+        keeps_out = keep_out(listener)
+        try:
+            with contextlib.suppress(OSError):
+                while True:
+                    accepted.append(listener.accept())
+        finally:
+            # Whatever happens, since others may keep the listener.
+            is_lifted = let_in(listener)
+        # Another process may have lifted the filter, and somebody may have come since.
+        if not keeps_out or is_lifted:
             break
     listener.close()
     return accepted
+
+
+def keep_out(listener: socket.socket) -> bool:
+    """Keeps new connections out of a listener, for all processes that have it, until one of them
+    calls `let_in`; returns False where that cannot be done."""
+    return _filters(listener, _ATTACH_FILTER, _FILTER)
+
+
+def let_in(listener: socket.socket) -> bool:
+    """Lets new connections into a listener again; returns False if nobody had kept them out."""
+    return _filters(listener, _DETACH_FILTER, 0)
 
 
 def _filters(listener: socket.socket, change: int, value: int | bytes) -> bool:

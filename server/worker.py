@@ -26,7 +26,7 @@ from server.connection import Client
 from server.deferred import ANSWER_DEFERRED, DEFERRED, MUST_NOT_WAIT
 from server.deferred_answers import DeferredAnswers
 from server.exchange import Exchange
-from server.last_connections import accept_last
+from server.last_connections import accept_last, let_in
 from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
@@ -53,6 +53,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.worker_connections: int = min(self.cfg.worker_connections, most)
         self.max_keepalived = self.worker_connections - self.cfg.threads
         self.notified_at = 0.0
+        self.let_in_at = 0.0
         self.is_stopped = False
         self.has_left = False
         self.side_threads: SideThreads | None = None
@@ -113,6 +114,15 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             if time.monotonic() >= self.notified_at + 1:
                 self.notified_at = time.monotonic()
                 self.notify()
+
+    def notify(self) -> None:
+        """Notifies the arbiter, and makes sure every second that the kernel lets everybody in: a
+        worker that was killed while it stopped cannot do so for the listener that all share."""
+        super().notify()
+        if self._accepting and time.monotonic() >= self.let_in_at + 1:
+            self.let_in_at = time.monotonic()
+            for listener in self.sockets:
+                let_in(listener)
 
     def accept(self, listener: socket.socket) -> None:
         """Accepts a connection, and receives what arrived with it."""

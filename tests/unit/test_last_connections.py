@@ -111,3 +111,26 @@ def test_who_was_let_in_by_another_process_that_left_is_accepted(
 
     assert [raw.getpeername() for raw, _ in accepted] == [let_in[0].getsockname()]
     accepted[0][0].close()
+
+
+class Aborted(BaseException):
+    """What a signal raises in a process that is to end at once."""
+
+
+def test_a_process_that_is_aborted_meanwhile_keeps_nobody_out(
+    listener: SlowListener, callers: ExitStack
+) -> None:
+    def abort() -> None:
+        raise Aborted
+
+    listener.meanwhile = abort
+    with listener.dup() as kept:
+        with pytest.raises(Aborted):
+            accept_last(listener)
+
+        caller = callers.enter_context(
+            socket.create_connection(kept.getsockname()[:2], timeout=PATIENCE)
+        )
+        raw, _ = kept.accept()
+        assert raw.getpeername() == caller.getsockname()
+        raw.close()

@@ -1,19 +1,27 @@
 """A worker that begins to stop."""
 
 import os
+import selectors
+import socket
+import sys
 from collections.abc import Iterator
 
 import pytest
 from gunicorn.config import Config
 
+from server.last_connections import keep_out
 from server.worker import BufferingWorker
+
+PATIENCE = 10.0
 
 
 @pytest.fixture
 def worker() -> Iterator[BufferingWorker]:
     """A worker that does not run, without a socket."""
     made = BufferingWorker(1, os.getpid(), [], None, 30, Config(), None)
+    made.poller = selectors.DefaultSelector()
     yield made
+    made.poller.close()
     made.tmp.close()
 
 
@@ -29,3 +37,20 @@ def test_who_waits_for_a_stop_is_told_once_as_soon_as_it_begins(worker: Bufferin
     worker.set_accept_enabled(False)
     worker.set_accept_enabled(False)
     assert told == ["deliverers"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone keeps callers out of a listener")
+def test_others_are_called_although_a_worker_was_killed_while_it_stopped(
+    worker: BufferingWorker,
+) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        worker.sockets = [listener]
+        worker.set_accept_enabled(True)
+        # It had no time left to let anybody in.
+        assert keep_out(listener)
+
+        worker.notify()
+
+        socket.create_connection(listener.getsockname(), PATIENCE).close()
