@@ -203,6 +203,21 @@ def test_where_too_many_calls_wait_more_are_refused_until_those_are_written(
     assert fourth.content()[0] == 202
 
 
+def test_calls_that_are_refused_leave_one_line(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = MainLoop(service)
+    monkeypatch.setattr(service.tracker.pixel, "_waiting", threading.BoundedSemaphore(1))
+    service.tracker.pixel._waiting.acquire()
+
+    assert [loop.tells(told(n))[0] for n in (1, 2, 3)] == [503] * 3
+
+    lines = [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
+    assert lines == [
+        "calls of the pixel are refused: too many calls of the pixel wait to be written"
+    ]
+
+
 def test_a_call_that_waited_in_vain_is_recorded_in_the_background(service: Service) -> None:
     store, loop = slowed(service), MainLoop(service)
     answer = loop.begins(told(1))

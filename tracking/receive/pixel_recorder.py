@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import Future
 
@@ -10,6 +9,7 @@ import msgspec
 
 from tracking.operate.background import outliving_errors
 from tracking.operate.error_lines import error_line
+from tracking.operate.rare_lines import RareLines
 from tracking.operate.rate_limiter import Turn, take_together
 from tracking.receive.attributor import Attributor
 from tracking.receive.browser_events import Locked, Unrecorded, lock, record_events
@@ -28,7 +28,6 @@ LONGEST_BACKLOG = 500
 # and none is answered later than its browser waits.
 MOST_WAITING = 500
 POLL_SECONDS = 1.0
-_LOGS_EVERY_SECONDS = 60.0
 
 
 class BacklogFull(StoreUnavailable):
@@ -49,7 +48,7 @@ class PixelRecorder:
         self._store = store
         self._attributor = attributor
         self._clock = clock
-        self._logs_again_at = float("-inf")
+        self._lines = RareLines(logger)
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
 
     def record(self, events: Sequence[PixelEvent]) -> None:
@@ -228,11 +227,7 @@ class PixelRecorder:
         return True
 
     def _log_at_times(self, error: BacklogFull) -> None:
-        """Logs once a minute: a line for each refused call would fill the disk."""
-        now = time.monotonic()
-        if now >= self._logs_again_at:
-            self._logs_again_at = now + _LOGS_EVERY_SECONDS
-            logger.warning("calls of the pixel are refused: %s", error)
+        self._lines.log(logging.WARNING, f"calls of the pixel are refused: {error}")
 
     def _now(self) -> int:
         return int(self._clock())
