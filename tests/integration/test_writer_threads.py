@@ -100,6 +100,7 @@ class Desk:
         self._is_open = threading.Event()
         self.seconds = 0.0
         self.is_connected_after = 0.0
+        self.begins_anew = False
         self.writers = WriterThreads(
             self._commit, self._commit_batch, threads, patience, lambda: self.seconds
         )
@@ -117,6 +118,8 @@ class Desk:
 
     def _commit(self, work: Callable[[Any], Any]) -> Any:
         self.seconds += self.is_connected_after
+        if self.begins_anew:
+            work(self)
         return work(self)
 
     def _commit_batch(self, work: Callable[[Any], Any]) -> Any:
@@ -246,6 +249,21 @@ def test_a_write_whose_connection_comes_too_late_is_not_begun() -> None:
 def test_a_write_that_was_read_for_too_long_is_not_begun() -> None:
     desk = Desk(patience=1.0)
     assert refused(desk, SlowName("a", desk), SlowName("b", desk))
+
+
+@pytest.mark.parametrize(("seconds", "is_written"), [(1.5, True), (2.5, False)])
+def test_a_write_that_was_begun_in_time_may_begin_anew_for_a_second_more(
+    seconds: float, is_written: bool
+) -> None:
+    desk = Desk(patience=1.0)
+
+    def needs_more_locks(_: Any) -> int:
+        desk.seconds += seconds
+        return 1
+
+    desk.begins_anew = True
+    (found,) = results(desk.writes(needs_more_locks))
+    assert (found == 1) is is_written
 
 
 def test_large_writes_share_no_batch_that_would_be_read_for_long() -> None:
