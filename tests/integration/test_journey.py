@@ -276,6 +276,15 @@ def test_a_refused_order_tells_pinterests_words(story: BuildStory) -> None:
     assert (delivery["state"], delivery["attempts"][0]["answer"]) == ("dead", words)
 
 
+def test_pinterests_words_that_are_a_sentence_do_not_end_twice(story: BuildStory) -> None:
+    told = story(PINTEREST_SEND="all")
+    told.takes()
+    told.pinterest.mode, told.pinterest.poisoned = "partial", frozenset({"checkout-5001"})
+    told.pinterest.refusal = "No valid product of the catalogue."
+    deliver(told.service)
+    assert told.why().endswith(" did not take the event (No valid product of the catalogue).")
+
+
 @pytest.mark.parametrize("is_sent_first", [True, False])
 def test_a_cancelled_order_was_held_back_unless_it_was_sent_already(
     story: BuildStory, is_sent_first: bool

@@ -60,7 +60,7 @@ class FakePinterest(PinterestStandIn):
     """The demo's stand-in with faults: its mode, and `poisoned` events.
 
     Events whose id is in `poisoned` are the ones that the modes partial, reject and unprocessable
-    do not accept.
+    do not accept, in the words of `refusal` if there are any.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class FakePinterest(PinterestStandIn):
     ) -> None:
         super().__init__(token, account_id, port, clock)
         self.poisoned: frozenset[str] = frozenset()
+        self.refusal = ""
         self.connections = 0
         self._mode = Mode()
         self._strays: list[str] = []
@@ -144,7 +145,7 @@ class FakePinterest(PinterestStandIn):
     def failure_of(self, event: dict[str, Any]) -> str:
         failure = super().failure_of(event)
         if not failure and self._mode.name in _CHOOSY and event["event_id"] in self.poisoned:
-            return f"Invalid event_id: {event['event_id']} is poisoned"
+            return self.refusal or f"Invalid event_id: {event['event_id']} is poisoned"
         return failure
 
     def is_poisoned(self, events: Iterable[dict[str, Any]]) -> bool:

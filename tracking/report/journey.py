@@ -244,11 +244,11 @@ def _delivery_text(row: OutboxRow) -> str:
         case "sent":
             return f"sent: {name} accepted the event {tries}"
         case "dead":
-            return f"refused: {name} did not take the event ({row.reason})"
+            return f"refused: {name} did not take the event ({row.reason.rstrip('.')})"
         case "discarded" if row.reason == NO_SETTINGS:
             return f"given up: {row.reason}"
         case "discarded":
-            return f"given up: {name} did not take the event ({row.reason})"
+            return f"given up: {name} did not take the event ({row.reason.rstrip('.')})"
         case "withdrawn":
             words = REASONS.get(row.reason, row.reason).rstrip(".")
             return f"held back from {name}: {_lower(words)}"
