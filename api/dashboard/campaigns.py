@@ -35,6 +35,10 @@ _COMPARED: Mapping[str, tuple[str, Kind]] = {
     "roas": ("ROAS", "number"),
     "what_if_roas": ("What if", "number"),
 }
+_WEIGHED = (
+    "ROAS and cost per order of all orders weigh the spend against what Pinterest earned, not "
+    "against the other orders."
+)
 _SORTS = ("campaign", "campaign_id", *{**_FIGURES, **_COMPARED})
 
 CampaignRow = dict[str, Any]
@@ -179,7 +183,8 @@ def _table(
     ]
     searched = asked.arguments["q"]
     empty = "No campaign is called so." if searched else "No orders and no spend in these days."
-    return PageTable("campaigns", "Campaigns", columns, rows, empty=empty)
+    note = _WEIGHED if any(row.get("tone") == "total" for row in rows) else ""
+    return PageTable("campaigns", "Campaigns", columns, rows, empty, note)
 
 
 def _sort_link(asked: PageRequest, name: str, sort: tuple[str, bool]) -> ColumnSort:

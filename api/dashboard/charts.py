@@ -37,6 +37,11 @@ class LineChart:
         """Returns True if every figure is 0, so that there is nothing to draw."""
         return not any(value for each in self.lines for value in self._values(each))
 
+    @property
+    def is_single(self) -> bool:
+        """Returns True if there is one day or less, which makes no line."""
+        return len(self.table.rows) < 2
+
     def line_class(self, column: TableColumn) -> str:
         """Returns the class of a column's line, which names its colour."""
         if column.key == self.bad:

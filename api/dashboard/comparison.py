@@ -8,7 +8,7 @@ from typing import Any
 from api.dashboard.formats import money_text, orders_text
 from api.dashboard.order import order_address
 from api.dashboard.page import PageRequest
-from api.dashboard.tables import PageTable, TableColumn
+from api.dashboard.tables import PageTable, ShownFigure, TableColumn
 from tracking.report.parameters import MOST_DAYS
 from tracking.store import orders
 
@@ -58,8 +58,8 @@ def _side_rows(totals: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     sides = {"pinterest": "value", "credited": "value", "sold": "revenue"}
     found = {side: totals[side] or {} for side in sides}
     currency = next(filter(None, (each.get("currency") for each in found.values())), "")
-    counts = {side: orders_text(each.get("orders")) for side, each in found.items()}
-    values = {side: money_text(found[side].get(name)) for side, name in sides.items()}
+    counts = {side: _orders(each.get("orders")) for side, each in found.items()}
+    values = {side: _money(found[side].get(name)) for side, name in sides.items()}
     yield {"figure": "Orders", **counts}
     yield {"figure": f"Value in {currency}" if currency else "Value", **values}
 
@@ -88,7 +88,7 @@ def _part_rows(totals: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[
 def _total(title: str, side: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "part": title,
-        "orders": orders_text(side["orders"]),
+        "orders": _orders(side["orders"]),
         "value": side["value"],
         "currency": side["currency"] or "",
         "reasons": "",
@@ -101,7 +101,7 @@ def _part(part: Mapping[str, Any], currency: str, names: Mapping[str, str]) -> d
     reasons = (f"{each['text'].rstrip('.')}: {_plain(each['orders'])}" for each in part["reasons"])
     return {
         "part": _PARTS.get(part["part"], part["part"]),
-        "orders": ("+" if Decimal(part["orders"]) > 0 else "") + orders_text(part["orders"]),
+        "orders": _orders(part["orders"], "+" if Decimal(part["orders"]) > 0 else ""),
         "value": part["value"],
         "currency": currency,
         "tone": "",
@@ -110,6 +110,15 @@ def _part(part: Mapping[str, Any], currency: str, names: Mapping[str, str]) -> d
             (names[id], order_address(id)) for id in part["order_ids"][:_MOST_EXAMPLES]
         ),
     }
+
+
+def _orders(orders: str | None, sign: str = "") -> ShownFigure:
+    text = orders_text(orders)
+    return ShownFigure(sign + text, "" if orders is None else text.replace(",", ""))
+
+
+def _money(value: str | None) -> ShownFigure:
+    return ShownFigure(money_text(value), value or "")
 
 
 def _plain(orders: str) -> str:

@@ -37,6 +37,9 @@ _MATCHES = {
 }
 _CONSENT = {True: "given", False: "refused", None: "not known"}
 
+# The words of the page for outcomes that are the program's.
+_OUTCOMES = {"dead": "refused", "later": "to be tried again", "late": "sent late, as offline"}
+
 
 def order_address(order_id: str) -> str:
     """Returns the address of an order's page."""
@@ -182,7 +185,7 @@ def _attempt_table(asked: PageRequest, journey: Mapping[str, Any]) -> PageTable:
         {
             "at": _time(asked, attempt["at"]),
             "destination": destination_title(delivery["destination"]),
-            "outcome": attempt["outcome"],
+            "outcome": _OUTCOMES.get(attempt["outcome"], attempt["outcome"]),
             "answer": attempt["answer"],
         }
         for delivery in journey["deliveries"]

@@ -16,6 +16,7 @@ from tracking.store.engine.statement import Connection
 
 LINK_TEMPLATE = (
     "utm_source=pinterest&utm_medium=cpc&utm_campaign={campaign_name}&utm_campaign_id={campaignid}"
+    "&utm_ad_id={adid}&utm_pin_id={creative_id}"
 )
 # Shopify's words for the topics without which figures go wrong.
 _NEEDED_TOPICS = ("orders/create", "orders/updated", "orders/cancelled", "refunds/create")

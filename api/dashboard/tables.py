@@ -33,6 +33,17 @@ _ONLY_SHOWN = {"share", "form", "sparkline"}
 
 
 @dataclass(frozen=True, slots=True)
+class ShownFigure:
+    """A figure whose column has several kinds of them: as the page shows it, and as CSV has it."""
+
+    shown: str
+    value: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+@dataclass(frozen=True, slots=True)
 class TableForm:
     """A button of a row: where its form is sent, its title, and the fields that it sends."""
 
@@ -94,5 +105,7 @@ class PageTable:
 
 
 def _csv_value(value: Any) -> Any:
-    """Returns a value for CSV, links without their addresses."""
+    """Returns a value for CSV: links without their addresses, figures without commas."""
+    if isinstance(value, ShownFigure):
+        return value.value
     return " ".join(text for text, _ in value) if isinstance(value, tuple) else value

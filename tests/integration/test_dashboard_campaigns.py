@@ -104,9 +104,20 @@ def _money(amount: str, currency: str) -> str:
     return f"{Decimal(amount):,} {currency}"
 
 
+WEIGHED = "weigh the spend against what Pinterest earned, not against the other orders."
+
+
 def shown_in(page: str) -> list[tuple[str, ...]]:
     rows = cells_in(page, "campaigns")
     return [(row[0], row[2], row[4]) for row in rows if row[0] != "All orders"]
+
+
+def test_the_line_of_all_orders_is_explained_where_it_is_shown(shop: Shop, owner: Owner) -> None:
+    assert WEIGHED not in owner.page(PAGE, **MINE)
+
+    sell_of_three_campaigns(shop)
+
+    assert WEIGHED in owner.page(PAGE, **MINE)
 
 
 @on_both

@@ -169,6 +169,18 @@ def test_the_page_of_an_order_says_why_in_the_words_of_its_journey(
     assert 'href="https://admin.shopify.com/store/mugs/orders/5001"' in page
 
 
+def test_an_attempt_that_pinterest_refused_is_called_so(
+    storefront: Storefront, owner: Owner, pinterest: FakePinterest
+) -> None:
+    pinterest.mode, pinterest.poisoned = "partial", frozenset({"checkout-5001"})
+    storefront.sells(landing_site=pinned("11"))
+    deliver(storefront.service)
+
+    (attempt,) = cells_in(owner.page("/dashboard/orders/5001"), "attempts")
+
+    assert attempt[1:3] == ["Pinterest", "refused"]
+
+
 def test_a_click_that_is_told_again_is_called_the_same_visit(
     storefront: Storefront, owner: Owner
 ) -> None:

@@ -4,6 +4,7 @@ import re
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
+from html import unescape
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from app import assemble
 from tests.actors import COLLECTOR_KEY, HOUR, NOW, Shop, deliver, instant, order, pinned
 from tests.conftest import BuildService
 from tests.dashboard import Owner, cells_in
+from tests.servers import ROOT
 from tests.standins.pinterest import FakePinterest
 from tracking.report.earnings import step_of
 from tracking.report.parameters import Days
@@ -181,6 +183,49 @@ def test_pinterests_figure_is_led_back_to_ours(
     assert 1 + sum(parts) == 3
 
 
+def test_the_comparison_as_csv_has_figures_that_a_program_can_read(
+    service: Service, shop: Shop, owner: Owner, pinterest: FakePinterest
+) -> None:
+    for id in (1, 2):
+        sell(shop, id, subtotal_price="1200.00", total_price="1200.00")
+    says = PinterestFigures(
+        *(TODAY, "626735565838", "order_date", "USD", "autumn"),
+        *(3, 3_600_000_000, 2, 2_400_000_000, 1, 1_200_000_000, 3, 0, 30, 1, NOW),
+        account=pinterest.account_id,
+    )
+    reading = ReadingRow(pinterest.account_id, "conversions", through=TODAY, read_at=NOW)
+    service.store.commit(lambda conn: pinterest_figures.put(conn, [says]))
+    service.store.commit(lambda conn: pinterest_readings.put(conn, reading))
+
+    _, value = owner.table("/dashboard", "sides")
+    parts = owner.table("/dashboard", "difference")
+
+    assert (value["pinterest"], value["sold"]) == ("3600.00", "2400.00")
+    views = next(part for part in parts if part["part"].startswith("Views"))
+    assert (views["orders"], views["value"]) == ("1", "1200.00")
+    assert ["+1", "+1,200.00 USD"] in [
+        row[1:3] for row in cells_in(owner.page("/dashboard"), "difference")
+    ]
+
+
+def test_a_single_day_has_figures_instead_of_a_line(shop: Shop, owner: Owner) -> None:
+    sell(shop, 1)
+
+    page = owner.page("/dashboard", start_date=TODAY, end_date=TODAY)
+
+    assert '<div class="plot"' not in page
+    assert re.search(r"<details open>\s*<summary>The figures of", page)
+    assert '<div class="plot"' in owner.page("/dashboard")
+
+
+def test_changes_against_one_day_name_it_once(shop: Shop, owner: Owner) -> None:
+    sell(shop, 1)
+
+    page = owner.page("/dashboard", start_date=TODAY, end_date=TODAY)
+
+    assert f"Changes are against {instant(NOW - DAY)[:10]}." in page
+
+
 def test_a_longer_span_than_can_be_compared_says_so(owner: Owner) -> None:
     page = owner.page("/dashboard", start_date="2024-01-01", end_date=TODAY)
 
@@ -202,8 +247,15 @@ def test_a_new_shop_sees_what_is_to_be_done(owner: Owner) -> None:
     assert {state for title, state in steps_in(page).items() if title != "Webhook secret"} == {
         "open"
     }
-    assert "utm_campaign_id={campaignid}" in page
     assert "No orders and no spend in these days." in page
+
+
+def test_the_links_of_the_set_up_are_those_of_the_docs(owner: Owner) -> None:
+    shown = re.search(r"<textarea[^>]*>([^<]*)</textarea>", owner.page("/dashboard"))
+
+    assert shown is not None
+    for page in ("README.md", "docs/install.md"):
+        assert unescape(shown[1]) in (ROOT / page).read_text("utf-8").splitlines(), page
 
 
 def test_a_step_is_done_once_it_was_seen(service: Service, shop: Shop, owner: Owner) -> None:
