@@ -17,13 +17,7 @@ from tracking.receive.order_facts import OrderFacts
 from tracking.receive.planner import Planner
 from tracking.receive.purchase_events import PurchaseEvents
 from tracking.receive.rows import visit_of, with_credit
-from tracking.store import (
-    conversions,
-    identity_graph,
-    orders,
-    refunds,
-    touches,
-)
+from tracking.store import checkouts, conversions, identity_graph, orders, refunds, touches
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.name_lists import remembered
 from tracking.store.engine.statement import Connection
@@ -97,7 +91,7 @@ class Attributor:
             return match_without_graph(visitor)
         for kind, method in _TOKENS:
             for key in _of_kind(keys, kind):
-                opened = identity_graph.checkout(conn, key)
+                opened = checkouts.of(conn, key)
                 if opened is not None:
                     return Match(opened.visitor, method)
         return None
@@ -106,7 +100,7 @@ class Attributor:
         """Returns the session that the pixel stored under an order's checkout or cart token."""
         for kind, _ in _TOKENS:
             for key in _of_kind(keys, kind):
-                opened = identity_graph.checkout(conn, key)
+                opened = checkouts.of(conn, key)
                 if opened is not None and opened.session:
                     return session_from_json(opened.session)
         return None

@@ -15,7 +15,7 @@ from tracking.receive import storefront_ids
 from tracking.receive.attributor import Attributor
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.privacy.tombstones import without_erased
-from tracking.store import conversions, identity_graph, orders, outbox, touches
+from tracking.store import checkouts, consents, conversions, identity_graph, orders, outbox, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import SHORT_TRANSACTION, Connection
@@ -276,13 +276,11 @@ def _gather(conn: Connection, event: PixelEvent, media: frozenset[str], facts: _
     row = None if touch is None else touches.touch_row(touch)._replace(unfilled=event.unfilled)
     if touch is not None and row is not None and touches.add(conn, row):
         facts.touches.setdefault(event.visitor, []).append(touch)
-    if identity_graph.put_consent(conn, event.visitor, event.consent, event.at):
+    if consents.put(conn, event.visitor, event.consent, event.at):
         facts.consenting.add(event.visitor)
     opened = []
     for key in event.tokens:
-        claim = identity_graph.claim_checkout(
-            conn, key, event.visitor, json_of(event.session), event.at
-        )
+        claim = checkouts.claim(conn, key, event.visitor, json_of(event.session), event.at)
         if claim.is_theirs:
             opened.append(key)
         if claim.is_new:
@@ -308,8 +306,8 @@ def _tell_first(conn: Connection, event: PixelEvent, facts: _NewFacts) -> None:
     if event.is_first is None:
         return
     for key in event.tokens:
-        if key.startswith("ck:") and identity_graph.tell_first(conn, key, is_first=event.is_first):
-            opened = identity_graph.checkout(conn, key)
+        if key.startswith("ck:") and checkouts.tell_first(conn, key, is_first=event.is_first):
+            opened = checkouts.of(conn, key)
             facts.identified |= {event.visitor, *([opened.visitor] if opened else [])}
 
 
@@ -357,7 +355,7 @@ def _record(
     planner = attributor.planner
     found = attributor.touches_behind(conn, event.visitor, event.at - planner.reach, event.at)
     best = planner.newest_from_pinterest(found, event.at)
-    consent = event.consent.merged_with(identity_graph.consent_of(conn, event.visitor))
+    consent = event.consent.merged_with(consents.of(conn, event.visitor))
     if not event.identity.em and consent.marketing:
         event = _with_email(event, identity_graph.emails_of(conn, event.visitor))
     row, payloads = planner.browser_event_row(event, best, consent, now)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 
 from tracking.domain.customer import HISTORY_SECONDS, CustomerFacts, customer_type_of, is_first_of
-from tracking.store import Store, customers, identity_graph
+from tracking.store import Store, checkouts, customers
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
 
@@ -34,7 +34,7 @@ def facts_of(
         at: when it was placed.
         known: its row, if it is on record: an earlier order may have been forgotten since.
     """
-    told = (identity_graph.checkout(conn, key) for key in keys if key.startswith(_CHECKOUT))
+    told = (checkouts.of(conn, key) for key in keys if key.startswith(_CHECKOUT))
     return CustomerFacts(
         is_first=None if known is None else is_first_of(known.is_first),
         told_first=is_first_of(*(row.is_first for row in told if row is not None)),

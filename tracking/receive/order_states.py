@@ -18,7 +18,7 @@ from tracking.receive.privacy.erasure import PersonEraser
 from tracking.receive.privacy.tombstones import erased_of
 from tracking.receive.receipt import Receipt
 from tracking.receive.rows import purchase_of_unknown, unknown_deleted_order, with_credit
-from tracking.store import conversions, identity_graph, orders, outbox, refunds, touches
+from tracking.store import consents, conversions, identity_graph, orders, outbox, refunds, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
@@ -165,7 +165,7 @@ class OrderStates:
             facts = self.planner.facts_of(facts.order, known=before, waiting=waiting)
         stored = self.attributor.stored_session(conn, facts.keys)
         match = self.attributor.match(conn, facts.keys, facts.visitor)
-        of_browser = identity_graph.consent_of_browser(conn, match)
+        of_browser = consents.of_browser(conn, match)
         client = identity_graph.client_of_browser(conn, match)
         if stored is None and of_browser == Consent() and not client:
             return facts, is_changed

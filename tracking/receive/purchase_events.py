@@ -23,7 +23,15 @@ from tracking.receive import storefront_ids
 from tracking.receive.order_facts import OrderFacts
 from tracking.receive.planner import Planner, figures_in
 from tracking.receive.rows import with_credit, with_visit
-from tracking.store import attempts, conversions, erasure, identity_graph, naming_events, outbox
+from tracking.store import (
+    attempts,
+    consents,
+    conversions,
+    erasure,
+    identity_graph,
+    naming_events,
+    outbox,
+)
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine.statement import Connection
 from tracking.store.new_orders import OrderRows
@@ -84,7 +92,7 @@ class PurchaseEvents:
         stored = conversions.of_event(conn, event_id_of(order.id))
         if stored is None:
             return
-        consent = identity_graph.consent_of_order(conn, order, match.visitor)
+        consent = consents.of_order(conn, order, match.visitor)
         deliveries = outbox.of_event(conn, stored.event_id)
         before = self._out_of_reserve(conn, order, stored, deliveries, now)
         visited = with_visit(before, session_from_json(order.session))
@@ -133,7 +141,7 @@ class PurchaseEvents:
         event = conversions.of_event(conn, event_id_of(order.id))
         if event is None:
             return
-        consent = identity_graph.consent_of_order(conn, order, event.visitor)
+        consent = consents.of_order(conn, order, event.visitor)
         is_refunded = figures_in(order).is_refunded
         reason = reason_of_naming(event.reason, consent, is_refunded=is_refunded)
         until = self.planner.settles_at(order.source_name, event.at, event.recorded_at)

@@ -39,6 +39,7 @@ from tracking.receive.privacy.tombstones import erased_of
 from tracking.receive.rows import with_credit
 from tracking.store import (
     Store,
+    consents,
     conversions,
     event_batches,
     identity_graph,
@@ -259,7 +260,7 @@ class ServerEvents:
         order = orders.of_id(conn, event.order_id)
         if own is None or order is None:
             return event, None
-        consent = identity_graph.consent_of_order(conn, order, own.visitor)
+        consent = consents.of_order(conn, order, own.visitor)
         if consent.sale_of_data is False:
             destination = self.planner.destinations[PINTEREST]
             limited = destination.amend(event.payload, NO_EVIDENCE, limited=True)

@@ -6,6 +6,7 @@ from tracking.domain.conversion import event_id_of, is_event_id_of_order
 from tracking.receive.pixel import PixelEvent
 from tracking.store import (
     attempts,
+    checkouts,
     conversions,
     identity_graph,
     naming_events,
@@ -31,7 +32,7 @@ def keep(conn: Connection, event: PixelEvent, reach: int) -> list[OrderRow]:
     if event.name != "checkout_completed" or is_event_id_of_order(event.event_id):
         return found
     for key in _checkout_keys(event.tokens):
-        if identity_graph.complete_checkout(conn, key, event.event_id, event.at):
+        if checkouts.complete(conn, key, event.event_id, event.at):
             visitors = identity_graph.seen_with(conn, key)
             rows = touches.of_visitors(conn, visitors, event.at - reach, ALWAYS[1])
             for order_id in sorted({touches.touch_of(row).order_id for row in rows} - {""}):
@@ -69,7 +70,7 @@ def _checkout_keys(keys: Iterable[str]) -> list[str]:
 
 
 def _told_as(conn: Connection, key: str) -> str:
-    opened = identity_graph.checkout(conn, key)
+    opened = checkouts.of(conn, key)
     return opened.completed_as if opened is not None else ""
 
 

@@ -12,9 +12,10 @@ from tracking.receive.browser_events import touch_of_event
 from tracking.receive.pixel import PixelEvent
 from tracking.receive.planner import Planner
 from tracking.store import usual_calls
+from tracking.store.consents import VisitorRow
 from tracking.store.engine.statement import Connection
 from tracking.store.erasure import tombstone_of
-from tracking.store.identity_graph import VisitorRow, hours_around
+from tracking.store.identity_graph import hours_around
 from tracking.store.touches import TouchRow, touch_of, touch_row
 from tracking.store.usual_calls import (
     MOST_TOUCHES,

@@ -38,6 +38,7 @@ from tracking.store import (
     Store,
     ad_spend,
     attempts,
+    consents,
     conversions,
     identity_graph,
     orders,
@@ -345,7 +346,7 @@ class Reports:
 def _consent(conn: Connection, order: OrderRow, conversion: ConversionRow | None) -> Consent:
     if conversion is None:
         return consent_from_json(order.consent)
-    return identity_graph.consent_of_order(conn, order, conversion.visitor)
+    return consents.of_order(conn, order, conversion.visitor)
 
 
 def _is_of_another(conn: Connection, storefront_id: str) -> bool:

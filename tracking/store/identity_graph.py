@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.consent import Consent
 from tracking.domain.identity import (
     CLIENT,
     Digest,
@@ -33,55 +32,13 @@ from tracking.domain.identity import (
     is_identity,
 )
 from tracking.domain.visitor import BROWSER_METHODS, Match, is_browser
+from tracking.store import checkouts
 from tracking.store.engine.name_lists import NameInSpan, ValuesInSpans, ValuesOfNames
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.orders import OrderRow
-from tracking.store.schema import checkouts, clients, links, told_links, visitors
-from tracking.store.values import consent_from_json
+from tracking.store.schema import clients, links, told_links
 
 # The first and the last instant (seconds UTC).
 Span = tuple[int, int]
-
-
-class CheckoutRow(NamedTuple):
-    """The visitor id that opened a checkout or cart first, and its session (JSON).
-
-    `completed_as` is the event id of the storefront's first `checkout_completed`, "" before it.
-    `is_first` is 1 if the storefront said that it is the buyer's first order, 0 if it is not.
-    """
-
-    link: str
-    visitor: str
-    session: str
-    at: int
-    completed_as: str
-    completed_at: int
-    is_first: int | None
-
-
-class VisitorRow(NamedTuple):
-    """The newest answers of a visitor id about consent: 1, 0, or None where there is none."""
-
-    visitor: str
-    marketing: int | None = None
-    marketing_at: int = 0
-    sale_of_data: int | None = None
-    sale_of_data_at: int = 0
-
-    @property
-    def consent(self) -> Consent:
-        """The answers without their instants."""
-        return Consent(_flag(self.marketing), _flag(self.sale_of_data))
-
-    def answered(self, consent: Consent, at: int) -> "VisitorRow":
-        """Returns the row with the answers of an instant (seconds UTC) as well: of each answer the
-        newest counts, of two of the same second the refusal."""
-        row = self
-        if _is_newer(consent.marketing, at, row.marketing, row.marketing_at):
-            row = row._replace(marketing=int(bool(consent.marketing)), marketing_at=at)
-        if _is_newer(consent.sale_of_data, at, row.sale_of_data, row.sale_of_data_at):
-            row = row._replace(sale_of_data=int(bool(consent.sale_of_data)), sale_of_data_at=at)
-        return row
 
 
 class LinkedClient(NamedTuple):
@@ -90,17 +47,6 @@ class LinkedClient(NamedTuple):
 
     concerned: frozenset[str]
     may_be_newest: bool
-
-
-class CheckoutClaim(NamedTuple):
-    """Whose a checkout or cart is: it `is_theirs` who told of it if no other visitor id opened it
-    before, and that or its session `is_new`. `former` is the visitor id that it belonged to until
-    now, by a later event.
-    """
-
-    is_theirs: bool
-    is_new: bool
-    former: str = ""
 
 
 class PersonSearch(NamedTuple):
@@ -283,47 +229,9 @@ _tell = Statement(
     .values(link=bindparam("link"), visitor=bindparam("visitor"))
     .on_conflict_do_nothing()
 )
-_checkout_row: dict[str, Any] = {
-    name: bindparam(name) for name in ("link", "visitor", "session", "at")
-}
 _unlink = Statement(
     delete(links).where(
         links.c.link == bindparam("b_link"), links.c.visitor == bindparam("b_visitor")
-    )
-)
-_put_checkout = Statement(
-    insert(checkouts)
-    .values(_checkout_row)
-    .on_conflict_do_update(
-        index_elements=[checkouts.c.link],
-        set_={name: bindparam(name) for name in ("visitor", "session", "at")},
-    )
-)
-_complete_checkout = Statement(
-    update(checkouts)
-    .where(checkouts.c.link == bindparam("b_link"))
-    .values(completed_as=bindparam("b_event_id"), completed_at=bindparam("b_at"))
-)
-_set_first = Query(
-    _KeyOfVisitor,
-    update(checkouts)
-    .where(
-        checkouts.c.link == bindparam("b_link"),
-        # A no stands, in whatever order both were told.
-        func.coalesce(checkouts.c.is_first, 2) > bindparam("b_is_first"),
-    )
-    .values(is_first=bindparam("b_is_first"))
-    .returning(checkouts.c.link),
-)
-_checkout = Query(CheckoutRow, select(checkouts).where(checkouts.c.link == bindparam("link")))
-_consent = Query(VisitorRow, select(visitors).where(visitors.c.visitor == bindparam("visitor")))
-_visitor_row: dict[str, Any] = {c.name: bindparam(c.name) for c in visitors.c}
-_put_consent = Statement(
-    insert(visitors)
-    .values(_visitor_row)
-    .on_conflict_do_update(
-        index_elements=[visitors.c.visitor],
-        set_={name: bindparam(name) for name in _visitor_row if name != "visitor"},
     )
 )
 
@@ -343,7 +251,7 @@ def link_signed(conn: Connection, keys: Iterable[str], visitor: str) -> frozense
     concerned = joined_by(conn, link(conn, keys, visitor), visitor)
     if not is_identity(visitor):
         return concerned
-    opened = (checkout(conn, key) for key in keys if not is_identity(key))
+    opened = (checkouts.of(conn, key) for key in keys if not is_identity(key))
     for browser in {row.visitor for row in opened if row is not None}:
         if link(conn, (visitor,), browser):
             concerned |= {browser, *joined_by(conn, (visitor,), browser)}
@@ -561,20 +469,6 @@ def _is_no_persons(sharers: Collection[str]) -> bool:
     return not 0 < len(sharers) <= MOST_VISITORS
 
 
-def claim_checkout(
-    conn: Connection, key: str, visitor: str, session: str, at: int
-) -> CheckoutClaim:
-    """Stores which visitor id opened a checkout or cart first, and with what session: those of its
-    earliest event, whichever was told first."""
-    known = checkout(conn, key)
-    if known is not None and (known.at, known.visitor, known.session) <= (at, visitor, session):
-        return CheckoutClaim(is_theirs=known.visitor == visitor, is_new=False)
-    _put_checkout.run(conn, link=key, visitor=visitor, session=session, at=at)
-    if known is None or known.visitor == visitor:
-        return CheckoutClaim(True, is_new=known is None or known.session != session)
-    return CheckoutClaim(True, is_new=True, former=known.visitor)
-
-
 def release_token(
     conn: Connection, token: str, visitor: str, named: Collection[str], *, keeps_buyers: bool
 ) -> None:
@@ -592,67 +486,3 @@ def release_token(
     buyers = {*filter(is_identity, sharers_of(conn, (token,)))}
     for buyer in buyers - kept - {*named}:
         _unlink.run(conn, b_link=buyer, b_visitor=visitor)
-
-
-def complete_checkout(conn: Connection, key: str, event_id: str, at: int) -> bool:
-    """Stores the event id by which the storefront tells that a checkout was completed.
-
-    Returns whether it is new: of several events the first in time counts.
-    """
-    known = checkout(conn, key)
-    if known is None:
-        return False
-    if known.completed_as and (known.completed_at, known.completed_as) <= (at, event_id):
-        return False
-    _complete_checkout.run(conn, b_link=key, b_event_id=event_id, b_at=at)
-    return True
-
-
-def tell_first(conn: Connection, key: str, *, is_first: bool) -> bool:
-    """Stores whether a checkout is the buyer's first order, as the storefront told; returns True if
-    that is new."""
-    return _set_first.first(conn, b_link=key, b_is_first=int(is_first)) is not None
-
-
-def checkout(conn: Connection, key: str) -> CheckoutRow | None:
-    """Returns the visitor id and the session that opened a checkout or cart first."""
-    return _checkout.first(conn, link=key)
-
-
-def consent_of(conn: Connection, visitor: str) -> Consent:
-    """Returns the newest answers of a visitor id about consent."""
-    row = _consent.first(conn, visitor=visitor)
-    return Consent() if row is None else row.consent
-
-
-def consent_of_browser(conn: Connection, match: Match) -> Consent:
-    """Returns the consent that the browser gave which an order was matched with."""
-    return consent_of(conn, match.visitor) if match.method in BROWSER_METHODS else Consent()
-
-
-def consent_of_order(conn: Connection, order: OrderRow, visitor: str) -> Consent:
-    """Returns the consent that an order states, joined with that of its browser.
-
-    `visitor` is the visitor id whose purchase the order is.
-    """
-    of_browser = consent_of_browser(conn, Match(visitor, order.match_method))
-    return consent_from_json(order.consent).merged_with(of_browser)
-
-
-def put_consent(conn: Connection, visitor: str, consent: Consent, at: int) -> bool:
-    """Stores the answers of a visitor id at an instant; returns whether any of them is new."""
-    before = _consent.first(conn, visitor=visitor) or VisitorRow(visitor)
-    after = before.answered(consent, at)
-    if after != before:
-        _put_consent.run(conn, **after._asdict())
-    return after.consent != before.consent
-
-
-def _is_newer(answer: bool | None, at: int, known: int | None, known_at: int) -> bool:
-    if answer is None or at < known_at:
-        return False
-    return at > known_at or (not answer and known != 0)
-
-
-def _flag(number: int | None) -> bool | None:
-    return None if number is None else bool(number)

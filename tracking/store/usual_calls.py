@@ -14,11 +14,11 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Table
 
+from tracking.store.consents import VisitorRow
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine import many_rows
 from tracking.store.engine.statement import Connection
 from tracking.store.erasure import tombstone_of
-from tracking.store.identity_graph import VisitorRow
 from tracking.store.schema import clients, conversions, outbox, touches, visitors
 from tracking.store.touches import TouchRow
 

@@ -12,7 +12,7 @@ from tracking.domain.instants import instant
 from tracking.domain.money import to_major
 from tracking.domain.revenue import paid_back
 from tracking.receive.privacy.footprint import browser_events_of, footprint_of
-from tracking.store import conversions, erasure, identity_graph, outbox, refunds, touches
+from tracking.store import consents, conversions, erasure, outbox, refunds, touches
 from tracking.store.conversions import ConversionRow
 from tracking.store.engine.statement import Connection
 from tracking.store.orders import OrderRow
@@ -46,7 +46,7 @@ def _visitor(conn: Connection, visitor: str) -> dict[str, Any]:
     return {
         "id": readable_key(visitor),
         "known_with": sorted(map(readable_key, erasure.keys_of(conn, visitor))),
-        "consent": msgspec.to_builtins(identity_graph.consent_of(conn, visitor)),
+        "consent": msgspec.to_builtins(consents.of(conn, visitor)),
     }
 
 
