@@ -3,12 +3,17 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.clock import PushedClock
+from tests.faults.finding import Finding
+from tests.faults.load import Answer, Webhook
 from tests.faults.tracing import answered_too_soon
+from tests.faults.world import World
 from tests.servers import ROOT
 
 _BEGINS_ANOTHER = """
@@ -82,3 +87,34 @@ def test_a_pushed_clock_is_the_same_for_whoever_reads_its_file(tmp_path: Path) -
     assert 3600 <= theirs() - before < 3660
     mine.close()
     theirs.close()
+
+
+class Hearsay(World):
+    """A world without a service, which answers what comes again with one status."""
+
+    def __init__(self, then: int) -> None:
+        self.is_timed = False
+        self.answers = []
+        self.then = then
+
+    def posts(self, told: Sequence[Webhook], **how: Any) -> list[Answer]:
+        """Answer as it was made to."""
+        return [Answer(one, self.then, 0.0, 0.1) for one in told]
+
+
+def broken_by(*answers: tuple[int, float], then: int = 200) -> list[str]:
+    """What these answers break, each a status and its seconds, and later another status."""
+    heard = [
+        Answer(Webhook(n, "orders/create", b""), status, 0.0, seconds)
+        for n, (status, seconds) in enumerate(answers)
+    ]
+    found = Finding()
+    Hearsay(then).judge_load(found, heard)
+    return found.broken
+
+
+def test_on_a_busy_machine_who_waited_in_vain_is_taken_when_it_comes_again() -> None:
+    assert not broken_by((200, 0.1), (503, 2.5), (503, 0.1))
+    assert broken_by((200, 0.1), (503, 2.5), then=503)
+    assert broken_by((200, 0.1), (503, 0.1))
+    assert broken_by((503, 2.5), (500, 2.5))

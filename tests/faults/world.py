@@ -209,17 +209,27 @@ class World:
         Shopify gives up and 99 of 100 within `slowest` seconds; without it they may take theirs.
 
         Where no time is measured, the machine may be too busy for some, who are told to come again
-        after they waited for their turn: to be refused at once is a fault there too.
+        after they waited for their turn, and are taken then: to be refused at once is a fault there
+        too.
         """
         refused = [answer for answer in heard if answer.status not in (0, 200)]
         times = [answer.seconds for answer in heard if answer.is_good]
         found.heard(times)
         is_busy = not self.is_timed and _waited_in_vain(refused)
         found.expects(f"no refusal: {_statuses(refused)}", not refused or is_busy)
+        if is_busy:
+            found.expects("who was refused is taken later", self._are_taken(refused, heard))
         if self.is_timed and slowest is not None:
             last, most = max(times, default=0.0), percentile(times, 0.99)
             found.expects(f"all answered within 5 s: {last:.2f}", last < SHOPIFY_WAITS)
             found.expects(f"99 % answered within {slowest} s: {most:.2f}", most <= slowest)
+
+    def _are_taken(self, refused: Sequence[Answer], heard: Sequence[Answer]) -> bool:
+        """True if each that was refused has been taken since, or is when it comes again now."""
+        taken = {answer.webhook for answer in (*heard, *self.answers) if answer.is_good}
+        again = self.posts([*{answer.webhook for answer in refused} - taken])
+        taken |= {answer.webhook for answer in again if answer.is_good}
+        return all(answer.webhook in taken for answer in refused)
 
     def ids_by_order(self) -> Mapping[str, set[str]]:
         """Under which ids the stand-in took the purchase of each order."""
