@@ -2,11 +2,14 @@
 
 import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from tests.actors import HOUR, NOW, BuildWorld, instant, order, refund
+from tests.actors import HOUR, NOW, BuildWorld, World, instant, order, refund
 from tests.orders import line
 
 Message = tuple[str, dict[str, Any]]
@@ -95,15 +98,56 @@ def test_the_figures_do_not_depend_on_the_order_of_arrival(
     everywhere: BuildWorld, messages: tuple[Message, ...], figures: tuple[str, ...]
 ) -> None:
     found = everywhere()
-    names = ("gross_revenue", "refunds", "cancellations", "revenue")
     turned = (messages[n:] + messages[:n] for n in range(len(messages)))
     for number, shuffled in enumerate((messages[::-1], *turned), start=1):
-        for topic, body in shuffled:
-            told = json.loads(json.dumps(body))
-            told["order_id" if topic == "refunds/create" else "id"] = number
-            found.shop.sends(topic, told)
-        journey = found.shop.reads(f"/orders/{number}/journey")
-        assert tuple(journey[name] for name in names) == figures, [m[0] for m in shuffled]
+        assert figures_after(found, number, shuffled) == figures, [m[0] for m in shuffled]
+
+
+def figures_after(found: World, number: int, messages: Sequence[Message]) -> tuple[str, ...]:
+    """The figures of the order of this number, of a buyer of its own, after these messages."""
+    for topic, body in messages:
+        own = json.loads(json.dumps(body))
+        if topic == "refunds/create":
+            own |= {"order_id": number, "id": 10 * number + own["id"]}
+        else:
+            own |= {"id": number, "email": f"{number}@example.com", "customer": {"id": number}}
+        found.shop.sends(topic, own)
+    journey = found.shop.reads(f"/orders/{number}/journey")
+    return tuple(journey[name] for name in ("gross_revenue", "refunds", "cancellations", "revenue"))
+
+
+def happened(changes: Sequence[str]) -> list[Message]:
+    """What Shopify tells of an order to which these changes happened, an hour after each other."""
+    messages: list[Message] = [("orders/create", SOLD)]
+    kept = total = 100
+    for hour, change in enumerate(changes, start=1):
+        refunded = back(hour, hour, 0, change)
+        if change == "refunded":
+            refunded, kept = back(hour, hour, 1, "50.00"), kept - 50
+        elif change == "removed":
+            refunded, kept = back(hour, hour, 1, order_adjustments=OWED), kept - 50
+        elif change == "exchanged":
+            refunded, total = back(hour, hour, 1, order_adjustments=OWED), total + 50
+        messages += [refunded, newer(hour, f"{max(0, kept)}.00", f"{total}.00")]
+    return messages
+
+
+# All examples are orders in one database.
+NUMBERS = itertools.count(1)
+# A mug is taken back in one way or another, or money is paid back without one.
+CHANGES = st.sampled_from(("refunded", "removed", "exchanged", "5.00", "50.00", "100.00"))
+
+
+@given(messages=st.lists(CHANGES, min_size=1, max_size=4).map(happened), data=st.data())
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nor_do_those_of_whatever_was_removed_exchanged_and_paid_back(
+    everywhere: BuildWorld, messages: list[Message], data: st.DataObject
+) -> None:
+    found = everywhere()
+    arrival = data.draw(st.permutations(messages))
+    one, other = next(NUMBERS), next(NUMBERS)
+
+    assert figures_after(found, one, arrival) == figures_after(found, other, messages)
 
 
 @pytest.mark.parametrize("reduced", [{"current_quantity": 1}, {}], ids=["reduced lines", "lines"])
