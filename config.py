@@ -17,6 +17,7 @@ from environment import (
     boolean,
     database_address,
     event_address,
+    lines_without_effect,
     listening_address,
     load_env,
     look_alikes,
@@ -418,8 +419,8 @@ class Settings:
         "A share of fewer events than this is no alert.",
     )
 
-    # A question for each variable whose name is nearly that of a setting.
-    look_alikes: tuple[str, ...] = field(default=(), compare=False)
+    # Lines on variables whose name is nearly that of a setting, and on lines that set nothing.
+    doubts: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def load(cls) -> Self:
@@ -429,14 +430,17 @@ class Settings:
             ConfigurationError: with all problems, those of the file included.
         """
         env, problems = read_env(".env", os.environ)
-        return cls.from_env(env, problems)
+        return cls.from_env(env, problems, [*lines_without_effect(".env")])
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str], problems: Sequence[str] = ()) -> Self:
+    def from_env(
+        cls, env: Mapping[str, str], problems: Sequence[str] = (), doubts: Sequence[str] = ()
+    ) -> Self:
         """Returns the settings of an environment, without regard to names not in the table.
 
         Raises:
-            ConfigurationError: with all problems, not only the first; `problems` are known before.
+            ConfigurationError: with all problems, not only the first; `problems` and `doubts` are
+                known before.
         """
         variables = {
             declared.name: declared.metadata["variable"]
@@ -444,11 +448,12 @@ class Settings:
             if declared.metadata
         }
         values, found = read_all(variables, env)
-        questions = tuple(look_alikes([each.name for each in variables.values()], env))
+        names = [each.name for each in variables.values()]
+        told = (*doubts, *look_alikes(names, env))
         found = [*problems, *found, *problems_among(values)]
         if found:
-            raise ConfigurationError((*found, *questions))
-        return cls(**values, look_alikes=questions)
+            raise ConfigurationError((*found, *told))
+        return cls(**values, doubts=told)
 
     @property
     def address(self) -> str:
@@ -506,7 +511,7 @@ class Settings:
                 self.retention_days * 24 < longest_hours
             ),
         }
-        return (*self.look_alikes, *(text for text, applies in found.items() if applies))
+        return (*self.doubts, *(text for text, applies in found.items() if applies))
 
 
 VARIABLES: tuple[Variable[Any], ...] = tuple(

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values, find_dotenv
+from dotenv.parser import parse_stream
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
@@ -127,9 +128,27 @@ def read_env(
     """Returns the variables as `load_env` does, and a line for each problem with the file."""
     text, problems = _text_of(Path(path))
     # Nothing is interpolated: a secret may hold "${".
-    lines = dotenv_values(stream=StringIO(text), interpolate=False)
-    told = {name: value for name, value in lines.items() if value is not None}
+    lines = parse_stream(StringIO(text))
+    told = {line.key: line.value for line in lines if line.key and line.value is not None}
     return told | _without_files_of_flask(environ), problems
+
+
+def lines_without_effect(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yields one sentence on the lines of a file that are neither a comment nor NAME=value."""
+    text, _ = _text_of(Path(path))
+    numbers = [
+        line.original.line + _blank_lines_before(line.original.string)
+        for line in parse_stream(StringIO(text))
+        if line.error or (line.key and line.value is None)
+    ]
+    if numbers:
+        listed = ", ".join(map(str, numbers))
+        told = f"line {listed} sets" if len(numbers) == 1 else f"lines {listed} set"
+        yield f"{path}: {told} nothing; accepted: NAME=value"
+
+
+def _blank_lines_before(text: str) -> int:
+    return text[: len(text) - len(text.lstrip())].count("\n")
 
 
 def _text_of(path: Path) -> tuple[str, list[str]]:

@@ -729,6 +729,37 @@ def test_a_file_that_is_not_utf8_is_told_with_all_other_problems(
     assert port.startswith("PORT: ")
 
 
+def test_a_line_of_the_file_that_sets_nothing_is_told_by_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [f"SHOPIFY_WEBHOOK_SECRET={SECRET}", "# a comment", "PINTEREST_APP beside", ""]
+    lines += ["export PINTEREST_SEND=all", "COLLECTOR_KEY: private-value", "API_TOKEN", "TZ="]
+    (tmp_path / ".env").write_text("\n".join(lines))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SHOPIFY_WEBHOOK_SECRET", raising=False)
+
+    loaded = Settings.load()
+
+    assert loaded.pinterest_send == "all"
+    (told,) = [warning for warning in loaded.warnings if warning.startswith(".env: ")]
+    assert told == ".env: lines 3, 6, 7 set nothing; accepted: NAME=value"
+
+
+def test_a_line_that_sets_nothing_is_told_beside_the_problem_that_it_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(f"SHOPIFY_WEBHOOK_SECRET {SECRET}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SHOPIFY_WEBHOOK_SECRET", raising=False)
+
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load()
+
+    missing, line = caught.value.problems
+    assert missing.startswith("SHOPIFY_WEBHOOK_SECRET: missing")
+    assert line == ".env: line 1 sets nothing; accepted: NAME=value"
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
