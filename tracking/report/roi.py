@@ -138,7 +138,7 @@ def report_of_lines(
     *,
     has_ratios: bool,
 ) -> dict[str, Any]:
-    """Returns the same with a line for each key that is found in the names."""
+    """Returns orders, revenue and spend, as `roi_report` does, by the lines of these names."""
     currencies: dict[str, _CurrencyTotals] = {}
     for row in earned:
         totals = currencies.setdefault(row.currency, _CurrencyTotals(currency=row.currency))

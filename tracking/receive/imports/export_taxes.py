@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 ZERO = Decimal(0)
+_CENT = Decimal("0.01")
 _RATE = re.compile(r"([0-9]{1,2}(?:[.,][0-9]{1,4})?)\s*%")
 # Rates of value added tax are whole or half per cents nearly everywhere.
 _USUAL_STEP = Decimal("0.005")
@@ -47,10 +48,8 @@ def goods_tax(sums: ExportedSums, rates: list[Decimal]) -> Decimal:
         return sums.taxes
     shared = sums.taxes * sums.subtotal / both
     if len(rates) == 1 and rates[0]:
-        taxed = sums.taxes * (1 + rates[0]) / rates[0]
-        # Goods that cost what their shipping does are the goods.
-        parts = {sums.shipping: ZERO, both: shared, sums.subtotal: sums.taxes}
-        return parts[min(parts, key=lambda price: abs(price - taxed))]
+        parts = [(sums.subtotal, sums.taxes), (both, shared), (sums.shipping, ZERO)]
+        return _part_taxed(parts, sums.taxes, rates[0] / (1 + rates[0]))
     if not _is_usual(sums.taxes, both) and _is_usual(sums.taxes, sums.subtotal):
         return sums.taxes
     return shared
@@ -65,13 +64,21 @@ def goods_tax_on_top(sums: ExportedSums, rates: list[Decimal]) -> Decimal:
     both = sums.subtotal + sums.shipping
     if not sums.shipping or not both:
         return sums.taxes
-    shared, rate = sums.taxes * sums.subtotal / both, sum(rates)
+    shared, rate = sums.taxes * sums.subtotal / both, sum(rates, ZERO)
     if not rate:
         return shared
-    parts = {both: shared, sums.subtotal: sums.taxes}
+    parts = [(sums.subtotal, sums.taxes), (both, shared)]
     if len(rates) == 1:
-        parts = {sums.shipping: ZERO, **parts}
-    return parts[min(parts, key=lambda price: abs(price - sums.taxes / rate))]
+        parts.append((sums.shipping, ZERO))
+    return _part_taxed(parts, sums.taxes, rate)
+
+
+def _part_taxed(parts: Iterable[tuple[Decimal, Decimal]], taxes: Decimal, rate: Decimal) -> Decimal:
+    """Returns the goods' tax for the price that the taxes fit best, of parts that are each a price
+    and the goods' tax if it was taxed; the first of those that fit to the cent, as taxes are
+    rounded."""
+    _, goods = min(parts, key=lambda part: abs(part[0] * rate - taxes) // _CENT)
+    return goods
 
 
 def _is_usual(tax: Decimal, price: Decimal) -> bool:
