@@ -305,7 +305,11 @@ def _quarantine_findings(store: Store) -> Iterator[Finding]:
     with store.read() as conn:
         dead = sum(row.events for row in metrics.open_events(conn, "dead"))
         kept = quarantine.count(conn)
-    text = f"{dead}; `flask --app app dead-letters` tells why{_DEAD}" if dead else "none"
+    text = (
+        f"{dead} refused or expired; `flask --app app dead-letters` tells why{_DEAD}"
+        if dead
+        else "none"
+    )
     yield Finding("FAIL" if dead else "ok", "dead letters", text)
     text = f"{kept} not understood; `flask --app app quarantine` tells why{_KEPT}"
     text = text if kept else "empty"

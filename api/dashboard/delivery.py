@@ -36,8 +36,8 @@ LONGEST_WAIT = 3_600
 # Tens of thousands of bodies take minutes, for which no browser waits.
 _REPLAY_SECONDS = 5.0
 _HELD = (
-    "Held for now: purchases that no click has earned yet, in case it is told late (for "
-    "SETTLING_MINUTES), and those of which another event may tell."
+    "Held for now: purchases without a click so far, for SETTLING_MINUTES in case one is told "
+    "late, and those that another event may have told of."
 )
 
 

@@ -97,6 +97,9 @@ def _facts(asked: PageRequest, journey: Mapping[str, Any]) -> Iterator[tuple[str
     yield "Consent to the sale of data", _CONSENT[consent.get("sale_of_data")]
     if journey["unusable_fields"]:
         yield "Left out as unusable", ", ".join(journey["unusable_fields"])
+    until = journey["held_until"]
+    if until and datetime.fromisoformat(until).timestamp() > asked.service.clock():
+        yield "May still be sent until", _time(asked, until)
     if journey["event_id"]:
         yield "Event id", journey["sent_as"] or journey["event_id"]
 

@@ -542,7 +542,9 @@ def test_the_doctor_tells_of_dead_letters(operator: Operator) -> None:
 
     assert result.exit_code == 1
     (hand,) = hands(result)
-    assert hand.startswith("dead letters 1; `flask --app app dead-letters` tells why; `replay` ")
+    assert hand.startswith(
+        "dead letters 1 refused or expired; `flask --app app dead-letters` tells why; `replay` "
+    )
 
 
 def test_the_doctor_tells_of_bodies_in_quarantine(shop: Shop, operator: Operator) -> None:

@@ -63,7 +63,7 @@ def test_what_is_held_is_counted_and_the_page_says_why(
     page = Owner(shop.client).page("/dashboard/delivery")
     (row,) = cells_in(page, "destinations")
     assert (row[2], row[4]) == ("0", "1")
-    assert "Held for now: purchases that no click has earned yet" in page
+    assert "Held for now: purchases without a click so far" in page
 
 
 def test_what_was_refused_stands_there_in_pinterests_words(

@@ -1,5 +1,7 @@
 """The orders of the dashboard, and the page that says of one why it was credited and sent."""
 
+import re
+
 import pytest
 
 from api.dashboard.formats import NOTHING
@@ -179,6 +181,21 @@ def test_an_attempt_that_pinterest_refused_is_called_so(
     (attempt,) = cells_in(owner.page("/dashboard/orders/5001"), "attempts")
 
     assert attempt[1:3] == ["Pinterest", "refused"]
+
+
+def test_the_page_of_an_order_that_waits_for_a_late_click_says_until_when(
+    storefront: Storefront, owner: Owner, clock: Clock
+) -> None:
+    storefront.sells(landing_site="/", note_attributes=notes(pin_vid="visitor-0001"))
+    assert storefront.journey()["held_until"] == "2026-11-20T13:00:00Z"
+
+    page = owner.page("/dashboard/orders/5001")
+
+    told = re.search(r"<dt>May still be sent until</dt><dd[^>]*>([^<]*)</dd>", page)
+    assert told is not None
+    assert told[1] == "2026-11-20 13:00"
+    clock.tick(hours=2)
+    assert "May still be sent until" not in owner.page("/dashboard/orders/5001")
 
 
 def test_a_click_that_is_told_again_is_called_the_same_visit(

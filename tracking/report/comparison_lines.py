@@ -22,7 +22,7 @@ from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
 # The states of an event that was not delivered, in words.
 _STATES = {
     "waiting": "It waits to be sent.",
-    "dead": "Pinterest did not take it; dead-letters tells why.",
+    "dead": "Pinterest refused it, or it expired before it was sent.",
     "discarded": "It was given up.",
     "lost": "It left no trace in the outbox.",
 }
