@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from zoneinfo import ZoneInfo
 
 from api.dashboard.pages import PAGES
 from commands.demo.day import run_day
-from commands.demo.month import TIMEZONE
+from commands.demo.month import zone_at
 from commands.demo.shop import AUTUMN, LATER_ID
 from server.login_links import login_path
 from tests.actors import API_TOKEN, SECRET
@@ -91,7 +90,8 @@ class Photographer:
 
 
 def _dated(page: str) -> str:
-    today = datetime.now(ZoneInfo(TIMEZONE)).date()
+    now = time.time()
+    today = datetime.fromtimestamp(now, zone_at(now)).date()
     return page.format(today=today, fortnight_ago=today - timedelta(days=13))
 
 

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,8 @@ from commands.demo.shop import (
 )
 from tracking.domain.conversion import Stage, event_id_of
 
-TIMEZONE = "America/New_York"
+# The zones of the shop. At every hour one of them has the same day as UTC, which is Pinterest's.
+_ZONES = ZoneInfo("America/New_York"), ZoneInfo("Europe/Berlin")
 DAYS = 29
 _OPEN_HOURS = (7, 22)
 # Visitors and orders on an ordinary day of the shop.
@@ -112,21 +113,26 @@ class TaggedPurchase:
     value: str
 
 
-def midnight_of(day: date) -> int:
-    """Returns the instant (seconds UTC) at which a day of the shop begins."""
-    return int(datetime.combine(day, time(), ZoneInfo(TIMEZONE)).timestamp())
+def zone_at(now: float) -> ZoneInfo:
+    """Returns the zone of the shop for a demo that begins at an instant (seconds UTC).
+
+    The shop's day is Pinterest's then, so that the demo tells the same figures at every hour.
+    """
+    today = datetime.fromtimestamp(now, UTC).date()
+    return next(zone for zone in _ZONES if datetime.fromtimestamp(now, zone).date() == today)
 
 
 class Month:
-    """Makes up the month before the shop's day `today`, the same for everybody who plays it.
+    """Makes up the month before the day `today` of a shop, the same for everybody who plays it.
 
     `messages` are what is told in it, `contacts` and `tagged` what only Pinterest knows of it; all
     are oldest first.
     In the `outage` (instants, seconds UTC) Pinterest does not answer.
     """
 
-    def __init__(self, today: date) -> None:
+    def __init__(self, today: date, zone: ZoneInfo) -> None:
         self._today = today
+        self._zone = zone
         self._dice = random.Random("a month of the kiln")  # noqa: S311 - no secret is drawn
         self._number = _FIRST_NUMBER
         self._visitors = 0
@@ -138,9 +144,7 @@ class Month:
         told = [message for days_ago in range(DAYS, 0, -1) for message in self._day(days_ago)]
         self.messages = _named(sorted(told, key=lambda message: message.at))
         self.contacts = sorted(self._contacts, key=lambda contact: contact.at)
-        self.outage = range(
-            *(midnight_of(today - timedelta(_OUTAGE_DAYS_AGO)) + at * HOUR for at in _OUTAGE_HOURS)
-        )
+        self.outage = range(*(self._midnight(_OUTAGE_DAYS_AGO) + at * HOUR for at in _OUTAGE_HOURS))
 
     def _day(self, days_ago: int) -> Iterator[Message]:
         factor = _OF_THE_WEEK[days_ago % 7] * (1.25 - days_ago / 60)
@@ -148,15 +152,20 @@ class Month:
         for source, visitors, orders in _ORDINARY:
             buyers = int(orders * factor + self._dice.random())
             for place in range(max(buyers, round(visitors * factor))):
-                at = self._instant(self._today - timedelta(days_ago))
+                at = self._instant(days_ago)
                 if place < buyers:
                     yield from self._purchase(source, at)
                 else:
                     yield self._look(source, at)
 
-    def _instant(self, day: date) -> int:
+    def _midnight(self, days_ago: int) -> int:
+        """Returns the instant (seconds UTC) at which a day of the shop begins."""
+        day = self._today - timedelta(days_ago)
+        return int(datetime.combine(day, time(), self._zone).timestamp())
+
+    def _instant(self, days_ago: int) -> int:
         opens, closes = _OPEN_HOURS
-        return midnight_of(day) + self._dice.randrange(opens * HOUR, closes * HOUR)
+        return self._midnight(days_ago) + self._dice.randrange(opens * HOUR, closes * HOUR)
 
     def _look(self, source: TrafficSource, at: int) -> Message:
         depth = self._dice.choices((1, 2, 3), (6, 3, 1))[0]
@@ -261,7 +270,7 @@ class Month:
     def _return(self, body: Body, at: int) -> Iterator[Message]:
         """Yields what becomes of some orders a day later."""
         fate = self._dice.random()
-        if at >= midnight_of(self._today):
+        if at >= self._midnight(0):
             return
         if fate < _CANCELLED:
             yield Message(at, "orders/cancelled", cancelled(body, at))

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from commands.demo.month import TIMEZONE, Month
+from commands.demo.month import Month, zone_at
 from commands.demo.past import Past, PlayedClock
 from commands.demo.pinterest_world import ADS_TOKEN, AdvertisingStandIn
 from commands.demo.shop import BROWSER, PIXEL_KEY, Body
@@ -140,7 +140,7 @@ def run_service(port: int | None, database_url: str | None) -> Iterator[DemoServ
             "PINTEREST_API_BASE": pinterest.url,
             "PINTEREST_SEND": "attributed",
             "COLLECTOR_KEY": PIXEL_KEY,
-            "SHOP_TIMEZONE": TIMEZONE,
+            "SHOP_TIMEZONE": zone_at(clock()).key,
             "TRUSTED_PROXIES": "1",
             "PORT": str(_free_port(port)),
         }
@@ -171,8 +171,9 @@ def _play_past(env: Mapping[str, str], pinterest: AdvertisingStandIn, clock: Pla
         with service.store.read() as conn:
             if conversions.last_recorded(conn) is not None:
                 raise DemoError("the database holds events already; the demo wants an empty one")
-        today = datetime.fromtimestamp(clock(), ZoneInfo(TIMEZONE)).date()
-        month = Month(today)
+        zone = ZoneInfo(env["SHOP_TIMEZONE"])
+        today = datetime.fromtimestamp(clock(), zone).date()
+        month = Month(today, zone)
         pinterest.advertises(today)
         pinterest.knows(month.contacts, month.tagged)
         pinterest.refused = month.refused
