@@ -33,7 +33,7 @@ _IDLE_SECONDS = 1.0
 _MOST_TRIES = 3
 _LOOKS_EVERY_SECONDS = 0.2
 # What was begun in time may begin anew for so long, if it needs more locks than it knew.
-_ANEW_SECONDS = 1.0
+_ANEW_SECONDS = 0.7
 _TOO_LATE = "the database cannot be written: too many writes wait"
 
 
