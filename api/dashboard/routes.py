@@ -47,8 +47,10 @@ _CHALLENGE = f'Cookie form-action="{ROOT}/login", cookie-name="{COOKIE}"'
 # What can be seen without a session.
 OPEN_ENDPOINTS = ("static_file", "login_form", "login", "login_link")
 _OPEN = {f"{BLUEPRINT}.{name}" for name in OPEN_ENDPOINTS}
-# A path of the dashboard and nothing that a browser could take for another host.
-_OWN_PATH = re.compile(rf"{ROOT}(?:[/?][!-\[\]-~]*)?")
+# A path of the dashboard, nothing that a browser could take for another host, and no step upwards,
+# which a browser takes before it asks.
+_UPWARDS = r"[^?#]*/(?:\.|%2[Ee]){2}(?:[/?#]|\Z)"
+_OWN_PATH = re.compile(rf"{ROOT}(?!{_UPWARDS})(?:[/?][!-\[\]-~]*)?")
 
 
 class Dashboard:

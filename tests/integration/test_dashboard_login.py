@@ -106,6 +106,9 @@ def test_whoever_logs_in_gets_to_the_page_that_was_asked_for(client: FlaskClient
             "javascript:alert(1)",
         ),
         *("/", "/events", "", " /dashboard", "/dashboard/\\evil", "/dashboard\t//evil.example"),
+        # A browser takes each of these for a step upwards.
+        *("/dashboard/../events", "/dashboard/..", "/dashboard/orders/.%2E/../events?x=1"),
+        *("/dashboard/%2e%2e/events", "/dashboard/%2E./events"),
     ],
 )
 def test_login_leads_nowhere_but_to_the_dashboard(client: FlaskClient, given: str) -> None:
