@@ -58,7 +58,9 @@ def report_routes(service: Service) -> Blueprint:
         is_text = "\x00" not in order_id
         report = reports.journey(order_id_in(order_id), **_parameters("scope")) if is_text else None
         if report is None:
-            raise NotFound("No order of this id was received.")
+            raise NotFound(
+                "No order of this id was received. It is Shopify's long number, not #1001."
+            )
         return _report(report, itemgetter("touches"))
 
     @routes.get("/events")
