@@ -31,9 +31,10 @@ from tracking.store import (
     spend,
     touches,
 )
-from tracking.store.credited_orders import CreditedOrder, ForgottenSum
+from tracking.store.credited_orders import CreditedOrder
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS, PersonSearch
+from tracking.store.reports import CreditSum
 from tracking.store.touches import TouchSearch
 from tracking.store.values import path_from
 from tracking.store.visits import in_their_browsers
@@ -230,7 +231,7 @@ def _add(
     sums.setdefault((order.currency, earned.label), _WhatIfSums()).add(more, earned.at)
 
 
-def _add_kept(sums: dict[tuple[str, CampaignLabel], _WhatIfSums], kept: ForgottenSum) -> None:
+def _add_kept(sums: dict[tuple[str, CampaignLabel], _WhatIfSums], kept: CreditSum) -> None:
     label = CampaignLabel(bool(kept.is_pinterest), kept.campaign_id, kept.campaign)
     more = (
         *(kept.share, kept.gross, kept.net, kept.cancellations),

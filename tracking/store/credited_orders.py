@@ -1,13 +1,12 @@
 """The counted orders of a time, each with what its credits are computed from."""
 
-from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, literal_column, or_, select
 
 from tracking.domain.customer import CustomerType
-from tracking.store.credit_figures import SUMS_OF_TYPE
 from tracking.store.engine.statement import Connection, Query
+from tracking.store.reports import CREDIT_LABEL, CREDIT_SUMS, CreditSum
 from tracking.store.schema import credits, orders
 
 
@@ -28,26 +27,6 @@ class CreditedOrder(NamedTuple):
     customer_type: CustomerType
 
 
-class ForgottenSum(NamedTuple):
-    """The credits that a campaign has, in one currency, of orders whose paths were forgotten.
-
-    The sums are those of a CreditSum; `newest` is the newest credited instant (seconds UTC).
-    """
-
-    currency: str
-    is_pinterest: int
-    campaign_id: str
-    campaign: str
-    share: int | Decimal
-    gross: int | Decimal
-    net: int | Decimal
-    cancellations: int | Decimal
-    new_share: int | Decimal
-    new_net: int | Decimal
-    returning_share: int | Decimal
-    newest: int
-
-
 class _OrderCount(NamedTuple):
     orders: int
 
@@ -66,24 +45,9 @@ _count_forgotten = Query(
     _OrderCount,
     select(func.count().label("orders")).select_from(_with_orders).where(_is_first, _is_forgotten),
 )
-_customer = orders.c.customer_type
-_label = [credits.c[name] for name in ForgottenSum._fields[:4]]
 _forgotten = Query(
-    ForgottenSum,
-    select(
-        *_label,
-        *(func.sum(credits.c[name]).label(name) for name in ForgottenSum._fields[4:8]),
-        *(
-            func.sum(
-                case(
-                    (orders.c.customer_type == literal_column(f"'{kind}'"), credits.c[name]),
-                    else_=0,
-                )
-            ).label(label)
-            for label, name, kind in SUMS_OF_TYPE
-        ),
-        func.max(credits.c.credited_at).label("newest"),
-    )
+    CreditSum,
+    select(*CREDIT_LABEL, *CREDIT_SUMS)
     .select_from(_with_orders)
     .where(
         credits.c.placed_at >= bindparam("since"),
@@ -93,7 +57,7 @@ _forgotten = Query(
         credits.c.mask.op("&")(bindparam("bit")) != literal_column("0"),
         _is_forgotten,
     )
-    .group_by(*_label),
+    .group_by(*CREDIT_LABEL),
 )
 _page = Query(
     CreditedOrder,
@@ -132,7 +96,7 @@ def count_forgotten(conn: Connection, since: int, before: int) -> int:
 
 def forgotten(
     conn: Connection, placed: tuple[int, int], credited: tuple[int, int], bit: int
-) -> list[ForgottenSum]:
+) -> list[CreditSum]:
     """Returns the credits by campaign, under a scope and model, of orders whose paths were
     forgotten: of those placed in one span the credits in another, each (since, before)."""
     return _forgotten.all(

@@ -51,13 +51,14 @@ class CreditedName(NamedTuple):
     campaign: str
 
 
-_credit_columns = (
+# The first columns of a CreditSum, and its sums.
+CREDIT_LABEL = (
     credits.c.currency,
     credits.c.is_pinterest,
     credits.c.campaign_id,
     credits.c.campaign,
 )
-_sums = (
+CREDIT_SUMS = (
     func.sum(credits.c.share).label("share"),
     func.sum(credits.c.gross).label("gross"),
     func.sum(credits.c.net).label("net"),
@@ -80,10 +81,10 @@ def _is_named(dialect: str, table: Table) -> ColumnElement[bool]:
 _names_of = Query(
     CreditedName,
     {
-        dialect: select(*_credit_columns[1:])
+        dialect: select(*CREDIT_LABEL[1:])
         .where(credits.c.placed_at >= bindparam("since"), _is_named(dialect, credits))
-        .group_by(*_credit_columns[1:])
-        .order_by(func.max(credits.c.credited_at), *_credit_columns[1:])
+        .group_by(*CREDIT_LABEL[1:])
+        .order_by(func.max(credits.c.credited_at), *CREDIT_LABEL[1:])
         for dialect in DIALECTS
     },
 )
@@ -104,18 +105,18 @@ _known_names_of = Query(
 _credits = {
     "order_date": Query(
         CreditSum,
-        select(*_credit_columns, *_sums)
+        select(*CREDIT_LABEL, *CREDIT_SUMS)
         .where(
             credits.c.placed_at >= bindparam("since"),
             credits.c.placed_at < bindparam("before"),
             _is_of_model,
         )
-        .group_by(*_credit_columns),
+        .group_by(*CREDIT_LABEL),
     ),
     # A touch is credited only with orders within its window, so no later orders are read.
     "click_date": Query(
         CreditSum,
-        select(*_credit_columns, *_sums)
+        select(*CREDIT_LABEL, *CREDIT_SUMS)
         .where(
             credits.c.placed_at >= bindparam("since"),
             credits.c.placed_at < bindparam("latest"),
@@ -123,7 +124,7 @@ _credits = {
             credits.c.credited_at < bindparam("before"),
             _is_of_model,
         )
-        .group_by(*_credit_columns),
+        .group_by(*CREDIT_LABEL),
     ),
 }
 
