@@ -153,12 +153,15 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
                 self._leave(listener)
 
     def _leave(self, listener: Any) -> None:
-        """Closes a listener, which the arbiter and the other workers keep, unless all stop."""
+        """Closes a listener, which the arbiter and the other workers keep, unless all stop.
+
+        At once: whoever comes later is refused, and may come to another machine.
+        """
+        if not self.is_stopped:
+            listener.close()
+            return
         address = listener.getsockname()
-        left = accept_last(listener) if self.is_stopped else []
-        # At once: whoever comes later is refused, and may come to another machine.
-        listener.close()
-        for raw, client_address in left:
+        for raw, client_address in accept_last(listener):
             self._add_client(raw, client_address, address)
 
     def _add_client(self, raw: socket.socket, address: Any, server: Any) -> None:

@@ -97,11 +97,9 @@ class Statement:
             conn.cursor.executemany(text, bound)
         return conn.cursor.rowcount if bound else 0
 
-    def prepare(self, dialect: str) -> bool:
-        """Compiles the statement for a dialect; returns False if it was compiled before."""
-        is_new = dialect not in self._compiled
+    def prepare(self, dialect: str) -> None:
+        """Compiles the statement for a dialect, unless it was compiled before."""
         self._text(dialect)
-        return is_new
 
     def _executed(self, conn: Connection, values: dict[str, Any]) -> Any:
         text, pick, fixed = self._text(conn.dialect)
