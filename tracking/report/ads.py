@@ -17,8 +17,8 @@ from tracking.report.campaigns import (
     CampaignNames,
     label_of,
 )
-from tracking.report.credit_sums import CreditSpan, are_complete, kept_sums
-from tracking.report.known_rows import KnownRows, parts_of
+from tracking.report.credit_sums import CreditSpan, are_complete
+from tracking.report.known_rows import KnownRows, SummedDays, parts_of
 from tracking.report.roi import CampaignSpend, EarnedCredit, report_of_lines
 from tracking.report.shared_figures import is_of_this_release
 from tracking.store import ad_credits, ad_figures, ad_spend, report_progress
@@ -141,7 +141,7 @@ def _of_pinterest(
     found = ad_figures.pending(conn, by, bit, instants.since, instants.before)
     for part in parts_of(range(span.first, span.last + 1)):
         asked = (by, bit, part.start, part.stop - 1)
-        found += kept_sums(conn, by, part, known, ad_figures.sums, *asked)
+        found += known.of_sums(conn, SummedDays("credits", by, part), ad_figures.sums, *asked)
     return found
 
 

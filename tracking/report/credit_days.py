@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from tracking.domain.shop_days import ShopDays
-from tracking.report.credit_sums import CreditSpan, are_complete, credit_sums, kept_sums
-from tracking.report.known_rows import KnownRows, parts_of
-from tracking.store import credit_figures
+from tracking.report.credit_sums import CreditSpan, are_complete, credit_sums
+from tracking.report.known_rows import KnownRows, SummedDays, parts_of
+from tracking.report.shared_figures import is_of_this_release
+from tracking.store import credit_figures, report_progress
 from tracking.store.credit_figures import DailyCredits
 from tracking.store.engine.statement import Connection
 
@@ -50,6 +51,11 @@ def credits_by_day(
 
 
 def _daily(conn: Connection, span: CreditSpan, known: KnownRows) -> Iterator[DailyCredits]:
+    if not is_of_this_release(report_progress.of(conn, "credits")):
+        # An older release tells no versions.
+        yield from credit_figures.daily(conn, span.bit, span.first, span.last)
+        return
     for part in parts_of(range(span.first, span.last + 1)):
+        weeks = SummedDays("credits", "order_date", part)
         asked = (span.bit, part.start, part.stop - 1)
-        yield from kept_sums(conn, "order_date", part, known, credit_figures.daily, *asked)
+        yield from known.of_sums(conn, weeks, credit_figures.daily, *asked)

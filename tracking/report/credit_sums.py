@@ -1,24 +1,19 @@
 """Reads the credits of a report: from the sums by day where they are complete, else by SQL."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sized
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
 from itertools import groupby
 from operator import itemgetter
-from typing import TypeVar
 
 from tracking.domain.shop_days import ShopDays
-from tracking.report.known_rows import KnownRows, SummedDays
-from tracking.report.shared_figures import is_of_this_release
 from tracking.store import credit_figures, report_progress, reports
 from tracking.store.credit_figures import FOREVER, ReportDay, SummedCredits
 from tracking.store.engine.statement import Connection
 from tracking.store.reports import CreditSum
 
 _KEY = ("currency", "is_pinterest", "campaign_id", "campaign")
-_Rows = TypeVar("_Rows", bound=Sized)
 _key_of = itemgetter(slice(len(_KEY)))
 
 
@@ -103,19 +98,3 @@ def _added(one: SummedCredits, other: SummedCredits) -> SummedCredits:
 
 def _sum_of(row: SummedCredits) -> CreditSum:
     return CreditSum._make(row[: len(CreditSum._fields)])
-
-
-def kept_sums(
-    conn: Connection,
-    report_by: ReportDay,
-    days: range,
-    known: KnownRows,
-    query: Callable[..., _Rows],
-    *asked: Hashable,
-) -> _Rows:
-    """Returns what a query finds in the sums of some days, which is not read again as long as they
-    stay the same."""
-    if not is_of_this_release(report_progress.of(conn, "credits")):
-        # An older release tells no versions.
-        return query(conn, *asked)
-    return known.of_sums(conn, SummedDays("credits", report_by, days), query, *asked)
