@@ -43,7 +43,8 @@ from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, report_statements, wait_until_reachable
-from tracking.store.engine.sqlite import SqliteStore, protection
+from tracking.store.engine.sqlite import SqliteStore
+from tracking.store.engine.write_ahead_log import protection
 from webhooks.collector import Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
 

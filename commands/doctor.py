@@ -43,7 +43,8 @@ from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, free_bytes
 from tracking.store.engine.file_locks import is_in_use
 from tracking.store.engine.schema_version import SchemaChanged, SchemaMissing, is_sufficient
-from tracking.store.engine.sqlite import SqliteStore, protection
+from tracking.store.engine.sqlite import SqliteStore
+from tracking.store.engine.write_ahead_log import protection
 from tracking.store.migrations import head, is_known
 from tracking.store.pending_erasures import SHOP_REDACT, PendingErasure
 from tracking.store.privacy_requests import ANSWER_DAYS, DATA_REQUEST, UNINSTALLED

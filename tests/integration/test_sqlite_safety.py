@@ -22,8 +22,9 @@ from tracking.store import StoreUnavailable, open_store, quarantine
 from tracking.store.engine import filesystems
 from tracking.store.engine.file_locks import lock_path, open_lock, writing
 from tracking.store.engine.filesystems import shared_by
-from tracking.store.engine.sqlite import LONGEST_LOG, SqliteStore, protection
+from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.engine.statement import Connection
+from tracking.store.engine.write_ahead_log import LONGEST_LOG, protection
 from tracking.store.migrations import migrate
 
 MEGABYTE = 1_000_000

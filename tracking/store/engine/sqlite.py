@@ -1,14 +1,8 @@
-"""The store in one SQLite file: one writer at a time over all processes, readers beside it.
-
-Up to 3.51.2 SQLite may lose pages if a checkpoint runs while another connection begins the WAL
-anew (sqlite.org/wal.html, "the WAL-reset bug"). Here the two cannot coincide: a writer holds the
-lock file while it writes, only a writer makes checkpoints, and it makes them under that lock.
-"""
+"""The store in one SQLite file: one writer at a time over all processes, readers beside it."""
 
 import logging
 import os
 import queue
-import re
 import sqlite3
 import threading
 import time
@@ -16,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from tracking.store.engine import schema_version
 from tracking.store.engine.base import Store
@@ -35,7 +29,9 @@ from tracking.store.engine.group_commit import (
     batches_by_class,
 )
 from tracking.store.engine.open_files import FilesReplaced, Identity, OpenFiles, identity_of
+from tracking.store.engine.sqlite_errors import FAULTS_OF_THE_ROW, is_busy, is_foreign
 from tracking.store.engine.statement import SHORT_TRANSACTION, Connection, StoreUnavailable
+from tracking.store.engine.write_ahead_log import BULK_LIMITS, USUAL_LIMITS
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -45,37 +41,10 @@ BUSY_SECONDS = 3.0
 # An attempt waits so long inside SQLite while it holds our own lock. Only a foreign program can
 # make it wait at all, since our own writers queue for the lock file first.
 _BUSY_ATTEMPT_MS = 200
-
-
-class _LogLimits(NamedTuple):
-    """The commit after which the WAL has so many `pages` also moves it into the file.
-
-    The WAL begins anew only while no reader uses it. Where there always is a reader, the WAL is
-    truncated once it is longer than `longest` (bytes): the writer then waits for readers, which
-    never wait for it. `cache` is the memory for pages of the file (kilobytes).
-    """
-
-    pages: int
-    longest: int
-    cache: int
-
-
-LONGEST_LOG = 24 * 1024 * 1024
-_USUAL_LIMITS = _LogLimits(4000, LONGEST_LOG, 32_000)
-# Thousands of rows a transaction write most pages of the trees again and again, and more of them
-# than any cache of a modest size holds.
-_BULK_LIMITS = _LogLimits(16_000, 4 * LONGEST_LOG, 20_000)
 # Kilobytes for each reader. There are several, and the system has in memory what they read, too.
 _READERS_CACHE = 8_000
 # A reader that lasts longer than an attempt must not delay the writer at every commit.
 _TRUNCATES_EVERY_SECONDS = 0.5
-# These errors mean that one statement was wrong, not that the file cannot be written.
-_FAULTS_OF_THE_ROW = (
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.ProgrammingError,
-    sqlite3.NotSupportedError,
-)
 
 
 class SqliteStore:
@@ -103,7 +72,7 @@ class SqliteStore:
         self._version = ""
         self._truncates_at = 0.0
         self._must_truncate = False
-        self._limits = _USUAL_LIMITS
+        self._limits = USUAL_LIMITS
         # The limit that the writing connection has.
         self._pages = 0
         # A foreign program held the file for longer than a caller may wait.
@@ -158,7 +127,7 @@ class SqliteStore:
             self._report_place(error)
             raise
         except (sqlite3.DatabaseError, OSError) as error:
-            if isinstance(error, _FAULTS_OF_THE_ROW):
+            if isinstance(error, FAULTS_OF_THE_ROW):
                 raise
             raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
@@ -184,11 +153,11 @@ class SqliteStore:
     def bulk(self) -> Iterator[None]:
         """Lets the WAL grow longer, so that a page that many transactions write is moved into the
         file once."""
-        self._limits = _BULK_LIMITS
+        self._limits = BULK_LIMITS
         try:
             yield
         finally:
-            self._limits = _USUAL_LIMITS
+            self._limits = USUAL_LIMITS
             with suppress(StoreUnavailable):
                 self.commit(lambda _: None)
 
@@ -325,7 +294,7 @@ class SqliteStore:
         except FilesReplaced:
             raise
         except Exception as error:
-            self._is_blocked = _is_busy(error)
+            self._is_blocked = is_busy(error)
             done, left = len(pending), pending
             # What was put before stays committed.
             for write in pending:
@@ -376,7 +345,7 @@ class SqliteStore:
         try:
             raw.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if _is_busy(error) and time.monotonic() < deadline:
+            if is_busy(error) and time.monotonic() < deadline:
                 return False
             self._drop_writer()
             raise
@@ -451,8 +420,8 @@ class SqliteStore:
 
     def _store_error(self, error: BaseException) -> BaseException:
         """Returns the error that the caller of a failed work sees."""
-        is_of_row = isinstance(error, _FAULTS_OF_THE_ROW)
-        is_of_schema = self._version != schema_version.NEWEST or _is_foreign(error)
+        is_of_row = isinstance(error, FAULTS_OF_THE_ROW)
+        is_of_schema = self._version != schema_version.NEWEST or is_foreign(error)
         if (is_of_row and not is_of_schema) or not isinstance(
             error, sqlite3.DatabaseError | OSError
         ):
@@ -501,7 +470,7 @@ class SqliteStore:
             "temp_store=MEMORY",
             # Erased data (addresses, browsers, bodies) is overwritten, not only unlinked.
             "secure_delete=ON",
-            f"cache_size=-{_USUAL_LIMITS.cache}",
+            f"cache_size=-{USUAL_LIMITS.cache}",
             # Only the writer makes checkpoints, since it holds the lock file meanwhile.
             "wal_autocheckpoint=0",
         ):
@@ -574,26 +543,3 @@ def _files_of(writer: sqlite3.Connection, path: Path) -> OpenFiles:
     if files.log_bytes < pages * page_size:
         raise FilesReplaced(path)
     return files
-
-
-def _is_busy(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _is_foreign(error: BaseException) -> bool:
-    """Returns True if a column is missing in the row that this release does not know."""
-    found = re.fullmatch(r"NOT NULL constraint failed: (\w+)\.(\w+)", str(error))
-    return found is not None and schema_version.is_foreign(found[1], found[2])
-
-
-def protection(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
-    """Returns a sentence for the log and the doctor about the prevention of the WAL-reset bug.
-
-    SQLite fixed the bug in 3.51.3, and in 3.44.6 and 3.50.7 for its older branches.
-    """
-    name = "SQLite " + ".".join(map(str, version[:3]))
-    fixed = ((3, 44, 6), (3, 45)), ((3, 50, 7), (3, 51)), ((3, 51, 3), (4,))
-    is_fixed = any(first <= version < end for first, end in fixed)
-    reason = "" if is_fixed else ", as this version needs"
-    return f"{name}: checkpoints only under the write lock{reason}"
