@@ -88,7 +88,7 @@ def test_what_is_written_while_the_file_goes_is_not_acknowledged(
 
 def test_an_error_does_not_make_it_go_on_with_another_file(store: SqliteStore) -> None:
     replace(store.path)
-    store._drop_writer()
+    store._writer.drop()
 
     with pytest.raises(StoreUnavailable, match="not at its path"):
         put(store, "late")
