@@ -1,8 +1,8 @@
 """A store that is watched: how often it was written to, and a switch that takes it away."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 from tracking.store import Store, StoreUnavailable
@@ -69,9 +69,11 @@ class WatchedStore:
 
 
 class MeasuredStore(WatchedStore):
-    """A store that measures its largest transaction, in statements."""
+    """A store that measures its largest transaction that writes, and all transactions together, in
+    statements."""
 
     largest = 0
+    total = 0
 
     def commit(self, work: Callable[[Connection], T]) -> T:
         """As the store does it."""
@@ -80,6 +82,14 @@ class MeasuredStore(WatchedStore):
             begun = conn.executed
             result = work(conn)
             self.largest = max(self.largest, conn.executed - begun)
+            self.total += conn.executed - begun
             return result
 
         return super().commit(measured)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """As the store does it."""
+        with super().read() as conn:
+            yield conn
+            self.total += conn.executed

@@ -1,6 +1,6 @@
 """The queries that find and erase personal data, and the tombstones of what was erased."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -19,11 +19,13 @@ from sqlalchemy import (
     union,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
 
+from tracking.domain.attribution import touch_key
 from tracking.domain.told_value import told_value_in
 from tracking.store import funnel_figures, match_quality
 from tracking.store.conversions import COLUMNS, ConversionRow
+from tracking.store.engine import many_rows
+from tracking.store.engine.name_lists import DIALECTS, among, is_among
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.packed_payloads import unpacked
 from tracking.store.schema import (
@@ -71,16 +73,21 @@ class _Link(NamedTuple):
     link: str
 
 
+class _KeyOfVisitorId(NamedTuple):
+    visitor: str
+    link: str
+
+
+class _PlacedAtVisitor(NamedTuple):
+    visitor: str
+    key: str
+
+
 class _OrderId(NamedTuple):
     id: str
 
 
 _NO_PAYLOAD = literal(b"", LargeBinary)
-_put_tombstone = Statement(
-    insert(tombstones)
-    .values(mark=bindparam("mark"), erased_at=bindparam("erased_at"))
-    .on_conflict_do_nothing()
-)
 _any_tombstone = Query(_Mark, select(tombstones.c.mark).limit(1))
 _tombstone = Query(_Mark, select(tombstones.c.mark).where(tombstones.c.mark == bindparam("mark")))
 _visitors_of = Query(
@@ -100,6 +107,27 @@ _links_of = Query(
             for table in (links, told_links, clients)
         )
     ),
+)
+_known_by = Query(
+    _KeyOfVisitorId,
+    {
+        dialect: union(
+            *(
+                select(table.c.visitor, table.c.link).where(is_among(dialect, table.c.visitor))
+                for table in (links, told_links, clients)
+            )
+        )
+        for dialect in DIALECTS
+    },
+)
+_placed_at = Query(
+    _PlacedAtVisitor,
+    {
+        dialect: select(touches.c.visitor, touches.c.key).where(
+            is_among(dialect, touches.c.visitor), touches.c.key.startswith(touch_key(""))
+        )
+        for dialect in DIALECTS
+    },
 )
 _touches_of = Query(
     TouchRow,
@@ -255,7 +283,7 @@ def tombstone_of(key: str) -> str:
 def put_tombstones(conn: Connection, names: Iterable[str], now: int) -> None:
     """Stores for good that these keys and orders ("or:…") were erased."""
     marks = sorted({tombstone_of(name) for name in names})
-    _put_tombstone.run_many(conn, ({"mark": mark, "erased_at": now} for mark in marks))
+    many_rows.insert(conn, tombstones, ("mark", "erased_at"), [(mark, now) for mark in marks])
 
 
 def tombstoned(conn: Connection, names: Iterable[str]) -> frozenset[str]:
@@ -276,6 +304,22 @@ def visitors_of(conn: Connection, key: str) -> list[str]:
 def keys_of(conn: Connection, visitor: str) -> list[str]:
     """Returns every key that a visitor id was seen with."""
     return [row.link for row in _links_of.all(conn, visitor=visitor)]
+
+
+def keys_of_each(conn: Connection, visitors: Collection[str]) -> dict[str, set[str]]:
+    """Returns the keys that each of these visitor ids was seen with, if there are any."""
+    found: dict[str, set[str]] = {}
+    for row in among(conn, _known_by, visitors):
+        found.setdefault(row.visitor, set()).add(row.link)
+    return found
+
+
+def orders_at_each(conn: Connection, visitors: Collection[str]) -> dict[str, set[str]]:
+    """Returns the ids of the orders that were placed at each of these visitor ids, if any were."""
+    found: dict[str, set[str]] = {}
+    for row in among(conn, _placed_at, visitors):
+        found.setdefault(row.visitor, set()).add(row.key.removeprefix(touch_key("")))
+    return found
 
 
 def touches_of(conn: Connection, visitor: str) -> list[TouchRow]:

@@ -95,6 +95,7 @@ _add_receipt = Query(
 )
 _of_id = Query(OrderRow, select(orders).where(orders.c.id == bindparam("id")))
 _names = ValuesOfNames(lambda id: select(orders.c.name.label("value")).where(orders.c.id == id))
+_links = ValuesOfNames(lambda id: select(orders.c.links.label("value")).where(orders.c.id == id))
 # Orders have no index by time; their events have.
 _newest_sessions = Query(
     SessionText,
@@ -130,6 +131,12 @@ def names_by_id(conn: Connection, ids: Collection[str]) -> dict[str, str]:
     """Returns the names (`#1052`) of orders by their ids; the id itself where there is no name."""
     found = _names.find(conn, ids)
     return {id: next(iter(found.get(id, [])), "") or id for id in ids}
+
+
+def keys_by_id(conn: Connection, ids: Collection[str]) -> dict[str, frozenset[str]]:
+    """Returns the identity keys of the buyers of orders by their ids; none where no order is."""
+    found = _links.find(conn, ids)
+    return {id: frozenset("".join(found.get(id, [])).split()) for id in ids}
 
 
 def newest_sessions(conn: Connection, since: int, limit: int) -> list[str]:

@@ -1,6 +1,6 @@
 """The outbox: events that wait to be delivered, and what becomes of them until they are claimed."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from sqlalchemy import (
@@ -19,9 +19,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.conversion import TOLD_OTHERWISE
+from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
 from tracking.store.engine.statement import Connection, Query, Statement
 from tracking.store.packed_payloads import unpacked
-from tracking.store.schema import outbox
+from tracking.store.schema import conversions, outbox
 
 # An outbox of millions of settled events is not read for their number.
 NEWEST_EVENTS = 10_000
@@ -54,6 +55,10 @@ class WaitingEvents(NamedTuple):
 
     events: int
     oldest: int | None
+
+
+class _Payload(NamedTuple):
+    payload: bytes
 
 
 class NewestCount(NamedTuple):
@@ -258,6 +263,31 @@ _of_event = Query(
     .where(outbox.c.event_id == bindparam("event_id"))
     .order_by(outbox.c.destination),
 )
+_is_sent_to = and_(
+    outbox.c.destination == bindparam("destination"), outbox.c.state == literal_column("'sent'")
+)
+_sent = Query(
+    _Payload,
+    {
+        dialect: select(outbox.c.payload).where(is_among(dialect, outbox.c.event_id), _is_sent_to)
+        for dialect in DIALECTS
+    },
+)
+_sent_of_visitors = Query(
+    _Payload,
+    {
+        dialect: select(outbox.c.payload)
+        .join(conversions, conversions.c.event_id == outbox.c.event_id)
+        .where(
+            is_among(dialect, conversions.c.visitor),
+            conversions.c.order_id == literal_column("''"),
+            _is_sent_to,
+        )
+        .order_by(conversions.c.at.desc(), outbox.c.id)
+        .limit(bindparam("most"))
+        for dialect in DIALECTS
+    },
+)
 _waiting = Query(
     WaitingEvents,
     select(
@@ -398,6 +428,22 @@ def of_event(conn: Connection, event_id: str) -> list[OutboxRow]:
     """Returns the event's row for each destination."""
     rows = _of_event.all(conn, event_id=event_id)
     return [row._replace(payload=unpacked(row.payload)) for row in rows]
+
+
+def sent_payloads(conn: Connection, destination: str, event_ids: Collection[str]) -> list[bytes]:
+    """Returns the payloads of those of the events that a destination was sent."""
+    rows = _sent.all(conn, names=names_of(conn, event_ids), destination=destination)
+    return [unpacked(row.payload) for row in rows]
+
+
+def sent_payloads_of(
+    conn: Connection, destination: str, visitors: Collection[str], most: int
+) -> list[bytes]:
+    """Returns the payloads of the storefront events of visitor ids that a destination was sent:
+    of the newest, `most` at most."""
+    names = names_of(conn, visitors)
+    rows = _sent_of_visitors.all(conn, names=names, destination=destination, most=most)
+    return [unpacked(row.payload) for row in rows]
 
 
 def waiting(conn: Connection) -> WaitingEvents:

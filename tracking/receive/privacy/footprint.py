@@ -142,6 +142,20 @@ def is_exclusive(
     return own <= set(known_by) and set(orders_at(conn, visitor)) <= set(order_ids)
 
 
+def exclusive_of(
+    conn: Connection, visitors: Collection[str], keys: Collection[str], order_ids: Collection[str]
+) -> list[str]:
+    """Returns those of the visitor ids that only the person with these keys and orders used."""
+    seen_with, placed = erasure.keys_of_each(conn, visitors), erasure.orders_at_each(conn, visitors)
+    known_by, own = {*keys}, {*order_ids}
+
+    def is_own(visitor: str) -> bool:
+        identities = set(filter(is_identity, seen_with.get(visitor, ())))
+        return identities <= known_by and placed.get(visitor, set()) <= own
+
+    return [visitor for visitor in visitors if visitor in known_by or is_own(visitor)]
+
+
 def orders_at(conn: Connection, visitor: str) -> list[str]:
     """Returns the ids of the orders that were placed at a visitor id."""
     own = touch_key("")

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import NamedTuple, Protocol
 
@@ -16,19 +16,16 @@ from tracking.destinations import Destination
 from tracking.destinations.base import PINTEREST
 from tracking.domain.conversion import event_id_of
 from tracking.operate.background import outliving_errors
-from tracking.receive.privacy.footprint import is_exclusive
+from tracking.receive.privacy.footprint import exclusive_of
 from tracking.receive.privacy.subjects import ClearEmail, PrivacySubject
 from tracking.store import (
     Store,
-    conversions,
     erasure,
     orders,
     outbox,
     pinterest_erasures,
-    touches,
 )
 from tracking.store.engine.statement import Connection
-from tracking.store.identity_graph import ALWAYS
 from tracking.store.pinterest_erasures import ASKED, LOST, REFUSED, WAITING, PinterestErasure
 
 logger = logging.getLogger(__name__)
@@ -47,6 +44,7 @@ _AGAIN_SECONDS = 3_600
 _LONGEST_SECONDS = 30 * 86_400
 # A person with more orders and browsers is looked through as far.
 _MOST = 500
+_MOST_EVENTS = 2_000
 _MOST_CLICK_IDS = 100
 
 
@@ -97,10 +95,7 @@ class PinterestErasures:
         if self._deletions is None or self._pinterest is None:
             return SentEvents(False, ())
         with self._store.read() as conn:
-            payloads = [*_sent_payloads(conn, subject)]
-        click_ids = (self._pinterest.evidence_of(each).click_id for each in payloads if each)
-        found = tuple(filter(None, dict.fromkeys(click_ids)))
-        return SentEvents(bool(payloads), found[:_MOST_CLICK_IDS])
+            return _told_in(_sent_payloads(conn, subject), self._pinterest)
 
     def add(
         self, conn: Connection, digest: str, sent: SentEvents, now: int, *, has_email: bool
@@ -232,28 +227,40 @@ def _outliving_errors() -> AbstractContextManager[None]:
     return outliving_errors(logger, "erasures at pinterest wait for the store", fails)
 
 
+def _told_in(payloads: Iterable[bytes], pinterest: Destination) -> SentEvents:
+    """Returns the events by their payloads, of which no more are read than have to be."""
+    are_any, click_ids = False, dict[str, None]()
+    for payload in payloads:
+        are_any = True
+        if payload and (click_id := pinterest.evidence_of(payload).click_id):
+            click_ids[click_id] = None
+        if len(click_ids) == _MOST_CLICK_IDS:
+            break
+    return SentEvents(are_any, tuple(click_ids))
+
+
 def _sent_payloads(conn: Connection, subject: PrivacySubject) -> Iterator[bytes]:
-    """Yields the payloads of a person's events that Pinterest has; old ones are empty."""
-    visitors = {visitor for key in subject.keys for visitor in erasure.visitors_of(conn, key)}
-    order_ids = {*subject.orders, *_orders_of(conn, sorted(visitors), subject)}
-    for order_id in sorted(order_ids):
-        yield from _sent_as(conn, event_id_of(order_id))
-    for visitor in sorted(visitors)[:_MOST]:
-        # What others did in a shared browser stays.
-        if is_exclusive(conn, visitor, subject.keys, subject.keys, order_ids):
-            for event in conversions.events_of(conn, (visitor,), *ALWAYS, "", _MOST):
-                yield from _sent_as(conn, event.event_id)
+    """Yields the payloads of a person's events that Pinterest has; old ones are empty.
+
+    A webhook waits for it, so all are read in few statements.
+    """
+    seen = {visitor for key in subject.keys for visitor in erasure.visitors_of(conn, key)}
+    visitors = sorted(seen)[:_MOST]
+    order_ids = {*subject.orders, *_orders_of(conn, visitors, subject)}
+    for page in _pages(sorted(map(event_id_of, order_ids))):
+        yield from outbox.sent_payloads(conn, PINTEREST, page)
+    # What others did in a shared browser stays.
+    own = exclusive_of(conn, visitors, subject.keys, order_ids)
+    yield from outbox.sent_payloads_of(conn, PINTEREST, own, _MOST_EVENTS)
 
 
 def _orders_of(conn: Connection, visitors: Sequence[str], subject: PrivacySubject) -> Iterator[str]:
     """Yields orders of the person, by the visitor ids that they may have been placed under."""
-    for row in touches.of_visitors(conn, visitors[:_MOST], *ALWAYS):
-        order = orders.of_id(conn, touches.touch_of(row).order_id)
-        if order is not None and not {*order.keys}.isdisjoint(subject.keys):
-            yield order.id
+    placed = frozenset[str]().union(*erasure.orders_at_each(conn, visitors).values())
+    for order_id, keys in orders.keys_by_id(conn, placed).items():
+        if not keys.isdisjoint(subject.keys):
+            yield order_id
 
 
-def _sent_as(conn: Connection, event_id: str) -> Iterator[bytes]:
-    for row in outbox.of_event(conn, event_id):
-        if row.destination == PINTEREST and row.state == "sent":
-            yield row.payload
+def _pages(event_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (event_ids[first : first + _MOST] for first in range(0, len(event_ids), _MOST))
