@@ -17,9 +17,7 @@ from environment import (
     boolean,
     database_address,
     event_address,
-    lines_without_effect,
     listening_address,
-    load_env,
     look_alikes,
     matching,
     networks,
@@ -36,7 +34,7 @@ from environment import (
     words,
 )
 
-__all__ = ["VARIABLES", "ConfigurationError", "Settings", "load_env"]
+__all__ = ["VARIABLES", "ConfigurationError", "Settings"]
 
 T = TypeVar("T")
 
@@ -429,8 +427,7 @@ class Settings:
         Raises:
             ConfigurationError: with all problems, those of the file included.
         """
-        env, problems = read_env(".env", os.environ)
-        return cls.from_env(env, problems, [*lines_without_effect(".env")])
+        return cls.from_env(*read_env(".env", os.environ))
 
     @classmethod
     def from_env(

@@ -6,17 +6,17 @@ import re
 import sys
 import sysconfig
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from io import StringIO
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from dotenv import dotenv_values, find_dotenv
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
@@ -106,45 +106,39 @@ def _checked(value: str) -> str:
     return value
 
 
-def load_env(
-    path: str | os.PathLike[str] = ".env", environ: Mapping[str, str] = os.environ
-) -> dict[str, str]:
+class EnvironmentRead(NamedTuple):
+    """The variables of the environment and of a file, a line for each problem with the file, and
+    one on its lines that set nothing."""
+
+    variables: dict[str, str]
+    problems: list[str]
+    doubts: list[str]
+
+
+def read_env(path: str | os.PathLike[str], environ: Mapping[str, str]) -> EnvironmentRead:
     """Returns the variables of the environment and of the file; the environment wins.
 
-    A missing file has no variables.
-
-    Raises:
-        ConfigurationError: the file is there, but cannot be read as text.
+    A missing file has no variables, and of one that cannot be read as text they are incomplete.
     """
-    env, problems = read_env(path, environ)
-    if problems:
-        raise ConfigurationError(tuple(problems))
-    return env
-
-
-def read_env(
-    path: str | os.PathLike[str], environ: Mapping[str, str]
-) -> tuple[dict[str, str], list[str]]:
-    """Returns the variables as `load_env` does, and a line for each problem with the file."""
     text, problems = _text_of(Path(path))
     # Nothing is interpolated: a secret may hold "${".
-    lines = parse_stream(StringIO(text))
+    lines = list(parse_stream(StringIO(text)))
     told = {line.key: line.value for line in lines if line.key and line.value is not None}
-    return told | _without_files_of_flask(environ), problems
+    doubts = [f"{path}: {doubt}" for doubt in _lines_without_effect(lines)]
+    return EnvironmentRead(told | _without_files_of_flask(environ), problems, doubts)
 
 
-def lines_without_effect(path: str | os.PathLike[str]) -> Iterator[str]:
+def _lines_without_effect(lines: Sequence[Binding]) -> Iterator[str]:
     """Yields one sentence on the lines of a file that are neither a comment nor NAME=value."""
-    text, _ = _text_of(Path(path))
     numbers = [
         line.original.line + _blank_lines_before(line.original.string)
-        for line in parse_stream(StringIO(text))
+        for line in lines
         if line.error or (line.key and line.value is None)
     ]
     if numbers:
         listed = ", ".join(map(str, numbers))
         told = f"line {listed} sets" if len(numbers) == 1 else f"lines {listed} set"
-        yield f"{path}: {told} nothing; accepted: NAME=value"
+        yield f"{told} nothing; accepted: NAME=value"
 
 
 def _blank_lines_before(text: str) -> int:

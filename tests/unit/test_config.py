@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import VARIABLES, ConfigurationError, Settings, load_env
+from config import VARIABLES, ConfigurationError, Settings
+from environment import read_env
 
 ROOT = Path(__file__).parents[2]
 SECRET = "b7f1c0ffee55a91d0034"
@@ -672,11 +673,11 @@ def test_the_example_works_once_the_secret_is_filled_in(tmp_path: Path) -> None:
         text.replace("SHOPIFY_WEBHOOK_SECRET=", f"SHOPIFY_WEBHOOK_SECRET={SECRET}"), "utf-8"
     )
 
-    assert Settings.from_env(load_env(tmp_path / ".env", {})) == settings()
+    assert Settings.from_env(read_env(tmp_path / ".env", {}).variables) == settings()
 
 
 def test_the_example_as_it_is_does_not_start() -> None:
-    (problem,) = problems(load_env(ROOT / ".env.example", {}))
+    (problem,) = problems(read_env(ROOT / ".env.example", {}).variables)
 
     assert problem.startswith("SHOPIFY_WEBHOOK_SECRET: missing")
 
@@ -684,26 +685,26 @@ def test_the_example_as_it_is_does_not_start() -> None:
 def test_the_environment_has_the_last_word_over_the_file(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PORT=1\nLOG_LEVEL=DEBUG\n")
 
-    env = load_env(tmp_path / ".env", {"PORT": "2"})
+    env = read_env(tmp_path / ".env", {"PORT": "2"}).variables
 
     assert env == {"PORT": "2", "LOG_LEVEL": "DEBUG"}
 
 
 def test_a_shop_without_a_file_is_configured_by_the_environment_alone(tmp_path: Path) -> None:
-    assert load_env(tmp_path / ".env", NEEDED) == NEEDED
+    assert read_env(tmp_path / ".env", NEEDED).variables == NEEDED
 
 
 def test_the_file_is_taken_as_it_is_written(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=\"quoted\"\nB='${A}'\nC=${A}x\nD\n", "utf-8-sig")
 
-    assert load_env(tmp_path / ".env", {}) == {"A": "quoted", "B": "${A}", "C": "${A}x"}
+    assert read_env(tmp_path / ".env", {}).variables == {"A": "quoted", "B": "${A}", "C": "${A}x"}
 
 
 def test_a_file_that_is_not_text_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"API_TOKEN=\xff\xfe")
 
     with pytest.raises(ConfigurationError, match=r"\.env: cannot be read"):
-        load_env(tmp_path / ".env", {})
+        Settings.from_env(*read_env(tmp_path / ".env", NEEDED))
 
 
 @pytest.mark.parametrize(
@@ -821,9 +822,9 @@ def test_a_command_reads_the_file_as_gunicorn_does(flask_folder: Path) -> None:
     by_flask = {"FLASK_RUN_FROM_CLI": "true", "A": "1", "PORT": "7", "LOG_LEVEL": "DEBUG"}
     by_flask["SHOPIFY_WEBHOOK_SECRET"] = "half-1-half"
 
-    read = load_env(".env", by_flask)
+    read = read_env(".env", by_flask).variables
 
-    as_gunicorn = load_env(".env", {"LOG_LEVEL": "DEBUG"})
+    as_gunicorn = read_env(".env", {"LOG_LEVEL": "DEBUG"}).variables
     assert read == as_gunicorn | {"FLASK_RUN_FROM_CLI": "true"}
     assert read["SHOPIFY_WEBHOOK_SECRET"] == "half-${A}-half"
 
@@ -831,7 +832,7 @@ def test_a_command_reads_the_file_as_gunicorn_does(flask_folder: Path) -> None:
 def test_a_command_reads_no_file_of_a_folder_above(flask_folder: Path) -> None:
     by_flask = {"FLASK_RUN_FROM_CLI": "true", "PORT": "1"}
 
-    assert "PORT" not in load_env(flask_folder / ".env", by_flask)
+    assert "PORT" not in read_env(flask_folder / ".env", by_flask).variables
 
 
 def test_what_the_process_was_started_with_stays(flask_folder: Path) -> None:
@@ -839,7 +840,7 @@ def test_what_the_process_was_started_with_stays(flask_folder: Path) -> None:
     (flask_folder / ".env").write_text(f"PATH={path}\n")
     by_flask = {"FLASK_RUN_FROM_CLI": "true", "PATH": path, "PORT": "2"}
 
-    assert load_env("elsewhere", by_flask) == by_flask
+    assert read_env("elsewhere", by_flask).variables == by_flask
 
 
 @pytest.mark.parametrize(
