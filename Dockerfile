@@ -18,7 +18,7 @@ COPY webhooks/ webhooks/
 COPY api/ api/
 COPY commands/ commands/
 COPY tracking/ tracking/
-COPY app.py combinations.py config.py environment.py gunicorn.conf.py ./
+COPY app.py combinations.py config.py environment.py gunicorn.conf.py value_forms.py ./
 RUN python -m compileall -q .
 
 ENV DATABASE_URL=sqlite:////data/tracking.db \

@@ -8,25 +8,21 @@ from typing import Any, Literal, Self, TypeVar, get_args
 from zoneinfo import ZoneInfo
 
 from combinations import problems_among
-from environment import (
-    ConfigurationError,
+from environment import ConfigurationError, Variable, look_alikes, read_all, read_env
+from value_forms import (
     Network,
-    Variable,
     alert_addresses,
     bearer_tokens,
     boolean,
     database_address,
     event_address,
     listening_address,
-    look_alikes,
     matching,
     networks,
     one_of,
     page_origin,
     page_origins,
     pinterest_address,
-    read_all,
-    read_env,
     shop_names,
     time_zone,
     webhook_secrets,

@@ -42,7 +42,7 @@ def upgrade() -> None:
 def next_release(tmp_path: Path) -> Path:
     """The code with one more migration, which can fail in the middle, or stop there for good."""
     shutil.copytree(ROOT / "tracking", tmp_path / "tracking", ignore=ignore_patterns("*.pyc"))
-    for module in ("combinations.py", "config.py", "environment.py"):
+    for module in ("combinations.py", "config.py", "environment.py", "value_forms.py"):
         shutil.copy(ROOT / module, tmp_path)
     versions = tmp_path / "tracking" / "store" / "migrations" / "versions"
     (versions / "9999_next.py").write_text(NEWEST.replace("{head}", head()))
