@@ -38,7 +38,7 @@ from tests.store_contents import everything, is_empty, rows, state
 from tests.watched_store import WatchedStore
 from tracking.domain.conversion import Policy
 from tracking.domain.validation import ValidationError
-from tracking.receive.event_input import RowReader, event_from
+from tracking.receive.event_input import InboundEvent, RowReader, event_from
 from tracking.receive.imports import Importer, ImportSource, RejectedRecord, UnreadableFile
 from tracking.receive.imports.file_reader import MAX_CELL, MAX_LINE
 from tracking.receive.imports.records import UsableRecord, parse_records
@@ -556,7 +556,7 @@ def test_a_large_batch_is_taken_in_once_even_by_two_at_the_same_time(
 
 _CELLS = """
     x 12.50 USD a@b.example 0 -1 true 1e3 checkout-5 5 1,2 DE us é 2026-11-20T11:59:00Z LDP mañana
-    checkout offline 10115 null [1,2]
+    checkout offline 10115 null [1,2] 999999999999.99 0.123456 1000000000 JPY ::
 """
 _VALUES = st.sampled_from(
     (
@@ -565,6 +565,8 @@ _VALUES = st.sampled_from(
         " ",
         "A@B.example ",
         "\x00",
+        "\ud800",
+        '["\\ud800"]',
         "+49 30 901820",
         f"{NOW - 5}",
         f"{NOW - 8 * DAY}",
@@ -598,6 +600,18 @@ def test_the_straight_way_of_reading_a_row_says_what_the_long_one_says(
         return event_from(row, policy, NOW, needs_time=True)
 
     assert _said(straight) == _said(long)
+
+
+@pytest.mark.parametrize(("price", "is_taken"), [("99.99", True), ("999999999999.99", False)])
+def test_a_sum_of_items_that_no_amount_can_be_is_refused_on_either_way(
+    price: str, is_taken: bool
+) -> None:
+    row = sale(order_id="5", item_price=price, item_quantity="1000000") | {"value": ""}
+
+    said = _said(lambda: RowReader(list(row), Policy()).read(list(row.values()), NOW))
+
+    assert said == _said(lambda: event_from(row, Policy(), NOW, needs_time=True))
+    assert isinstance(said, InboundEvent) == is_taken
 
 
 def _said(read: Callable[[], object]) -> object:

@@ -17,6 +17,7 @@ from tracking.domain.identity import (
     digest,
     digest_of_key,
     hashed,
+    hasher_of,
     identity_key,
     identity_of,
     readable_key,
@@ -405,6 +406,15 @@ def test_whatever_comes_in_a_digest_comes_out_or_nothing(
         assert len(one) == 64
         assert set(one) <= set("0123456789abcdef")
         assert one != sha("")
+
+
+@given(field=st.sampled_from([*FIELDS]), text=ANYTHING, country=COUNTRIES)
+def test_the_hasher_of_a_field_returns_what_hashing_it_does(
+    field: str, text: str, country: str
+) -> None:
+    of_text = hasher_of(field)
+    for told in (text.strip(), text.strip() * 20, sha("x").upper(), sha("")):
+        assert of_text(told, country) == hashed(field, told, country)
 
 
 @given(field=st.sampled_from([*FIELDS]), text=ANYTHING, country=COUNTRIES)

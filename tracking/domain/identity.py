@@ -3,7 +3,7 @@
 import re
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Container, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from operator import attrgetter
 from typing import NewType
@@ -31,6 +31,7 @@ _LONGEST = 512
 Digest = NewType("Digest", str)
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_HASH_LENGTH = 64
 _DIGESTS_OF_PLACEHOLDERS = frozenset(
     sha256(text.encode()).hexdigest()
     for word in ("", " ", "NaN", *PLACEHOLDERS)
@@ -172,11 +173,29 @@ def hashed(field: str, value: str, country: str = "") -> Digest | None:
     if len(value) > _LONGEST:
         return None
     text = value.strip()
-    if len(text) == 64 and _SHA256.fullmatch(text):
+    if len(text) == _HASH_LENGTH and _SHA256.fullmatch(text):
         lower = text.lower()
         return None if lower in _DIGESTS_OF_PLACEHOLDERS else Digest(lower)
     clean = FIELDS[field](text, country) or ""
     return _code_digest(clean) if field in _CODES else digest(clean)
+
+
+# Returns the digest of a stripped text, of a person who lives in a country; None if unusable.
+Hasher = Callable[[str, str], Digest | None]
+
+
+def hasher_of(field: str) -> Hasher:
+    """Returns a function that returns what `hashed` does of a field's stripped texts."""
+    if field in _CODES:
+        return lru_cache(maxsize=1024)(partial(hashed, field))
+    normalise = FIELDS[field]
+
+    def hash_of(text: str, country: str) -> Digest | None:
+        if len(text) >= _HASH_LENGTH:
+            return hashed(field, text, country)
+        return digest(normalise(text, country) or "")
+
+    return hash_of
 
 
 def identity_of(buyer: Buyer, *, limited: bool = False) -> Identity:

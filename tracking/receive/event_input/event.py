@@ -38,6 +38,7 @@ MAX_DIGESTS = 50
 _STAGES: Mapping[str, Stage] = {name: stage for stage, name in EVENT_NAMES.items()}
 _BOTH_CASES = frozenset({"st", "country"})
 _IDENTITY_FIELDS = ("em", "hashed_maids", "client_ip_address", "client_user_agent")
+_NO_SESSION = Session()
 # Values for missing required fields, so that the other fields can be checked.
 _PLACEHOLDERS = {"event_id": "none", "event_name": "custom", "action_source": "web"}
 
@@ -98,7 +99,8 @@ def event_from(
     if reader.errors:
         # The event is rejected, but the remaining checks should list their errors, too.
         event |= _PLACEHOLDERS | event
-    complete(event, user, custom, identity, event_time, received_at, policy)
+    person: dict[str, Any] = identity.user_data()
+    complete(event, person | user, custom, event_time, received_at, policy)
     for problem in problems_of(event):
         if problem.pointer != "/user_data":
             reader.add_error(pointer + problem.pointer, problem.message)
@@ -109,7 +111,7 @@ def event_from(
         event,
         identity,
         consent,
-        value,
+        fields.minor_units(value, custom.get("currency", "")),
         limited=limited,
         left_out=tuple(reader.left_out),
         is_value_summed=is_value_summed,
@@ -131,7 +133,6 @@ def complete(
     event: dict[str, Any],
     user: Mapping[str, Any],
     custom: dict[str, Any],
-    identity: Identity,
     event_time: int | None,
     received_at: int,
     policy: Policy,
@@ -139,31 +140,33 @@ def complete(
     """Adds the time, the parts of an event, what the shop's settings know and, if it has none, an
     event id, which does not depend on the settings."""
     event["event_time"] = received_at if event_time is None else min(event_time, received_at)
-    event["user_data"] = {**identity.user_data(), **user}
+    event["user_data"] = user
     if custom:
         event["custom_data"] = custom
     if "event_id" not in event:
         event["event_id"] = _derived_id(event, event_time)
-    ids = [content["id"] for content in custom.get("contents", ()) if "id" in content]
-    if ids and "content_ids" not in custom:
-        custom["content_ids"] = list(dict.fromkeys(ids))
-    page = shop_page("", policy) if event.get("action_source") == "web" else ""
-    known = {"event_source_url": page, "partner_name": policy.partner_name}
-    for name in (name for name, text in known.items() if text):
-        event.setdefault(name, known[name])
+    if "contents" in custom and "content_ids" not in custom:
+        ids = [content["id"] for content in custom["contents"] if "id" in content]
+        if ids:
+            custom["content_ids"] = list(dict.fromkeys(ids))
+    if event.get("action_source") == "web" and (page := shop_page("", policy)):
+        event.setdefault("event_source_url", page)
+    if policy.partner_name:
+        event.setdefault("partner_name", policy.partner_name)
 
 
 def build_event(
     event: Mapping[str, Any],
     identity: Identity,
     consent: Consent,
-    value: Decimal | None,
+    value: int,
     *,
     limited: bool,
     left_out: tuple[str, ...],
     is_value_summed: bool = False,
 ) -> InboundEvent:
-    """Builds the inbound event from a complete event of the published form."""
+    """Builds the inbound event from a complete event of the published form, and its value in minor
+    units."""
     conversion = _conversion(event, identity, limited=limited)
     return InboundEvent(
         event=event,
@@ -171,7 +174,7 @@ def build_event(
         consent=consent,
         session=_session(conversion),
         stage=_stage(event),
-        value=fields.minor_units(value, conversion.currency),
+        value=value,
         left_out=left_out,
         is_value_summed=is_value_summed,
     )
@@ -396,7 +399,7 @@ def _conversion(event: Mapping[str, Any], identity: Identity, *, limited: bool) 
 def _session(conversion: Conversion) -> Session:
     """The session of the event, from its page URL and click id."""
     if not (conversion.event_source_url or conversion.click_id):
-        return Session()
+        return _NO_SESSION
     click_id = [("epik", conversion.click_id)] if conversion.click_id else []
     return session_from(click_id + query_pairs(conversion.event_source_url))
 

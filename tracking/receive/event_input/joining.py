@@ -75,7 +75,7 @@ def _with_all_items(events: Sequence[InboundEvent]) -> InboundEvent:
         event,
         first.conversion.identity,
         first.consent,
-        None if value is None else Decimal(value),
+        fields.minor_units(Decimal(value), custom.get("currency", "")) if value is not None else 0,
         limited=first.conversion.limited,
         left_out=first.left_out,
         is_value_summed=is_value_summed,

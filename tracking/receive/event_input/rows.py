@@ -14,7 +14,7 @@ from typing import Any
 
 from tracking.destinations.pinterest_schema import is_valid
 from tracking.domain.conversion import MAX_EVENT_AGE, Policy
-from tracking.domain.identity import Digest, Identity, hashed
+from tracking.domain.identity import Digest, Hasher, Identity, hasher_of
 from tracking.domain.normalisers import FIELDS as PERSON
 from tracking.domain.validation import ValidationError
 from tracking.receive.event_input import fields
@@ -47,7 +47,8 @@ class _NeedsFullParse(Exception):
 
 
 def _cached(parse: Parser) -> Parser:
-    # Only for values of a short list, codes and amounts: personal data must not be cached.
+    # Only for values of a short list, codes, amounts and the ids of products: personal data must
+    # not be cached.
     return lru_cache(maxsize=1024)(parse)
 
 
@@ -58,9 +59,17 @@ def _seconds(cell: Any) -> int:
     return fields.seconds_of(cell)
 
 
+@lru_cache(maxsize=1024)
+def _amount_in(cell: str, currency: str) -> tuple[str, int]:
+    """Returns an amount in Pinterest's form, and in minor units."""
+    amount: Decimal = fields.CUSTOM["value"](cell)
+    return fields.decimal_text(amount, currency), fields.minor_units(amount, currency)
+
+
+# An amount is read when its currency is known.
+_LATER: Parser = str
 _EVENT: Mapping[str, Parser] = {
     **fields.EVENT,
-    "event_time": _seconds,
     **{
         name: _cached(fields.EVENT[name])
         for name in ("event_name", "action_source", "opt_out", "wifi", "language")
@@ -68,26 +77,28 @@ _EVENT: Mapping[str, Parser] = {
 }
 _CUSTOM: Mapping[str, Parser] = {
     **fields.CUSTOM,
-    **{name: _cached(fields.CUSTOM[name]) for name in ("currency", "value")},
+    "currency": _cached(fields.CUSTOM["currency"]),
+    **dict.fromkeys(fields.AMOUNTS & fields.CUSTOM.keys(), _LATER),
 }
 _CONTENT: Mapping[str, Parser] = {
     **fields.CONTENT,
-    **{name: _cached(fields.CONTENT[name]) for name in ("item_price", "quantity")},
+    **{name: _cached(fields.CONTENT[name]) for name in ("id", "quantity")},
+    **dict.fromkeys(fields.AMOUNTS & fields.CONTENT.keys(), _LATER),
 }
 _country_of: Callable[[str], str] = lru_cache(maxsize=1024)(country_of)
-_decimal_text: Callable[[Decimal, str], str] = lru_cache(maxsize=1024)(fields.decimal_text)
 
 
 @dataclass(frozen=True, slots=True)
 class _ColumnPlan:
     """Place in the row, name and parser of each field."""
 
+    event_time: int
     event: Sequence[Column]
     user: Sequence[Column]
     custom: Sequence[Column]
     products: Sequence[Sequence[Column]]
     content_ids: Sequence[int]
-    person: Sequence[tuple[str, Sequence[int]]]
+    person: Sequence[tuple[int, str, Hasher]]
     countries: Sequence[int]
 
 
@@ -99,14 +110,14 @@ class RowReader:
         self._policy = policy
         self._plan = _plan_of(self.header)
 
-    def read(self, cells: Sequence[Any], received_at: int) -> InboundEvent:
+    def read(self, cells: Sequence[str], received_at: int) -> InboundEvent:
         """The event of a row received at an instant (seconds UTC).
 
         Raises:
             ValidationError: the event has errors; all of them are listed, with a JSON pointer to
                 their column.
         """
-        if self._plan is not None and set(map(type, cells)) == {str}:
+        if self._plan is not None:
             try:
                 return self._read_fast(self._plan, cells, received_at)
             except (_NeedsFullParse, Rejected, Dropped, ValidationError):
@@ -118,11 +129,12 @@ class RowReader:
         text = "".join(cells)
         if not text.isprintable() and _CONTROL.search(text):
             raise _NeedsFullParse
-        event, user, custom = (_read(cells, part) for part in (plan.event, plan.user, plan.custom))
-        event_time = event.pop("event_time", None)
-        if event_time is None or not -MAX_AHEAD <= received_at - event_time <= MAX_EVENT_AGE:
+        cells = [cell.strip() for cell in cells]
+        event_time = _seconds(cells[plan.event_time])
+        if not -MAX_AHEAD <= received_at - event_time <= MAX_EVENT_AGE:
             raise _NeedsFullParse
-        if not event.keys() >= {"event_name", "action_source"}:
+        event, user, custom = (_read(cells, part) for part in (plan.event, plan.user, plan.custom))
+        if "event_name" not in event or "action_source" not in event:
             raise _NeedsFullParse
         event_id = event.get("event_id", "")
         if event_id.startswith(ORDER_EVENT_PREFIX) and order_event_id_error(
@@ -131,18 +143,19 @@ class RowReader:
             raise _NeedsFullParse
 
         consent, limited = consent_of(event, custom, self._policy)
-        value = custom.get("value")
+        value = _add_amounts(custom)
         _add_products(custom, plan, cells)
         is_value_summed = add_summed_value(custom)
         if is_value_summed:
-            value = Decimal(custom["value"])
-        identity, left_out = self._identity_of(plan, cells, limited=limited)
-        complete(event, user, custom, identity, event_time, received_at, self._policy)
-        if not is_valid(event):
+            value = fields.minor_units(Decimal(custom["value"]), custom.get("currency", ""))
+        by_field, left_out = self._digests_of(plan, cells, limited=limited)
+        person: dict[str, Any] = {name: [*digests] for name, digests in by_field.items()}
+        complete(event, person | user, custom, event_time, received_at, self._policy)
+        if not _fits(event, is_value_summed=is_value_summed):
             raise _NeedsFullParse
         return build_event(
             event,
-            identity,
+            Identity(**by_field),
             consent,
             value,
             limited=limited,
@@ -150,57 +163,81 @@ class RowReader:
             is_value_summed=is_value_summed,
         )
 
-    def _identity_of(
+    def _digests_of(
         self, plan: _ColumnPlan, cells: Sequence[str], *, limited: bool
-    ) -> tuple[Identity, tuple[str, ...]]:
-        country = next(filter(None, (_country_of(cells[place]) for place in plan.countries)), "")
+    ) -> tuple[dict[str, tuple[Digest, ...]], tuple[str, ...]]:
+        """Returns the digests of the fields of a person, and pointers to what was left out."""
+        country = ""
+        for place in plan.countries:
+            country = country or _country_of(cells[place])
         by_field: dict[str, tuple[Digest, ...]] = {}
         left_out: list[str] = []
-        for name, places in plan.person:
-            digests: list[Digest] = []
-            for place in places:
-                text = cells[place].strip()
-                if not text:
-                    continue
-                if text[0] == "[" or len(text) > _MAX_LENGTH:
-                    raise _NeedsFullParse
-                if name == "external_id":
-                    text = fields.external_id_text(text)
-                if not limited:
-                    found = hashed(name, text, country)
-                    added = [found] if found else []
-                else:
-                    added = digests_of(name, text, country, limited=True)
-                if not added:
-                    left_out.append(f"/{self.header[place]}")
-                digests += added
-            if digests:
-                by_field[name] = tuple(dict.fromkeys(digests) if len(digests) > 1 else digests)
-        return Identity(**by_field), tuple(left_out)
+        for place, name, hash_of in plan.person:
+            text = cells[place]
+            if not text:
+                continue
+            if text[0] == "[" or len(text) > _MAX_LENGTH:
+                raise _NeedsFullParse
+            if name == "external_id":
+                text = fields.external_id_text(text)
+            if limited:
+                added = tuple(digests_of(name, text, country, limited=True))
+            else:
+                found = hash_of(text, country)
+                added = (found,) if found else ()
+            if not added:
+                left_out.append(f"/{self.header[place]}")
+            elif name in by_field:
+                by_field[name] = tuple(dict.fromkeys((*by_field[name], *added)))
+            else:
+                by_field[name] = added
+        return by_field, tuple(left_out)
 
 
 def _read(cells: Sequence[str], columns: Iterable[Column]) -> dict[str, Any]:
-    return {
-        name: parse(cells[place])
-        for place, name, parse in columns
-        if cells[place] and not cells[place].isspace()
-    }
+    return {name: parse(cell) for place, name, parse in columns if (cell := cells[place])}
+
+
+def _fits(event: Mapping[str, Any], *, is_value_summed: bool) -> bool:
+    """Returns whether Pinterest will accept an event and match it.
+
+    The parsers let pass only what the published schema accepts, but for a sum of items, which may
+    have more digits; a test compares them.
+    """
+    user = event["user_data"]
+    is_matched = (
+        "em" in user
+        or "hashed_maids" in user
+        or ("client_ip_address" in user and "client_user_agent" in user)
+    )
+    return is_matched and (not is_value_summed or is_valid(event))
+
+
+def _add_amounts(custom: dict[str, Any]) -> int:
+    """Writes the amounts in Pinterest's form; returns the value in minor units."""
+    value, currency = 0, custom.get("currency", "")
+    if "value" in custom:
+        custom["value"], value = _amount_in(custom["value"], currency)
+    if "predicted_ltv" in custom:
+        custom["predicted_ltv"], _ = _amount_in(custom["predicted_ltv"], currency)
+    return value
 
 
 def _add_products(custom: dict[str, Any], plan: _ColumnPlan, cells: Sequence[str]) -> None:
-    values = chain.from_iterable(values_in("content_ids", cells[n]) for n in plan.content_ids)
-    ids = [value for value in values if not isinstance(value, str) or value.strip()]
     contents = [product for columns in plan.products if (product := _read(cells, columns))]
-    if max(len(ids), len(contents)) > MAX_PRODUCTS:
-        raise _NeedsFullParse
-    if ids:
-        custom["content_ids"] = [fields.content_id(value) for value in ids]
+    if plan.content_ids:
+        values = chain.from_iterable(values_in("content_ids", cells[n]) for n in plan.content_ids)
+        ids = [value for value in values if not isinstance(value, str) or value.strip()]
+        if len(ids) > MAX_PRODUCTS:
+            raise _NeedsFullParse
+        if ids:
+            custom["content_ids"] = [fields.content_id(value) for value in ids]
     if contents:
         custom["contents"] = contents
-    currency = custom.get("currency", "")
-    for part in (custom, *contents):
-        for name in fields.AMOUNTS & part.keys():
-            part[name] = _decimal_text(part[name], currency)
+        currency = custom.get("currency", "")
+        for product in contents:
+            if "item_price" in product:
+                product["item_price"], _ = _amount_in(product["item_price"], currency)
 
 
 def _plan_of(header: Sequence[str]) -> _ColumnPlan | None:
@@ -224,13 +261,16 @@ def _plan_of(header: Sequence[str]) -> _ColumnPlan | None:
     if any(len(lists[name]) > MAX_DIGESTS for name in PERSON):
         return None
     place_of = {name: numbered[0][1] for name, numbered in places.items()}
+    if "event_time" not in place_of:
+        return None
     return _ColumnPlan(
+        event_time=place_of.pop("event_time"),
         event=_columns(place_of, _EVENT),
         user=_columns(place_of, fields.USER),
         custom=_columns(place_of, _CUSTOM),
         products=[_columns(products[number], _CONTENT) for number in sorted(products)],
         content_ids=lists["content_ids"],
-        person=[(name, lists[name]) for name in PERSON if lists[name]],
+        person=[(place, name, hasher_of(name)) for name in PERSON for place in lists[name]],
         countries=lists["country"],
     )
 

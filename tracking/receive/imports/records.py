@@ -140,8 +140,9 @@ class RecordParser:
             del tree[name]
         if self._defaults:
             _fill(tree, self._defaults)
-        cells = [_cell(name, value) for name, value in tree.items()]
-        if None not in cells:
+        told = [_cell(name, value) for name, value in tree.items()]
+        cells = [cell for cell in told if cell is not None]
+        if len(cells) == len(told):
             return self._rows_of(tuple(tree)).read(cells, self._now)
         body = msgspec.json.encode(tree)
         return inbound_event_of(body, self._policy, self._now, needs_time=True)
