@@ -13,6 +13,7 @@ import click
 
 from tracking.receive.event_trials import ReportOnly
 from tracking.receive.imports import (
+    CheckedEvents,
     FileTrial,
     ImportCounts,
     Importer,
@@ -63,9 +64,13 @@ def import_file(
             raise click.UsageError(
                 f"{what} can be read only once: give --skip-invalid or --stop-on-invalid"
             )
-        run.check()
-        run = _Run(service, file, defaults, resends=resends, now=run.now)
-        run.stop(batch_size)
+        with CheckedEvents(service.disk_guard) as kept:
+            run.check(kept)
+            run = _Run(service, file, defaults, resends=resends, now=run.now)
+            if kept.is_whole:
+                run.store(kept, batch_size)
+            else:
+                run.stop(batch_size)
 
 
 def try_file(service: Service, file: Path, defaults: Mapping[str, str]) -> None:
@@ -115,10 +120,11 @@ class _Run:
         )
         self.counts: ImportCounts = self._importer.counts
 
-    def check(self) -> None:
-        """Reads the whole file, and lists the records that cannot be used."""
+    def check(self, kept: CheckedEvents | None = None) -> None:
+        """Reads the whole file, and lists the records that cannot be used; `kept` takes the
+        events."""
         with self._open_source("checking") as source:
-            self._importer.check(source)
+            self._importer.check(source, kept)
         if self.counts.rejected:
             _print_left_out(self.counts)
             raise click.ClickException(
@@ -147,6 +153,16 @@ class _Run:
         self._importer.on_reject = self._stop_at
         with self._open_source("taking in") as source:
             self._importer.run(source, batch_size)
+        _print_summary(self.counts)
+
+    def store(self, kept: CheckedEvents, batch_size: int | None) -> None:
+        """Stores the events of the file that was checked."""
+        self._importer.on_reject = self._stop_at
+        with (
+            self._errors_told(),
+            _progress(kept.position, "taking in") as self._importer.on_progress,
+        ):
+            self._importer.store(kept, batch_size)
         _print_summary(self.counts)
 
     def try_out(self) -> tuple[int, int]:
@@ -185,11 +201,15 @@ class _Run:
 
     @contextmanager
     def _open_source(self, verb: str) -> Iterator[ImportSource]:
+        with self._errors_told(), _open_bytes(self._file) as raw:
+            source = ImportSource(raw, None if self._file == STDIN else self._file)
+            with _progress(source.size, verb) as self._importer.on_progress:
+                yield source
+
+    @contextmanager
+    def _errors_told(self) -> Iterator[None]:
         try:
-            with _open_bytes(self._file) as raw:
-                source = ImportSource(raw, None if self._file == STDIN else self._file)
-                with _progress(source.size, verb) as self._importer.on_progress:
-                    yield source
+            yield
         except UnreadableFile as error:
             message = f"{self._file}: {error}{self._stored_so_far('Mend it, and')}"
             raise click.ClickException(message) from None

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 from tracking.domain.order import Order
 from tracking.domain.validation import FieldError
 from tracking.receive.event_input import InboundEvent
+from tracking.receive.imports.checked_events import CheckedEvents
 from tracking.receive.imports.file_reader import ImportSource, Record, UnreadableFile
 from tracking.receive.imports.parallel_reader import Block, blocks_of, rare_collections
 from tracking.receive.imports.records import (
@@ -98,19 +99,31 @@ class Importer:
     timer: Callable[[], float] = time.perf_counter
     counts: ImportCounts = field(default_factory=ImportCounts)
 
-    def check(self, source: ImportSource) -> None:
-        """Reads all of a file and store nothing.
+    def check(self, source: ImportSource, kept: CheckedEvents | None = None) -> None:
+        """Reads all of a file and stores nothing.
+
+        Args:
+            kept: takes the events of a file without a fault, for `store`; an export's orders are
+                not kept.
 
         Raises:
             UnreadableFile: the file, or the rest of it, cannot be read.
         """
         readers = self.cores if self.cores > 1 else 0
+        if kept is not None and is_of_orders(source):
+            kept.discard()
+            kept = None
+        entries_of = self._check_entries if kept is None else self._import_entries
         with (
             rare_collections(),
-            closing(blocks_of(source, self._check_entries, readers)) as blocks,
+            closing(blocks_of(source, entries_of, readers)) as blocks,
         ):
             for entry in self._usable_entries(source, blocks):
                 self._count_left_out(entry)
+                if kept is not None and isinstance(entry, EventRow):
+                    kept.add(entry, self.counts.position)
+        if kept is not None and self.counts.rejected:
+            kept.discard()
         self.on_progress(self.counts)
 
     def run(self, source: ImportSource, batch_size: int | None = None) -> None:
@@ -125,18 +138,48 @@ class Importer:
             StopImport: `on_reject` raised it; the records before the rejected one are stored.
             StoreUnavailable: not every record was stored.
         """
-        size = batch_size or _FIRST_BATCH
-        end: Exception | None = None
-        stored: Future[_StoredBatch] | None = None
-        # While a batch is stored the next one is read. Closing the blocks ends their processes.
+        # Closing the blocks ends their processes.
         with (
             rare_collections(),
             self.events.store.bulk(),
             closing(blocks_of(source, self._import_entries, self.cores - 1)) as blocks,
+        ):
+            end = self._store_all(self._usable_entries(source, blocks), batch_size)
+        self.on_progress(self.counts)
+        if end is not None:
+            raise end
+
+    def store(self, kept: CheckedEvents, batch_size: int | None = None) -> None:
+        """Stores the events of a file that was checked, as `run` does.
+
+        Raises:
+            StopImport: `on_reject` raised it; the events before the rejected one are stored.
+            StoreUnavailable: not every event was stored.
+            OSError: the disk cannot be read.
+        """
+        with rare_collections(), self.events.store.bulk():
+            end = self._store_all(self._rows_of(kept), batch_size)
+        self.on_progress(self.counts)
+        if end is not None:
+            raise end
+
+    def _rows_of(self, kept: CheckedEvents) -> Iterator[EventRow]:
+        for position, rows in kept.blocks():
+            self._count(sum(len(row.records) for row in rows), position)
+            yield from rows
+
+    def _store_all(
+        self, usable: Iterator[EventRow | Order], batch_size: int | None
+    ) -> Exception | None:
+        """Stores events and orders in batches; returns why it ended before their end."""
+        size = batch_size or _FIRST_BATCH
+        end: Exception | None = None
+        stored: Future[_StoredBatch] | None = None
+        # While a batch is stored the next one is read.
+        with (
             ThreadPoolExecutor(AT_ONCE[self.events.store.dialect]) as order_threads,
             ThreadPoolExecutor(1) as writer,
         ):
-            usable = self._usable_entries(source, blocks)
             while end is None:
                 batch: list[EventRow | Order] = []
                 try:
@@ -154,9 +197,7 @@ class Importer:
                 stored = writer.submit(self._store, batch, order_threads)
             if stored is not None:
                 end = self._reject_all(stored.result().rejected) or end
-        self.on_progress(self.counts)
-        if end is not None:
-            raise end
+        return end
 
     def usable_records(self, source: ImportSource) -> Iterator[UsableRecord]:
         """Iterates over the parsed records of a file; rejected ones go to `on_reject`.

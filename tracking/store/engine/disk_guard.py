@@ -57,7 +57,7 @@ class DiskGuard:
         monotonic: Callable[[], float] = time.monotonic,
         refused: str = "webhooks",
     ) -> None:
-        self._folder = folder
+        self.folder = folder
         self._floor = floor
         self._free = free
         self._monotonic = monotonic
@@ -74,16 +74,23 @@ class DiskGuard:
             self._check()
         return self._is_enough
 
+    def has_room_for(self, size: int) -> bool:
+        """Returns True if so many bytes can be written above the floor."""
+        try:
+            return self._free(self.folder) >= self._floor + size
+        except OSError:
+            return False
+
     def _check(self) -> None:
         try:
-            is_enough = self._free(self._folder) >= self._floor
+            is_enough = self._free(self.folder) >= self._floor
         except OSError:
             # The store's own error will be clearer.
             is_enough = True
         if is_enough != self._is_enough:
             lack = f"{self._refused} are refused: too little room in"
             change = "room again in" if is_enough else lack
-            logger.warning("%s %s (floor: %d bytes)", change, self._folder, self._floor)
+            logger.warning("%s %s (floor: %d bytes)", change, self.folder, self._floor)
         self._is_enough = is_enough
 
 

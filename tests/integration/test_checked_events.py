@@ -1,0 +1,158 @@
+"""The events of a checked file, which are kept until they are stored."""
+
+import io
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.actors import NOW
+from tests.conftest import BuildService
+from tests.import_files import _must_not_be, sale, sales, table
+from tests.store_contents import is_empty, rows
+from tracking.receive.imports import CheckedEvents, Importer, ImportSource, RejectedRecord
+from tracking.service import Service
+from tracking.store.engine.disk_guard import DiskGuard
+
+PLENTY = 10**12
+# So little is kept in memory that all of it is written to the disk.
+NOTHING = 1
+
+
+@pytest.fixture
+def service(build_service: BuildService, sqlite_url: str) -> Service:
+    return build_service(sqlite_url, PINTEREST_ACCESS_TOKEN="t", PINTEREST_AD_ACCOUNT_ID="1")
+
+
+def disk(folder: Path, free: int = PLENTY, floor: int = 0) -> DiskGuard:
+    return DiskGuard(folder, floor, lambda _: free)
+
+
+def importer(service: Service, refuse: Callable[[RejectedRecord], None] = _must_not_be) -> Importer:
+    return Importer(service.events, service.tracker, NOW, refuse, reach=10)
+
+
+def check(
+    service: Service,
+    content: bytes,
+    kept: CheckedEvents,
+    refuse: Callable[[RejectedRecord], None] = _must_not_be,
+) -> None:
+    importer(service, refuse).check(ImportSource(io.BytesIO(content)), kept)
+
+
+def large() -> bytes:
+    """Rows of which one comes twice, and two are one order."""
+    told = sales(450)
+    items = [sale(500, order_id="7", item_id=n, item_name=f"Mug {n}") for n in ("11", "12")]
+    for item in items:
+        item["event_id"] = ""
+    header = dict.fromkeys(items[0], "")
+    return table([header | row for row in (*told, told[-1], *items)])
+
+
+def stored(service: Service) -> list[object]:
+    return [
+        rows(service.store, "conversions"),
+        rows(service.store, "links"),
+        [{**row, "id": 0} for row in rows(service.store, "outbox")],
+    ]
+
+
+@pytest.mark.parametrize("in_memory", [PLENTY, NOTHING, 50_000])
+def test_what_is_kept_of_a_file_is_stored_as_the_file_itself_would_be(
+    in_memory: int, service: Service, build_service: BuildService, tmp_path: Path
+) -> None:
+    shutil.copy(tmp_path / "tracking.db", tmp_path / "other.db")
+    other = build_service(
+        f"sqlite:///{tmp_path}/other.db", PINTEREST_ACCESS_TOKEN="t", PINTEREST_AD_ACCOUNT_ID="1"
+    )
+    read, told = importer(other), importer(service)
+    read.run(ImportSource(io.BytesIO(large())))
+
+    with CheckedEvents(disk(tmp_path), in_memory) as kept:
+        check(service, large(), kept)
+        assert is_empty(service.store)
+        told.store(kept)
+
+    assert told.counts == read.counts
+    assert stored(service) == stored(other)
+
+
+def test_a_postgresql_stores_what_is_kept_in_memory(
+    build_service: BuildService, database_url: str
+) -> None:
+    service = build_service(database_url)
+    told = importer(service)
+
+    with CheckedEvents(service.disk_guard) as kept:
+        check(service, table(sales(250)), kept)
+        told.store(kept, batch_size=100)
+
+    assert (told.counts.read, told.counts.stored) == (250, 250)
+    assert len(rows(service.store, "conversions")) == 250
+
+
+def test_on_the_disk_is_a_file_without_a_name_that_holds_no_cell(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    with CheckedEvents(disk(folder), NOTHING) as kept:
+        check(service, table(sales(200)), kept)
+
+        assert list(folder.iterdir()) == []
+        (file,) = _open_files_in(folder)
+        content = file.read_bytes()
+        assert b"till-7" in content
+        assert b"buyer" not in content
+        assert file.stat().st_mode & 0o077 == 0
+    assert _open_files_in(folder) == []
+
+
+def _open_files_in(folder: Path) -> list[Path]:
+    opened = list(Path("/proc/self/fd").iterdir())
+    return [one for one in opened if one.is_symlink() and folder in one.readlink().parents]
+
+
+@pytest.mark.parametrize("lacking", ["no room", "no room above the floor", "no folder", "no disk"])
+def test_where_they_cannot_be_kept_nothing_is_left_of_them(
+    lacking: str, service: Service, tmp_path: Path
+) -> None:
+    disks = {
+        "no room": disk(tmp_path, free=1000),
+        "no room above the floor": disk(tmp_path, PLENTY, floor=PLENTY),
+        "no folder": disk(tmp_path / "gone"),
+        "no disk": None,
+    }
+    with CheckedEvents(disks[lacking], NOTHING) as kept:
+        check(service, table(sales(300)), kept)
+
+        assert not kept.is_whole
+
+
+def test_of_a_file_with_a_fault_nothing_is_kept(service: Service, tmp_path: Path) -> None:
+    refused: list[RejectedRecord] = []
+
+    with CheckedEvents(disk(tmp_path)) as kept:
+        check(service, table([*sales(200), sale(201, value="x")]), kept, refused.append)
+
+        assert not kept.is_whole
+    assert [record.line for record in refused] == [202]
+
+
+def test_a_conflict_that_only_the_store_knows_of_names_the_line(
+    service: Service, tmp_path: Path
+) -> None:
+    importer(service).run(ImportSource(io.BytesIO(table([sale(150, value="1.00")]))))
+    refused: list[RejectedRecord] = []
+
+    with CheckedEvents(disk(tmp_path), NOTHING) as kept:
+        check(service, table(sales(200)), kept)
+        told = importer(service, refused.append)
+        told.store(kept)
+
+    assert [record.line for record in refused] == [151]
+    assert (told.counts.stored, told.counts.rejected) == (199, 1)
