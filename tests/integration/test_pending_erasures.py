@@ -58,7 +58,7 @@ def left(service: Service) -> list[Any]:
 class Unwilling(PendingErasures):
     """Erasures that never come to anything."""
 
-    def go_on(self, seconds: float = 0, *, in_webhook: bool = False) -> bool:
+    def go_on_in_webhook(self, id: int, begun: float) -> bool:
         """Fails, as where the process is killed."""
         raise RuntimeError
 

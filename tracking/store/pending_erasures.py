@@ -120,34 +120,37 @@ _remove = Query(
 
 def add_person(
     conn: Connection, links: Iterable[str], orders: Iterable[str], now: int, rest: str = ""
-) -> None:
-    """Stores that a person is to be erased, whose keys or orders these are."""
+) -> int | None:
+    """Stores that a person is to be erased, whose keys or orders these are; returns the id of the
+    erasure, None if the same one waits already."""
     person, named = " ".join(links), " ".join(orders)
     told = f"{person}\n{named}\n{now}\n{rest}"
     values = {"links": person, "orders": named, "rest": rest, "body_id": PLANNING}
-    _add_row(conn, REDACT, told, now, now, **values)
+    return _add_row(conn, REDACT, told, now, now, **values)
 
 
 def hold_shop(conn: Connection, digest: str, shop: str, now: int, due_at: int) -> bool:
     """Stores that every person is to be erased later; returns False if the same body waits
     already."""
-    return _add_row(conn, SHOP_REDACT, digest, now, due_at, asked_as=shop, body_id=HELD)
+    id = _add_row(conn, SHOP_REDACT, digest, now, due_at, asked_as=shop, body_id=HELD)
+    return id is not None
 
 
-def add_shop(conn: Connection, digest: str, shop: str, now: int, rest: str) -> None:
-    """Stores that every person is to be erased now; once, if the same body comes again."""
+def add_shop(conn: Connection, digest: str, shop: str, now: int, rest: str) -> int | None:
+    """Stores that every person is to be erased now, once, if the same body comes again; returns the
+    id of the erasure, None if the same one waits already."""
     values = {"asked_as": shop, "body_id": FIRST_OF_SHOP, "rest": rest}
-    _add_row(conn, SHOP_REDACT, f"{digest} at once", now, now, **values)
+    return _add_row(conn, SHOP_REDACT, f"{digest} at once", now, now, **values)
 
 
 def _add_row(
     conn: Connection, topic: str, told: str, now: int, due_at: int, **values: object
-) -> bool:
+) -> int | None:
     digest = hashlib.sha256(told.encode()).hexdigest()
     empty = {"asked_as": "", "links": "", "orders": "", "rest": "", "position": 0}
     instants = {"received_at": now, "due_at": due_at}
     row = _add.first(conn, **{**empty, **instants, "topic": topic, "digest": digest, **values})
-    return row is not None
+    return None if row is None else row.id
 
 
 def list_all(conn: Connection) -> list[PendingErasure]:

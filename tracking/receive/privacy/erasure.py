@@ -31,15 +31,12 @@ from tracking.store import (
     retention,
     touches,
 )
-from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import SHORT_TRANSACTION, Connection
 from tracking.store.identity_graph import ALWAYS
 from tracking.store.orders import OrderRow
 from tracking.store.pending_erasures import PendingErasure
 from tracking.store.values import json_of, path_from
 
-# PostgreSQL has room for some thousand locks, of all transactions together.
-MOST_AT_ONCE = 1_000
 # The steps of one transaction: each has up to two names to lock.
 MOST_STEPS = 100
 
@@ -57,20 +54,17 @@ class PersonEraser:
 
     def begin(
         self, conn: Connection, keys: Iterable[str], order_ids: Iterable[str], now: int
-    ) -> None:
-        """Begins to erase the person who has these keys or placed these orders."""
-        keys, order_ids = sorted(keys), sorted(order_ids)
-        self.put_tombstones(conn, keys, order_ids[:MOST_AT_ONCE], now)
-        _erase_requests(conn, keys, order_ids)
-        pending_erasures.add_person(conn, keys, order_ids, now)
+    ) -> int | None:
+        """Begins to erase the person who has these keys or placed these orders; returns the id of
+        the erasure, None if the same one waits already.
 
-    def put_tombstones(
-        self, conn: Connection, keys: Iterable[str], order_ids: Iterable[str], now: int
-    ) -> None:
-        """Leaves tombstones once no other transaction writes about the keys and orders, of which
-        there may be MOST_AT_ONCE."""
-        advisory_locks.hold(conn, {*keys, *order_ids})
+        It waits for nobody: what other transactions write about them just then is found by the
+        plan, which is made once these are over.
+        """
+        keys, order_ids = sorted(keys), sorted(order_ids)
         erasure.put_tombstones(conn, {*keys, *(f"or:{order_id}" for order_id in order_ids)}, now)
+        _erase_requests(conn, keys, order_ids)
+        return pending_erasures.add_person(conn, keys, order_ids, now)
 
     def begin_with(self, conn: Connection, known: OrderRow, now: int) -> None:
         """Erases the buyer from an order, and begins to erase the buyer's browsers."""

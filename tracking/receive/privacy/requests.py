@@ -1,12 +1,11 @@
 """The webhooks of Shopify's privacy topics: data requests, erasure, and an app's uninstallation."""
 
-import functools
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from typing import NamedTuple
 
-from tracking.receive.privacy.erasure import MOST_AT_ONCE, PersonEraser
-from tracking.receive.privacy.pending import IN_WEBHOOK_SECONDS, PendingErasures
+from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.pinterest_erasures import PinterestErasures
 from tracking.receive.privacy.shop_erasure import new_rest
 from tracking.receive.privacy.subjects import (
@@ -30,6 +29,15 @@ DAY = 86_400
 _QUIET_DAYS = 2
 # Shopify gives 30 days.
 HELD_DAYS = 25
+
+
+class _StoredErasure(NamedTuple):
+    """An erasure as it was stored: False if the same body was stored before, and the ids by which
+    it goes on here and at Pinterest."""
+
+    is_new: bool
+    here: int | None = None
+    at_pinterest: int | None = None
 
 
 class PrivacyRequests:
@@ -80,22 +88,23 @@ class PrivacyRequests:
             subject = redaction_of(body)
         except NotAPrivacyRequest as error:
             return self.tracker.receive_otherwise(body, topic, str(error))
-        eraser, now = self.tracker.eraser, int(self.clock())
+        begun = self.clock()
         email, sent = clear_email_of(body), self.at_pinterest.sent_events(subject)
-        # Of very many orders the tombstones come first, in transactions of their own.
-        for ids in _pages(sorted(subject.orders)[MOST_AT_ONCE:]):
-            self.store.commit(functools.partial(_mark, eraser, ids, now))
 
-        def write(conn: Connection) -> tuple[bool, int | None]:
-            eraser.begin(conn, subject.keys, subject.orders, now)
-            has_email = email is not None
-            id = self.at_pinterest.add(conn, _digest(body), sent, now, has_email=has_email)
-            return self._add_request(conn, body, topic, PrivacySubject()), id
+        def write(conn: Connection) -> _StoredErasure:
+            now, has_email = int(begun), email is not None
+            return _StoredErasure(
+                here=self.tracker.eraser.begin(conn, subject.keys, subject.orders, now),
+                at_pinterest=self.at_pinterest.add(
+                    conn, _digest(body), sent, now, has_email=has_email
+                ),
+                is_new=self._add_request(conn, body, topic, PrivacySubject()),
+            )
 
-        is_new, id = self.store.commit(write)
-        self._go_on(topic)
-        self.at_pinterest.hand_over(id, email)
-        return _receipt(is_new)
+        stored = self.store.commit(write)
+        self._go_on(stored.here, topic, begun)
+        self.at_pinterest.hand_over(stored.at_pinterest, email)
+        return _receipt(stored.is_new)
 
     def shop_redact(self, body: bytes, topic: str) -> Receipt:
         """Begins to erase every person, for a shop/redact body, and goes on in the background.
@@ -110,24 +119,25 @@ class PrivacyRequests:
             subject = shop_redaction_of(body)
         except NotAPrivacyRequest as error:
             return self.tracker.receive_otherwise(body, topic, str(error))
-        now, digest = int(self.clock()), _digest(body)
+        begun, digest = self.clock(), _digest(body)
+        now = int(begun)
         with self.store.read() as conn:
             is_held = conversions.has_purchase_since(conn, now - _QUIET_DAYS * DAY)
 
-        def write(conn: Connection) -> bool:
+        def write(conn: Connection) -> _StoredErasure:
+            here, until = None, now + HELD_DAYS * DAY
             if is_held:
-                until = now + HELD_DAYS * DAY
                 pending_erasures.hold_shop(conn, digest, subject.asked_as, now, until)
             else:
-                pending_erasures.add_shop(conn, digest, subject.asked_as, now, new_rest())
-            return self._add_request(conn, body, topic, subject)
+                here = pending_erasures.add_shop(conn, digest, subject.asked_as, now, new_rest())
+            return _StoredErasure(self._add_request(conn, body, topic, subject), here)
 
-        is_new = self.store.commit(write)
+        stored = self.store.commit(write)
         if is_held:
             logger.warning("%s: held, as orders still come in; see `privacy`", topic)
         else:
-            self._go_on(topic)
-        return _receipt(is_new)
+            self._go_on(stored.here, topic, begun)
+        return _receipt(stored.is_new)
 
     def uninstalled(self, body: bytes, topic: str) -> Receipt:
         """Stores that the app was uninstalled, and erases nothing: it may be installed again.
@@ -143,10 +153,10 @@ class PrivacyRequests:
         logger.warning("%s: Shopify sends no more webhooks until the app is installed again", topic)
         return _receipt(is_new)
 
-    def _go_on(self, topic: str) -> None:
+    def _go_on(self, id: int | None, topic: str, begun: float) -> None:
         """Goes on with the erasure that was stored; whatever becomes of it, a worker goes on."""
         try:
-            is_left = self.pending.go_on(IN_WEBHOOK_SECONDS, in_webhook=True)
+            is_left = id is None or self.pending.go_on_in_webhook(id, begun)
         except Exception as error:
             is_left = True
             logger.warning("%s: the erasure waits: %s", topic, type(error).__name__)
@@ -163,16 +173,6 @@ class PrivacyRequests:
         if not is_new:
             privacy_requests.renew(conn, digest, now)
         return is_new
-
-
-def _mark(eraser: PersonEraser, order_ids: Sequence[str], now: int, conn: Connection) -> None:
-    eraser.put_tombstones(conn, (), order_ids, now)
-
-
-def _pages(order_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (
-        order_ids[first : first + MOST_AT_ONCE] for first in range(0, len(order_ids), MOST_AT_ONCE)
-    )
 
 
 def _digest(body: bytes) -> str:
