@@ -41,12 +41,12 @@ from tracking.receive.spend.upload import SpendUpload
 from tracking.receive.tracker import Tracker
 from tracking.report.accuracy import accuracy_between
 from tracking.report.accuracy_writer import AccuracyWriter
+from tracking.report.basis import ReportBasis
 from tracking.report.comparison import Comparison, PinterestSource
 from tracking.report.comparison_writer import ComparisonWriter
 from tracking.report.credit_writer import CreditWriter
 from tracking.report.figures_worker import FiguresWorker
 from tracking.report.funnel_writer import FunnelWriter
-from tracking.report.known_rows import KnownRows
 from tracking.report.match_quality import MatchQuality
 from tracking.report.order_list import OrderList
 from tracking.report.reports import Reports
@@ -202,7 +202,6 @@ def service_of(
 ) -> Service:
     """Builds a service with the caller's store, destinations and clock."""
     rules = Rules.of(settings.click_window_days, settings.view_window_hours)
-    model = settings.attribution_model
     planner = _planner_of(settings, destinations, rules)
     days = ShopDays(settings.shop_timezone)
     ads_access = ads_access_of(settings)
@@ -215,7 +214,9 @@ def service_of(
     retention = Retention(store, settings.retention_days, clock, planner.reach, events)
     pending_erasures = PendingErasures(store, tracker.eraser, clock, retention.is_doubtful)
     at_pinterest = PinterestErasures(store, destinations, _deletions_of(settings), clock)
-    known_rows = KnownRows()
+    basis = ReportBasis(
+        store, days, rules, settings.attribution_model, clock, settings.retention_days
+    )
     return Service(
         settings=settings,
         store=store,
@@ -225,17 +226,9 @@ def service_of(
         pending_erasures=pending_erasures,
         events=ServerEvents(guarded_store, planner, clock, settings.pinterest_ad_account_id),
         event_trials=EventTrials(guarded_store, planner, settings, clock),
-        reports=Reports(
-            *(store, destinations, rules, model, settings.shop_timezone, clock),
-            retention_days=settings.retention_days,
-            known_rows=known_rows,
-        ),
-        comparison=Comparison(
-            *(store, _source_of(settings), rules, model, days, clock),
-            retention_days=settings.retention_days,
-            known_rows=known_rows,
-        ),
-        order_list=OrderList(store, model, days, settings.retention_days, clock),
+        reports=Reports(basis, destinations),
+        comparison=Comparison(basis, _source_of(settings)),
+        order_list=OrderList(basis),
         what_if=WhatIf(store, rules, days),
         match_quality=MatchQuality(
             store, clock, _source_of(settings), sends_all=settings.pinterest_send == "all"

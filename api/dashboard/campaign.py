@@ -13,7 +13,6 @@ from api.dashboard.order import order_address
 from api.dashboard.page import ROOT, DashboardPage, PageContent, PageRequest
 from api.dashboard.tables import PageTable, TableColumn
 from api.dashboard.tiles import Tile
-from tracking.domain.shop_days import ShopDays
 from tracking.report.ads import AdFigures, ListedAds, credits_of_campaign, lines_of_campaign
 from tracking.report.campaign_days import (
     EarningCampaigns,
@@ -56,7 +55,7 @@ def _view(asked: PageRequest) -> PageContent:
     report = asked.service.reports.roi(**asked.span, **picked(asked))
     span, step = span_asked(asked, report), step_of(asked.days)
     with asked.service.store.read() as conn:
-        calendar = ShopDays(asked.service.reports.zone)
+        calendar = asked.service.reports.basis.days
         earning = earning_campaigns(conn, span, calendar)
         key = _key_of(asked, earning)
         by_day = days_of_campaign(conn, span, calendar, step, earning.names, key)
@@ -120,12 +119,12 @@ def _part_tables(
     """Yields the tables of the campaign's ads and pins."""
     days = asked.days
     ends = days.start.isoformat(), days.end.isoformat()
-    calendar = ShopDays(asked.service.settings.shop_timezone)
-    known = asked.service.reports.known_rows
+    basis = asked.service.reports.basis
+    known = basis.known_rows
     listed = known.of(conn, "pinterest_ads", ad_spend.ads)
     its = {ad.ad_id for ad in listed if key.campaign_id == ad.campaign_id}
     found = AdFigures(
-        credits_of_campaign(conn, span, calendar, names, key, known),
+        credits_of_campaign(conn, span, basis.days, names, key, known),
         [row for row in known.of(conn, "ad_spend", ad_spend.by_ad, *ends) if row.ad_id in its],
         ListedAds(listed),
     )

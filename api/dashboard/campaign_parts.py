@@ -24,7 +24,7 @@ class CampaignPicker:
 
 def pickers_of(asked: PageRequest) -> list[CampaignPicker]:
     """Returns the pickers of the model, of the date that counts, and of the scope."""
-    own = asked.service.reports.model
+    own = asked.service.reports.basis.model
     models = {model: title for model, title in MODEL_TITLES.items() if model != own}
     return [
         _picker(asked, "model", "Model", {"": f"{MODEL_TITLES[own]} (chosen)", **models}),
@@ -61,7 +61,6 @@ def picked(asked: PageRequest) -> dict[str, str | None]:
 
 def span_asked(asked: PageRequest, report: Mapping[str, Any]) -> CreditSpan:
     """Returns the span of figures that an ROI report, which has checked the pickers, is of."""
-    rules = asked.service.reports.rules
     model: Model = report["model"]
     by: ReportDay = report["report_by"]
     scope: Scope = "all" if asked.arguments["scope"] == "all" else "pinterest"
@@ -70,5 +69,5 @@ def span_asked(asked: PageRequest, report: Mapping[str, Any]) -> CreditSpan:
         last=asked.days.end.toordinal(),
         bit=bit(scope, model),
         report_by=by,
-        longest_window=max(rules.click_window, rules.view_window),
+        longest_window=asked.service.reports.basis.longest_window,
     )

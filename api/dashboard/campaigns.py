@@ -10,7 +10,6 @@ from api.dashboard.charts import path_of
 from api.dashboard.page import DashboardPage, PageContent, PageRequest
 from api.dashboard.tables import ColumnSort, Kind, PageTable, TableColumn
 from api.dashboard.windows import WINDOWS, compared, other_windows
-from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError, ValidationError
 from tracking.report.campaign_days import revenue_by_step
 from tracking.report.campaigns import NOT_ATTRIBUTED
@@ -93,7 +92,7 @@ def _sparklines(
     different networks have both in common."""
     span = span_asked(asked, report)
     step = -(-(span.last - span.first + 1) // _MOST_POINTS)
-    net = revenue_by_step(conn, span, ShopDays(asked.service.reports.zone), step)
+    net = revenue_by_step(conn, span, asked.service.reports.basis.days, step)
     paths: dict[tuple[str, str, str], str] = {}
     for (currency, key), nets in net.items():
         place = (currency, key.campaign_id, key.campaign)

@@ -24,7 +24,6 @@ from api.dashboard.setup import LINK_TEMPLATE, setup_steps, show_test_event
 from api.dashboard.tables import PageTable, TableColumn
 from api.dashboard.tiles import Tile, Tone, change_of
 from tracking.domain.durations import duration_text
-from tracking.domain.shop_days import ShopDays
 from tracking.report.campaigns import NOT_ATTRIBUTED
 from tracking.report.earnings import earnings
 from tracking.report.parameters import FIRST_DAY, Days
@@ -63,7 +62,7 @@ def _view(asked: PageRequest) -> PageContent:
     reports = asked.service.reports
     now = figures_of(reports.roi(**asked.span))
     before = _figures_before(asked)
-    with reports.store.read() as conn:
+    with reports.basis.store.read() as conn:
         steps = setup_steps(conn, asked)
         waiting = metrics.open_events(conn, "waiting")
         dead = metrics.open_events(conn, "dead")
@@ -203,10 +202,10 @@ def _new_customers(now: CurrencyFigures, then: CurrencyFigures) -> Tile:
 
 
 def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, Any]]]:
-    reports = asked.service.reports
-    longest = max(reports.rules.click_window, reports.rules.view_window)
-    asked_for = (asked.days, ShopDays(reports.zone), reports.model, longest)
-    return earnings(conn, *asked_for, reports.known_rows)
+    basis = asked.service.reports.basis
+    return earnings(
+        conn, asked.days, basis.days, basis.model, basis.longest_window, basis.known_rows
+    )
 
 
 def _delivery_tiles(

@@ -175,7 +175,7 @@ def test_the_stored_figures_are_those_of_the_rows_after_whatever_happened(
 
 def assert_as_counted(service: Service) -> None:
     days = ShopDays(ZoneInfo("Asia/Kathmandu"))
-    known = service.reports.known_rows
+    known = service.reports.basis.known_rows
     for first, last in ((FRIDAY - 3, FRIDAY + 1), (FRIDAY - 30, FRIDAY + 33)):
         with service.store.read() as conn:
             found = accuracy_by_day(conn, first, last, days, 0, known)

@@ -85,7 +85,7 @@ def assert_as_the_rows(
     with world.service.store.read() as conn:
         assert report_progress.of(conn, "comparison").through == FOREVER
         for span in spans(days):
-            known = world.service.reports.known_rows
+            known = world.service.reports.basis.known_rows
             stored = compared_shares(conn, span, zone, RULES, 0, known)
             rows = by_row(conn, span, zone)
             assert order_of_names(stored) == order_of_names(rows), span

@@ -26,7 +26,6 @@ from tests.conftest import BuildService
 from tests.dashboard import Owner, cells_in, csv_links_in
 from tests.standins.pinterest import FakePinterest
 from tracking.domain.attribution import MODELS
-from tracking.domain.shop_days import ShopDays
 from tracking.report.what_if import WhatIf
 from tracking.service import Service
 from tracking.store import ad_spend
@@ -382,8 +381,8 @@ def test_for_more_orders_than_can_be_computed_fewer_days_are_asked_for(
     storefront: Storefront, clock: Clock
 ) -> None:
     sell_after_a_week(storefront, clock)
-    service, rules = storefront.service, storefront.service.reports.rules
-    of_one = WhatIf(service.store, rules, ShopDays(service.reports.zone), most_orders=1)
+    service, basis = storefront.service, storefront.service.reports.basis
+    of_one = WhatIf(service.store, basis.rules, basis.days, most_orders=1)
     owner = Owner(assemble(replace(service, what_if=of_one)).test_client())
 
     page = owner.page(PAGE, **MINE, click_days="9")

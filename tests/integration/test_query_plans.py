@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,9 +15,7 @@ from tests.actors import NOW, instant, order, pinned, refund
 from tests.conftest import BuildService
 from tests.import_files import sale, table
 from tests.pixel_events import CALLER, call, view
-from tracking.domain.attribution import Rules
 from tracking.domain.conversion import event_id_of
-from tracking.domain.shop_days import ShopDays
 from tracking.operate.alerts.figures import AlertFigures
 from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.receive.imports import Importer, ImportSource
@@ -179,7 +177,6 @@ def test_newer_states_of_an_order_and_its_pages_read_no_large_table_from_end_to_
 ) -> None:
     store: Any = ExplainedStore(service.store)
     tracker = Tracker(store, service.tracker.planner, service.clock, store)
-    zone, rules = service.settings.shop_timezone, Rules()
     placed = order(landing_site=pinned(), financial_status="pending")
     paid = {**placed, "financial_status": "paid", "updated_at": instant(NOW + 60)}
     later = {**paid, "created_at": instant(NOW + 1), "processed_at": instant(NOW + 1)}
@@ -187,13 +184,9 @@ def test_newer_states_of_an_order_and_its_pages_read_no_large_table_from_end_to_
     for body in (placed, paid, {**later, "updated_at": instant(NOW + 120)}):
         tracker.receive_order(json.dumps(body).encode(), "orders/updated")
     tracker.receive_refund(json.dumps(refund()).encode(), "refunds/create")
-    reports = Reports(
-        *(store, {}, rules, "last_touch", zone, service.clock),
-        retention_days=400,
-        known_rows=KnownRows(),
-    )
-    found = reports.journey("5001")
-    listed = OrderList(store, "last_touch", ShopDays(zone), 400, service.clock).page()
+    basis = replace(service.reports.basis, store=store)
+    found = Reports(basis, {}).journey("5001")
+    listed = OrderList(basis).page()
 
     assert found is not None
     assert [each["revenue"] for each in found["credits"]["last_touch"]] == ["30.00"]
@@ -264,16 +257,9 @@ def test_a_comparison_by_its_figures_reads_no_large_table_from_end_to_end(servic
     service.store.commit(lambda conn: conversions.put(conn, purchase_of_unknown("5001", NOW)))
     service.store.commit(lambda conn: conversions.count(conn, "checkout-5001", is_counted=True))
     store: Any = ExplainedStore(service.store)
-    rules = Rules()
-    days = ShopDays(service.settings.shop_timezone)
-    source = PinterestSource("1")
-    comparison = Comparison(
-        *(store, source, rules, "last_touch", days, service.clock),
-        retention_days=400,
-        known_rows=KnownRows(),
-    )
+    basis = replace(service.reports.basis, store=store, known_rows=KnownRows())
 
-    comparison.report()
+    Comparison(basis, PinterestSource("1")).report()
 
     large = ("credits", "conversions", "outbox", "orders", "compared_credits", "compared_days")
     assert {step for step in store.scanned if step.split()[1].startswith(large)} == set()

@@ -186,6 +186,7 @@ def finish(writer: CreditWriter) -> None:
 
 def assert_as_the_rows(service: Service, days: ShopDays) -> None:
     """By ad the credits are those of the raw rows, and sum to the totals, whatever is asked for."""
+    known = service.reports.basis.known_rows
     # The last ones are added up in two parts.
     for back, ahead in ((9, -1), (23, 9), (44, 29)):
         first, last = days.day_of(NOW - back * DAY), days.day_of(NOW + ahead * DAY)
@@ -196,9 +197,9 @@ def assert_as_the_rows(service: Service, days: ShopDays) -> None:
                 raw = CreditedSpan(*bounds, chosen, span.report_by, span.longest_window)
                 with service.store.read() as conn:
                     of_all = credit_sums(conn, span, days)
-                    found = credits_by_ad(conn, span, days, of_all, service.reports.known_rows)
+                    found = credits_by_ad(conn, span, days, of_all, known)
                     of_links = ad_credits.sums(conn, raw)
-                    by_day = [*credits_by_day(conn, span, days, service.reports.known_rows)]
+                    by_day = [*credits_by_day(conn, span, days, known)]
                 assert totals(found) == totals(of_all)
                 if by == "order_date":
                     assert net_by_currency(by_day) == net_by_currency(of_all)

@@ -96,7 +96,7 @@ def reports_of(service: Service) -> dict[str, Any]:
 
 def what_if_of(service: Service, windows: tuple[int, int]) -> dict[str, Any]:
     """The same reports with other windows."""
-    days, rules = service.reports.days(**YEAR), service.reports.rules
+    days, rules = service.reports.days(**YEAR), service.reports.basis.rules
     ends = days.start.toordinal(), days.end.toordinal()
     found = {}
     for model, scope, by in product(MODELS, SCOPES, DATES):

@@ -1,28 +1,27 @@
 """The comparison: Pinterest says, we credit, the shop sold, and why they differ."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
 
-from tracking.domain.attribution import MODELS, Model, Rules, bit, share_text
+from tracking.domain.attribution import MODELS, Model, bit, share_text
 from tracking.domain.conversion import REASONS
 from tracking.domain.pinterest_windows import PinterestWindows
-from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
 from tracking.domain.withheld import REMEDIES
 from tracking.report.accuracy import accuracy_by_day
+from tracking.report.basis import ReportBasis
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames
 from tracking.report.compared_sums import compared_shares
 from tracking.report.comparison_hints import hint, hints_of, overlap_hints
 from tracking.report.comparison_lines import ComparisonLine
 from tracking.report.credit_days import credits_by_day
 from tracking.report.credit_sums import CreditSpan
-from tracking.report.known_rows import KnownRows
 from tracking.report.parameters import MOST_DAYS, Days, choice_of, days_of, raise_if_any
 from tracking.report.share_sums import ComparedShares, ComparedSpan
-from tracking.store import Store, pinterest_figures, pinterest_readings, spend
+from tracking.store import pinterest_figures, pinterest_readings, spend
 from tracking.store.credit_figures import ReportDay
 from tracking.store.engine.statement import Connection
 from tracking.store.pinterest_figures import PinterestCampaign, PinterestDay
@@ -85,29 +84,13 @@ class ComparisonLines:
 
 
 class Comparison:
-    """Compares Pinterest's conversions with our credits, for a shop whose days are `days`."""
+    """Compares Pinterest's conversions with our credits."""
 
-    def __init__(
-        self,
-        store: Store,
-        source: PinterestSource,
-        rules: Rules,
-        model: Model,
-        days: ShopDays,
-        clock: Callable[[], float],
-        retention_days: int,
-        known_rows: KnownRows,
-    ) -> None:
-        """Deliveries settled `retention_days` ago are deleted."""
-        self._store = store
-        self._retention = retention_days * _DAY
+    def __init__(self, basis: ReportBasis, source: PinterestSource) -> None:
+        self._basis = basis
+        self._days = basis.days
+        self._known = basis.known_rows
         self._source = source
-        self._rules = rules
-        self._longest_window = max(rules.click_window, rules.view_window)
-        self._model = model
-        self._days = days
-        self._clock = clock
-        self._known = known_rows
 
     def report(
         self,
@@ -123,10 +106,15 @@ class Comparison:
         """
         asked = self._asked(start_date, end_date, report_by, model)
         days = asked.days
-        with self._store.read() as conn:
+        with self._basis.store.read() as conn:
             says = self._pinterest_says(conn, asked)
             found = compared_shares(
-                conn, self._span(asked), self._days, self._rules, self._forgotten(), self._known
+                conn,
+                self._span(asked),
+                self._days,
+                self._basis.rules,
+                self._basis.forgotten(),
+                self._known,
             )
             lines = lines_of(days, found, self._names(conn, found, says), says)
             self._add_sold(conn, asked, lines)
@@ -147,27 +135,26 @@ class Comparison:
     def withheld(self, days: int) -> dict[str, Any]:
         """Returns how many orders of the last shop days were not sent, by reason, with what it
         would take to send them."""
-        today = self._days.day_of(int(self._clock()))
-        with self._store.read() as conn:
+        today = self._days.day_of(int(self._basis.clock()))
+        with self._basis.store.read() as conn:
             return withheld_report(self._withheld(conn, today - days + 1, today))
 
     def _withheld(self, conn: Connection, first: int, last: int) -> Counter[str]:
-        by_day = accuracy_by_day(conn, first, last, self._days, self._forgotten(), self._known)
+        by_day = accuracy_by_day(
+            conn, first, last, self._days, self._basis.forgotten(), self._known
+        )
         left_out: Counter[str] = Counter()
         for day in by_day.values():
             left_out.update(day.left_out)
         return left_out
 
-    def _forgotten(self) -> int:
-        return int(self._clock()) - self._retention
-
     def _asked(
         self, start: str | None, end: str | None, report_by: str | None, model: str | None
     ) -> _Asked:
         errors: list[FieldError] = []
-        days = days_of(start, end, self._days, self._clock(), errors, MOST_DAYS)
+        days = days_of(start, end, self._days, self._basis.clock(), errors, MOST_DAYS)
         by: ReportDay = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
-        chosen: Model = choice_of("model", model, (self._model, *MODELS), errors)
+        chosen: Model = choice_of("model", model, (self._basis.model, *MODELS), errors)
         raise_if_any(errors)
         return _Asked(days, chosen, by)
 
@@ -205,7 +192,7 @@ class Comparison:
     def _add_sold(self, conn: Connection, asked: _Asked, lines: ComparisonLines) -> None:
         compared = self._span(asked)
         span = CreditSpan(
-            compared.first, compared.last, compared.bit, "order_date", self._longest_window
+            compared.first, compared.last, compared.bit, "order_date", self._basis.longest_window
         )
         for row in credits_by_day(conn, span, self._days, self._known):
             for line in (lines.days[row.day], lines.totals):
@@ -228,7 +215,7 @@ class Comparison:
         return None
 
     def _windows(self, says: PinterestSays) -> dict[str, Any]:
-        rules = self._rules
+        rules = self._basis.rules
         ours = {"click_days": rules.click_window // _DAY, "view_hours": rules.view_window // _HOUR}
         theirs = [
             {"click_days": each.click_window_days, "view_days": each.view_window_days}

@@ -53,7 +53,7 @@ def export(
         NoExport: a file exists already, or cannot be written.
         StoreUnavailable: the store cannot be read.
     """
-    if _is_of_the_store(to, reports.store):
+    if _is_of_the_store(to, reports.basis.store):
         raise NoExport(f"{to}: this is the database itself; name another file")
     days = reports.days(start_date, end_date)
     tables = tables_of(reports, days)
@@ -69,9 +69,9 @@ def tables_of(reports: Reports, days: Days) -> list[Table]:
     """Returns the tables of some days, whose rows are read while they are written."""
     dates = {"start_date": days.start.isoformat(), "end_date": days.end.isoformat()}
     return [
-        Table("events", _EVENTS, _events(reports.store, days)),
-        Table("orders", _ORDERS, _orders(reports.store, days)),
-        Table("credits", _CREDITS, _credits(reports.store, days)),
+        Table("events", _EVENTS, _events(reports.basis.store, days)),
+        Table("orders", _ORDERS, _orders(reports.basis.store, days)),
+        Table("credits", _CREDITS, _credits(reports.basis.store, days)),
         Table("funnel", _FUNNEL, _funnel(reports, dates)),
         Table("roi", _ROI, _roi(reports, dates)),
         Table("roi_totals", _TOTALS, _totals(reports, dates)),

@@ -1,19 +1,19 @@
 """The list of orders: what each is worth, what it is credited to, and what became of its event."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from tracking.domain.attribution import Model, bit
+from tracking.domain.attribution import bit
 from tracking.domain.conversion import REASONS
 from tracking.domain.instants import instant
 from tracking.domain.money import to_major
-from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
+from tracking.report.basis import ReportBasis
 from tracking.report.campaign_orders import orders_of_campaign
 from tracking.report.campaigns import CampaignKey
 from tracking.report.parameters import Days, choice_of, days_of, raise_if_any
-from tracking.store import Store, order_list, touches
+from tracking.store import order_list, touches
 from tracking.store.engine.statement import Connection
 from tracking.store.order_list import ListedOrder, OrderFilter, OrderPlace
 from tracking.store.touches import CreditRow
@@ -27,7 +27,6 @@ FATES = {
     "lost": "Lost",
     "not_sent": "Not sent",
 }
-_DAY = 86_400
 _PLACE = re.compile(r"(\d{1,12})-(\d{1,18})")
 _BEGINNING = OrderPlace(2**40, 2**62)
 
@@ -35,19 +34,9 @@ _BEGINNING = OrderPlace(2**40, 2**62)
 class OrderList:
     """Lists the orders of some days, or those that somebody looks for."""
 
-    def __init__(
-        self,
-        store: Store,
-        model: Model,
-        days: ShopDays,
-        retention_days: int,
-        clock: Callable[[], float],
-    ) -> None:
-        self._store = store
-        self._mask = bit("pinterest", model)
-        self._days = days
-        self._retention = retention_days * _DAY
-        self._clock = clock
+    def __init__(self, basis: ReportBasis) -> None:
+        self._basis = basis
+        self._mask = bit("pinterest", basis.model)
 
     def page(
         self,
@@ -67,13 +56,13 @@ class OrderList:
             ValidationError: a parameter is not accepted.
         """
         errors: list[FieldError] = []
-        days = days_of(start_date, end_date, self._days, self._clock(), errors)
+        days = days_of(start_date, end_date, self._basis.days, self._basis.clock(), errors)
         chosen = choice_of("fate", fate, (*FATES, *filter(None, REASONS)), errors)
         behind = _place_of(after, errors)
         raise_if_any(errors)
         wanted = (text or "").strip()
-        forgotten = int(self._clock()) - self._retention
-        with self._store.read() as conn:
+        forgotten = self._basis.forgotten()
+        with self._basis.store.read() as conn:
             # A number that an order has is no campaign's id.
             found = order_list.called(conn, wanted, PAGE, forgotten) if wanted else []
             is_called = bool(found)
@@ -83,7 +72,7 @@ class OrderList:
                 found = listed(conn, kept, behind, PAGE + 1, forgotten)
             orders = [self._line(conn, row, self._mask) for row in found[:PAGE]]
         return {
-            **days.told(self._days.zone),
+            **days.told(self._basis.days.zone),
             "is_of_all_days": is_called,
             "orders": orders,
             "next": f"{found[PAGE - 1].placed_at}-{found[PAGE - 1].number}"
@@ -98,8 +87,8 @@ class OrderList:
         campaign of Pinterest's: by its id, or by its name where the link told no id."""
         id = campaign.campaign_id or campaign.campaign
         wanted = OrderFilter(days.since, days.before, "", id, mask, campaign_name=campaign.campaign)
-        forgotten = int(self._clock()) - self._retention
-        with self._store.read() as conn:
+        forgotten = self._basis.forgotten()
+        with self._basis.store.read() as conn:
             found = orders_of_campaign(conn, wanted, _BEGINNING, most, forgotten)
             return [self._line(conn, row, mask) for row in found]
 

@@ -1,20 +1,19 @@
 """The reports of the HTTP API and the Python API, made from the store's rows."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from tracking.destinations import Destination
-from tracking.domain.attribution import MODELS, Model, Rules, Scope, bit
+from tracking.domain.attribution import MODELS, Model, Scope, bit
 from tracking.domain.consent import Consent
 from tracking.domain.conversion import event_id_of
 from tracking.domain.instants import instant
-from tracking.domain.shop_days import ShopDays
 from tracking.domain.validation import FieldError
 from tracking.report.accuracy import accuracy_by_day, accuracy_report
 from tracking.report.ads import GROUPS, AdFigures, Group, credits_by_ad, listed_ads, with_lines
+from tracking.report.basis import ReportBasis
 from tracking.report.campaigns import CampaignKey, CampaignLabel, CampaignNames, label_of
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.figures_by_day import FiguresByDay
@@ -22,7 +21,6 @@ from tracking.report.funnel import funnel_report
 from tracking.report.funnel_span import FunnelSpan
 from tracking.report.journey import JourneyFacts, id_sent_as, journey_of
 from tracking.report.known_figures import KnownFigures
-from tracking.report.known_rows import KnownRows
 from tracking.report.later_names import later_names
 from tracking.report.open_days import OpenDays
 from tracking.report.parameters import (
@@ -35,7 +33,6 @@ from tracking.report.parameters import (
 )
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report, spend_text
 from tracking.store import (
-    Store,
     ad_spend,
     attempts,
     consents,
@@ -57,7 +54,6 @@ from tracking.store.spend import CampaignSum, DailySpend
 from tracking.store.touches import CreditRow
 from tracking.store.values import consent_from_json
 
-_DAY = 86_400
 MOST_EVENTS = 1000
 # The rows of an event, one for each destination: more than there will ever be.
 _ROWS_AN_EVENT = 4
@@ -65,30 +61,12 @@ _STATES = ("", "waiting", "sent", "dead", "discarded", "withdrawn", "held", "not
 
 
 class Reports:
-    """The reports of a shop whose days are those of the time zone `zone`."""
+    """The reports of a shop. The `destinations` know the form in which they are sent an event."""
 
-    def __init__(
-        self,
-        store: Store,
-        destinations: Mapping[str, Destination],
-        rules: Rules,
-        model: Model,
-        zone: ZoneInfo,
-        clock: Callable[[], float],
-        *,
-        retention_days: int,
-        known_rows: KnownRows,
-    ) -> None:
-        self.store = store
-        self.destinations = destinations
-        self.rules = rules
-        self.model = model
-        self.zone = zone
-        self._calendar = ShopDays(zone)
+    def __init__(self, basis: ReportBasis, destinations: Mapping[str, Destination]) -> None:
+        self.basis = basis
+        self._destinations = destinations
         self._known = KnownFigures()
-        self.known_rows = known_rows
-        self.clock = clock
-        self._retention_days = retention_days
 
     def funnel(
         self,
@@ -112,9 +90,9 @@ class Reports:
         raise_if_any(errors)
 
         span = FunnelSpan(days.start.toordinal(), days.end.toordinal(), chosen == "all")
-        with self.store.read() as conn:
+        with self.basis.store.read() as conn:
             progress = report_progress.of(conn, "funnel")
-            counts = FiguresByDay(conn, span, self._calendar, progress, self._known)
+            counts = FiguresByDay(conn, span, self.basis.days, progress, self._known)
             labels = counts.labels() if campaign or is_by_campaign else ()
             names = CampaignNames([*labels, *self._paid_for(conn)])
             if campaign:
@@ -130,7 +108,7 @@ class Reports:
             campaigns = {key: counts.of(some) for key, some in lines.items()}
         return {
             **self._span(days),
-            **OpenDays(self._calendar, progress).closed_part(span.first),
+            **OpenDays(self.basis.days, progress).closed_part(span.first),
             "traffic": chosen,
             **funnel_report(total, campaigns),
         }
@@ -153,7 +131,7 @@ class Reports:
         """
         errors: list[FieldError] = []
         days = self._days(start_date, end_date, errors)
-        chosen: Model = choice_of("model", model, (self.model, *MODELS), errors)
+        chosen: Model = choice_of("model", model, (self.basis.model, *MODELS), errors)
         over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)
         by: ReportDay = choice_of("report_by", report_by, ("order_date", "click_date"), errors)
         group: Group = choice_of("group_by", group_by, GROUPS, errors)
@@ -163,14 +141,14 @@ class Reports:
             last=days.end.toordinal(),
             bit=bit(over, chosen),
             report_by=by,
-            longest_window=max(self.rules.click_window, self.rules.view_window),
+            longest_window=self.basis.longest_window,
         )
 
-        with self.store.read() as conn:
+        with self.basis.store.read() as conn:
             # The last name of a campaign is shown.
-            credits = credit_sums(conn, span, self._calendar)
+            credits = credit_sums(conn, span, self.basis.days)
             dates = (days.start.isoformat(), days.end.isoformat())
-            spent = self.known_rows.of(conn, "spend", spend.by_campaign, *dates)
+            spent = self.basis.known_rows.of(conn, "spend", spend.by_campaign, *dates)
             paid_for = self._paid_for(conn)
             by_ad = None if group == "campaign" else self._by_ad(conn, span, days, credits)
         costs = [*map(_campaign_spend, spent)]
@@ -184,14 +162,14 @@ class Reports:
     ) -> AdFigures:
         dates = (days.start.isoformat(), days.end.isoformat())
         return AdFigures(
-            credits_by_ad(conn, span, self._calendar, credits, self.known_rows),
-            self.known_rows.of(conn, "ad_spend", ad_spend.by_ad, *dates),
-            self.known_rows.of(conn, "pinterest_ads", listed_ads),
+            credits_by_ad(conn, span, self.basis.days, credits, self.basis.known_rows),
+            self.basis.known_rows.of(conn, "ad_spend", ad_spend.by_ad, *dates),
+            self.basis.known_rows.of(conn, "pinterest_ads", listed_ads),
         )
 
     def _paid_for(self, conn: Connection) -> list[CampaignLabel]:
         """Returns the names that Pinterest's campaigns have in the spend, which knows them best."""
-        names = self.known_rows.of(conn, "spend", spend.names)
+        names = self.basis.known_rows.of(conn, "spend", spend.names)
         return [CampaignLabel(True, row.campaign_id, row.campaign) for row in names]
 
     def accuracy(
@@ -205,12 +183,14 @@ class Reports:
         errors: list[FieldError] = []
         days = self._days(start_date, end_date, errors, MOST_DAYS)
         raise_if_any(errors)
-        with self.store.read() as conn:
+        with self.basis.store.read() as conn:
             by_day = accuracy_by_day(
                 conn,
-                *(days.start.toordinal(), days.end.toordinal(), self._calendar),
-                forgotten=int(self.clock()) - self._retention_days * _DAY,
-                known=self.known_rows,
+                days.start.toordinal(),
+                days.end.toordinal(),
+                self.basis.days,
+                forgotten=self.basis.forgotten(),
+                known=self.basis.known_rows,
             )
         return {**self._span(days), **accuracy_report(by_day)}
 
@@ -223,12 +203,12 @@ class Reports:
         errors: list[FieldError] = []
         over: Scope = choice_of("scope", scope, ("pinterest", "all"), errors)
         raise_if_any(errors)
-        with self.store.read() as conn:
+        with self.basis.store.read() as conn:
             order = orders.of_id(conn, order_id)
             if order is None:
                 return None
             event_id = event_id_of(order_id)
-            reach = max(self.rules.click_window, self.rules.view_window, 1)
+            reach = max(self.basis.longest_window, 1)
             at = order.placed_at
             person = identity_graph.person_of(conn, order.keys, order.visitor, (at - reach, at))
             nearby = touches.seen_by(conn, person, at - 2 * reach, at)
@@ -245,7 +225,7 @@ class Reports:
                 deliveries=outbox.of_event(conn, event_id),
                 attempts=attempts.of_event(conn, event_id),
             )
-        return journey_of(facts, self.rules, self.model, over, self._event(facts))
+        return journey_of(facts, self.basis.rules, self.basis.model, over, self._event(facts))
 
     def _renamed(
         self, conn: Connection, order: OrderRow, credits: Sequence[CreditRow]
@@ -278,7 +258,7 @@ class Reports:
         most = whole_number_of("limit", limit, 100, (1, MOST_EVENTS), errors)
         raise_if_any(errors)
 
-        with self.store.read() as conn:
+        with self.basis.store.read() as conn:
             found = conversions.under_id(conn, event_id) if event_id else None
             own_id = found.event_id if found is not None else event_id or ""
             rows = conversions.log(conn, chosen, after_id, (most + 1) * _ROWS_AN_EVENT, own_id)
@@ -304,7 +284,7 @@ class Reports:
         errors: list[FieldError] = []
         days = self._days(start_date, end_date, errors)
         raise_if_any(errors)
-        with self.store.read() as conn:
+        with self.basis.store.read() as conn:
             rows = spend.rows(conn, days.start.isoformat(), days.end.isoformat())
         return {**self._span(days), "rows": [_spend_row(row) for row in rows]}
 
@@ -326,15 +306,15 @@ class Reports:
         errors: list[FieldError],
         most: int | None = None,
     ) -> Days:
-        return days_of(start, end, self._calendar, self.clock(), errors, most)
+        return days_of(start, end, self.basis.days, self.basis.clock(), errors, most)
 
     def _span(self, days: Days) -> dict[str, Any]:
-        return days.told(self.zone)
+        return days.told(self.basis.days.zone)
 
     def _event(self, facts: JourneyFacts) -> Any:
         """Returns the event as the first destination gets it, without IP address and browser."""
         for row in facts.deliveries:
-            destination = self.destinations.get(row.destination)
+            destination = self._destinations.get(row.destination)
             if destination is not None and row.payload and row.state != "held":
                 payload = destination.strip(row.payload)
                 if facts.sent_as is not None:
