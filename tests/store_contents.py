@@ -80,7 +80,7 @@ def is_complete(url: str) -> bool:
 
 
 def put_event(conn: Connection, name: str, *, payload: bytes = b"{}", now: int = NOW) -> str:
-    outbox.queue(conn, name, "pinterest", payload, NOW, now)
+    outbox.queue(conn, name, "pinterest", payload, event_time=NOW, now=now)
     return name
 
 

@@ -137,7 +137,7 @@ def queue(service: Service, count: int = 1, first: int = 0, name: str = "pintere
 
     def write(conn: Any) -> None:
         for event_id, payload in payloads.items():
-            outbox.queue(conn, event_id, name, payload, NOW, now)
+            outbox.queue(conn, event_id, name, payload, event_time=NOW, now=now)
 
     service.store.commit(write)
 
@@ -546,7 +546,7 @@ def test_a_call_carries_no_more_than_a_process_can_hold(
             event_id = f"checkout-{n}"
             large = msgspec.structs.replace(sale(event_id), contents=products)
             payload = destination.encode(large)
-            outbox.queue(conn, event_id, "pinterest", payload, NOW, NOW)
+            outbox.queue(conn, event_id, "pinterest", payload, event_time=NOW, now=NOW)
 
     service.store.commit(write)
     deliver(service)
@@ -575,7 +575,9 @@ def test_expired_events_do_not_hold_up_the_fresh_ones_behind_them(
     fresh = sale("checkout-fresh", event_time=int(clock()))
     payload = single.destinations["pinterest"].encode(fresh)
     single.store.commit(
-        lambda c: outbox.queue(c, fresh.event_id, "pinterest", payload, fresh.event_time, NOW)
+        lambda c: outbox.queue(
+            c, fresh.event_id, "pinterest", payload, event_time=fresh.event_time, now=NOW
+        )
     )
     deliver(single)
     assert pinterest.accepted == {"checkout-fresh": 1}

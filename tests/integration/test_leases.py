@@ -216,7 +216,7 @@ def test_an_event_that_is_queued_again_counts_for_who_told_it_last(service: Serv
     for is_browser in (True, False):
         service.store.commit(
             lambda conn, is_browser=is_browser: outbox.queue(  # type: ignore[misc]
-                conn, "told", "pinterest", b"{}", NOW, NOW, is_browser=is_browser
+                conn, "told", "pinterest", b"{}", event_time=NOW, now=NOW, is_browser=is_browser
             )
         )
         (row,) = rows(service.store, "outbox")

@@ -85,7 +85,7 @@ def test_every_key_and_index_of_the_description_is_there(new_url: str) -> None:
 def test_migrating_again_changes_nothing_and_keeps_what_is_there(new_url: str) -> None:
     migrate(new_url)
     store = open_store(new_url)
-    store.commit(lambda conn: outbox.queue(conn, "kept", "pinterest", b"{}", 1, 1))
+    store.commit(lambda conn: outbox.queue(conn, "kept", "pinterest", b"{}", event_time=1, now=1))
     store.close()
     migrate(new_url)
     store = open_store(new_url)

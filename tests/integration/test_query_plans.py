@@ -287,7 +287,9 @@ def put_not_sent(store: Store, numbers: range) -> None:
 def kill(store: Store, order_id: str) -> None:
     """Pinterest refuses the event of an order."""
     event_id = event_id_of(order_id)
-    store.commit(lambda conn: outbox.queue(conn, event_id, "pinterest", b"{}", NOW, NOW))
+    store.commit(
+        lambda conn: outbox.queue(conn, event_id, "pinterest", b"{}", event_time=NOW, now=NOW)
+    )
     (row,) = store.commit(lambda conn: claims.claim(conn, "pinterest", "a", NOW, NOW + 60, 1))
     dead = Settlement(row.id, "dead", b"{}", "refused", NOW, 1, NOW)
     store.commit(lambda conn: claims.settle(conn, "a", [dead]))

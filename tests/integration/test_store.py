@@ -586,8 +586,12 @@ def test_an_event_is_claimed_by_one_of_many_at_once(store: Store) -> None:
 
 def test_a_claim_is_served_in_order_and_only_with_what_is_due(store: Store) -> None:
     put_events(store, "first", "second", "third")
-    store.commit(lambda conn: outbox.queue(conn, "later", "pinterest", b"", NOW, NOW + 1))
-    store.commit(lambda conn: outbox.queue(conn, "elsewhere", "track_ai", b"", NOW, NOW))
+    store.commit(
+        lambda conn: outbox.queue(conn, "later", "pinterest", b"", event_time=NOW, now=NOW + 1)
+    )
+    store.commit(
+        lambda conn: outbox.queue(conn, "elsewhere", "track_ai", b"", event_time=NOW, now=NOW)
+    )
     assert [row.event_id for row in claimed(store, "a")] == ["first", "second", "third"]
 
 

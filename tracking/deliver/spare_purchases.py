@@ -55,7 +55,7 @@ def _replace(
     """Stores of the other events of a purchase that this one is sent in their place."""
     reason = "told_by_order" if event_id == event_id_of(order_id) else "told_before"
     replaced = naming_events.replace(
-        conn, order_id, event_id, PINTEREST, reason, now, only_dead=only_dead
+        conn, order_id, event_id, PINTEREST, reason=reason, now=now, only_dead=only_dead
     )
     conversions.set_reason(conn, replaced, reason)
 

@@ -363,7 +363,15 @@ def _record(
         row, payloads = row._replace(reason="erased", detail=""), {}
     conversions.put(conn, row)
     for name, payload in payloads.items():
-        outbox.queue(conn, event.event_id, name, payload, event.at, now, is_browser=True)
+        outbox.queue(
+            conn,
+            event.event_id,
+            name,
+            payload,
+            event_time=event.at,
+            now=now,
+            is_browser=True,
+        )
 
 
 def _with_email(event: PixelEvent, keys: Sequence[str]) -> PixelEvent:

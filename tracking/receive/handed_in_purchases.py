@@ -79,7 +79,13 @@ def told_otherwise(conn: Connection, event: PreparedEvent, now: int) -> ToldOthe
         return ToldOtherwise("told_by_order", is_sent=_has_sent(conn, own_id))
     reason = "told_by_order" if is_own else "told_before"
     replaced = naming_events.replace(
-        *(conn, event.order_id, event.event_id, PINTEREST, reason, now), only_dead=not is_own
+        conn,
+        event.order_id,
+        event.event_id,
+        PINTEREST,
+        reason=reason,
+        now=now,
+        only_dead=not is_own,
     )
     conversions.set_reason(conn, replaced, reason)
     rival = naming_events.rival(conn, event.order_id, event.event_id, PINTEREST)
@@ -102,7 +108,13 @@ def queue(
     if told.is_sent:
         held_until = None
     outbox.queue(
-        *(conn, event.event_id, PINTEREST, event.payload, event.at, now, held_until),
+        conn,
+        event.event_id,
+        PINTEREST,
+        event.payload,
+        event_time=event.at,
+        now=now,
+        held_until=held_until,
         order_id=event.order_id,
     )
     if told.is_sent:

@@ -65,7 +65,13 @@ class PurchaseEvents:
         due_at = self.planner.due_at(order, facts.keys, recorded_at, now)
         for name, payload in rows.payloads.items():
             outbox.queue(
-                *(conn, event_id, name, payload, order.placed_at, now, until),
+                conn,
+                event_id,
+                name,
+                payload,
+                event_time=order.placed_at,
+                now=now,
+                held_until=until,
                 due_at=due_at,
                 shares_id=rows.shares_id,
             )
@@ -239,7 +245,13 @@ class PurchaseEvents:
             return False
         naming_events.name_order(conn, own_id, order_id)
         replaced = naming_events.replace(
-            *(conn, order_id, own_id, PINTEREST, "told_by_order", now), is_sent=own.state == "sent"
+            conn,
+            order_id,
+            own_id,
+            PINTEREST,
+            reason="told_by_order",
+            now=now,
+            is_sent=own.state == "sent",
         )
         conversions.set_reason(conn, replaced, "told_by_order")
         rival = naming_events.rival(conn, order_id, own_id, PINTEREST)

@@ -306,9 +306,9 @@ def replace(
     order_id: str,
     event_id: str,
     destination: str,
+    *,
     reason: str,
     now: int,
-    *,
     only_dead: bool = False,
     is_sent: bool = False,
 ) -> list[str]:
