@@ -81,6 +81,10 @@ class _WhatIfShare:
     amounts: Sequence[int]
 
 
+# By currency and campaign.
+_SumsOfCampaigns = dict[tuple[str, CampaignLabel], _WhatIfSums]
+
+
 class WhatIf:
     """Computes reports with windows other than the configured ones."""
 
@@ -107,7 +111,7 @@ class WhatIf:
             count = credited_orders.count(conn, *placed, self.most_orders + 1)
             if count > self.most_orders:
                 return WhatIfReport(count)
-            sums: dict[tuple[str, CampaignLabel], _WhatIfSums] = {}
+            sums: _SumsOfCampaigns = {}
             # So that campaigns have the names, and names the campaigns, of the report itself.
             for row in credit_sums(conn, span, self._days):
                 label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
@@ -115,12 +119,9 @@ class WhatIf:
             forgotten = credited_orders.count_forgotten(conn, *placed)
             for kept in credited_orders.forgotten(conn, placed, credited, span.bit):
                 _add_kept(sums, kept)
-            for orders in _batches(conn, *placed):
-                paths = self._paths(conn, orders, rules)
-                for order in orders:
-                    for share in _shares(order, paths[order.id], span.bit, rules):
-                        if credited[0] <= share.at < credited[1]:
-                            _add(sums, order, share)
+            for order, share in self._shares(conn, placed, span.bit, rules):
+                if credited[0] <= share.at < credited[1]:
+                    _add(sums, order, share)
             dates = days.start.isoformat(), days.end.isoformat()
             costs = [
                 CampaignSpend(row.campaign_id, row.campaign, row.currency, int(row.micros))
@@ -130,6 +131,16 @@ class WhatIf:
         paid_for = [CampaignLabel(True, row.campaign_id, row.campaign) for row in names]
         report = roi_report(_earned(sums), costs, paid_for)
         return WhatIfReport(count, forgotten, report)
+
+    def _shares(
+        self, conn: Connection, placed: tuple[int, int], bit: int, rules: Rules
+    ) -> Iterator[tuple[CreditedOrder, _WhatIfShare]]:
+        """Yields the shares of each order that was placed then, by these rules."""
+        for orders in _batches(conn, *placed):
+            paths = self._paths(conn, orders, rules)
+            for order in orders:
+                for share in _shares_of(order, paths[order.id], bit, rules):
+                    yield order, share
 
     def _paths(
         self, conn: Connection, orders: Sequence[CreditedOrder], rules: Rules
@@ -203,7 +214,7 @@ def _batches(conn: Connection, since: int, before: int) -> Iterator[list[Credite
         since, after = orders[-1].placed_at, orders[-1].id
 
 
-def _shares(
+def _shares_of(
     order: CreditedOrder, path: Sequence[Touch], bit: int, rules: Rules
 ) -> Iterator[_WhatIfShare]:
     """Yields the shares of an order under the scope and model of a bit."""
@@ -219,9 +230,7 @@ def _shares(
         yield _WhatIfShare(label, touch.at if touch else order.placed_at, part.amounts)
 
 
-def _add(
-    sums: dict[tuple[str, CampaignLabel], _WhatIfSums], order: CreditedOrder, earned: _WhatIfShare
-) -> None:
+def _add(sums: _SumsOfCampaigns, order: CreditedOrder, earned: _WhatIfShare) -> None:
     gross, net, cancellations, share = earned.amounts
     is_new, is_returning = order.customer_type == "new", order.customer_type == "returning"
     more = (
@@ -231,7 +240,7 @@ def _add(
     sums.setdefault((order.currency, earned.label), _WhatIfSums()).add(more, earned.at)
 
 
-def _add_kept(sums: dict[tuple[str, CampaignLabel], _WhatIfSums], kept: CreditSum) -> None:
+def _add_kept(sums: _SumsOfCampaigns, kept: CreditSum) -> None:
     label = CampaignLabel(bool(kept.is_pinterest), kept.campaign_id, kept.campaign)
     more = (
         *(kept.share, kept.gross, kept.net, kept.cancellations),
@@ -240,7 +249,7 @@ def _add_kept(sums: dict[tuple[str, CampaignLabel], _WhatIfSums], kept: CreditSu
     sums.setdefault((kept.currency, label), _WhatIfSums()).add([*map(int, more)], kept.newest)
 
 
-def _earned(sums: dict[tuple[str, CampaignLabel], _WhatIfSums]) -> Iterable[EarnedCredit]:
+def _earned(sums: _SumsOfCampaigns) -> Iterable[EarnedCredit]:
     """Returns the credits of the campaigns, the one that was credited last at the end."""
     for (currency, label), line in sorted(sums.items(), key=lambda each: (each[1].newest, each[0])):
         yield EarnedCredit(currency, *label, *line.figures)
