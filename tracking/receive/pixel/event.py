@@ -125,12 +125,14 @@ class PixelBatch(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Call(NamedTuple):
-    """A call of the pixel. `landings` are its pages whose link names a parameter twice."""
+    """A call of the pixel. `landings` are its pages whose link names a parameter twice, `agent` is
+    the user agent of the request."""
 
     batch: RawBatch
     clock: Clock
     landings: Sequence[VisitedPage]
     client: ClientInfo
+    agent: str
     policy: Policy
 
 
@@ -178,6 +180,7 @@ def events_in(
         clock=clock_of(batch, (event for _, event in raw_events), received_at),
         landings=tuple(filter(is_ambiguous, pages)),
         client=client,
+        agent=text_of(client.user_agent, _AGENT_LIMIT),
         policy=policy,
     )
     events: list[PixelEvent] = []
@@ -219,15 +222,15 @@ def _pixel_event(
     consent: Consent,
     call: _Call,
 ) -> PixelEvent:
-    policy, client = call.policy, call.client
+    policy = call.policy
     data = convert_leniently(event.data, Data)
     raw_session = next((s for s in (event.session, call.batch.session) if isinstance(s, dict)), {})
     session, visit = session_and_touch_of(
         header, raw_session, page, call.clock, call.landings, policy
     )
     checkout = (data.checkout or Checkout()) if header.name in _CHECKOUTS else None
-    agent = text_of(client.user_agent, _AGENT_LIMIT)
     navigator = context.navigator or Navigator()
+    agent = call.agent or text_of(navigator.user_agent, _AGENT_LIMIT)
     pixel_event = PixelEvent(
         event_id=header.event_id,
         name=header.name,
@@ -241,7 +244,7 @@ def _pixel_event(
         tokens=tokens_of(checkout, call.batch, page) if checkout else (),
         conversion=None,
         value=0,
-        is_bot=_is_told_by_bot(header.name, agent or text_of(navigator.user_agent, _AGENT_LIMIT)),
+        is_bot=_is_told_by_bot(header.name, agent),
         client=client_key(event.client_id or call.batch.client_id),
         unfilled=unfilled_in(page) if visit is not None else "",
         is_first=_is_first(checkout) if checkout else None,
@@ -253,16 +256,8 @@ def _pixel_event(
     # Themes tell of every page that is visited; it is a view of a product only if they name one.
     if stage == "product_view" and not cart.names_product:
         return msgspec.structs.replace(pixel_event, stage=None)
-    conversion = _conversion(
-        pixel_event, stage, page.url or shop_page("", policy), cart, client, policy
-    )
-    told = msgspec.structs.replace(
-        conversion,
-        language=language_of(text_of(navigator.language) or client.languages.partition(",")[0]),
-        user_agent=agent,
-        partner_name=policy.partner_name,
-    )
-    return msgspec.structs.replace(pixel_event, conversion=told, value=cart.value or 0)
+    conversion = _conversion(pixel_event, stage, cart, page, navigator, call)
+    return msgspec.structs.replace(pixel_event, conversion=conversion, value=cart.value or 0)
 
 
 def _identity(checkout: Checkout, consent: Consent, policy: Policy) -> Identity:
@@ -289,8 +284,14 @@ def _is_first(checkout: Checkout) -> bool | None:
 
 
 def _conversion(
-    event: PixelEvent, stage: Stage, page_url: str, cart: Cart, client: ClientInfo, policy: Policy
+    event: PixelEvent,
+    stage: Stage,
+    cart: Cart,
+    page: VisitedPage,
+    navigator: Navigator,
+    call: _Call,
 ) -> Conversion:
+    policy, client = call.policy, call.client
     limited = is_limited(event.consent, policy)
     is_refused = event.consent.marketing is False
     return Conversion(
@@ -300,12 +301,14 @@ def _conversion(
         event_time=event.at,
         identity=event.identity,
         client=digest_of_key(event.client) if event.client and not is_refused else "",
-        event_source_url=page_url,
+        event_source_url=page.url or shop_page("", policy),
         opt_out=limited,
         limited=limited,
         click_id=event.session.click_id,
         ip=client.ip,
-        user_agent=client.user_agent,
+        user_agent=call.agent,
+        language=language_of(text_of(navigator.language) or client.languages.partition(",")[0]),
+        partner_name=policy.partner_name,
         currency=cart.currency,
         value="" if cart.value is None else to_major(cart.value, cart.currency),
         contents=cart.contents,
