@@ -62,23 +62,13 @@ def footprint_of(
     """
     visitors = {*keys, *(visitor for key in keys for visitor in erasure.visitors_of(conn, key))}
     at_visitors = (order_id for visitor in visitors for order_id in orders_at(conn, visitor))
-    rows = {
-        order_id: orders.of_id(conn, order_id)
-        for order_id in sorted({*order_ids, *candidates, *at_visitors})
-    }
-    own = {
-        order_id: row
-        for order_id, row in rows.items()
-        if row is not None and (order_id in order_ids or is_same_person(row.keys, keys))
-    }
+    own = _own_orders(conn, keys, order_ids, {*candidates, *at_visitors})
     order_keys = {*erased.keys, *(key for row in own.values() for key in row.keys)}
     known_by = frozenset({*keys, *filter(is_identity, order_keys)})
     visitors |= {visitor for key in order_keys for visitor in erasure.visitors_of(conn, key)}
     visitors |= {*erased.visitors, *(row.visitor for row in own.values())}
-    for order_id in {*own, *order_ids}:
-        event = conversions.of_event(conn, event_id_of(order_id))
-        if event is not None:
-            visitors.add(event.visitor)
+    events = (conversions.of_event(conn, event_id_of(id)) for id in {*own, *order_ids})
+    visitors |= {event.visitor for event in events if event is not None}
     # The ids of persons who were erased before only count their events, and go on doing so.
     visitors = {v for v in visitors if v and not v.startswith(retention.NOBODY)}
 
@@ -96,6 +86,19 @@ def footprint_of(
         joined=frozenset(_joined(conn, alone, order_keys | set(keys)) - alone),
         clients=clients,
     )
+
+
+def _own_orders(
+    conn: Connection, keys: Collection[str], order_ids: Collection[str], candidates: Iterable[str]
+) -> dict[str, OrderRow]:
+    """Returns the stored orders of these ids, and those of the candidates that the person with
+    these keys placed."""
+    rows = {id: orders.of_id(conn, id) for id in sorted({*order_ids, *candidates})}
+    return {
+        id: row
+        for id, row in rows.items()
+        if row is not None and (id in order_ids or is_same_person(row.keys, keys))
+    }
 
 
 def _own_clients(
