@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from config import Settings
-from tracking.domain.consent import consent_in
 from tracking.domain.conversion import (
     EVENT_NAMES,
     REASONS,
@@ -19,13 +18,10 @@ from tracking.domain.conversion import (
     Conversion,
     Stage,
     event_id_of,
-    is_limited,
     shop_page,
 )
 from tracking.domain.identity import Identity, identity_of
 from tracking.domain.money import to_major
-from tracking.domain.session_reader import session_from
-from tracking.domain.web_text import host_of
 from tracking.receive.library_input import (
     Money,
     SessionData,
@@ -38,7 +34,6 @@ from tracking.receive.library_input import (
     left_out_of_items,
     line_of,
     minor_units,
-    note_attributes_of,
     order_id_of,
     order_of,
     page_of,
@@ -47,6 +42,7 @@ from tracking.receive.library_input import (
     product_name_of,
     quantity_of,
     unusable_in,
+    visit_of,
 )
 from tracking.receive.tracker import Tracker
 from tracking.report.reports import Reports
@@ -160,17 +156,10 @@ class PinterestConversionTracker:
             StoreUnavailable: nothing may have been stored.
         """
         session_fields = session_data or {}
-        session = session_from(
-            note_attributes_of(session_fields),
-            str(session_fields.get("referrer") or ""),
-            (host_of(url), *self.tracker.planner.policy.own_hosts),
-        )
+        policy = self.tracker.planner.policy
+        visit = visit_of(session_fields, url, policy)
         currency = currency_of(currency)
         minor = minor_units("value", value, currency)
-        consent = consent_in(note_attributes_of(session_fields))
-        limited = is_limited(consent, self.tracker.planner.policy)
-        email = str(session_fields.get("email") or "")
-        identity = identity_of(buyer_of(email, ""), limited=limited)
         page = page_of(url)
         conversion = Conversion(
             event_id=f"{EVENT_NAMES[stage]}-{uuid.uuid4().hex}",
@@ -178,12 +167,12 @@ class PinterestConversionTracker:
             action_source="web",
             event_time=int(self._service.clock()),
             # Whoever refuses marketing is counted, and known by nothing but the visitor id.
-            identity=Identity() if consent.marketing is False else identity,
-            event_source_url=page or shop_page("", self.tracker.planner.policy),
-            partner_name=self.tracker.planner.policy.partner_name,
-            opt_out=limited,
-            limited=limited,
-            click_id=session.click_id,
+            identity=Identity() if visit.consent.marketing is False else visit.identity,
+            event_source_url=page or shop_page("", policy),
+            partner_name=policy.partner_name,
+            opt_out=visit.is_limited,
+            limited=visit.is_limited,
+            click_id=visit.session.click_id,
             ip=client_ip_in(session_fields),
             user_agent=str(session_fields.get("client_user_agent") or ""),
             currency=currency,
@@ -191,10 +180,9 @@ class PinterestConversionTracker:
             contents=tuple(contents),
             num_items=sum(content.quantity for content in contents),
         )
-        media = self.tracker.planner.policy.pinterest_media
-        event = pixel_event_of(stage, conversion, session, consent, minor, media)
+        event = pixel_event_of(stage, conversion, visit, minor, policy.pinterest_media)
         self.tracker.record_pixel_events([event])
-        left_out = [*unusable, *(["email"] if identity.unusable else [])]
+        left_out = [*unusable, *(["email"] if visit.identity.unusable else [])]
         left_out += ["product_url"] if url and not page else []
         return self._recorded(event.event_id, [*left_out, *left_out_of(session_fields)])
 

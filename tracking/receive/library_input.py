@@ -4,19 +4,21 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from tracking.domain.client_ip import client_ip_of
-from tracking.domain.consent import Consent
-from tracking.domain.conversion import Content, Conversion, Stage
+from tracking.domain.consent import Consent, consent_in
+from tracking.domain.conversion import Content, Conversion, Policy, Stage, is_limited
+from tracking.domain.identity import Identity, identity_of
 from tracking.domain.money import amount, is_currency, rounded_amount, to_minor
 from tracking.domain.order import LIBRARY_SOURCE, Browser, Buyer, Line, Order, order_id_in
 from tracking.domain.placeholders import is_placeholder, names_nothing
 from tracking.domain.session import Session
+from tracking.domain.session_reader import session_from
 from tracking.domain.spreadsheet import SHORTENED, is_shortened, plain_id
 from tracking.domain.touch import touch_of_session
 from tracking.domain.validation import FieldError, ValidationError
-from tracking.domain.web_text import has_email
+from tracking.domain.web_text import has_email, host_of
 from tracking.receive.event_input.fields import Dropped, Rejected, page_url
 from tracking.receive.pixel import PixelEvent, is_bot
 
@@ -65,16 +67,39 @@ def unusable_in(**values: object) -> list[str]:
     ]
 
 
+class LibraryVisit(NamedTuple):
+    """The visit and the person that session data tells of."""
+
+    session: Session
+    consent: Consent
+    is_limited: bool
+    identity: Identity
+
+
+def visit_of(session_fields: SessionData, url: str, policy: Policy) -> LibraryVisit:
+    """Returns what session data tells of the visit of a page."""
+    attributes = note_attributes_of(session_fields)
+    consent = consent_in(attributes)
+    limited = is_limited(consent, policy)
+    referrer = str(session_fields.get("referrer") or "")
+    buyer = buyer_of(str(session_fields.get("email") or ""), "")
+    return LibraryVisit(
+        session=session_from(attributes, referrer, (host_of(url), *policy.own_hosts)),
+        consent=consent,
+        is_limited=limited,
+        identity=identity_of(buyer, limited=limited),
+    )
+
+
 def pixel_event_of(
     stage: Stage,
     conversion: Conversion,
-    session: Session,
-    consent: Consent,
+    visit: LibraryVisit,
     value: int,
     media: frozenset[str],
 ) -> PixelEvent:
     """Returns an event of the storefront whose visitor is told, or known by the person."""
-    keys = conversion.identity.graph_keys()
+    session, keys = visit.session, conversion.identity.graph_keys()
     visitor = session.visitor or (keys[0] if keys else conversion.event_id)
     at = conversion.event_time
     key = f"event:{conversion.event_id}"
@@ -89,7 +114,7 @@ def pixel_event_of(
         stage=stage,
         session=session,
         touch=touch,
-        consent=consent,
+        consent=visit.consent,
         identity=conversion.identity,
         tokens=(),
         conversion=conversion,
