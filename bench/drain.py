@@ -11,7 +11,6 @@ thread could make ten a second, of a thousand events each.
 
 import argparse
 import multiprocessing
-import statistics
 import tempfile
 import threading
 import time
@@ -24,7 +23,7 @@ from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 from bench.orders import signed_orders
-from bench.webhooks import SECRET
+from bench.webhooks import SECRET, spread
 from commands.demo.http_server import PromptServer
 from config import Settings
 from tracking.deliver.deliverer import Deliverer
@@ -175,13 +174,8 @@ def run(service: Service, args: argparse.Namespace) -> None:
                 f"{number + 1:>5} {rates['fast']:>8.0f} {rates['single']:>8.0f}"
                 f" {to_single[-1]:>6.1f} {rates['slow']:>9.0f} {of_ideal[-1]:>6.2f}"
             )
-    print(f"0 ms: {_spread(to_single)} times one event a call")
-    print(f"100 ms: {_spread(of_ideal)} of what {args.threads} thread(s) could send")
-
-
-def _spread(values: list[float]) -> str:
-    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
-    return f"{middle:.2f} [{low:.2f}-{high:.2f}]"
+    print(f"0 ms: {spread(to_single)} times one event a call")
+    print(f"100 ms: {spread(of_ideal)} of what {args.threads} thread(s) could send")
 
 
 def main() -> None:
