@@ -79,3 +79,8 @@ def test_no_address_is_public_that_the_standard_library_calls_private(
     if found and not found.startswith(examples):
         assert ip_address(found).is_global
         assert not ip_address(found).is_multicast
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_is_the_same_however_it_is_written(address: IPv4Address) -> None:
+    assert client_ip_of(str(address)) == client_ip_of(f"::ffff:{address}")
