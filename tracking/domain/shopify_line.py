@@ -5,7 +5,7 @@ from functools import lru_cache
 from tracking.domain.money import amount, is_amount
 from tracking.domain.order import Line
 from tracking.domain.placeholders import is_placeholder
-from tracking.domain.shopify_body import LineBody, Scalar, id_or_empty, is_id, quantity_of, text_of
+from tracking.domain.shopify_body import LineBody, Scalar, id_or_empty, quantity_of, text_of
 from tracking.domain.web_text import has_email
 
 
@@ -24,14 +24,15 @@ def line_of(raw: LineBody, quantity: int) -> Line:
     )
 
 
-def has_current_quantity(raw: LineBody) -> bool:
-    """Returns True if a line tells how many of its pieces the buyer still has."""
-    return raw.current_quantity is not None and is_id(text_of(raw.current_quantity))
+def current_quantity_of(raw: LineBody) -> int | None:
+    """Returns how many of its pieces the buyer still has; None if the line does not tell."""
+    current = raw.current_quantity
+    return quantity_of(current) if id_or_empty(current) else None
 
 
 def _is_reduced(raw: LineBody) -> bool:
-    current = raw.current_quantity
-    return has_current_quantity(raw) and quantity_of(current) < quantity_of(raw.quantity)
+    current = current_quantity_of(raw)
+    return current is not None and current < quantity_of(raw.quantity)
 
 
 # A shop has few products, and sells them again and again.

@@ -16,7 +16,7 @@ from tracking.domain.shopify_body import (
     sum_of,
     text_of,
 )
-from tracking.domain.shopify_line import has_current_quantity
+from tracking.domain.shopify_line import current_quantity_of
 from tracking.domain.shopify_refund import is_given
 
 _NOTHING: Mapping[str, int] = {}
@@ -53,8 +53,10 @@ def kept_of(raw: OrderBody, kept: Sequence[int], currency: str, *, is_changed: b
         currency: ISO 4217.
         is_changed: the order was changed after it was placed.
     """
+    if not is_changed:
+        return KeptMoney()
     subtotal, total = amount(raw.current_subtotal_price), amount(raw.current_total_price)
-    if (subtotal is None and total is None) or not is_changed:
+    if subtotal is None and total is None:
         return KeptMoney()
     lines = raw.line_items or []
     unit = _unit(lines, currency)
@@ -85,9 +87,9 @@ def _refunded_quantities(refunds: Sequence[RefundBody]) -> Mapping[str, int]:
 
 
 def _kept_quantity(line: LineBody, refunded: Mapping[str, int]) -> int:
-    quantity = quantity_of(line.quantity)
-    if has_current_quantity(line):
-        return min(quantity, quantity_of(line.current_quantity))
+    quantity, current = quantity_of(line.quantity), current_quantity_of(line)
+    if current is not None:
+        return min(quantity, current)
     return max(0, quantity - refunded.get(text_of(line.id), 0)) if refunded else quantity
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ from tracking.domain.order import (
     DRAFT_SOURCE,
     POS_SOURCE,
     RENEWAL_SOURCE,
+    Address,
     Browser,
     Buyer,
     Order,
@@ -21,6 +22,7 @@ from tracking.domain.order import (
 from tracking.domain.shopify_body import (
     SCALARS,
     ZERO,
+    AddressBody,
     ClientDetails,
     CustomerBody,
     NotAnOrder,
@@ -33,7 +35,6 @@ from tracking.domain.shopify_body import (
     instant_or,
     is_id,
     order_id_of,
-    quantity_of,
     text_of,
 )
 from tracking.domain.shopify_line import line_of
@@ -75,10 +76,14 @@ def order_of(body: bytes) -> Order:
     placed_at = instant_of("created_at", raw.created_at)
     total = max(_amount("total_price", raw.total_price), ZERO)
     notes = notes_of(raw.note_attributes)
-    source = _source(raw, notes)
+    source = text_of(raw.source_name)
+    is_draft = source == DRAFT_SOURCE or text_of(raw.app_id) == _DRAFT_APP_ID
     updated_at = _instant_or_placed(raw, raw.updated_at, placed_at)
     quantities = kept_quantities(raw.line_items, raw.refunds or ())
-    is_changed = updated_at > placed_at or bool(raw.refunds) or _has_lost(raw, quantities)
+    lines = tuple(map(line_of, raw.line_items, quantities))
+    is_changed = (
+        updated_at > placed_at or bool(raw.refunds) or any(line.is_reduced for line in lines)
+    )
     taxes_included = raw.taxes_included
     if taxes_included is None:
         taxes_included = raw.taxes_included = includes_taxes(raw.line_items)
@@ -95,7 +100,7 @@ def order_of(body: bytes) -> Order:
         total=to_minor(total, currency),
         test=bool(raw.test),
         financial_status=text_of(raw.financial_status, 32),
-        source_name=source,
+        source_name=_source(source, raw, notes),
         locale=text_of(raw.customer_locale, 16),
         origin=shop_origin_of(text_of(raw.order_status_url)),
         landing_site=text_of(raw.landing_site, 4096),
@@ -103,15 +108,15 @@ def order_of(body: bytes) -> Order:
         checkout_token=text_of(raw.checkout_token, 128),
         cart_token=text_of(raw.cart_token, 128),
         notes=notes,
-        lines=tuple(map(line_of, raw.line_items, quantities)),
+        lines=lines,
         refunds=_refunds(raw, order_id, currency, updated_at) if raw.refunds else (),
         buyer=buyer_of(raw),
-        browser=_browser(raw),
+        browser=Browser() if is_draft or source == POS_SOURCE else _browser(raw),
         digest=_digest(body),
         taxes_included=taxes_included,
         kept_net=_minor(kept.net, currency),
         kept_total=_minor(kept.total, currency),
-        is_draft=_is_draft(raw),
+        is_draft=is_draft,
         lists_refunds=raw.refunds is not None,
     )
 
@@ -124,14 +129,6 @@ def _refunds(raw: OrderBody, order_id: str, currency: str, changed_at: int) -> t
             for refund in raw.refunds or ()
             if is_id(text_of(refund.id))
         ]
-    )
-
-
-def _has_lost(raw: OrderBody, quantities: Sequence[int]) -> bool:
-    """Returns True if pieces were taken off the lines of an order."""
-    return any(
-        kept < quantity_of(line.quantity)
-        for line, kept in zip(raw.line_items or (), quantities, strict=True)
     )
 
 
@@ -189,19 +186,23 @@ def _note_text(value: Scalar) -> str:
 def buyer_of(raw: OrderBody) -> Buyer:
     """Returns the buyer in the body of an order or a checkout."""
     customer = raw.customer or CustomerBody()
-    billing = address_of(raw.billing_address, text_of)
-    shipping = address_of(raw.shipping_address, text_of)
-    addresses = [a for a in (billing, shipping) if a]
+    addresses = _addresses(raw.billing_address, raw.shipping_address)
     if not addresses:
-        addresses = [a for a in (address_of(customer.default_address, text_of),) if a]
+        addresses = _addresses(customer.default_address)
     return Buyer(
         emails=_distinct(text_of(raw.email), text_of(raw.contact_email), text_of(customer.email)),
         phones=_distinct(text_of(raw.phone), text_of(customer.phone)),
-        addresses=tuple(addresses),
+        addresses=addresses,
         customer_id=id_or_empty(customer.id),
         first_name=text_of(customer.first_name),
         last_name=text_of(customer.last_name),
     )
+
+
+def _addresses(*bodies: AddressBody | None) -> tuple[Address, ...]:
+    """Returns the addresses that are not empty; the second is mostly the first once more."""
+    distinct = bodies[:1] if bodies[0] == bodies[-1] else bodies
+    return tuple(filter(None, [address_of(body, text_of) for body in distinct]))
 
 
 def _distinct(*texts: str) -> tuple[str, ...]:
@@ -209,13 +210,12 @@ def _distinct(*texts: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, texts)))
 
 
-def _source(raw: OrderBody, notes: Iterable[tuple[str, str]]) -> str:
+def _source(source: str, raw: OrderBody, notes: Iterable[tuple[str, str]]) -> str:
     """Returns the source of an order, with names of ours where Shopify's hides a copied visit.
 
     Subscription apps place renewals under their own number and copy the notes of the first order;
     Shopify copies the notes of an order that staff duplicate.
     """
-    source = text_of(raw.source_name)
     if source.isdecimal() and _is_recurring(text_of(raw.tags, _TAGS_LIMIT)):
         return RENEWAL_SOURCE
     if source == DRAFT_SOURCE and any(
@@ -229,13 +229,7 @@ def _is_recurring(tags: str) -> bool:
     return any(_RECURRING.search(tag) and not _FIRST.search(tag) for tag in tags.lower().split(","))
 
 
-def _is_draft(raw: OrderBody) -> bool:
-    return text_of(raw.source_name) == DRAFT_SOURCE or text_of(raw.app_id) == _DRAFT_APP_ID
-
-
 def _browser(raw: OrderBody) -> Browser:
-    if _is_draft(raw) or text_of(raw.source_name) == POS_SOURCE:
-        return Browser()
     client = raw.client_details or ClientDetails()
     return Browser(
         ip=client_ip_of(text_of(client.browser_ip)) or client_ip_of(text_of(raw.browser_ip)),
