@@ -35,9 +35,10 @@ from tracking.domain.validation import ValidationError
 from tracking.domain.web_text import (
     has_email,
     parse_timestamp,
-    path_of_url,
     query_pairs,
+    reported_path,
     shop_origin_of,
+    shop_page_of,
 )
 from tracking.receive.event_input import inbound_event_of
 from tracking.receive.event_input.columns import column_of
@@ -227,7 +228,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     **{f"a person's {field}": partial(hashed, field, country="US") for field in PERSON},
     "a Mexican phone": partial(hashed, "ph", country="MX"),
     "a query": lambda text: query_pairs(f"/?utm_campaign={text}"),
-    "a page": path_of_url,
+    "a page": lambda text: reported_path(shop_page_of(text)[1]),
     "an origin": lambda text: shop_origin_of(f"https://{text}"),
     "a referrer": lambda text: source_of(f"https://{text}", ("shop.example",)),
     "a source": is_pinterest_source,

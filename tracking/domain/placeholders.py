@@ -100,6 +100,8 @@ def browser_patterns() -> tuple[str, str]:
 def names_nothing(text: str) -> bool:
     """Returns True if a text is no id: a placeholder, a word for nothing, or signs and zeros."""
     low = text.strip().lower()
+    if low.isalnum():
+        return low in PLACEHOLDERS or low in _MARKS_OF_IDS or not low.strip("0")
     return (
         is_placeholder(text)
         or _SEPARATORS.sub(" ", low) in _MARKS_OF_IDS

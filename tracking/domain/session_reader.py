@@ -30,11 +30,11 @@ from tracking.domain.web_text import (
     has_email,
     host_of,
     parse_timestamp,
-    path_of_url,
     printable,
     query_pairs,
     quoted,
-    shop_origin_of,
+    reported_path,
+    shop_page_of,
 )
 
 # Shopify cuts landing_site at 255 characters. Live bodies show it; the margin is for what is
@@ -129,21 +129,21 @@ def _page_url(order: Order, session: Session, query: Iterable[tuple[str, str]]) 
     is not known.
     """
     landing = order.landing_site
-    origin = shop_origin_of(landing, of_relative=order.origin) if landing else ""
+    origin, path = shop_page_of(landing, of_relative=order.origin) if landing else ("", "")
     if not origin:
         return ""
     pairs = [f"{name}={quoted(text)}" for name, text in campaign_of(query).items()]
     if session.click_id:
         pairs.append(f"epik={quoted(session.click_id)}")
     reported_query = "?" + "&".join(pairs) if pairs else ""
-    return f"{origin}{path_of_url(landing)}{reported_query}"
+    return f"{origin}{reported_path(path)}{reported_query}"
 
 
 def _read(
     fields: SessionFields, origin: str, names: Mapping[str, str], pairs: Iterable[tuple[str, str]]
 ) -> None:
     told = [*pairs]
-    if any(name == "utm_id" for name, _ in told):
+    if "utm_id" in [name for name, _ in told]:
         # It is a campaign's id for want of utm_campaign_id only.
         told.sort(key=lambda pair: pair[0] == "utm_id")
     for name, text in told:
@@ -210,6 +210,8 @@ def _without_cut_parameter(url: str) -> tuple[str, bool]:
 
 def _text(value: str) -> str:
     """Returns at most 256 characters; "" if the text holds an e-mail address."""
+    if value.isalnum():
+        return "" if is_placeholder(value) else value[:_TEXT_LIMIT]
     text = printable(value).strip()
     if has_email(text):
         return ""

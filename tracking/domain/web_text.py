@@ -145,14 +145,20 @@ def host_of(url: str) -> str:
     return host if len(host) <= 253 and _HOST.fullmatch(host) else ""
 
 
-def shop_origin_of(url: str, of_relative: str = "") -> str:
-    """Returns scheme and host of a page of a shop, `of_relative` for a URL without a host; "" for
-    a host that all shops share."""
-    authority, _ = _authority_and_path(url)
+def shop_origin_of(url: str) -> str:
+    """Returns scheme and host of a page of a shop; "" for a URL without a host, or with one that
+    all shops share."""
+    return shop_page_of(url)[0]
+
+
+def shop_page_of(url: str, of_relative: str = "") -> tuple[str, str]:
+    """Returns what `shop_origin_of` does of a page, `of_relative` for a URL without a host, and the
+    path of the page, as it is in the URL."""
+    authority, path = _authority_and_path(url)
     if not authority:
-        return of_relative
+        return of_relative, path
     scheme = "https" if url.startswith("//") else url.partition(":")[0].lower()
-    return _origin_of(scheme, authority)
+    return _origin_of(scheme, authority), path
 
 
 # A page of a shop is mostly one of few shops'.
@@ -164,11 +170,6 @@ def _origin_of(scheme: str, authority: str) -> str:
     if scheme not in ("http", "https"):
         return ""
     return f"{scheme}://{host}"
-
-
-def path_of_url(url: str) -> str:
-    """Returns the path of a URL as `reported_path` does."""
-    return reported_path(_authority_and_path(url)[1])
 
 
 def reported_path(path: str) -> str:
