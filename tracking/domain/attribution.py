@@ -164,7 +164,9 @@ def visits_before(
     first. `visitor` is the visitor id whose purchase it is, and whose the order's own visit is."""
     own = touch_key(order_id)
     recent = [
-        touch if touch.key != own else msgspec.structs.replace(touch, visitor=visitor)
+        touch
+        if touch.key != own or touch.visitor == visitor
+        else msgspec.structs.replace(touch, visitor=visitor)
         for touch in touches
         if is_in_window(touch, at, rules)
     ]

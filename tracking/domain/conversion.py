@@ -1,6 +1,6 @@
 """Decides which event an order is, and whether it is sent."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from operator import attrgetter
@@ -286,7 +286,7 @@ def conversion_of(
     click_id: str = "",
     value: int | None = None,
     client: str = "",
-    gone: Iterable[Line] = (),
+    gone: Sequence[Line] = (),
     customer_type: CustomerType = "",
 ) -> Conversion:
     """Returns the purchase event of an order, with the page and the click that began its visit.
@@ -295,7 +295,7 @@ def conversion_of(
     the digest of Shopify's id of the browser. `gone` are pieces of its lines that it must not name.
     """
     limited = is_limited(consent, policy)
-    lines = lines_without(order.lines, gone)
+    lines = lines_without(order.lines, gone) if gone else order.lines
     return Conversion(
         event_id=event_id_of(order.id),
         event_name=EVENT_NAMES["purchase"],

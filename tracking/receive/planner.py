@@ -155,11 +155,11 @@ class Planner:
         allocations = self._allocations_of(row, path)
         best = self._best(allocations)
         figures = figures_in(row)
-        reduced = {line.id for line in order.lines if line.is_reduced}
-        gone = pieces_gone(self._worth_of(row), reduced, refunds) if refunds else ()
-        conversion = self._conversion_of(
-            facts, path, figures.revenue, gone, customer_type_of(customer)
-        )
+        gone: Sequence[Line] = ()
+        if refunds:
+            reduced = {line.id for line in order.lines if line.is_reduced}
+            gone = pieces_gone(self._worth_of(row), reduced, refunds)
+        conversion = self._conversion_of(facts, path, figures.revenue, gone, row.customer_type)
         reason = reason_not_to_send(
             order,
             facts.consent,
@@ -214,15 +214,20 @@ class Planner:
         """Returns the figures of an order of which nothing else is known."""
         return self._figures_of(order, order.refunds)
 
-    def _figures_of(self, order: Order, refunds: Iterable[Refund]) -> OrderFigures:
+    def _figures_of(self, order: Order, refunds: Sequence[Refund]) -> OrderFigures:
+        value, kept = value_of(order, self.policy), kept_of(order, self.policy)
+        is_cancelled = order.cancelled_at is not None or order.is_never_paid
+        if not refunds and kept is None and not is_cancelled:
+            # So is nearly every order that is placed.
+            return OrderFigures(value, 0, 0)
         worth = self._worth(
-            value=value_of(order, self.policy),
-            kept=kept_of(order, self.policy),
+            value=value,
+            kept=kept,
             version=order.version,
             taxes_included=order.taxes_included,
             sold=sold_of(order, self.policy),
             peak=peak_of(order, self.policy),
-            is_cancelled=order.cancelled_at is not None or order.is_never_paid,
+            is_cancelled=is_cancelled,
         )
         return figures_of(worth, refunds)
 
@@ -378,7 +383,7 @@ class Planner:
         facts: OrderFacts,
         path: Path,
         value: int,
-        gone: Iterable[Line],
+        gone: Sequence[Line],
         customer_type: CustomerType,
     ) -> Conversion:
         return conversion_of(
