@@ -204,7 +204,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _send_deferred(self) -> None:
         for exchange, answer in self.deferred_answers.take_all():
-            with request_ids.serving(exchange.request_id):
+            with request_ids.Serving(exchange.request_id):
                 self._send(exchange, answer)
             self.sender.finish(exchange.client)
 
@@ -249,7 +249,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Client) -> Any:
         """Serves a request as gunicorn does, with an id for all that is logged of it."""
-        with request_ids.serving(request_ids.new()):
+        with request_ids.Serving(request_ids.new()):
             return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Client) -> Any:

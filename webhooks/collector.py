@@ -224,7 +224,7 @@ class Collector:
         request_id = request_ids.current()
 
         def answer(recorded: Future[float]) -> None:
-            with request_ids.serving(request_id):
+            with request_ids.Serving(request_id):
                 try:
                     response = _answer_once_recorded(recorded, told, turn)
                 except Exception as error:

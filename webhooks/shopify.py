@@ -249,7 +249,7 @@ class _DeferredWebhook:
 
     def _recorded(self, receipt: Future[Receipt]) -> None:
         error = receipt.exception()
-        with request_ids.serving(self._request_id):
+        with request_ids.Serving(self._request_id):
             if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
                 self._quarantine(error)
             else:
@@ -267,7 +267,7 @@ class _DeferredWebhook:
 
     def _answer_with(self, receipt: Future[Receipt]) -> None:
         error = receipt.exception()
-        with request_ids.serving(self._request_id):
+        with request_ids.Serving(self._request_id):
             if isinstance(error, Exception):
                 self._answer_later(with_security_headers(self._problem_of(error)))
             else:

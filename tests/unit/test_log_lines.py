@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,8 +29,8 @@ def test_a_line_tells_its_time_level_logger_process_and_message() -> None:
 
 
 def test_the_lines_of_a_request_and_its_problem_share_an_id() -> None:
-    with request_ids.serving("id-1"):
-        with request_ids.serving("id-2"):
+    with request_ids.Serving("id-1"):
+        with request_ids.Serving("id-2"):
             inner = line("of another")["request_id"]
         told, problem = line("of it")["request_id"], json.loads(problem_body(500, "Oops"))
 
@@ -47,9 +48,27 @@ def test_a_request_without_an_id_gets_one_and_keeps_one_that_its_server_gave() -
     served = request_ids.with_request_ids(app)
     for _ in range(2):
         served({}, lambda *_: seen.append)
-    with request_ids.serving("given"):
+    with request_ids.Serving("given"):
         served({}, lambda *_: seen.append)
 
     assert len(set(seen)) == 3
     assert seen[2] == "given"
     assert request_ids.current() == ""
+
+
+def test_processes_that_forked_give_no_request_the_same_id() -> None:
+    def id_of_a_child() -> str:
+        reads, writes = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(writes, request_ids.new().encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writes)
+        with os.fdopen(reads) as told:
+            return told.read()
+
+    ids = [request_ids.new(), id_of_a_child(), id_of_a_child(), request_ids.new()]
+
+    assert len(set(ids)) == 4
+    assert all(len(each) == 32 for each in ids)
