@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from server.deferred import DEFERRED
+from server.security_headers import HEADERS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_JSON = "application/json"
+JSON = ("Content-Type", "application/json")
 
 
 def json_answer(status: str, content: object) -> WSGIApplication:
-    """Returns an answer with JSON text in it."""
+    """Returns an answer with JSON text in it, and the security headers."""
     body = msgspec.json.encode(content)
-    headers = [("Content-Type", _JSON), ("Content-Length", str(len(body)))]
+    headers = [JSON, ("Content-Length", str(len(body))), *HEADERS]
 
     def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(status, headers)

@@ -211,7 +211,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def _send(self, exchange: Exchange, answer: "WSGIApplication") -> None:
         client = exchange.client
         try:
-            exchange.run(answer, is_last=self._is_full)
+            exchange.run(answer, self._is_full)
             client.keep_alive = self._keepalive_after(client, exchange.keeps_alive)
         except OSError:
             client.keep_alive = False
@@ -266,7 +266,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         exchange.environ[ANSWER_DEFERRED] = partial(self.deferred_answers.add, exchange)
         exchange.environ[MUST_NOT_WAIT] = conn.is_served_at_once
         try:
-            if not exchange.run(self.wsgi, is_last=self._is_full):
+            if not exchange.run(self.wsgi, self._is_full):
                 # The main loop owns the connection from here on, and may be sending the answer.
                 return DEFERRED
             conn.sock.flush()
@@ -297,7 +297,6 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             self.log.info("Autorestarting worker after current request.")
             self.alive = False
 
-    @property
     def _is_full(self) -> bool:
         """True if a connection cannot stay open after its answer."""
         is_crowded = len(self.keepalived_conns) >= self.max_keepalived

@@ -249,11 +249,11 @@ class _DeferredWebhook:
 
     def _recorded(self, receipt: Future[Receipt]) -> None:
         error = receipt.exception()
-        with request_ids.Serving(self._request_id):
-            if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
+        if isinstance(error, Exception) and not isinstance(error, StoreUnavailable):
+            with request_ids.Serving(self._request_id):
                 self._quarantine(error)
-            else:
-                self._answer_with(receipt)
+        else:
+            self._answer_with(receipt)
 
     def _quarantine(self, error: Exception) -> None:
         reason = _quarantine_reason(error, self._topic)
@@ -267,11 +267,11 @@ class _DeferredWebhook:
 
     def _answer_with(self, receipt: Future[Receipt]) -> None:
         error = receipt.exception()
-        with request_ids.Serving(self._request_id):
-            if isinstance(error, Exception):
+        if isinstance(error, Exception):
+            with request_ids.Serving(self._request_id):
                 self._answer_later(with_security_headers(self._problem_of(error)))
-            else:
-                self._answer_later(with_security_headers(_answer(receipt.result())))
+        else:
+            self._answer_later(_answer(receipt.result()))
 
 
 def _receipt_of(receivers: Receivers, body: bytes, topic: str) -> Receipt:
