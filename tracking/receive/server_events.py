@@ -321,11 +321,10 @@ class ServerEvents:
                     results.append(BatchResult("conflict") if differs else _DUPLICATE)
                 continue
             is_known = (
-                known.is_known(event.keys, event.visitor)
+                known.add(event.keys, event.visitor)
                 or event.event_id in known.shared_ids
                 or (bool(event.order_id) and _is_of_known_order(event, known, named))
             )
-            known.add(event.keys, event.visitor)
             if is_known or known.any_erased(event.keys, event.order_id):
                 results.append(None)
             else:
@@ -406,6 +405,6 @@ def _receipt(event: InboundEvent, result: BatchResult) -> EventReceipt:
 
 def _is_of_known_order(event: PreparedEvent, known: KnownBatch, named: Container[str]) -> bool:
     """Returns True if the order that an event names is on record, or another checkout names it."""
-    if event_id_of(event.order_id) in known.events:
+    if known.events and event_id_of(event.order_id) in known.events:
         return True
     return event.conversion.stage == "purchase" and event.order_id in named

@@ -106,36 +106,32 @@ class KnownBatch:
     events: dict[str, RecordedEvent]
     shared_ids: frozenset[str]
     sharers: dict[str, str]
-    keys: dict[str, set[str]]
+    keys: dict[str, Collection[str]]
     touched: frozenset[str]
     erased: frozenset[str]
 
     def any_erased(self, keys: Iterable[str], order_id: str) -> bool:
         """Returns True if an event belongs to a person or an order that was erased."""
+        if not self.erased:
+            return False
         names = (*keys, f"or:{order_id}")
-        return bool(self.erased) and any(tombstone_of(name) in self.erased for name in names)
+        return any(tombstone_of(name) in self.erased for name in names)
 
-    def is_known(self, keys: Collection[str], visitor: str) -> bool:
-        """Returns True if another visitor id shares a key with this one, or it has a touch."""
-        if visitor in self.touched:
-            return True
-        own = self.keys.get(visitor)
-        sharer = self.sharers.get
-        for key in keys if own is None else own.union(keys):
-            if sharer(key, visitor) != visitor:
-                return True
-        return False
-
-    def add(self, keys: Collection[str], visitor: str) -> None:
-        """Adds that a visitor id was seen with these keys."""
+    def add(self, keys: Collection[str], visitor: str) -> bool:
+        """Adds that a visitor id was seen with these keys; returns True if it was known: another
+        shares a key with it, or it has a touch."""
+        is_known = visitor in self.touched
+        sharers = self.sharers
         for key in keys:
-            if self.sharers.setdefault(key, visitor) != visitor:
-                self.sharers[key] = SEVERAL
+            if sharers.setdefault(key, visitor) != visitor:
+                sharers[key] = SEVERAL
+                is_known = True
         own = self.keys.get(visitor)
         if own is None:
-            self.keys[visitor] = set(keys)
-        else:
-            own.update(keys)
+            self.keys[visitor] = keys
+            return is_known
+        self.keys[visitor] = {*own, *keys}
+        return is_known or any(sharers[key] != visitor for key in own)
 
 
 def known_of(

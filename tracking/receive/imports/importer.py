@@ -327,7 +327,7 @@ class Importer:
                 self._count_result(result)
                 if result.status == "conflict":
                     rejected.append(RejectedRecord(row.records, [_CONFLICT]))
-                else:
+                elif row.left_out:
                     self._count_left_out(row)
         for result in order_threads.map(self._store_order, orders):
             self._count_result(result)
@@ -342,9 +342,12 @@ class Importer:
         return BatchResult("accepted", self.tracker.reason_of(order.id))
 
     def _count_result(self, result: BatchResult) -> None:
-        self.counts.stored += result.status == "accepted"
-        self.counts.resent += result.status == "resent"
-        self.counts.duplicates += result.status == "duplicate"
+        if result.status == "accepted":
+            self.counts.stored += 1
+        elif result.status == "duplicate":
+            self.counts.duplicates += 1
+        elif result.status == "resent":
+            self.counts.resent += 1
         if result.reason:
             self.counts.not_sent[result.reason] += 1
 
