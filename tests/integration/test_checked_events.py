@@ -53,10 +53,10 @@ def large() -> bytes:
 
 
 def stored(service: Service) -> list[object]:
+    """The rows of each table but for their numbers, which tell of the order of storing."""
     return [
-        rows(service.store, "conversions"),
-        rows(service.store, "links"),
-        [{**row, "id": 0} for row in rows(service.store, "outbox")],
+        sorted(str({**row, "id": 0}) for row in rows(service.store, table))
+        for table in ("conversions", "links", "outbox")
     ]
 
 
@@ -78,6 +78,45 @@ def test_what_is_kept_of_a_file_is_stored_as_the_file_itself_would_be(
 
     assert told.counts == read.counts
     assert stored(service) == stored(other)
+
+
+def test_events_are_stored_in_the_order_of_their_persons(service: Service, tmp_path: Path) -> None:
+    with CheckedEvents(disk(tmp_path), NOTHING) as kept:
+        check(service, table(sales(250)), kept)
+        blocks = list(kept.blocks())
+
+    events = [row.prepared for _, told in blocks for row in told if row.prepared]
+    persons = [event.visitor[:8] for event in events]
+    assert len({event.event_id for event in events}) == 250
+    assert persons == sorted(persons)
+    positions = [position for position, _ in blocks]
+    assert positions == sorted(positions)
+    assert positions[-1] == len(table(sales(250)))
+
+
+@pytest.mark.parametrize("column", ["event_id", "order_id"])
+def test_of_one_event_or_order_the_first_row_of_the_file_is_stored_first(
+    column: str, service: Service, tmp_path: Path
+) -> None:
+    """However far apart they are, and whoever they name."""
+    told = sales(100)
+    others = [row | {"em": f"other{n}@example.com"} for n, row in enumerate(told)]
+    if column == "order_id":
+        told = [row | {"order_id": f"o{n}"} for n, row in enumerate(told)]
+        others = [
+            row | {"event_id": f"other-{n}", "order_id": f"o{n}"} for n, row in enumerate(others)
+        ]
+
+    with CheckedEvents(disk(tmp_path)) as kept:
+        check(service, table([*told, *others]), kept)
+        lines = [
+            (getattr(row, column), row.records[0].line) for _, rows in kept.blocks() for row in rows
+        ]
+
+    assert len(lines) == 200
+    for (name, line), (again, later) in batched_in_pairs(lines):
+        assert name == again
+        assert line < later
 
 
 def test_a_postgresql_stores_what_is_kept_in_memory(
@@ -112,6 +151,12 @@ def test_on_the_disk_is_a_file_without_a_name_that_holds_no_cell(
     assert _open_files_in(folder) == []
 
 
+def batched_in_pairs(
+    lines: list[tuple[str, int]],
+) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    return list(zip(lines[::2], lines[1::2], strict=True))
+
+
 def _open_files_in(folder: Path) -> list[Path]:
     opened = list(Path("/proc/self/fd").iterdir())
     return [one for one in opened if one.is_symlink() and folder in one.readlink().parents]
@@ -122,7 +167,7 @@ def test_where_they_cannot_be_kept_nothing_is_left_of_them(
     lacking: str, service: Service, tmp_path: Path
 ) -> None:
     disks = {
-        "no room": disk(tmp_path, free=1000),
+        "no room": disk(tmp_path, free=100),
         "no room above the floor": disk(tmp_path, PLENTY, floor=PLENTY),
         "no folder": disk(tmp_path / "gone"),
         "no disk": None,

@@ -124,6 +124,8 @@ class Importer:
                     kept.add(entry, self.counts.position)
         if kept is not None and self.counts.rejected:
             kept.discard()
+        elif kept is not None:
+            kept.finish()
         self.on_progress(self.counts)
 
     def run(self, source: ImportSource, batch_size: int | None = None) -> None:

@@ -21,7 +21,7 @@ REACH = 5000
 _MAX_LINES = 10
 # Of so many rows and orders, and up to as many more, it is known that they are no longer held, to
 # notice a row that comes late. Half of the slots for them stay empty, so that each is found soon.
-_REMEMBERED = 250_000
+REMEMBERED = 250_000
 _SLOTS = 2**19
 
 
@@ -75,28 +75,29 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
         raise end
 
 
-class _LinesByHash:
-    """Numbers of lines by the hashes of texts, in a tenth of the memory of a dict."""
+class NumbersByHash:
+    """Numbers by the hashes of texts, in a tenth of the memory of a dict. It holds `REMEMBERED` of
+    them; 0 is no number."""
 
     def __init__(self) -> None:
         self.count = 0
         self._hashes = array("q", bytes(8 * _SLOTS))
-        self._lines = array("I", bytes(4 * _SLOTS))
+        self._numbers = array("I", bytes(4 * _SLOTS))
 
     def get(self, hashed: int) -> int:
-        """Returns the line, 0 if there is none."""
-        return self._lines[self._slot(hashed)]
+        """Returns the number, 0 if there is none."""
+        return self._numbers[self._slot(hashed)]
 
-    def put(self, hashed: int, line: int) -> None:
-        """Stores the line."""
+    def put(self, hashed: int, number: int) -> None:
+        """Stores the number."""
         slot = self._slot(hashed)
-        self.count += not self._lines[slot]
-        self._hashes[slot], self._lines[slot] = hashed, line
+        self.count += not self._numbers[slot]
+        self._hashes[slot], self._numbers[slot] = hashed, number
 
     def _slot(self, hashed: int) -> int:
-        hashes, lines = self._hashes, self._lines
+        hashes, numbers = self._hashes, self._numbers
         slot = hashed % _SLOTS
-        while lines[slot] and hashes[slot] != hashed:
+        while numbers[slot] and hashes[slot] != hashed:
             slot = (slot + 1) % _SLOTS
         return slot
 
@@ -105,15 +106,15 @@ class _PassedRows:
     """The rows of orders that are no longer held: the newest, and as many before them."""
 
     def __init__(self) -> None:
-        self._newest = _LinesByHash()
-        self._before: _LinesByHash | None = None
+        self._newest = NumbersByHash()
+        self._before: NumbersByHash | None = None
 
     def add(self, group: Sequence[EventRow]) -> None:
         """Adds the rows of an event, if they are those of an order."""
         if not group[0].order_id:
             return
-        if self._newest.count >= _REMEMBERED:
-            self._newest, self._before = _LinesByHash(), self._newest
+        if self._newest.count >= REMEMBERED:
+            self._newest, self._before = NumbersByHash(), self._newest
         line = group[0].records[0].line
         for hashed in (hash(group[0].event_id), *map(_row_hash, group)):
             if not self._line(hashed):

@@ -63,8 +63,8 @@ def of_one(table: Table, columns: Sequence[str]) -> str:
 
 @lru_cache(maxsize=64)
 def _sqlite(table: Table, columns: tuple[str, ...], count: int) -> str:
-    # With FAIL SQLite need not copy each page that the statement changes, some four for each row, to
-    # undo the statement alone. Whatever a work did before its error is rolled back.
+    # With FAIL SQLite need not copy each page that the statement changes, some four for each row,
+    # to undo the statement alone. Whatever a work did before its error is rolled back.
     return _insertion("INSERT OR FAIL", table, columns, values_of(len(columns), count))
 
 
