@@ -34,13 +34,14 @@ from tracking.store import (
 )
 from tracking.store import spend as spends
 from tracking.store.claims import ClaimedEvent, Settlement
-from tracking.store.engine import advisory_locks
+from tracking.store.engine import advisory_locks, many_rows
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.postgres import POOL_SIZE
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import MOST_VISITORS
 from tracking.store.migrations import migrate
 from tracking.store.outbox import OutboxRow
+from tracking.store.schema import links
 from tracking.store.spend import SpendRow
 from tracking.store.touches import MOST_TOUCHES
 
@@ -143,6 +144,21 @@ def test_one_bad_work_fails_alone_and_its_neighbours_are_committed(store: Store)
     assert errors[5] in ("IntegrityError", "NotNullViolation")
     assert [work.result() for work in found[:5]] == [f"good-{n}" for n in range(5)]
     assert names_of(store) == {f"good-{n}" for n in range(10)}
+
+
+def test_of_rows_inserted_together_none_stays_if_one_is_refused(store: Store) -> None:
+    def insert(conn: Connection, wrong: str | None) -> None:
+        told = [("em:a", "v1"), ("em:b", wrong), ("em:c", "v3")]
+        many_rows.insert(conn, links, ("link", "visitor"), told)
+
+    bad, good = partial(store.commit, partial(insert, wrong=None)), partial(put_event, name="good")
+    found = at_once(store, [bad, partial(store.commit, good)])
+
+    assert type(found[0].exception()).__name__ in ("IntegrityError", "NotNullViolation")
+    assert rows(store, "links") == []
+    assert names_of(store) == {"good"}
+    store.commit(partial(insert, wrong="v2"))
+    assert [row["visitor"] for row in rows(store, "links")] == ["v1", "v2", "v3"]
 
 
 def test_a_read_sees_one_state_however_much_is_written_meanwhile(store: Store) -> None:

@@ -1,7 +1,7 @@
 """Finished events of a file that was checked, kept until the whole of it was, to be stored then.
 
-They are what is stored of a file, so their values are those of the database: digests, and no cell
-of the file.
+They are what is stored of a file, and no cell of it: of a person's fields they hold digests alone,
+as the database does.
 """
 
 import errno
