@@ -238,6 +238,16 @@ def test_the_visitors_of_a_page_of_old_events_are_found_among_any_number_of_othe
     assert [step for step in explained.steps if step.startswith("SCAN conversions")] == []
 
 
+@pytest.mark.parametrize("kind", ["touches", "links", "browsers", "consent of visitors"])
+def test_a_purge_reads_no_other_table_from_end_to_end(service: Service, kind: str) -> None:
+    with service.store.read() as conn:
+        explained = ExplainedCursor(conn.raw, set())
+        conn.cursor = explained
+        retention.page(conn, kind, NOW, window=86_400)
+    scanned = [step for step in explained.steps if step.startswith("SCAN")]
+    assert scanned == []
+
+
 def test_a_check_of_the_alerts_reads_no_large_table_from_end_to_end(service: Service) -> None:
     store: Any = ExplainedStore(service.store)
     by_rule = AlertFigures(store, ["pinterest"], has_pixel=True, is_beside_app=True).by_rule()

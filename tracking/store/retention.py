@@ -12,6 +12,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     literal_column,
     not_,
     or_,
@@ -159,6 +160,8 @@ _forget_storefront_ids = Statement(
     )
     .values(storefront_id="")
 )
+_ORDER = touch_key("")
+_ORDER_KEY: ColumnElement[str] = literal_column(f"'{_ORDER}'")
 # How long a touch may be before an order that is credited to it. The visit of an order may itself
 # be up to two windows old.
 _window: BindParameter[int] = bindparam("window")
@@ -193,7 +196,9 @@ def _is_needed_touch() -> ColumnElement[bool]:
                 young.c.at <= touches.c.at + _window,
             ),
             _exists(
-                literal_column(f"'{touch_key('')}'") + order.c.id == touches.c.key,
+                # The order is looked up, and not compared with all there are.
+                order.c.id == func.substr(touches.c.key, literal_column(str(len(_ORDER) + 1))),
+                func.substr(touches.c.key, 1, literal_column(str(len(_ORDER)))) == _ORDER_KEY,
                 order.c.placed_at >= _before,
             ),
             _has_young_touch_with(links),
