@@ -138,7 +138,7 @@ def _email(text: str, _: str) -> str | None:
 def _is_filler(email: str) -> bool:
     """Returns True for none@none.com and the like, which a form takes for an address."""
     name, _, domain = email.partition("@")
-    return is_placeholder(name) and names_nothing(domain.partition(".")[0])
+    return names_nothing(domain.partition(".")[0]) and is_placeholder(name)
 
 
 def _phone(text: str, country: str) -> str | None:

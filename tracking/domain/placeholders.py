@@ -102,8 +102,4 @@ def names_nothing(text: str) -> bool:
     low = text.strip().lower()
     if low.isalnum():
         return low in PLACEHOLDERS or low in _MARKS_OF_IDS or not low.strip("0")
-    return (
-        is_placeholder(text)
-        or _SEPARATORS.sub(" ", low) in _MARKS_OF_IDS
-        or _NOTHING_BUT_SIGNS.fullmatch(low) is not None
-    )
+    return is_placeholder(text) or _NOTHING_BUT_SIGNS.fullmatch(low) is not None
