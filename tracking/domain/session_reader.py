@@ -180,7 +180,8 @@ def _read_query(fields: SessionFields, origin: str, url: str) -> Sequence[tuple[
 def _read_referrer(fields: SessionFields, order: Order, own_hosts: frozenset[str]) -> None:
     if not order.referring_site:
         return
-    own = (host_of(order.origin), *_host_of_page(order.landing_site), *own_hosts)
+    own_host = order.origin.partition("//")[2]
+    own = (own_host, *_host_of_page(order.landing_site), *own_hosts)
     if host := source_of(order.referring_site, own):
         fields["referrer"] = (host, REFERRING)
 

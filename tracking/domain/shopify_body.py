@@ -348,7 +348,7 @@ def order_id_of(name: str, value: Scalar) -> str:
     Raises:
         NotAnOrder: the value is not an id.
     """
-    return id_of(name, order_id_in(text_of(value)))
+    return id_or_empty(value) or id_of(name, order_id_in(text_of(value)))
 
 
 def id_or_empty(value: Scalar) -> str:
