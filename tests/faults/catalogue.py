@@ -209,8 +209,8 @@ FAULTS: tuple[Fault, ...] = (
         "F41",
         "killed while calls of the pixel wait for their answers",
         deferred.calls_of_the_pixel,
-        {"calls": 200},
-        [{"calls": 4000}] * 3,
+        {},
+        [{"calls": 1000}] * 3,
     ),
 )
 

@@ -18,6 +18,8 @@ EPIK = "dj0yJnU9b2JwcTV2cjl5VjN1"
 WAITS_SECONDS = 30.0
 COMES_AGAIN_AFTER = 0.1
 GIVES_UP_AFTER = 90.0
+# Who is refused because others were in the way has waited for longer than this.
+_WAITED_IN_VAIN = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,13 @@ def meanwhile(
 def acknowledged(answers: Sequence[Answer]) -> set[int]:
     """The orders of which at least one webhook was answered with 200."""
     return {answer.webhook.number for answer in answers if answer.is_good}
+
+
+def waited_in_vain(refused: Sequence[Answer]) -> bool:
+    """Whether all were told to come again, and the first of them after its time to wait. What
+    comes after it need not wait as long to know that others are in the way."""
+    only_busy = all(answer.status == 503 for answer in refused)
+    return only_busy and any(answer.seconds > _WAITED_IN_VAIN for answer in refused)
 
 
 def _posted(port: int, one: Webhook, deadline: float) -> list[Answer]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.actors import API_TOKEN, SECRET
-from tests.faults.load import webhook
-from tests.servers import Server, serving
+from tests.faults.load import Answer, Webhook, waited_in_vain, webhook
+from tests.servers import PATIENCE, Server, serving
 from webhooks.signature import sign
 
 CALLERS = 8
@@ -34,10 +34,12 @@ def env_of(folder: Path, **more: str) -> dict[str, str]:
 
 
 class Crowd:
-    """Callers that post new orders, each over a connection of its own, until it is enough."""
+    """Callers that post new orders, each over a connection of its own, until it is enough. Who was
+    told to come again does so, as Shopify does."""
 
     def __init__(self, port: int) -> None:
         self.came_to: Counter[str] = Counter()
+        self.told_to_come_again: list[Answer] = []
         self._port = port
         self._numbers = itertools.count(1)
         self._enough = threading.Event()
@@ -54,14 +56,25 @@ class Crowd:
         for call in self._calls:
             call.result()
         self._pool.shutdown()
+        assert not self.told_to_come_again or waited_in_vain(self.told_to_come_again)
 
     def _call(self) -> None:
         while not self._enough.is_set():
-            self.came_to[self._post()] += 1
+            self.came_to[
+                self._taken(webhook(next(self._numbers), "orders/create", time.time()))
+            ] += 1
 
-    def _post(self) -> str:
-        raw = webhook(next(self._numbers), "orders/create", time.time()).raw
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+    def _taken(self, told: Webhook) -> str:
+        """Post it until it is not told to come again; what it came to."""
+        while True:
+            begun = time.monotonic()
+            if (came_to := self._post(told.raw)) != "503":
+                return came_to
+            answer = Answer(told, 503, begun, time.monotonic() - begun)
+            self.told_to_come_again.append(answer)
+
+    def _post(self, raw: bytes) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         try:
             connection.connect()
         except OSError:

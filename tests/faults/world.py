@@ -14,7 +14,7 @@ from typing import Any, Self
 from tests.actors import API_TOKEN, SECRET
 from tests.faults.clock import PushedClock
 from tests.faults.finding import Finding, percentile
-from tests.faults.load import Answer, Webhook, post_all, webhook
+from tests.faults.load import Answer, Webhook, post_all, waited_in_vain, webhook
 from tests.faults.postgres import Cluster
 from tests.servers import PATIENCE, ROOT, Server
 from tests.standins.pinterest import FakePinterest
@@ -29,8 +29,6 @@ CLOCKED = "tests.faults.start_up.clocked:create_app()"
 CANARIES = ("canary-", "@example.com", "203.0.113.7", "Macintosh", "-555-", SECRET, API_TOKEN)
 # Seconds that Shopify waits for an answer.
 SHOPIFY_WAITS = 5.0
-# Who is refused because others were in the way has waited for longer than this.
-WAITED_IN_VAIN = 1.0
 _DAY = 86_400
 
 
@@ -215,7 +213,7 @@ class World:
         refused = [answer for answer in heard if answer.status not in (0, 200)]
         times = [answer.seconds for answer in heard if answer.is_good]
         found.heard(times)
-        is_busy = not self.is_timed and _waited_in_vain(refused)
+        is_busy = not self.is_timed and waited_in_vain(refused)
         found.expects(f"no refusal: {_statuses(refused)}", not refused or is_busy)
         if is_busy:
             found.expects("who was refused is taken later", self._are_taken(refused, heard))
@@ -245,13 +243,6 @@ def world(folder: Path, store: str, cluster: Cluster | None, **more: Any) -> Ite
     folder.mkdir(parents=True, exist_ok=True)
     with World(folder, store, cluster, **more) as made:
         yield made
-
-
-def _waited_in_vain(refused: Sequence[Answer]) -> bool:
-    """Whether all were told to come again, and the first of them after its time to wait. What
-    comes after it need not wait as long to know that others are in the way."""
-    only_busy = all(answer.status == 503 for answer in refused)
-    return only_busy and any(answer.seconds > WAITED_IN_VAIN for answer in refused)
 
 
 def _statuses(answers: Sequence[Answer]) -> str:

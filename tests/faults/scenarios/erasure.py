@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.faults.world import World
 from tests.standins.pinterest import Mode
 from tests.store_contents import everything
 from tracking.domain.identity import Digest, identity_key
+from tracking.store.pending_erasures import PLANNING
 
 SHOP = "fault-shop.myshopify.com"
 _SLOW = "canary-slow@example.com"
@@ -100,17 +102,19 @@ def in_pieces(world: World, orders: int = 150, kills: int = 1, rate: float = 40.
     load = [webhook for pair in zip(world.placed(others), again, strict=False) for webhook in pair]
 
     def disturb(done: threading.Event) -> None:
-        world.posts([_redact_by_email(_MANY, hers)])
-        for n in range(kills):
-            world.server.kill()
-            left = world.rows("pending_erasures")
-            found.expects(f"it is not complete at kill {n + 1}", bool(left) or n > 0)
-            world.server.start()
-            done.wait(0.5)
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(world.posts, [_redact_by_email(_MANY, hers)])
+            world.until(lambda: any(row["body_id"] > PLANNING for row in _pending(world)))
+            for n in range(kills):
+                world.server.kill()
+                found.expects(f"it is not complete at kill {n + 1}", bool(_pending(world)) or n > 0)
+                world.server.start()
+                done.wait(0.5)
+            asked.result()
 
     heard = meanwhile(lambda: world.posts(load, callers=8, per_second=rate), disturb)
     world.drain()
-    world.until(lambda: not world.rows("pending_erasures"), within=120)
+    world.until(lambda: not _pending(world), within=120)
 
     held = json.dumps(everything(world.store), default=str)
     digest = sha256(_MANY.encode()).hexdigest()
@@ -161,6 +165,10 @@ def _redact_by_email(email: str, orders: Sequence[int] = ()) -> Webhook:
     if orders:
         body["orders_to_redact"] = [*orders]
     return Webhook(0, "customers/redact", json.dumps(body).encode())
+
+
+def _pending(world: World) -> list[dict[str, Any]]:
+    return world.rows("pending_erasures")
 
 
 def _bodies(world: World) -> str:
