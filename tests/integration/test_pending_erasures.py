@@ -16,6 +16,7 @@ from tests.watched_store import WatchedStore
 from tracking.receive.privacy.body_search import SLICE
 from tracking.receive.privacy.pending import PendingErasures
 from tracking.receive.privacy.requests import HELD_DAYS, PrivacyRequests
+from tracking.receive.privacy.shop_erasure import STAGES
 from tracking.service import Service
 from tracking.store.pending_erasures import SEARCHING
 
@@ -63,13 +64,17 @@ class Unwilling(PendingErasures):
         raise RuntimeError
 
 
+def unwilling(service: Service) -> PrivacyRequests:
+    """What takes requests and is killed before the first piece of each."""
+    tracker, at_pinterest = service.tracker, service.privacy.at_pinterest
+    pending = Unwilling(service.store, tracker.eraser, service.clock)
+    return PrivacyRequests(service.store, tracker, pending, at_pinterest, service.clock)
+
+
 def accept(service: Service, body: dict[str, Any] = REDACT) -> None:
     """Take an erasure, and be killed before its first piece."""
-    tracker = service.tracker
-    unwilling = Unwilling(service.store, tracker.eraser, service.clock)
-    at_pinterest = service.privacy.at_pinterest
-    requests = PrivacyRequests(service.store, tracker, unwilling, at_pinterest, service.clock)
-    assert requests.redact(json.dumps(body).encode(), "customers/redact").status == "accepted"
+    receipt = unwilling(service).redact(json.dumps(body).encode(), "customers/redact")
+    assert receipt.status == "accepted"
 
 
 # --- the search of quarantined bodies
@@ -291,3 +296,26 @@ def test_a_shop_without_orders_for_two_days_is_erased_at_once(
 
     assert [row["links"] for row in rows(service.store, "orders")] == [""]
     assert rows(service.store, "pending_erasures") == []
+
+
+def test_who_buys_while_a_shop_is_erased_is_erased_if_the_shop_is_to_be_again(
+    service: Service, clock: Clock
+) -> None:
+    shop = shop_of(service)
+    shop.sends("orders/create", order())
+    clock.tick(days=3)
+    requests = unwilling(service)
+    body = json.dumps(SHOP).encode()
+    requests.shop_redact(body, "shop/redact")
+    while rows(service.store, "pending_erasures")[0]["body_id"] < len(STAGES):
+        service.pending_erasures.go_on(seconds=0)
+    shop.sends("orders/create", order(id=2, email="eve@example.com"))
+    clock.tick(days=3)
+
+    for _ in range(3):
+        requests.shop_redact(body, "shop/redact")
+
+    assert len(rows(service.store, "pending_erasures")) == 2
+    assert not service.pending_erasures.go_on(seconds=60)
+    assert [row["links"] for row in rows(service.store, "orders")] == ["", ""]
+    assert rows(service.store, "links") == rows(service.store, "touches") == []

@@ -74,6 +74,16 @@ _add = Query(
 _row = select(*(c for c in pending_erasures.c if c.name != "rest"))
 _all = Query(PendingErasure, _row.order_by(pending_erasures.c.id))
 _of_id = Query(PendingErasure, _row.where(pending_erasures.c.id == bindparam("id")))
+_unbegun_of_shop = Query(
+    _ErasureId,
+    select(pending_erasures.c.id)
+    .where(
+        pending_erasures.c.topic == bindparam("topic"),
+        pending_erasures.c.body_id == bindparam("stage"),
+        pending_erasures.c.position == 0,
+    )
+    .limit(1),
+)
 _rest = Query(
     _Rest, select(pending_erasures.c.rest).where(pending_erasures.c.id == bindparam("id"))
 )
@@ -137,10 +147,12 @@ def hold_shop(conn: Connection, digest: str, shop: str, now: int, due_at: int) -
 
 
 def add_shop(conn: Connection, digest: str, shop: str, now: int, rest: str) -> int | None:
-    """Stores that every person is to be erased now, once, if the same body comes again; returns the
-    id of the erasure, None if the same one waits already."""
+    """Stores that every person is to be erased now; returns the id of the erasure, None if one
+    waits already that has not begun: one that has may have passed where somebody new stands."""
+    if _unbegun_of_shop.first(conn, topic=SHOP_REDACT, stage=FIRST_OF_SHOP) is not None:
+        return None
     values = {"asked_as": shop, "body_id": FIRST_OF_SHOP, "rest": rest}
-    return _add_row(conn, SHOP_REDACT, f"{digest} at once", now, now, **values)
+    return _add_row(conn, SHOP_REDACT, f"{digest} at {now}", now, now, **values)
 
 
 def _add_row(
