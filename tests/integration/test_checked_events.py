@@ -1,8 +1,10 @@
 """The events of a checked file, which are kept until they are stored."""
 
 import io
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -176,6 +178,47 @@ def test_where_they_cannot_be_kept_nothing_is_left_of_them(
         check(service, table(sales(300)), kept)
 
         assert not kept.is_whole
+
+
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """Lets this process write no file beyond so many bytes, as on a disk that is full by then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_fills_while_they_are_kept_does_not_end_the_import(
+    service: Service, tmp_path: Path
+) -> None:
+    """What is still buffered cannot be written when their file is closed, either."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with CheckedEvents(disk(folder), NOTHING) as kept:
+        with files_no_longer_than(1000):
+            check(service, table(sales(200)), kept)
+
+        assert not kept.is_whole
+        assert _open_files_in(folder) == []
+
+
+def test_an_error_is_told_although_what_is_buffered_cannot_be_written(
+    service: Service, tmp_path: Path
+) -> None:
+    stop = KeyError("the file cannot be read")
+
+    def refuse(_: RejectedRecord) -> None:
+        raise stop
+
+    with (
+        files_no_longer_than(1000),
+        pytest.raises(KeyError),
+        CheckedEvents(disk(tmp_path), NOTHING) as kept,
+    ):
+        check(service, table([*sales(200), sale(201, value="x")]), kept, refuse)
 
 
 def test_of_a_file_with_a_fault_nothing_is_kept(service: Service, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import errno
 import os
 from array import array
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -67,8 +68,7 @@ class CheckedEvents:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
     def add(self, row: EventRow, position: int) -> None:
         """Adds an event without its cells; `position` is that of the file (bytes) by now."""
@@ -95,8 +95,7 @@ class CheckedEvents:
         """Removes all of them: they are not wanted, or cannot be kept."""
         self.is_whole = False
         self._memory = []
-        if self._file is not None:
-            self._file.close()
+        self._close()
 
     def blocks(self) -> Iterator[tuple[int, Sequence[EventRow]]]:
         """Iterates over the events in the order in which to store them, as many together as a block
@@ -112,6 +111,12 @@ class CheckedEvents:
                 rows = [self._row(number) for number in order[n : n + BLOCK_SIZE]]
                 done += len(rows)
                 yield self.position * done // count, rows
+
+    def _close(self) -> None:
+        if self._file is not None:
+            # It writes what is buffered, for which there may be no room; nobody wants it any more.
+            with suppress(OSError):
+                self._file.close()
 
     def _row(self, number: int) -> EventRow:
         if self._file is None:
