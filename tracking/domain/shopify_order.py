@@ -188,7 +188,7 @@ def buyer_of(raw: OrderBody) -> Buyer:
     customer = raw.customer or CustomerBody()
     addresses = _addresses(raw.billing_address, raw.shipping_address)
     if not addresses:
-        addresses = _addresses(customer.default_address)
+        addresses = _addresses(customer.default_address, None)
     return Buyer(
         emails=_distinct(text_of(raw.email), text_of(raw.contact_email), text_of(customer.email)),
         phones=_distinct(text_of(raw.phone), text_of(customer.phone)),
@@ -199,9 +199,9 @@ def buyer_of(raw: OrderBody) -> Buyer:
     )
 
 
-def _addresses(*bodies: AddressBody | None) -> tuple[Address, ...]:
+def _addresses(first: AddressBody | None, second: AddressBody | None) -> tuple[Address, ...]:
     """Returns the addresses that are not empty; the second is mostly the first once more."""
-    distinct = bodies[:1] if bodies[0] == bodies[-1] else bodies
+    distinct = (first,) if first == second else (first, second)
     return tuple(filter(None, [address_of(body, text_of) for body in distinct]))
 
 
