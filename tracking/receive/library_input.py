@@ -78,7 +78,7 @@ class LibraryVisit(NamedTuple):
 
 def visit_of(session_fields: SessionData, url: str, policy: Policy) -> LibraryVisit:
     """Returns what session data tells of the visit of a page."""
-    attributes = note_attributes_of(session_fields)
+    attributes = _note_attributes(session_fields)
     consent = consent_in(attributes)
     limited = is_limited(consent, policy)
     referrer = str(session_fields.get("referrer") or "")
@@ -124,7 +124,7 @@ def pixel_event_of(
     )
 
 
-def note_attributes_of(session_data: SessionData) -> list[tuple[str, str]]:
+def _note_attributes(session_data: SessionData) -> list[tuple[str, str]]:
     """Session data as note attributes, with the visitor id under its attribute name."""
     attributes = [
         (str(name), str(value)) for name, value in session_data.items() if value is not None
@@ -164,7 +164,7 @@ def order_of(
         referring_site=str(session_fields.get("referrer") or ""),
         checkout_token="",
         cart_token="",
-        notes=tuple(note_attributes_of(session_fields)),
+        notes=tuple(_note_attributes(session_fields)),
         lines=lines,
         refunds=(),
         buyer=buyer,
