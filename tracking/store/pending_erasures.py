@@ -139,11 +139,9 @@ def add_person(
     return _add_row(conn, REDACT, told, now, now, **values)
 
 
-def hold_shop(conn: Connection, digest: str, shop: str, now: int, due_at: int) -> bool:
-    """Stores that every person is to be erased later; returns False if the same body waits
-    already."""
-    id = _add_row(conn, SHOP_REDACT, digest, now, due_at, asked_as=shop, body_id=HELD)
-    return id is not None
+def hold_shop(conn: Connection, digest: str, shop: str, now: int, due_at: int) -> None:
+    """Stores that every person is to be erased later, once if the same body comes again."""
+    _add_row(conn, SHOP_REDACT, digest, now, due_at, asked_as=shop, body_id=HELD)
 
 
 def add_shop(conn: Connection, digest: str, shop: str, now: int, rest: str) -> int | None:
