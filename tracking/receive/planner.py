@@ -155,10 +155,8 @@ class Planner:
         allocations = self._allocations_of(row, path)
         best = self._best(allocations)
         figures = figures_in(row)
-        gone: Sequence[Line] = ()
-        if refunds:
-            reduced = {line.id for line in order.lines if line.is_reduced}
-            gone = pieces_gone(self._worth_of(row), reduced, refunds)
+        reduced = {line.id for line in order.lines if line.is_reduced}
+        gone = pieces_gone(self._worth_of(row), reduced, refunds) if refunds else ()
         conversion = self._conversion_of(facts, path, figures.revenue, gone, row.customer_type)
         reason = reason_not_to_send(
             order,

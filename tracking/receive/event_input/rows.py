@@ -199,7 +199,7 @@ def _read(cells: Sequence[str], columns: Iterable[Column]) -> dict[str, Any]:
 
 
 def _fits(event: Mapping[str, Any], *, is_value_summed: bool) -> bool:
-    """Returns whether Pinterest will accept an event and match it.
+    """Returns True if Pinterest will accept an event and match it.
 
     The parsers let pass only what the published schema accepts, but for a sum of items, which may
     have more digits; a test compares them.
