@@ -18,7 +18,8 @@ from typing import IO, Self
 import msgspec
 
 from tracking.receive.imports.file_reader import BLOCK_SIZE, Record
-from tracking.receive.imports.row_groups import REMEMBERED, EventRow, NumbersByHash
+from tracking.receive.imports.numbers_by_hash import REMEMBERED, NumbersByHash
+from tracking.receive.imports.row_groups import EventRow
 from tracking.store.engine.disk_guard import DiskGuard
 
 # Bytes that are kept in memory; what is more goes to a file.

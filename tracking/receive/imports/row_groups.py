@@ -3,7 +3,6 @@
 The rows are held for a while, so that those of an order need not stand side by side.
 """
 
-from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -13,16 +12,13 @@ from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import InboundEvent
 from tracking.receive.event_input.joining import joined
 from tracking.receive.imports.file_reader import Record, UnreadableFile
+from tracking.receive.imports.numbers_by_hash import REMEMBERED, NumbersByHash
 from tracking.receive.imports.records import RecordParser, RejectedRecord
 from tracking.receive.prepared_event import PreparedEvent
 
 # Rows of one event are joined if they are not farther apart than this many records.
 REACH = 5000
 _MAX_LINES = 10
-# Of so many rows and orders, and up to as many more, it is known that they are no longer held, to
-# notice a row that comes late. Half of the slots for them stay empty, so that each is found soon.
-REMEMBERED = 250_000
-_SLOTS = 2**19
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="row"):
@@ -73,33 +69,6 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
     yield from (_whole_or_rejected(group, broken) for _, group in held)
     if end is not None:
         raise end
-
-
-class NumbersByHash:
-    """Numbers by the hashes of texts, in a tenth of the memory of a dict. It holds `REMEMBERED` of
-    them; 0 is no number."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._hashes = array("q", bytes(8 * _SLOTS))
-        self._numbers = array("I", bytes(4 * _SLOTS))
-
-    def get(self, hashed: int) -> int:
-        """Returns the number, 0 if there is none."""
-        return self._numbers[self._slot(hashed)]
-
-    def put(self, hashed: int, number: int) -> None:
-        """Stores the number."""
-        slot = self._slot(hashed)
-        self.count += not self._numbers[slot]
-        self._hashes[slot], self._numbers[slot] = hashed, number
-
-    def _slot(self, hashed: int) -> int:
-        hashes, numbers = self._hashes, self._numbers
-        slot = hashed % _SLOTS
-        while numbers[slot] and hashes[slot] != hashed:
-            slot = (slot + 1) % _SLOTS
-        return slot
 
 
 class _PassedRows:
