@@ -18,7 +18,7 @@ from typing import IO, Self
 import msgspec
 
 from tracking.receive.imports.file_reader import BLOCK_SIZE, Record
-from tracking.receive.imports.numbers_by_hash import REMEMBERED, NumbersByHash
+from tracking.receive.imports.numbers_by_hash import NumbersByHash
 from tracking.receive.imports.row_groups import EventRow
 from tracking.store.engine.disk_guard import DiskGuard
 
@@ -29,7 +29,6 @@ _BUFFER = 1_000_000
 _CHECKED_EVERY = 1000
 # So many bytes of a visitor id are compared.
 _DIGITS = 8
-
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(EventRow).decode
@@ -173,6 +172,6 @@ class CheckedEvents:
         for hashed, found in zip(hashes, known, strict=True):
             if not found:
                 self._numbers.put(hashed, number)
-        if self._numbers.count >= REMEMBERED:
+        if self._numbers.is_full:
             self._numbers = NumbersByHash()
             self._parts.append(number)

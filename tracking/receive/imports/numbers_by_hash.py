@@ -2,20 +2,23 @@
 
 from array import array
 
-# Of so many rows and orders, and up to as many more, it is known that they are no longer held, to
-# notice a row that comes late. Half of the slots for them stay empty, so that each is found soon.
-REMEMBERED = 250_000
+_MOST = 250_000
+# Half of the slots stay empty, so that each number is found soon.
 _SLOTS = 2**19
 
 
 class NumbersByHash:
-    """Numbers by the hashes of texts, in a tenth of the memory of a dict. It holds `REMEMBERED` of
-    them; 0 is no number."""
+    """Numbers by hashes, of which 0 is none. Once it `is_full`, others belong into another one."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self._count = 0
         self._hashes = array("q", bytes(8 * _SLOTS))
         self._numbers = array("I", bytes(4 * _SLOTS))
+
+    @property
+    def is_full(self) -> bool:
+        """Returns True if it holds as many as are found soon."""
+        return self._count >= _MOST
 
     def get(self, hashed: int) -> int:
         """Returns the number, 0 if there is none."""
@@ -24,7 +27,7 @@ class NumbersByHash:
     def put(self, hashed: int, number: int) -> None:
         """Stores the number."""
         slot = self._slot(hashed)
-        self.count += not self._numbers[slot]
+        self._count += not self._numbers[slot]
         self._hashes[slot], self._numbers[slot] = hashed, number
 
     def _slot(self, hashed: int) -> int:

@@ -12,7 +12,7 @@ from tracking.domain.validation import FieldError, ValidationError
 from tracking.receive.event_input import InboundEvent
 from tracking.receive.event_input.joining import joined
 from tracking.receive.imports.file_reader import Record, UnreadableFile
-from tracking.receive.imports.numbers_by_hash import REMEMBERED, NumbersByHash
+from tracking.receive.imports.numbers_by_hash import NumbersByHash
 from tracking.receive.imports.records import RecordParser, RejectedRecord
 from tracking.receive.prepared_event import PreparedEvent
 
@@ -72,7 +72,8 @@ def groups_of(entries: Iterable[EventRow | RejectedRecord], reach: int = REACH) 
 
 
 class _PassedRows:
-    """The rows of orders that are no longer held: the newest, and as many before them."""
+    """The rows of orders that are no longer held, to notice one that comes late: the newest, and as
+    many before them."""
 
     def __init__(self) -> None:
         self._newest = NumbersByHash()
@@ -82,7 +83,7 @@ class _PassedRows:
         """Adds the rows of an event, if they are those of an order."""
         if not group[0].order_id:
             return
-        if self._newest.count >= REMEMBERED:
+        if self._newest.is_full:
             self._newest, self._before = NumbersByHash(), self._newest
         line = group[0].records[0].line
         for hashed in (hash(group[0].event_id), *map(_row_hash, group)):
