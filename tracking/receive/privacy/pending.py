@@ -5,10 +5,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 
+from tracking.domain.identity import is_identity
 from tracking.operate.background import outliving_errors
 from tracking.operate.error_lines import error_line
 from tracking.receive.privacy import shop_erasure
@@ -16,7 +18,7 @@ from tracking.receive.privacy.body_search import SLICE, BodySearch
 from tracking.receive.privacy.erasure import MOST_STEPS, PersonEraser
 from tracking.receive.privacy.erasure_plan import ErasurePlan, with_credits
 from tracking.receive.privacy.shop_erasure import ShopRest
-from tracking.store import Store, StoreUnavailable, erasure, pending_erasures
+from tracking.store import Store, StoreUnavailable, erasure, orders, pending_erasures
 from tracking.store.engine import advisory_locks
 from tracking.store.engine.statement import Connection
 from tracking.store.erasure import ErasableBody
@@ -38,7 +40,7 @@ PIECE_SECONDS = 0.5
 IN_WEBHOOK_SECONDS = 1.0
 # A person with more orders and browsers is not planned within a webhook: to plan so many takes as
 # many statements as a piece has.
-_FEW = 50
+_FEW = 35
 # PostgreSQL has room for some thousand locks, of all transactions together.
 _MOST_LOCKED = 200
 
@@ -172,11 +174,17 @@ class PendingErasures:
             return pending_erasures.of_id(conn, id)
 
     def _is_large(self, pending: PendingErasure) -> bool:
+        order_ids = pending.orders.split()
         if pending.body_id != PLANNING:
             return False
+        if len(order_ids) > _FEW:
+            return True
         with self.store.read() as conn:
-            known = sum(len(erasure.visitors_of(conn, key)) for key in pending.links.split())
-        return known + len(pending.orders.split()) > _FEW
+            # A single order that is named leads to all that its buyer did.
+            buyers = orders.keys_by_id(conn, order_ids).values()
+            keys = {*pending.links.split(), *filter(is_identity, chain(*buyers))}
+            known = {visitor for key in keys for visitor in erasure.visitors_of(conn, key)}
+        return len(known) + len(order_ids) > _FEW
 
     def _go_on_with(self, pending: PendingErasure, deadline: float) -> None:
         """Does one piece of an erasure; leaves it alone for a while if that fails."""
