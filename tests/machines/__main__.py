@@ -22,7 +22,9 @@ def main() -> None:
     with cluster() as postgres, tempfile.TemporaryDirectory() as folder:
         url = postgres.new_database()
         with estate(Path(folder), url, chosen.serving, chosen.delivering) as machines:
-            shop = Shop(machines.balancer.port, callers=8, per_second=chosen.per_second)
+            shop = Shop(
+                machines.balancer.port, callers=8, per_second=chosen.per_second, is_timed=True
+            )
             day = Day(machines, shop, chosen.orders, _tell)
             for hour in (
                 day.all_are_up,
