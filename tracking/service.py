@@ -229,7 +229,7 @@ def service_of(
         reports=Reports(basis, destinations),
         comparison=Comparison(basis, _source_of(settings)),
         order_list=OrderList(basis),
-        what_if=WhatIf(store, rules, days),
+        what_if=WhatIf(basis),
         match_quality=MatchQuality(
             store, clock, _source_of(settings), sends_all=settings.pinterest_send == "all"
         ),

@@ -381,8 +381,8 @@ def test_for_more_orders_than_can_be_computed_fewer_days_are_asked_for(
     storefront: Storefront, clock: Clock
 ) -> None:
     sell_after_a_week(storefront, clock)
-    service, basis = storefront.service, storefront.service.reports.basis
-    of_one = WhatIf(service.store, basis.rules, basis.days, most_orders=1)
+    service = storefront.service
+    of_one = WhatIf(service.reports.basis, most_orders=1)
     owner = Owner(assemble(replace(service, what_if=of_one)).test_client())
 
     page = owner.page(PAGE, **MINE, click_days="9")

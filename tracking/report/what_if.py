@@ -18,19 +18,12 @@ from tracking.domain.attribution import (
 )
 from tracking.domain.conversion import event_id_of
 from tracking.domain.order import is_without_visit
-from tracking.domain.shop_days import ShopDays
+from tracking.report.basis import ReportBasis
 from tracking.report.campaigns import CampaignLabel
 from tracking.report.credit_sums import CreditSpan, credit_sums
 from tracking.report.parameters import Days
 from tracking.report.roi import CampaignSpend, EarnedCredit, roi_report
-from tracking.store import (
-    Store,
-    conversions,
-    credited_orders,
-    identity_graph,
-    spend,
-    touches,
-)
+from tracking.store import conversions, credited_orders, identity_graph, spend, touches
 from tracking.store.credited_orders import CreditedOrder
 from tracking.store.engine.statement import Connection
 from tracking.store.identity_graph import ALWAYS, PersonSearch
@@ -88,13 +81,10 @@ _SumsOfCampaigns = dict[tuple[str, CampaignLabel], _WhatIfSums]
 class WhatIf:
     """Computes reports with windows other than the configured ones."""
 
-    def __init__(
-        self, store: Store, rules: Rules, days: ShopDays, most_orders: int = MOST_ORDERS
-    ) -> None:
+    def __init__(self, basis: ReportBasis, most_orders: int = MOST_ORDERS) -> None:
         self.most_orders = most_orders
-        self._store = store
-        self._rules = rules
-        self._days = days
+        self._basis = basis
+        self._rules = basis.rules
 
     def report(self, days: Days, span: CreditSpan, rules: Rules) -> WhatIfReport:
         """Returns the report of these days, by the scope, model and date of `span`, with windows of
@@ -107,13 +97,13 @@ class WhatIf:
             before += max(_reach(rules), _reach(self._rules))
         placed = (days.since, before)
         credited = ALWAYS if span.report_by == "order_date" else (days.since, days.before)
-        with self._store.read() as conn:
+        with self._basis.store.read() as conn:
             count = credited_orders.count(conn, *placed, self.most_orders + 1)
             if count > self.most_orders:
                 return WhatIfReport(count)
             sums: _SumsOfCampaigns = {}
             # So that campaigns have the names, and names the campaigns, of the report itself.
-            for row in credit_sums(conn, span, self._days):
+            for row in credit_sums(conn, span, self._basis.days):
                 label = CampaignLabel(bool(row.is_pinterest), row.campaign_id, row.campaign)
                 sums[row.currency, label] = _WhatIfSums(newest=row.newest)
             forgotten = credited_orders.count_forgotten(conn, *placed)
