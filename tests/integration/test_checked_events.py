@@ -116,7 +116,7 @@ def test_of_one_event_or_order_the_first_row_of_the_file_is_stored_first(
         ]
 
     assert len(lines) == 200
-    for (name, line), (again, later) in batched_in_pairs(lines):
+    for (name, line), (again, later) in zip(lines[::2], lines[1::2], strict=True):
         assert name == again
         assert line < later
 
@@ -151,12 +151,6 @@ def test_on_the_disk_is_a_file_without_a_name_that_holds_no_cell(
         assert b"buyer" not in content
         assert file.stat().st_mode & 0o077 == 0
     assert _open_files_in(folder) == []
-
-
-def batched_in_pairs(
-    lines: list[tuple[str, int]],
-) -> list[tuple[tuple[str, int], tuple[str, int]]]:
-    return list(zip(lines[::2], lines[1::2], strict=True))
 
 
 def _open_files_in(folder: Path) -> list[Path]:
@@ -219,6 +213,31 @@ def test_an_error_is_told_although_what_is_buffered_cannot_be_written(
         CheckedEvents(disk(tmp_path), NOTHING) as kept,
     ):
         check(service, table([*sales(200), sale(201, value="x")]), kept, refuse)
+
+
+def test_there_must_be_room_for_them_and_for_as_much_in_the_database(
+    service: Service, tmp_path: Path
+) -> None:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    # More than is written at a time, so that most of it is on the disk when room is looked for.
+    content = table(sales(6500))
+
+    def kept_size(room: int) -> int:
+        """The bytes of the file of kept events; 0 if they are not kept."""
+
+        def written() -> int:
+            return sum(file.stat().st_size for file in _open_files_in(folder))
+
+        of_room = DiskGuard(folder, 0, lambda _: room - written())
+        with CheckedEvents(of_room, NOTHING) as kept:
+            check(service, content, kept)
+            return written() if kept.is_whole else 0
+
+    size = kept_size(PLENTY)
+    assert size > 2_000_000
+    assert kept_size(size * 21 // 10) == size
+    assert kept_size(size * 12 // 10) == 0
 
 
 def test_of_a_file_with_a_fault_nothing_is_kept(service: Service, tmp_path: Path) -> None:

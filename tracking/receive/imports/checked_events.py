@@ -12,7 +12,6 @@ from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import TracebackType
 from typing import IO, Self
 
 import msgspec
@@ -62,12 +61,7 @@ class CheckedEvents:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def add(self, row: EventRow, position: int) -> None:
@@ -137,7 +131,7 @@ class CheckedEvents:
             self._memory.append(row)
         else:
             if not len(self._places) % _CHECKED_EVERY:
-                self._check_room(end)
+                self._check_room(end, self._ends[-1])
             self._file.write(row)
         self._ends.append(end)
 
@@ -148,14 +142,14 @@ class CheckedEvents:
         self._file.writelines(self._memory)
         self._memory = []
 
-    def _check_room(self, size: int) -> Path:
+    def _check_room(self, size: int, written: int = 0) -> Path:
         """Returns the folder for the file.
 
         Raises:
-            OSError: there is no room for so many bytes, and as many by which the database is going
-                to grow.
+            OSError: there is no room for so many bytes, of which some are `written`, and as many by
+                which the database is going to grow.
         """
-        if self._disk is None or not self._disk.has_room_for(2 * size):
+        if self._disk is None or not self._disk.has_room_for(2 * size - written):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self._disk.folder
 
