@@ -94,7 +94,7 @@ def try_file(service: Service, file: Path, defaults: Mapping[str, str]) -> None:
 
 
 class _Run:
-    """Reads a file once, with one importer."""
+    """One reading of a file, or storing of what was kept of it, by one importer."""
 
     def __init__(
         self,

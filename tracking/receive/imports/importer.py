@@ -146,10 +146,7 @@ class Importer:
             self.events.store.bulk(),
             closing(blocks_of(source, self._import_entries, self.cores - 1)) as blocks,
         ):
-            end = self._store_all(self._usable_entries(source, blocks), batch_size)
-        self.on_progress(self.counts)
-        if end is not None:
-            raise end
+            self._store_all(self._usable_entries(source, blocks), batch_size)
 
     def store(self, kept: CheckedEvents, batch_size: int | None = None) -> None:
         """Stores the events of a file that was checked, as `run` does.
@@ -160,20 +157,15 @@ class Importer:
             OSError: the disk cannot be read.
         """
         with rare_collections(), self.events.store.bulk():
-            end = self._store_all(self._rows_of(kept), batch_size)
-        self.on_progress(self.counts)
-        if end is not None:
-            raise end
+            self._store_all(self._rows_of(kept), batch_size)
 
     def _rows_of(self, kept: CheckedEvents) -> Iterator[EventRow]:
         for position, rows in kept.blocks():
             self._count(sum(len(row.records) for row in rows), position)
             yield from rows
 
-    def _store_all(
-        self, usable: Iterator[EventRow | Order], batch_size: int | None
-    ) -> Exception | None:
-        """Stores events and orders in batches; returns why it ended before their end."""
+    def _store_all(self, usable: Iterator[EventRow | Order], batch_size: int | None) -> None:
+        """Stores events and orders in batches, as far as they can be read; raises as `run` does."""
         size = batch_size or _FIRST_BATCH
         end: Exception | None = None
         stored: Future[_StoredBatch] | None = None
@@ -199,7 +191,9 @@ class Importer:
                 stored = writer.submit(self._store, batch, order_threads)
             if stored is not None:
                 end = self._reject_all(stored.result().rejected) or end
-        return end
+        self.on_progress(self.counts)
+        if end is not None:
+            raise end
 
     def usable_records(self, source: ImportSource) -> Iterator[UsableRecord]:
         """Iterates over the parsed records of a file; rejected ones go to `on_reject`.
