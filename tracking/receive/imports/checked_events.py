@@ -1,7 +1,7 @@
 """Finished events of a file that was checked, kept until the whole of it was, to be stored then.
 
-They are what is stored of a file, and no cell of it: of a person's fields they hold digests alone,
-as the database does.
+They are what is stored of a file, and no cell of it: of a person's fields they hold digests and,
+if an event is sent, the IP address and the user agent, as the database does.
 """
 
 import errno
