@@ -330,10 +330,9 @@ def _shown(alert: StandingAlert) -> dict[str, Any]:
 def _figures_worker_of(
     settings: Settings, store: Store, days: ShopDays, rules: Rules, clock: Callable[[], float]
 ) -> FiguresWorker:
-    longest_window = max(rules.click_window, rules.view_window)
     return FiguresWorker(
         FunnelWriter(store, days),
-        CreditWriter(store, days, longest_window),
+        CreditWriter(store, days, rules.longest_window),
         AccuracyWriter(store, settings.retention_days, clock),
         ComparisonWriter(store, days, rules, settings.retention_days, clock),
     )

@@ -69,5 +69,5 @@ def span_asked(asked: PageRequest, report: Mapping[str, Any]) -> CreditSpan:
         last=asked.days.end.toordinal(),
         bit=bit(scope, model),
         report_by=by,
-        longest_window=asked.service.reports.basis.longest_window,
+        longest_window=asked.service.reports.basis.rules.longest_window,
     )

@@ -204,7 +204,7 @@ def _new_customers(now: CurrencyFigures, then: CurrencyFigures) -> Tile:
 def _earnings(conn: Connection, asked: PageRequest) -> dict[str, list[dict[str, Any]]]:
     basis = asked.service.reports.basis
     return earnings(
-        conn, asked.days, basis.days, basis.model, basis.longest_window, basis.known_rows
+        conn, asked.days, basis.days, basis.model, basis.rules.longest_window, basis.known_rows
     )
 
 

@@ -81,6 +81,11 @@ class Rules:
         """Returns the windows from days and hours, the units of the settings."""
         return cls(click_days * _DAY, view_hours * _HOUR)
 
+    @property
+    def longest_window(self) -> int:
+        """The seconds after which no touch is credited with an order any more."""
+        return max(self.click_window, self.view_window)
+
 
 class Credit(msgspec.Struct, frozen=True, gc=False):
     """A touch's share of an order under every (scope, model) whose `bit` is in `mask`.

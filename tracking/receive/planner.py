@@ -105,7 +105,7 @@ class Planner:
         self.settling = settling
         self.has_pixel = has_pixel
         self.is_beside_app = is_beside_app
-        self.reach = max(rules.click_window, rules.view_window)
+        self.reach = rules.longest_window
         self.facts_of = OrderReader(policy, self.reach, has_pixel=has_pixel).facts_of
         self._pinterest_bit = bit("pinterest", model)
 

@@ -23,11 +23,6 @@ class ReportBasis:
     retention_days: int
     known_rows: KnownRows = field(default_factory=KnownRows)
 
-    @property
-    def longest_window(self) -> int:
-        """The seconds after which no touch is credited with an order any more."""
-        return max(self.rules.click_window, self.rules.view_window)
-
     def forgotten(self) -> int:
         """Returns the instant, in seconds UTC, before which deliveries are deleted."""
         return int(self.clock()) - self.retention_days * _DAY

@@ -85,7 +85,7 @@ def _rows(
     before = max(each.begin(span.last + 1) for each in (UTC_DAYS, days))
     if span.report_by == "click_date":
         # A touch is credited only with orders within its window.
-        before += max(rules.click_window, rules.view_window)
+        before += rules.longest_window
     return order_shares(conn, (since, before), span.bit, rules, forgotten)
 
 

@@ -190,10 +190,8 @@ class Comparison:
         return CampaignNames([*ours, *paid_for, *theirs])
 
     def _add_sold(self, conn: Connection, asked: _Asked, lines: ComparisonLines) -> None:
-        compared = self._span(asked)
-        span = CreditSpan(
-            compared.first, compared.last, compared.bit, "order_date", self._basis.longest_window
-        )
+        compared, window = self._span(asked), self._basis.rules.longest_window
+        span = CreditSpan(compared.first, compared.last, compared.bit, "order_date", window)
         for row in credits_by_day(conn, span, self._days, self._known):
             for line in (lines.days[row.day], lines.totals):
                 line.add_sold(row.currency, row.share, row.net)

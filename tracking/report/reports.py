@@ -141,7 +141,7 @@ class Reports:
             last=days.end.toordinal(),
             bit=bit(over, chosen),
             report_by=by,
-            longest_window=self.basis.longest_window,
+            longest_window=self.basis.rules.longest_window,
         )
 
         with self.basis.store.read() as conn:
@@ -208,7 +208,7 @@ class Reports:
             if order is None:
                 return None
             event_id = event_id_of(order_id)
-            reach = max(self.basis.longest_window, 1)
+            reach = max(self.basis.rules.longest_window, 1)
             at = order.placed_at
             person = identity_graph.person_of(conn, order.keys, order.visitor, (at - reach, at))
             nearby = touches.seen_by(conn, person, at - 2 * reach, at)

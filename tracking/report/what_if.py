@@ -94,7 +94,7 @@ class WhatIf:
         """
         before = days.before
         if span.report_by == "click_date":
-            before += max(_reach(rules), _reach(self._rules))
+            before += max(rules.longest_window, self._rules.longest_window)
         placed = (days.since, before)
         credited = ALWAYS if span.report_by == "order_date" else (days.since, days.before)
         with self._basis.store.read() as conn:
@@ -166,7 +166,7 @@ class WhatIf:
         self, conn: Connection, orders: Sequence[CreditedOrder], rules: Rules
     ) -> Iterator[list[Touch]]:
         """Yields the stored touches of the buyer of each order, as far back as a window reaches."""
-        reach = max(_reach(rules), _reach(self._rules))
+        reach = max(rules.longest_window, self._rules.longest_window)
         spans = [(order.placed_at - reach, order.placed_at) for order in orders]
         persons = identity_graph.persons_of(
             conn,
@@ -191,10 +191,6 @@ def _has_more(found: Iterable[Touch], path: Iterable[Touch], at: int, rules: Rul
     return any(
         (touch.key, touch.at) not in known and is_in_window(touch, at, rules) for touch in found
     )
-
-
-def _reach(rules: Rules) -> int:
-    return max(rules.click_window, rules.view_window)
 
 
 def _batches(conn: Connection, since: int, before: int) -> Iterator[list[CreditedOrder]]:
