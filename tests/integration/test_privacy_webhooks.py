@@ -150,10 +150,10 @@ def test_of_many_browsers_those_are_the_persons_own_that_are_one_by_one(
         keys = {*orders.keys_by_id(conn, ["1"])["1"]}
         for placed in (["1", "2", "3", "4", "6"], ["1", "2", "3", "4"], ["2", "5"]):
             for known in (keys, set[str](), {browsers[1]}):
-                found = exclusive_of(conn, browsers, known, placed)
+                found = exclusive_of(conn, browsers, known, known, placed)
                 each = [b for b in browsers if is_exclusive(conn, b, known, known, placed)]
                 assert found == each
-        assert exclusive_of(conn, browsers, keys, ["1", "2", "3", "4", "6"]) == [
+        assert exclusive_of(conn, browsers, keys, keys, ["1", "2", "3", "4", "6"]) == [
             b for b in browsers if b != browsers[1]
         ]
 

@@ -69,10 +69,6 @@ class _Visitor(NamedTuple):
     visitor: str
 
 
-class _Link(NamedTuple):
-    link: str
-
-
 class _KeyOfVisitorId(NamedTuple):
     visitor: str
     link: str
@@ -95,15 +91,6 @@ _visitors_of = Query(
     union(
         *(
             select(table.c.visitor).where(table.c.link == bindparam("link"))
-            for table in (links, told_links, clients)
-        )
-    ),
-)
-_links_of = Query(
-    _Link,
-    union(
-        *(
-            select(table.c.link).where(table.c.visitor == bindparam("visitor"))
             for table in (links, told_links, clients)
         )
     ),
@@ -301,9 +288,9 @@ def visitors_of(conn: Connection, key: str) -> list[str]:
     return [row.visitor for row in _visitors_of.all(conn, link=key)]
 
 
-def keys_of(conn: Connection, visitor: str) -> list[str]:
+def keys_of(conn: Connection, visitor: str) -> set[str]:
     """Returns every key that a visitor id was seen with."""
-    return [row.link for row in _links_of.all(conn, visitor=visitor)]
+    return keys_of_each(conn, (visitor,)).get(visitor, set())
 
 
 def keys_of_each(conn: Connection, visitors: Collection[str]) -> dict[str, set[str]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
 from tracking.domain.identity import digest_of_key, is_client, is_identity
 from tracking.receive.privacy.tombstones import CERTAIN, is_same_person
@@ -139,31 +138,31 @@ def is_exclusive(
     order_ids: Collection[str],
 ) -> bool:
     """Returns True if no other person used a visitor id."""
-    if visitor in keys:
-        return True
-    own = {key for key in erasure.keys_of(conn, visitor) if is_identity(key)}
-    return own <= set(known_by) and set(orders_at(conn, visitor)) <= set(order_ids)
+    return bool(exclusive_of(conn, (visitor,), keys, known_by, order_ids))
 
 
 def exclusive_of(
-    conn: Connection, visitors: Collection[str], keys: Collection[str], order_ids: Collection[str]
+    conn: Connection,
+    visitors: Collection[str],
+    keys: Collection[str],
+    known_by: Collection[str],
+    order_ids: Collection[str],
 ) -> list[str]:
-    """Returns those of the visitor ids that only the person with these keys and orders used."""
+    """Returns those of the visitor ids that only the person used who has these keys and orders, and
+    whose browsers are `known_by` these identities."""
     seen_with, placed = erasure.keys_of_each(conn, visitors), erasure.orders_at_each(conn, visitors)
-    known_by, own = {*keys}, {*order_ids}
+    known, own = {*known_by}, {*order_ids}
 
     def is_own(visitor: str) -> bool:
         identities = set(filter(is_identity, seen_with.get(visitor, ())))
-        return identities <= known_by and placed.get(visitor, set()) <= own
+        return identities <= known and placed.get(visitor, set()) <= own
 
-    return [visitor for visitor in visitors if visitor in known_by or is_own(visitor)]
+    return [visitor for visitor in visitors if visitor in keys or is_own(visitor)]
 
 
-def orders_at(conn: Connection, visitor: str) -> list[str]:
+def orders_at(conn: Connection, visitor: str) -> set[str]:
     """Returns the ids of the orders that were placed at a visitor id."""
-    own = touch_key("")
-    keys = [row.key for row in erasure.touches_of(conn, visitor)]
-    return [key.removeprefix(own) for key in keys if key.startswith(own)]
+    return erasure.orders_at_each(conn, (visitor,)).get(visitor, set())
 
 
 def _joined(conn: Connection, visitors: Collection[str], keys: Collection[str]) -> set[str]:

@@ -250,7 +250,7 @@ def _sent_payloads(conn: Connection, subject: PrivacySubject) -> Iterator[bytes]
     for page in _pages(sorted(map(event_id_of, order_ids))):
         yield from outbox.sent_payloads(conn, PINTEREST, page)
     # What others did in a shared browser stays.
-    own = exclusive_of(conn, visitors, subject.keys, order_ids)
+    own = exclusive_of(conn, visitors, subject.keys, subject.keys, order_ids)
     yield from outbox.sent_payloads_of(conn, PINTEREST, own, _MOST_EVENTS)
 
 
