@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Select, and_, bindparam, func, literal_column, or_, select
+from sqlalchemy import Select, and_, bindparam, literal_column, or_, select
 
-from tracking.domain.attribution import touch_key
 from tracking.store.engine.statement import Connection, Query
 from tracking.store.schema import conversions, links, orders, touches
+from tracking.store.touches import OF_ORDER, ORDER_ID
 
 
 class BuyersOrder(NamedTuple):
@@ -26,22 +26,19 @@ _PROMPT_SECONDS = 86_400
 _MOST_LATE = 1_000
 # So many orders are looked at: of those that were placed in one browser, others may be others'.
 _MOST = 50
-_prefix = touch_key("")
 
 
 def _orders_of_key() -> Select[tuple[str, str]]:
-    order_id = func.substr(touches.c.key, literal_column(str(len(_prefix) + 1)))
     return (
         select(orders.c.id, orders.c.links)
         .select_from(
             links.join(touches, touches.c.visitor == links.c.visitor).join(
-                orders, orders.c.id == order_id
+                orders, orders.c.id == ORDER_ID
             )
         )
         .where(
             links.c.link == bindparam("key"),
-            touches.c.key >= literal_column(f"'{_prefix}'"),
-            touches.c.key < literal_column(f"'{_prefix[:-1]};'"),
+            OF_ORDER,
             orders.c.id != bindparam("id"),
         )
         .limit(_MOST)

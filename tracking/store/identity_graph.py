@@ -214,7 +214,10 @@ _emails_of = Query(
         *(
             select(table.c.link)
             .where(
-                table.c.visitor == bindparam("visitor"), table.c.link >= "em:", table.c.link < "em;"
+                # Between letters, as a database may sort signs in an order of its own.
+                table.c.visitor == bindparam("visitor"),
+                table.c.link >= "em",
+                table.c.link < "en",
             )
             .order_by(table.c.link)
             .limit(2)

@@ -12,7 +12,6 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    func,
     literal_column,
     not_,
     or_,
@@ -22,7 +21,6 @@ from sqlalchemy import (
     update,
 )
 
-from tracking.domain.attribution import touch_key
 from tracking.domain.conversion import event_id_of
 from tracking.store.attempts import added_up
 from tracking.store.engine.name_lists import DIALECTS, is_among, names_of
@@ -44,6 +42,7 @@ from tracking.store.schema import (
     touches,
     visitors,
 )
+from tracking.store.touches import OF_ORDER, ORDER_ID
 
 PAGE = 500
 EVENTS = 5_000
@@ -160,8 +159,6 @@ _forget_storefront_ids = Statement(
     )
     .values(storefront_id="")
 )
-_ORDER = touch_key("")
-_ORDER_KEY: ColumnElement[str] = literal_column(f"'{_ORDER}'")
 # How long a touch may be before an order that is credited to it. The visit of an order may itself
 # be up to two windows old.
 _window: BindParameter[int] = bindparam("window")
@@ -197,8 +194,8 @@ def _is_needed_touch() -> ColumnElement[bool]:
             ),
             _exists(
                 # The order is looked up, and not compared with all there are.
-                order.c.id == func.substr(touches.c.key, literal_column(str(len(_ORDER) + 1))),
-                func.substr(touches.c.key, 1, literal_column(str(len(_ORDER)))) == _ORDER_KEY,
+                order.c.id == ORDER_ID,
+                OF_ORDER,
                 order.c.placed_at >= _before,
             ),
             _has_young_touch_with(links),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, bindparam, delete, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tracking.domain.attribution import Kind, Touch
+from tracking.domain.attribution import Kind, Touch, touch_key
 from tracking.domain.customer import CustomerType
 from tracking.store.engine.name_lists import (
     names_as_table,
@@ -80,6 +80,15 @@ class CreditRow(NamedTuple):
 
 class _Key(NamedTuple):
     key: str
+
+
+_prefix = touch_key("")
+# The id of the order in the key of a touch that is `OF_ORDER`.
+ORDER_ID: ColumnElement[str] = func.substr(touches.c.key, literal_column(str(len(_prefix) + 1)))
+# Not by its place between others, which depends on the collation of the database.
+OF_ORDER: ColumnElement[bool] = func.substr(
+    touches.c.key, literal_column("1"), literal_column(str(len(_prefix)))
+) == literal_column(f"'{_prefix}'")
 
 
 class _Dropped(NamedTuple):
