@@ -43,7 +43,7 @@ from tracking.store.schema import (
     touches,
     visitors,
 )
-from tracking.store.touches import TouchRow
+from tracking.store.touches import OF_ORDER, TouchRow
 
 # The most links by which a request of Shopify's can name a person.
 MOST_ASKED = 3
@@ -111,7 +111,7 @@ _placed_at = Query(
     _PlacedAtVisitor,
     {
         dialect: select(touches.c.visitor, touches.c.key).where(
-            is_among(dialect, touches.c.visitor), touches.c.key.startswith(touch_key(""))
+            is_among(dialect, touches.c.visitor), OF_ORDER
         )
         for dialect in DIALECTS
     },
@@ -291,6 +291,11 @@ def visitors_of(conn: Connection, key: str) -> list[str]:
 def keys_of(conn: Connection, visitor: str) -> set[str]:
     """Returns every key that a visitor id was seen with."""
     return keys_of_each(conn, (visitor,)).get(visitor, set())
+
+
+def orders_at(conn: Connection, visitor: str) -> set[str]:
+    """Returns the ids of the orders that were placed at a visitor id."""
+    return orders_at_each(conn, (visitor,)).get(visitor, set())
 
 
 def keys_of_each(conn: Connection, visitors: Collection[str]) -> dict[str, set[str]]:

@@ -15,7 +15,6 @@ from tracking.receive.privacy.footprint import (
     PersonFootprint,
     browser_events_of,
     footprint_of,
-    orders_at,
 )
 from tracking.store import erasure, orders
 from tracking.store.engine.statement import Connection
@@ -115,10 +114,10 @@ def detachment(
     """Yields the steps that remove a person's orders and keys from a visitor id, which others
     keep."""
     own = frozenset(own)
-    placed = orders_at(conn, visitor)
-    others = (orders.of_id(conn, order_id) for order_id in sorted({*placed} - own))
+    placed = erasure.orders_at(conn, visitor)
+    others = (orders.of_id(conn, order_id) for order_id in sorted(placed - own))
     kept = {key for row in others if row is not None for key in row.keys}
-    for key in sorted({*erasure.keys_of(conn, visitor)}.intersection(known_by) - kept):
+    for key in sorted(erasure.keys_of(conn, visitor).intersection(known_by) - kept):
         yield ErasureStep(StepKind.LINK, key, visitor)
     for order_id in sorted(own.intersection(placed)):
         yield ErasureStep(StepKind.TOUCH, touch_key(order_id), visitor)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 
@@ -60,7 +61,7 @@ def footprint_of(
     do not tell any more.
     """
     visitors = {*keys, *(visitor for key in keys for visitor in erasure.visitors_of(conn, key))}
-    at_visitors = (order_id for visitor in visitors for order_id in orders_at(conn, visitor))
+    at_visitors = chain.from_iterable(erasure.orders_at_each(conn, visitors).values())
     own = _own_orders(conn, keys, order_ids, {*candidates, *at_visitors})
     order_keys = {*erased.keys, *(key for row in own.values() for key in row.keys)}
     known_by = frozenset({*keys, *filter(is_identity, order_keys)})
@@ -106,7 +107,7 @@ def _own_clients(
     """Returns the browsers of a person's visitor ids that nobody else used, and those visitor ids
     with the others of these browsers, which are the person's too."""
     clients: set[str] = set()
-    known = {key for visitor in visitors for key in erasure.keys_of(conn, visitor)}
+    known = {*chain.from_iterable(erasure.keys_of_each(conn, visitors).values())}
     for client in sorted(filter(is_client, known)):
         had = frozenset(erasure.visitors_of(conn, client))
         if all(map(is_hers, had - visitors)):
@@ -158,11 +159,6 @@ def exclusive_of(
         return identities <= known and placed.get(visitor, set()) <= own
 
     return [visitor for visitor in visitors if visitor in keys or is_own(visitor)]
-
-
-def orders_at(conn: Connection, visitor: str) -> set[str]:
-    """Returns the ids of the orders that were placed at a visitor id."""
-    return erasure.orders_at_each(conn, (visitor,)).get(visitor, set())
 
 
 def _joined(conn: Connection, visitors: Collection[str], keys: Collection[str]) -> set[str]:
