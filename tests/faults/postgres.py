@@ -26,7 +26,8 @@ class NoPostgres(Exception):
 
 
 class Cluster:
-    """A server in a folder of its own, that flushes what it commits as it does by default."""
+    """A server in a folder of its own. What nobody waits for it flushes late: nobody may be
+    answered in time by its chance."""
 
     def __init__(self) -> None:
         self._bin = _programs()
@@ -69,6 +70,7 @@ class Cluster:
                 [
                     *(self._bin / "postgres", "-D", self.folder / "data", "-k", self.folder),
                     *("-c", "listen_addresses=", "-c", "max_connections=60"),
+                    *("-c", "wal_writer_delay=10s"),
                 ],
                 cwd=self.folder,
                 stdout=log,

@@ -11,14 +11,14 @@ _LOG_OF = {"sqlite": "tracking.db-wal>", "postgresql": "/pg_wal/"}
 def before_answering(world: World, orders: int = 30) -> Finding:
     """Trace the service, and PostgreSQL with it: each answer must come after the flush."""
     found = Finding()
-    # Deliverers flush as well. Without anything to do they cannot be taken for a webhook.
+    told = world.placed(world.numbers(1 + orders))
+    # Deliverers flush as well. While the account is paused they cannot be taken for a webhook.
     world.pinterest.mode = "unauthorized"
-    told = world.placed(world.numbers(orders))
+    world.posts(told[:1], callers=1)
+    world.until(lambda: any(row["paused_until"] for row in world.rows("accounts")))
     trace = world.folder / "trace"
     with traced(trace, lambda: _processes(world)):
-        heard = world.posts(told, callers=1)
-    # A refusal that is still under way would pause the account once it is drained, for minutes.
-    world.until(lambda: any(row["paused_until"] for row in world.rows("accounts")))
+        heard = world.posts(told[1:], callers=1)
     answered, too_soon = answered_too_soon(trace.read_text("utf-8", "replace"), _LOG_OF[world.kind])
     world.pinterest.mode = "ok"
     world.drain()
