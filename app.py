@@ -44,6 +44,7 @@ from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, report_statements, wait_until_reachable
 from tracking.store.engine.sqlite import SqliteStore
+from tracking.store.engine.turns import Turns
 from tracking.store.engine.write_ahead_log import protection
 from webhooks.collector import Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
@@ -77,10 +78,11 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
     """
     if env is None and _only_seeks_command():
         return _commands()
+    turns = Turns()
     if env is not None:
-        return _served(_opened(Settings.from_env(env)))
+        return _served(_opened(Settings.from_env(env), turns), turns)
     try:
-        service = _opened(Settings.load())
+        service = _opened(Settings.load(), turns)
     except ConfigurationError as error:
         _refuse_to_start(str(error))
     except Exception as error:
@@ -88,7 +90,7 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
         logger.debug("the start failed: %s", error_line(error))
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         _refuse_to_start(f"the service cannot be opened: {first_line}")
-    return _served(service)
+    return _served(service, turns)
 
 
 def _refuse_to_start(reason: str) -> NoReturn:
@@ -97,7 +99,7 @@ def _refuse_to_start(reason: str) -> NoReturn:
     raise SystemExit(_APP_LOAD_ERROR)
 
 
-def _opened(settings: Settings) -> Service:
+def _opened(settings: Settings, turns: Turns) -> Service:
     begin_log(settings.log_level, settings.log_format)
     # It names a handful of plugins of its own wherever a database is migrated.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
@@ -105,13 +107,14 @@ def _opened(settings: Settings) -> Service:
         logger.warning("%s", warning)
     if _serves():
         wait_until_reachable(settings.database_url)
-    return open_service(settings, time.time)
+    return open_service(settings, time.time, turns)
 
 
-def _served(service: Service) -> Flask:
+def _served(service: Service, turns: Turns) -> Flask:
     if isinstance(service.store, SqliteStore):
         logger.info("%s", protection())
     app = assemble(service)
+    app.extensions["turns"] = turns
     if _serves():
         _start_background(app, service)
     return app

@@ -31,6 +31,7 @@ from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
 from server.side_threads import SideThreads
+from server.turns import NO_TURNS, Turns
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -59,8 +60,9 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.side_threads: SideThreads | None = None
         self.at_once = AtOnce()
         self.calls_at_stop: tuple[Callable[[], None], ...] = ()
+        self.turns: Turns = NO_TURNS
         wake = partial(self.method_queue.defer, self._send_deferred)
-        self.deferred_answers = DeferredAnswers(wake)
+        self.deferred_answers = DeferredAnswers(lambda: self.turns.wake(wake))
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -99,6 +101,10 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         it still serves those who are connected."""
         self.calls_at_stop = tuple(calls)
 
+    def take_turns(self, turns: Turns) -> None:
+        """Has the main loop report when it has nothing to do, and be woken in turn, from now on."""
+        self.turns = turns
+
     # --- In the main loop
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
@@ -107,13 +113,21 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         It notifies the arbiter in between: a flood of events takes longer than the arbiter waits.
         """
         registered = self.poller.get_map()
-        for key, _ in self.poller.select(timeout):
+        for key, _ in self._next_events(timeout):
             # The handler of an earlier event may have closed this connection to make space.
             if registered.get(key.fd) is key:
                 key.data(key.fileobj)
             if time.monotonic() >= self.notified_at + 1:
                 self.notified_at = time.monotonic()
                 self.notify()
+
+    def _next_events(self, timeout: float) -> Iterable[tuple[selectors.SelectorKey, int]]:
+        if events := self.poller.select(0):
+            return events
+        self.turns.loop_waits()
+        events = self.poller.select(timeout)
+        self.turns.loop_works()
+        return events
 
     def notify(self) -> None:
         """Notifies the arbiter, and makes sure every second that the kernel lets everybody in: a

@@ -9,16 +9,21 @@ from tracking.store.engine import postgres
 from tracking.store.engine.base import Store
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.engine.statement import StoreUnavailable
+from tracking.store.engine.turns import Turns
 
 __all__ = ["Store", "StoreUnavailable", "open_store", "wait_until_reachable", "why_unreachable"]
 
 
-def open_store(database_url: str) -> Store:
-    """Returns the store at a SQLAlchemy URL (sqlite:///file or postgresql+psycopg://…)."""
+def open_store(database_url: str, turns: Turns | None = None) -> Store:
+    """Returns the store at a SQLAlchemy URL (sqlite:///file or postgresql+psycopg://…).
+
+    Args:
+        turns: the turns that its writers take with the main loop of a process that has one.
+    """
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         setup = (*new_orders.SQLITE_SETUP, *usual_calls.SQLITE_SETUP)
-        return SqliteStore(Path(url.database or ""), setup)
+        return SqliteStore(Path(url.database or ""), setup, turns)
     return postgres.PostgresStore(_conninfo(database_url))
 
 

@@ -6,7 +6,7 @@ never removed here: a process that has one open would hold a lock that no other 
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,17 +39,20 @@ def open_lock(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
 
-def lock_at(path: Path, opened: int | None) -> int:
+def lock_at(path: Path, opened: int | None, meanwhile: Callable[[], None] = lambda: None) -> int:
     """Waits for the lock at a path and returns its descriptor.
 
-    That is `opened`, from an earlier call, unless the file was removed since.
+    That is `opened`, from an earlier call, unless the file was removed since. If another process
+    holds the lock, `meanwhile` is called before the wait.
 
     Raises:
         OSError: nothing was opened earlier, and the file cannot be opened or made.
     """
     descriptor = open_lock(path) if opened is None else opened
     while True:
-        lock(descriptor)
+        if not _lock_at_once(descriptor):
+            meanwhile()
+            lock(descriptor)
         status = os.fstat(descriptor)
         if identity_of(path) == (status.st_dev, status.st_ino):
             return descriptor
@@ -60,6 +63,15 @@ def lock_at(path: Path, opened: int | None) -> int:
             return descriptor
         os.close(descriptor)
         descriptor = other
+
+
+def _lock_at_once(descriptor: int) -> bool:
+    """Acquires the lock and returns True, unless another process holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def lock(descriptor: int, *, shared: bool = False) -> None:

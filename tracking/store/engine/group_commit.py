@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import Any
 
+from tracking.store.engine.turns import Turns
+
 # The result of a write that another transaction keeps from being written together with others. It
 # may be soon.
 BUSY = object()
@@ -104,6 +106,7 @@ class GroupCommit:
         most: the largest number of writes in a batch.
         translate: makes the exception that the caller sees of an error.
         idle_seconds: the writer thread ends after so long without a write.
+        turns: what a batch waits for before it begins, and is answered through.
     """
 
     def __init__(
@@ -112,11 +115,13 @@ class GroupCommit:
         most: int = 64,
         translate: Callable[[BaseException], BaseException] = lambda error: error,
         idle_seconds: float = 1.0,
+        turns: Turns | None = None,
     ) -> None:
         self._commit = commit
         self._most = most
         self._translate = translate
         self._idle_seconds = idle_seconds
+        self._turns = turns or Turns()
         self._mutex = threading.Lock()
         self._woken = threading.Condition(self._mutex)
         self._queue: deque[PendingWrite] = deque()
@@ -226,20 +231,23 @@ class GroupCommit:
 
     def _write_batch(self) -> None:
         self._batch = []
+        self._turns.wait_for_loop()
         try:
-            self._prepare()
+            with self._mutex:
+                self._prepared = self._next_queue()
+            self.prepare()
             self._commit(self)
         except BaseException as error:
             for write in self._batch or self.take():
                 write.error = error
-        for write in self._batch:
-            write.settle(self._translate)
+        with self._turns.answering():
+            for write in self._batch:
+                write.settle(self._translate)
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Makes the writes of the next batch ready that wait now: before the write lock is held,
-        for which other processes wait."""
+        for which other processes wait, and again while this one waits for it."""
         with self._mutex:
-            self._prepared = self._next_queue()
             waiting = list(islice(self._prepared, self._most))
         unready = [write for write in waiting if not write.is_ready]
         try:

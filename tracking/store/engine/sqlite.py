@@ -18,6 +18,7 @@ from tracking.store.engine.sqlite_connections import SqliteConnections
 from tracking.store.engine.sqlite_errors import FAULTS_OF_THE_ROW, seen_by_caller
 from tracking.store.engine.sqlite_writer import SqliteWriter
 from tracking.store.engine.statement import Connection, StoreUnavailable
+from tracking.store.engine.turns import Turns
 from tracking.store.engine.write_ahead_log import BULK_LIMITS, USUAL_LIMITS
 
 T = TypeVar("T")
@@ -27,14 +28,16 @@ logger = logging.getLogger(__name__)
 class SqliteStore:
     """A store in a SQLite file.
 
-    `setup` are statements that each writing connection runs when it is opened.
+    `setup` are statements that each writing connection runs when it is opened. Its writers take
+    `turns` with the main loop of the process.
     """
 
     dialect = DIALECT
 
-    def __init__(self, path: Path, setup: Iterable[str] = ()) -> None:
+    def __init__(self, path: Path, setup: Iterable[str] = (), turns: Turns | None = None) -> None:
         self.path = path
         self._setup = tuple(setup)
+        self._turns = turns
         self._is_in_place = True
         self._pid = 0
         self._forking = threading.Lock()
@@ -45,7 +48,9 @@ class SqliteStore:
         self._connections = SqliteConnections(self.path)
         self._writer = SqliteWriter(self._connections, self._setup)
         self._batches = SqliteBatches(self._writer)
-        self._group_commit = GroupCommit(self._commit, translate=self._store_error)
+        self._group_commit = GroupCommit(
+            self._commit, translate=self._store_error, turns=self._turns
+        )
 
     def commit(self, work: Callable[[Connection], T]) -> T:
         """Runs the work in a transaction and returns its result once it is on disk.

@@ -38,7 +38,7 @@ class SqliteBatches:
             return
         put: list[type[OneStatementWrite]] = []
         try:
-            with self._writer.locked():
+            with self._writer.locked(meanwhile=group_commit.prepare):
                 conn = Connection(self._writer.opened(), DIALECT)
                 pending = group_commit.take()
                 batches = batches_by_class(pending)

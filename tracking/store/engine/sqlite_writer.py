@@ -6,7 +6,7 @@ The log is moved into the file here too, by checkpoints under the same lock.
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -75,13 +75,16 @@ class SqliteWriter:
         return True
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Holds the lock file; the files that are open are those at their paths, before and after.
+
+        Args:
+            meanwhile: what can be done first if another process holds it.
 
         Raises:
             FilesReplaced: they are not, and a restart may not find what was written.
         """
-        with self._lock():
+        with self._lock(meanwhile):
             self._check_files()
             yield
             self._check_files()
@@ -91,7 +94,7 @@ class SqliteWriter:
             self._files.check()
 
     @contextmanager
-    def _lock(self) -> Iterator[None]:
+    def _lock(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Holds the lock file, for which all processes that write the database queue.
 
         The busy handler of SQLite is no queue: under load it leaves writers waiting for seconds.
@@ -99,7 +102,8 @@ class SqliteWriter:
         # First of all: a process that replaces the file takes this lock before the other.
         self._connections.announce_use()
         # Stays open for as long as the process may write.
-        self._lock_file = lock_at(lock_path(self._connections.path), self._lock_file)
+        path = lock_path(self._connections.path)
+        self._lock_file = lock_at(path, self._lock_file, meanwhile)
         try:
             yield
         finally:

@@ -1,0 +1,215 @@
+"""The threads that write and the main loop of a server take turns with the interpreter."""
+
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+
+from server.deferred_answers import DeferredAnswers
+from server.worker import BufferingWorker
+from tests.integration.test_group_commit import Book, Noted
+from tracking.store.engine.file_locks import lock_at, lock_path, writing
+from tracking.store.engine.group_commit import GroupCommit
+from tracking.store.engine.sqlite import SqliteStore
+from tracking.store.engine.turns import Turns
+from tracking.store.migrations import migrate
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def turns() -> Turns:
+    """Turns of a loop for which a batch would wait longer than any test lasts."""
+    return Turns(PATIENCE)
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+def test_a_batch_begins_once_the_loop_has_received_all_that_arrived(
+    book: Book, turns: Turns
+) -> None:
+    group_commit = GroupCommit(book.commit, turns=turns)
+    turns.loop_works()
+    futures = [group_commit.submit(lambda _: None) for _ in range(5)]
+    turns.loop_waits()
+    for future in futures:
+        future.result(PATIENCE)
+
+    assert book.batches == [5]
+
+
+def test_a_batch_begins_although_the_loop_always_has_something_to_do(book: Book) -> None:
+    turns = Turns()
+    turns.loop_works()
+
+    GroupCommit(book.commit, turns=turns).submit(lambda _: None).result(PATIENCE)
+
+    assert book.batches == [1]
+
+
+def test_a_batch_waits_for_no_loop_where_none_reports(book: Book, turns: Turns) -> None:
+    GroupCommit(book.commit, turns=turns).submit(lambda _: None).result(PATIENCE / 2)
+
+    assert book.batches == [1]
+
+
+class Woken:
+    """A loop that notes whom it could answer each time it was woken."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.times: list[int] = []
+        self.is_woken = threading.Event()
+        wake = self._wake
+        self.answers = DeferredAnswers(lambda: turns.wake(wake))
+
+    def answer(self, *_: Any) -> None:
+        """Add an answer, as a webhook's future does once it is on disk."""
+        self.answers.add(None, None)  # type: ignore[arg-type]
+
+    def _wake(self) -> None:
+        self.times.append(len(self.answers.take_all()))
+        self.is_woken.set()
+
+
+def test_the_loop_is_woken_once_for_all_answers_of_a_batch(book: Book, turns: Turns) -> None:
+    woken = Woken(turns)
+    group_commit = GroupCommit(book.commit, turns=turns)
+    turns.loop_works()
+    for _ in range(5):
+        group_commit.submit(lambda _: None).add_done_callback(woken.answer)
+    turns.loop_waits()
+
+    assert woken.is_woken.wait(PATIENCE)
+    assert woken.times == [5]
+
+
+def test_the_loop_is_woken_at_once_for_an_answer_of_another_thread(turns: Turns) -> None:
+    woken = Woken(turns)
+    with turns.answering():
+        other = threading.Thread(target=woken.answer)
+        other.start()
+        other.join(PATIENCE)
+        assert woken.times == [1]
+
+
+def test_the_loop_is_woken_although_one_answer_of_a_batch_fails(turns: Turns) -> None:
+    woken = Woken(turns)
+    with pytest.raises(OSError, match="fails"), turns.answering():
+        woken.answer()
+        raise OSError("fails")
+
+    assert woken.times == [1]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    database = tmp_path / "tracking.db"
+    migrate(f"sqlite:///{database}")
+    with closing(SqliteStore(database)) as opened:
+        yield opened
+
+
+def test_writes_that_arrive_while_another_process_writes_are_prepared_meanwhile(
+    store: SqliteStore,
+) -> None:
+    prepared: list[str] = []
+    second_came = threading.Event()
+
+    class Second(Noted):
+        """A write that says when it is prepared."""
+
+        @classmethod
+        def prepare(cls, works: Any) -> None:
+            """Note that they are prepared."""
+            prepared.extend(work.name for work in works)
+            second_came.set()
+
+    class First(Noted):
+        """A write that is prepared before the second arrives."""
+
+        @classmethod
+        def prepare(cls, works: Any) -> None:
+            """Have the second arrive."""
+            later.append(store.commit_later(Second("second", [])))
+
+    later: list[Any] = []
+    with writing(store.path):
+        first = store.commit_later(First("first", []))
+        assert second_came.wait(PATIENCE)
+        assert not first.done()
+    for future in (first, *later):
+        future.result(PATIENCE)
+
+    assert prepared == ["second"]
+
+
+def test_the_lock_is_waited_for_after_what_is_done_meanwhile(tmp_path: Path) -> None:
+    path, held = tmp_path / "held", threading.Event()
+    done: list[str] = []
+    with writing(path):
+        waiting = threading.Thread(
+            target=lambda: os.close(lock_at(lock_path(path), None, held.set))
+        )
+        waiting.start()
+        assert held.wait(PATIENCE)
+        done.append("meanwhile")
+    waiting.join(PATIENCE)
+
+    os.close(lock_at(lock_path(path), None, lambda: done.append("although it is free")))
+    assert done == ["meanwhile"]
+
+
+class Reported:
+    """Turns that note what the loop reports."""
+
+    def __init__(self) -> None:
+        self.reports: list[str] = []
+
+    def loop_works(self) -> None:
+        """Note it."""
+        self.reports.append("works")
+
+    def loop_waits(self) -> None:
+        """Note it."""
+        self.reports.append("waits")
+
+    def wake(self, call: Callable[[], None]) -> None:
+        """Wake at once."""
+        call()
+
+
+@pytest.fixture
+def worker() -> Iterator[BufferingWorker]:
+    """A worker that does not run, without a socket."""
+    made = BufferingWorker(1, os.getpid(), [], None, 30, Config(), None)
+    made.poller = selectors.DefaultSelector()
+    yield made
+    made.poller.close()
+    made.tmp.close()
+
+
+def test_the_loop_reports_that_it_waits_only_once_all_that_arrived_is_served(
+    worker: BufferingWorker,
+) -> None:
+    turns = Reported()
+    worker.take_turns(turns)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker.poller.register(
+            ours, selectors.EVENT_READ, lambda _: turns.reports.append(ours.recv(1).decode())
+        )
+        theirs.send(b"ab")
+        for _ in range(3):
+            worker.wait_for_and_dispatch_events(0)
+
+    assert turns.reports == ["a", "b", "waits", "works"]

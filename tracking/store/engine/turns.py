@@ -1,0 +1,58 @@
+"""The turns that the threads that write and the main loop of a server take with the interpreter.
+
+While both want it, each waits for the other at every call of the system, and the lock of the
+database is held meanwhile. So a batch begins when the loop has received all that arrived, and the
+loop is woken when all of a batch can be answered.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# A loop that always has something to do must not keep batches from being written.
+_PATIENCE_SECONDS = 0.005
+
+
+class Turns:
+    """The turns of one process. Where no loop reports to it, nobody waits.
+
+    A batch waits for `patience` seconds at most.
+    """
+
+    def __init__(self, patience: float = _PATIENCE_SECONDS) -> None:
+        self._patience = patience
+        self._loop_is_idle = threading.Event()
+        self._loop_is_idle.set()
+        self._answering = threading.local()
+
+    def loop_works(self) -> None:
+        """The loop reports that it has something to do."""
+        self._loop_is_idle.clear()
+
+    def loop_waits(self) -> None:
+        """The loop reports that it has nothing to do."""
+        self._loop_is_idle.set()
+
+    def wait_for_loop(self) -> None:
+        """Waits until the loop has nothing to do, or patience ends."""
+        self._loop_is_idle.wait(self._patience)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Has the calls that this thread makes by `wake` wait until the end; each is made once."""
+        calls: dict[Callable[[], None], None] = {}
+        self._answering.calls = calls
+        try:
+            yield
+        finally:
+            self._answering.calls = None
+            for call in calls:
+                call()
+
+    def wake(self, call: Callable[[], None]) -> None:
+        """Makes a call that wakes the loop, now or once this thread has given all its answers."""
+        calls = getattr(self._answering, "calls", None)
+        if calls is None:
+            call()
+        else:
+            calls[call] = None
