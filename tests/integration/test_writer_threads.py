@@ -20,6 +20,7 @@ from tracking.service import Service
 from tracking.store import StoreUnavailable
 from tracking.store.engine.group_commit import BUSY, BatchableWrite
 from tracking.store.engine.statement import ServerAway
+from tracking.store.engine.turns import Turns
 from tracking.store.engine.writer_threads import MOST, MOST_BYTES, WriterThreads
 from tracking.store.identity_graph import MOST_VISITORS
 
@@ -94,7 +95,9 @@ class SlowName(Name):
 class Desk:
     """Writer threads of which one is kept busy until the desk opens, and the batches written."""
 
-    def __init__(self, threads: int = 1, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, threads: int = 1, patience: float = PATIENCE, turns: Turns | None = None
+    ) -> None:
         self.batches: list[int] = []
         self.is_away = False
         self._is_open = threading.Event()
@@ -102,7 +105,7 @@ class Desk:
         self.is_connected_after = 0.0
         self.begins_anew = False
         self.writers = WriterThreads(
-            self._commit, self._commit_batch, threads, patience, lambda: self.seconds
+            self._commit, self._commit_batch, threads, patience, lambda: self.seconds, turns
         )
         self.writers.submit(lambda _: self._is_open.wait(PATIENCE))
 
@@ -137,6 +140,38 @@ def test_writes_that_wait_share_a_transaction() -> None:
     desk = Desk()
     assert results(desk.writes(*map(Name, "abc"))) == ["a", "b", "c"]
     assert desk.batches == [3]
+
+
+def test_a_batch_is_taken_once_the_main_loop_has_received_all_that_arrived() -> None:
+    turns = Turns(PATIENCE)
+    desk = Desk(turns=turns)
+    turns.loop_works()
+    # The desk opens with the first two, and its thread is free.
+    futures = [*desk.writes(*map(Name, "ab")), *desk.writes(*map(Name, "cd"))]
+    turns.loop_waits()
+    assert results(futures) == ["a", "b", "c", "d"]
+    assert desk.batches == [4]
+
+
+def test_the_main_loop_is_woken_once_for_the_answers_of_a_batch() -> None:
+    turns = Turns(PATIENCE)
+    desk = Desk(turns=turns)
+    answers: list[str] = []
+    times: list[int] = []
+
+    def wake() -> None:
+        times.append(len(answers))
+
+    def answer(_: Future[Any]) -> None:
+        answers.append("answer")
+        turns.wake(wake)
+
+    turns.loop_works()
+    for future in desk.writes(*map(Name, "abc")):
+        future.add_done_callback(answer)
+    turns.loop_waits()
+    until(lambda: bool(times))
+    assert times == [3]
 
 
 def test_no_more_share_one_than_there_is_room_for_locks() -> None:

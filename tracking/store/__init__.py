@@ -24,7 +24,7 @@ def open_store(database_url: str, turns: Turns | None = None) -> Store:
     if url.get_backend_name() == "sqlite":
         setup = (*new_orders.SQLITE_SETUP, *usual_calls.SQLITE_SETUP)
         return SqliteStore(Path(url.database or ""), setup, turns)
-    return postgres.PostgresStore(_conninfo(database_url))
+    return postgres.PostgresStore(_conninfo(database_url), turns=turns)
 
 
 def wait_until_reachable(database_url: str) -> None:

@@ -28,6 +28,7 @@ from tracking.store.engine.statement import (
     ServerAway,
     StoreUnavailable,
 )
+from tracking.store.engine.turns import Turns
 from tracking.store.engine.writer_threads import WriterThreads
 
 T = TypeVar("T")
@@ -87,13 +88,17 @@ SELECT pg_terminate_backend(pg_backend_pid()) WHERE current_setting('transaction
 
 
 class PostgresStore:
-    """A store in PostgreSQL. Each process opens a small pool of connections of its own."""
+    """A store in PostgreSQL. Each process opens a small pool of connections of its own, and its
+    writers take `turns` with its main loop."""
 
     dialect = "postgresql"
 
-    def __init__(self, conninfo: str, pool_size: int = POOL_SIZE) -> None:
+    def __init__(
+        self, conninfo: str, pool_size: int = POOL_SIZE, turns: Turns | None = None
+    ) -> None:
         self._conninfo = conninfo
         self._pool_size = pool_size
+        self._turns = turns
         self._yielding: PostgresStore | None = None
         self._pool: ConnectionPool[Any] | None = None
         self._pid = 0
@@ -135,7 +140,7 @@ class PostgresStore:
                 # After a fork, the threads of the old ones are the parent's.
                 commit_batch = partial(self._commit, begin=_BEGIN_ATTEMPT)
                 self._writers = WriterThreads(
-                    self._commit, commit_batch, self._pool_size, _QUEUED_SECONDS
+                    self._commit, commit_batch, self._pool_size, _QUEUED_SECONDS, turns=self._turns
                 )
                 self._writers_pid = os.getpid()
             return self._writers
@@ -182,7 +187,7 @@ class PostgresStore:
     def yielding(self) -> "PostgresStore":
         """Returns the same database for callers with a pool of connections of their own."""
         if self._yielding is None:
-            self._yielding = PostgresStore(self._conninfo, YIELDING_POOL_SIZE)
+            self._yielding = PostgresStore(self._conninfo, YIELDING_POOL_SIZE, self._turns)
         return self._yielding
 
     def bulk(self) -> AbstractContextManager[None]:

@@ -22,6 +22,7 @@ from typing import Any
 
 from tracking.store.engine.group_commit import BUSY, BatchableWrite
 from tracking.store.engine.statement import Contended, ServerAway
+from tracking.store.engine.turns import Turns
 
 # Each locks some names, and PostgreSQL has room for some thousand locks.
 MOST = 32
@@ -57,7 +58,8 @@ class WriterThreads:
 
     `commit` runs a work in a transaction, commits it and returns its result, `commit_batch` does
     so with the work of a batch. A write that has waited for `patience` seconds is not begun any
-    more, and is refused at once, also while all threads wait for others. `now` is in seconds.
+    more, and is refused at once, also while all threads wait for others. `now` is in seconds. The
+    threads take `turns` with the main loop.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class WriterThreads:
         threads: int,
         patience: float,
         now: Callable[[], float] = time.monotonic,
+        turns: Turns | None = None,
     ) -> None:
         self._commit = commit
         self._commit_batch = commit_batch
         self._patience = patience
+        self._turns = turns or Turns()
         self._now = now
         self._most_threads = threads
         self._most_alone = max(1, threads - 1)
@@ -124,11 +128,13 @@ class WriterThreads:
 
     def _write(self) -> None:
         while batch := self._next_batch():
-            if is_alone := batch[0].is_alone:
-                for queued in batch:
-                    self._write_alone(queued)
-            else:
-                self._write_together(batch)
+            is_alone = batch[0].is_alone
+            with self._turns.answering():
+                if is_alone:
+                    for queued in batch:
+                        self._write_alone(queued)
+                else:
+                    self._write_together(batch)
             with self._woken:
                 self._alone -= is_alone
                 self._together -= not is_alone
@@ -138,6 +144,7 @@ class WriterThreads:
 
         Returns none after some time without writes: the thread ends.
         """
+        self._turns.wait_for_loop()
         with self._woken:
             n = self._next()
             if n is None:
