@@ -14,6 +14,7 @@ from tests.conftest import BuildService
 from tests.import_files import _must_not_be, sale, sales, table
 from tests.store_contents import is_empty, rows
 from tracking.receive.imports import CheckedEvents, Importer, ImportSource, RejectedRecord
+from tracking.receive.imports.row_groups import EventRow
 from tracking.service import Service
 from tracking.store.engine.disk_guard import DiskGuard
 
@@ -248,6 +249,30 @@ def test_of_a_file_with_a_fault_nothing_is_kept(service: Service, tmp_path: Path
 
         assert not kept.is_whole
     assert [record.line for record in refused] == [202]
+
+
+class CountedEvents(CheckedEvents):
+    """Checked events that count how many were added."""
+
+    added = 0
+
+    def add(self, row: EventRow, position: int) -> None:
+        """Count it."""
+        self.added += 1
+        super().add(row, position)
+
+
+def test_after_the_first_fault_of_a_file_no_more_of_it_is_kept(
+    service: Service, tmp_path: Path
+) -> None:
+    refused: list[RejectedRecord] = []
+
+    with CountedEvents(disk(tmp_path)) as kept:
+        content = table([*sales(4), sale(5, value="x"), *sales(200)[10:]])
+        check(service, content, kept, refused.append)
+
+        assert kept.added == 4
+    assert [record.line for record in refused] == [6]
 
 
 def test_a_conflict_that_only_the_store_knows_of_names_the_line(

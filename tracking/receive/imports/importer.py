@@ -120,7 +120,9 @@ class Importer:
         ):
             for entry in self._usable_entries(source, blocks):
                 self._count_left_out(entry)
-                if kept is not None and isinstance(entry, EventRow):
+                if kept is None or self.counts.rejected:
+                    continue
+                if isinstance(entry, EventRow):
                     kept.add(entry, self.counts.position)
         if kept is not None and self.counts.rejected:
             kept.discard()
