@@ -1,11 +1,11 @@
-"""What the main loop tells the threads that write, so that they take turns with it."""
+"""The turns that the main loop takes with the threads that write, whose results it waits for."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 
-class Turns(Protocol):
-    """The turns of the main loop with the threads whose results it waits for."""
+class LoopTurns(Protocol):
+    """The turns as the main loop takes them."""
 
     def loop_works(self) -> None:
         """The loop reports that it has something to do."""

@@ -31,7 +31,7 @@ from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
 from server.side_threads import SideThreads
-from server.turns import NO_TURNS, Turns
+from server.turns import NO_TURNS, LoopTurns
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -60,7 +60,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.side_threads: SideThreads | None = None
         self.at_once = AtOnce()
         self.calls_at_stop: tuple[Callable[[], None], ...] = ()
-        self.turns: Turns = NO_TURNS
+        self.turns: LoopTurns = NO_TURNS
         wake = partial(self.method_queue.defer, self._send_deferred)
         self.deferred_answers = DeferredAnswers(lambda: self.turns.wake(wake))
 
@@ -101,7 +101,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         it still serves those who are connected."""
         self.calls_at_stop = tuple(calls)
 
-    def take_turns(self, turns: Turns) -> None:
+    def take_turns(self, turns: LoopTurns) -> None:
         """Has the main loop report when it has nothing to do, and be woken in turn, from now on."""
         self.turns = turns
 

@@ -4,7 +4,7 @@ import os
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from gunicorn.config import Config
 
 from server.deferred_answers import DeferredAnswers
 from server.worker import BufferingWorker
-from tests.integration.test_group_commit import Book, Noted
 from tracking.store.engine.file_locks import lock_at, lock_path, writing
-from tracking.store.engine.group_commit import GroupCommit
+from tracking.store.engine.group_commit import BatchableWrite, GroupCommit
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.engine.turns import Turns
 from tracking.store.migrations import migrate
@@ -31,36 +30,39 @@ def turns() -> Turns:
 
 
 @pytest.fixture
-def book() -> Book:
-    return Book()
+def batches() -> list[int]:
+    """The sizes of the batches that were committed."""
+    return []
+
+
+@pytest.fixture
+def group_commit(batches: list[int], turns: Turns) -> GroupCommit:
+    return GroupCommit(lambda each: batches.append(len(each.take())), turns=turns)
 
 
 def test_a_batch_begins_once_the_loop_has_received_all_that_arrived(
-    book: Book, turns: Turns
+    group_commit: GroupCommit, batches: list[int], turns: Turns
 ) -> None:
-    group_commit = GroupCommit(book.commit, turns=turns)
     turns.loop_works()
     futures = [group_commit.submit(lambda _: None) for _ in range(5)]
     turns.loop_waits()
     for future in futures:
         future.result(PATIENCE)
 
-    assert book.batches == [5]
+    assert batches == [5]
 
 
-def test_a_batch_begins_although_the_loop_always_has_something_to_do(book: Book) -> None:
-    turns = Turns()
+def test_a_batch_begins_although_the_loop_always_has_something_to_do() -> None:
+    turns, begun = Turns(), threading.Event()
     turns.loop_works()
 
-    GroupCommit(book.commit, turns=turns).submit(lambda _: None).result(PATIENCE)
+    GroupCommit(lambda _: begun.set(), turns=turns).submit(lambda _: None)
 
-    assert book.batches == [1]
+    assert begun.wait(PATIENCE)
 
 
-def test_a_batch_waits_for_no_loop_where_none_reports(book: Book, turns: Turns) -> None:
-    GroupCommit(book.commit, turns=turns).submit(lambda _: None).result(PATIENCE / 2)
-
-    assert book.batches == [1]
+def test_a_batch_waits_for_no_loop_where_none_reports(group_commit: GroupCommit) -> None:
+    group_commit.submit(lambda _: None).result(PATIENCE / 2)
 
 
 class Woken:
@@ -81,9 +83,10 @@ class Woken:
         self.is_woken.set()
 
 
-def test_the_loop_is_woken_once_for_all_answers_of_a_batch(book: Book, turns: Turns) -> None:
+def test_the_loop_is_woken_once_for_all_answers_of_a_batch(
+    group_commit: GroupCommit, turns: Turns
+) -> None:
     woken = Woken(turns)
-    group_commit = GroupCommit(book.commit, turns=turns)
     turns.loop_works()
     for _ in range(5):
         group_commit.submit(lambda _: None).add_done_callback(woken.answer)
@@ -125,26 +128,34 @@ def test_writes_that_arrive_while_another_process_writes_are_prepared_meanwhile(
     prepared: list[str] = []
     second_came = threading.Event()
 
-    class Second(Noted):
+    class Second(BatchableWrite):
         """A write that says when it is prepared."""
 
+        def __call__(self, conn: Any) -> None:
+            """Write nothing."""
+
         @classmethod
-        def prepare(cls, works: Any) -> None:
-            """Note that they are prepared."""
-            prepared.extend(work.name for work in works)
+        def attempt(cls, conn: Any, works: Sequence[Any]) -> Sequence[None]:
+            """Leave them to be written alone."""
+            return [None] * len(works)
+
+        @classmethod
+        def prepare(cls, works: Sequence[Any]) -> None:
+            """Note it."""
+            prepared.append("second")
             second_came.set()
 
-    class First(Noted):
-        """A write that is prepared before the second arrives."""
+    class First(Second):
+        """A write during whose preparation the second arrives."""
 
         @classmethod
-        def prepare(cls, works: Any) -> None:
+        def prepare(cls, works: Sequence[Any]) -> None:
             """Have the second arrive."""
-            later.append(store.commit_later(Second("second", [])))
+            later.append(store.commit_later(Second()))
 
     later: list[Any] = []
     with writing(store.path):
-        first = store.commit_later(First("first", []))
+        first = store.commit_later(First())
         assert second_came.wait(PATIENCE)
         assert not first.done()
     for future in (first, *later):
