@@ -14,7 +14,7 @@ needs_strace = pytest.mark.skipif(
 # SQLite's lock for a checkpoint: a byte of the shared memory's file (sqlite.org/walformat.html).
 _CHECKPOINT = re.compile(r"-shm>, F_SETLKW?, \{l_type=F_WRLCK, .*l_start=121, l_len=1\}\) += 0")
 _LOG_WRITTEN = re.compile(r"pwrite\w*\(\d+<[^>]*-wal>")
-_LOCKED = re.compile(r"flock\(\d+<[^>]*\.lock>, LOCK_EX\) += 0")
+_LOCKED = re.compile(r"flock\(\d+<[^>]*\.lock>, LOCK_EX(?:\|LOCK_NB)?\) += 0")
 _LET_GO = re.compile(r"flock\(\d+<[^>]*\.lock>, LOCK_UN\)|close\(\d+<[^>]*\.lock>\)")
 _BEGUN = re.compile(r"(\d+) +(.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. \w+ resumed>(.*)$")
