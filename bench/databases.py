@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.collector import KEY, calls
-from bench.imports import CORES, importer, measured, with_source, write_file
+from bench.imports import checked_first, measured, write_file
 from bench.webhooks import SECRET, Pair, arguments, gunicorn, orders, run, spread
 from config import Settings
 from tests.faults.postgres import cluster
@@ -70,7 +70,7 @@ def _import(args: argparse.Namespace, folder: Path, urls: list[str]) -> None:
             write_file(file, first + number * args.rows, args.rows)
             seconds = {}
             for service in services if number % 2 else services[::-1]:
-                work = partial(with_source, file, importer(service, None, CORES).run)
+                work = partial(checked_first, service, file)
                 seconds[service.store.dialect] = measured(work).clock
             ratios.append(seconds["sqlite"] / seconds["postgresql"])
             rates = "  ".join(f"{name} {args.rows / seconds[name]:.0f}/s" for name in NAMES)
