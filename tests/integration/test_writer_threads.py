@@ -174,6 +174,29 @@ def test_the_main_loop_is_woken_once_for_the_answers_of_a_batch() -> None:
     assert times == [3]
 
 
+def test_the_loop_hears_of_a_refused_write_before_the_others_of_its_batch_are_written() -> None:
+    turns, is_woken = Turns(), threading.Event()
+    desk = Desk(patience=61.0, turns=turns)
+    was_woken: list[bool] = []
+
+    class Noting(SlowName):
+        """A name that notes whether the loop was woken when it is written."""
+
+        @classmethod
+        def attempt(cls, conn: Desk, works: Sequence[Name]) -> Sequence[str | None]:
+            was_woken.append(is_woken.is_set())
+            return super().attempt(conn, works)
+
+    late = desk.writers.submit(Noting("a", desk))
+    late.add_done_callback(lambda _: turns.wake(is_woken.set))
+    desk.seconds += 2.0
+    (in_time,) = desk.writes(Noting("b", desk))
+
+    assert isinstance(late.exception(PATIENCE), StoreUnavailable)
+    assert in_time.result(PATIENCE) == "b"
+    assert was_woken == [True]
+
+
 def test_no_more_share_one_than_there_is_room_for_locks() -> None:
     desk = Desk()
     results(desk.writes(*(Name("a") for _ in range(MOST + 5))))

@@ -129,12 +129,11 @@ class WriterThreads:
     def _write(self) -> None:
         while batch := self._next_batch():
             is_alone = batch[0].is_alone
-            with self._turns.answering():
-                if is_alone:
-                    for queued in batch:
-                        self._write_alone(queued)
-                else:
-                    self._write_together(batch)
+            if is_alone:
+                for queued in batch:
+                    self._write_alone(queued)
+            else:
+                self._write_together(batch)
             with self._woken:
                 self._alone -= is_alone
                 self._together -= not is_alone
@@ -215,12 +214,14 @@ class WriterThreads:
             # Committed one by one, only the write at fault fails.
             results = [None] * len(in_time)
         rest = []
-        for queued, result in zip(in_time, results, strict=True):
-            if result is None or result is BUSY:
-                queued.tries = queued.tries + 1 if result is BUSY else _MOST_TRIES
-                rest.append(queued)
-            else:
-                queued.future.set_result(result)
+        # Around no transaction: until a thread wakes the loop, the answers of the others wait too.
+        with self._turns.answering():
+            for queued, result in zip(in_time, results, strict=True):
+                if result is None or result is BUSY:
+                    queued.tries = queued.tries + 1 if result is BUSY else _MOST_TRIES
+                    rest.append(queued)
+                else:
+                    queued.future.set_result(result)
         self._queue_again(rest)
 
     def _attempt(self, batch: Sequence[_Queued], conn: Any) -> Sequence[Any]:
