@@ -132,11 +132,23 @@ def postgres_url(kept_stores: dict[str, Store]) -> Iterator[str]:
     joint = "&" if "?" in base else "?"
     url = f"{base}{joint}options=-csearch_path%3D{schema}"
     migrate(url)
+    _keep_out_of_the_log(schema)
     kept_stores[url] = open_store(url)
     yield url
     kept_stores.pop(url).close()
     with psycopg.connect(POSTGRES, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def _keep_out_of_the_log(schema: str) -> None:
+    """A commit that changes only unlogged tables does not wait for the disk, whatever the service
+    asks for. That what is acknowledged is on disk, tests/faults traces on tables as they are."""
+    with psycopg.connect(POSTGRES) as connection:
+        connection.execute(f"SET search_path = {schema}")
+        for (table,) in connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+        ).fetchall():
+            connection.execute(f"ALTER TABLE {table} SET UNLOGGED")
 
 
 @pytest.fixture(scope="session")

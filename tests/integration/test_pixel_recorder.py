@@ -65,6 +65,16 @@ def waiting(service: Service) -> int:
     return len(rows(service.store, "pixel_backlog"))
 
 
+def fill_backlog(service: Service, body: bytes) -> None:
+    """Leave as many rows as have room, in one transaction."""
+
+    def add(conn: Connection) -> None:
+        for _ in range(pixel_recorder.LONGEST_BACKLOG):
+            pixel_backlog.add(conn, body, NOW)
+
+    service.store.commit(add)
+
+
 def drain(service: Service) -> None:
     while service.tracker.pixel.record_waiting():
         pass
@@ -165,9 +175,7 @@ def test_a_row_that_cannot_be_recorded_keeps_no_other_from_it(
 
 def test_a_row_that_stays_takes_no_room_from_the_calls_after_it(service: Service) -> None:
     service.store.commit(lambda conn: pixel_backlog.add(conn, b"no JSON", NOW))
-    add = lambda conn: pixel_backlog.add(conn, b"{}", NOW)  # noqa: E731
-    for _ in range(pixel_recorder.LONGEST_BACKLOG):
-        service.store.commit(add)
+    fill_backlog(service, b"{}")
     drain(service)
     assert waiting(service) == 1
 
@@ -204,9 +212,7 @@ def test_a_postponed_row_is_due_once_the_clock_was_set_back(service: Service, cl
 
 def test_a_call_whose_rest_has_no_room_is_refused_and_not_stored(service: Service) -> None:
     client = assemble(service).test_client()
-    add = lambda conn: pixel_backlog.add(conn, b"", NOW)  # noqa: E731
-    for _ in range(pixel_recorder.LONGEST_BACKLOG):
-        service.store.commit(add)
+    fill_backlog(service, b"")
 
     assert posts(client, call()) == 503
     assert recorded(service) == 0
