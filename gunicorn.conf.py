@@ -1,6 +1,7 @@
 """The settings of gunicorn, which finds this file itself: `gunicorn "app:create_app()"`."""
 
 import gc
+from importlib import import_module
 from typing import Any
 
 from config import ConfigurationError, Settings
@@ -27,6 +28,18 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 # Webhooks are answered within seconds; at a stop, requests in progress have this long to finish.
 graceful_timeout = 10
 control_socket_disable = True
+
+
+def on_starting(arbiter: Any) -> None:
+    """Loads the application's modules once for all workers, which share their memory.
+
+    The garbage collector would search them again and again while they are loaded, and write to
+    what is shared afterwards.
+    """
+    gc.disable()
+    import_module("app")
+    gc.freeze()
+    gc.enable()
 
 
 def post_worker_init(worker: Any) -> None:
