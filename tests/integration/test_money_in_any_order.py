@@ -111,6 +111,7 @@ def figures_after(found: World, number: int, messages: Sequence[Message]) -> tup
             own |= {"order_id": number, "id": 10 * number + own["id"]}
         else:
             own |= {"id": number, "email": f"{number}@example.com", "customer": {"id": number}}
+            own |= {"contact_email": None, "billing_address": None}
         found.shop.sends(topic, own)
     journey = found.shop.reads(f"/orders/{number}/journey")
     return tuple(journey[name] for name in ("gross_revenue", "refunds", "cancellations", "revenue"))
