@@ -105,6 +105,15 @@ def test_the_loop_is_woken_at_once_for_an_answer_of_another_thread(turns: Turns)
         assert woken.times == [1]
 
 
+def test_a_thread_that_has_given_all_its_answers_wakes_the_loop_at_once_again(turns: Turns) -> None:
+    woken = Woken(turns)
+    with turns.answering():
+        woken.answer()
+    woken.answer()
+
+    assert woken.times == [1, 1]
+
+
 def test_the_loop_is_woken_although_one_answer_of_a_batch_fails(turns: Turns) -> None:
     woken = Woken(turns)
     with pytest.raises(OSError, match="fails"), turns.answering():
