@@ -5,7 +5,7 @@ import contextlib
 import sys
 
 from tests.faults.catalogue import STORES, Line, chosen, run_long, table_of
-from tests.faults.postgres import Cluster, NoPostgres, cluster
+from tests.faults.postgres import FLUSHES_LATE, Cluster, NoPostgres, cluster
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         server: Cluster | None = None
         if "postgresql" in stores:
-            server = stack.enter_context(cluster())
+            server = stack.enter_context(cluster(FLUSHES_LATE))
         for fault, store in chosen(options.only, stores):
             print(f"{fault.number} {fault.title}, {store} …", end=" ", file=sys.stderr, flush=True)
             line = run_long(fault, store, server)

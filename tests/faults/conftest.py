@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.postgres import Cluster, NoPostgres, cluster
+from tests.faults.postgres import FLUSHES_LATE, Cluster, NoPostgres, cluster
 from tests.faults.world import World, world
 
 
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def postgres() -> Iterator[Cluster]:
     """A server that may be stopped; skipped where there is none."""
     try:
-        with cluster() as server:
+        with cluster(FLUSHES_LATE) as server:
             yield server
     except NoPostgres as error:
         if os.environ.get("CI"):

@@ -19,6 +19,8 @@ from tracking.store.migrations import migrate
 
 # PostgreSQL refuses to run as root, and Debian's package makes this user for it.
 _OWNER = "postgres"
+# What nobody waits for is flushed so late that by its chance no webhook is on disk in time.
+FLUSHES_LATE = "wal_writer_delay=10s"
 
 
 class NoPostgres(Exception):
@@ -26,10 +28,11 @@ class NoPostgres(Exception):
 
 
 class Cluster:
-    """A server in a folder of its own. What nobody waits for it flushes late: nobody may be
-    answered in time by its chance."""
+    """A server in a folder of its own, that flushes what it commits as it does by default, unless
+    `settings` have it otherwise."""
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
+        self._settings = settings
         self._bin = _programs()
         self._as: dict[str, Any] = {}
         # Not below the folder of the tests: the owner could not enter it.
@@ -70,7 +73,7 @@ class Cluster:
                 [
                     *(self._bin / "postgres", "-D", self.folder / "data", "-k", self.folder),
                     *("-c", "listen_addresses=", "-c", "max_connections=60"),
-                    *("-c", "wal_writer_delay=10s"),
+                    *(part for setting in self._settings for part in ("-c", setting)),
                 ],
                 cwd=self.folder,
                 stdout=log,
@@ -142,13 +145,13 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A server that runs, and is gone in the end.
+def cluster(*settings: str) -> Iterator[Cluster]:
+    """A server with these settings that runs, and is gone in the end.
 
     Raises:
         NoPostgres: there is none on this machine.
     """
-    server = Cluster()
+    server = Cluster(*settings)
     try:
         server.start()
         yield server
