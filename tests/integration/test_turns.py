@@ -14,6 +14,8 @@ from gunicorn.config import Config
 
 from server.deferred_answers import DeferredAnswers
 from server.worker import BufferingWorker
+from tests.watched_turns import WatchedTurns
+from tracking.store import open_store
 from tracking.store.engine.file_locks import lock_at, lock_path, writing
 from tracking.store.engine.group_commit import BatchableWrite, GroupCommit
 from tracking.store.engine.sqlite import SqliteStore
@@ -24,9 +26,9 @@ PATIENCE = 20.0
 
 
 @pytest.fixture
-def turns() -> Turns:
+def turns() -> WatchedTurns:
     """Turns of a loop for which a batch would wait longer than any test lasts."""
-    return Turns(PATIENCE)
+    return WatchedTurns(PATIENCE)
 
 
 @pytest.fixture
@@ -41,10 +43,12 @@ def group_commit(batches: list[int], turns: Turns) -> GroupCommit:
 
 
 def test_a_batch_begins_once_the_loop_has_received_all_that_arrived(
-    group_commit: GroupCommit, batches: list[int], turns: Turns
+    group_commit: GroupCommit, batches: list[int], turns: WatchedTurns
 ) -> None:
     turns.loop_works()
-    futures = [group_commit.submit(lambda _: None) for _ in range(5)]
+    futures = [group_commit.submit(lambda _: None)]
+    assert turns.is_waited_for.wait(PATIENCE)
+    futures += [group_commit.submit(lambda _: None) for _ in range(4)]
     turns.loop_waits()
     for future in futures:
         future.result(PATIENCE)
@@ -63,6 +67,16 @@ def test_a_batch_begins_although_the_loop_always_has_something_to_do() -> None:
 
 def test_a_batch_waits_for_no_loop_where_none_reports(group_commit: GroupCommit) -> None:
     group_commit.submit(lambda _: None).result(PATIENCE / 2)
+
+
+def test_the_writers_of_each_database_take_turns_with_the_loop(
+    database_url: str, turns: WatchedTurns
+) -> None:
+    with closing(open_store(database_url, turns)) as opened:
+        for store in (opened, opened.yielding()):
+            turns.is_waited_for.clear()
+            store.commit_later(lambda _: None).result(PATIENCE)
+            assert turns.is_waited_for.is_set()
 
 
 class Woken:
@@ -204,8 +218,8 @@ class Reported:
         self.reports.append("waits")
 
     def wake(self, call: Callable[[], None]) -> None:
-        """Wake at once."""
-        call()
+        """Note it."""
+        self.reports.append("woken")
 
 
 @pytest.fixture
@@ -216,6 +230,14 @@ def worker() -> Iterator[BufferingWorker]:
     yield made
     made.poller.close()
     made.tmp.close()
+
+
+def test_the_loop_is_woken_in_turn(worker: BufferingWorker) -> None:
+    turns = Reported()
+    worker.take_turns(turns)
+    worker.deferred_answers.add(None, None)  # type: ignore[arg-type]
+
+    assert turns.reports == ["woken"]
 
 
 def test_the_loop_reports_that_it_waits_only_once_all_that_arrived_is_served(

@@ -15,6 +15,7 @@ from tests.conftest import BuildService
 from tests.reading import until
 from tests.store_contents import rows
 from tests.watched_store import MeasuredStore
+from tests.watched_turns import WatchedTurns
 from tracking.receive.tracker import Tracker
 from tracking.service import Service
 from tracking.store import StoreUnavailable
@@ -143,11 +144,11 @@ def test_writes_that_wait_share_a_transaction() -> None:
 
 
 def test_a_batch_is_taken_once_the_main_loop_has_received_all_that_arrived() -> None:
-    turns = Turns(PATIENCE)
-    desk = Desk(turns=turns)
+    turns = WatchedTurns(PATIENCE)
     turns.loop_works()
-    # The desk opens with the first two, and its thread is free.
-    futures = [*desk.writes(*map(Name, "ab")), *desk.writes(*map(Name, "cd"))]
+    desk = Desk(turns=turns)
+    assert turns.is_waited_for.wait(PATIENCE)
+    futures = desk.writes(*map(Name, "abcd"))
     turns.loop_waits()
     assert results(futures) == ["a", "b", "c", "d"]
     assert desk.batches == [4]
