@@ -46,6 +46,7 @@ shops: setup ## tell twenty random shops, and a few orders in every order of arr
 	$(PYTHON) -m pytest tests/integration/test_random_shop.py --shops 20
 	$(PYTHON) -m pytest --every-order -k "order_of_arrival or whichever_is_told_first" \
 		tests/integration
+	$(PYTHON) -m pytest --every-order -m histories tests/integration
 
 .PHONY: bench
 bench: setup ## run each benchmark in its short form and write bench/RESULTS.md (needs wrk and PostgreSQL)

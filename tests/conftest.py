@@ -42,8 +42,25 @@ POSTGRES = os.environ.get("TEST_POSTGRES", "postgresql:///test")
 def pytest_addoption(parser: pytest.Parser) -> None:
     told = "how many random shops are told of, on both databases"
     parser.addoption("--shops", type=int, help=told)
-    every = "tell of a few messages in every order of arrival, instead of in some"
+    every = "tell messages in every order of arrival, and each history on both databases"
     parser.addoption("--every-order", action="store_true", help=every)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Gives a test of random histories their seeds, every day each on one database by turns."""
+    for mark in metafunc.definition.iter_markers("histories"):
+        told = [
+            (kind, seed)
+            for seed in range(*mark.args)
+            for n, kind in enumerate(("sqlite", "postgresql"), seed)
+            if metafunc.config.getoption("--every-order") or n % 2 == 0
+        ]
+        # As a mark, which takes the place of the fixture's own parameters.
+        by_turns = pytest.mark.parametrize(
+            ("database_url", "seed"), told, indirect=["database_url"]
+        )
+        metafunc.definition.add_marker(by_turns)
 
 
 ArrivalsOf = Callable[[Iterable[Any]], list[tuple[Any, ...]]]
@@ -290,6 +307,8 @@ def shop(app: Flask) -> Shop:
 
 def pytest_configure(config: Any) -> None:
     """The environment of the machine decides nothing in a test."""
+    told = "histories(count): tells so many random histories, by their seeds"
+    config.addinivalue_line("markers", told)
     for name in ("SHOPIFY_WEBHOOK_SECRET", "API_TOKEN", "DATABASE_URL", "PINTEREST_ACCESS_TOKEN"):
         os.environ.pop(name, None)
     # Images set it, and every worker would compile all the tests anew.

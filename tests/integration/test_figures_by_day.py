@@ -242,7 +242,7 @@ def sums_of(rows: Any) -> list[tuple[Any, ...]]:
     return sorted(tuple(map(str, row[:-1])) for row in rows)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.histories(5)
 def test_figures_by_day_are_those_of_the_rows_after_whatever_happened(
     store: Store, seed: int
 ) -> None:

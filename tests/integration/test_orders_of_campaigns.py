@@ -42,7 +42,7 @@ def assert_as_among_all(world: World, days: int) -> list[ListedOrder]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.histories(3)
 def test_they_are_the_same_whatever_changed_meanwhile(everywhere: BuildWorld, seed: int) -> None:
     world = everywhere(PINTEREST_SEND="all")
     shopping, figures = Shopping(world, Random(seed)), writer(world)
