@@ -16,13 +16,13 @@ from app import assemble
 from tests.actors import HOUR, NOW, Shop, instant, order, pinned
 from tests.conftest import POSTGRES, BuildService
 from tests.messages import Fact, checkout, pixel
+from tests.reading import until
 from tests.standins.pinterest import FakePinterest
 from tests.store_contents import rows
 from tracking.service import Service
 from tracking.store.migrations import migrate
 
 BUYERS, CALLERS = 20, 8
-_MOST_LOOKS = 10_000
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,7 @@ class OwnDatabase:
         """How many there were, once everybody has hung up and left their figures."""
         with psycopg.connect(POSTGRES, autocommit=True) as connection:
             gone = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)"
-            assert any(
-                connection.execute(gone, [self.name]).fetchone() == (True,)
-                for _ in range(_MOST_LOOKS)
-            )
+            until(lambda: connection.execute(gone, [self.name]).fetchone() == (True,))
             found = connection.execute(
                 "SELECT deadlocks FROM pg_stat_database WHERE datname = %s", [self.name]
             ).fetchone()

@@ -29,6 +29,7 @@ from tests.actors import (
 from tests.conftest import BuildService
 from tests.openapi import assert_as_described, described
 from tests.pixel_events import call, view
+from tests.reading import until
 from tests.standins.pinterest import FakePinterest, Mode
 from tests.store_contents import everything, rows
 from tracking.domain.identity import digest_of_key
@@ -843,7 +844,7 @@ def test_an_event_is_credited_by_what_became_known_while_it_waited(
             threads.submit(record_until_taken)
             if conn.dialect == "postgresql":
                 waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
-                assert any(conn.cursor.execute(waiting).fetchone()[0] for _ in range(10_000))
+                until(lambda: conn.cursor.execute(waiting).fetchone() == (True,))
             identity_graph.link(conn, [known["visitor"]], "laptop-browser-1")
             touches.put(conn, CLICK)
 
