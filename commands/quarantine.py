@@ -89,7 +89,10 @@ def _log(row: DiscardedBody) -> None:
 def _replay_quarantine(service: Service) -> None:
     receivers = Receivers(service.tracker, service.privacy)
     done = replay_quarantine(service.store, receivers, service.clock, _tell_failure)
-    click.echo(f"{done.released} understood and released, {done.kept} kept")
+    rest = ""
+    if done.without_body:
+        rest = f"; of {done.without_body} only the reason was kept: see `quarantine --discard`"
+    click.echo(f"{done.released} understood and released, {done.kept} kept{rest}")
 
 
 def _tell_failure(id: int, error: Exception) -> None:

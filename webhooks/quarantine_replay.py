@@ -21,10 +21,12 @@ _STARTING = threading.Lock()
 
 
 class ReplayedBodies(NamedTuple):
-    """The number of bodies that were understood and released, and of those that stay."""
+    """The number of bodies that were understood and released, of those that stay, and of those
+    that were not tried, as only the reason was kept."""
 
     released: int
     kept: int
+    without_body: int
 
 
 def replay_quarantine(
@@ -48,7 +50,8 @@ def replay_quarantine(
             released += 1
         else:
             kept += 1
-    return ReplayedBodies(released, kept)
+    with store.read() as conn:
+        return ReplayedBodies(released, kept, quarantine.count_without_body(conn))
 
 
 def replay_in_background(

@@ -266,7 +266,8 @@ def _replay_quarantine(service: Service, form: Mapping[str, str]) -> str:
         return (
             "They are being tried, which goes on in the background: this page counts what is left."
         )
-    return f"{done.released:,} understood and taken in, {done.kept:,} still not understood."
+    rest = f"; of {done.without_body:,} only the reason was kept" if done.without_body else ""
+    return f"{done.released:,} understood and taken in, {done.kept:,} still not understood{rest}."
 
 
 DELIVERY_PAGE = DashboardPage(

@@ -132,6 +132,15 @@ def test_what_was_not_understood_is_shown_without_what_it_holds(shop: Shop, owne
     assert "0 understood and taken in, 1 still not understood" in answer.get_data(as_text=True)
 
 
+def test_what_can_never_be_tried_again_is_counted_apart(shop: Shop, owner: Owner) -> None:
+    shop.sends("orders/create", b"")
+    shop.sends("orders/create", b"{")
+
+    answer = owner.posts("/dashboard/delivery/replay-quarantine").get_data(as_text=True)
+
+    assert "1 still not understood; of 1 only the reason was kept." in answer
+
+
 def _bodies(service: Service) -> int:
     with service.store.read() as conn:
         return quarantine.count(conn)

@@ -88,6 +88,12 @@ _discard = Query(
 _count = Query(
     _BodyTotal, select(func.count().label("bodies")).where(quarantine.c.replayed_at == 0)
 )
+_count_without_body = Query(
+    _BodyTotal,
+    select(func.count().label("bodies")).where(
+        quarantine.c.replayed_at == 0, func.length(quarantine.c.body) == 0
+    ),
+)
 _release = Statement(
     update(quarantine)
     .where(quarantine.c.id == bindparam("b_id"))
@@ -126,6 +132,12 @@ def discard(conn: Connection, id: int, now: int) -> DiscardedBody | None:
 def count(conn: Connection) -> int:
     """Returns how many bodies are in quarantine."""
     (row,) = _count.all(conn)
+    return row.bodies
+
+
+def count_without_body(conn: Connection) -> int:
+    """Returns how many of them left only the reason, so that nothing can be tried again."""
+    (row,) = _count_without_body.all(conn)
     return row.bodies
 
 
