@@ -37,6 +37,18 @@ _MATCHES = {
 }
 _CONSENT = {True: "given", False: "refused", None: "not known"}
 
+_BUYER_FIELDS = {
+    "em": "e-mail address",
+    "ph": "phone number",
+    "fn": "first name",
+    "ln": "last name",
+    "ct": "city",
+    "st": "state",
+    "zp": "postal code",
+    "country": "country",
+    "external_id": "customer id",
+}
+
 # The words of the page for outcomes that are the program's.
 _OUTCOMES = {"dead": "refused", "later": "to be tried again", "late": "sent late, as offline"}
 
@@ -96,7 +108,8 @@ def _facts(asked: PageRequest, journey: Mapping[str, Any]) -> Iterator[tuple[str
     yield "Consent to marketing", _CONSENT[consent.get("marketing")]
     yield "Consent to the sale of data", _CONSENT[consent.get("sale_of_data")]
     if journey["unusable_fields"]:
-        yield "Left out as unusable", ", ".join(journey["unusable_fields"])
+        unusable = [_BUYER_FIELDS.get(field, field) for field in journey["unusable_fields"]]
+        yield "Left out as unusable", ", ".join(unusable)
     until = journey["held_until"]
     if until and datetime.fromisoformat(until).timestamp() > asked.service.clock():
         yield "May still be sent until", _time(asked, until)

@@ -171,6 +171,19 @@ def test_the_page_of_an_order_says_why_in_the_words_of_its_journey(
     assert 'href="https://admin.shopify.com/store/mugs/orders/5001"' in page
 
 
+def test_what_of_the_buyer_could_not_be_used_is_named_in_words(
+    storefront: Storefront, owner: Owner
+) -> None:
+    storefront.sells(phone="12", billing_address={"zip": "SW1A 1AA", "country_code": "GB"})
+    assert sorted(storefront.journey()["unusable_fields"]) == ["ph", "zp"]
+
+    page = owner.page("/dashboard/orders/5001")
+
+    told = re.search(r"<dt>Left out as unusable</dt><dd[^>]*>([^<]*)</dd>", page)
+    assert told is not None
+    assert sorted(told[1].split(", ")) == ["phone number", "postal code"]
+
+
 def test_an_attempt_that_pinterest_refused_is_called_so(
     storefront: Storefront, owner: Owner, pinterest: FakePinterest
 ) -> None:
