@@ -691,7 +691,10 @@ ROWS: list[tuple[dict[str, str], str]] = [
     (sale(value="12,50"), "value: not an amount of zero or more, such as 12.50"),
     (sale(currency="euro"), "currency: not an ISO 4217 code such as USD"),
     (sale(event_time=""), "event_time: missing"),
-    (sale(event_time="20.11.2026"), "event_time: neither Unix time nor ISO 8601 to the second"),
+    (
+        sale(event_time="20.11.2026"),
+        "event_time: neither Unix time nor ISO 8601, such as 2026-11-29T16:00:00Z",
+    ),
     (
         sale(event_time=str(NOW - 8 * DAY)),
         "event_time: older than the seven days Pinterest accepts",

@@ -82,7 +82,7 @@ def seconds_of(value: object) -> int:
         value = str(value)
     seconds = unix_seconds(text_of(value))
     if seconds is None:
-        raise Rejected("neither Unix time nor ISO 8601 to the second")
+        raise Rejected("neither Unix time nor ISO 8601, such as 2026-11-29T16:00:00Z")
     return seconds
 
 
