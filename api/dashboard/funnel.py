@@ -24,6 +24,8 @@ def _view(asked: PageRequest) -> PageContent:
     tables = [_stage_table(stages), _campaign_table(asked, report["by_campaign"])]
     values = {
         "report": report,
+        # Of purchases alone everybody has bought, which is no rate of conversion.
+        "has_visitors": any(stage["visitors"] for stage in report["stages"][:-1]),
         "traffic": report["traffic"],
         "campaign": asked.arguments["campaign"] or "",
         "stages": tables[0],

@@ -67,6 +67,17 @@ def test_a_shop_without_visitors_is_told_where_they_come_from(owner: Owner) -> N
     assert "No visitors in these days." in page
 
 
+def test_of_purchases_without_visits_no_share_of_the_visitors_is_told(
+    storefront: Storefront, owner: Owner
+) -> None:
+    storefront.sells(landing_site=pinned("11"))
+
+    page = owner.page("/dashboard/funnel")
+
+    assert "of the visitors bought something" not in page
+    assert "Of these days purchases alone are known." in page
+
+
 def test_a_wrong_day_is_named_once(owner: Owner) -> None:
     answer = owner.client.get("/dashboard/funnel?start_date=soon&end_date=2026-07-31")
 
