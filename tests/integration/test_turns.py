@@ -1,6 +1,8 @@
 """The threads that write and the main loop of a server take turns with the interpreter."""
 
+import functools
 import os
+import runpy
 import selectors
 import socket
 import threading
@@ -12,8 +14,11 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
+from app import create_app
 from server.deferred_answers import DeferredAnswers
 from server.worker import BufferingWorker
+from tests.actors import SECRET
+from tests.house import ROOT
 from tests.watched_turns import WatchedTurns
 from tracking.store import open_store
 from tracking.store.engine.file_locks import lock_at, lock_path, writing
@@ -238,6 +243,40 @@ def test_the_loop_is_woken_in_turn(worker: BufferingWorker) -> None:
     worker.deferred_answers.add(None, None)  # type: ignore[arg-type]
 
     assert turns.reports == ["woken"]
+
+
+def test_the_writers_of_an_application_take_turns_with_the_loop_that_serves_it(
+    worker: BufferingWorker, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("DELIVER", "false")
+    stops: list[Callable[[], object]] = []
+    monkeypatch.setattr(
+        "atexit.register", lambda stop, *args: stops.append(functools.partial(stop, *args))
+    )
+    worker.wsgi = create_app()
+    runpy.run_path(str(ROOT / "gunicorn.conf.py"))["post_worker_init"](worker)
+    is_asked, is_woken = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def wake() -> None:
+        order.append("woken")
+        is_woken.set()
+
+    def answer(_: Any) -> None:
+        worker.turns.wake(wake)
+        order.append("answered")
+
+    store = worker.wsgi.extensions["service"].store
+    store.commit_later(lambda _: is_asked.wait(PATIENCE)).add_done_callback(answer)
+    is_asked.set()
+    assert is_woken.wait(PATIENCE)
+    for stop in stops:
+        stop()
+    store.close()
+
+    assert order == ["answered", "woken"]
 
 
 def test_the_loop_reports_that_it_waits_only_once_all_that_arrived_is_served(
