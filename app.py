@@ -316,7 +316,10 @@ def error_response(store_lines: RareLines, error: Exception) -> Response:
 
 
 def _http_problem(error: HTTPException) -> Response:
-    answer = problem(error.code or 500, error.name, error.description or "")
+    detail = error.description or ""
+    if detail == NotFound.description:
+        detail = "There is no such address. GET /openapi.json tells all of them."
+    answer = problem(error.code or 500, error.name, detail)
     kept = ("Allow", "Retry-After", "WWW-Authenticate")
     answer.headers.extend((name, value) for name, value in error.get_headers() if name in kept)
     return answer

@@ -340,8 +340,12 @@ def test_the_case_of_the_method_makes_no_difference(lite: Service, method: str) 
     assert told(answer) == (200, {"status": "accepted", "order_id": "5001"})
 
 
-def test_an_unknown_topic_is_not_found(lite: Service) -> None:
-    assert_problem(posted(lite, {SIGNATURE: GENUINE}, topic="orders/fulfilled"), 404)
+def test_an_unknown_topic_is_not_found_and_the_answer_tells_where_all_stand(lite: Service) -> None:
+    answer = posted(lite, {SIGNATURE: GENUINE}, topic="orders/fulfilled")
+
+    assert_problem(answer, 404)
+    detail = "There is no such address. GET /openapi.json tells all of them."
+    assert answer.get_json()["detail"] == detail
 
 
 def test_every_refusal_has_an_id_of_its_own(lite: Service) -> None:
