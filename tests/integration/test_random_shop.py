@@ -21,7 +21,8 @@ from tests.store_contents import folder_in_memory, rows
 from tracking.service import Service
 
 CALLERS = 8
-EVERYDAY_SHOPS = 3
+# One without Pinterest's own app and one beside it.
+EVERYDAY_SHOPS = 2
 YEAR = {"start_date": "2026-01-01", "end_date": "2026-12-31"}
 
 Arrival = Callable[[Sequence[Fact], Random], list[Fact]]
