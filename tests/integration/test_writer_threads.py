@@ -154,6 +154,20 @@ def test_a_batch_is_taken_once_the_main_loop_has_received_all_that_arrived() -> 
     assert desk.batches == [4]
 
 
+def test_a_thread_that_was_idle_takes_its_batch_once_the_main_loop_has_received_all() -> None:
+    turns = WatchedTurns(PATIENCE)
+    desk = Desk(turns=turns)
+    results(desk.writes(Name("first")))
+    turns.loop_works()
+    turns.is_waited_for.clear()
+    futures = desk.writes(Name("a"))
+    assert turns.is_waited_for.wait(PATIENCE)
+    futures += desk.writes(*map(Name, "bc"))
+    turns.loop_waits()
+    assert results(futures) == ["a", "b", "c"]
+    assert desk.batches == [1, 3]
+
+
 def test_the_main_loop_is_woken_once_for_the_answers_of_a_batch() -> None:
     turns = Turns(PATIENCE)
     desk = Desk(turns=turns)

@@ -143,26 +143,36 @@ class WriterThreads:
 
         Returns none after some time without writes: the thread ends.
         """
-        self._turns.wait_for_loop()
+        while self._waits_for_writes():
+            self._turns.wait_for_loop()
+            with self._woken:
+                # Another thread may have taken them meanwhile.
+                if (n := self._next()) is not None:
+                    return self._batch_from(n)
+        return []
+
+    def _waits_for_writes(self) -> bool:
+        """Waits until a write may begin; returns False after some time without, as the thread
+        ends."""
         with self._woken:
-            n = self._next()
-            if n is None:
+            if self._next() is None:
                 self._idle += 1
                 self._woken.wait_for(lambda: self._next() is not None, _IDLE_SECONDS)
                 self._idle -= 1
-                n = self._next()
-            if n is None:
-                self._threads -= 1
-                return []
-            batch = [self._taken(n)]
-            size = batch[0].size
-            while len(batch) < MOST and n < len(self._queue) and _share(batch[0], self._queue[n]):
-                size += self._queue[n].size
-                if size > MOST_BYTES:
-                    break
-                batch.append(self._taken(n))
-            self._alone += batch[0].is_alone
-            self._together += not batch[0].is_alone
+            is_wanted = self._next() is not None
+            self._threads -= not is_wanted
+        return is_wanted
+
+    def _batch_from(self, n: int) -> list[_Queued]:
+        batch = [self._taken(n)]
+        size = batch[0].size
+        while len(batch) < MOST and n < len(self._queue) and _share(batch[0], self._queue[n]):
+            size += self._queue[n].size
+            if size > MOST_BYTES:
+                break
+            batch.append(self._taken(n))
+        self._alone += batch[0].is_alone
+        self._together += not batch[0].is_alone
         return batch
 
     def _next(self) -> int | None:
