@@ -43,8 +43,8 @@ from tracking.operate.rate_limiter import Rate, RateLimiter
 from tracking.receive.pixel import MOST_EVENTS
 from tracking.service import Service, open_service
 from tracking.store import StoreUnavailable, report_statements, wait_until_reachable
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.sqlite import SqliteStore
-from tracking.store.engine.turns import Turns
 from tracking.store.engine.write_ahead_log import protection
 from webhooks.collector import Collector
 from webhooks.shopify import Receivers, ShopifyWebhooks
@@ -78,11 +78,11 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
     """
     if env is None and _only_seeks_command():
         return _commands()
-    turns = Turns()
+    main_loop = MainLoop()
     if env is not None:
-        return _served(_opened(Settings.from_env(env), turns), turns)
+        return _served(_opened(Settings.from_env(env), main_loop), main_loop)
     try:
-        service = _opened(Settings.load(), turns)
+        service = _opened(Settings.load(), main_loop)
     except ConfigurationError as error:
         _refuse_to_start(str(error))
     except Exception as error:
@@ -90,7 +90,7 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
         logger.debug("the start failed: %s", error_line(error))
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         _refuse_to_start(f"the service cannot be opened: {first_line}")
-    return _served(service, turns)
+    return _served(service, main_loop)
 
 
 def _refuse_to_start(reason: str) -> NoReturn:
@@ -99,7 +99,7 @@ def _refuse_to_start(reason: str) -> NoReturn:
     raise SystemExit(_APP_LOAD_ERROR)
 
 
-def _opened(settings: Settings, turns: Turns) -> Service:
+def _opened(settings: Settings, main_loop: MainLoop) -> Service:
     begin_log(settings.log_level, settings.log_format)
     # It names a handful of plugins of its own wherever a database is migrated.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
@@ -107,14 +107,14 @@ def _opened(settings: Settings, turns: Turns) -> Service:
         logger.warning("%s", warning)
     if _serves():
         wait_until_reachable(settings.database_url)
-    return open_service(settings, time.time, turns)
+    return open_service(settings, time.time, main_loop)
 
 
-def _served(service: Service, turns: Turns) -> Flask:
+def _served(service: Service, main_loop: MainLoop) -> Flask:
     if isinstance(service.store, SqliteStore):
         logger.info("%s", protection())
     app = assemble(service)
-    app.extensions["turns"] = turns
+    app.extensions["main_loop"] = main_loop
     if _serves():
         _start_background(app, service)
     return app

@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from config import ConfigurationError, Settings
-from server.turns import NO_TURNS
+from server.loop_listener import NO_LISTENER
 
 try:
     _settings = Settings.load()
@@ -43,12 +43,12 @@ def on_starting(arbiter: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Keeps the pixel's long calls, which anybody can send, from the threads of the webhooks, lets
-    the main loop take turns with the threads that write, has the deliverers told of a stop, and
+    """Keeps the pixel's long calls, which anybody can send, from the threads of the webhooks, has
+    the main loop report to the threads that write, has the deliverers told of a stop, and
     does what would delay the first report."""
     worker.serve_aside("/collect", threads=4)
     worker.serve_at_once(worker.wsgi.extensions.get("never_waits_at", {}))
-    worker.take_turns(worker.wsgi.extensions.get("turns", NO_TURNS))
+    worker.report_to(worker.wsgi.extensions.get("main_loop", NO_LISTENER))
     worker.call_at_stop(worker.wsgi.extensions.get("at_stop", ()))
     for prepare in worker.wsgi.extensions.get("before_serving", ()):
         prepare()

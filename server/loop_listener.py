@@ -1,33 +1,33 @@
-"""The turns that the main loop takes with the threads that write, whose results it waits for."""
+"""Whoever the main loop reports to, so that others do not slow it down while it is busy."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 
-class LoopTurns(Protocol):
-    """The turns as the main loop takes them."""
+class LoopListener(Protocol):
+    """Hears whether the main loop has something to do, and wakes it in its own time."""
 
-    def loop_works(self) -> None:
+    def report_busy(self) -> None:
         """The loop reports that it has something to do."""
 
-    def loop_waits(self) -> None:
+    def report_idle(self) -> None:
         """The loop reports that it has nothing to do."""
 
     def wake(self, call: Callable[[], None]) -> None:
         """Makes a call that wakes the loop, now or once this thread has given all its answers."""
 
 
-class _NoTurns:
-    """The turns of a loop beside which nobody writes."""
+class _NoListener:
+    """Hears nothing, and wakes the loop at once."""
 
-    def loop_works(self) -> None:
+    def report_busy(self) -> None:
         pass
 
-    def loop_waits(self) -> None:
+    def report_idle(self) -> None:
         pass
 
     def wake(self, call: Callable[[], None]) -> None:
         call()
 
 
-NO_TURNS = _NoTurns()
+NO_LISTENER = _NoListener()

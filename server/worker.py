@@ -27,11 +27,11 @@ from server.deferred import ANSWER_DEFERRED, DEFERRED, MUST_NOT_WAIT
 from server.deferred_answers import DeferredAnswers
 from server.exchange import Exchange
 from server.last_connections import accept_last, let_in
+from server.loop_listener import NO_LISTENER, LoopListener
 from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
 from server.side_threads import SideThreads
-from server.turns import NO_TURNS, LoopTurns
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -60,9 +60,9 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.side_threads: SideThreads | None = None
         self.at_once = AtOnce()
         self.calls_at_stop: tuple[Callable[[], None], ...] = ()
-        self.turns: LoopTurns = NO_TURNS
+        self.listener: LoopListener = NO_LISTENER
         wake = partial(self.method_queue.defer, self._send_deferred)
-        self.deferred_answers = DeferredAnswers(lambda: self.turns.wake(wake))
+        self.deferred_answers = DeferredAnswers(lambda: self.listener.wake(wake))
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -101,9 +101,9 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         it still serves those who are connected."""
         self.calls_at_stop = tuple(calls)
 
-    def take_turns(self, turns: LoopTurns) -> None:
+    def report_to(self, listener: LoopListener) -> None:
         """Has the main loop report when it has nothing to do, and be woken in turn, from now on."""
-        self.turns = turns
+        self.listener = listener
 
     # --- In the main loop
 
@@ -124,9 +124,9 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
     def _next_events(self, timeout: float) -> Iterable[tuple[selectors.SelectorKey, int]]:
         if events := self.poller.select(0):
             return events
-        self.turns.loop_waits()
+        self.listener.report_idle()
         events = self.poller.select(timeout)
-        self.turns.loop_works()
+        self.listener.report_busy()
         return events
 
     def notify(self) -> None:

@@ -1,18 +1,18 @@
-"""Turns by which a test sees that a thread that writes waits for the main loop."""
+"""A main loop by which a test sees that a thread that writes waits for it."""
 
 import threading
 
-from tracking.store.engine.turns import Turns
+from tracking.store.engine.main_loop import MainLoop
 
 
-class WatchedTurns(Turns):
-    """Turns that tell when somebody waits for the loop."""
+class WatchedLoop(MainLoop):
+    """A main loop that tells when somebody waits for it."""
 
     def __init__(self, patience: float) -> None:
         super().__init__(patience)
         self.is_waited_for = threading.Event()
 
-    def wait_for_loop(self) -> None:
+    def wait_until_idle(self) -> None:
         """Tell of it, and wait."""
         self.is_waited_for.set()
-        super().wait_for_loop()
+        super().wait_until_idle()

@@ -55,9 +55,9 @@ from tracking.store import Store, StoreUnavailable, open_store, outbox
 from tracking.store.engine import health
 from tracking.store.engine.disk_guard import MEGABYTE, DiskGuard, GuardedStore
 from tracking.store.engine.filesystems import is_mounted_alone, shared_by
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.schema_version import is_sufficient
 from tracking.store.engine.sqlite import SqliteStore
-from tracking.store.engine.turns import Turns
 from tracking.store.migrations import migrate
 
 # Today and yesterday, whose orders GET /ready looks at.
@@ -162,17 +162,17 @@ class Service:
 
 
 def open_service(
-    settings: Settings, clock: Callable[[], float], turns: Turns | None = None
+    settings: Settings, clock: Callable[[], float], main_loop: MainLoop | None = None
 ) -> Service:
     """Migrate the database to the current schema and open the service on it.
 
     Args:
-        turns: the turns that its writers take with the main loop of a process that has one.
+        main_loop: that of a process that has one, with which the writers take turns.
 
     Raises:
         ConfigurationError: the database may not be where it is configured.
     """
-    store = open_store(settings.database_url, turns)
+    store = open_store(settings.database_url, main_loop)
     if isinstance(store, SqliteStore) and (problem := place_problem(store.path)):
         raise ConfigurationError((f"DATABASE_URL: {problem}",))
     migrate(settings.database_url)

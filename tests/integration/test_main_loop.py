@@ -19,21 +19,21 @@ from server.deferred_answers import DeferredAnswers
 from server.worker import BufferingWorker
 from tests.actors import SECRET
 from tests.house import ROOT
-from tests.watched_turns import WatchedTurns
+from tests.watched_loop import WatchedLoop
 from tracking.store import open_store
 from tracking.store.engine.file_locks import lock_at, lock_path, writing
 from tracking.store.engine.group_commit import BatchableWrite, GroupCommit
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.sqlite import SqliteStore
-from tracking.store.engine.turns import Turns
 from tracking.store.migrations import migrate
 
 PATIENCE = 20.0
 
 
 @pytest.fixture
-def turns() -> WatchedTurns:
-    """Turns of a loop for which a batch would wait longer than any test lasts."""
-    return WatchedTurns(PATIENCE)
+def main_loop() -> WatchedLoop:
+    """A loop for which a batch would wait longer than any test lasts."""
+    return WatchedLoop(PATIENCE)
 
 
 @pytest.fixture
@@ -43,18 +43,18 @@ def batches() -> list[int]:
 
 
 @pytest.fixture
-def group_commit(batches: list[int], turns: Turns) -> GroupCommit:
-    return GroupCommit(lambda each: batches.append(len(each.take())), turns=turns)
+def group_commit(batches: list[int], main_loop: MainLoop) -> GroupCommit:
+    return GroupCommit(lambda each: batches.append(len(each.take())), main_loop=main_loop)
 
 
 def test_a_batch_begins_once_the_loop_has_received_all_that_arrived(
-    group_commit: GroupCommit, batches: list[int], turns: WatchedTurns
+    group_commit: GroupCommit, batches: list[int], main_loop: WatchedLoop
 ) -> None:
-    turns.loop_works()
+    main_loop.report_busy()
     futures = [group_commit.submit(lambda _: None)]
-    assert turns.is_waited_for.wait(PATIENCE)
+    assert main_loop.is_waited_for.wait(PATIENCE)
     futures += [group_commit.submit(lambda _: None) for _ in range(4)]
-    turns.loop_waits()
+    main_loop.report_idle()
     for future in futures:
         future.result(PATIENCE)
 
@@ -62,10 +62,10 @@ def test_a_batch_begins_once_the_loop_has_received_all_that_arrived(
 
 
 def test_a_batch_begins_although_the_loop_always_has_something_to_do() -> None:
-    turns, begun = Turns(), threading.Event()
-    turns.loop_works()
+    main_loop, begun = MainLoop(), threading.Event()
+    main_loop.report_busy()
 
-    GroupCommit(lambda _: begun.set(), turns=turns).submit(lambda _: None)
+    GroupCommit(lambda _: begun.set(), main_loop=main_loop).submit(lambda _: None)
 
     assert begun.wait(PATIENCE)
 
@@ -75,23 +75,23 @@ def test_a_batch_waits_for_no_loop_where_none_reports(group_commit: GroupCommit)
 
 
 def test_the_writers_of_each_database_take_turns_with_the_loop(
-    database_url: str, turns: WatchedTurns
+    database_url: str, main_loop: WatchedLoop
 ) -> None:
-    with closing(open_store(database_url, turns)) as opened:
+    with closing(open_store(database_url, main_loop)) as opened:
         for store in (opened, opened.yielding()):
-            turns.is_waited_for.clear()
+            main_loop.is_waited_for.clear()
             store.commit_later(lambda _: None).result(PATIENCE)
-            assert turns.is_waited_for.is_set()
+            assert main_loop.is_waited_for.is_set()
 
 
 class Woken:
     """A loop that notes whom it could answer each time it was woken."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, main_loop: MainLoop) -> None:
         self.times: list[int] = []
         self.is_woken = threading.Event()
         wake = self._wake
-        self.answers = DeferredAnswers(lambda: turns.wake(wake))
+        self.answers = DeferredAnswers(lambda: main_loop.wake(wake))
 
     def answer(self, *_: Any) -> None:
         """Add an answer, as a webhook's future does once it is on disk."""
@@ -103,39 +103,41 @@ class Woken:
 
 
 def test_the_loop_is_woken_once_for_all_answers_of_a_batch(
-    group_commit: GroupCommit, turns: Turns
+    group_commit: GroupCommit, main_loop: MainLoop
 ) -> None:
-    woken = Woken(turns)
-    turns.loop_works()
+    woken = Woken(main_loop)
+    main_loop.report_busy()
     for _ in range(5):
         group_commit.submit(lambda _: None).add_done_callback(woken.answer)
-    turns.loop_waits()
+    main_loop.report_idle()
 
     assert woken.is_woken.wait(PATIENCE)
     assert woken.times == [5]
 
 
-def test_the_loop_is_woken_at_once_for_an_answer_of_another_thread(turns: Turns) -> None:
-    woken = Woken(turns)
-    with turns.answering():
+def test_the_loop_is_woken_at_once_for_an_answer_of_another_thread(main_loop: MainLoop) -> None:
+    woken = Woken(main_loop)
+    with main_loop.answering():
         other = threading.Thread(target=woken.answer)
         other.start()
         other.join(PATIENCE)
         assert woken.times == [1]
 
 
-def test_a_thread_that_has_given_all_its_answers_wakes_the_loop_at_once_again(turns: Turns) -> None:
-    woken = Woken(turns)
-    with turns.answering():
+def test_a_thread_that_has_given_all_its_answers_wakes_the_loop_at_once_again(
+    main_loop: MainLoop,
+) -> None:
+    woken = Woken(main_loop)
+    with main_loop.answering():
         woken.answer()
     woken.answer()
 
     assert woken.times == [1, 1]
 
 
-def test_the_loop_is_woken_although_one_answer_of_a_batch_fails(turns: Turns) -> None:
-    woken = Woken(turns)
-    with pytest.raises(OSError, match="fails"), turns.answering():
+def test_the_loop_is_woken_although_one_answer_of_a_batch_fails(main_loop: MainLoop) -> None:
+    woken = Woken(main_loop)
+    with pytest.raises(OSError, match="fails"), main_loop.answering():
         woken.answer()
         raise OSError("fails")
 
@@ -209,16 +211,16 @@ def test_the_lock_is_waited_for_after_what_is_done_meanwhile(tmp_path: Path) -> 
 
 
 class Reported:
-    """Turns that note what the loop reports."""
+    """Notes what the loop reports."""
 
     def __init__(self) -> None:
         self.reports: list[str] = []
 
-    def loop_works(self) -> None:
+    def report_busy(self) -> None:
         """Note it."""
         self.reports.append("works")
 
-    def loop_waits(self) -> None:
+    def report_idle(self) -> None:
         """Note it."""
         self.reports.append("waits")
 
@@ -238,11 +240,11 @@ def worker() -> Iterator[BufferingWorker]:
 
 
 def test_the_loop_is_woken_in_turn(worker: BufferingWorker) -> None:
-    turns = Reported()
-    worker.take_turns(turns)
+    listener = Reported()
+    worker.report_to(listener)
     worker.deferred_answers.add(None, None)  # type: ignore[arg-type]
 
-    assert turns.reports == ["woken"]
+    assert listener.reports == ["woken"]
 
 
 def test_the_writers_of_an_application_take_turns_with_the_loop_that_serves_it(
@@ -265,7 +267,7 @@ def test_the_writers_of_an_application_take_turns_with_the_loop_that_serves_it(
         is_woken.set()
 
     def answer(_: Any) -> None:
-        worker.turns.wake(wake)
+        worker.listener.wake(wake)
         order.append("answered")
 
     store = worker.wsgi.extensions["service"].store
@@ -282,15 +284,15 @@ def test_the_writers_of_an_application_take_turns_with_the_loop_that_serves_it(
 def test_the_loop_reports_that_it_waits_only_once_all_that_arrived_is_served(
     worker: BufferingWorker,
 ) -> None:
-    turns = Reported()
-    worker.take_turns(turns)
+    listener = Reported()
+    worker.report_to(listener)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         worker.poller.register(
-            ours, selectors.EVENT_READ, lambda _: turns.reports.append(ours.recv(1).decode())
+            ours, selectors.EVENT_READ, lambda _: listener.reports.append(ours.recv(1).decode())
         )
         theirs.send(b"ab")
         for _ in range(3):
             worker.wait_for_and_dispatch_events(0)
 
-    assert turns.reports == ["a", "b", "waits", "works"]
+    assert listener.reports == ["a", "b", "waits", "works"]

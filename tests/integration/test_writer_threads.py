@@ -14,14 +14,14 @@ from tests.actors import NOW, instant, notes, order
 from tests.conftest import BuildService
 from tests.reading import until
 from tests.store_contents import rows
+from tests.watched_loop import WatchedLoop
 from tests.watched_store import MeasuredStore
-from tests.watched_turns import WatchedTurns
 from tracking.receive.tracker import Tracker
 from tracking.service import Service
 from tracking.store import StoreUnavailable
 from tracking.store.engine.group_commit import BUSY, BatchableWrite
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.statement import ServerAway
-from tracking.store.engine.turns import Turns
 from tracking.store.engine.writer_threads import MOST, MOST_BYTES, WriterThreads
 from tracking.store.identity_graph import MOST_VISITORS
 
@@ -97,7 +97,7 @@ class Desk:
     """Writer threads of which one is kept busy until the desk opens, and the batches written."""
 
     def __init__(
-        self, threads: int = 1, patience: float = PATIENCE, turns: Turns | None = None
+        self, threads: int = 1, patience: float = PATIENCE, main_loop: MainLoop | None = None
     ) -> None:
         self.batches: list[int] = []
         self.is_away = False
@@ -106,7 +106,7 @@ class Desk:
         self.is_connected_after = 0.0
         self.begins_anew = False
         self.writers = WriterThreads(
-            self._commit, self._commit_batch, threads, patience, lambda: self.seconds, turns
+            self._commit, self._commit_batch, threads, patience, lambda: self.seconds, main_loop
         )
         self.writers.submit(lambda _: self._is_open.wait(PATIENCE))
 
@@ -144,33 +144,33 @@ def test_writes_that_wait_share_a_transaction() -> None:
 
 
 def test_a_batch_is_taken_once_the_main_loop_has_received_all_that_arrived() -> None:
-    turns = WatchedTurns(PATIENCE)
-    turns.loop_works()
-    desk = Desk(turns=turns)
-    assert turns.is_waited_for.wait(PATIENCE)
+    main_loop = WatchedLoop(PATIENCE)
+    main_loop.report_busy()
+    desk = Desk(main_loop=main_loop)
+    assert main_loop.is_waited_for.wait(PATIENCE)
     futures = desk.writes(*map(Name, "abcd"))
-    turns.loop_waits()
+    main_loop.report_idle()
     assert results(futures) == ["a", "b", "c", "d"]
     assert desk.batches == [4]
 
 
 def test_a_thread_that_was_idle_takes_its_batch_once_the_main_loop_has_received_all() -> None:
-    turns = WatchedTurns(PATIENCE)
-    desk = Desk(turns=turns)
+    main_loop = WatchedLoop(PATIENCE)
+    desk = Desk(main_loop=main_loop)
     results(desk.writes(Name("first")))
-    turns.loop_works()
-    turns.is_waited_for.clear()
+    main_loop.report_busy()
+    main_loop.is_waited_for.clear()
     futures = desk.writes(Name("a"))
-    assert turns.is_waited_for.wait(PATIENCE)
+    assert main_loop.is_waited_for.wait(PATIENCE)
     futures += desk.writes(*map(Name, "bc"))
-    turns.loop_waits()
+    main_loop.report_idle()
     assert results(futures) == ["a", "b", "c"]
     assert desk.batches == [1, 3]
 
 
 def test_the_main_loop_is_woken_once_for_the_answers_of_a_batch() -> None:
-    turns = Turns(PATIENCE)
-    desk = Desk(turns=turns)
+    main_loop = MainLoop(PATIENCE)
+    desk = Desk(main_loop=main_loop)
     answers: list[str] = []
     times: list[int] = []
 
@@ -179,19 +179,19 @@ def test_the_main_loop_is_woken_once_for_the_answers_of_a_batch() -> None:
 
     def answer(_: Future[Any]) -> None:
         answers.append("answer")
-        turns.wake(wake)
+        main_loop.wake(wake)
 
-    turns.loop_works()
+    main_loop.report_busy()
     for future in desk.writes(*map(Name, "abc")):
         future.add_done_callback(answer)
-    turns.loop_waits()
+    main_loop.report_idle()
     until(lambda: bool(times))
     assert times == [3]
 
 
 def test_the_loop_hears_of_a_refused_write_before_the_others_of_its_batch_are_written() -> None:
-    turns, is_woken = Turns(), threading.Event()
-    desk = Desk(patience=61.0, turns=turns)
+    main_loop, is_woken = MainLoop(), threading.Event()
+    desk = Desk(patience=61.0, main_loop=main_loop)
     was_woken: list[bool] = []
 
     class Noting(SlowName):
@@ -203,7 +203,7 @@ def test_the_loop_hears_of_a_refused_write_before_the_others_of_its_batch_are_wr
             return super().attempt(conn, works)
 
     late = desk.writers.submit(Noting("a", desk))
-    late.add_done_callback(lambda _: turns.wake(is_woken.set))
+    late.add_done_callback(lambda _: main_loop.wake(is_woken.set))
     desk.seconds += 2.0
     (in_time,) = desk.writes(Noting("b", desk))
 

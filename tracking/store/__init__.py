@@ -7,24 +7,24 @@ from sqlalchemy.engine import make_url
 from tracking.store import new_orders, usual_calls
 from tracking.store.engine import postgres
 from tracking.store.engine.base import Store
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.sqlite import SqliteStore
 from tracking.store.engine.statement import StoreUnavailable
-from tracking.store.engine.turns import Turns
 
 __all__ = ["Store", "StoreUnavailable", "open_store", "wait_until_reachable", "why_unreachable"]
 
 
-def open_store(database_url: str, turns: Turns | None = None) -> Store:
+def open_store(database_url: str, main_loop: MainLoop | None = None) -> Store:
     """Returns the store at a SQLAlchemy URL (sqlite:///file or postgresql+psycopg://…).
 
     Args:
-        turns: the turns that its writers take with the main loop of a process that has one.
+        main_loop: that of a process that has one, with which the writers take turns.
     """
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         setup = (*new_orders.SQLITE_SETUP, *usual_calls.SQLITE_SETUP)
-        return SqliteStore(Path(url.database or ""), setup, turns)
-    return postgres.PostgresStore(_conninfo(database_url), turns=turns)
+        return SqliteStore(Path(url.database or ""), setup, main_loop)
+    return postgres.PostgresStore(_conninfo(database_url), main_loop=main_loop)
 
 
 def wait_until_reachable(database_url: str) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import Any
 
-from tracking.store.engine.turns import Turns
+from tracking.store.engine.main_loop import MainLoop
 
 # The result of a write that another transaction keeps from being written together with others. It
 # may be soon.
@@ -106,7 +106,7 @@ class GroupCommit:
         most: the largest number of writes in a batch.
         translate: makes the exception that the caller sees of an error.
         idle_seconds: the writer thread ends after so long without a write.
-        turns: what a batch waits for before it begins, and is answered through.
+        main_loop: what a batch waits for before it begins, and is answered through.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class GroupCommit:
         most: int = 64,
         translate: Callable[[BaseException], BaseException] = lambda error: error,
         idle_seconds: float = 1.0,
-        turns: Turns | None = None,
+        main_loop: MainLoop | None = None,
     ) -> None:
         self._commit = commit
         self._most = most
         self._translate = translate
         self._idle_seconds = idle_seconds
-        self._turns = turns or Turns()
+        self._main_loop = main_loop or MainLoop()
         self._mutex = threading.Lock()
         self._woken = threading.Condition(self._mutex)
         self._queue: deque[PendingWrite] = deque()
@@ -231,7 +231,7 @@ class GroupCommit:
 
     def _write_batch(self) -> None:
         self._batch = []
-        self._turns.wait_for_loop()
+        self._main_loop.wait_until_idle()
         try:
             with self._mutex:
                 self._prepared = self._next_queue()
@@ -240,7 +240,7 @@ class GroupCommit:
         except BaseException as error:
             for write in self._batch or self.take():
                 write.error = error
-        with self._turns.answering():
+        with self._main_loop.answering():
             for write in self._batch:
                 write.settle(self._translate)
 

@@ -1,8 +1,8 @@
-"""The turns that the threads that write and the main loop of a server take with the interpreter.
+"""The main loop of a server, as the threads that write know it: they take turns with it.
 
-While both want it, each waits for the other at every call of the system, and the lock of the
-database is held meanwhile. So a batch begins when the loop has received all that arrived, and the
-loop is woken when all of a batch can be answered.
+While both want the interpreter, each waits for the other at every call of the system, and the lock
+of the database is held meanwhile. So a batch begins when the loop has received all that arrived,
+and the loop is woken when all of a batch can be answered.
 """
 
 import threading
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 _PATIENCE_SECONDS = 0.005
 
 
-class Turns:
-    """The turns of one process. Where no loop reports to it, nobody waits.
+class MainLoop:
+    """The main loop of one process. Where none reports, nobody waits.
 
     A batch waits for `patience` seconds at most.
     """
@@ -25,15 +25,15 @@ class Turns:
         self._loop_is_idle.set()
         self._answering = threading.local()
 
-    def loop_works(self) -> None:
+    def report_busy(self) -> None:
         """The loop reports that it has something to do."""
         self._loop_is_idle.clear()
 
-    def loop_waits(self) -> None:
+    def report_idle(self) -> None:
         """The loop reports that it has nothing to do."""
         self._loop_is_idle.set()
 
-    def wait_for_loop(self) -> None:
+    def wait_until_idle(self) -> None:
         """Waits until the loop has nothing to do, or patience ends."""
         self._loop_is_idle.wait(self._patience)
 

@@ -22,13 +22,13 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from tracking.store.engine import schema_version
 from tracking.store.engine.advisory_locks import LockHeldElsewhere
 from tracking.store.engine.group_commit import BUSY, BatchableWrite
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.statement import (
     Connection,
     Contended,
     ServerAway,
     StoreUnavailable,
 )
-from tracking.store.engine.turns import Turns
 from tracking.store.engine.writer_threads import WriterThreads
 
 T = TypeVar("T")
@@ -89,16 +89,16 @@ SELECT pg_terminate_backend(pg_backend_pid()) WHERE current_setting('transaction
 
 class PostgresStore:
     """A store in PostgreSQL. Each process opens a small pool of connections of its own, and its
-    writers take `turns` with its main loop."""
+    writers take turns with its `main_loop`."""
 
     dialect = "postgresql"
 
     def __init__(
-        self, conninfo: str, pool_size: int = POOL_SIZE, turns: Turns | None = None
+        self, conninfo: str, pool_size: int = POOL_SIZE, main_loop: MainLoop | None = None
     ) -> None:
         self._conninfo = conninfo
         self._pool_size = pool_size
-        self._turns = turns
+        self._main_loop = main_loop
         self._yielding: PostgresStore | None = None
         self._pool: ConnectionPool[Any] | None = None
         self._pid = 0
@@ -140,7 +140,11 @@ class PostgresStore:
                 # After a fork, the threads of the old ones are the parent's.
                 commit_batch = partial(self._commit, begin=_BEGIN_ATTEMPT)
                 self._writers = WriterThreads(
-                    self._commit, commit_batch, self._pool_size, _QUEUED_SECONDS, turns=self._turns
+                    self._commit,
+                    commit_batch,
+                    self._pool_size,
+                    _QUEUED_SECONDS,
+                    main_loop=self._main_loop,
                 )
                 self._writers_pid = os.getpid()
             return self._writers
@@ -187,7 +191,7 @@ class PostgresStore:
     def yielding(self) -> "PostgresStore":
         """Returns the same database for callers with a pool of connections of their own."""
         if self._yielding is None:
-            self._yielding = PostgresStore(self._conninfo, YIELDING_POOL_SIZE, self._turns)
+            self._yielding = PostgresStore(self._conninfo, YIELDING_POOL_SIZE, self._main_loop)
         return self._yielding
 
     def bulk(self) -> AbstractContextManager[None]:

@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from tracking.store.engine.base import Store
 from tracking.store.engine.group_commit import GroupCommit
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.open_files import FilesReplaced
 from tracking.store.engine.sqlite_batches import DIALECT, SqliteBatches
 from tracking.store.engine.sqlite_connections import SqliteConnections
 from tracking.store.engine.sqlite_errors import FAULTS_OF_THE_ROW, seen_by_caller
 from tracking.store.engine.sqlite_writer import SqliteWriter
 from tracking.store.engine.statement import Connection, StoreUnavailable
-from tracking.store.engine.turns import Turns
 from tracking.store.engine.write_ahead_log import BULK_LIMITS, USUAL_LIMITS
 
 T = TypeVar("T")
@@ -29,15 +29,17 @@ class SqliteStore:
     """A store in a SQLite file.
 
     `setup` are statements that each writing connection runs when it is opened. Its writers take
-    `turns` with the main loop of the process.
+    turns with the `main_loop` of the process.
     """
 
     dialect = DIALECT
 
-    def __init__(self, path: Path, setup: Iterable[str] = (), turns: Turns | None = None) -> None:
+    def __init__(
+        self, path: Path, setup: Iterable[str] = (), main_loop: MainLoop | None = None
+    ) -> None:
         self.path = path
         self._setup = tuple(setup)
-        self._turns = turns
+        self._main_loop = main_loop
         self._is_in_place = True
         self._pid = 0
         self._forking = threading.Lock()
@@ -49,7 +51,7 @@ class SqliteStore:
         self._writer = SqliteWriter(self._connections, self._setup)
         self._batches = SqliteBatches(self._writer)
         self._group_commit = GroupCommit(
-            self._commit, translate=self._store_error, turns=self._turns
+            self._commit, translate=self._store_error, main_loop=self._main_loop
         )
 
     def commit(self, work: Callable[[Connection], T]) -> T:

@@ -21,8 +21,8 @@ from functools import partial
 from typing import Any
 
 from tracking.store.engine.group_commit import BUSY, BatchableWrite
+from tracking.store.engine.main_loop import MainLoop
 from tracking.store.engine.statement import Contended, ServerAway
-from tracking.store.engine.turns import Turns
 
 # Each locks some names, and PostgreSQL has room for some thousand locks.
 MOST = 32
@@ -59,7 +59,7 @@ class WriterThreads:
     `commit` runs a work in a transaction, commits it and returns its result, `commit_batch` does
     so with the work of a batch. A write that has waited for `patience` seconds is not begun any
     more, and is refused at once, also while all threads wait for others. `now` is in seconds. The
-    threads take `turns` with the main loop.
+    threads take turns with the `main_loop`.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class WriterThreads:
         threads: int,
         patience: float,
         now: Callable[[], float] = time.monotonic,
-        turns: Turns | None = None,
+        main_loop: MainLoop | None = None,
     ) -> None:
         self._commit = commit
         self._commit_batch = commit_batch
         self._patience = patience
-        self._turns = turns or Turns()
+        self._main_loop = main_loop or MainLoop()
         self._now = now
         self._most_threads = threads
         self._most_alone = max(1, threads - 1)
@@ -144,7 +144,7 @@ class WriterThreads:
         Returns none after some time without writes: the thread ends.
         """
         while self._waits_for_writes():
-            self._turns.wait_for_loop()
+            self._main_loop.wait_until_idle()
             with self._woken:
                 # Another thread may have taken them meanwhile.
                 if (n := self._next()) is not None:
@@ -225,7 +225,7 @@ class WriterThreads:
             results = [None] * len(in_time)
         rest = []
         # Around no transaction: until a thread wakes the loop, the answers of the others wait too.
-        with self._turns.answering():
+        with self._main_loop.answering():
             for queued, result in zip(in_time, results, strict=True):
                 if result is None or result is BUSY:
                     queued.tries = queued.tries + 1 if result is BUSY else _MOST_TRIES
