@@ -120,9 +120,8 @@ class Importer:
         ):
             for entry in self._usable_entries(source, blocks):
                 self._count_left_out(entry)
-                if kept is None or self.counts.rejected:
-                    continue
-                if isinstance(entry, EventRow):
+                has_fault = bool(self.counts.rejected)
+                if kept is not None and isinstance(entry, EventRow) and not has_fault:
                     kept.add(entry, self.counts.position)
         if kept is not None and self.counts.rejected:
             kept.discard()

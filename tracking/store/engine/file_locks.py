@@ -49,10 +49,10 @@ def lock_at(path: Path, opened: int | None, meanwhile: Callable[[], None] = lamb
         OSError: nothing was opened earlier, and the file cannot be opened or made.
     """
     descriptor = open_lock(path) if opened is None else opened
+    if not _lock_at_once(descriptor):
+        meanwhile()
+        lock(descriptor)
     while True:
-        if not _lock_at_once(descriptor):
-            meanwhile()
-            lock(descriptor)
         status = os.fstat(descriptor)
         if identity_of(path) == (status.st_dev, status.st_ino):
             return descriptor
@@ -63,6 +63,7 @@ def lock_at(path: Path, opened: int | None, meanwhile: Callable[[], None] = lamb
             return descriptor
         os.close(descriptor)
         descriptor = other
+        lock(descriptor)
 
 
 def _lock_at_once(descriptor: int) -> bool:
