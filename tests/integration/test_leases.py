@@ -91,6 +91,20 @@ def test_what_a_process_of_another_machine_held_waits_for_the_end_of_its_lease(
     assert deliverer_of(service).deliver() == 1
 
 
+@pytest.mark.parametrize("behind", [1, 30])
+def test_what_a_machine_holds_whose_clock_is_a_little_ahead_stays_its_own(
+    service: Service, clock: Clock, behind: int
+) -> None:
+    sells(service)
+    clock.tick(seconds=60)
+    holds(service, "elsewhere/0123456789ab/1/1")
+    clock.tick(seconds=-behind)
+
+    assert [deliverer_of(service).deliver() for _ in range(2)] == [0, 0]
+    clock.tick(seconds=behind + LEASE_SECONDS + 1)
+    assert deliverer_of(service).deliver() == 1
+
+
 def test_two_containers_of_one_host_name_are_two_machines(service: Service) -> None:
     host, _, *process = processes.owner_of(dead_process(), "1").split("/")
 

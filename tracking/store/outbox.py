@@ -80,6 +80,8 @@ SETTLED = frozenset({"sent", "dead", "discarded"})
 # The longest wait between two attempts, or for the storefront's id, and the longest lease of a
 # claim. Seconds.
 LONGEST_WAIT, LONGEST_LEASE = 900, 120
+# The clocks of machines differ, and one is read a while before the rows. Seconds.
+CLOCKS_DIFFER = 60
 LONGEST_SENDABLE = 7 * 86_400
 # Begins the reason of an event that was not sent in time.
 EXPIRED = "expired: "
