@@ -261,6 +261,11 @@ def _seconds(parse: Callable[[str], object], text: str) -> float:
     return time.thread_time() - begun
 
 
+def least_ratio(parse: Callable[[str], object], shorter: str, longer: str) -> float:
+    """How many times as long the longer text takes, the least of some comparisons."""
+    return min(seconds(parse, longer, 3) / seconds(parse, shorter, 3) for _ in range(9))
+
+
 def growth(parse: Callable[[str], object], hostile: Callable[[int], str]) -> float:
     """The most by which the time grows when the text becomes twice as long."""
     length, most, is_shown = SHORTEST, 0.0, False
@@ -270,10 +275,10 @@ def growth(parse: Callable[[str], object], hostile: Callable[[int], str]) -> flo
         took = seconds(parse, text, runs=1)
         is_shown = is_shown or before >= LEAST_SECONDS
         if before >= LEAST_SECONDS and took > max(SHORT_SECONDS, MOST_GROWTH * before):
-            shorter = hostile(length)
-            # It may have been a page fault, or a cache that others fill.
-            ratios = (seconds(parse, text, 3) / seconds(parse, shorter, 3) for _ in range(9))
-            most = max(most, min(ratios))
+            # It may have been a page fault, or a cache that others fill. Where memory is taken in
+            # another way from some length on, the time grows more than its share, but only once.
+            again = (least_ratio(parse, hostile(n), hostile(2 * n)) for n in (length, 2 * length))
+            most = max(most, min(again))
         length, before = 2 * length, took
     return most
 
