@@ -75,9 +75,12 @@ class Tally:
 
     def counts(self) -> tuple[int, int]:
         """Returns the events and the distinct visitors."""
-        *some, most = sorted([self.visitors, *self._parts], key=len)
-        # The largest part is not copied.
-        return self.events, most.union_cardinality(_union(some)) if some else len(most)
+        some = [part for part in (self.visitors, *self._parts) if part]
+        if len(some) > 2:
+            # The largest part is not copied.
+            *few, most = sorted(some, key=len)
+            some = [_union(few), most]
+        return self.events, some[0].union_cardinality(some[-1]) if some else 0
 
     def stored(self) -> bytes:
         """Returns the visitors as they are stored."""
