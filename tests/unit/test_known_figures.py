@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from pyroaring import BitMap
 
-from tracking.report.known_figures import Figures, KnownFigures, StoredFigures
+from tracking.report.known_figures import Figures, KnownFigures
+from tracking.store.funnel_figures import StoredFigures
 
 Told = list[tuple[int, int, int, list[int]]]
 

@@ -7,19 +7,20 @@ figures are made for the first time, or anew.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from tracking.domain.conversion import STAGES
 from tracking.domain.shop_days import WEEK, ShopDays, whole_weeks
 from tracking.report.campaigns import CampaignLabel, label_of
 from tracking.report.funnel_span import FunnelSpan, StageCounts, order_of_label
-from tracking.report.known_figures import Figures, KnownFigures, StoredFigures
+from tracking.report.known_figures import Figures, KnownFigures
 from tracking.report.open_days import OpenDays
 from tracking.report.visitor_counts import Tally
 from tracking.store import funnel_events, funnel_figures, funnel_weeks, report_progress
 from tracking.store.engine.statement import Connection
 from tracking.store.funnel_events import NumberedEvent
-from tracking.store.funnel_figures import StageDay
+from tracking.store.funnel_figures import StageDay, StoredFigures
 from tracking.store.funnel_weeks import StageWeek
 from tracking.store.report_progress import Progress
 
@@ -43,7 +44,7 @@ _KINDS: tuple[Set[str], ...] = (_PURCHASE, frozenset(STAGES) - _PURCHASE)
 # An event's stage and what it says of its campaign are its last columns.
 _LABEL = NumberedEvent._fields.index("stage")
 
-_Read = Callable[[Connection, Period], Iterator[StoredFigures]]
+_Read = Callable[[Connection, Period], Iterable[StoredFigures]]
 
 
 class FiguresByDay:
@@ -143,7 +144,7 @@ class FiguresByDay:
             older = tuple(period for period in periods if period.days[-1] <= before)
             for some in (older, tuple(periods[len(older) :])):
                 version = sum(versions.get((day, stage), 0) for part in some for day in part.days)
-                rows = (row for period in some for row in read(self._conn, period))
+                rows = chain.from_iterable(read(self._conn, period) for period in some)
                 yield stage, self._known.of((read, *some), version, rows)
 
     def _periods(self, stage: str) -> list[Period]:
@@ -239,13 +240,11 @@ def _pinterests(conn: Connection, period: Period) -> Iterator[StoredFigures]:
     return (figures for figures in _by_traffic(conn, period) if figures.id)
 
 
-def _by_traffic(conn: Connection, period: Period) -> Iterator[StoredFigures]:
+def _by_traffic(conn: Connection, period: Period) -> list[StoredFigures]:
     read = funnel_weeks.totals if period.length == WEEK else funnel_figures.totals
-    for row in read(conn, period.number, period.stage):
-        yield StoredFigures(row.is_pinterest, row.events, 0, row.visitors)
+    return read(conn, period.number, period.stage)
 
 
-def _by_campaign(conn: Connection, period: Period) -> Iterator[StoredFigures]:
+def _by_campaign(conn: Connection, period: Period) -> list[StoredFigures]:
     read = funnel_weeks.by_campaign if period.length == WEEK else funnel_figures.by_campaign
-    for row in read(conn, period.number, period.stage):
-        yield StoredFigures(row.campaign, row.events, row.newest, row.visitors)
+    return read(conn, period.number, period.stage)

@@ -168,11 +168,9 @@ class FunnelWriter:
         totals: dict[int, Tally] = defaultdict(Tally)
         campaigns: dict[int, Tally] = defaultdict(Tally)
         for total in by_day:
-            totals[total.is_pinterest].merge(total.events, BitMap.deserialize(total.visitors))
+            totals[total.id].merge(total.events, BitMap.deserialize(total.visitors))
         for part in parts:
-            campaigns[part.campaign].merge(
-                part.events, BitMap.deserialize(part.visitors), part.newest
-            )
+            campaigns[part.id].merge(part.events, BitMap.deserialize(part.visitors), part.newest)
         of_week = [WeekTotal(*week, key, t.events, t.stored()) for key, t in totals.items()]
         of_campaigns = [
             CampaignWeek(*week, key, tally.events, tally.newest, tally.stored())

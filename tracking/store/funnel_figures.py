@@ -48,6 +48,19 @@ class CampaignDay(NamedTuple):
     visitors: bytes
 
 
+class StoredFigures(NamedTuple):
+    """The figures of a campaign (an id), or of Pinterest's traffic (1) or the others' (0), of one
+    stage on a day or in a week.
+
+    `newest` is the instant (seconds UTC) of the newest of a campaign's events, and 0 for traffic.
+    """
+
+    id: int
+    events: int
+    newest: int
+    visitors: bytes
+
+
 class StageDay(NamedTuple):
     """A stage on one day."""
 
@@ -81,14 +94,22 @@ class _Day(NamedTuple):
 
 
 _totals = Query(
-    DayTotal,
-    select(funnel_totals).where(
-        funnel_totals.c.day == bindparam("day"), funnel_totals.c.stage == bindparam("stage")
-    ),
+    StoredFigures,
+    select(
+        funnel_totals.c.is_pinterest.label("id"),
+        funnel_totals.c.events,
+        literal_column("0").label("newest"),
+        funnel_totals.c.visitors,
+    ).where(funnel_totals.c.day == bindparam("day"), funnel_totals.c.stage == bindparam("stage")),
 )
 _campaigns = Query(
-    CampaignDay,
-    select(funnel_campaigns).where(
+    StoredFigures,
+    select(
+        funnel_campaigns.c.campaign.label("id"),
+        funnel_campaigns.c.events,
+        funnel_campaigns.c.newest,
+        funnel_campaigns.c.visitors,
+    ).where(
         funnel_campaigns.c.day == bindparam("day"), funnel_campaigns.c.stage == bindparam("stage")
     ),
 )
@@ -193,12 +214,12 @@ _known_after = Query(
 )
 
 
-def totals(conn: Connection, day: int, stage: str) -> list[DayTotal]:
+def totals(conn: Connection, day: int, stage: str) -> list[StoredFigures]:
     """Returns the figures of one day and stage, Pinterest's and the others'."""
     return _totals.all(conn, day=day, stage=stage)
 
 
-def by_campaign(conn: Connection, day: int, stage: str) -> list[CampaignDay]:
+def by_campaign(conn: Connection, day: int, stage: str) -> list[StoredFigures]:
     """Returns the figures of one day and stage by campaign."""
     return _campaigns.all(conn, day=day, stage=stage)
 

@@ -7,11 +7,21 @@ day deletes that.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, not_, select
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal_column,
+    not_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.shop_days import WEEK
 from tracking.store.engine.statement import Connection, Query, Statement
+from tracking.store.funnel_figures import StoredFigures
 from tracking.store.schema import (
     funnel_totals,
     funnel_week_totals,
@@ -56,14 +66,22 @@ class _NewestDay(NamedTuple):
 
 
 _by_campaign = Query(
-    CampaignWeek,
-    select(funnel_weeks).where(
-        funnel_weeks.c.week == bindparam("week"), funnel_weeks.c.stage == bindparam("stage")
-    ),
+    StoredFigures,
+    select(
+        funnel_weeks.c.campaign.label("id"),
+        funnel_weeks.c.events,
+        funnel_weeks.c.newest,
+        funnel_weeks.c.visitors,
+    ).where(funnel_weeks.c.week == bindparam("week"), funnel_weeks.c.stage == bindparam("stage")),
 )
 _totals = Query(
-    WeekTotal,
-    select(funnel_week_totals).where(
+    StoredFigures,
+    select(
+        funnel_week_totals.c.is_pinterest.label("id"),
+        funnel_week_totals.c.events,
+        literal_column("0").label("newest"),
+        funnel_week_totals.c.visitors,
+    ).where(
         funnel_week_totals.c.week == bindparam("week"),
         funnel_week_totals.c.stage == bindparam("stage"),
     ),
@@ -117,12 +135,12 @@ _add_total = Statement(
 )
 
 
-def totals(conn: Connection, week: int, stage: str) -> list[WeekTotal]:
+def totals(conn: Connection, week: int, stage: str) -> list[StoredFigures]:
     """Returns the figures of one week and stage, whether they count or not."""
     return _totals.all(conn, week=week, stage=stage)
 
 
-def by_campaign(conn: Connection, week: int, stage: str) -> list[CampaignWeek]:
+def by_campaign(conn: Connection, week: int, stage: str) -> list[StoredFigures]:
     """Returns the figures of one week and stage by campaign, whether they count or not."""
     return _by_campaign.all(conn, week=week, stage=stage)
 
