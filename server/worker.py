@@ -247,6 +247,14 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
             client.raw, selectors.EVENT_READ, partial(self.on_client_socket_readable, client)
         )
 
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Closes the connections that were idle for too long. A process that was itself held up
+        finds them so before it has seen what arrived meanwhile, so it looks once more."""
+        idle = self.keepalived_conns
+        if idle and not force and idle[0].timeout <= time.monotonic():
+            self.wait_for_and_dispatch_events(0)
+        super().murder_keepalived(force)
+
     def murder_pending(self) -> None:
         """Closes the connections whose clients were too slow."""
         self.connections.close_overdue()

@@ -1,5 +1,6 @@
 """Who has a connection: the main loop, or the one thread that serves its request."""
 
+import selectors
 import socket
 import threading
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from gunicorn.glogging import Logger
 
 from server.connection import Client
 from server.deferred import DEFERRED, MUST_NOT_WAIT
+from server.open_connections import OpenConnections
+from server.request_receiver import RequestReceiver
 from server.worker import BufferingWorker
 
 if TYPE_CHECKING:
@@ -75,3 +78,26 @@ def test_the_main_loop_serves_an_order_itself_unless_its_body_is_in_chunks(
     worker.tpool.shutdown()
 
     assert served == [(is_at_once, is_at_once)]
+
+
+def test_a_request_that_came_while_the_worker_itself_was_held_up_is_served(
+    worker: BufferingWorker,
+) -> None:
+    begun: list[Client] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs, selectors.DefaultSelector() as worker.poller:
+        worker.connections = OpenConnections(
+            worker.poller, worker.limits, worker.keepalived_conns, lambda: None
+        )
+        worker.receiver = RequestReceiver(
+            worker.connections, begun.append, lambda client, status, detail: None
+        )
+        client = Client(worker.cfg, ours, ("127.0.0.1", 1), ("127.0.0.1", 8000))
+        client.init()
+        worker._keep(client)
+        theirs.sendall(REQUEST)
+        client.timeout = 0.0
+
+        worker.murder_keepalived()
+
+    assert begun == [client]
