@@ -28,6 +28,7 @@ from server.deferred_answers import DeferredAnswers
 from server.exchange import Exchange
 from server.last_connections import accept_last, let_in
 from server.loop_listener import NO_LISTENER, LoopListener
+from server.method_queue import LastingMethodQueue
 from server.open_connections import ConnectionLimits, OpenConnections
 from server.refusals import refusal, status_of
 from server.request_receiver import RequestReceiver
@@ -61,6 +62,7 @@ class BufferingWorker(gthread.ThreadWorker):  # type: ignore[misc]
         self.at_once = AtOnce()
         self.calls_at_stop: tuple[Callable[[], None], ...] = ()
         self.listener: LoopListener = NO_LISTENER
+        self.method_queue = LastingMethodQueue()
         wake = partial(self.method_queue.defer, self._send_deferred)
         self.deferred_answers = DeferredAnswers(lambda: self.listener.wake(wake))
 

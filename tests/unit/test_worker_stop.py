@@ -5,6 +5,7 @@ import selectors
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from gunicorn.config import Config
@@ -54,3 +55,15 @@ def test_others_are_called_although_a_worker_was_killed_while_it_stopped(
         worker.notify()
 
         socket.create_connection(listener.getsockname(), PATIENCE).close()
+
+
+def test_a_thread_that_ends_after_the_main_loop_writes_into_no_other_file(
+    worker: BufferingWorker, tmp_path: Path
+) -> None:
+    worker.method_queue.init()
+    worker.method_queue.close()
+    opened = [tmp_path / "first", tmp_path / "second"]
+    with opened[0].open("wb", buffering=0), opened[1].open("wb", buffering=0):
+        worker.deferred_answers.add(None, None)  # type: ignore[arg-type]
+
+    assert [path.read_bytes() for path in opened] == [b"", b""]
