@@ -26,7 +26,7 @@ LONGEST_LOG = 24 * 1024 * 1024
 USUAL_LIMITS = LogLimits(4000, LONGEST_LOG, 32_000)
 # Thousands of rows a transaction write most pages of the trees again and again, and more of them
 # than any cache of a modest size holds.
-BULK_LIMITS = LogLimits(16_000, 4 * LONGEST_LOG, 20_000)
+BULK_LIMITS = LogLimits(16_000, 4 * LONGEST_LOG, 10_000)
 
 
 def protection(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
