@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from sqlalchemy import (
+    Table,
     bindparam,
     delete,
     func,
@@ -93,26 +94,20 @@ class _Day(NamedTuple):
     day: int | None
 
 
-_totals = Query(
-    StoredFigures,
-    select(
-        funnel_totals.c.is_pinterest.label("id"),
-        funnel_totals.c.events,
-        literal_column("0").label("newest"),
-        funnel_totals.c.visitors,
-    ).where(funnel_totals.c.day == bindparam("day"), funnel_totals.c.stage == bindparam("stage")),
-)
-_campaigns = Query(
-    StoredFigures,
-    select(
-        funnel_campaigns.c.campaign.label("id"),
-        funnel_campaigns.c.events,
-        funnel_campaigns.c.newest,
-        funnel_campaigns.c.visitors,
-    ).where(
-        funnel_campaigns.c.day == bindparam("day"), funnel_campaigns.c.stage == bindparam("stage")
-    ),
-)
+def stored_by(table: Table, id: str, span: str) -> Query[StoredFigures]:
+    """Returns the query for the figures of one stage in a table, by the columns of their id and of
+    their day or week, which is also the name of its parameter."""
+    newest = table.c.newest if "newest" in table.c else literal_column("0").label("newest")
+    return Query(
+        StoredFigures,
+        select(table.c[id].label("id"), table.c.events, newest, table.c.visitors).where(
+            table.c[span] == bindparam(span), table.c.stage == bindparam("stage")
+        ),
+    )
+
+
+_totals = stored_by(funnel_totals, "is_pinterest", "day")
+_campaigns = stored_by(funnel_campaigns, "campaign", "day")
 _days = Query(
     StageDay,
     select(funnel_totals.c.day, funnel_totals.c.stage).where(

@@ -7,21 +7,12 @@ day deletes that.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    bindparam,
-    delete,
-    exists,
-    func,
-    literal_column,
-    not_,
-    select,
-)
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, not_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tracking.domain.shop_days import WEEK
 from tracking.store.engine.statement import Connection, Query, Statement
-from tracking.store.funnel_figures import StoredFigures
+from tracking.store.funnel_figures import StoredFigures, stored_by
 from tracking.store.schema import (
     funnel_totals,
     funnel_week_totals,
@@ -65,27 +56,8 @@ class _NewestDay(NamedTuple):
     day: int | None
 
 
-_by_campaign = Query(
-    StoredFigures,
-    select(
-        funnel_weeks.c.campaign.label("id"),
-        funnel_weeks.c.events,
-        funnel_weeks.c.newest,
-        funnel_weeks.c.visitors,
-    ).where(funnel_weeks.c.week == bindparam("week"), funnel_weeks.c.stage == bindparam("stage")),
-)
-_totals = Query(
-    StoredFigures,
-    select(
-        funnel_week_totals.c.is_pinterest.label("id"),
-        funnel_week_totals.c.events,
-        literal_column("0").label("newest"),
-        funnel_week_totals.c.visitors,
-    ).where(
-        funnel_week_totals.c.week == bindparam("week"),
-        funnel_week_totals.c.stage == bindparam("stage"),
-    ),
-)
+_by_campaign = stored_by(funnel_weeks, "campaign", "week")
+_totals = stored_by(funnel_week_totals, "is_pinterest", "week")
 _whole = Query(
     StageWeek,
     select(report_weeks).where(
