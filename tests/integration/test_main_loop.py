@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gunicorn.config import Config
 
 from app import create_app
 from server.deferred_answers import DeferredAnswers
 from server.worker import BufferingWorker
 from tests.actors import SECRET
 from tests.house import ROOT
+from tests.resting_worker import resting_worker
 from tests.watched_loop import WatchedLoop
 from tracking.store import open_store
 from tracking.store.engine.file_locks import lock_at, lock_path, writing
@@ -231,12 +231,8 @@ class Reported:
 
 @pytest.fixture
 def worker() -> Iterator[BufferingWorker]:
-    """A worker that does not run, without a socket."""
-    made = BufferingWorker(1, os.getpid(), [], None, 30, Config(), None)
-    made.poller = selectors.DefaultSelector()
-    yield made
-    made.poller.close()
-    made.tmp.close()
+    with resting_worker() as made:
+        yield made
 
 
 def test_the_loop_is_woken_in_turn(worker: BufferingWorker) -> None:

@@ -1,29 +1,23 @@
 """A worker that begins to stop."""
 
-import os
-import selectors
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gunicorn.config import Config
 
 from server.last_connections import keep_out
 from server.worker import BufferingWorker
+from tests.resting_worker import resting_worker
 
 PATIENCE = 10.0
 
 
 @pytest.fixture
 def worker() -> Iterator[BufferingWorker]:
-    """A worker that does not run, without a socket."""
-    made = BufferingWorker(1, os.getpid(), [], None, 30, Config(), None)
-    made.poller = selectors.DefaultSelector()
-    yield made
-    made.poller.close()
-    made.tmp.close()
+    with resting_worker() as made:
+        yield made
 
 
 def test_who_waits_for_a_stop_is_told_once_as_soon_as_it_begins(worker: BufferingWorker) -> None:
