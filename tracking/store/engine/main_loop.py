@@ -40,7 +40,7 @@ class MainLoop:
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Has the calls that this thread makes by `wake` wait until the end; each is made once."""
-        calls: dict[Callable[[], None], None] = {}
+        calls: set[Callable[[], None]] = set()
         self._answering.calls = calls
         try:
             yield
@@ -55,4 +55,4 @@ class MainLoop:
         if calls is None:
             call()
         else:
-            calls[call] = None
+            calls.add(call)

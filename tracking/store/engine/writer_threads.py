@@ -128,8 +128,7 @@ class WriterThreads:
 
     def _write(self) -> None:
         while batch := self._next_batch():
-            is_alone = batch[0].is_alone
-            if is_alone:
+            if is_alone := batch[0].is_alone:
                 for queued in batch:
                     self._write_alone(queued)
             else:
